@@ -1,0 +1,156 @@
+"""Use cases of bookings: book and read. Knows no transport; only the store's unique index decides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from booking_worker.batcher import Batcher
+from shared.booking import Booking
+from shared.commands import BookAppointment
+from shared.deadline import Deadline
+from shared.errors import (
+    KeyReused,
+    NoSuchAppointment,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    SlotAlreadyBooked,
+    SlotHeld,
+)
+from shared.fields import is_uuid
+from shared.grid import Grid
+from shared.stores.bookings import BookingStore, Inserted
+from shared.stores.holds import HoldClaim, HoldState, HoldStore, HoldsUnreachable
+from shared.stores.schema import Schema
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A command to book, with the booking it would make. A command without a key has no earlier self."""
+
+    booking: Booking
+    has_key: bool
+    claim: HoldClaim
+    deadline: Deadline
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.booking.resource, self.booking.key
+
+
+@dataclass(frozen=True)
+class Booked:
+    """A booking that stands; `replayed` if an earlier command with the same key made it."""
+
+    booking: Booking
+    replayed: bool = False
+
+
+class BookingService:
+    """Books whatever commands are waiting together: a handful of round trips a batch, not a command."""
+
+    def __init__(self, bookings: BookingStore, holds: HoldStore, schema: Schema, grid: Grid) -> None:
+        self._bookings = bookings
+        self._holds = holds
+        self._schema = schema
+        self._grid = grid
+        self._batcher = Batcher(self.book_many)
+
+    async def book(self, command: BookAppointment, deadline: Deadline) -> Booked:
+        """Book a slot.
+
+        Raises:
+            SlotAlreadyBooked, SlotHeld, KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
+        """
+        self._schema.require()
+        span = self._grid.place(command)
+        request = Request(
+            booking=Booking.new(command, span),
+            has_key=command.idempotencyKey is not None,
+            claim=HoldClaim.of(command, span),
+            deadline=deadline,
+        )
+        return await self._batcher.submit(request)
+
+    async def get(self, id: str, deadline: Deadline) -> Booking:
+        """Read a booking.
+
+        Raises:
+            NoSuchAppointment, NotExecuted
+        """
+        booking = await self._bookings.get(id.lower(), timeout=deadline.remaining) if is_uuid(id) else None
+        if booking is None:
+            raise NoSuchAppointment
+        return booking
+
+    async def book_many(self, requests: Sequence[Request]) -> list[Booked | Refused]:
+        """Decide a batch of requests; one outcome each, in their order."""
+        timeout = max(request.deadline.remaining for request in requests)
+        holds = await self._check_holds(requests)
+        inserted = await self._insert([r for r in requests if holds[r] is not HoldState.OTHERS], timeout)
+        refused = [r for r in requests if inserted.get(r, Inserted.DUPLICATE) is Inserted.DUPLICATE]
+        explained = await self._explain_refusals(refused, set(inserted), timeout)
+        await self._consume_holds([r for r in requests if holds[r] is HoldState.MINE and _won(inserted, r)])
+        return [explained[r] if r in explained else _outcome(r, inserted[r]) for r in requests]
+
+    async def _check_holds(self, requests: Sequence[Request]) -> dict[Request, HoldState]:
+        try:
+            states = await self._holds.check_many([request.claim for request in requests])
+        except HoldsUnreachable:
+            log.warning("holds_unreachable", effect="booking goes on without them", bookings=len(requests))
+            states = [HoldState.FREE] * len(requests)
+        return dict(zip(requests, states, strict=True))
+
+    async def _insert(self, requests: Sequence[Request], timeout: float) -> dict[Request, Inserted]:
+        in_time = [r for r in requests if r.deadline.remaining > 0 and self._schema.guaranteed]
+        outcomes = await self._bookings.book_many([r.booking for r in in_time], timeout=timeout)
+        return dict.fromkeys(requests, Inserted.NOT_EXECUTED) | dict(zip(in_time, outcomes, strict=True))
+
+    async def _explain_refusals(
+        self, refused: Sequence[Request], tried: set[Request], timeout: float
+    ) -> dict[Request, Booked | Refused]:
+        """Why a request was not inserted: it has been before, or the slot is booked (`tried`), or held.
+
+        Not told by the index that the insert met: where two are met, only one is named.
+        """
+        held = [request for request in refused if request not in tried]
+        slots = [(r.booking.resource, instant) for r in held for instant in r.booking.span.occupies]
+        try:
+            earlier = await self._bookings.find_by_keys(
+                [r.key for r in refused if r.has_key], timeout=timeout
+            )
+            booked = await self._bookings.find_booked(slots, timeout=timeout)
+        except OutcomeUnknown as unknown:
+            return dict.fromkeys(refused, unknown)
+
+        def explain(request: Request) -> Booked | Refused:
+            if own := earlier.get(request.key):
+                same = own.request_hash == request.booking.request_hash
+                return Booked(own, replayed=True) if same else KeyReused()
+            covered = {(request.booking.resource, instant) for instant in request.booking.span.occupies}
+            return SlotAlreadyBooked() if request in tried or covered & booked else SlotHeld()
+
+        return {request: explain(request) for request in refused}
+
+    async def _consume_holds(self, requests: Sequence[Request]) -> None:
+        try:
+            await self._holds.consume_many([request.claim for request in requests])
+        except HoldsUnreachable:
+            log.warning("holds_not_consumed", effect="they expire by themselves", holds=len(requests))
+
+
+def _won(inserted: dict[Request, Inserted], request: Request) -> bool:
+    return inserted.get(request) is Inserted.BOOKED
+
+
+def _outcome(request: Request, inserted: Inserted) -> Booked | Refused:
+    match inserted:
+        case Inserted.BOOKED:
+            return Booked(request.booking)
+        case Inserted.NOT_EXECUTED:
+            return NotExecuted()
+        case _:
+            return OutcomeUnknown()

@@ -1,0 +1,43 @@
+"""Wiring of the gateway: HTTP in, NATS request out, HTTP back. It keeps no state and decides nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from gateway import health, routes
+from gateway.errors import install_error_handlers
+from gateway.limits import BodyLimit, require_json
+from gateway.requests import RequestLog
+from shared.client import BookingClient
+from shared.settings import NatsSettings
+
+DESCRIPTION = "Books appointment slots so that no two callers ever get the same one."
+
+
+def create_app(nats: NatsSettings) -> FastAPI:
+    """The gateway. It starts without NATS too, and answers 503 until NATS is there."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        client = BookingClient(nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway")
+        connecting = asyncio.create_task(client.connect())
+        app.state.client = client
+        yield
+        connecting.cancel()
+        await client.close()
+
+    app = FastAPI(
+        title="Booking service",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    install_error_handlers(app)
+    app.include_router(routes.router, dependencies=[Depends(require_json)])
+    app.include_router(health.router)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestLog)
+    return app

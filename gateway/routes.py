@@ -1,0 +1,62 @@
+"""The HTTP API: each route makes a command of the request, sends it, and answers what came back."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from shared.client import BookingClient
+from shared.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest
+from shared.errors import ErrorBody
+from shared.fields import IdempotencyKey
+from shared.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
+
+
+def _client(request: Request) -> BookingClient:
+    client: BookingClient = request.app.state.client
+    return client
+
+
+Client = Annotated[BookingClient, Depends(_client)]
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": description}
+    for status, description in {
+        400: "A field is missing or wrong; the sentence names it",
+        503: "Not executed; repeat it",
+        504: "The outcome is not known; repeat it with the same key or token",
+    }.items()
+}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": ErrorBody, "description": "The slot is booked or held"}
+}
+router = APIRouter(prefix="/api", responses=REFUSALS)
+
+
+@router.post("/book-appointment", status_code=201, response_model=BookingConfirmed, responses=CONFLICT)
+async def book_appointment(
+    body: SlotRequest,
+    client: Client,
+    idempotency_key: Annotated[IdempotencyKey | None, Header()] = None,
+) -> Response:
+    """Book a slot. Of all who ask for it, exactly one gets 201."""
+    command = BookAppointment(**body.model_dump(exclude_none=True), idempotencyKey=idempotency_key)
+    return _answer(await client.book(command))
+
+
+@router.post("/hold-appointment", response_model=HoldPlaced, responses=CONFLICT)
+async def hold_appointment(body: PlaceHold, client: Client) -> Response:
+    """Hold a slot while its patient checks out, or extend the hold that `holdToken` names."""
+    return _answer(await client.place_hold(body))
+
+
+@router.get(
+    "/appointments/{id}",
+    response_model=AppointmentFound,
+    responses={404: {"model": ErrorBody, "description": "No such appointment"}},
+)
+async def get_appointment(id: str, client: Client) -> Response:
+    """Read an appointment."""
+    return _answer(await client.get_appointment(GetAppointment(id=id)))
+
+
+def _answer(reply: Reply[Any]) -> Response:
+    return Response(reply.json, reply.status, reply.headers, media_type="application/json")

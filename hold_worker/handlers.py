@@ -1,0 +1,33 @@
+"""NATS subjects of holds. Each handler calls one use case and says what to answer."""
+
+from faststream.nats import NatsBroker
+
+from hold_worker.service import HoldService
+from shared import subjects
+from shared.commands import AskReady, PlaceHold
+from shared.deadline import current_deadline
+from shared.replies import Hold, HoldPlaced, Readiness, Reply
+from shared.worker.answering import decode
+from shared.worker.health import AskReadiness
+
+
+def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadiness) -> None:
+    """Declare the subscribers on `broker`."""
+    group = subjects.HOLD_GROUP
+
+    @broker.subscriber(subjects.PLACE_HOLD, queue=group, decoder=decode(PlaceHold), no_reply=True)
+    async def place_hold(command: PlaceHold) -> Reply[HoldPlaced]:
+        held = await service.place_hold(command, current_deadline.get())
+        hold = Hold(token=held.token, resource=command.resource, slot=command.slot, expiresAt=held.expires_at)
+        return Reply(HoldPlaced(message=f"Slot held for {describe_seconds(held.seconds)}", hold=hold))
+
+    @broker.subscriber(subjects.HOLD_READY, queue=group, decoder=decode(AskReady), no_reply=True)
+    async def ready(_command: AskReady) -> Reply[Readiness]:
+        readiness = await ask_readiness()
+        return Reply(readiness, 200 if readiness.ready else 503)
+
+
+def describe_seconds(seconds: int) -> str:
+    """`5 minutes` where the minutes are whole, else `90 seconds`."""
+    count, unit = (seconds // 60, "minute") if seconds and seconds % 60 == 0 else (seconds, "second")
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -1,0 +1,165 @@
+"""The typed NATS client: what the gateway uses, and any other Python service can.
+
+    async with BookingClient("nats://localhost:4222") as client:
+        reply = await client.book(BookAppointment(slot="2025-12-05T10:00:00Z", patientName="Ada"))
+        print(reply.body.appointment.id)
+
+Every method returns a `Reply` or raises a `shared.errors.Refused`. A command whose reply is lost is
+repeated within the caller's timeout; its key or token makes that safe, so the caller sees one answer.
+"""
+
+import asyncio
+import json
+import time
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import uuid4
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError, OutboundBufferLimitError
+from nats.errors import TimeoutError as NoReplyError
+from pydantic import BaseModel
+
+from shared import subjects
+from shared.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
+from shared.connection import nats_options
+from shared.deadline import DEADLINE_HEADER, Deadline
+from shared.errors import NotExecuted, OutcomeUnknown, Refused
+from shared.replies import REPLAYED, AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply
+from shared.request_id import HEADER as REQUEST_ID
+
+ATTEMPTS = 3
+NO_RESPONDERS_PAUSE_SECONDS = 0.15
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+log = structlog.get_logger()
+
+
+class BookingClient:
+    """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds."""
+
+    def __init__(self, url: str, *, timeout: float = 5, name: str = "booking-client") -> None:
+        self._url = url
+        self._name = name
+        self._timeout = timeout
+        self._connection = Client()
+
+    async def connect(self) -> None:
+        """Connect to `url`, one server or a comma-separated list; waits until one is there."""
+        # Nothing is buffered while disconnected: it would be sent after its caller has given up.
+        await self._connection.connect(**nats_options(self._url, self._name), pending_size=-1)
+
+    async def close(self) -> None:
+        if not self._connection.is_closed:
+            await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection.is_connected
+
+    async def book(self, command: BookAppointment) -> Reply[BookingConfirmed]:
+        """Book a slot.
+
+        Raises:
+            SlotAlreadyBooked, SlotHeld, KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
+        """
+        if command.idempotencyKey is None:
+            command = command.model_copy(update={"idempotencyKey": str(uuid4())})
+        return await self._request(subjects.BOOK, command, BookingConfirmed)
+
+    async def place_hold(self, command: PlaceHold) -> Reply[HoldPlaced]:
+        """Hold a slot, or extend the hold that `holdToken` names.
+
+        Raises:
+            SlotAlreadyBooked, SlotHeld, InvalidRequest, NotExecuted, OutcomeUnknown
+        """
+        if command.holdToken is None:
+            command = command.model_copy(update={"holdToken": str(uuid4())})
+        return await self._request(subjects.PLACE_HOLD, command, HoldPlaced)
+
+    async def get_appointment(self, command: GetAppointment) -> Reply[AppointmentFound]:
+        """Read an appointment back.
+
+        Raises:
+            NoSuchAppointment, NotExecuted, OutcomeUnknown
+        """
+        return await self._request(subjects.GET_APPOINTMENT, command, AppointmentFound)
+
+    async def ask_ready(self, subject: str, *, timeout: float) -> Reply[Readiness]:
+        """Ask one worker of a kind (`subjects.BOOKING_READY`, `HOLD_READY`) whether it can serve.
+
+        Raises:
+            NotExecuted: no worker of that kind answers.
+        """
+        try:
+            return await self._attempt(subject, AskReady(), Readiness, timeout)
+        except OutcomeUnknown:
+            raise NotExecuted("no worker answers") from None
+
+    async def _request(self, subject: str, command: Command, body: type[BodyT]) -> Reply[BodyT]:
+        """Attempt a command up to three times, a third of the timeout each, never two at once.
+
+        The next attempt waits until the deadline of the one before has passed, so that no two are
+        ever under way together. 503 is answered only if no attempt can have been executed.
+        """
+        unknown: OutcomeUnknown | None = None
+        for attempt in range(1, ATTEMPTS + 1):
+            ends = time.monotonic() + self._timeout / ATTEMPTS
+            try:
+                return await self._attempt(subject, command, body, self._timeout / ATTEMPTS)
+            except NotExecuted as error:
+                if not isinstance(error, _NobodyThere) or attempt == ATTEMPTS:
+                    raise unknown or error from None
+                await asyncio.sleep(NO_RESPONDERS_PAUSE_SECONDS * attempt)
+            except OutcomeUnknown as error:
+                unknown = error
+                if attempt < ATTEMPTS:
+                    log.warning("attempt_unanswered", subject=subject, attempt=attempt)
+                    await asyncio.sleep(max(0, ends - time.monotonic()))
+        raise unknown or OutcomeUnknown()
+
+    async def _attempt(
+        self, subject: str, command: Command, body: type[BodyT], seconds: float
+    ) -> Reply[BodyT]:
+        headers = {DEADLINE_HEADER: str(Deadline.after(seconds).unix_ms)}
+        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+            headers[REQUEST_ID] = request_id
+        payload = command.model_dump_json(exclude_none=True).encode()
+        if not self._connection.is_connected:
+            raise _NobodyThere("The message queue cannot be reached; nothing was done")
+        try:
+            message = await self._connection.request(subject, payload, timeout=seconds, headers=headers)
+        except NoRespondersError:
+            raise _NobodyThere("No worker is there to answer; nothing was done") from None
+        except OutboundBufferLimitError:
+            raise _NobodyThere("The message queue cannot be reached; nothing was done") from None
+        except (NoReplyError, NatsError):
+            raise OutcomeUnknown() from None
+        return _read_reply(message.data, message.headers or {}, body)
+
+
+class _NobodyThere(NotExecuted):
+    """The command did not reach a worker; worth trying again at once."""
+
+
+def _read_reply(data: bytes, headers: dict[str, str], body: type[BodyT]) -> Reply[BodyT]:
+    envelope = json.loads(data)
+    status = envelope["status"]
+    if status >= 400 and "error" in envelope["body"]:
+        raise Refused.from_wire(status, envelope["body"]["error"])
+    said = {name: headers[name] for name in (REPLAYED,) if name in headers}
+    return Reply(body.model_validate(envelope["body"]), status, said)

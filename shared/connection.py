@@ -1,0 +1,36 @@
+"""How every process of the system connects to NATS: for good, and saying so when it is cut off."""
+
+from typing import Any
+
+import structlog
+
+RECONNECT_SECONDS = 0.25
+log = structlog.get_logger()
+
+
+def nats_options(url: str, name: str) -> dict[str, Any]:
+    """Options for `nats.aio.client.Client.connect` and `NatsBroker`; `url` may be a comma-separated list.
+
+    The default gives up after 60 attempts and leaves a live process with a dead connection: never here.
+    """
+    return {
+        "servers": [part.strip() for part in url.split(",")],
+        "name": name,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": RECONNECT_SECONDS,
+        "disconnected_cb": _disconnected,
+        "reconnected_cb": _reconnected,
+        "error_cb": _failed,
+    }
+
+
+async def _disconnected() -> None:
+    log.warning("nats_disconnected")
+
+
+async def _reconnected() -> None:
+    log.info("nats_reconnected")
+
+
+async def _failed(error: Exception) -> None:
+    log.debug("nats_error", error=type(error).__name__)

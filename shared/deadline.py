@@ -1,0 +1,54 @@
+"""Deadlines: the moment after which a command must not be started any more."""
+
+import re
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from shared.errors import InvalidRequest, NotExecuted
+
+DEADLINE_HEADER = "Deadline"
+_UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment of the wall clock, which hosts share within 250 ms; `unix_ms` is in milliseconds."""
+
+    unix_ms: int
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """The moment `seconds` from now."""
+        return cls(int((time.time() + seconds) * 1000))
+
+    @classmethod
+    def from_header(cls, value: str | None, default_seconds: float) -> "Deadline":
+        """Read the header of a command; a command without one gets `default_seconds` from now.
+
+        Raises:
+            InvalidRequest: the header is no Unix time in milliseconds.
+        """
+        if value is None:
+            return cls.after(default_seconds)
+        if _UNIX_MILLISECONDS.fullmatch(value) is None:
+            raise InvalidRequest(f"{DEADLINE_HEADER} header must be a Unix time in milliseconds")
+        return cls(int(value))
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, negative once passed."""
+        return self.unix_ms / 1000 - time.time()
+
+    def check(self) -> None:
+        """Refuse a command that is too late to start.
+
+        Raises:
+            NotExecuted: the deadline has passed.
+        """
+        if self.remaining <= 0:
+            raise NotExecuted("The deadline passed before the request was started")
+
+
+current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
+"""The deadline of the command that the running task answers."""

@@ -1,0 +1,110 @@
+"""Refusals: every answer that is not 2xx, each with its status and its sentence for the caller.
+
+Refused
+├── InvalidRequest 400
+├── NotFound 404            NoSuchAppointment
+├── SlotUnavailable 409     SlotAlreadyBooked, SlotHeld
+├── TooLarge 413
+├── KeyReused 422
+├── NotExecuted 503         nothing was done, and nothing will be
+└── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
+"""
+
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+RETRY_AFTER_SECONDS = "1"
+
+
+class ErrorBody(BaseModel):
+    error: str
+    outcome: str | None = None
+
+
+class Refused(Exception):
+    """A request that was not done, or is not known to be."""
+
+    status: ClassVar[int] = 400
+    message: ClassVar[str] = "Request refused"
+    outcome: ClassVar[str | None] = None
+
+    def __init__(self, message: str | None = None) -> None:
+        self.text = message or self.message
+        super().__init__(self.text)
+
+    @property
+    def body(self) -> ErrorBody:
+        return ErrorBody(error=self.text, outcome=self.outcome)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": RETRY_AFTER_SECONDS} if self.outcome else {}
+
+    @staticmethod
+    def from_wire(status: int, text: str) -> "Refused":
+        """The refusal that a reply stands for; of its family where the sentence is not a known one."""
+        family = _FAMILIES.get(status, Refused)
+        exact = (kind for kind in family.__subclasses__() if kind.message == text)
+        return next(exact, family)(text)
+
+
+class InvalidRequest(Refused):
+    status = 400
+
+
+class NotFound(Refused):
+    status = 404
+    message = "Not found"
+
+
+class NoSuchAppointment(NotFound):
+    message = "No such appointment"
+
+
+class SlotUnavailable(Refused):
+    status = 409
+
+
+class SlotAlreadyBooked(SlotUnavailable):
+    message = "Slot already booked"
+
+
+class SlotHeld(SlotUnavailable):
+    message = "Slot is currently held by another user"
+
+
+class TooLarge(Refused):
+    status = 413
+    message = "Request is larger than 16 KiB"
+
+
+class KeyReused(Refused):
+    status = 422
+    message = "Idempotency-Key was used for a different request"
+
+
+class NotExecuted(Refused):
+    status = 503
+    message = "Nothing was done; try again"
+    outcome = "not_executed"
+
+
+class OutcomeUnknown(Refused):
+    status = 504
+    message = "The outcome is not known; repeating with the same key is safe"
+    outcome = "unknown"
+
+
+_FAMILIES: dict[int, type[Refused]] = {
+    family.status: family
+    for family in (
+        InvalidRequest,
+        NotFound,
+        SlotUnavailable,
+        TooLarge,
+        KeyReused,
+        NotExecuted,
+        OutcomeUnknown,
+    )
+}

@@ -1,0 +1,107 @@
+"""Field types of the messages. Each refuses a bad value with a sentence that never repeats the value."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from shared.instants import format_instant, parse_instant
+
+NAME_LENGTH = 200
+DAY_MINUTES = 24 * 60
+
+_RESOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_PRINTABLE_ASCII = re.compile(r"[ -~]{1,255}")
+
+
+def invalid(sentence: str) -> PydanticCustomError:
+    """A validation error whose text is ours, not pydantic's (which may quote the input)."""
+    return PydanticCustomError("invalid_field", "{sentence}", {"sentence": sentence})
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC).isoformat()
+        value = value.replace("+00:00", "Z")
+    if not isinstance(value, str):
+        raise invalid("must be a string, an ISO 8601 time with an offset")
+    try:
+        return parse_instant(value)
+    except ValueError as error:
+        raise invalid(str(error)) from None
+
+
+def normalise_name(value: str) -> str:
+    """The one form of a name that is stored, compared and hashed: NFC, trimmed."""
+    return unicodedata.normalize("NFC", value).strip()
+
+
+def _patient_name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise invalid("must be a string")
+    name = normalise_name(value)
+    if not 1 <= len(name) <= NAME_LENGTH:
+        raise invalid(f"must have 1 to {NAME_LENGTH} characters")
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
+        raise invalid("must not contain control characters, line separators or lone surrogates")
+    return name
+
+
+def _text(pattern: re.Pattern[str], sentence: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        raise invalid(sentence)
+
+    return check
+
+
+def _uuid(value: Any) -> str:
+    return _text(_UUID, "must be a UUID")(value).lower()
+
+
+def _minutes(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= DAY_MINUTES:
+        return value
+    raise invalid(f"must be a whole number of minutes from 1 to {DAY_MINUTES}")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its usual spelling, in either case."""
+    return _UUID.fullmatch(text) is not None
+
+
+def _string_schema(**more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **more})
+
+
+Instant = Annotated[
+    datetime,
+    PlainValidator(_instant),
+    PlainSerializer(format_instant, return_type=str),
+    _string_schema(format="date-time", examples=["2025-12-05T10:00:00Z"]),
+]
+PatientName = Annotated[
+    str, PlainValidator(_patient_name), _string_schema(minLength=1, maxLength=NAME_LENGTH)
+]
+Resource = Annotated[
+    str,
+    PlainValidator(_text(_RESOURCE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")),
+    _string_schema(pattern=f"^{_RESOURCE.pattern}$"),
+]
+HoldToken = Annotated[str, PlainValidator(_uuid), _string_schema(format="uuid")]
+DurationMinutes = Annotated[
+    int,
+    PlainValidator(_minutes),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": DAY_MINUTES}),
+]
+IdempotencyKey = Annotated[
+    str,
+    PlainValidator(_text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")),
+    _string_schema(minLength=1, maxLength=255),
+]

@@ -1,0 +1,48 @@
+"""The grid: which instants a booking covers. Two bookings overlap exactly when they share one of them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from shared.commands import SlotRequest
+from shared.errors import InvalidRequest
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A place on the grid: `duration` in minutes (None where any instant is a slot by itself)."""
+
+    slot: datetime
+    duration: int | None
+    occupies: tuple[datetime, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Steps of `minutes`, counted from the Unix epoch in UTC; 0: any instant is a slot by itself."""
+
+    minutes: int
+
+    def place(self, request: SlotRequest) -> Span:
+        """Where a request lies.
+
+        Raises:
+            InvalidRequest: its slot or its duration does not fit the grid.
+        """
+        duration = request.durationMinutes
+        if self.minutes == 0:
+            if duration is not None:
+                raise InvalidRequest("durationMinutes is not accepted here: every slot stands by itself")
+            return Span(request.slot, None, (request.slot,))
+        step = timedelta(minutes=self.minutes)
+        if (request.slot - _EPOCH) % step:
+            raise InvalidRequest(f"slot must lie on the grid of {self.minutes} minutes")
+        duration = self.minutes if duration is None else duration
+        if duration % self.minutes:
+            raise InvalidRequest(f"durationMinutes must be a multiple of {self.minutes}")
+        try:
+            covered = tuple(request.slot + step * n for n in range(duration // self.minutes))
+        except OverflowError:
+            raise InvalidRequest("slot must end before the year 10000") from None
+        return Span(request.slot, duration, covered)

@@ -1,0 +1,42 @@
+"""Instants: read strictly, written one way, so that equal instants are one slot however they are spelled."""
+
+import re
+from datetime import UTC, datetime
+
+_ISO_8601 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.(?P<fraction>[0-9]{1,9}))?)?"
+    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+_MILLISECOND_DIGITS = 3
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 time with an offset, for example `2025-12-05T10:00:00+02:00`.
+
+    Returns:
+        The same instant in UTC, in whole milliseconds.
+
+    Raises:
+        ValueError: with a sentence for the caller that begins with "must".
+    """
+    match = _ISO_8601.fullmatch(text)
+    if match is None:
+        raise ValueError("must be an ISO 8601 time with an offset, for example 2025-12-05T10:00:00Z")
+    if (match["fraction"] or "")[_MILLISECOND_DIGITS:].strip("0"):
+        raise ValueError("must not be finer than a millisecond")
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time that exists, between the years 1 and 9999 in UTC") from None
+
+
+def format_instant(instant: datetime) -> str:
+    """Write an aware time as `2025-12-05T10:00:00.000Z`."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def unix_milliseconds(instant: datetime) -> int:
+    """Milliseconds from the Unix epoch to `instant`, exactly (a float would lose some)."""
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000

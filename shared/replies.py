@@ -1,0 +1,79 @@
+"""Replies: the bodies of 2xx answers, and the envelope that carries any answer over NATS."""
+
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from shared.errors import ErrorBody, Refused
+from shared.fields import Instant
+
+REPLAYED = "Idempotency-Replayed"
+OK = "ok"
+
+
+class Appointment(BaseModel):
+    id: str
+    resource: str
+    slot: Instant
+    durationMinutes: int | None = None
+    patientName: str
+    status: Literal["booked", "cancelled"]
+    createdAt: Instant
+
+
+class BookingConfirmed(BaseModel):
+    message: str = "Booking confirmed"
+    appointment: Appointment
+
+
+class AppointmentFound(BaseModel):
+    appointment: Appointment
+
+
+class Hold(BaseModel):
+    token: str
+    resource: str
+    slot: Instant
+    expiresAt: Instant
+
+
+class HoldPlaced(BaseModel):
+    message: str
+    hold: Hold
+
+
+class Readiness(BaseModel):
+    """Whether a process can serve, and how each part it needs is: `ok` or what is wrong."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Reply(Generic[BodyT]):
+    """An answer: its HTTP status, its body, and what HTTP says in headers."""
+
+    body: BodyT
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def json(self) -> str:
+        return self.body.model_dump_json(exclude_none=True)
+
+    def to_wire(self) -> tuple[bytes, dict[str, str]]:
+        """The NATS payload and headers of this answer."""
+        headers = dict(self.headers)
+        if self.status >= 400:
+            headers["Nats-Service-Error"] = getattr(self.body, "error", "Not ready")
+            headers["Nats-Service-Error-Code"] = str(self.status)
+        return f'{{"status":{self.status},"body":{self.json}}}'.encode(), headers
+
+
+def refusal(error: Refused) -> Reply[ErrorBody]:
+    """The answer that tells a caller of `error`."""
+    return Reply(error.body, error.status, error.headers)

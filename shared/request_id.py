@@ -1,0 +1,13 @@
+"""Request ids: one a request, from the gateway through NATS into the worker's logs."""
+
+import re
+from uuid import uuid4
+
+HEADER = "X-Request-Id"
+# Hexadecimal only: an id is logged, and free text could carry a patient's name into the logs.
+_ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
+
+
+def accept_request_id(value: str | None) -> str:
+    """The caller's id where it is one (hexadecimal digits and dashes), else a new one."""
+    return value if value and _ID.fullmatch(value) else uuid4().hex

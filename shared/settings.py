@@ -1,0 +1,89 @@
+"""Settings: one small class a concern, read from the environment, refused by the name of the variable."""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MINUTES_A_DAY = 1440
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _scheme(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if not all(part.strip().startswith(schemes) for part in url.split(",")[:1]):
+            raise ValueError(f"must begin with {' or '.join(schemes)}")
+        return url
+
+    return AfterValidator(check)
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
+
+
+class NatsSettings(_Settings):
+    nats_url: Annotated[str, _scheme("nats://", "tls://", "ws://", "wss://")] = "nats://localhost:4222"
+    request_timeout_seconds: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 5
+
+
+class MongoSettings(_Settings):
+    mongo_uri: Annotated[str, _scheme("mongodb://", "mongodb+srv://")] = "mongodb://localhost:27017/booking"
+
+
+class RedisSettings(_Settings):
+    redis_url: Annotated[str, _scheme("redis://", "rediss://", "unix://")] = "redis://localhost:6379"
+
+
+class HoldSettings(_Settings):
+    soft_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    hold_max_seconds: Annotated[int, Field(ge=1, le=86_400)] = 900
+
+    @model_validator(mode="after")
+    def _cap_not_below_hold(self) -> "HoldSettings":
+        if self.hold_max_seconds < self.soft_hold_seconds:
+            raise ValueError("HOLD_MAX_SECONDS must not be less than SOFT_HOLD_SECONDS")
+        return self
+
+
+def _divides_a_day(minutes: int) -> int:
+    if minutes and MINUTES_A_DAY % minutes:
+        raise ValueError("must be 0, or divide 1440 (the minutes of a day)")
+    return minutes
+
+
+class GridSettings(_Settings):
+    slot_minutes: Annotated[int, Field(ge=0, le=MINUTES_A_DAY), AfterValidator(_divides_a_day)] = 0
+
+
+class LogSettings(_Settings):
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+
+class GatewaySettings(_Settings):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 3000
+
+
+class WorkerSettings(_Settings):
+    host: str = "127.0.0.1"
+    worker_http_port: Port = 0
+
+
+SettingsT = TypeVar("SettingsT", bound=_Settings)
+
+
+def load(settings: type[SettingsT]) -> SettingsT:
+    """Read one concern from the environment.
+
+    Raises:
+        SystemExit: a value is wrong; the one line names the variable and does not repeat the value.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = "_".join(str(part) for part in first["loc"]).upper()
+        sentence = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        raise SystemExit(f"{variable}: {sentence}" if variable else sentence) from None

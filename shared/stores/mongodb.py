@@ -1,0 +1,44 @@
+"""The MongoDB connection. The one module that imports the driver, so that another can take its place."""
+
+from typing import Any, TypeAlias
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import WriteConcern
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+Document: TypeAlias = dict[str, Any]
+Database: TypeAlias = AsyncIOMotorDatabase[Document]
+Collection: TypeAlias = AsyncIOMotorCollection[Document]
+
+DEFAULT_DATABASE = "booking"
+# Under the deadline of one attempt, so that a lost primary is an answer and not a silence.
+SERVER_SELECTION_SECONDS = 1.5
+
+
+def connect(uri: str) -> Database:
+    """A database whose writes are majority-acknowledged and journaled, and whose reads are the primary's.
+
+    Connects in the background; what the URI says of concerns and preferences is overruled.
+
+    Raises:
+        SystemExit: the URI cannot be used; the one line does not repeat it, since it may hold a password.
+    """
+    try:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            uri,
+            tz_aware=True,
+            retryWrites=True,
+            serverSelectionTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
+            connectTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
+        )
+        name = client.get_default_database(DEFAULT_DATABASE).name
+    except (PyMongoError, ValueError) as error:
+        raise SystemExit(f"MONGO_URI cannot be used: {type(error).__name__}") from None
+    return client.get_database(
+        name,
+        write_concern=WriteConcern("majority", j=True),
+        read_concern=ReadConcern("local"),
+        read_preference=ReadPreference.PRIMARY,
+    )

@@ -1,0 +1,158 @@
+"""The indexes and the grid that the promises rest on: verified before a worker serves, and watched after."""
+
+import asyncio
+from typing import Any
+
+import pymongo
+import structlog
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+
+from shared.errors import NotExecuted
+from shared.stores.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores.mongodb import Database, Document
+
+WATCH_SECONDS = 1.0
+CHECK_SECONDS = 5.0
+REPORTED_DUPLICATES = 20
+
+INDEXES: dict[str, dict[str, Any]] = {
+    "one_booking_per_slot": {
+        "key": {"resource": 1, "occupies": 1},
+        "unique": True,
+        "partialFilterExpression": {"status": STATUS_BOOKED},
+    },
+    "one_booking_per_key": {"key": {"resource": 1, "idempotencyKey": 1}, "unique": True},
+    "by_slot": {"key": {"resource": 1, "slot": 1}},
+}
+_NOT_OPTIONS = {"v", "name", "ns", "background"}
+
+log = structlog.get_logger()
+
+
+class Misconfigured(Exception):
+    """The database was set up differently: a person has to decide, so the worker refuses to start."""
+
+
+class Duplicated(Exception):
+    """Several active bookings cover one slot, so that the unique index cannot be made."""
+
+
+class Schema:
+    """Whether the indexes are there (`guaranteed`), and what is wrong with MongoDB (`problem`)."""
+
+    def __init__(self, database: Database, slot_minutes: int) -> None:
+        self._database = database
+        self._slot_minutes = slot_minutes
+        self.guaranteed = False
+        self.problem: str | None = "not verified yet"
+
+    def require(self) -> None:
+        """Let a command through only while the indexes are known to be there.
+
+        Raises:
+            NotExecuted
+        """
+        if not self.guaranteed:
+            raise NotExecuted("The booking database is not ready; nothing was done")
+
+    async def wait_until_verified(self) -> None:
+        """Create what is absent, verify all of it, and wait for MongoDB as long as that takes.
+
+        Raises:
+            SystemExit: the database was set up differently; the one line says how.
+        """
+        while True:
+            try:
+                await self._check()
+            except Misconfigured as error:
+                raise SystemExit(str(error)) from None
+            if self.guaranteed:
+                return
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def watch(self) -> None:
+        """Verify again every second: what is lost stops the worker from serving until it is back."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await self._check()
+            except Misconfigured as error:
+                self._report(str(error), guaranteed=False)
+
+    async def _check(self) -> None:
+        try:
+            with pymongo.timeout(CHECK_SECONDS):
+                await self._verify_indexes()
+                await self._verify_grid()
+        except Duplicated as error:
+            self._report(str(error), guaranteed=False)
+        except PyMongoError:
+            # The indexes are not known to be gone, and nothing can be booked either while this lasts.
+            self._report("MongoDB does not answer", guaranteed=self.guaranteed)
+        else:
+            self._report(None, guaranteed=True)
+
+    async def _verify_indexes(self) -> None:
+        collection = self._database.get_collection(COLLECTION)
+        found = {index["name"]: _options(index) async for index in collection.list_indexes()}
+        for name, wanted in INDEXES.items():
+            if name not in found:
+                if self.guaranteed:  # at a first start, an absent index is nothing to report
+                    self._report(f"index {name} is gone", guaranteed=False)
+                await self._create(name, wanted)
+            elif found[name] != wanted:
+                raise Misconfigured(f"MongoDB index {name} has other options than it must have")
+
+    async def _create(self, name: str, wanted: dict[str, Any]) -> None:
+        options = {option: value for option, value in wanted.items() if option != "key"}
+        collection = self._database.get_collection(COLLECTION)
+        try:
+            await collection.create_index(list(wanted["key"].items()), name=name, **options)
+        except DuplicateKeyError:
+            await self._log_duplicates()
+            raise Duplicated(f"index {name} cannot be made: there are duplicates") from None
+        except OperationFailure as error:
+            if error.code in {85, 86}:  # IndexOptionsConflict, IndexKeySpecsConflict
+                raise Misconfigured(f"MongoDB has another index with the keys or name of {name}") from None
+            raise
+        log.info("index_created", index=name)
+
+    async def _log_duplicates(self) -> None:
+        cursor = self._database.get_collection(COLLECTION).aggregate(
+            [
+                {"$match": {"status": STATUS_BOOKED}},
+                {"$unwind": "$occupies"},
+                {"$group": {"_id": {"resource": "$resource", "slot": "$occupies"}, "ids": {"$push": "$_id"}}},
+                {"$match": {"ids.1": {"$exists": True}}},
+                {"$limit": REPORTED_DUPLICATES},
+            ]
+        )
+        async for group in cursor:
+            log.error("slot_booked_twice", **group["_id"], appointments=group["ids"])
+
+    async def _verify_grid(self) -> None:
+        grid = await self._database.get_collection("meta").find_one_and_update(
+            {"_id": "grid"},
+            {"$setOnInsert": {"slotMinutes": self._slot_minutes}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        if grid["slotMinutes"] != self._slot_minutes:
+            raise Misconfigured(
+                f"SLOT_MINUTES is {self._slot_minutes}, but the database was made with {grid['slotMinutes']}"
+            )
+
+    def _report(self, problem: str | None, *, guaranteed: bool) -> None:
+        self.guaranteed = guaranteed
+        if problem != self.problem:
+            self.problem = problem
+            if problem is None:
+                log.info("database_verified")
+            else:
+                log.error("database_not_ready", problem=problem)
+
+
+def _options(index: Document) -> dict[str, Any]:
+    options = {option: value for option, value in index.items() if option not in _NOT_OPTIONS}
+    return {**options, "key": dict(index["key"])}

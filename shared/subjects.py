@@ -1,0 +1,10 @@
+"""NATS subjects and queue groups: the names that callers and workers agree on."""
+
+BOOKING_GROUP = "booking_worker"
+BOOK = "booking.v1.book"
+GET_APPOINTMENT = "booking.v1.get"
+BOOKING_READY = "booking.v1.ready"
+
+HOLD_GROUP = "hold_worker"
+PLACE_HOLD = "hold.v1.place"
+HOLD_READY = "hold.v1.ready"

@@ -1,0 +1,120 @@
+"""Every command is answered: at once, concurrently, within bounds, and none is dropped at shutdown.
+
+FastStream calls a handler with one message at a time, and sends no reply where one raises. This
+middleware runs each command as a task of its own, turns whatever happens into a reply, refuses what
+is too much, and knows what is still in hand. (FastStream's `max_workers` costs more than the whole
+handler, and a shutdown would lose what waits in its buffer.)
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from faststream import BaseMiddleware, StreamMessage
+from faststream.nats import NatsBroker
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from pydantic import BaseModel
+
+from shared.commands import LARGEST_REQUEST, CommandT, parse_command
+from shared.deadline import DEADLINE_HEADER, Deadline, current_deadline
+from shared.errors import NotExecuted, OutcomeUnknown, Refused, TooLarge
+from shared.replies import Reply, refusal
+from shared.request_id import HEADER as REQUEST_ID
+from shared.request_id import accept_request_id
+
+MOST_IN_HAND = 1000
+DRAIN_SECONDS = 6.0
+
+log = structlog.get_logger()
+Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
+
+
+class Desk:
+    """The commands that a worker has in hand."""
+
+    def __init__(self, *, default_timeout: float) -> None:
+        self._default_timeout = default_timeout
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    @property
+    def middleware(self) -> Callable[..., BaseMiddleware]:
+        """For `NatsBroker(middlewares=...)`; the subscribers must be declared with `no_reply=True`."""
+        return partial(_HandToDesk, desk=self)
+
+    async def take(self, handler: Handler, message: StreamMessage[Msg]) -> None:
+        """Begin to answer a command; past the bound it is refused at once."""
+        if len(self._in_hand) >= MOST_IN_HAND:
+            await _send(message, refusal(NotExecuted("Too many requests at once; nothing was done")))
+            return
+        task = asyncio.create_task(self._answer(handler, message))
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
+
+    async def drain(self, broker: NatsBroker) -> None:
+        """Take no more commands from `broker`, and wait until all in hand are answered."""
+        for subscriber in broker.subscribers:
+            subscription, subscriber.subscription = subscriber.subscription, None  # type: ignore[attr-defined]
+            if subscription is not None:
+                try:
+                    await asyncio.wait_for(subscription.drain(), DRAIN_SECONDS)
+                except (TimeoutError, NatsError):
+                    log.warning("drain_incomplete", subject=subscription.subject)
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=DRAIN_SECONDS)
+
+    async def _answer(self, handler: Handler, message: StreamMessage[Msg]) -> None:
+        started = time.perf_counter()
+        subject = message.raw_message.subject
+        request_id = accept_request_id(message.headers.get(REQUEST_ID))
+        with structlog.contextvars.bound_contextvars(request_id=request_id, subject=subject):
+            reply = await self._run(handler, message)
+            await _send(message, reply)
+            level = log.debug if subject.endswith(".ready") else log.info
+            level("answered", status=reply.status, ms=round((time.perf_counter() - started) * 1000, 1))
+
+    async def _run(self, handler: Handler, message: StreamMessage[Msg]) -> Reply[Any]:
+        try:
+            if len(message.body) > LARGEST_REQUEST:
+                raise TooLarge
+            deadline = Deadline.from_header(message.headers.get(DEADLINE_HEADER), self._default_timeout)
+            deadline.check()
+            current_deadline.set(deadline)
+            reply: Reply[BaseModel] = await handler(message)
+        except Refused as refused:
+            return refusal(refused)
+        except Exception:
+            log.exception("command_failed")
+            return refusal(OutcomeUnknown())
+        return reply
+
+
+class _HandToDesk(BaseMiddleware):
+    def __init__(self, msg: Msg | None, /, *, context: Any, desk: Desk) -> None:
+        super().__init__(msg, context=context)
+        self._desk = desk
+
+    async def consume_scope(self, call_next: Handler, msg: StreamMessage[Msg]) -> None:
+        await self._desk.take(call_next, msg)
+
+
+def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[CommandT]]:
+    """A FastStream decoder that reads `model`, so that handlers get a valid command."""
+
+    async def read(message: StreamMessage[Msg]) -> CommandT:
+        return parse_command(model, message.body)
+
+    return read
+
+
+async def _send(message: StreamMessage[Msg], reply: Reply[Any]) -> None:
+    if not message.reply_to:
+        return
+    payload, headers = reply.to_wire()
+    try:  # not `Msg.respond`, which cannot send headers
+        await message.raw_message._client.publish(message.reply_to, payload, headers=headers)
+    except NatsError as error:
+        log.error("reply_not_sent", error=type(error).__name__)

@@ -1,0 +1,56 @@
+"""The worker's own HTTP port: `/livez` and `/readyz`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from shared.replies import Readiness
+from shared.settings import WorkerSettings
+from shared.sockets import bind
+
+AskReadiness = Callable[[], Awaitable[Readiness]]
+
+
+@asynccontextmanager
+async def health_server(settings: WorkerSettings, ask: AskReadiness) -> AsyncIterator[None]:
+    """Serve health on `WORKER_HTTP_PORT` while the context lasts; nothing where that is 0.
+
+    Raises:
+        SystemExit: the port is taken.
+    """
+    if settings.worker_http_port == 0:
+        yield
+        return
+    server = _Server(uvicorn.Config(_app(ask), log_config=None, access_log=False, lifespan="off"))
+    listener = bind(settings.host, settings.worker_http_port, variable="WORKER_HTTP_PORT")
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the worker, which drains before it stops."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _app(ask: AskReadiness) -> Starlette:
+    async def livez(_request: Request) -> JSONResponse:
+        return JSONResponse({"alive": True})
+
+    async def readyz(_request: Request) -> JSONResponse:
+        readiness = await ask()
+        return JSONResponse(readiness.model_dump(), status_code=200 if readiness.ready else 503)
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz)])

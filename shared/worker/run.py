@@ -1,0 +1,42 @@
+"""A worker's process: starts it, waits for SIGTERM or SIGINT, and lets it drain."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+import structlog
+
+from shared.logs import configure_logs
+from shared.settings import LogSettings, load
+
+log = structlog.get_logger()
+Worker = Callable[[], AbstractAsyncContextManager[None]]
+
+
+def run(name: str, worker: Worker) -> None:
+    """Run a worker until it is told to stop. `worker` serves while its context lasts."""
+    configure_logs(load(LogSettings), name)
+    asyncio.run(_run(worker))
+
+
+async def _run(worker: Worker) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        # A start waits for its servers as long as that takes; a signal must be able to end it.
+        start = asyncio.ensure_future(stack.enter_async_context(worker()))
+        stop = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():
+            start.cancel()
+            await asyncio.wait({start})
+            return
+        try:
+            await start
+            log.info("serving")
+            await stop
+            log.info("stopping")
+        finally:
+            stop.cancel()

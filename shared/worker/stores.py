@@ -1,0 +1,65 @@
+"""The stores of a worker: opened, verified before it serves, watched while it does, and closed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from shared import settings
+from shared.errors import NotExecuted
+from shared.grid import Grid
+from shared.replies import OK, Readiness
+from shared.stores import mongodb
+from shared.stores.bookings import BookingStore
+from shared.stores.holds import HoldStore, connect_redis
+from shared.stores.schema import Schema
+from shared.worker.health import health_server
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What a worker's use cases work on."""
+
+    bookings: BookingStore
+    holds: HoldStore
+    schema: Schema
+    grid: Grid
+
+    async def readiness(self) -> Readiness:
+        """Whether MongoDB and its indexes are as they must be, and Redis answers."""
+        checks = {"mongodb": self.schema.problem or OK, "redis": OK}
+        try:
+            await self.holds.ping()
+        except NotExecuted:
+            checks["redis"] = "does not answer"
+        return Readiness(ready=set(checks.values()) == {OK}, checks=checks)
+
+
+@asynccontextmanager
+async def open_stores() -> AsyncIterator[Stores]:
+    """Stores as the environment names them. Enters once the indexes are verified, however long that takes.
+
+    Raises:
+        SystemExit: a setting is wrong, or does not fit the database; the one line names it.
+    """
+    worker, holding = settings.load(settings.WorkerSettings), settings.load(settings.HoldSettings)
+    grid = Grid(settings.load(settings.GridSettings).slot_minutes)
+    database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
+    redis = connect_redis(settings.load(settings.RedisSettings).redis_url)
+    stores = Stores(
+        BookingStore(database),
+        HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
+        Schema(database, grid.minutes),
+        grid,
+    )
+    try:
+        async with health_server(worker, stores.readiness):
+            await stores.schema.wait_until_verified()
+            watch = asyncio.create_task(stores.schema.watch())
+            try:
+                yield stores
+            finally:
+                watch.cancel()
+    finally:
+        database.client.close()
+        await redis.aclose()
