@@ -4,15 +4,24 @@ import uvicorn
 
 from gateway.app import create_app
 from shared.logs import configure_logs
-from shared.settings import GatewaySettings, LogSettings, NatsSettings, load
+from shared.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
 from shared.sockets import bind
 
 STOP_SECONDS = 8
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Serve HTTP until SIGTERM or SIGINT, then finish what is in hand."""
     configure_logs(load(LogSettings), "gateway")
     settings = load(GatewaySettings)
     app = create_app(load(NatsSettings))
     listener = bind(settings.host, settings.port, variable="PORT")
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Misconfigured as error:
+        raise SystemExit(str(error)) from None

@@ -35,7 +35,7 @@ router = APIRouter(prefix="/api", responses=REFUSALS)
 async def book_appointment(
     body: SlotRequest,
     client: Client,
-    idempotency_key: Annotated[IdempotencyKey | None, Header()] = None,
+    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
 ) -> Response:
     """Book a slot. Of all who ask for it, exactly one gets 201."""
     command = BookAppointment(**body.model_dump(exclude_none=True), idempotencyKey=idempotency_key)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shared.errors import InvalidRequest, NotExecuted
 
 DEADLINE_HEADER = "Deadline"
+LONGEST_SECONDS = 60.0
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")
 
 
@@ -26,6 +27,8 @@ class Deadline:
     def from_header(cls, value: str | None, default_seconds: float) -> "Deadline":
         """Read the header of a command; a command without one gets `default_seconds` from now.
 
+        One that is further away than a minute counts as a minute, so that what waits for it is bounded.
+
         Raises:
             InvalidRequest: the header is no Unix time in milliseconds.
         """
@@ -33,7 +36,7 @@ class Deadline:
             return cls.after(default_seconds)
         if _UNIX_MILLISECONDS.fullmatch(value) is None:
             raise InvalidRequest(f"{DEADLINE_HEADER} header must be a Unix time in milliseconds")
-        return cls(int(value))
+        return cls(min(int(value), cls.after(LONGEST_SECONDS).unix_ms))
 
     @property
     def remaining(self) -> float:

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.deadline import LONGEST_SECONDS
+
 MINUTES_A_DAY = 1440
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -24,7 +26,7 @@ class _Settings(BaseSettings):
 
 class NatsSettings(_Settings):
     nats_url: Annotated[str, _scheme("nats://", "tls://", "ws://", "wss://")] = "nats://localhost:4222"
-    request_timeout_seconds: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 5
+    request_timeout_seconds: Annotated[float, Field(ge=0.1, le=LONGEST_SECONDS, allow_inf_nan=False)] = 5
 
 
 class MongoSettings(_Settings):
@@ -74,11 +76,15 @@ class WorkerSettings(_Settings):
 SettingsT = TypeVar("SettingsT", bound=_Settings)
 
 
+class Misconfigured(Exception):
+    """A process cannot start as it is set up: one line that names what a person has to change."""
+
+
 def load(settings: type[SettingsT]) -> SettingsT:
     """Read one concern from the environment.
 
     Raises:
-        SystemExit: a value is wrong; the one line names the variable and does not repeat the value.
+        Misconfigured: a value is wrong; the line names the variable and does not repeat the value.
     """
     try:
         return settings()
@@ -86,4 +92,4 @@ def load(settings: type[SettingsT]) -> SettingsT:
         first = error.errors()[0]
         variable = "_".join(str(part) for part in first["loc"]).upper()
         sentence = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        raise SystemExit(f"{variable}: {sentence}" if variable else sentence) from None
+        raise Misconfigured(f"{variable}: {sentence}" if variable else sentence) from None

@@ -2,15 +2,17 @@
 
 import socket
 
+from shared.settings import Misconfigured
+
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:
     """A listening socket.
 
     Raises:
-        SystemExit: it cannot be had; the one line names the variable that set the port.
+        Misconfigured: it cannot be had; the line names the variable that set the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise SystemExit(f"{variable}: cannot listen on {host}:{port}: {error.strerror or error}") from None
+        raise Misconfigured(f"{variable}: cannot listen on {host}:{port}: {error.strerror}") from None

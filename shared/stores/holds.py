@@ -21,6 +21,7 @@ from shared.commands import SlotRequest
 from shared.errors import NotExecuted, OutcomeUnknown
 from shared.grid import Span
 from shared.instants import unix_milliseconds
+from shared.settings import Misconfigured
 
 SOCKET_SECONDS = 0.5
 POOL_WAIT_SECONDS = 1.5
@@ -72,7 +73,7 @@ def connect_redis(url: str) -> Redis:
     """A client that connects when first used, and fails within a second where Redis is gone.
 
     Raises:
-        SystemExit: the URL cannot be used; the one line does not repeat it, since it may hold a password.
+        Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
     """
     try:
         pool = BlockingConnectionPool.from_url(
@@ -86,7 +87,7 @@ def connect_redis(url: str) -> Redis:
             decode_responses=True,
         )
     except ValueError as error:
-        raise SystemExit(f"REDIS_URL cannot be used: {type(error).__name__}") from None
+        raise Misconfigured(f"REDIS_URL cannot be used: {type(error).__name__}") from None
     return Redis(connection_pool=pool)
 
 

@@ -8,6 +8,8 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from shared.settings import Misconfigured
+
 Document: TypeAlias = dict[str, Any]
 Database: TypeAlias = AsyncIOMotorDatabase[Document]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
@@ -23,7 +25,7 @@ def connect(uri: str) -> Database:
     Connects in the background; what the URI says of concerns and preferences is overruled.
 
     Raises:
-        SystemExit: the URI cannot be used; the one line does not repeat it, since it may hold a password.
+        Misconfigured: the URI cannot be used; the line does not repeat it, since it may hold a password.
     """
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
@@ -35,7 +37,7 @@ def connect(uri: str) -> Database:
         )
         name = client.get_default_database(DEFAULT_DATABASE).name
     except (PyMongoError, ValueError) as error:
-        raise SystemExit(f"MONGO_URI cannot be used: {type(error).__name__}") from None
+        raise Misconfigured(f"MONGO_URI cannot be used: {type(error).__name__}") from None
     return client.get_database(
         name,
         write_concern=WriteConcern("majority", j=True),

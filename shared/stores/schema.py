@@ -9,6 +9,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from shared.errors import NotExecuted
+from shared.settings import Misconfigured
 from shared.stores.bookings import COLLECTION, STATUS_BOOKED
 from shared.stores.mongodb import Database, Document
 
@@ -28,10 +29,6 @@ INDEXES: dict[str, dict[str, Any]] = {
 _NOT_OPTIONS = {"v", "name", "ns", "background"}
 
 log = structlog.get_logger()
-
-
-class Misconfigured(Exception):
-    """The database was set up differently: a person has to decide, so the worker refuses to start."""
 
 
 class Duplicated(Exception):
@@ -60,13 +57,10 @@ class Schema:
         """Create what is absent, verify all of it, and wait for MongoDB as long as that takes.
 
         Raises:
-            SystemExit: the database was set up differently; the one line says how.
+            Misconfigured: the database was set up differently, which a person has to decide.
         """
         while True:
-            try:
-                await self._check()
-            except Misconfigured as error:
-                raise SystemExit(str(error)) from None
+            await self._check()
             if self.guaranteed:
                 return
             await asyncio.sleep(WATCH_SECONDS)

@@ -22,7 +22,7 @@ async def health_server(settings: WorkerSettings, ask: AskReadiness) -> AsyncIte
     """Serve health on `WORKER_HTTP_PORT` while the context lasts; nothing where that is 0.
 
     Raises:
-        SystemExit: the port is taken.
+        Misconfigured: the port is taken.
     """
     if settings.worker_http_port == 0:
         yield

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import structlog
 
 from shared.logs import configure_logs
-from shared.settings import LogSettings, load
+from shared.settings import LogSettings, Misconfigured, load
 
 log = structlog.get_logger()
 Worker = Callable[[], AbstractAsyncContextManager[None]]
@@ -16,8 +16,11 @@ Worker = Callable[[], AbstractAsyncContextManager[None]]
 
 def run(name: str, worker: Worker) -> None:
     """Run a worker until it is told to stop. `worker` serves while its context lasts."""
-    configure_logs(load(LogSettings), name)
-    asyncio.run(_run(worker))
+    try:
+        configure_logs(load(LogSettings), name)
+        asyncio.run(_run(worker))
+    except Misconfigured as error:
+        raise SystemExit(str(error)) from None
 
 
 async def _run(worker: Worker) -> None:

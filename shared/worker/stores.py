@@ -40,7 +40,7 @@ async def open_stores() -> AsyncIterator[Stores]:
     """Stores as the environment names them. Enters once the indexes are verified, however long that takes.
 
     Raises:
-        SystemExit: a setting is wrong, or does not fit the database; the one line names it.
+        Misconfigured: a setting is wrong, or does not fit the database; the line names it.
     """
     worker, holding = settings.load(settings.WorkerSettings), settings.load(settings.HoldSettings)
     grid = Grid(settings.load(settings.GridSettings).slot_minutes)
