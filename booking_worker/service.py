@@ -21,7 +21,7 @@ from shared.errors import (
 from shared.fields import is_uuid
 from shared.grid import Grid
 from shared.stores.bookings import BookingStore, Inserted
-from shared.stores.holds import HoldClaim, HoldState, HoldStore, HoldsUnreachable
+from shared.stores.holds import HoldClaim, HoldState, HoldStore, HoldsUnreachable, Passage
 from shared.stores.schema import Schema
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class Request:
 
     booking: Booking
     has_key: bool
-    claim: HoldClaim
+    passage: Passage
     deadline: Deadline
 
     @property
@@ -67,13 +67,10 @@ class BookingService:
         """
         self._schema.require()
         span = self._grid.place(command)
-        request = Request(
-            booking=Booking.new(command, span),
-            has_key=command.idempotencyKey is not None,
-            claim=HoldClaim.of(command, span),
-            deadline=deadline,
-        )
-        return await self._batcher.submit(request)
+        booking = Booking.new(command, span)
+        passage = Passage(HoldClaim.of(command, span), booking.id)
+        has_key = command.idempotencyKey is not None
+        return await self._batcher.submit(Request(booking, has_key, passage, deadline))
 
     async def get(self, id: str, deadline: Deadline) -> Booking:
         """Read a booking.
@@ -89,20 +86,29 @@ class BookingService:
     async def book_many(self, requests: Sequence[Request]) -> list[Booked | Refused]:
         """Decide a batch of requests; one outcome each, in their order."""
         timeout = max(request.deadline.remaining for request in requests)
-        holds = await self._check_holds(requests)
-        inserted = await self._insert([r for r in requests if holds[r] is not HoldState.OTHERS], timeout)
+        holds = await self._enter(requests, timeout)
+        inserted = await self._insert([r for r in requests if holds.get(r) is not HoldState.OTHERS], timeout)
         refused = [r for r in requests if inserted.get(r, Inserted.DUPLICATE) is Inserted.DUPLICATE]
         explained = await self._explain_refusals(refused, set(inserted), timeout)
-        await self._consume_holds([r for r in requests if holds[r] is HoldState.MINE and _won(inserted, r)])
+        await self._leave([(r, outcome) for r, outcome in inserted.items() if r in holds])
         return [explained[r] if r in explained else _outcome(r, inserted[r]) for r in requests]
 
-    async def _check_holds(self, requests: Sequence[Request]) -> dict[Request, HoldState]:
+    async def _enter(self, requests: Sequence[Request], timeout: float) -> dict[Request, HoldState]:
+        """What each request finds held; empty where Redis cannot say, for then bookings go on without it."""
         try:
-            states = await self._holds.check_many([request.claim for request in requests])
+            states = await self._holds.enter_many([request.passage for request in requests], seconds=timeout)
         except HoldsUnreachable:
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=len(requests))
-            states = [HoldState.FREE] * len(requests)
+            return {}
         return dict(zip(requests, states, strict=True))
+
+    async def _leave(self, decided: Sequence[tuple[Request, Inserted]]) -> None:
+        """What is decided is no longer under way; what is unknown may still be, until its time is up."""
+        known = [(r.passage, o is Inserted.BOOKED) for r, o in decided if o is not Inserted.UNKNOWN]
+        try:
+            await self._holds.leave_many(known)
+        except HoldsUnreachable:
+            log.warning("holds_not_removed", effect="they expire by themselves", bookings=len(known))
 
     async def _insert(self, requests: Sequence[Request], timeout: float) -> dict[Request, Inserted]:
         in_time = [r for r in requests if r.deadline.remaining > 0 and self._schema.guaranteed]
@@ -134,16 +140,6 @@ class BookingService:
             return SlotAlreadyBooked() if request in tried or covered & booked else SlotHeld()
 
         return {request: explain(request) for request in refused}
-
-    async def _consume_holds(self, requests: Sequence[Request]) -> None:
-        try:
-            await self._holds.consume_many([request.claim for request in requests])
-        except HoldsUnreachable:
-            log.warning("holds_not_consumed", effect="they expire by themselves", holds=len(requests))
-
-
-def _won(inserted: dict[Request, Inserted], request: Request) -> bool:
-    return inserted.get(request) is Inserted.BOOKED
 
 
 def _outcome(request: Request, inserted: Inserted) -> Booked | Refused:

@@ -1,14 +1,15 @@
 """Use cases of holds: place and extend. Knows no transport.
 
 The hold is set first and MongoDB read after it: a booking that was made before is then seen, and one
-that comes later finds the hold. Read first, a booking made in between would be left with a hold.
+that comes later finds the hold. Read first, a booking made in between would be left with a hold. One
+that is under way at that moment is waited for (`shared.stores.holds` says why).
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
-
-import structlog
 
 from shared.commands import PlaceHold
 from shared.deadline import Deadline
@@ -18,7 +19,7 @@ from shared.stores.bookings import BookingStore
 from shared.stores.holds import HoldClaim, HoldStore
 from shared.stores.schema import Schema
 
-log = structlog.get_logger()
+POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,41 @@ class HoldService:
             command = command.model_copy(update={"holdToken": str(uuid4())})
         span = self._grid.place(command)
         claim = HoldClaim.of(command, span)
-        placed = await self._holds.place(claim)
         slots = [(command.resource, instant) for instant in span.occupies]
+        placed = await self._holds.place(claim)
         try:
-            booked = await self._bookings.find_booked(slots, timeout=deadline.remaining)
-        except OutcomeUnknown:
-            await self._holds.remove(claim)
+            booked = await self._find_out(claim, slots, placed.under_way if placed else [], deadline)
+        except (NotExecuted, OutcomeUnknown):
+            if placed and placed.extended:
+                raise OutcomeUnknown from None  # it was granted before, and must not be taken away
+            await self._take_back(claim)
             raise NotExecuted from None
         if booked:
-            await self._holds.remove(claim)
+            await self._take_back(claim)
             raise SlotAlreadyBooked
         if placed is None:
             raise SlotHeld
         return Held(claim.token, placed.expires_at, placed.milliseconds // 1000)
+
+    async def _find_out(
+        self,
+        claim: HoldClaim,
+        slots: Sequence[tuple[str, datetime]],
+        under_way: Sequence[str],
+        deadline: Deadline,
+    ) -> bool:
+        """Whether the slot is booked, once the bookings that were under way are decided."""
+        while True:
+            under_way = await self._holds.still_under_way(claim, under_way)
+            if await self._bookings.find_booked(slots, timeout=deadline.remaining):
+                return True
+            if not under_way:
+                return False
+            deadline.check()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _take_back(self, claim: HoldClaim) -> None:
+        try:
+            await self._holds.remove(claim)
+        except NotExecuted:
+            raise OutcomeUnknown from None

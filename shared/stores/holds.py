@@ -2,6 +2,17 @@
 
 A hold keeps others from booking a slot while its patient checks out. It never decides who gets the
 slot, so losing Redis loses holds and nothing else.
+
+A hold and a booking that are under way together would miss each other: the booking finds no hold, the
+hold is set, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So a booking
+enters: one script reads the holds and, if it may pass, registers the booking as under way (an intent).
+It leaves once it is decided. A hold is set first; then it waits for the bookings that were under way at
+that moment, and only then reads MongoDB. Whatever comes later finds the hold. Intents never keep
+bookings from each other: between bookings the index alone decides.
+
+What this cannot promise: a hold that Redis has lost (a failover, a flush, an eviction, a clock that
+jumps) is not honoured, nor one that a booking worker cannot reach; an insert that MongoDB carries out
+later than `INTENT_MARGIN_MS` after its caller's deadline is no longer waited for.
 """
 
 import hashlib
@@ -27,8 +38,12 @@ SOCKET_SECONDS = 0.5
 POOL_WAIT_SECONDS = 1.5
 POOL_CONNECTIONS = 64
 
+# How long a booking counts as under way beyond its deadline, if nobody says that it is decided.
+INTENT_MARGIN_MS = 5000
+
 _SCRIPTS = {
-    name: (files(__package__) / "lua" / f"{name}.lua").read_text() for name in ("place", "check", "remove")
+    name: (files(__package__) / "lua" / f"{name}.lua").read_text()
+    for name in ("enter", "leave", "pending", "place", "remove")
 }
 
 
@@ -39,7 +54,7 @@ class HoldsUnreachable(NotExecuted):
 
 
 class HoldState(IntEnum):
-    """What a booking finds on its slot; the numbers are those of `check.lua`."""
+    """What a booking finds on its slot; the numbers are those of `enter.lua`."""
 
     FREE = 0
     MINE = 1
@@ -48,7 +63,10 @@ class HoldState(IntEnum):
 
 @dataclass(frozen=True)
 class HoldClaim:
-    """A patient's claim to a slot: by `token`, or by the digest of the name."""
+    """A patient's claim to a slot: by `token`, or by the digest of the name.
+
+    `keys` are those of the scripts: a hold key an instant, then an intents key an instant.
+    """
 
     keys: tuple[str, ...]
     token: str
@@ -56,17 +74,32 @@ class HoldClaim:
 
     @classmethod
     def of(cls, request: SlotRequest, span: Span) -> "HoldClaim":
-        keys = (f"hold:{{{request.resource}}}:{unix_milliseconds(instant)}" for instant in span.occupies)
+        keys = (
+            f"{kind}:{{{request.resource}}}:{unix_milliseconds(instant)}"
+            for kind in ("hold", "intents")
+            for instant in span.occupies
+        )
         digest = hashlib.sha256(request.patientName.encode()).hexdigest()
         return cls(tuple(keys), request.holdToken or "", digest)
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A booking that wants to pass the holds on its slot; `id` is the booking's."""
+
+    claim: HoldClaim
+    id: str
+
+
+@dataclass(frozen=True)
 class PlacedHold:
-    """A hold that was placed or extended, with what is left of it at that moment, by the clock of Redis."""
+    """A hold that was set: when it expires, in how many `milliseconds`, whether it was there before, and
+    the ids of the bookings that were under way, which may still take the slot."""
 
     expires_at: datetime
     milliseconds: int
+    extended: bool
+    under_way: list[str]
 
 
 def connect_redis(url: str) -> Redis:
@@ -112,25 +145,43 @@ class HoldStore:
         answer = await self._run("place", claim, claim.token, claim.digest, self._hold_ms, self._max_ms)
         if not answer:
             return None
-        expires_ms, milliseconds = answer
-        return PlacedHold(datetime.fromtimestamp(expires_ms / 1000, UTC), milliseconds)
+        expires_ms, milliseconds, extended, *under_way = answer
+        expires_at = datetime.fromtimestamp(expires_ms / 1000, UTC)
+        return PlacedHold(expires_at, milliseconds, bool(extended), under_way)
 
     async def remove(self, claim: HoldClaim) -> None:
-        """Take back the hold with the claim's token, if it is there."""
-        await self._run("remove", claim, claim.token, "")
+        """Take back the hold with the claim's token, if it is there.
 
-    async def check_many(self, claims: Sequence[HoldClaim]) -> list[HoldState]:
-        """What each claim finds on its slot, in one round trip.
+        Raises:
+            HoldsUnreachable, OutcomeUnknown
+        """
+        await self._run("remove", claim, claim.token)
+
+    async def still_under_way(self, claim: HoldClaim, ids: Sequence[str]) -> list[str]:
+        """Those of the given bookings that are not decided yet.
+
+        Raises:
+            HoldsUnreachable, OutcomeUnknown
+        """
+        return list(await self._run("pending", claim, *ids)) if ids else []
+
+    async def enter_many(self, passages: Sequence[Passage], *, seconds: float) -> list[HoldState]:
+        """What each booking finds on its slot; those that may pass are under way for up to `seconds`.
 
         Raises:
             HoldsUnreachable
         """
-        states = await self._pipeline("check", claims)
+        under_way_ms = int(seconds * 1000) + INTENT_MARGIN_MS
+        states = await self._pipeline("enter", [(passage, under_way_ms) for passage in passages])
         return [HoldState(state) for state in states]
 
-    async def consume_many(self, claims: Sequence[HoldClaim]) -> None:
-        """Remove the holds that bookings have used up, in one round trip."""
-        await self._pipeline("remove", claims)
+    async def leave_many(self, decided: Sequence[tuple[Passage, bool]]) -> None:
+        """Bookings that are no longer under way; with True, the booking has used up its patient's holds.
+
+        Raises:
+            HoldsUnreachable: what was not removed expires by itself.
+        """
+        await self._pipeline("leave", [(passage, int(booked)) for passage, booked in decided])
 
     async def ping(self) -> None:
         """Ask Redis whether it is there.
@@ -151,12 +202,15 @@ class HoldStore:
         except (RedisError, OSError):
             raise OutcomeUnknown() from None
 
-    async def _pipeline(self, script: str, claims: Sequence[HoldClaim]) -> list[Any]:
-        if not claims:
+    async def _pipeline(self, script: str, calls: Sequence[tuple[Passage, int]]) -> list[Any]:
+        if not calls:
             return []
         pipeline = self._redis.pipeline(transaction=False)
-        for claim in claims:
-            pipeline.eval(_SCRIPTS[script], len(claim.keys), *claim.keys, claim.token, claim.digest)
+        for passage, last in calls:
+            claim = passage.claim
+            pipeline.eval(
+                _SCRIPTS[script], len(claim.keys), *claim.keys, claim.token, claim.digest, passage.id, last
+            )
         try:
             return await pipeline.execute()
         except (RedisError, OSError):

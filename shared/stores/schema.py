@@ -9,6 +9,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from shared.errors import NotExecuted
+from shared.instants import format_instant
 from shared.settings import Misconfigured
 from shared.stores.bookings import COLLECTION, STATUS_BOOKED
 from shared.stores.mongodb import Database, Document
@@ -123,7 +124,8 @@ class Schema:
             ]
         )
         async for group in cursor:
-            log.error("slot_booked_twice", **group["_id"], appointments=group["ids"])
+            resource, slot = group["_id"]["resource"], format_instant(group["_id"]["slot"])
+            log.error("slot_booked_twice", resource=resource, slot=slot, appointments=group["ids"])
 
     async def _verify_grid(self) -> None:
         grid = await self._database.get_collection("meta").find_one_and_update(

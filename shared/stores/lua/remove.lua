@@ -1,14 +1,11 @@
--- Remove a patient's holds, and nobody else's.
--- KEYS: a hold key per instant. ARGV: token ('' for none), digest of the name ('' to go by token alone).
--- Returns how many were removed.
+-- Take back the hold that a token placed.
+-- KEYS: a hold key per instant, then an intents key per instant. ARGV: token.
+-- Returns how many instants were freed.
 local removed = 0
-for _, key in ipairs(KEYS) do
-  local held = redis.call('GET', key)
-  if held then
-    local token, digest = string.match(held, '^(%S+) (%S+) ')
-    if token == ARGV[1] or digest == ARGV[2] then
-      removed = removed + redis.call('DEL', key)
-    end
+for i = 1, #KEYS / 2 do
+  local held = redis.call('GET', KEYS[i])
+  if held and string.match(held, '^%S+') == ARGV[1] then
+    removed = removed + redis.call('DEL', KEYS[i])
   end
 end
 return removed
