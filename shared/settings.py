@@ -73,7 +73,7 @@ class WorkerSettings(_Settings):
     worker_http_port: Port = 0
 
 
-SettingsT = TypeVar("SettingsT", bound=_Settings)
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 class Misconfigured(Exception):
@@ -93,3 +93,15 @@ def load(settings: type[SettingsT]) -> SettingsT:
         variable = "_".join(str(part) for part in first["loc"]).upper()
         sentence = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         raise Misconfigured(f"{variable}: {sentence}" if variable else sentence) from None
+
+
+CONCERNS: tuple[type[_Settings], ...] = (
+    NatsSettings,
+    MongoSettings,
+    RedisSettings,
+    HoldSettings,
+    GridSettings,
+    LogSettings,
+    GatewaySettings,
+    WorkerSettings,
+)

@@ -1,0 +1,38 @@
+# Everything a newcomer needs: `make up` and `make test`. Only Python 3.11 or later, make and git must be there.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.installed
+
+.PHONY: help up prove test check format clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+$(READY): pyproject.toml deploy/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -c deploy/constraints.txt -e '.[local,dev]'
+	@touch $@
+
+up: $(READY)  ## start everything on this machine, at http://localhost:3000 (PORT)
+	@exec $(VENV)/bin/python -m deploy.local
+
+prove: $(READY)  ## prove on the running stack that it cannot double-book (ARGS="--requests 200")
+	@exec $(VENV)/bin/python -m tests.concurrency $(ARGS)
+
+test: $(READY)  ## run all tests, on real servers
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(READY)  ## lint, types and format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(READY)  ## format the code
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:  ## remove the environment, and the local stack's data and logs
+	rm -rf $(VENV) .local

@@ -1,0 +1,87 @@
+"""The clauses of the verdict, and what a slot's operations say about them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tests.concurrency.operations import Operation, Run, Step
+
+BOOKED = "Slot already booked"
+HELD = "Slot is currently held by another user"
+# DESIGN.md 4: the clocks of two hosts agree this well.
+CLOCK_SECONDS = 0.25
+
+
+class Clause(StrEnum):
+    ONE_WINNER = "exactly one booking confirmed"
+    REFUSED = "everyone else refused, with the right text"
+    HOLDS = "every hold honoured"
+    ANSWERED = "every request answered"
+    READ_BACK = "the winner's appointment reads back the same"
+    LATE = "a late request refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    clause: Clause
+    slot: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.slot}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A hold that was granted, and until when."""
+
+    operation: Operation
+    expires: float
+
+    def expired_by(self, moment: float) -> bool:
+        return self.expires - CLOCK_SECONDS <= moment
+
+
+class SlotHistory:
+    """All that happened to one slot, in the order in which it was asked."""
+
+    def __init__(self, run: Run, slot: str, operations: list[Operation]) -> None:
+        self.run = run
+        self.slot = slot
+        self.operations = sorted(operations, key=lambda operation: operation.invoked)
+        self.confirmed = [operation for operation in self.operations if operation.confirmed]
+        # These may have taken effect all the same.
+        self.unknown = [
+            operation
+            for operation in self.operations
+            if operation.ask.kind != "get" and operation.answer.outcome == "unknown"
+        ]
+        self.grants = [
+            Grant(operation, expires)
+            for operation in self.operations
+            if operation.granted and (expires := self._expiry(operation)) is not None
+        ]
+
+    @property
+    def holds_raced(self) -> bool:
+        return any(operation.ask.kind == "hold" for operation in self.of("race"))
+
+    def of(self, step: Step) -> list[Operation]:
+        return [operation for operation in self.operations if operation.ask.step == step]
+
+    def find(self, clause: Clause, text: str) -> Finding:
+        return Finding(clause, self.slot, text)
+
+    def _expiry(self, operation: Operation) -> float | None:
+        match operation.answer.body:
+            case {"hold": {"expiresAt": str(text)}}:
+                try:
+                    return (datetime.fromisoformat(text) - self.run.began_at).total_seconds()
+                except (ValueError, TypeError):
+                    return None
+            case _:
+                return None
+
+
+def refused_with(operation: Operation, text: str) -> bool:
+    return operation.answer.status == 409 and operation.answer.body == {"error": text}

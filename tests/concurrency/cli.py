@@ -1,0 +1,89 @@
+"""The command line."""
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.concurrency.addresses import nats_of_local_stack
+from tests.concurrency.options import DEFAULT_URL, Options
+
+_MOST = 10_000
+
+
+def parse_options(argv: Sequence[str] | None = None) -> Options:
+    """Read the command line; what is wrong ends the process with status 2 and says why."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.concurrency",
+        description="Prove on a running deployment that of many simultaneous requests one wins.",
+        epilog="Exit status: 0 proved, 1 an invariant was broken or a request not answered, "
+        "2 wrong arguments or nothing answers, 130 interrupted.",
+    )
+    parser.add_argument(
+        "--url", type=_http_url, default=DEFAULT_URL, help="the gateway (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--nats", type=_nats_url, help="the NATS server (default: $NATS_URL, else the local stack's)"
+    )
+    parser.add_argument(
+        "--requests", type=_count, default=10, metavar="N", help="bookings per slot (default: 10)"
+    )
+    parser.add_argument("--slots", type=_count, default=1, metavar="M", help="fresh slots (default: 1)")
+    parser.add_argument("--via", choices=("http", "nats", "both"), default="http", help="default: http")
+    parser.add_argument("--holds", action="store_true", help="N holds per slot race with the bookings")
+    parser.add_argument("--json", type=_writable, metavar="FILE", help="write every request and the verdict")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=15, metavar="SECONDS", help="per request (default: 15)"
+    )
+    given = vars(parser.parse_args(argv))
+    if given["nats"] is None:
+        del given["nats"]
+        if given["via"] != "http":
+            given["nats"] = os.environ.get("NATS_URL") or nats_of_local_stack()
+    return Options(**given)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {_MOST}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _MOST:
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return seconds
+
+
+def _http_url(text: str) -> str:
+    if not _is_url(text, ("http", "https")):
+        raise argparse.ArgumentTypeError("must be an http:// or https:// address")
+    return text
+
+
+def _nats_url(text: str) -> str:
+    if not all(_is_url(part, ("nats", "tls", "ws", "wss")) for part in text.split(",")):
+        raise argparse.ArgumentTypeError("must be a nats:// address, or several separated by commas")
+    return text
+
+
+def _is_url(text: str, schemes: Sequence[str]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _writable(text: str) -> Path:
+    path = Path(text)
+    target = path if path.exists() else path.absolute().parent
+    if path.is_dir() or not os.access(target, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot write {text}")
+    return path

@@ -1,0 +1,31 @@
+"""What to prove, and against which deployment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Via = Literal["http", "nats"]
+
+DEFAULT_URL = "http://127.0.0.1:3000"
+DEFAULT_NATS = "nats://localhost:4222"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    url: str = DEFAULT_URL
+    nats: str = DEFAULT_NATS
+    requests: int = 10
+    slots: int = 1
+    via: Literal["http", "nats", "both"] = "http"
+    holds: bool = False
+    json: Path | None = None
+    timeout: float = 15
+
+    @property
+    def transports(self) -> tuple[Via, ...]:
+        return ("http", "nats") if self.via == "both" else (self.via,)
+
+    @property
+    def contenders(self) -> int:
+        """How many requests race for one slot."""
+        return self.requests * (2 if self.holds else 1)

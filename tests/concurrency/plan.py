@@ -1,0 +1,74 @@
+"""Plans who asks for what: fresh slots on a fresh resource, so that no run meets another."""
+
+import random
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count, cycle
+from uuid import uuid4
+
+from tests.concurrency.operations import Ask, Kind, Step
+from tests.concurrency.options import Options, Via
+
+_FIRST_DAY = datetime(2100, 1, 1, tzinfo=UTC)
+DAYS = 290_000
+
+
+class Planner:
+    def __init__(self, options: Options) -> None:
+        self._run = secrets.token_hex(6)
+        self.resource = f"prove-{self._run}"
+        # Midnight lies on every grid that a deployment can have.
+        days = random.sample(range(DAYS), options.slots)
+        self.slots = [canonical(_FIRST_DAY + timedelta(days=day)) for day in days]
+        self._bookings = options.requests
+        self._holds = options.requests if options.holds else 0
+        self._transports = cycle(options.transports)
+        self._ordinals = count(1)
+        self._patients = count(1)
+
+    def race(self, slot: str) -> list[Ask]:
+        """Everyone who wants `slot` at once, in no particular order."""
+        # A hold takes longer than a booking and would hardly ever win; in every second slot it can.
+        follows = self._holds > 0 and self.slots.index(slot) % 2 == 1
+        asks = [replace(self.book("race", slot), follows=follows) for _ in range(self._bookings)]
+        asks += [self.hold("race", slot) for _ in range(self._holds)]
+        random.shuffle(asks)
+        return asks
+
+    def book(self, step: Step, slot: str, *, patient: str | None = None, token: str | None = None) -> Ask:
+        holder = {} if token is None else {"holdToken": token}
+        return self._want(step, "book", slot, patient, holder)
+
+    def hold(self, step: Step, slot: str) -> Ask:
+        return self._want(step, "hold", slot, None, {"holdToken": str(uuid4())})
+
+    def read(self, slot: str, appointment_id: str, via: Via) -> Ask:
+        return self._ask("read", "get", via, slot, {"id": appointment_id})
+
+    def _want(self, step: Step, kind: Kind, slot: str, patient: str | None, more: dict[str, str]) -> Ask:
+        number = next(self._patients)
+        body = {
+            "slot": _SPELLINGS[number % len(_SPELLINGS)](slot),
+            "patientName": patient or f"Patient {number}",
+            "resource": self.resource,
+            **more,
+        }
+        return self._ask(step, kind, next(self._transports), slot, body)
+
+    def _ask(self, step: Step, kind: Kind, via: Via, slot: str, body: dict[str, str]) -> Ask:
+        ordinal = next(self._ordinals)
+        return Ask(ordinal, step, kind, via, slot, f"{self._run}-{ordinal}", body)
+
+
+def canonical(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _east(slot: str) -> str:
+    """The same instant as a clock two hours to the east shows it."""
+    return (datetime.fromisoformat(slot) + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S+02:00")
+
+
+# One instant is one slot however it is written, so that callers who write it differently race too.
+_SPELLINGS = (str, _east, lambda slot: slot.replace(".000Z", "Z"))

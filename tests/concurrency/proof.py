@@ -1,0 +1,92 @@
+"""One proof from end to end: race, aftermath, verdict, report."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from rich.console import Console
+
+from tests.concurrency.aftermath import settle
+from tests.concurrency.callers import Caller, HttpCaller, NatsCaller, UnreachableError
+from tests.concurrency.operations import Operation, Run
+from tests.concurrency.options import Options, Via
+from tests.concurrency.plan import Planner
+from tests.concurrency.race import Recorder
+from tests.concurrency.record import write_record
+from tests.concurrency.report import Report
+from tests.concurrency.verdict import judge
+
+# So many requests are under way together; more slots than that allows race in turn, each slot as a whole.
+REQUESTS_AT_ONCE = 600
+NATS_CONNECTIONS = 4
+
+
+async def prove(options: Options, console: Console) -> int:
+    """Race for fresh slots, judge what was answered, and report it.
+
+    Returns:
+        0 if every invariant held and every request was answered, else 1.
+
+    Raises:
+        UnreachableError: the deployment does not answer at all.
+        OSError: the JSON file cannot be written.
+    """
+    planner = Planner(options)
+    report = Report(console, options)
+    async with _callers(options) as callers:
+        report.begin(planner.resource)
+        with report.progress() as progress:
+            task = report.track(progress)
+
+            def advance(operation: Operation) -> None:
+                progress.advance(task, operation.ask.step == "race")
+
+            run = await _run(options, planner, callers, Recorder(callers, advance))
+    verdict = judge(run)
+    report.finish(run, verdict)
+    if options.json:
+        write_record(options.json, options, run, verdict)
+    return 0 if verdict.proved else 1
+
+
+async def _run(options: Options, planner: Planner, callers: dict[Via, Caller], recorder: Recorder) -> Run:
+    for slots in _waves(planner.slots, options.contenders):
+        # Refreshes connections; if that fails now, the requests themselves tell.
+        with suppress(UnreachableError):
+            await _warm(callers)
+        asks = [ask for slot in slots for ask in planner.race(slot)]
+        raced = await recorder.race(asks)
+        async with asyncio.TaskGroup() as group:
+            for slot in slots:
+                contenders = [operation for operation in raced if operation.ask.slot == slot]
+                group.create_task(settle(slot, contenders, options, planner, recorder))
+    return Run(planner.resource, recorder.began_at, recorder.race_seconds, tuple(recorder.operations))
+
+
+def _waves(slots: list[str], contenders: int) -> Iterator[list[str]]:
+    size = max(1, REQUESTS_AT_ONCE // contenders)
+    for start in range(0, len(slots), size):
+        yield slots[start : start + size]
+
+
+@asynccontextmanager
+async def _callers(options: Options) -> AsyncIterator[dict[Via, Caller]]:
+    at_once = min(REQUESTS_AT_ONCE, options.slots * options.contenders)
+
+    def make(via: Via) -> Caller:
+        if via == "http":
+            return HttpCaller(options.url, connections=at_once, timeout=options.timeout)
+        return NatsCaller(options.nats, connections=NATS_CONNECTIONS, timeout=options.timeout)
+
+    async with AsyncExitStack() as stack:
+        callers: dict[Via, Caller] = {}
+        for via in options.transports:
+            callers[via] = make(via)
+            stack.push_async_callback(callers[via].close)
+        await _warm(callers)
+        yield callers
+
+
+async def _warm(callers: dict[Via, Caller]) -> None:
+    for caller in callers.values():
+        await caller.warm()

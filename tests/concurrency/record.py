@@ -1,0 +1,82 @@
+"""The whole run as JSON: the verdict, the figures and every request with its times."""
+
+import json
+from pathlib import Path
+
+from tests.concurrency.addresses import shown
+from tests.concurrency.clauses import Finding
+from tests.concurrency.figures import Outcomes, outcomes, raced, speed
+from tests.concurrency.operations import Json, Operation, Run
+from tests.concurrency.options import Options
+from tests.concurrency.verdict import Verdict
+
+
+def write_record(path: Path, options: Options, run: Run, verdict: Verdict) -> None:
+    path.write_text(json.dumps(_record(options, run, verdict), indent=2) + "\n", encoding="utf-8")
+
+
+def _record(options: Options, run: Run, verdict: Verdict) -> Json:
+    figures = speed(run)
+    slots = sorted({operation.ask.slot for operation in run.operations})
+    return {
+        "proved": verdict.proved,
+        "violations": [_finding(finding) for finding in verdict.violations],
+        "options": {
+            "url": shown(options.url),
+            "nats": shown(options.nats) if "nats" in options.transports else None,
+            "requests": options.requests,
+            "slots": options.slots,
+            "via": options.via,
+            "holds": options.holds,
+            "timeout": options.timeout,
+        },
+        "resource": run.resource,
+        "beganAt": run.began_at.isoformat(timespec="milliseconds"),
+        "raceSeconds": round(run.race_seconds, 6),
+        "requestsPerSecond": round(figures.requests_per_second, 1),
+        "latencyMs": {
+            "p50": round(figures.p50_ms, 3),
+            "p95": round(figures.p95_ms, 3),
+            "max": round(figures.max_ms, 3),
+        },
+        "totals": _outcomes(outcomes(raced(run))),
+        "slots": [{"slot": slot, **_outcomes(outcomes(raced(run, slot)))} for slot in slots],
+        "requests": [_request(operation) for operation in run.operations],
+    }
+
+
+def _outcomes(race: Outcomes) -> Json:
+    return {
+        "requests": race.requests,
+        "confirmed": race.confirmed,
+        "held": race.granted,
+        "alreadyBooked": race.already_booked,
+        "currentlyHeld": race.currently_held,
+        "other": race.other,
+        "unanswered": race.unanswered,
+    }
+
+
+def _finding(finding: Finding) -> Json:
+    return {"clause": finding.clause.value, "slot": finding.slot, "text": finding.text}
+
+
+def _request(operation: Operation) -> Json:
+    """One request; `start` and `end` are monotonic seconds since the run began."""
+    ask, answer = operation.ask, operation.answer
+    return {
+        "ordinal": ask.ordinal,
+        "requestId": ask.request_id,
+        "step": ask.step,
+        "kind": ask.kind,
+        "via": ask.via,
+        "slot": ask.slot,
+        "request": ask.body,
+        "status": answer.status,
+        "outcome": answer.outcome,
+        "error": answer.error,
+        "body": answer.body,
+        "start": round(operation.invoked, 6),
+        "end": round(operation.returned, 6),
+        "ms": round(operation.milliseconds, 3),
+    }

@@ -1,0 +1,140 @@
+"""Holds: how long they last, what they leave behind, and what a lost Redis costs."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.callers import HttpCaller
+from tests.servers import Servers
+from tests.slots import fresh
+from tests.stack import Stack, wait_until
+
+HELD = "Slot is currently held by another user"
+
+
+@pytest.fixture(scope="module")
+def short_stack(servers: Servers) -> Iterator[Stack]:
+    """Holds of two seconds, three at the most."""
+    with servers.new_stack(SOFT_HOLD_SECONDS="2", HOLD_MAX_SECONDS="3") as stack:
+        yield stack.up(booking_workers=1)
+
+
+@pytest.fixture
+async def short(short_stack: Stack) -> AsyncIterator[HttpCaller]:
+    async with httpx.AsyncClient(base_url=short_stack.url, timeout=20) as client:
+        yield HttpCaller(client)
+
+
+@pytest.fixture
+def redis(short_stack: Stack) -> Iterator[Redis]:
+    with Redis.from_url(short_stack.env["REDIS_URL"], decode_responses=True) as client:
+        yield client
+
+
+def keys_of(redis: Redis, resource: str) -> list[str]:
+    return list(redis.scan_iter(f"*{{{resource}}}*"))
+
+
+async def test_a_hold_says_how_long_it_lasts(short: HttpCaller) -> None:
+    """The message tells the time that the hold really has."""
+    assert (await short.hold(fresh())).body["message"] == "Slot held for 2 seconds"
+
+
+async def test_a_hold_expires(short: HttpCaller, redis: Redis) -> None:
+    """A hold that is not used frees its slot by itself."""
+    body = fresh("Ada")
+    await short.hold(body)
+    rival = {**body, "patientName": "Grace"}
+    assert (await short.book(rival)).error == HELD
+    wait_until(lambda: not keys_of(redis, body["resource"]), "the hold has expired", 10)
+    assert (await short.book(rival)).status == 201
+
+
+async def test_an_extended_hold_is_capped(short: HttpCaller, redis: Redis) -> None:
+    """However often a hold is extended, it ends HOLD_MAX_SECONDS after it was first placed."""
+    body = fresh(holdToken=str(uuid4()))
+    answers = [await short.hold(body)]
+    while (ttl := redis.pttl(keys_of(redis, body["resource"])[0])) > 500:
+        answers.append(await short.hold(body))
+        assert len(answers) < 10_000
+    expiries = [answer.body["hold"]["expiresAt"] for answer in answers]
+    first = answers[0].body["hold"]["expiresAt"]
+    assert ttl >= -2
+    assert expiries == sorted(expiries)
+    assert expiries[-1] == expiries[-2], "the cap was reached"
+    assert first < expiries[-1]
+
+
+async def test_every_key_has_an_end(short: HttpCaller, redis: Redis) -> None:
+    """Redis never gets a key without a TTL, nor a patient's name."""
+    body = fresh("Zebra Canary")
+    await short.hold(body)
+    keys = keys_of(redis, body["resource"])
+    assert keys
+    assert all(redis.pttl(key) > 0 for key in keys)
+    assert "Zebra" not in f"{keys} {[redis.get(key) for key in keys]}"
+
+
+async def test_a_booking_consumes_the_hold(short: HttpCaller, redis: Redis) -> None:
+    """Once its holder has booked, nothing of the hold is left."""
+    body = fresh("Ada")
+    await short.hold(body)
+    assert (await short.book(body)).status == 201
+    assert keys_of(redis, body["resource"]) == []
+
+
+async def test_a_booked_slot_is_not_left_with_a_hold(short: HttpCaller, redis: Redis) -> None:
+    """A hold that is refused because the slot is booked leaves no key."""
+    body = fresh("Ada")
+    assert (await short.book(body)).status == 201
+    assert (await short.hold(body)).error == "Slot already booked"
+    assert keys_of(redis, body["resource"]) == []
+
+
+async def test_booked_wins_over_held(short: HttpCaller, redis: Redis) -> None:
+    """A slot that is booked and, by some accident, held too, is told to be booked."""
+    body = fresh("Ada")
+    assert (await short.hold(body)).status == 200
+    key = keys_of(redis, body["resource"])[0]
+    value = str(redis.get(key))
+    assert (await short.book(body)).status == 201
+    redis.set(key, value, px=60_000)
+    rival = {**body, "patientName": "Grace"}
+    assert (await short.book(rival)).error == "Slot already booked"
+    assert (await short.hold(rival)).error == "Slot already booked"
+
+
+async def test_without_the_hold_check_others_book(servers: Servers) -> None:
+    """Control: it is the check that honours a hold. A worker without it books what another holds."""
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        stack.start("booking_worker", without="no_hold_check")
+        stack.start("hold_worker")
+        stack.wait_ready()
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            caller, body = HttpCaller(client), fresh("Ada")
+            assert (await caller.hold(body)).status == 200
+            assert (await caller.book({**body, "patientName": "Grace"})).status == 201
+
+
+async def test_without_redis_bookings_go_on(servers: Servers) -> None:
+    """Redis stopped: booking still works and says so in the log; a hold gets 503; readiness names Redis."""
+    redis = servers.new_redis()
+    with servers.new_stack(REDIS_URL=redis.url) as stack:
+        stack.up(booking_workers=1)
+        redis.stop()
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            caller, body = HttpCaller(client), fresh()
+            assert (await caller.book(body)).status == 201
+            assert (await caller.book(body)).error == "Slot already booked"
+            answer = await caller.hold(fresh())
+            assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()["checks"]["booking_worker"]) == (
+                200,
+                "redis: does not answer",
+            )
+        assert '"holds_unreachable"' in stack.workers("booking_worker")[0].log

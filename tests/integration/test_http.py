@@ -1,0 +1,91 @@
+"""What only HTTP has: media types, methods, headers, documentation."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.callers import HttpCaller
+from tests.slots import fresh
+
+BOOK = "/api/book-appointment"
+
+
+@pytest.mark.parametrize(
+    "media_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
+)
+async def test_what_is_not_declared_as_json_is_refused(
+    http: httpx.AsyncClient, media_type: str | None
+) -> None:
+    """A body must say that it is JSON: a form of another site cannot book."""
+    headers = {"Content-Type": media_type} if media_type else {}
+    answer = await http.post(BOOK, content=b'{"slot":"x"}', headers=headers)
+    assert (answer.status_code, answer.json()) == (415, {"error": "Content-Type must be application/json"})
+
+
+async def test_json_may_name_its_charset(http: httpx.AsyncClient) -> None:
+    """Parameters of the media type do no harm."""
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    assert (await http.post(BOOK, json=fresh(), headers=headers)).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/api/nothing", f"{BOOK}/", "/api/appointments/"])
+async def test_an_unknown_path_is_not_found(http: httpx.AsyncClient, path: str) -> None:
+    """404 has the shape of every other refusal."""
+    answer = await http.get(path)
+    assert (answer.status_code, answer.json()) == (404, {"error": "Not found"})
+
+
+async def test_a_wrong_method_is_named(http: httpx.AsyncClient) -> None:
+    """405 has the shape of every other refusal, and says what is allowed."""
+    answer = await http.get(BOOK)
+    assert (answer.status_code, answer.json()) == (405, {"error": "Method not allowed"})
+    assert answer.headers["Allow"] == "POST"
+
+
+async def test_a_large_body_without_a_length_is_refused(http: httpx.AsyncClient) -> None:
+    """A body that is sent in chunks is cut off at 16 KiB."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b" " * 1024
+
+    answer = await http.post(BOOK, content=chunks(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+
+
+async def test_every_answer_names_its_request(http: httpx.AsyncClient) -> None:
+    """A caller's hexadecimal request id comes back; anything else is replaced by a new one."""
+    mine = "0123456789abcdef"
+    answer = await http.post(BOOK, json={}, headers={"X-Request-Id": mine})
+    assert answer.headers["X-Request-Id"] == mine
+    answer = await http.post(BOOK, json={}, headers={"X-Request-Id": "Zebra Canary"})
+    assert len(answer.headers["X-Request-Id"]) == 32
+
+
+async def test_a_malformed_idempotency_key_is_refused(http_caller: HttpCaller) -> None:
+    """A key is 1 to 255 printable ASCII characters; the sentence names the header."""
+    for key in ("", "x" * 256):
+        answer = await http_caller.book(fresh(), **{"Idempotency-Key": key})
+        assert answer.status == 400
+        assert answer.error.startswith("Idempotency-Key")
+
+
+async def test_the_key_is_no_field_of_the_body(http_caller: HttpCaller) -> None:
+    """Over HTTP the key is a header; in the body it is an unknown field."""
+    answer = await http_caller.book(fresh(idempotencyKey="k"))
+    assert (answer.status, answer.error) == (400, "Unknown field idempotencyKey")
+
+
+async def test_the_api_documents_itself(http: httpx.AsyncClient) -> None:
+    """`/docs` opens, and the schema names the fields that the contract names."""
+    assert (await http.get("/docs")).status_code == 200
+    schema = (await http.get("/openapi.json")).json()
+    assert set(schema["components"]["schemas"]["SlotRequest"]["properties"]) == {
+        "slot",
+        "patientName",
+        "resource",
+        "durationMinutes",
+        "holdToken",
+    }
+    assert {"201", "400", "409", "503", "504"} <= set(schema["paths"][BOOK]["post"]["responses"])

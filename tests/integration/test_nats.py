@@ -1,0 +1,102 @@
+"""What only NATS has: deadlines, service headers, and the typed client."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+from nats.aio.client import Client
+
+from shared.client import BookingClient
+from shared.commands import BookAppointment, GetAppointment, PlaceHold
+from shared.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
+from tests.callers import NatsCaller
+from tests.slots import fresh, fresh_resource
+from tests.stack import Stack
+
+BOOK = "booking.v1.book"
+
+
+async def test_a_command_past_its_deadline_is_not_executed(nats_caller: NatsCaller) -> None:
+    """A command that is met too late gets 503, and nothing is booked."""
+    body = fresh()
+    late = await nats_caller.request(BOOK, body, {"Deadline": str(int(time.time() * 1000) - 1)})
+    assert (late.status, late.body["outcome"]) == (503, "not_executed")
+    assert late.headers["retry-after"] == "1"
+    assert (await nats_caller.book(body)).status == 201
+
+
+@pytest.mark.parametrize("deadline", ["soon", "-1", "1e12", "1.5", " ", "9" * 20])
+async def test_a_malformed_deadline_is_refused(nats_caller: NatsCaller, deadline: str) -> None:
+    """A deadline is a Unix time in whole milliseconds."""
+    answer = await nats_caller.request(BOOK, fresh(), {"Deadline": deadline})
+    assert answer.status == 400
+    assert answer.error.startswith("Deadline")
+
+
+async def test_a_refusal_carries_the_service_headers(nats_caller: NatsCaller) -> None:
+    """Tools that know NATS services see an error in the headers that they look at."""
+    body = fresh()
+    booked, refused = await nats_caller.book(body), await nats_caller.book(body)
+    assert refused.headers["nats-service-error-code"] == "409"
+    assert refused.headers["nats-service-error"] == "Slot already booked"
+    assert "nats-service-error" not in booked.headers
+
+
+async def test_an_empty_message_is_answered(nats_caller: NatsCaller) -> None:
+    """Whatever is sent gets an answer."""
+    assert (await nats_caller.request(BOOK, b"")).error == "Missing slot or patientName"
+    assert (await nats_caller.request("booking.v1.get", b"")).error == "Missing id"
+    assert (await nats_caller.request("booking.v1.get", {"id": {"$ne": None}})).error == "id must be a string"
+
+
+async def test_a_command_without_a_reply_subject_is_executed(
+    nats_connection: Client, nats_caller: NatsCaller
+) -> None:
+    """A caller that does not want to hear the answer is served all the same."""
+    body = fresh()
+    await nats_connection.publish(BOOK, json.dumps(body).encode())
+    await nats_connection.flush()
+    deadline = time.monotonic() + 20
+    while (answer := await nats_caller.hold(body)).status == 200 and time.monotonic() < deadline:
+        body = {**body, "holdToken": answer.body["hold"]["token"]}
+    assert answer.error == "Slot already booked"
+
+
+async def test_workers_say_whether_they_are_ready(nats_caller: NatsCaller) -> None:
+    """Each kind of worker answers for itself and its servers."""
+    for subject in ("booking.v1.ready", "hold.v1.ready"):
+        answer = await nats_caller.request(subject, b"")
+        assert (answer.status, answer.body) == (
+            200,
+            {"ready": True, "checks": {"mongodb": "ok", "redis": "ok"}},
+        )
+
+
+async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
+    """Other Python services book with typed commands, and get typed replies."""
+    slot = datetime(2031, 5, 4, 9, tzinfo=UTC)
+    async with BookingClient(stack.env["NATS_URL"]) as client:
+        command = BookAppointment(slot=slot, patientName="Ada", resource=fresh_resource())
+        booked = await client.book(command)
+        assert (booked.status, booked.body.appointment.slot) == (201, slot)
+        found = await client.get_appointment(GetAppointment(id=booked.body.appointment.id))
+        assert found.body.appointment == booked.body.appointment
+
+
+async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
+    """Each refusal is an exception of its own."""
+    async with BookingClient(stack.env["NATS_URL"]) as client:
+        slot, resource = datetime(2031, 5, 4, 9, tzinfo=UTC), fresh_resource()
+        await client.place_hold(PlaceHold(slot=slot, patientName="Ada", resource=resource))
+        with pytest.raises(SlotHeld):
+            await client.book(BookAppointment(slot=slot, patientName="Grace", resource=resource))
+        await client.book(BookAppointment(slot=slot, patientName="Ada", resource=resource))
+        with pytest.raises(SlotAlreadyBooked):
+            await client.book(BookAppointment(slot=slot, patientName="Ada", resource=resource))
+        with pytest.raises(NoSuchAppointment):
+            await client.get_appointment(GetAppointment(id="nothing"))
+        with pytest.raises(InvalidRequest, match="durationMinutes"):
+            await client.book(
+                BookAppointment(slot=slot, patientName="Ada", resource=resource, durationMinutes=15)
+            )

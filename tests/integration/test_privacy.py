@@ -1,0 +1,64 @@
+"""Names stay in: whatever happens, a patient's name is in no log line and no error."""
+
+import asyncio
+
+import httpx
+import nats
+
+from tests.callers import Answer, Caller, HttpCaller, NatsCaller
+from tests.servers import Servers
+from tests.slots import fresh
+
+CANARY = "Zebra-Canary"
+
+
+async def provoke(caller: Caller) -> list[Answer]:
+    """One of every answer there is, each with the name in every place that takes text."""
+    body = fresh(CANARY)
+    rival = {**body, "patientName": f"{CANARY} Junior"}
+    asks = [
+        caller.hold(body),
+        caller.hold(rival),
+        caller.book(rival),
+        caller.book(body),
+        caller.book(rival),
+        caller.hold(rival),
+        caller.book(fresh(CANARY * 100)),
+        caller.book(fresh(CANARY, slot=CANARY)),
+        caller.book(fresh(CANARY, resource=f"{CANARY}!")),
+        caller.book(fresh(CANARY, holdToken=CANARY)),
+        caller.book(fresh(CANARY, durationMinutes=CANARY)),
+        caller.book({**fresh(CANARY), CANARY: CANARY}),
+        caller.book(f'{{"patientName": "{CANARY}"'.encode()),
+        caller.book(fresh(CANARY, padding=CANARY * 2000)),
+        caller.book(fresh(CANARY), **{"Idempotency-Key": CANARY * 50}),
+        caller.book(fresh(CANARY), **{"X-Request-Id": CANARY}),
+        caller.get(CANARY),
+    ]
+    return [await ask for ask in asks]
+
+
+async def test_a_name_is_in_no_log_and_no_error(servers: Servers) -> None:
+    """A canary name, sent in every way, is found in the answers that confirm it and nowhere else."""
+    with servers.new_stack(LOG_LEVEL="debug") as stack:
+        stack.up()
+        connection = await nats.connect(stack.env["NATS_URL"])
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            answers = await provoke(HttpCaller(client)) + await provoke(NatsCaller(connection))
+            await asyncio.gather(*(client.get(f"/api/{CANARY}?{CANARY}") for _ in range(3)))
+        await connection.close()
+        logs = "".join(service.log for service in stack.services)
+    assert {answer.status for answer in answers} >= {200, 201, 400, 404, 409, 413}
+    assert "answered" in logs
+    assert CANARY not in logs
+    for answer in answers:
+        if answer.status >= 400:
+            assert CANARY not in answer.text + str(answer.headers)
+
+
+async def test_the_canary_would_be_seen(servers: Servers) -> None:
+    """Control: a confirmation does carry the name, so the test looks in the right place."""
+    with servers.new_stack() as stack:
+        stack.up(booking_workers=1)
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            assert CANARY in (await HttpCaller(client).book(fresh(CANARY))).text

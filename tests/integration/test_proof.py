@@ -1,0 +1,72 @@
+"""`python -m tests.concurrency`, the proof that anyone can run: it holds here, and it can fail."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from tests.servers import Servers
+from tests.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+
+
+def prove(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.concurrency", "--url", stack.url, "--nats", stack.env["NATS_URL"]]
+    return subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+@pytest.mark.parametrize("via", ["http", "nats", "both"])
+def test_a_sound_deployment_passes(stack: Stack, via: str) -> None:
+    """Ten rivals for one slot, a line each, and exit status 0."""
+    result = prove(stack, "--via", via)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("Slot already booked") >= 9
+
+
+def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:
+    """Holds race too, over both ways in; the report of every request is written as JSON."""
+    report = tmp_path / "report.json"
+    options = ["--via", "both", "--requests", "20", "--slots", "10", "--holds"]
+    result = prove(stack, *options, "--json", str(report))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Patient" in report.read_text()
+    assert json.loads(report.read_text())
+
+
+def test_without_the_unique_index_the_proof_fails(servers: Servers) -> None:
+    """Control: with the unique index dropped and nobody watching, the proof sees two winners: exit 1."""
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        for module in ("booking_worker", "booking_worker", "hold_worker"):
+            stack.start(module, without="no_index_check")
+        stack.wait_ready()
+        with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
+            client.get_default_database()["appointments"].drop_indexes()
+        result = prove(stack, "--requests", "20")
+    assert result.returncode == 1, result.stdout + result.stderr
+
+
+def test_without_the_hold_check_the_proof_fails(servers: Servers) -> None:
+    """Control: where held slots are booked by others, the proof finds holds broken: exit status 1."""
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        stack.start("booking_worker", without="no_hold_check")
+        stack.start("hold_worker")
+        stack.wait_ready()
+        result = prove(stack, "--requests", "5", "--slots", "10", "--holds")
+    assert result.returncode == 1, result.stdout + result.stderr
+
+
+def test_an_absent_deployment_is_said_to_be_absent() -> None:
+    """Where nothing answers, one line says so, and the exit status is 2."""
+    command = [sys.executable, "-m", "tests.concurrency", "--url", "http://127.0.0.1:9"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "http://127.0.0.1:9" in result.stderr

@@ -1,0 +1,122 @@
+"""The indexes: verified before a worker serves, and watched while it does."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from tests.callers import HttpCaller
+from tests.servers import Servers
+from tests.slots import fresh
+from tests.stack import Stack, free_port, wait_until
+
+SLOT_INDEX = "one_booking_per_slot"
+
+
+@pytest.fixture
+def stack(servers: Servers) -> Iterator[Stack]:
+    """A database of its own, and no process yet."""
+    with servers.new_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def appointments(stack: Stack) -> Iterator[Collection[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](stack.env["MONGO_URI"]) as client:
+        yield client.get_default_database()["appointments"]
+
+
+async def test_a_worker_makes_the_indexes(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:
+    """The first worker on an empty database makes both unique indexes, exactly as designed."""
+    stack.start("booking_worker")
+    stack.wait_serving()
+    indexes = appointments.index_information()
+    slot, key = indexes[SLOT_INDEX], indexes["one_booking_per_key"]
+    assert slot["unique"]
+    assert key["unique"]
+    assert slot["key"] == [("resource", 1), ("occupies", 1)]
+    assert slot["partialFilterExpression"] == {"status": "booked"}
+    assert key["key"] == [("resource", 1), ("idempotencyKey", 1)]
+
+
+async def test_another_index_in_its_place_stops_the_worker(
+    stack: Stack, appointments: Collection[dict[str, Any]]
+) -> None:
+    """An index of that name that is not unique is nothing to serve on: one line says so."""
+    appointments.create_index([("resource", 1), ("occupies", 1)], name=SLOT_INDEX)
+    for module in ("booking_worker", "hold_worker"):
+        worker = stack.start(module)
+        assert worker.wait() == 1
+        assert SLOT_INDEX in worker.log.splitlines()[-1]
+
+
+async def test_another_grid_stops_the_worker(stack: Stack) -> None:
+    """Workers of one database share one grid; one with another SLOT_MINUTES refuses to start."""
+    stack.start("booking_worker")
+    stack.wait_serving()
+    worker = stack.start("booking_worker", SLOT_MINUTES="15")
+    assert worker.wait() == 1
+    assert worker.log.splitlines()[-1].startswith("SLOT_MINUTES is 15")
+
+
+async def test_a_lost_index_is_made_again(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:
+    """A unique index dropped while a worker serves is back within seconds."""
+    stack.start("booking_worker")
+    stack.wait_serving()
+    appointments.drop_index(SLOT_INDEX)
+    wait_until(lambda: SLOT_INDEX in appointments.index_information(), "the index is back")
+
+
+async def test_duplicates_keep_a_worker_from_serving(
+    stack: Stack, appointments: Collection[dict[str, Any]]
+) -> None:
+    """Where two bookings share a slot, nothing more is booked; the log names the slot, not the patient."""
+    port = free_port()
+    worker = stack.start("booking_worker", WORKER_HTTP_PORT=str(port))
+    stack.start_gateway()
+    stack.start("hold_worker")
+    stack.wait_serving()
+    wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "the gateway is ready")
+    appointments.drop_index(SLOT_INDEX)
+    slot = datetime(2031, 5, 4, 9, tzinfo=UTC)
+    appointments.insert_many(
+        {
+            "_id": id,
+            "resource": "r1",
+            "occupies": [slot],
+            "slot": slot,
+            "status": "booked",
+            "idempotencyKey": id,
+            "patientName": "Zebra Canary",
+        }
+        for id in ("a", "b")
+    )
+    wait_until(
+        lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503, "the worker is not ready"
+    )
+    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+        answer = await HttpCaller(client).book(fresh())
+        assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+        assert (await client.get("/readyz")).status_code == 503
+    wait_until(lambda: "slot_booked_twice" in worker.log, "the log names the slot")
+    assert "2031-05-04" in worker.log
+    assert "Zebra" not in worker.log
+    appointments.delete_one({"_id": "b"})
+    wait_until(
+        lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, "the worker is ready again"
+    )
+
+
+async def test_a_worker_has_its_own_health_port(stack: Stack) -> None:
+    """Where WORKER_HTTP_PORT is set, a worker of either kind answers `/livez` and `/readyz` there."""
+    for module in ("booking_worker", "hold_worker"):
+        port = free_port()
+        stack.start(module, WORKER_HTTP_PORT=str(port))
+        stack.wait_serving()
+        assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+        ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+        assert (ready.status_code, ready.json()["checks"]) == (200, {"mongodb": "ok", "redis": "ok"})

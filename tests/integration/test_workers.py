@@ -1,0 +1,163 @@
+"""Workers come and go: stopped, killed, absent, any number of them."""
+
+import asyncio
+import signal
+from collections import Counter
+
+import httpx
+import nats
+import pytest
+
+from tests.callers import Answer, HttpCaller, NatsCaller
+from tests.servers import Servers
+from tests.slots import fresh
+from tests.stack import Service, Stack, wait_until
+
+
+async def book_through_stop(stack: Stack, stopped: Service) -> list[Answer | BaseException]:
+    """Book 600 slots over plain NATS, which repeats nothing, and stop a worker when some are answered."""
+    connection = await nats.connect(stack.env["NATS_URL"])
+    caller, answered = NatsCaller(connection), asyncio.Event()
+
+    async def book() -> Answer:
+        answer = await caller.book(fresh(), Deadline="99999999999999")
+        answered.set()
+        return answer
+
+    requests = [asyncio.create_task(book()) for _ in range(600)]
+    await answered.wait()
+    stopped.send(signal.SIGTERM)
+    await asyncio.to_thread(stopped.wait)
+    await asyncio.wait(requests, timeout=5)
+    for request in requests:
+        request.cancel()
+    await connection.close()
+    return await asyncio.gather(*requests, return_exceptions=True)
+
+
+async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
+    """SIGTERM under load: every command in hand is executed and answered, and the worker exits with 0."""
+    with servers.new_stack() as stack:
+        stopped, _ = stack.start("booking_worker"), stack.start("booking_worker")
+        stack.wait_serving()
+        answers = await book_through_stop(stack, stopped)
+    assert Counter(answer.status for answer in answers if isinstance(answer, Answer)) == {201: 600}
+    assert stopped.process.returncode == 0
+
+
+async def test_a_worker_that_does_not_drain_loses_commands(servers: Servers) -> None:
+    """Control: without the drain, commands in hand at SIGTERM are never answered."""
+    with servers.new_stack() as stack:
+        stopped, _ = stack.start("booking_worker", without="no_drain"), stack.start("booking_worker")
+        stack.wait_serving()
+        answers = await book_through_stop(stack, stopped)
+    assert any(isinstance(answer, BaseException) for answer in answers)
+
+
+async def test_a_killed_worker_costs_no_answer(servers: Servers) -> None:
+    """SIGKILL in mid-booking: the gateway asks another worker, and each slot has exactly one winner."""
+    with servers.new_stack() as stack:
+        stack.up(booking_workers=3)
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            caller, answered = HttpCaller(client), asyncio.Event()
+
+            async def book(body: dict[str, str]) -> Answer:
+                answer = await caller.book(body)
+                answered.set()
+                return answer
+
+            slots = [fresh() for _ in range(20)]
+            rivals = [{**body, "patientName": f"Patient {n}"} for body in slots for n in range(15)]
+            requests = [asyncio.create_task(book(body)) for body in rivals]
+            await answered.wait()
+            stack.workers("booking_worker")[0].kill()
+            answers = await asyncio.gather(*requests)
+            winners = [answer.body["appointment"] for answer in answers if answer.status == 201]
+            assert Counter(answer.status for answer in answers) == {201: 20, 409: 280}
+            assert {winner["resource"] for winner in winners} == {body["resource"] for body in slots}
+            for winner in winners:
+                assert (await caller.get(winner["id"])).body["appointment"] == winner
+
+
+async def test_a_worker_can_join_and_leave_at_any_time(servers: Servers) -> None:
+    """With one worker replaced by another, bookings go on."""
+    with servers.new_stack() as stack:
+        stack.up(booking_workers=1)
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            caller, first = HttpCaller(client), stack.workers("booking_worker")[0]
+            assert (await caller.book(fresh())).status == 201
+            stack.start("booking_worker")
+            stack.wait_serving()
+            first.send(signal.SIGTERM)
+            assert first.wait() == 0
+            assert (await caller.book(fresh())).status == 201
+
+
+async def test_without_a_worker_nothing_is_executed(servers: Servers) -> None:
+    """With no worker there, a request is answered 503 at once, and the caller may repeat it."""
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        wait_until(
+            lambda: httpx.get(f"{stack.url}/readyz").json()["checks"]["nats"] == "ok",
+            "the gateway is connected",
+        )
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            caller = HttpCaller(client)
+            for ask in (caller.book, caller.hold):
+                answer = await ask(fresh())
+                assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+                assert answer.headers["retry-after"] == "1"
+            assert (await caller.get("nothing")).status == 503
+
+
+async def test_without_nats_nothing_is_executed(servers: Servers) -> None:
+    """A gateway whose NATS is not there starts, answers 503, and says what is missing."""
+    with servers.new_stack(NATS_URL="nats://127.0.0.1:1") as stack:
+        stack.start_gateway()
+        wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "the gateway lives")
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            answer = await HttpCaller(client).book(fresh())
+            assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()["checks"]["nats"]) == (503, "not connected")
+
+
+async def test_readiness_names_the_part_that_is_missing(servers: Servers) -> None:
+    """`/readyz` of the gateway is 503 until a worker of each kind answers, and says which does not."""
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        stack.start("booking_worker")
+        stack.wait_serving()
+        wait_until(
+            lambda: httpx.get(f"{stack.url}/readyz").json()["checks"]["booking_worker"] == "ok",
+            "bookings work",
+        )
+        answer = httpx.get(f"{stack.url}/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["checks"] == {
+            "nats": "ok",
+            "booking_worker": "ok",
+            "hold_worker": "no worker answers",
+        }
+
+
+@pytest.mark.parametrize("module", ["gateway", "booking_worker", "hold_worker"])
+def test_a_wrong_setting_stops_a_service_with_one_line(servers: Servers, module: str) -> None:
+    """A service that cannot start says why in one line that names the variable, and exits with 1."""
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="soon") as stack:
+        service = stack.start(module)
+        assert service.wait() == 1
+        assert service.log.startswith("REQUEST_TIMEOUT_SECONDS")
+        assert service.log.count("\n") == 1
+
+
+@pytest.mark.parametrize("variable", ["MONGO_URI", "REDIS_URL"])
+def test_an_unusable_url_stops_a_worker_with_one_line(servers: Servers, variable: str) -> None:
+    """A URL that cannot be read is named by its variable, and not repeated: it may hold a password."""
+    url = {"MONGO_URI": "mongodb://u:secret@", "REDIS_URL": "redis://:secret@host:port"}[variable]
+    with servers.new_stack(**{variable: url}) as stack:
+        service = stack.start("booking_worker")
+        assert service.wait() == 1
+        assert service.log.startswith(variable)
+        assert "secret" not in service.log
+        assert service.log.count("\n") == 1

@@ -1,0 +1,76 @@
+"""Real servers for the tests: given by URL, in containers where Docker answers, else embedded.
+
+`MONGO_URI`, `REDIS_URL` and `NATS_URL` all set: those. Else `TEST_SERVERS=docker|embedded` forces one.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+from deploy.local.mongod import Mongod
+from deploy.local.servers import Nats, Redis
+from deploy.local.servers import Server as Embedded
+from tests.containers import MongoContainer, NatsContainer, RedisContainer, docker_answers
+from tests.stack import Stack
+
+VARIABLES = ("MONGO_URI", "REDIS_URL", "NATS_URL")
+
+
+class Server(Protocol):
+    """A server that a test may break."""
+
+    @property
+    def url(self) -> str: ...
+    def start(self) -> object: ...
+    def stop(self) -> None: ...
+
+
+class Servers:
+    """Shared servers, and new ones for tests that break them or must not share subjects."""
+
+    def __init__(self, kind: str, resources: ExitStack) -> None:
+        self._kind = kind
+        self._resources = resources
+        self._given = {name: os.environ[name] for name in VARIABLES} if kind == "given" else {}
+        self._mongo_uri = self._given.get("MONGO_URI") or self._start(Mongod, MongoContainer, resources).url
+        self._redis_url = self._given.get("REDIS_URL") or self.new_redis().url
+
+    def new_stack(self, **env: str) -> Stack:
+        """A deployment, not yet started, with a NATS server and a database of its own."""
+        closing = ExitStack()
+        parts = urlsplit(self._mongo_uri)
+        uri = urlunsplit(parts._replace(path=f"/test_{uuid4().hex[:12]}"))
+        addresses = {"REDIS_URL": self._redis_url, **self._given, "MONGO_URI": uri}
+        if not self._given:
+            addresses["NATS_URL"] = self._start(Nats, NatsContainer, closing).url
+        return Stack({**addresses, **env}, closing)
+
+    def new_redis(self) -> Server:
+        """A Redis that a test may stop."""
+        return self._start(Redis, RedisContainer, self._resources)
+
+    def _start(self, embedded: type[Embedded], container: type[Server], resources: ExitStack) -> Server:
+        server: Server
+        if self._kind == "docker":
+            server = container()
+        else:
+            server = embedded(Path(resources.enter_context(tempfile.TemporaryDirectory())))
+        server.start()
+        resources.callback(server.stop)
+        return server
+
+
+@contextmanager
+def choose_servers() -> Iterator[Servers]:
+    """The servers of this run; all that was started is stopped at the end."""
+    forced = os.environ.get("TEST_SERVERS")
+    assert forced in {None, "", "docker", "embedded"}, "TEST_SERVERS must be docker or embedded"
+    if not forced and all(os.environ.get(name) for name in VARIABLES):
+        forced = "given"
+    with ExitStack() as resources:
+        yield Servers(forced or ("docker" if docker_answers() else "embedded"), resources)

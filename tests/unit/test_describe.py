@@ -1,0 +1,54 @@
+"""Sentences for the caller: each names the field, none repeats its value."""
+
+import json
+
+import pytest
+
+from shared.commands import BookAppointment, GetAppointment, parse_command
+from shared.errors import InvalidRequest
+
+SLOT = "2025-12-05T10:00:00Z"
+CANARY = "Zebra"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "Missing slot or patientName"),
+        ({"slot": SLOT}, "Missing slot or patientName"),
+        ({"slot": "", "patientName": CANARY}, "Missing slot or patientName"),
+        ({"slot": SLOT, "patientName": "  "}, "Missing slot or patientName"),
+        ({"slot": None, "patientName": CANARY}, "Missing slot or patientName"),
+        ({"slot": CANARY, "patientName": CANARY}, "slot must be an ISO 8601 time"),
+        ({"slot": {"$ne": None}, "patientName": CANARY}, "slot must be a string"),
+        ({"slot": SLOT, "patientName": [CANARY]}, "patientName must be a string"),
+        ({"slot": SLOT, "patientName": CANARY, "resource": "a b"}, "resource must be 1 to 64"),
+        ({"slot": SLOT, "patientName": CANARY, "resource": {"$ne": None}}, "resource must be"),
+        ({"slot": SLOT, "patientName": CANARY, "durationMinutes": True}, "durationMinutes must be"),
+        ({"slot": SLOT, "patientName": CANARY, "holdToken": CANARY}, "holdToken must be a UUID"),
+        ({"slot": SLOT, "patientName": CANARY, "idempotencyKey": "\n"}, "idempotencyKey must be"),
+        ({"slot": SLOT, "patientName": CANARY, "patient_name": CANARY}, "Unknown field patient_name"),
+        ({"slot": SLOT, "patientName": CANARY, f"{CANARY} Smith": 1}, "Unknown field"),
+        ([], "Body must be a JSON object"),
+        ("Zebra", "Body must be a JSON object"),
+    ],
+)
+def test_each_sentence_names_the_field(body: object, sentence: str) -> None:
+    """What is wrong is said in one sentence that begins with the field, and keeps what was sent to itself."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse_command(BookAppointment, json.dumps(body).encode())
+    assert caught.value.text.startswith(sentence)
+    assert CANARY not in caught.value.text
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff\xfe\xfd", b"[" * 9000, b"1" * 9000, b"{'a': 1}"])
+def test_what_is_no_json_is_said_to_be_none(data: bytes) -> None:
+    """Broken, badly encoded, deeply nested and endless numbers are refused alike."""
+    with pytest.raises(InvalidRequest, match="JSON"):
+        parse_command(BookAppointment, data)
+
+
+def test_a_missing_field_is_named() -> None:
+    """A command without its one field says which."""
+    with pytest.raises(InvalidRequest, match="^Missing id$"):
+        parse_command(GetAppointment, b"{}")

@@ -1,0 +1,52 @@
+"""Settings: a wrong one stops the process with one line that names the variable."""
+
+import pytest
+
+from shared import settings
+
+
+@pytest.mark.parametrize(
+    ("concern", "variable", "value"),
+    [
+        (settings.GatewaySettings, "PORT", "http"),
+        (settings.GatewaySettings, "PORT", "70000"),
+        (settings.NatsSettings, "NATS_URL", "localhost:4222"),
+        (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "-1"),
+        (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "nan"),
+        (settings.MongoSettings, "MONGO_URI", "postgres://secret@localhost"),
+        (settings.RedisSettings, "REDIS_URL", "localhost"),
+        (settings.HoldSettings, "SOFT_HOLD_SECONDS", "0"),
+        (settings.HoldSettings, "HOLD_MAX_SECONDS", "60"),
+        (settings.GridSettings, "SLOT_MINUTES", "7"),
+        (settings.LogSettings, "LOG_LEVEL", "loud"),
+        (settings.LogSettings, "LOG_FORMAT", "xml"),
+        (settings.WorkerSettings, "WORKER_HTTP_PORT", "-5"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, concern: type, variable: str, value: str
+) -> None:
+    """One line names the variable, says what it must be, and does not repeat a value that may be secret."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(settings.Misconfigured) as caught:
+        settings.load(concern)
+    line = str(caught.value)
+    assert line.startswith(variable)
+    assert "\n" not in line
+    assert "secret" not in line
+
+
+def test_defaults_are_those_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any variable the services look for their servers on this host and hold for five minutes."""
+    for variable in ("PORT", "NATS_URL", "MONGO_URI", "REDIS_URL", "SOFT_HOLD_SECONDS", "SLOT_MINUTES"):
+        monkeypatch.delenv(variable, raising=False)
+    assert settings.load(settings.GatewaySettings).port == 3000
+    assert settings.load(settings.NatsSettings).nats_url == "nats://localhost:4222"
+    assert settings.load(settings.HoldSettings).soft_hold_seconds == 300
+    assert settings.load(settings.GridSettings).slot_minutes == 0
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`PORT= make up` means the default."""
+    monkeypatch.setenv("PORT", "")
+    assert settings.load(settings.GatewaySettings).port == 3000
