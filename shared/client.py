@@ -11,6 +11,7 @@ repeated within the caller's timeout; its key or token makes that safe, so the c
 import asyncio
 import json
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 from uuid import uuid4
@@ -77,9 +78,11 @@ class BookingClient:
         Raises:
             SlotAlreadyBooked, SlotHeld, KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
         """
-        if command.idempotencyKey is None:
-            command = command.model_copy(update={"idempotencyKey": str(uuid4())})
-        return await self._request(subjects.BOOK, command, BookingConfirmed)
+        if command.idempotencyKey is not None:
+            return await self._request(subjects.BOOK, command, BookingConfirmed)
+        command = command.model_copy(update={"idempotencyKey": str(uuid4())})
+        reply = await self._request(subjects.BOOK, command, BookingConfirmed)
+        return replace(reply, headers={})  # that an attempt of ours was replayed means nothing to the caller
 
     async def place_hold(self, command: PlaceHold) -> Reply[HoldPlaced]:
         """Hold a slot, or extend the hold that `holdToken` names.

@@ -3,11 +3,14 @@
 python -m tests.sabotage SAFEGUARD SERVICE     for example: no_index_check booking_worker
 """
 
+import asyncio
 import runpy
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from shared.deadline import Deadline
+from shared.stores.bookings import BookingStore
 from shared.stores.holds import HoldState, HoldStore
 from shared.stores.schema import Schema
 from shared.worker.answering import Desk
@@ -40,11 +43,52 @@ def no_hold_check() -> None:
     HoldStore.enter_many = pass_all  # type: ignore[assignment,method-assign]
 
 
-SAFEGUARDS: dict[str, Callable[[], None]] = {
-    sabotage.__name__: sabotage for sabotage in (no_index_check, no_drain, no_hold_check)
-}
+def no_intents() -> None:
+    """Grant holds without waiting for the bookings that are under way."""
+
+    async def nobody(*_: Any) -> list[str]:
+        return []
+
+    HoldStore.still_under_way = nobody  # type: ignore[assignment,method-assign]
+
+
+def no_key_lookup() -> None:
+    """Answer a refused booking without looking for an earlier one with its key."""
+
+    async def nothing_found(*_: Any, **__: Any) -> dict[Any, Any]:
+        return {}
+
+    BookingStore.find_by_keys = nothing_found  # type: ignore[method-assign]
+
+
+def no_deadline() -> None:
+    """Execute a command however late it is."""
+    Deadline.check = lambda self: None  # type: ignore[method-assign]
+    Deadline.remaining = 5.0  # type: ignore[assignment]
+
+
+def slow_store() -> None:
+    """No safeguard, but a MongoDB that takes two seconds: commands pile up in the worker's hands."""
+    book_many = BookingStore.book_many
+
+    async def slow(*args: Any, **more: Any) -> Any:
+        await asyncio.sleep(2)
+        return await book_many(*args, **more)
+
+    BookingStore.book_many = slow  # type: ignore[method-assign]
+
+
+SABOTAGES: tuple[Callable[[], None], ...] = (
+    no_index_check,
+    no_drain,
+    no_hold_check,
+    no_intents,
+    no_key_lookup,
+    no_deadline,
+    slow_store,
+)
 
 if __name__ == "__main__":
     safeguard, service = sys.argv[1:]
-    SAFEGUARDS[safeguard]()
+    next(sabotage for sabotage in SABOTAGES if sabotage.__name__ == safeguard)()
     runpy.run_module(service, run_name="__main__")

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 from deploy.local.mongod import Mongod
+from deploy.local.server import Server as Embedded
 from deploy.local.servers import Nats, Redis
-from deploy.local.servers import Server as Embedded
 from tests.containers import MongoContainer, NatsContainer, RedisContainer, docker_answers
 from tests.stack import Stack
 

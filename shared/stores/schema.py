@@ -63,6 +63,7 @@ class Schema:
         while True:
             await self._check()
             if self.guaranteed:
+                await self._warn_of_standalone()
                 return
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -138,6 +139,11 @@ class Schema:
             raise Misconfigured(
                 f"SLOT_MINUTES is {self._slot_minutes}, but the database was made with {grid['slotMinutes']}"
             )
+
+    async def _warn_of_standalone(self) -> None:
+        hello = await self._database.client.admin.command("hello")
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            log.warning("mongodb_is_standalone", effect="no retryable writes; a replica set is the norm")
 
     def _report(self, problem: str | None, *, guaranteed: bool) -> None:
         self.guaranteed = guaranteed

@@ -7,7 +7,10 @@ from collections import Counter
 import httpx
 import nats
 import pytest
+from pymongo import MongoClient
 
+from shared.deadline import Deadline
+from shared.worker.answering import MOST_IN_HAND
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.servers import Servers
 from tests.slots import fresh
@@ -77,6 +80,50 @@ async def test_a_killed_worker_costs_no_answer(servers: Servers) -> None:
             assert {winner["resource"] for winner in winners} == {body["resource"] for body in slots}
             for winner in winners:
                 assert (await caller.get(winner["id"])).body["appointment"] == winner
+
+
+async def book_past_the_deadline(servers: Servers, without: str) -> tuple[Answer, int]:
+    """Stop the only worker, let a command's deadline pass, continue it: the answer, and the bookings made."""
+    with servers.new_stack() as stack:
+        worker = stack.start("booking_worker", without=without)
+        stack.wait_serving()
+        connection = await nats.connect(stack.env["NATS_URL"])
+        worker.send(signal.SIGSTOP)
+        deadline = Deadline.after(0.3)
+        asked = asyncio.create_task(NatsCaller(connection).book(fresh(), Deadline=str(deadline.unix_ms)))
+        await asyncio.sleep(deadline.remaining + 0.1)
+        worker.send(signal.SIGCONT)
+        answer = await asked
+        await connection.close()
+        with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
+            return answer, client.get_default_database()["appointments"].count_documents({})
+
+
+async def test_a_command_met_too_late_writes_nothing(servers: Servers) -> None:
+    """A worker that is stopped past a deadline, and then continued, does not execute the command."""
+    answer, bookings = await book_past_the_deadline(servers, without="")
+    assert (answer.status, answer.body["outcome"], bookings) == (503, "not_executed", 0)
+
+
+async def test_without_the_deadline_late_commands_are_executed(servers: Servers) -> None:
+    """Control: without the look at the deadline, the late command is booked."""
+    answer, bookings = await book_past_the_deadline(servers, without="no_deadline")
+    assert (answer.status, bookings) == (201, 1)
+
+
+async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
+    """A worker has a bounded number of commands in hand; what comes on top gets 503."""
+    with servers.new_stack() as stack:
+        stack.start("booking_worker", without="slow_store")
+        stack.wait_serving()
+        connection = await nats.connect(stack.env["NATS_URL"])
+        caller = NatsCaller(connection)
+        answers = await asyncio.gather(*(caller.book(fresh()) for _ in range(MOST_IN_HAND + 200)))
+        assert (await caller.book(fresh())).status == 201
+        await connection.close()
+    refused = [answer for answer in answers if answer.status == 503]
+    assert len(refused) >= 200
+    assert {answer.error for answer in refused} >= {"Too many requests at once; nothing was done"}
 
 
 async def test_a_worker_can_join_and_leave_at_any_time(servers: Servers) -> None:

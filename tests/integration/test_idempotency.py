@@ -1,0 +1,138 @@
+"""Same key, same booking: over both ways in, from any worker."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from tests.callers import Answer, Caller, HttpCaller, NatsCaller
+from tests.servers import Servers
+from tests.slots import fresh, fresh_resource
+from tests.stack import Stack
+
+KEY = {"Idempotency-Key": "order 4711"}
+REUSED = {"error": "Idempotency-Key was used for a different request"}
+
+
+@pytest.fixture
+def appointments(stack: Stack) -> Iterator[Collection[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](stack.env["MONGO_URI"]) as client:
+        yield client.get_default_database()["appointments"]
+
+
+def is_replay(answer: Answer, of: Answer) -> bool:
+    return (
+        answer.status == 201
+        and answer.body == of.body
+        and answer.headers.get("idempotency-replayed") == "true"
+    )
+
+
+async def test_a_repeat_is_answered_with_the_booking(caller: Caller) -> None:
+    """A repeat with the same key gets 201 again, with the same id, and says that it is a replay."""
+    body = fresh()
+    first, second = await caller.book(body, **KEY), await caller.book(body, **KEY)
+    assert first.status == 201
+    assert "idempotency-replayed" not in first.headers
+    assert is_replay(second, first)
+
+
+async def test_spelling_does_not_make_another_request(caller: Caller) -> None:
+    """The order of the fields and the spelling of the instant and of the name do not matter, nor a token."""
+    body = fresh("José")
+    first = await caller.book(body, **KEY)
+    again = {
+        "resource": body["resource"],
+        "patientName": " Jose\u0301",
+        "slot": "2031-05-04T11:00:00+02:00",
+        "holdToken": "6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10",
+    }
+    assert is_replay(await caller.book(again, **KEY), first)
+
+
+@pytest.mark.parametrize("change", [{"slot": "2031-05-04T09:00:00.001Z"}, {"patientName": "Grace"}], ids=str)
+async def test_the_key_of_another_request_is_refused(
+    caller: Caller, appointments: Collection[dict[str, Any]], change: dict[str, str]
+) -> None:
+    """A key used for another request gets 422 and changes nothing, though that slot be free."""
+    body = fresh("Ada")
+    assert (await caller.book(body, **KEY)).status == 201
+    answer = await caller.book({**body, **change}, **KEY)
+    assert (answer.status, answer.body) == (422, REUSED)
+    assert appointments.count_documents({"resource": body["resource"]}) == 1
+
+
+async def test_keys_are_scoped_to_the_resource(caller: Caller) -> None:
+    """The same key for another resource is another key."""
+    answers = [await caller.book(fresh(), **KEY) for _ in range(2)]
+    assert len({answer.body["appointment"]["id"] for answer in answers}) == 2
+
+
+async def test_the_ways_in_share_keys(http_caller: HttpCaller, nats_caller: NatsCaller) -> None:
+    """What was booked over HTTP is replayed over NATS."""
+    body = fresh()
+    first = await http_caller.book(body, **KEY)
+    assert is_replay(await nats_caller.book(body, **KEY), first)
+
+
+@pytest.mark.parametrize("ways", [("http",), ("nats",), ("http", "nats")], ids="+".join)
+async def test_64_simultaneous_repeats_make_one_booking(
+    ways: tuple[str, ...], request: pytest.FixtureRequest, appointments: Collection[dict[str, Any]]
+) -> None:
+    """64 requests with one key at once: one row, 64 equal answers, of which one is no replay."""
+    callers = [request.getfixturevalue(f"{way}_caller") for way in ways]
+    body = fresh()
+    answers = await asyncio.gather(*(callers[n % len(callers)].book(body, **KEY) for n in range(64)))
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.body["appointment"]["id"] for answer in answers}) == 1
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
+    assert appointments.count_documents({"resource": body["resource"]}) == 1
+
+
+async def test_one_key_for_many_slots_at_once_books_one(caller: Caller) -> None:
+    """Different requests that race under one key: one is booked, the others get 422."""
+    resource = fresh_resource()
+    bodies = [fresh(slot=f"2031-05-04T09:{minute:02}:00Z", resource=resource) for minute in range(30)]
+    answers = await asyncio.gather(*(caller.book(body, **KEY) for body in bodies))
+    assert sorted(answer.status for answer in answers) == [201] + [422] * 29
+
+
+async def test_refusals_are_not_remembered(caller: Caller, appointments: Collection[dict[str, Any]]) -> None:
+    """A retry of a refused request is judged anew."""
+    body = fresh("Ada")
+    assert (await caller.book(body)).status == 201
+    rival = {**body, "patientName": "Grace"}
+    assert (await caller.book(rival, **KEY)).status == 409
+    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    assert (await caller.book(rival, **KEY)).status == 201
+
+
+async def test_a_replay_tells_the_booking_as_it_stands(
+    caller: Caller, appointments: Collection[dict[str, Any]]
+) -> None:
+    """A booking cancelled since is replayed as cancelled, held by another or not, and not made again."""
+    body = fresh("Ada")
+    first = await caller.book(body, **KEY)
+    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    cancelled = await caller.book(body, **KEY)
+    assert (cancelled.status, cancelled.body["appointment"]["status"]) == (201, "cancelled")
+    assert cancelled.body["appointment"]["id"] == first.body["appointment"]["id"]
+    assert (await caller.hold({**body, "patientName": "Grace"})).status == 200
+    assert (await caller.book(body, **KEY)).body == cancelled.body
+
+
+async def test_without_the_lookup_a_repeat_is_refused(servers: Servers) -> None:
+    """Control: it is the look for the own row that makes a replay; without it a repeat hears 409."""
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        stack.start("booking_worker", without="no_key_lookup")
+        stack.start("hold_worker")
+        stack.wait_ready()
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            caller, body = HttpCaller(client), fresh()
+            assert (await caller.book(body, **KEY)).status == 201
+            assert (await caller.book(body, **KEY)).status == 409
