@@ -18,7 +18,10 @@ async def require_json(request: Request) -> None:
 
 
 class BodyLimit:
-    """ASGI middleware: reads the body, which is small, before the application; refuses a larger one."""
+    """ASGI middleware: reads the body, which is small, before the application; refuses a larger one.
+
+    (The limit that FastAPI has answers in plain text, not in the shape of every other refusal.)
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

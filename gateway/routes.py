@@ -11,7 +11,7 @@ from shared.fields import IdempotencyKey
 from shared.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
 
 
-def _client(request: Request) -> BookingClient:
+async def _client(request: Request) -> BookingClient:
     client: BookingClient = request.app.state.client
     return client
 
