@@ -1,0 +1,138 @@
+"""A process of the stack: started, asked whether it is ready, stopped."""
+
+import os
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from deploy.local.errors import StackError
+
+ROOT = Path(__file__).parents[2]
+POLL_SECONDS = 0.05
+KILL_SECONDS = 2.0
+
+
+class Child(ABC):
+    """A process whose output goes to a file. It may be started again after it ended."""
+
+    kind: str
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.started_at = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+        self._log_seen = 0
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What to run; asked anew at each start."""
+
+    @abstractmethod
+    def problem(self) -> str | None:
+        """Why it is not ready yet, or None once it is. One short look, no wait."""
+
+    def environment(self) -> dict[str, str]:
+        """The variables it is started with."""
+        return dict(os.environ)
+
+    def spawn(self) -> None:
+        """Start it, in a session of its own, so that a Ctrl-C in the terminal does not reach it.
+
+        Raises:
+            StackError: the system cannot run its binary.
+        """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = self.command()
+        with self.log.open("ab") as output:
+            self._log_start = output.tell()
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=self.environment(),
+                    cwd=ROOT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StackError(f"{self.name}: cannot run {command[0]}: {error.strerror}") from None
+        self.started_at = time.monotonic()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process as it was last started."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was never started")
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, unless it has ended."""
+        self.process.send_signal(number)
+
+    def obituary(self) -> str:
+        """How it ended."""
+        code = self.process.returncode
+        return f"died with {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+
+    def last_words(self) -> str:
+        """The last line that it wrote since it was started."""
+        with self.log.open("rb") as written:
+            written.seek(self._log_start)
+            lines = written.read().decode(errors="replace").strip().splitlines()
+        return self.gist(lines)
+
+    def fresh_output(self) -> str:
+        """The whole lines that it wrote since the last call, each with its name."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as written:
+            written.seek(self._log_seen)
+            whole, newline, _ = written.read().rpartition(b"\n")
+        self._log_seen += len(whole) + len(newline)
+        lines = whole.decode(errors="replace").splitlines()
+        return "".join(f"{self.name} | {line}\n" for line in lines)
+
+    def gist(self, lines: list[str]) -> str:
+        """The line of its output that tells best why it ended."""
+        return lines[-1].strip() if lines else "it wrote nothing"
+
+
+class Stoppable(Protocol):
+    """What `end` can end."""
+
+    @property
+    def running(self) -> bool: ...
+
+    def send(self, number: signal.Signals) -> None: ...
+
+
+def end(processes: Iterable[Stoppable], seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
+    """Ask processes to stop, and kill those that have not done so in time, or once there is a hurry."""
+    left = [process for process in processes if process.running]
+    for process in left:
+        process.send(signal.SIGTERM)
+        process.send(signal.SIGCONT)
+    ends = time.monotonic() + seconds
+    while left and time.monotonic() < ends and not hurry():
+        time.sleep(POLL_SECONDS)
+        left = [process for process in left if process.running]
+    for process in left:
+        process.send(signal.SIGKILL)
+    ends = time.monotonic() + KILL_SECONDS
+    while any(process.running for process in left) and time.monotonic() < ends:
+        time.sleep(POLL_SECONDS)

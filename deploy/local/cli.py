@@ -1,0 +1,51 @@
+"""The command line."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from deploy.local.child import ROOT
+from deploy.local.env import env
+from deploy.local.errors import StackError
+from deploy.local.up import up
+from shared.settings import Misconfigured
+
+DATA = ROOT / ".local"
+DESCRIPTION = """\
+Runs MongoDB, Redis, NATS, the gateway and the workers on this machine, without Docker.
+
+  up    start everything, restart what dies, stop everything at Ctrl-C or SIGTERM (the default)
+  env   print a running stack's addresses and process ids as shell assignments
+"""
+SETTINGS = """\
+environment:
+  PORT, HOST                        where the gateway listens (3000, 127.0.0.1)
+  BOOKING_WORKERS, HOLD_WORKERS     how many workers of each kind (2)
+  MONGO_URI, REDIS_URL, NATS_URL    a server to use in the place of an embedded one
+  and every setting of the services, such as SOFT_HOLD_SECONDS or LOG_LEVEL
+"""
+
+
+def main() -> None:
+    """Do what the command line says; a failure is one line and exit code 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local",
+        description=DESCRIPTION,
+        epilog=SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=["up", "env"], default="up")
+    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="data and logs (.local)")
+    parser.add_argument("--verbose", action="store_true", help="show the processes' logs too")
+    options = parser.parse_args()
+    try:
+        _do(options.command, options.data.absolute(), verbose=options.verbose)
+    except (StackError, Misconfigured, OSError) as error:
+        sys.exit(str(error))
+
+
+def _do(command: str, data: Path, *, verbose: bool) -> None:
+    if command == "env":
+        print(env(data))
+    else:
+        up(data, verbose=verbose)

@@ -1,0 +1,61 @@
+"""Ports and addresses."""
+
+import errno
+import socket
+
+from deploy.local.errors import StackError
+
+LOOPBACK = "127.0.0.1"
+ANY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on at the moment."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def require_free(host: str, port: int) -> None:
+    """Make sure that a service can listen there.
+
+    Raises:
+        StackError: it cannot; the line says what to change.
+    """
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            line = f"Port {port} is in use; choose another: PORT={port % 65535 + 1} make up"
+        elif error.errno == errno.EACCES:
+            line = f"PORT: {port} needs more rights than this user has; choose another: PORT=3000 make up"
+        else:
+            line = f"HOST: cannot listen on {host}: {error.strerror}"
+        raise StackError(line) from None
+
+
+def require_unused(port: int) -> None:
+    """Make sure that no other server has a loopback port: its answers would be taken for ours.
+
+    Raises:
+        StackError: one does.
+    """
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except OSError as error:
+        raise StackError(f"port {port} cannot be used: {error.strerror}") from None
+
+
+def reachable(host: str) -> str:
+    """The address at which this machine reaches a server that listens on `host`."""
+    return ANY_ADDRESS.get(host, host)
+
+
+def answers(port: int, request: bytes, answer: bytes) -> bool:
+    """Whether a server on the loopback address answers, in its own protocol."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
+            connection.sendall(request)
+            return connection.recv(len(answer), socket.MSG_WAITALL) == answer
+    except OSError:
+        return False

@@ -1,0 +1,110 @@
+"""A server of the stack, embedded."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Self
+
+from deploy.local.binaries import find_binary
+from deploy.local.child import POLL_SECONDS, Child, end
+from deploy.local.errors import StackError
+from deploy.local.ports import free_port, require_unused
+
+START_SECONDS = 60.0
+STOP_SECONDS = 5.0
+STARTS = 3
+
+
+class Server(Child):
+    """A server with data of its own. Once it was up, it keeps its port for every later start."""
+
+    binary: str
+
+    def __init__(self, data_dir: Path, port: int | None = None, log: Path | None = None) -> None:
+        super().__init__(self.kind, log or data_dir / f"{self.kind}.log")
+        self.data_dir = data_dir
+        self._given = port
+        self._port = port
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on.
+
+        Raises:
+            RuntimeError: it was never up, so that there is none.
+        """
+        if self._port is None:
+            raise RuntimeError(f"{self.name} was never up")
+        return self._port
+
+    @property
+    def url(self) -> str:
+        raise NotImplementedError
+
+    def options(self, port: int) -> list[str]:
+        """Its command line after the binary."""
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        if self._given:
+            require_unused(self._given)
+        # A port is free only until somebody else takes it: it is settled by the first successful start.
+        self._port = self._given or free_port()
+        return [find_binary(self.binary), *self.options(self._port)]
+
+    def problem(self) -> str | None:
+        found = self.look(self.port) if self.running else "is not running"
+        if found is None:
+            self._given = self._port
+        return found
+
+    def look(self, port: int) -> str | None:
+        """Why the running server is not ready yet, or None."""
+        raise NotImplementedError
+
+    def start(self, seconds: float = START_SECONDS) -> Self:
+        """Start it and wait until it serves.
+
+        Raises:
+            StackError: it does not come up; the line says why, and where its log is.
+        """
+        ends = time.monotonic() + seconds
+        for _ in range(STARTS):
+            self.spawn()
+            while self.running:
+                if self.problem() is None:
+                    return self
+                if time.monotonic() > ends:
+                    self.kill()
+                    raise StackError(f"{self.name} is not up after {seconds:.0f} s (log: {self.log})")
+                time.sleep(POLL_SECONDS)
+        raise StackError(f"{self.name} does not start: {self.last_words()} (log: {self.log})")
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Stop it in an orderly way, paused or not; kill it when that takes too long."""
+        end([self], seconds)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.send(signal.SIGKILL)
+        self.process.wait()
+
+    def pause(self) -> None:
+        """Let it hang: its port stays open, nothing is answered."""
+        self.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a pause."""
+        self.send(signal.SIGCONT)
+
+    def restart(self) -> Self:
+        """Stop and start it, on the same port and data."""
+        self.stop()
+        return self.start()
+
+    def __enter__(self) -> Self:
+        return self if self.running else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,55 @@
+"""Our own services as processes of the stack."""
+
+import http.client
+import json
+import os
+import sys
+from pathlib import Path
+
+from deploy.local.child import Child
+from deploy.local.ports import LOOPBACK, free_port, reachable
+
+ANSWER_SECONDS = 3.0
+
+
+class Service(Child):
+    """A process of the module `kind`, ready once its `/readyz` says so."""
+
+    def __init__(self, kind: str, name: str, log: Path, env: dict[str, str]) -> None:
+        super().__init__(name, log)
+        self.kind = kind
+        self._env = env
+        self._address = (reachable(env["HOST"]), int(env["PORT"]))
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", self.kind]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self._env, "PYTHONUNBUFFERED": "1"}
+
+    def problem(self) -> str | None:
+        connection = http.client.HTTPConnection(*self._address, timeout=ANSWER_SECONDS)
+        try:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            return None if answer.status == 200 else _unready(answer.read())
+        except (OSError, http.client.HTTPException):
+            return "does not answer"
+        finally:
+            connection.close()
+
+
+class Worker(Service):
+    """A worker. Each has a health port of its own, on loopback, and another one at each start."""
+
+    def environment(self) -> dict[str, str]:
+        self._address = (LOOPBACK, free_port())
+        return {**super().environment(), "HOST": LOOPBACK, "WORKER_HTTP_PORT": str(self._address[1])}
+
+
+def _unready(body: bytes) -> str:
+    try:
+        checks: dict[str, str] = json.loads(body)["checks"]
+    except (ValueError, KeyError):
+        return "is not ready"
+    return ", ".join(f"{part}: {state}" for part, state in checks.items() if state != "ok")

@@ -1,0 +1,73 @@
+"""What runs, in a file: for `env`, and for the next start after a supervisor that was killed."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from deploy.local.errors import StackError
+from deploy.local.running import Running
+
+
+@dataclass(frozen=True)
+class State:
+    """A stack: its supervisor, its addresses by variable, its processes in the order of their start."""
+
+    supervisor: Running
+    addresses: dict[str, str] = field(default_factory=dict)
+    processes: Sequence[Running] = ()
+
+    def pids(self, kind: str) -> list[int]:
+        """The ids of the running processes of a kind."""
+        return [process.pid for process in self.processes if process.kind == kind and process.running]
+
+
+class StateFile:
+    """`stack.json` of a data directory, and the lock that one stack at a time has."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._file = data / "stack.json"
+
+    def write(self, state: State) -> None:
+        """Replace the file in one step. Only its owner may read it: an address may hold a password."""
+        new = self._file.with_suffix(".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w") as file:  # noqa: PTH123
+            json.dump(asdict(state), file, indent=1)
+        new.replace(self._file)
+
+    def read(self) -> State | None:
+        """What was last written; None if nothing was, or if it cannot be understood."""
+        try:
+            read = json.loads(self._file.read_text())
+            processes = [Running(**process) for process in read["processes"]]
+            return State(Running(**read["supervisor"]), read["addresses"], processes)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def remove(self) -> None:
+        """Forget what ran."""
+        self._file.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second stack off the data. The system frees the lock when its holder dies.
+
+        Raises:
+            StackError: a stack is running on it.
+        """
+        self._data.mkdir(parents=True, exist_ok=True)
+        with (self._data / "stack.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StackError(f"{self._describe()} is already running on {self._data}") from None
+            yield
+
+    def _describe(self) -> str:
+        state = self.read()
+        return f"A stack (pid {state.supervisor.pid})" if state else "A stack"

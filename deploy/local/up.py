@@ -1,0 +1,103 @@
+"""`python -m deploy.local up`: everything on this machine."""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.local.binaries import find_binary
+from deploy.local.child import Child, end
+from deploy.local.console import say, screen
+from deploy.local.mongod import Mongod
+from deploy.local.ports import require_free
+from deploy.local.running import Running
+from deploy.local.servers import Nats, Redis, Server
+from deploy.local.services import Service, Worker
+from deploy.local.settings import StackSettings, load_settings
+from deploy.local.state import State, StateFile
+from deploy.local.supervisor import STOP_ORDER, Stopped, Supervisor
+
+EMBEDDED: dict[str, type[Server]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
+
+
+def up(data: Path, *, verbose: bool) -> None:
+    """Run the stack until a signal stops it; leave no process behind.
+
+    Raises:
+        StackError, Misconfigured: the one line that says what to change; nothing is left running.
+    """
+    settings, file = load_settings(), StateFile(data)
+    with file.lock():
+        _end_orphans(file)
+        require_free(settings.host, settings.port)
+        addresses = {"GATEWAY_URL": settings.url}
+        supervisor = Supervisor(lambda children: file.write(_state(addresses, children)), verbose=verbose)
+        with _signals_to(supervisor):
+            try:
+                _run(supervisor, settings, addresses, data)
+            except Stopped:
+                say("Stopping (Ctrl-C again: at once)")
+            finally:
+                supervisor.stop()
+                file.remove()
+    say("Stopped")
+
+
+def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, str], data: Path) -> None:
+    logs = data / "logs"
+    for old in logs.glob("*.log"):
+        old.replace(old.with_suffix(".log.old"))
+    given = {variable: os.environ.get(variable, "") for variable in EMBEDDED}
+    servers = {
+        variable: server(data / server.kind, log=logs / f"{server.kind}.log")
+        for variable, server in EMBEDDED.items()
+        if not given[variable]
+    }
+    for server in servers.values():
+        find_binary(server.binary)
+    say("Starting ...")
+    supervisor.start(list(servers.values()))
+    addresses |= {name: servers[name].url if name in servers else given[name] for name in EMBEDDED}
+    supervisor.start(_services(settings, addresses, logs))
+    say(screen(settings.url, data))
+    supervisor.watch()
+
+
+def _services(settings: StackSettings, addresses: dict[str, str], logs: Path) -> list[Child]:
+    env = {
+        **{variable: addresses[variable] for variable in EMBEDDED},
+        "HOST": settings.host,
+        "PORT": str(settings.port),
+        "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console",
+    }
+    counts = {"booking_worker": settings.booking_workers, "hold_worker": settings.hold_workers}
+    names = [(kind, f"{kind}-{n}") for kind, count in counts.items() for n in range(1, count + 1)]
+    workers = [Worker(kind, name, logs / f"{name}.log", env) for kind, name in names]
+    return [*workers, Service("gateway", "gateway", logs / "gateway.log", env)]
+
+
+def _state(addresses: dict[str, str], children: Sequence[Child]) -> State:
+    processes = [Running.now(child.kind, child.pid) for child in children]
+    return State(Running.now("supervisor", os.getpid()), addresses, processes)
+
+
+def _end_orphans(file: StateFile) -> None:
+    left = file.read()
+    orphans = [process for process in left.processes if process.running] if left else []
+    if orphans:
+        say(f"Stopping {len(orphans)} processes of a stack that was killed")
+    for kinds, seconds in STOP_ORDER:
+        end([process for process in orphans if process.kind in kinds], seconds)
+    file.remove()
+
+
+@contextmanager
+def _signals_to(supervisor: Supervisor) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, supervisor.on_signal) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,257 @@
+"""`python -m deploy.local`: everything on one machine, from one command, with nothing left behind."""
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from pymongo import MongoClient
+
+from deploy.local.servers import Mongod, Nats, Redis, Server
+from tests.slots import fresh
+from tests.stack import free_port, wait_until
+
+ADDRESSES = {"MONGO_URI", "REDIS_URL", "NATS_URL"}
+STOP_SECONDS = 10.0
+
+
+class LocalStack:
+    """A supervisor as a person runs it, on data of its own."""
+
+    def __init__(self, data: Path, **env: str) -> None:
+        self.data = data
+        self.port = int(env.get("PORT") or free_port())
+        self.url = f"http://127.0.0.1:{self.port}"
+        inherited = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
+        self._env = {**inherited, "BOOKING_WORKERS": "1", "HOLD_WORKERS": "1", "PORT": str(self.port), **env}
+        self._output = data.with_suffix(".out")
+        self._command = [sys.executable, "-m", "deploy.local", "--data", str(data)]
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                self._command, env=self._env, stdout=output, stderr=output, start_new_session=True
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def said(self, words: str) -> bool:
+        return words in self.output
+
+    def ready(self) -> "LocalStack":
+        """Wait for its screen."""
+        wait_until(lambda: "is ready at" in self.output or self.process.poll() is not None, "it is ready")
+        assert self.process.poll() is None, self.output
+        return self
+
+    def refused(self) -> str:
+        """What it says when it does not start, without the line that tells that it starts."""
+        assert self.process.wait(60) == 1
+        assert self.processes() == []
+        return self.output.removeprefix("Starting ...\n").strip()
+
+    def addresses(self) -> dict[str, str]:
+        """What `env` prints."""
+        command = [*self._command, "env"]
+        printed = subprocess.run(command, env=self._env, capture_output=True, text=True, check=True).stdout
+        return dict(word.split("=", 1) for word in shlex.split(printed))
+
+    def processes(self) -> list[int]:
+        """The processes that were started for this stack and still run."""
+        return [process.pid for process in running_on(self.data, self.port)]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Stop it, and say how many seconds that took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        assert self.process.wait(STOP_SECONDS * 3) == 0, self.output
+        return time.monotonic() - began
+
+
+def running_on(data: Path, port: int = 0) -> list[psutil.Process]:
+    """The processes that have the data directory or the gateway's port about them."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            marks = [*process.cmdline(), process.cwd(), f"{process.environ().get('PORT')}/"]
+            ours = any(str(data) in mark or mark == f"{port}/" for mark in marks)
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    """A data directory. What a failed test leaves running on it is stopped."""
+    folder = tmp_path / "data"
+    yield folder
+    left = running_on(folder)
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    psutil.wait_procs(left, timeout=STOP_SECONDS)
+
+
+def test_the_stack_serves_stops_and_keeps_its_bookings(data: Path) -> None:
+    """What was booked is there after a Ctrl-C or SIGTERM, which leaves no process, and another start."""
+    stack, body = LocalStack(data, BOOKING_WORKERS="2").ready(), fresh()
+    answer = httpx.post(f"{stack.url}/api/book-appointment", json=body)
+    assert answer.status_code == 201
+    assert len(stack.processes()) == 1 + 3 + 4
+    assert stack.stop(signal.SIGINT) < STOP_SECONDS
+    assert stack.processes() == []
+    again = LocalStack(data).ready()
+    assert httpx.post(f"{again.url}/api/book-appointment", json=body).json() == {
+        "error": "Slot already booked"
+    }
+    assert again.stop(signal.SIGTERM) < STOP_SECONDS
+    assert again.processes() == []
+
+
+def test_what_dies_is_restarted(data: Path) -> None:
+    """A worker, the gateway and a server that are killed come back, and the stack says so."""
+    stack = LocalStack(data).ready()
+    before = stack.addresses()
+    killed = [int(before[name]) for name in ("BOOKING_WORKER_PIDS", "GATEWAY_PIDS", "MONGOD_PID")]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    for pid in killed:
+        wait_until(partial(stack.said, f"(pid {pid}) died with SIGKILL; restarted"), "it is restarted")
+    wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "the stack is ready again")
+    wait_until(
+        lambda: httpx.post(f"{stack.url}/api/book-appointment", json=fresh()).status_code == 201,
+        "bookings work again",
+    )
+    after = stack.addresses()
+    assert not set(killed) & {int(pid) for name, pid in after.items() if "PID" in name for pid in pid.split()}
+    assert {name: after[name] for name in ADDRESSES} == {name: before[name] for name in ADDRESSES}
+    stack.stop()
+    assert stack.processes() == []
+
+
+def test_a_killed_supervisor_leaves_nothing_for_long(data: Path) -> None:
+    """The next start stops what a killed supervisor has left, on the same port and data."""
+    stack = LocalStack(data).ready()
+    stack.process.kill()
+    stack.process.wait()
+    orphans = stack.processes()
+    assert len(orphans) == 3 + 3
+    again = LocalStack(data, PORT=str(stack.port)).ready()
+    assert not set(orphans) & set(again.processes())
+    again.stop()
+    assert again.processes() == []
+
+
+def test_a_paused_stack_stops_in_time(data: Path) -> None:
+    """Processes that hang do not keep the stack from stopping within ten seconds."""
+    stack = LocalStack(data).ready()
+    addresses = stack.addresses()
+    for name in ("MONGOD_PID", "NATS_PID", "BOOKING_WORKER_PIDS"):
+        os.kill(int(addresses[name]), signal.SIGSTOP)
+    assert stack.stop() < STOP_SECONDS
+    assert stack.processes() == []
+
+
+def test_a_stack_can_be_stopped_while_it_starts(data: Path) -> None:
+    """A signal before the stack is ready ends it as well, with nothing left."""
+    stack = LocalStack(data)
+    wait_until(lambda: "Starting" in stack.output, "it starts")
+    assert stack.stop(signal.SIGINT) < STOP_SECONDS
+    assert stack.processes() == []
+
+
+def test_a_taken_port_is_told_before_anything_starts(data: Path) -> None:
+    """A port that is in use costs one line, which offers another one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = LocalStack(data, PORT=str(port)).refused()
+    assert line == f"Port {port} is in use; choose another: PORT={port + 1} make up"
+    assert not (data / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("BOOKING_WORKERS", "0"), ("HOLD_WORKERS", "two"), ("PORT", "70000"), ("SOFT_HOLD_SECONDS", "-1")],
+)
+def test_a_wrong_setting_is_told_before_anything_starts(data: Path, variable: str, value: str) -> None:
+    """A wrong setting, of the stack or of a service, costs one line that names the variable."""
+    line = LocalStack(data, **{variable: value}).refused()
+    assert line.startswith(f"{variable}: ")
+    assert "\n" not in line
+    assert not data.exists()
+
+
+def test_a_service_that_cannot_start_stops_the_stack(data: Path) -> None:
+    """What a service says when it refuses to start is shown in one line, and everything is stopped."""
+    LocalStack(data, SLOT_MINUTES="15").ready().stop()
+    line = LocalStack(data, SLOT_MINUTES="30").refused()
+    assert "SLOT_MINUTES" in line
+    assert "\n" not in line
+
+
+def test_one_stack_at_a_time(data: Path) -> None:
+    """A second stack on the same data is refused in one line, and the first goes on."""
+    stack = LocalStack(data).ready()
+    second = [sys.executable, "-m", "deploy.local", "--data", str(data)]
+    result = subprocess.run(second, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == f"A stack (pid {stack.process.pid}) is already running on {data}\n"
+    assert httpx.get(f"{stack.url}/readyz").status_code == 200
+    stack.stop()
+
+
+def test_given_servers_are_used(data: Path, tmp_path: Path) -> None:
+    """`MONGO_URI`, `REDIS_URL` and `NATS_URL` take the place of the embedded servers."""
+    with Nats(tmp_path / "nats") as nats, Redis(tmp_path / "redis") as redis:
+        stack = LocalStack(data, NATS_URL=nats.url, REDIS_URL=redis.url).ready()
+        addresses = stack.addresses()
+        assert (addresses["NATS_URL"], addresses["REDIS_URL"]) == (nats.url, redis.url)
+        assert (addresses["NATS_PID"], addresses["REDIS_PID"]) == ("", "")
+        assert addresses["MONGOD_PID"]
+        stack.stop()
+        assert (nats.running, redis.running) == (True, True)
+
+
+def test_env_needs_a_running_stack(data: Path) -> None:
+    """Without a stack `env` prints nothing but one line of regret."""
+    command = [sys.executable, "-m", "deploy.local", "env", "--data", str(data)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "No stack is running; start one: make up\n"
+
+
+@pytest.mark.parametrize("kind", [Mongod, Redis, Nats])
+def test_an_embedded_server_keeps_its_port(kind: type[Server], tmp_path: Path) -> None:
+    """A server that was killed comes back at the same address."""
+    with kind(tmp_path) as server:
+        url = server.url
+        server.kill()
+        assert not server.running
+        assert server.start().url == url
+
+
+def test_mongod_keeps_its_data_on_another_port(tmp_path: Path) -> None:
+    """Data of a one-node replica set can be served from whatever port is free."""
+    with Mongod(tmp_path) as mongod, MongoClient[dict[str, int]](mongod.url) as client:
+        client.booking.things.insert_one({"thing": 1})
+    with Mongod(tmp_path, port=free_port()) as moved, MongoClient[dict[str, int]](moved.url) as client:
+        assert moved.port != mongod.port
+        assert client.booking.things.count_documents({"thing": 1}) == 1
+        client.booking.things.insert_one({"thing": 2})
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """Two servers cannot share their data, and the second one says so in one line."""
+    with Mongod(tmp_path), pytest.raises(Exception, match="mongod does not start: .*DBPathInUse") as refused:
+        Mongod(tmp_path, log=tmp_path / "second.log").start()
+    assert "\n" not in str(refused.value)
