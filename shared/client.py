@@ -32,7 +32,7 @@ from shared.replies import REPLAYED, AppointmentFound, BookingConfirmed, HoldPla
 from shared.request_id import HEADER as REQUEST_ID
 
 ATTEMPTS = 3
-NO_RESPONDERS_PAUSE_SECONDS = 0.15
+NO_RESPONDERS_PAUSE_SECONDS = 0.1
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 log = structlog.get_logger()
