@@ -1,6 +1,6 @@
 """Workers with one safeguard removed: the controls that show that a test can fail.
 
-python -m tests.sabotage SAFEGUARD SERVICE     for example: no_index_check booking_worker
+python -m tests.sabotage SAFEGUARD,... SERVICE     for example: no_index_check booking_worker
 """
 
 import asyncio
@@ -89,6 +89,8 @@ SABOTAGES: tuple[Callable[[], None], ...] = (
 )
 
 if __name__ == "__main__":
-    safeguard, service = sys.argv[1:]
-    next(sabotage for sabotage in SABOTAGES if sabotage.__name__ == safeguard)()
+    safeguards, service = sys.argv[1:]
+    for sabotage in SABOTAGES:
+        if sabotage.__name__ in safeguards.split(","):
+            sabotage()
     runpy.run_module(service, run_name="__main__")

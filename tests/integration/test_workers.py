@@ -41,7 +41,8 @@ async def book_through_stop(stack: Stack, stopped: Service) -> list[Answer | Bas
 async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
     """SIGTERM under load: every command in hand is executed and answered, and the worker exits with 0."""
     with servers.new_stack() as stack:
-        stopped, _ = stack.start("booking_worker"), stack.start("booking_worker")
+        stopped = stack.start("booking_worker", without="slow_store")
+        stack.start("booking_worker")
         stack.wait_serving()
         answers = await book_through_stop(stack, stopped)
     assert Counter(answer.status for answer in answers if isinstance(answer, Answer)) == {201: 600}
@@ -51,7 +52,8 @@ async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
 async def test_a_worker_that_does_not_drain_loses_commands(servers: Servers) -> None:
     """Control: without the drain, commands in hand at SIGTERM are never answered."""
     with servers.new_stack() as stack:
-        stopped, _ = stack.start("booking_worker", without="no_drain"), stack.start("booking_worker")
+        stopped = stack.start("booking_worker", without="no_drain,slow_store")
+        stack.start("booking_worker")
         stack.wait_serving()
         answers = await book_through_stop(stack, stopped)
     assert any(isinstance(answer, BaseException) for answer in answers)
