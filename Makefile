@@ -34,5 +34,5 @@ format: $(READY)  ## format the code
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-clean:  ## remove the environment, and the local stack's data and logs
-	rm -rf $(VENV) .local
+clean:  ## remove the environment and caches; the local stack's data stays in .local
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -17,7 +17,9 @@ from tests.slots import fresh
 from tests.stack import Service, Stack, wait_until
 
 
-async def book_through_stop(stack: Stack, stopped: Service) -> list[Answer | BaseException]:
+async def book_through_stop(
+    stack: Stack, stopped: Service, *, patience: float
+) -> list[Answer | BaseException]:
     """Book 600 slots over plain NATS, which repeats nothing, and stop a worker when some are answered."""
     connection = await nats.connect(stack.env["NATS_URL"])
     caller, answered = NatsCaller(connection), asyncio.Event()
@@ -31,7 +33,7 @@ async def book_through_stop(stack: Stack, stopped: Service) -> list[Answer | Bas
     await answered.wait()
     stopped.send(signal.SIGTERM)
     await asyncio.to_thread(stopped.wait)
-    await asyncio.wait(requests, timeout=5)
+    await asyncio.wait(requests, timeout=patience)
     for request in requests:
         request.cancel()
     await connection.close()
@@ -44,7 +46,7 @@ async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
         stopped = stack.start("booking_worker", without="slow_store")
         stack.start("booking_worker")
         stack.wait_serving()
-        answers = await book_through_stop(stack, stopped)
+        answers = await book_through_stop(stack, stopped, patience=20)
     assert Counter(answer.status for answer in answers if isinstance(answer, Answer)) == {201: 600}
     assert stopped.process.returncode == 0
 
@@ -55,7 +57,7 @@ async def test_a_worker_that_does_not_drain_loses_commands(servers: Servers) -> 
         stopped = stack.start("booking_worker", without="no_drain,slow_store")
         stack.start("booking_worker")
         stack.wait_serving()
-        answers = await book_through_stop(stack, stopped)
+        answers = await book_through_stop(stack, stopped, patience=5)
     assert any(isinstance(answer, BaseException) for answer in answers)
 
 
