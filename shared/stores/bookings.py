@@ -13,7 +13,7 @@ from typing import Any
 
 import pymongo
 from pymongo import InsertOne
-from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError, WaitQueueTimeoutError
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
 from shared.booking import Booking
@@ -52,7 +52,7 @@ class BookingStore:
                 await self._latest.bulk_write(inserts, ordered=False)
         except BulkWriteError as error:
             return _read_bulk_errors(error.details, len(bookings))
-        except (ServerSelectionTimeoutError, WaitQueueTimeoutError):
+        except ServerSelectionTimeoutError:  # of a first attempt: a retry raises what the attempt before met
             return [Inserted.NOT_EXECUTED] * len(bookings)
         except PyMongoError:
             return [Inserted.UNKNOWN] * len(bookings)
