@@ -1,13 +1,16 @@
 """Holds: how long they last, what they leave behind, and what a lost Redis costs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import httpx
+import nats
 import pytest
 from redis import Redis
 
-from tests.callers import HttpCaller
+from shared.deadline import Deadline
+from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Stack, wait_until
@@ -138,3 +141,35 @@ async def test_without_redis_bookings_go_on(servers: Servers) -> None:
                 "redis: does not answer",
             )
         assert '"holds_unreachable"' in stack.workers("booking_worker")[0].log
+
+
+async def hold_while_booking(servers: Servers, without: str) -> tuple[Answer, Answer]:
+    """Hold a slot for one patient while another's booking has passed the holds and is not inserted yet."""
+    with servers.new_stack() as stack:
+        stack.start("booking_worker", without="slow_store")
+        stack.start("hold_worker", without=without)
+        stack.wait_serving()
+        connection = await nats.connect(stack.env["NATS_URL"])
+        caller, body = NatsCaller(connection), fresh("Ada")
+        booking = asyncio.create_task(caller.book(body, Deadline=str(Deadline.after(15).unix_ms)))
+        with Redis.from_url(stack.env["REDIS_URL"], decode_responses=True) as redis:
+            await asyncio.to_thread(
+                wait_until, lambda: bool(keys_of(redis, body["resource"])), "the booking is under way"
+            )
+        late = {"Deadline": str(Deadline.after(15).unix_ms)}
+        hold = await caller.request("hold.v1.place", {**body, "patientName": "Grace"}, late)
+        answers = await booking, hold
+        await connection.close()
+        return answers
+
+
+async def test_a_hold_waits_for_the_booking_that_is_under_way(servers: Servers) -> None:
+    """A hold is not granted on a slot whose booking is under way and succeeds."""
+    booking, hold = await hold_while_booking(servers, without="")
+    assert (booking.status, hold.status, hold.error) == (201, 409, "Slot already booked")
+
+
+async def test_without_the_wait_both_are_granted(servers: Servers) -> None:
+    """Control: a hold that does not wait is granted, and then broken by the booking."""
+    booking, hold = await hold_while_booking(servers, without="no_intents")
+    assert (booking.status, hold.status) == (201, 200)
