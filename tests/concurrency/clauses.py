@@ -19,6 +19,7 @@ class Clause(StrEnum):
     ANSWERED = "every request answered"
     READ_BACK = "the winner's appointment reads back the same"
     LATE = "a late request refused"
+    LINEARIZABLE = "the history is linearizable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class SlotHistory:
         self.grants = [
             Grant(operation, expires)
             for operation in self.operations
-            if operation.granted and (expires := self._expiry(operation)) is not None
+            if operation.granted and (expires := expiry(run, operation)) is not None
         ]
 
     @property
@@ -72,15 +73,17 @@ class SlotHistory:
     def find(self, clause: Clause, text: str) -> Finding:
         return Finding(clause, self.slot, text)
 
-    def _expiry(self, operation: Operation) -> float | None:
-        match operation.answer.body:
-            case {"hold": {"expiresAt": str(text)}}:
-                try:
-                    return (datetime.fromisoformat(text) - self.run.began_at).total_seconds()
-                except (ValueError, TypeError):
-                    return None
-            case _:
+
+def expiry(run: Run, operation: Operation) -> float | None:
+    """When a hold that was granted ends, in seconds since the run began; None if it does not say."""
+    match operation.answer.body:
+        case {"hold": {"expiresAt": str(text)}}:
+            try:
+                return (datetime.fromisoformat(text) - run.began_at).total_seconds()
+            except (ValueError, TypeError):
                 return None
+        case _:
+            return None
 
 
 def refused_with(operation: Operation, text: str) -> bool:

@@ -37,6 +37,9 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     parser.add_argument(
         "--timeout", type=_seconds, default=15, metavar="SECONDS", help="per request (default: 15)"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="judge the run with the checker of the fault tests too"
+    )
     given = vars(parser.parse_args(argv))
     if given["nats"] is None:
         del given["nats"]

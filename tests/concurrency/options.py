@@ -20,6 +20,7 @@ class Options:
     holds: bool = False
     json: Path | None = None
     timeout: float = 15
+    check: bool = False
 
     @property
     def transports(self) -> tuple[Via, ...]:

@@ -8,13 +8,14 @@ from rich.console import Console
 
 from tests.concurrency.aftermath import settle
 from tests.concurrency.callers import Caller, HttpCaller, NatsCaller, UnreachableError
+from tests.concurrency.checked import check_run
 from tests.concurrency.operations import Operation, Run
 from tests.concurrency.options import Options, Via
 from tests.concurrency.plan import Planner
 from tests.concurrency.race import Recorder
 from tests.concurrency.record import write_record
 from tests.concurrency.report import Report
-from tests.concurrency.verdict import judge
+from tests.concurrency.verdict import Verdict, judge
 
 # So many requests are under way together; more slots than that allows race in turn, each slot as a whole.
 REQUESTS_AT_ONCE = 600
@@ -43,6 +44,8 @@ async def prove(options: Options, console: Console) -> int:
 
             run = await _run(options, planner, callers, Recorder(callers, advance))
     verdict = judge(run)
+    if options.check:
+        verdict = Verdict(verdict.violations + check_run(run))
     report.finish(run, verdict)
     if options.json:
         write_record(options.json, options, run, verdict)

@@ -117,6 +117,8 @@ class Report:
         for clause in Clause:
             if clause is Clause.HOLDS and not self._options.holds:
                 continue
+            if clause is Clause.LINEARIZABLE and not self._options.check:
+                continue
             broken = {finding.slot for finding in verdict.violations if finding.clause is clause}
             # A slot that nobody won shows nothing of what should follow from winning.
             shown_in = (won if clause in _NEEDS_A_WINNER else slots) - broken

@@ -32,7 +32,7 @@ def test_a_sound_deployment_passes(stack: Stack, via: str) -> None:
 def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:
     """Holds race too, over both ways in; the report of every request is written as JSON."""
     report = tmp_path / "report.json"
-    options = ["--via", "both", "--requests", "20", "--slots", "10", "--holds"]
+    options = ["--via", "both", "--requests", "20", "--slots", "10", "--holds", "--check"]
     result = prove(stack, *options, "--json", str(report))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Patient" in report.read_text()
@@ -48,8 +48,9 @@ def test_without_the_unique_index_the_proof_fails(servers: Servers) -> None:
         stack.wait_ready()
         with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
             client.get_default_database()["appointments"].drop_indexes()
-        result = prove(stack, "--requests", "20")
+        result = prove(stack, "--requests", "20", "--check")
     assert result.returncode == 1, result.stdout + result.stderr
+    assert "VIOLATION the history is linearizable" in result.stdout
 
 
 def test_without_the_hold_check_the_proof_fails(servers: Servers) -> None:

@@ -1,0 +1,48 @@
+"""Which booking an operation is about, also where its answer was lost."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.faults.history import History, Operation, Row
+
+Request = tuple[str, str | None, str, str]
+
+
+def identify(history: History) -> tuple[Operation, ...]:
+    """The operations, each book with the id of the booking that it made or would have made.
+
+    An id that no answer told is learnt from the rows. A booking that nobody ever saw gets an id of its own.
+    """
+    answered = [each for each in history.operations if each.kind == "book" and each.ok]
+    known = {_request(row): row.id for row in history.rows}
+    known |= {_request(each): each.appointment_id for each in reversed(answered) if each.appointment_id}
+    unclaimed = _unclaimed(history, answered)
+
+    def booking_of(operation: Operation) -> str:
+        if operation.ok and operation.appointment_id:
+            return operation.appointment_id
+        if operation.key is not None:
+            return known.get(_request(operation), f"?{operation.key} of {operation.patient}")
+        if operation.unknown:
+            return unclaimed.get(_request(operation), f"?{operation.number}")
+        return f"?{operation.number}"
+
+    return tuple(
+        replace(each, appointment_id=booking_of(each)) if each.kind == "book" else each
+        for each in history.operations
+    )
+
+
+def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[Request, str]:
+    """Rows that only a booking sent without a key, and whose answer was lost, can have made."""
+    told = {each.appointment_id for each in answered}
+    sent = {(each.resource, each.key) for each in history.operations}
+    return {
+        (row.resource, None, row.slot, row.patient): row.id
+        for row in history.rows
+        if row.id not in told and (row.resource, row.key) not in sent
+    }
+
+
+def _request(source: Operation | Row) -> Request:
+    return source.resource, source.key, source.slot, source.patient

@@ -1,0 +1,67 @@
+"""One key, one booking: a retry hears of the same booking, another request is turned away."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from tests.faults.checker.model import may_take_effect, refused_as_booked
+from tests.faults.checker.slots import Forgivable
+from tests.faults.checker.verdict import Forgiven, Rule, Violation, violation
+from tests.faults.history import Operation
+
+
+def judge_keys(operations: Sequence[Operation], forgivable: Forgivable) -> Iterator[Violation | Forgiven]:
+    groups: dict[tuple[str, str], list[Operation]] = defaultdict(list)
+    for each in operations:
+        if each.kind == "book" and each.key is not None:
+            groups[each.resource, each.key].append(each)
+    for group in groups.values():
+        confirmed = [each for each in group if each.ok]
+        yield from _different_answers(confirmed)
+        yield from _refusals(confirmed[:1], group, forgivable)
+        yield from _unfounded(group)
+
+
+def _different_answers(confirmed: Sequence[Operation]) -> Iterator[Violation]:
+    for other in confirmed[1:]:
+        first = confirmed[0]
+        if not _same_request(first, other):
+            text = f"the key {first.key} was confirmed for two different requests"
+        elif first.appointment_id != other.appointment_id:
+            text = f"the key {first.key} was answered with two different bookings"
+        else:
+            continue
+        yield violation(Rule.ONE_KEY, text, first, other)
+
+
+def _refusals(
+    confirmed: Sequence[Operation], group: Sequence[Operation], forgivable: Forgivable
+) -> Iterator[Violation | Forgiven]:
+    """After a 201 a retry is not refused, and another request hears 422."""
+    for first, later in product(confirmed, group):
+        if not later.refused or later.invoked <= first.end:
+            continue
+        if _same_request(first, later):
+            if not refused_as_booked(later):  # that one is judged with its slot
+                yield violation(
+                    Rule.ONE_KEY, f"a retry of the confirmed key {first.key} was refused", first, later
+                )
+        elif later.status != 422:
+            if refused_as_booked(later) and forgivable(later):
+                yield Forgiven(later)
+            else:
+                text = f"the confirmed key {first.key} was sent with another request, which hears only 422"
+                yield violation(Rule.ONE_KEY, text, first, later)
+
+
+def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
+    """422 says that another request with the key has been carried out."""
+    for refusal in (each for each in group if each.refused and each.status == 422):
+        others = (each for each in group if may_take_effect(each) and not _same_request(each, refusal))
+        if not any(each.invoked <= refusal.end for each in others):
+            text = f"the key {refusal.key} was refused as used for another request, but there was none"
+            yield violation(Rule.ONE_KEY, text, refusal)
+
+
+def _same_request(one: Operation, other: Operation) -> bool:
+    return (one.slot, one.patient) == (other.slot, other.patient)

@@ -1,0 +1,77 @@
+"""What the checker says: the rules, and each violation with the operations that prove it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tests.faults.history import Operation
+
+
+class Rule(StrEnum):
+    LINEARIZABLE = "linearizable"
+    DURABLE = "acknowledged is durable"
+    ONE_WINNER = "one winner"
+    ONE_KEY = "same key, same booking"
+    TRUE_REFUSAL = "a refusal is true"
+    HOLD = "a hold is honoured"
+    KNOWN_OUTCOME = "known outcome"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that was broken, and the shortest part of the history that shows it, in order of invocation."""
+
+    rule: Rule
+    resource: str
+    slot: str
+    text: str
+    operations: tuple[Operation, ...] = ()
+
+    def __str__(self) -> str:
+        head = f"{self.rule}: {self.resource} {self.slot}: {self.text}"
+        return "\n".join([head, *(f"    {describe(each)}" for each in self.operations)])
+
+
+@dataclass(frozen=True)
+class Forgiven:
+    """A refusal that is not true, and may have been given by a deposed primary on stale data."""
+
+    refusal: Operation
+
+
+@dataclass(frozen=True)
+class Verdict:
+    violations: tuple[Violation, ...]
+    forgiven: int = 0
+
+    @property
+    def accepted(self) -> bool:
+        return not self.violations
+
+    def __str__(self) -> str:
+        head = f"{len(self.violations)} violations, {self.forgiven} stale refusals forgiven"
+        return "\n".join([head, *map(str, self.violations)])
+
+
+def violation(rule: Rule, text: str, *operations: Operation) -> Violation:
+    """A violation of the slot where the first operation was."""
+    shown = tuple(sorted(set(operations), key=lambda each: (each.invoked, each.number)))
+    return Violation(rule, operations[0].resource, operations[0].slot, text, shown)
+
+
+def describe(operation: Operation) -> str:
+    """An operation in one line."""
+    returned = f"{operation.returned:9.3f}" if operation.returned is not None else "    never"
+    details = {
+        "id": operation.appointment_id,
+        "patient": operation.patient,
+        "key": operation.key,
+        "token": operation.token,
+        "until": operation.expires and f"{operation.expires:.3f}",
+    }
+    asked = " ".join(f"{name}={value}" for name, value in details.items() if value)
+    answer = " ".join(str(part) for part in (operation.status, operation.error) if part)
+    return (
+        f"{operation.invoked:9.3f} – {returned} s  #{operation.number} {operation.client}"
+        f" {operation.kind} via {operation.via} {asked} → {operation.outcome} {answer}".rstrip()
+        + (" (replayed)" if operation.replayed else "")
+    )

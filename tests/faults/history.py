@@ -1,0 +1,108 @@
+"""What happened in a run: the operations as their callers saw them, the rows at the end, the faults."""
+
+import json
+from dataclasses import asdict, dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["book", "hold", "get"]
+Outcome = Literal["ok", "refused", "not_executed", "unknown"]
+Via = Literal["http", "nats"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One request of one caller. Times are seconds since the run began, on one monotonic clock."""
+
+    number: int
+    """Unique in a history."""
+    client: str
+    kind: Kind
+    via: Via
+    resource: str
+    slot: str
+    """The canonical instant, such as 2031-05-04T09:00:00.000Z."""
+    patient: str
+    key: str | None
+    """The idempotency key that the caller sent."""
+    token: str | None
+    """The hold token that the caller sent."""
+    invoked: float
+    returned: float | None
+    """None: it never returned, and is treated as unknown."""
+    outcome: Outcome
+    """ok: 201 or 200; refused: 4xx; not_executed: 503; unknown: 504, lost, timed out."""
+    status: int | None = None
+    error: str | None = None
+    """The text of a refusal."""
+    appointment_id: str | None = None
+    """Of a 201, or the one that a get asked for."""
+    replayed: bool = False
+    expires: float | None = None
+    """When a granted hold ends, on the run's clock."""
+
+    @property
+    def unknown(self) -> bool:
+        return self.outcome == "unknown" or self.returned is None
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome == "ok" and self.returned is not None
+
+    @property
+    def refused(self) -> bool:
+        return self.outcome == "refused" and self.returned is not None
+
+    @property
+    def end(self) -> float:
+        """When its answer came; never, for one that is unknown: it may take effect at any later time."""
+        return inf if self.unknown or self.returned is None else self.returned
+
+
+@dataclass(frozen=True)
+class Row:
+    """A booking read back after the run healed."""
+
+    id: str
+    resource: str
+    slot: str
+    patient: str
+    key: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that was broken on purpose; `ended` is None where it lasted to the end of the run."""
+
+    kind: str
+    began: float
+    ended: float | None
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class History:
+    operations: tuple[Operation, ...]
+    rows: tuple[Row, ...]
+    faults: tuple[Fault, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "History":
+        stored: dict[str, Any] = json.loads(text)
+        return cls(
+            operations=tuple(Operation(**each) for each in stored["operations"]),
+            rows=tuple(Row(**each) for each in stored["rows"]),
+            faults=tuple(Fault(**each) for each in stored["faults"]),
+        )
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "History":
+        return cls.from_json(path.read_text(encoding="utf-8"))

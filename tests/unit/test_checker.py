@@ -1,0 +1,287 @@
+"""The judge of the fault runs accepts true histories and rejects false ones, each by the right rule."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checker import Rule, Verdict, check
+from tests.faults.checker.model import BOOKED, HELD
+from tests.faults.checker.stories import SLOT, asked, booked, held, lost, read, refused, row, story
+from tests.faults.history import Fault, History, Operation
+
+LATER = "2031-05-04T10:00:00.000Z"
+REUSED = "Idempotency-Key was used for a different request"
+
+
+def rules(history: History) -> set[Rule]:
+    return {violation.rule for violation in check(history).violations}
+
+
+def during(history: History, kind: str, began: float, ended: float | None) -> Verdict:
+    return check(replace(history, faults=(Fault(kind, began, ended),)))
+
+
+def test_a_history_survives_a_file(tmp_path: Path) -> None:
+    """A history that is saved and loaded is the same history."""
+    operations = story(booked("Ada", 0, 1), held("Bob", 0, 1, 9), lost("Cyd", 1), rows=(row("Ada"),))
+    history = replace(operations, faults=(Fault("redis_kill", 1, None, "redis"),))
+    history.save(tmp_path / "history.json")
+
+    assert History.load(tmp_path / "history.json") == history
+
+
+def test_a_race_with_one_winner_is_accepted() -> None:
+    """One 201, true refusals, a replay and reads before and after are a valid history."""
+    history = story(
+        read("ada", 0, 0.1, found=False),
+        booked("Ada", 0, 1),
+        refused("Bob", 0.5, 0.9),
+        booked("Ada", 2, 3, replayed=True),
+        asked("hold", "Cyd", 2, 3, outcome="refused", error=BOOKED),
+        read("ada", 3, 4),
+        rows=(row("Ada"),),
+    )
+    assert check(history) == Verdict(())
+
+
+def test_a_lost_booking_may_own_the_slot_or_not() -> None:
+    """A booking without an answer may have won, at once or much later, or never have been made."""
+    assert rules(story(lost("Ada", 0), booked("Bob", 5, 6), rows=(row("Bob"),))) == set()
+    assert rules(story(lost("Ada", 0), refused("Bob", 5, 6), rows=(row("Ada"),))) == set()
+    assert rules(story(lost("Ada", 0), read("ada", 5, 6, found=False), refused("Bob", 7, 8))) == set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        asked("book", "Ada", 0, 1, key="key-Ada", outcome="unknown"),
+        asked("book", "Ada", 0, None, key="key-Ada", outcome="unknown"),
+        asked("book", "Ada", 0, None, key="key-Ada", id="ada"),
+        asked("book", "Ada", 0, 1, outcome="unknown"),
+    ],
+    ids=["504", "lost", "never returned", "no key"],
+)
+def test_a_lost_booking_is_known_by_its_row(answer: Operation) -> None:
+    """A booking that is stored was made: nobody else can have been confirmed."""
+    assert rules(story(answer, refused("Bob", 0, 2), rows=(row("Ada"),))) == set()
+    assert Rule.LINEARIZABLE in rules(story(answer, booked("Bob", 0, 2), rows=(row("Ada"), row("Bob"))))
+
+
+def test_a_row_is_not_taken_for_a_booking_that_did_not_make_it() -> None:
+    """A lost booking without a key made no row of a key that was sent, nor one that another made."""
+    without_key = asked("book", "Ada", 0, None, outcome="unknown")
+    denied = asked("book", "Ada", 0, 1, key="key-Ada", outcome="not_executed")
+    assert rules(story(without_key, denied, rows=(row("Ada"),))) == {Rule.KNOWN_OUTCOME}
+
+    other = asked("book", "Ada", 3, 4, id="ada", replayed=True)
+    stored = (replace(row("Ada"), key="random"),)
+    assert rules(story(without_key, refused("Bob", 1, 2), other, rows=stored)) == {Rule.TRUE_REFUSAL}
+
+
+def test_two_owners_are_not_linearizable() -> None:
+    """Two confirmations of one slot are shown as just those two, however many others there were."""
+    crowd = [refused(f"P{number}", 1, 2) for number in range(20)]
+    history = story(*crowd, booked("Ada", 0, 1), booked("Bob", 0, 1), rows=(row("Ada"),))
+    unordered = [each for each in check(history).violations if each.rule is Rule.LINEARIZABLE]
+
+    assert [[each.patient for each in violation.operations] for violation in unordered] == [["Ada", "Bob"]]
+    assert "#21 caller book via http id=ada patient=Ada key=key-Ada → ok 201" in str(unordered[0])
+
+
+def test_slots_are_judged_apart() -> None:
+    """Two slots may have two owners."""
+    other = replace(booked("Bob", 0, 1), slot=LATER)
+    rows = (row("Ada"), replace(row("Bob"), slot=LATER))
+    assert rules(story(booked("Ada", 0, 1), other, rows=rows)) == set()
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        (booked("Ada", 0, 1), read("ada", 2, 3, found=False)),
+        (read("ada", 0, 1), booked("Ada", 2, 3)),
+        (lost("Ada", 0), read("ada", 1, 2), read("ada", 3, 4, found=False)),
+        (booked("Ada", 2, 3), booked("Ada", 0, 1, replayed=True)),
+        (booked("Ada", 0, 1), booked("Ada", 2, 3)),
+    ],
+    ids=["404 after 201", "read before booked", "404 after 200", "replay of nothing", "made twice"],
+)
+def test_an_answer_out_of_order_is_a_violation(operations: tuple[Operation, ...]) -> None:
+    """A booking is made once: it can be read or replayed after that, always, and not before."""
+    assert rules(story(*operations, rows=(row("Ada"),))) == {Rule.LINEARIZABLE}
+
+
+def test_a_replay_may_be_the_only_answer() -> None:
+    """A caller whose first attempt was repeated for it may hear of a replay first."""
+    assert rules(story(booked("Ada", 0, 1, replayed=True), rows=(row("Ada"),))) == set()
+
+
+def test_what_was_not_executed_is_never_done() -> None:
+    """A booking answered 503 owns nothing, and is not stored."""
+    denied = asked("book", "Ada", 0, 1, key="key-Ada", outcome="not_executed")
+
+    assert rules(story(denied, refused("Bob", 2, 3))) == {Rule.TRUE_REFUSAL}
+    assert rules(story(denied, rows=(row("Ada"),))) == {Rule.KNOWN_OUTCOME}
+    assert rules(story(refused("Ada", 0, 1), lost("Bob", 0), rows=(row("Ada"),))) == {Rule.KNOWN_OUTCOME}
+
+
+@pytest.mark.parametrize("field", ["resource", "slot", "patient", "key", "status"])
+def test_a_confirmed_booking_is_stored_as_confirmed(field: str) -> None:
+    """A confirmed booking is among the rows, with the slot and patient that were asked for."""
+    changed = replace(row("Ada"), **{field: "other"})
+
+    assert Rule.DURABLE in rules(story(booked("Ada", 0, 1), rows=(changed,)))
+    assert rules(story(booked("Ada", 0, 1))) == {Rule.DURABLE}
+
+
+def test_a_slot_has_one_row() -> None:
+    """Two active rows of one slot are a violation, whatever callers were told; a cancelled one is none."""
+    twins = (row("Ada"), row("Bob"))
+
+    assert Rule.ONE_WINNER in rules(story(lost("Ada", 0), lost("Bob", 0), rows=twins))
+    cancelled = replace(row("Ada"), status="cancelled")
+    assert rules(story(lost("Ada", 0), lost("Bob", 0), rows=(cancelled, row("Bob")))) == set()
+
+
+def test_a_key_has_one_row() -> None:
+    """Two rows with one key are a violation, though they are of two slots."""
+    elsewhere = replace(lost("Ada", 0), slot=LATER)
+    rows = (row("Ada"), replace(row("Ada"), id="other", slot=LATER))
+
+    assert rules(story(lost("Ada", 0), elsewhere, rows=rows)) == {Rule.ONE_KEY}
+
+
+def test_a_replay_has_the_id_of_the_booking() -> None:
+    """Two ids for one key are a violation that shows the two answers."""
+    replay = replace(booked("Ada", 2, 3, replayed=True), appointment_id="other")
+    history = story(refused("Bob", 2, 3), booked("Ada", 0, 1), replay, rows=(row("Ada"),))
+    [shown] = [each for each in check(history).violations if each.rule is Rule.ONE_KEY]
+
+    assert [each.appointment_id for each in shown.operations] == ["ada", "other"]
+
+
+@pytest.mark.parametrize(("patient", "slot"), [("Bob", SLOT), ("Ada", LATER)], ids=["patient", "slot"])
+def test_a_used_key_with_another_request_hears_422(patient: str, slot: str) -> None:
+    """After a 201 the key with another patient or slot is refused with 422 and nothing else."""
+    both = replace(booked("Ada", 2, 3), patient=patient, slot=slot)
+    other = replace(both, appointment_id=None, outcome="refused")
+    told = replace(other, status=422, error=REUSED)
+
+    assert rules(story(booked("Ada", 0, 1), told, rows=(row("Ada"),))) == set()
+    wrong = replace(other, status=409, error=HELD)
+    assert Rule.ONE_KEY in rules(story(booked("Ada", 0, 1), wrong, rows=(row("Ada"),)))
+    assert Rule.ONE_KEY in rules(story(booked("Ada", 0, 1), both, rows=(row("Ada"),)))
+
+
+def test_a_key_is_reused_only_if_it_was_used() -> None:
+    """422 needs another request with the key that was or may have been carried out."""
+    told = asked("book", "Ada", 2, 3, key="k", outcome="refused", status=422, error=REUSED)
+    earlier = asked("book", "Bob", 0, 1, key="k", outcome="unknown")
+    refusal = asked("book", "Bob", 0, 1, key="k", outcome="refused", status=400, error="Bad")
+
+    assert rules(story(earlier, told)) == set()
+    assert rules(story(told)) == {Rule.ONE_KEY}
+    assert rules(story(refusal, told)) == {Rule.ONE_KEY}
+    assert rules(story(replace(earlier, invoked=4, returned=5), told)) == {Rule.ONE_KEY}
+
+
+def test_a_refused_request_leaves_its_key_free() -> None:
+    """Refusals are not remembered: the key may then book another slot."""
+    elsewhere = replace(booked("Ada", 4, 5), slot=LATER)
+    rows = (row("Bob"), replace(row("Ada"), slot=LATER))
+
+    assert rules(story(booked("Bob", 0, 1), refused("Ada", 2, 3), elsewhere, rows=rows)) == set()
+
+
+@pytest.mark.parametrize("error", [BOOKED, HELD])
+def test_a_retry_of_a_confirmed_booking_is_not_refused(error: str) -> None:
+    """A retry never hears that its own booking, or a hold, is in its way."""
+    history = story(
+        held("Bob", 1.1, 1.2, 1.3), booked("Ada", 2, 3), refused("Ada", 4, 5, error), rows=(row("Ada"),)
+    )
+    assert rules(history) == {Rule.TRUE_REFUSAL if error == BOOKED else Rule.ONE_KEY}
+
+
+def phantom() -> History:
+    """Ada's lost booking was not made, for Bob was confirmed; yet Cyd was refused before Bob asked."""
+    return story(lost("Ada", 0), refused("Cyd", 2, 3), booked("Bob", 4, 5), rows=(row("Bob"),))
+
+
+def test_a_refusal_of_a_free_slot_is_a_violation() -> None:
+    """`Slot already booked` without a possible owner is untrue, to a booking and to a hold."""
+    [shown] = check(phantom()).violations
+    assert shown.rule is Rule.TRUE_REFUSAL
+    assert [each.patient for each in shown.operations] == ["Cyd", "Bob"]
+
+    hold = asked("hold", "Cyd", 0, 1, outcome="refused", error=BOOKED)
+    assert rules(story(hold, booked("Ada", 2, 3), rows=(row("Ada"),))) == {Rule.TRUE_REFUSAL}
+    assert rules(story(hold, booked("Ada", 1, 3), rows=(row("Ada"),))) == set()
+
+
+def test_a_false_refusal_is_shown_with_the_least_that_proves_it() -> None:
+    """Of two proofs the shorter is shown; a read comes with the request that it can have come from."""
+    shorter = (refused("Cyd", 1, 2), lost("Dan", 3), read("dan", 4, 5))
+    longer = (lost("Ada", 0), lost("Bob", 0), read("ada", 6, 7, found=False), read("bob", 6, 7, found=False))
+    [shown] = check(story(*longer, *shorter, rows=(row("Dan"),))).violations
+    assert [(each.kind, each.outcome) for each in shown.operations] == [
+        ("book", "refused"),
+        ("book", "unknown"),
+        ("get", "ok"),
+    ]
+
+    [shown] = check(
+        story(lost("Eve", 0), lost("Dan", 3), refused("Cyd", 1, 2), rows=(row("Dan"),))
+    ).violations
+    assert [each.client for each in shown.operations] == ["caller", "caller", "read back"]
+
+
+def test_a_read_is_judged_with_the_slot_of_its_booking() -> None:
+    """A reader knows an id, and need not know the slot."""
+    stale = replace(read("ada", 2, 3, found=False), slot="", resource="")
+    assert rules(story(booked("Ada", 0, 1), stale, rows=(row("Ada"),))) == {Rule.LINEARIZABLE}
+
+
+def test_held_is_said_only_of_a_slot_that_somebody_asked_to_hold() -> None:
+    """`held` without any hold is untrue: bookings do not shut each other out."""
+    assert rules(story(refused("Cyd", 0, 1, HELD), held("Bob", 2, 3, 9))) == {Rule.TRUE_REFUSAL}
+    assert rules(story(refused("Cyd", 0, 2, HELD), held("Bob", 1, 3, 9))) == set()
+
+
+@pytest.mark.parametrize("kind", ["mongo_isolate_primary", "mongo_kill_primary", "mongo_stepdown"])
+def test_a_stale_refusal_of_a_deposed_primary_is_forgiven_and_counted(kind: str) -> None:
+    """A refusal during a change of primary, or within ten seconds of it, may rest on stale data."""
+    assert during(phantom(), kind, 2.5, None) == Verdict((), forgiven=1)
+    assert during(phantom(), kind, -9, -7.5) == Verdict((), forgiven=1)
+    assert during(phantom(), kind, -9, -8.5).forgiven == 0
+    assert during(phantom(), kind, 3.5, 4).forgiven == 0
+    assert during(phantom(), "redis_kill", 2, 3).forgiven == 0
+
+
+def test_only_a_refusal_that_can_be_stale_is_forgiven() -> None:
+    """Where no other had asked before, stale data cannot explain a refusal."""
+    alone = story(refused("Cyd", 2, 3), booked("Bob", 4, 5), rows=(row("Bob"),))
+    assert not during(alone, "mongo_stepdown", 2, 3).accepted
+    own = story(lost("Cyd", 0), refused("Cyd", 2, 3))
+    assert not during(own, "mongo_stepdown", 2, 3).accepted
+
+
+def test_a_deposed_primary_may_not_know_that_a_key_was_used() -> None:
+    """On stale data another request with a used key may hear of a booking; `held` has no such excuse."""
+    stale = replace(refused("Bob", 2, 3), key="key-Ada")
+    history = story(booked("Ada", 0, 1), stale, rows=(row("Ada"),))
+    assert rules(history) == {Rule.ONE_KEY}
+    assert during(history, "mongo_stepdown", 2, 3) == Verdict((), forgiven=1)
+
+    history = story(booked("Ada", 0, 1), held("Bob", 2, 3, 2), replace(stale, error=HELD), rows=(row("Ada"),))
+    assert Rule.ONE_KEY in {each.rule for each in during(history, "mongo_stepdown", 2, 3).violations}
+
+
+def test_a_confirmation_is_never_forgiven() -> None:
+    """A change of primary excuses neither two winners, nor a lost booking, nor a stale read."""
+    for history in (
+        story(booked("Ada", 0, 1), booked("Bob", 0, 1), rows=(row("Ada"), row("Bob"))),
+        story(booked("Ada", 0, 1)),
+        story(booked("Ada", 0, 1), read("ada", 2, 3, found=False), rows=(row("Ada"),)),
+    ):
+        assert not during(history, "mongo_isolate_primary", 0, 3).accepted

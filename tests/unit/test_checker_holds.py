@@ -1,0 +1,128 @@
+"""The judge of the fault runs knows when a hold was broken, and when nobody can say so."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.checker import Rule, Verdict, check
+from tests.faults.checker.stories import booked, held, lost, read, row, story
+from tests.faults.history import Fault, History, Operation, Row
+
+
+def bookings(*patients: str) -> tuple[Row, ...]:
+    return tuple(row(patient) for patient in patients)
+
+
+def rules(*operations: Operation, of: str = "Bob") -> set[Rule]:
+    return {each.rule for each in check(story(*operations, rows=bookings(of))).violations}
+
+
+@pytest.mark.parametrize(
+    ("invoked", "returned"), [(2, 3), (0.5, 3), (0, 0.7), (0.6, 0.9)], ids=["in", "into", "before", "along"]
+)
+def test_a_hold_and_a_strangers_booking_are_never_both_granted(invoked: float, returned: float) -> None:
+    """A stranger's booking surely made before the hold's end breaks it, or should have prevented it."""
+    assert rules(held("Ada", 0.5, 1, 10), booked("Bob", invoked, returned)) == {Rule.HOLD}
+
+
+def test_a_broken_hold_is_shown_with_the_booking_that_broke_it() -> None:
+    """The message shows the hold and the booking, and no more."""
+    crowd = [lost(f"P{number}", 0) for number in range(20)]
+    history = story(*crowd, held("Ada", 0, 1, 10), booked("Bob", 2, 3), rows=bookings("Bob"))
+    [shown] = check(history).violations
+
+    assert shown.text == "Ada was granted a hold, and Bob a booking"
+    assert [each.kind for each in shown.operations] == ["hold", "book"]
+
+
+def test_a_stranger_may_book_after_the_hold() -> None:
+    """A booking that can have been made after the hold's end, give or take the clocks, breaks nothing."""
+    assert rules(held("Ada", 0, 1, 10), booked("Bob", 2, 9.8)) == set()
+    assert rules(held("Ada", 0, 1, 10), booked("Bob", 2, 9.7)) == {Rule.HOLD}
+    assert rules(held("Ada", 0, 1, 10), booked("Bob", 10, 11)) == set()
+
+
+def test_a_lost_booking_breaks_a_hold_only_if_it_was_seen() -> None:
+    """A booking whose answer was lost may have been made after the hold; not if it was read before."""
+    assert rules(held("Ada", 0, 1, 10), lost("Bob", 2)) == set()
+    assert rules(held("Ada", 0, 1, 10), lost("Bob", 2), read("bob", 3, 4)) == {Rule.HOLD}
+
+
+def test_a_retry_breaks_a_hold_only_if_it_made_the_booking() -> None:
+    """A booking that was made before the hold prevents it, though its answer came only by a replay."""
+    replay = booked("Bob", 2, 3, replayed=True)
+    assert rules(lost("Bob", 0), held("Ada", 0.5, 1, 10), replay) == {Rule.HOLD}
+    assert (
+        rules(booked("Bob", 11, 12), held("Ada", 0.5, 1, 10), replace(replay, invoked=12, returned=13))
+        == set()
+    )
+
+
+def test_the_holder_may_book() -> None:
+    """A booking under the hold's name or with its token is the holder's own."""
+    assert rules(held("Bob", 0, 1, 10), booked("Bob", 2, 3)) == set()
+    assert rules(held("Ada", 0, 1, 10), replace(booked("Bob", 2, 3), token="token-Ada")) == set()
+    assert rules(held("Ada", 0, 1, 10), replace(booked("Bob", 2, 3), token="token-Cyd")) == {Rule.HOLD}
+
+
+def test_a_hold_without_a_token_is_its_patients() -> None:
+    """A caller without a token cannot take the hold of another without a token."""
+    anonymous = replace(held("Ada", 0, 1, 10), token=None)
+    assert rules(anonymous, booked("Bob", 2, 3)) == {Rule.HOLD}
+    assert rules(anonymous, replace(held("Cyd", 2, 3, 10), token=None), lost("Bob", 0)) == {Rule.HOLD}
+
+
+@pytest.mark.parametrize("patient", ["Ada", "Bob"])
+def test_a_booked_slot_is_not_held(patient: str) -> None:
+    """No hold is granted on a slot that was booked before, not to the booking's own patient either."""
+    assert rules(booked("Bob", 0, 1), held(patient, 2, 3, 10)) == {Rule.HOLD}
+
+
+def test_one_hold_at_a_time() -> None:
+    """Two holds with different tokens are a violation while both are alive; an extension is none."""
+    assert rules(held("Ada", 0, 1, 10), held("Cyd", 2, 3, 12), lost("Bob", 0)) == {Rule.HOLD}
+    assert rules(held("Ada", 0, 1, 10), held("Ada", 2, 3, 12), lost("Bob", 0)) == set()
+    assert rules(held("Ada", 0, 1, 10), held("Cyd", 9, 9.9, 20), lost("Bob", 0)) == set()
+
+
+def broken() -> History:
+    return story(held("Ada", 2, 3, 10), booked("Bob", 5, 6), rows=bookings("Bob"))
+
+
+@pytest.mark.parametrize("kind", ["redis_kill", "redis_flush", "redis_pause", "redis_partition"])
+def test_a_hold_is_void_once_redis_was_broken(kind: str) -> None:
+    """From a fault of Redis on, a hold that was alive then binds nobody; one that ended before does."""
+    for began, ended in ((4, 4.5), (2.5, 2.6), (0, 20), (5.5, None)):
+        assert check(replace(broken(), faults=(Fault(kind, began, ended),))) == Verdict(())
+
+
+def test_a_hold_placed_while_redis_was_broken_is_void() -> None:
+    """Such a hold promises nothing, not even that the slot was free."""
+    history = story(booked("Bob", 0, 1), held("Ada", 3, 4, 10), rows=bookings("Bob"))
+    assert check(replace(history, faults=(Fault("redis_pause", 3.5, 5),))) == Verdict(())
+
+
+@pytest.mark.parametrize(("began", "ended"), [(0, 0.5), (7, 8), (11, None)])
+def test_a_fault_before_or_after_excuses_no_broken_hold(began: float, ended: float | None) -> None:
+    """A fault of Redis that was over before the hold, or began after the booking, is no excuse."""
+    assert not check(replace(broken(), faults=(Fault("redis_kill", began, ended),))).accepted
+
+
+def test_a_booking_that_began_without_redis_may_end_after_it() -> None:
+    """A booking whose worker could not reach Redis may be made under a hold that was placed after that."""
+    history = story(held("Ada", 4, 5, 10), booked("Bob", 0, 6), rows=bookings("Bob"))
+    assert check(replace(history, faults=(Fault("redis_partition", 1, 2),))) == Verdict(())
+
+
+def test_an_earlier_attempt_excuses_no_later_one() -> None:
+    """An attempt that met the fault is no excuse where a later one is known to have made the booking."""
+    history = story(lost("Bob", 0), held("Ada", 4, 5, 10), booked("Bob", 6, 7), rows=bookings("Bob"))
+    assert not check(replace(history, faults=(Fault("redis_partition", 1, 2),))).accepted
+
+
+def test_which_faults_void_holds_is_the_callers_choice() -> None:
+    """The kinds of faults that lose holds can be named."""
+    history = replace(broken(), faults=(Fault("clock_jump", 4, 5),))
+
+    assert not check(history).accepted
+    assert check(history, redis_faults={"clock_jump"}).accepted
