@@ -151,8 +151,9 @@ class Schema:
             self.problem = problem
             if problem is None:
                 log.info("database_verified")
-            else:
-                log.error("database_not_ready", problem=problem)
+            else:  # a server that is away comes back by itself; a lost index may need a person
+                level = log.warning if guaranteed else log.error
+                level("database_not_ready", problem=problem)
 
 
 def _options(index: Document) -> dict[str, Any]:
