@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
 
-.PHONY: help up prove test check format clean
+SEEDS ?= $(shell seq 1 20)
+
+.PHONY: help up prove test soak check format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -24,6 +26,9 @@ prove: $(READY)  ## prove on the running stack that it cannot double-book (ARGS=
 
 test: $(READY)  ## run all tests, on real servers
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+soak: $(READY)  ## break a cluster for a minute a seed, and judge every answer (SEEDS="1 2 3")
+	@for seed in $(SEEDS); do $(VENV)/bin/python -m tests.faults --seconds 60 --seed $$seed || exit 1; done
 
 check: $(READY)  ## lint, types and format
 	$(VENV)/bin/ruff check .

@@ -7,6 +7,7 @@ https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -23,6 +24,7 @@ from shared.stores.mongodb import Database, Document
 COLLECTION = "appointments"
 DUPLICATE_KEY = 11000
 STATUS_BOOKED = "booked"
+SHORTEST_SECONDS = 0.001
 
 SlotKey = tuple[str, datetime]
 
@@ -46,9 +48,11 @@ class BookingStore:
 
     async def book_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Inserted]:
         """Insert bookings in one round trip; one outcome each, in their order. Never raises for MongoDB."""
+        if not bookings:
+            return []
         inserts = [InsertOne(booking.to_document()) for booking in bookings]
         try:
-            with pymongo.timeout(timeout):
+            with _within(timeout):
                 await self._latest.bulk_write(inserts, ordered=False)
         except BulkWriteError as error:
             return _read_bulk_errors(error.details, len(bookings))
@@ -65,7 +69,7 @@ class BookingStore:
             NotExecuted: MongoDB did not answer in time.
         """
         try:
-            with pymongo.timeout(timeout):
+            with _within(timeout):
                 row = await self._committed.find_one({"_id": id})
         except PyMongoError:
             raise NotExecuted("The booking could not be read") from None
@@ -104,13 +108,18 @@ class BookingStore:
             return []
         query = {"$or": alternatives}
         try:
-            with pymongo.timeout(timeout):
+            with _within(timeout):
                 async with await self._client.start_session(causal_consistency=True) as session:
                     if not await self._latest.find_one(query, session=session):
                         return []
                     return await self._committed.find(query, session=session).to_list(None)
         except PyMongoError:
             raise OutcomeUnknown() from None
+
+
+def _within(seconds: float) -> AbstractContextManager[None]:
+    """Bound what is inside; nothing is left to a caller whose deadline has just passed."""
+    return pymongo.timeout(max(seconds, SHORTEST_SECONDS))
 
 
 def _read_bulk_errors(details: Mapping[str, Any], count: int) -> list[Inserted]:
