@@ -85,18 +85,20 @@ class BookingService:
 
     async def book_many(self, requests: Sequence[Request]) -> list[Booked | Refused]:
         """Decide a batch of requests; one outcome each, in their order."""
-        timeout = max(request.deadline.remaining for request in requests)
-        holds = await self._enter(requests, timeout)
-        inserted = await self._insert([r for r in requests if holds.get(r) is not HoldState.OTHERS], timeout)
+        latest = max((request.deadline for request in requests), key=lambda deadline: deadline.unix_ms)
+        holds = await self._enter(requests, latest)
+        inserted = await self._insert([r for r in requests if holds.get(r) is not HoldState.OTHERS], latest)
         refused = [r for r in requests if inserted.get(r, Inserted.DUPLICATE) is Inserted.DUPLICATE]
-        explained = await self._explain_refusals(refused, set(inserted), timeout)
+        explained = await self._explain_refusals(refused, set(inserted), latest)
         await self._leave([(r, outcome) for r, outcome in inserted.items() if r in holds])
         return [explained[r] if r in explained else _outcome(r, inserted[r]) for r in requests]
 
-    async def _enter(self, requests: Sequence[Request], timeout: float) -> dict[Request, HoldState]:
+    async def _enter(self, requests: Sequence[Request], latest: Deadline) -> dict[Request, HoldState]:
         """What each request finds held; empty where Redis cannot say, for then bookings go on without it."""
         try:
-            states = await self._holds.enter_many([request.passage for request in requests], seconds=timeout)
+            states = await self._holds.enter_many(
+                [request.passage for request in requests], seconds=latest.remaining
+            )
         except HoldsUnreachable:
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=len(requests))
             return {}
@@ -110,13 +112,13 @@ class BookingService:
         except HoldsUnreachable:
             log.warning("holds_not_removed", effect="they expire by themselves", bookings=len(known))
 
-    async def _insert(self, requests: Sequence[Request], timeout: float) -> dict[Request, Inserted]:
+    async def _insert(self, requests: Sequence[Request], latest: Deadline) -> dict[Request, Inserted]:
         in_time = [r for r in requests if r.deadline.remaining > 0 and self._schema.guaranteed]
-        outcomes = await self._bookings.book_many([r.booking for r in in_time], timeout=timeout)
+        outcomes = await self._bookings.book_many([r.booking for r in in_time], timeout=latest.remaining)
         return dict.fromkeys(requests, Inserted.NOT_EXECUTED) | dict(zip(in_time, outcomes, strict=True))
 
     async def _explain_refusals(
-        self, refused: Sequence[Request], tried: set[Request], timeout: float
+        self, refused: Sequence[Request], tried: set[Request], latest: Deadline
     ) -> dict[Request, Booked | Refused]:
         """Why a request was not inserted: it has been before, or the slot is booked (`tried`), or held.
 
@@ -126,9 +128,9 @@ class BookingService:
         slots = [(r.booking.resource, instant) for r in held for instant in r.booking.span.occupies]
         try:
             earlier = await self._bookings.find_by_keys(
-                [r.key for r in refused if r.has_key], timeout=timeout
+                [r.key for r in refused if r.has_key], timeout=latest.remaining
             )
-            booked = await self._bookings.find_booked(slots, timeout=timeout)
+            booked = await self._bookings.find_booked(slots, timeout=latest.remaining)
         except OutcomeUnknown as unknown:
             return dict.fromkeys(refused, unknown)
 
