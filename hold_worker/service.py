@@ -16,7 +16,7 @@ from shared.deadline import Deadline
 from shared.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.grid import Grid
 from shared.stores.bookings import BookingStore
-from shared.stores.holds import HoldClaim, HoldStore
+from shared.stores.holds import HoldClaim, HoldStore, PlacedHold
 from shared.stores.schema import Schema
 
 POLL_SECONDS = 0.01
@@ -57,10 +57,10 @@ class HoldService:
         except (NotExecuted, OutcomeUnknown):
             if placed and placed.extended:
                 raise OutcomeUnknown from None  # it was granted before, and must not be taken away
-            await self._take_back(claim)
+            await self._take_back(claim, placed)
             raise NotExecuted from None
         if booked:
-            await self._take_back(claim)
+            await self._take_back(claim, placed)
             raise SlotAlreadyBooked
         if placed is None:
             raise SlotHeld
@@ -83,8 +83,10 @@ class HoldService:
             deadline.check()
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _take_back(self, claim: HoldClaim) -> None:
+    async def _take_back(self, claim: HoldClaim, placed: PlacedHold | None) -> None:
+        if placed is None:
+            return
         try:
-            await self._holds.remove(claim)
+            await self._holds.take_back(claim, placed)
         except NotExecuted:
             raise OutcomeUnknown from None

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from importlib.resources import files
 from typing import Any
+from uuid import uuid4
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -96,6 +97,7 @@ class PlacedHold:
     """A hold that was set: when it expires, in how many `milliseconds`, whether it was there before, and
     the ids of the bookings that were under way, which may still take the slot."""
 
+    placement: str
     expires_at: datetime
     milliseconds: int
     extended: bool
@@ -142,20 +144,23 @@ class HoldStore:
             HoldsUnreachable, OutcomeUnknown
         """
         await self.ping()  # what fails from here on may have been executed
-        answer = await self._run("place", claim, claim.token, claim.digest, self._hold_ms, self._max_ms)
+        placement = uuid4().hex
+        answer = await self._run(
+            "place", claim, claim.token, claim.digest, self._hold_ms, self._max_ms, placement
+        )
         if not answer:
             return None
         expires_ms, milliseconds, extended, *under_way = answer
         expires_at = datetime.fromtimestamp(expires_ms / 1000, UTC)
-        return PlacedHold(expires_at, milliseconds, bool(extended), under_way)
+        return PlacedHold(placement, expires_at, milliseconds, bool(extended), under_way)
 
-    async def remove(self, claim: HoldClaim) -> None:
-        """Take back the hold with the claim's token, if it is there.
+    async def take_back(self, claim: HoldClaim, placed: PlacedHold) -> None:
+        """Undo a placement. A hold that was placed again since stays: a repeat of the command may be granted.
 
         Raises:
             HoldsUnreachable, OutcomeUnknown
         """
-        await self._run("remove", claim, claim.token)
+        await self._run("remove", claim, claim.token, placed.placement)
 
     async def still_under_way(self, claim: HoldClaim, ids: Sequence[str]) -> list[str]:
         """Those of the given bookings that are not decided yet.

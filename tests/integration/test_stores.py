@@ -1,14 +1,19 @@
-"""The booking store by itself: what it says of writes and reads that fail."""
+"""The stores by themselves: what they say of reads that fail, and what they undo."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
+from shared.commands import PlaceHold
 from shared.errors import NotExecuted, OutcomeUnknown
+from shared.grid import Grid
 from shared.stores import mongodb
 from shared.stores.bookings import BookingStore
+from shared.stores.holds import HoldClaim, HoldState, HoldStore, Passage, connect_redis
 from tests.servers import Servers
+from tests.slots import fresh
 
 SLOT = ("r", datetime(2031, 5, 4, 9, tzinfo=UTC))
 
@@ -36,3 +41,21 @@ async def test_an_empty_batch_asks_for_nothing(store: BookingStore) -> None:
     """Where nothing is to be inserted or found, MongoDB is left alone."""
     assert await store.book_many([], timeout=-1) == []
     assert await store.find_by_keys([], timeout=-1) == {}
+
+
+async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(servers: Servers) -> None:
+    """An attempt to hold that fails late undoes what it has set, not what its repeat was granted."""
+    with servers.new_stack() as stack:
+        redis = connect_redis(stack.env["REDIS_URL"])
+        holds = HoldStore(redis, hold_ms=60_000, max_ms=60_000)
+        request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
+        claim = HoldClaim.of(request, Grid(0).place(request))
+        attempt, repeat = await holds.place(claim), await holds.place(claim)
+        assert attempt is not None
+        assert repeat is not None
+        await holds.take_back(claim, attempt)
+        rival = Passage(HoldClaim(claim.keys, "", "another"), "booking")
+        assert await holds.enter_many([rival], seconds=1) == [HoldState.OTHERS]
+        await holds.take_back(claim, repeat)
+        assert await holds.enter_many([rival], seconds=1) == [HoldState.FREE]
+        await redis.aclose()

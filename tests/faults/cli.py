@@ -1,0 +1,89 @@
+"""The command line of the proof under faults."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from random import SystemRandom
+
+from rich.console import Console
+
+from tests.faults.kinds import KINDS
+from tests.faults.report import Progress, print_result
+from tests.faults.run import Options, Result, run
+from tests.faults.timeline import draw
+from tests.sabotage import SABOTAGES
+
+
+def main() -> int:
+    """Run it: 0 if nothing is violated, 1 if something is, 2 for wrong use."""
+    arguments = _parser().parse_args()
+    options = Options(
+        seed=arguments.seed if arguments.seed is not None else SystemRandom().randrange(1_000_000),
+        seconds=arguments.seconds,
+        kinds=arguments.faults,
+        rate=arguments.rate,
+        without=arguments.without,
+    )
+    console = Console()
+    console.print(f"seed {options.seed}", highlight=False)
+    try:
+        result = asyncio.run(_run(console, options))
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
+    if arguments.history:
+        result.history.save(arguments.history)
+    if arguments.png:
+        draw(result.history, arguments.png, f"seed {options.seed}")
+    print_result(console, result)
+    return 0 if result.passed else 1
+
+
+async def _run(console: Console, options: Options) -> Result:
+    progress = Progress(console, options)
+    async with progress.shown():
+        return await run(options, progress.watch)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description="Break a cluster of real servers while callers book, and judge every answer.",
+    )
+    parser.add_argument("--seconds", type=_positive, default=60.0, help="how long faults are injected")
+    parser.add_argument("--seed", type=int, help="what decides of faults and callers (default: random)")
+    parser.add_argument("--rate", type=_positive, default=100.0, help="calls a second, about")
+    parser.add_argument(
+        "--faults", type=_kinds, default=sorted(KINDS), metavar="KIND,KIND", help=f"of {', '.join(KINDS)}"
+    )
+    parser.add_argument(
+        "--without",
+        choices=[sabotage.__name__ for sabotage in SABOTAGES],
+        default="",
+        metavar="SAFEGUARD",
+        help="start workers without a safeguard, to see the proof fail: %(choices)s",
+    )
+    parser.add_argument("--history", type=_writable, metavar="FILE", help="save the history as JSON")
+    parser.add_argument("--png", type=_writable, metavar="FILE", help="draw the run")
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be positive")
+    return value
+
+
+def _kinds(text: str) -> list[str]:
+    kinds = [kind.strip() for kind in text.split(",")]
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise argparse.ArgumentTypeError(f"no such kind: {', '.join(unknown)}")
+    return kinds
+
+
+def _writable(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"no such folder: {path.parent}")
+    return path

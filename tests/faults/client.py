@@ -1,0 +1,130 @@
+"""One caller: visits slots, holds some, books, repeats what got no answer, and reads back."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+from uuid import UUID
+
+from tests.callers import Answer, Caller
+from tests.faults.history import Kind, Operation, Via
+from tests.faults.recorder import Recorder
+from tests.faults.slots import RESOURCE, Slots
+
+PATIENCE_SECONDS = 9.0
+REPEATS = 4
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A patient who wants a slot."""
+
+    patient: str
+    slot: str
+    key: str | None
+    token: str | None = None
+
+    def body(self) -> dict[str, str]:
+        body = {"resource": RESOURCE, "slot": self.slot, "patientName": self.patient}
+        return {**body, "holdToken": self.token} if self.token else body
+
+
+@dataclass
+class FaultClient:
+    """A caller on one way in. `pace` is the mean number of its calls in a second."""
+
+    name: str
+    via: Via
+    caller: Caller
+    recorder: Recorder
+    slots: Slots
+    random: Random
+    pace: float
+    known: list[tuple[str, Visit]]
+    """Bookings that anybody was told of, for all clients to read."""
+    visits: int = field(default=0, init=False)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Visit slot after slot until told to stop."""
+        while not stopping.is_set():
+            await self._visit()
+
+    async def _visit(self) -> None:
+        if self.known and self._chance(0.12):
+            await self._get(*self.random.choice(self.known[-500:]))
+            return
+        self.visits += 1
+        name = f"{self.name}-{self.visits}"
+        visit = Visit(f"patient {name}", self.slots.choose(self.random), name if self._chance(0.5) else None)
+        if self._chance(0.35):
+            visit = await self._hold(visit)
+            if self._chance(0.3):
+                return
+        await self._book_until_known(visit)
+
+    async def _hold(self, visit: Visit) -> Visit:
+        """Hold the slot, sometimes twice, and take one's time; the visit has a token afterwards."""
+        visit = replace(visit, token=str(UUID(int=self.random.getrandbits(128), version=4)))
+        for _ in range(2 if self._chance(0.2) else 1):
+            await self._call("hold", visit, lambda: self.caller.hold(visit.body()))
+        if self._chance(0.3):
+            await asyncio.sleep(self.random.uniform(0, 3))
+        return visit if self._chance(0.8) else replace(visit, token=None)
+
+    async def _book_until_known(self, visit: Visit) -> None:
+        done = await self._book(visit)
+        for _ in range(REPEATS):
+            if visit.key is None or done.outcome not in ("unknown", "not_executed") or self._chance(0.1):
+                break
+            done = await self._book(visit)
+        if done.outcome == "refused" and self._chance(0.1):
+            done = await self._book(replace(visit, token=None))
+        if done.outcome != "ok" or done.appointment_id is None:
+            return
+        self.known.append((done.appointment_id, visit))
+        if visit.key and self._chance(0.2):
+            await self._book(visit)
+        if visit.key and self._chance(0.05):
+            await self._book(replace(visit, patient=f"{visit.patient} or another"))
+        if self._chance(0.3):
+            await self._get(done.appointment_id, visit)
+
+    async def _book(self, visit: Visit) -> Operation:
+        headers = {"Idempotency-Key": visit.key} if visit.key else {}
+        if self.via == "nats" and self._chance(0.3):
+            headers["Deadline"] = str(int((time.time() + self.random.uniform(0.05, 1.5)) * 1000))
+        return await self._call("book", visit, lambda: self.caller.book(visit.body(), **headers))
+
+    async def _get(self, id: str, visit: Visit) -> Operation:
+        about = replace(visit, key=None, token=None)
+        return await self._call("get", about, lambda: self.caller.get(id), id)
+
+    async def _call(
+        self, kind: Kind, visit: Visit, send: Callable[[], Awaitable[Answer]], id: str | None = None
+    ) -> Operation:
+        await asyncio.sleep(self.random.expovariate(self.pace))
+        asked = Operation(
+            number=0,
+            client=self.name,
+            kind=kind,
+            via=self.via,
+            resource=RESOURCE,
+            slot=visit.slot,
+            patient=visit.patient,
+            key=visit.key,
+            token=visit.token,
+            invoked=0.0,
+            returned=None,
+            outcome="unknown",
+            appointment_id=id,
+        )
+
+        async def patiently() -> Answer:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await send()
+
+        return await self.recorder.record(asked, patiently)
+
+    def _chance(self, probability: float) -> bool:
+        return self.random.random() < probability

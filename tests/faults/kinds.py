@@ -1,0 +1,49 @@
+"""The kinds of faults that there are."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+from tests.faults import server_faults as servers
+from tests.faults import service_faults as services
+from tests.faults.cluster import Cluster
+from tests.faults.link_faults import ANY, CUT, DELAYED, HANGING, REPLIES_LOST, REQUESTS_LOST, break_links
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault, how it is injected, and for how many seconds; one of a family at a time."""
+
+    name: str
+    family: str
+    inject: Callable[[Cluster, Random], AbstractAsyncContextManager[str]]
+    shortest: float = 1.0
+    longest: float = 3.0
+
+
+# A pause must outlast the deadline of a command (5 s), an isolation the election of a new primary (1.5 s).
+_KINDS = (
+    Kind("worker_kill", "service", services.kill_service, 0.2, 2),
+    Kind("worker_term", "service", services.terminate_service, 0.2, 1),
+    Kind("worker_pause", "service", services.pause_service, 2, 7),
+    Kind("gateway_kill", "service", partial(services.kill_service, module="gateway"), 0.2, 2),
+    Kind("nats_kill", "nats", servers.kill_nats_node),
+    Kind("nats_restart_all", "nats", servers.kill_all_nats, 0.2, 1.5),
+    Kind("nats_cut", "nats", partial(break_links, server="nats", how=(CUT,))),
+    Kind("nats_delay", "nats", partial(break_links, server="nats", how=(DELAYED,))),
+    Kind("nats_swallow", "nats", partial(break_links, server="nats", how=(REQUESTS_LOST,))),
+    Kind("mongo_kill_primary", "mongo", servers.kill_primary, 2, 5),
+    Kind("mongo_stepdown", "mongo", servers.step_down, 3, 4),
+    Kind("mongo_isolate_primary", "mongo", servers.isolate_primary, 4, 7),
+    Kind("mongo_cut", "mongo", partial(break_links, server="mongo", how=(CUT,))),
+    Kind("mongo_delay", "mongo", partial(break_links, server="mongo", how=(DELAYED,))),
+    Kind("mongo_stall", "mongo", partial(break_links, server="mongo", how=(HANGING,)), 1, 8),
+    Kind("mongo_swallow", "mongo", partial(break_links, server="mongo", how=(REPLIES_LOST,)), 1, 6),
+    Kind("redis_kill", "redis", servers.kill_redis),
+    Kind("redis_flush", "redis", servers.flush_redis, 0, 0),
+    Kind("redis_pause", "redis", servers.pause_redis, 1, 6),
+    Kind("redis_partition", "redis", partial(break_links, server="redis", how=ANY), 1, 5),
+)
+KINDS = {kind.name: kind for kind in _KINDS}

@@ -1,0 +1,77 @@
+"""Servers that are members of something: a replica set of three, a NATS cluster of three."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from deploy.local.mongod import SET_NAME, Mongod
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.servers import Nats
+
+ELECTION_MS = 1500
+HEARTBEAT_MS = 500
+Document = dict[str, Any]
+
+
+def direct(port: int) -> MongoClient[Document]:
+    """A client of one member, whatever its state."""
+    return MongoClient(
+        LOOPBACK, port, directConnection=True, serverSelectionTimeoutMS=500, socketTimeoutMS=8000
+    )
+
+
+class MongoNode(Mongod):
+    """A member of the replica set. It is up once it answers: the set may have no primary yet."""
+
+    def look(self, port: int) -> str | None:
+        try:
+            with direct(port) as client:
+                client.admin.command("ping")
+        except PyMongoError:
+            return "does not answer yet"
+        return None
+
+    def is_primary(self) -> bool:
+        """Whether it takes itself for the primary."""
+        try:
+            with direct(self.port) as client:
+                return bool(client.admin.command("hello")["isWritablePrimary"])
+        except PyMongoError:
+            return False
+
+    def step_down(self, seconds: int) -> None:
+        """Make it give up being primary."""
+        with direct(self.port) as client:
+            client.admin.command({"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 1, "force": True})
+
+
+def initiate(first: MongoNode, advertised: Sequence[int]) -> None:
+    """Form the set. Members know each other by the given ports, which are those of their gates."""
+    config = {
+        "_id": SET_NAME,
+        "members": [{"_id": n, "host": f"{LOOPBACK}:{port}"} for n, port in enumerate(advertised)],
+        "settings": {"electionTimeoutMillis": ELECTION_MS, "heartbeatIntervalMillis": HEARTBEAT_MS},
+    }
+    with direct(first.port) as client:
+        client.admin.command("replSetInitiate", config)
+
+
+class NatsNode(Nats):
+    """A member of the cluster. It tells clients of no other member: they would pass by its gate."""
+
+    def __init__(self, data_dir: Path, routes: Sequence[int], number: int) -> None:
+        super().__init__(data_dir, free_port())
+        self._routes = routes
+        self._number = number
+
+    def options(self, port: int) -> list[str]:
+        others = [route for n, route in enumerate(self._routes) if n != self._number]
+        return [
+            *super().options(port),
+            *("--cluster_name", "faults", "--no_advertise"),
+            *("--cluster", f"nats://{LOOPBACK}:{self._routes[self._number]}"),
+            *("--routes", ",".join(f"nats://{LOOPBACK}:{route}" for route in others)),
+        ]

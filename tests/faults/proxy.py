@@ -1,0 +1,158 @@
+"""A TCP proxy that breaks connections on purpose: it cuts, delays, stalls, and swallows one direction.
+
+A gate is a listener in front of one server. A rule names gates and the processes whose connections it
+concerns, so that one link of a cluster can be broken while all others work.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from deploy.local.ports import LOOPBACK
+
+CHUNK = 65536
+Owners = Callable[[Collection[str]], dict[int, str]]
+"""The local ports of the connections that the named processes have, with the name of each."""
+
+
+class Way(Enum):
+    """What becomes of bytes in one direction."""
+
+    PASS = auto()
+    STALL = auto()
+    """Kept, and delivered when the rule is lifted: packets that arrive late."""
+    DROP = auto()
+    """Lost; the connection is closed when the rule is lifted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """What is broken: `up` is towards the server, `down` from it. `sources` None concerns everybody."""
+
+    gates: frozenset[str]
+    sources: frozenset[str] | None = None
+    up: Way = Way.PASS
+    down: Way = Way.PASS
+    delay: float = 0.0
+    cut: bool = False
+
+
+class Proxy:
+    """Gates, the connections through them, and the rules in force."""
+
+    def __init__(self, owners: Owners) -> None:
+        self._owners = owners
+        self._rules: list[Rule] = []
+        self._links: set[_Link] = set()
+        self._servers: list[asyncio.Server] = []
+
+    async def listen(self, gate: str, upstream: int) -> int:
+        """Open a gate in front of a loopback port; returns the port of the gate."""
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(gate, upstream, reader, writer)
+
+        server = await asyncio.start_server(accept, LOOPBACK, 0)
+        self._servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    def impose(self, *rules: Rule) -> None:
+        """Break what the rules say, from now on."""
+        self._rules += rules
+        self._apply(self._links)
+
+    def lift(self, *rules: Rule) -> None:
+        """Heal what the rules broke."""
+        self._rules = [rule for rule in self._rules if rule not in rules]
+        for link in list(self._links):
+            if any(Way.DROP in (rule.up, rule.down) for rule in link.rules if rule in rules):
+                link.abort()
+        self._apply(self._links)
+
+    async def close(self) -> None:
+        """Close the gates and what goes through them."""
+        self._rules.clear()
+        for server in self._servers:
+            server.close()
+        for link in list(self._links):
+            link.abort()
+        self._apply(self._links)
+        await asyncio.sleep(0)
+
+    def _apply(self, links: Iterable["_Link"]) -> None:
+        concerned = [(link, rule) for link in links for rule in self._rules if link.gate in rule.gates]
+        names = frozenset[str]().union(*(rule.sources or () for _, rule in concerned))
+        owner = self._owners(names) if names else {}
+        for link in list(links):
+            own = [rule for other, rule in concerned if other is link]
+            link.put_under([r for r in own if r.sources is None or owner.get(link.source) in r.sources])
+
+    async def _serve(
+        self, gate: str, upstream: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            link = _Link(gate, writer)
+            self._links.add(link)
+            try:
+                self._apply([link])
+                if not writer.transport.is_closing():
+                    await link.run(reader, *await asyncio.open_connection(LOOPBACK, upstream))
+            finally:
+                self._links.discard(link)
+                link.abort()
+
+
+class _Link:
+    """One connection; `source` is the port that its client has on its side."""
+
+    def __init__(self, gate: str, client: asyncio.StreamWriter) -> None:
+        self.gate = gate
+        self.source: int = client.get_extra_info("peername")[1]
+        self.rules: list[Rule] = []
+        self._changed = asyncio.Event()
+        self._ends = [client]
+
+    def put_under(self, rules: list[Rule]) -> None:
+        self.rules = rules
+        self._changed.set()
+        if any(rule.cut for rule in rules):
+            self.abort()
+
+    def abort(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
+
+    async def run(
+        self, client: asyncio.StreamReader, server: asyncio.StreamReader, server_writer: asyncio.StreamWriter
+    ) -> None:
+        """Carry bytes both ways until one side ends."""
+        client_writer = self._ends[0]
+        self._ends.append(server_writer)
+        pumps = [
+            asyncio.create_task(self._pump(client, server_writer, lambda rule: rule.up)),
+            asyncio.create_task(self._pump(server, client_writer, lambda rule: rule.down)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Callable[[Rule], Way]
+    ) -> None:
+        while data := await source.read(CHUNK):
+            if delay := max((rule.delay for rule in self.rules), default=0):
+                await asyncio.sleep(delay)
+            while Way.STALL in (ways := {way(rule) for rule in self.rules}):
+                self._changed.clear()
+                await self._changed.wait()
+            if Way.DROP not in ways:
+                sink.write(data)
+                await sink.drain()
+        if sink.transport.get_write_buffer_size():
+            await asyncio.sleep(0.01)

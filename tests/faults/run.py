@@ -1,0 +1,111 @@
+"""One run: a cluster, callers, faults; then everything heals, the rows are read back, and judged."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.read_concern import ReadConcern
+
+from shared.stores.bookings import COLLECTION
+from tests.faults.checker import Verdict, check
+from tests.faults.cluster import Cluster
+from tests.faults.history import History, Row
+from tests.faults.nemesis import Nemesis, plan
+from tests.faults.recorder import Recorder
+from tests.faults.slots import slot_text
+from tests.faults.workload import workload
+
+AFTERWARDS_SECONDS = 3.0
+INDEXES = ("one_booking_per_slot", "one_booking_per_key")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run; `without` names a safeguard that workers do without."""
+
+    seed: int
+    seconds: float
+    kinds: Sequence[str]
+    rate: float = 100.0
+    without: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What happened, what the checker says of it, and what else was wrong."""
+
+    history: History
+    verdict: Verdict
+    oddities: Sequence[str]
+    skipped: Sequence[str]
+    seconds_to_heal: float
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict.accepted and not self.oddities
+
+
+Watch = Callable[[Recorder, Nemesis], None]
+
+
+async def run(options: Options, watch: Watch = lambda *_: None) -> Result:
+    """Run it; `watch` is told of the recorder and the nemesis once they are at work."""
+    async with Cluster(without=options.without) as cluster:
+        if options.without == "no_index_check":
+            await asyncio.to_thread(_drop_indexes, cluster.mongo_uri)
+        recorder = Recorder()
+        nemesis = Nemesis(cluster, recorder.now)
+        watch(recorder, nemesis)
+        urls = list(cluster.services.urls.values())
+        async with workload(recorder, options.seed, options.rate, urls, cluster.nats_urls) as stopping:
+            await nemesis.run(plan(options.seed, options.kinds), options.seconds)
+            healed = recorder.now()
+            await cluster.wait_ready()
+            seconds_to_heal = recorder.now() - healed
+            await asyncio.sleep(AFTERWARDS_SECONDS)
+            stopping.set()
+        await cluster.wait_ready()
+        rows = await asyncio.to_thread(_read_rows, cluster.mongo_uri)
+        history = History(tuple(recorder.operations), rows, tuple(nemesis.faults))
+        oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster)]
+    verdict = await asyncio.to_thread(check, history)
+    return Result(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
+
+
+def _read_rows(uri: str) -> tuple[Row, ...]:
+    """Every booking, as a majority has it."""
+    with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
+        rows = client.get_default_database().get_collection(COLLECTION, read_concern=ReadConcern("majority"))
+        return tuple(
+            Row(
+                id=row["_id"],
+                resource=row["resource"],
+                slot=slot_text(row["slot"]),
+                patient=row["patientName"],
+                key=row["idempotencyKey"],
+                status=row["status"],
+            )
+            for row in rows.find()
+        )
+
+
+def _drop_indexes(uri: str) -> None:
+    """The unique indexes that a control does without."""
+    with MongoClient[dict[str, Any]](uri) as client:
+        collection = client.get_default_database()[COLLECTION]
+        for name in set(INDEXES) & set(collection.index_information()):
+            collection.drop_index(name)
+
+
+def _errors(cluster: Cluster) -> list[str]:
+    """Services that ended by themselves, and what they logged as errors."""
+    lines = [f"{name} ended by itself" for name in cluster.services.died()]
+    for name, log in cluster.services.logs():
+        lines += [f"{name} logged {line}" for line in log.splitlines() if _is_error(line)]
+    return lines
+
+
+def _is_error(line: str) -> bool:
+    return '"level": "error"' in line or '"level": "critical"' in line or line.startswith("Traceback")

@@ -1,0 +1,103 @@
+"""Faults of the servers. Each breaks one or more, yields their names, and heals them at the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from random import Random
+
+from deploy.local.ports import LOOPBACK
+from tests.faults.cluster import Cluster
+from tests.faults.link_faults import HANGS_OR_CUT, under
+from tests.faults.proxy import Rule
+
+STEP_DOWN_SECONDS = 5
+
+
+class Impossible(Exception):
+    """The fault cannot be injected now: there is no primary."""
+
+
+@asynccontextmanager
+async def kill_nats_node(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    async with _killed(cluster, [random.choice(sorted(cluster.nats))]) as names:
+        yield names
+
+
+@asynccontextmanager
+async def kill_all_nats(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    async with _killed(cluster, cluster.nats) as names:
+        yield names
+
+
+@asynccontextmanager
+async def kill_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    async with _killed(cluster, [await _primary(cluster)]) as names:
+        yield names
+
+
+@asynccontextmanager
+async def kill_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Holds survive in its file, but for those of the last moment."""
+    async with _killed(cluster, ["redis"]) as names:
+        yield names
+
+
+@asynccontextmanager
+async def pause_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    cluster.redis.pause()
+    try:
+        yield "redis"
+    finally:
+        cluster.redis.resume()
+
+
+@asynccontextmanager
+async def flush_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    reader, writer = await asyncio.open_connection(LOOPBACK, cluster.redis.port)
+    writer.write(b"FLUSHALL\r\n")
+    await reader.readline()
+    writer.close()
+    yield "redis"
+
+
+@asynccontextmanager
+async def step_down(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    name = await _primary(cluster)
+    await asyncio.to_thread(cluster.mongods[name].step_down, STEP_DOWN_SECONDS)
+    yield name
+
+
+@asynccontextmanager
+async def isolate_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Cut the primary off from the other members and from all workers but one booking worker.
+
+    That one reaches no other member, so it talks to a primary that does not know yet that it is none.
+    Either connections hang, and what was sent arrives after the healing, or they are cut.
+    """
+    name = await _primary(cluster)
+    members = frozenset(cluster.mongods) - {name}
+    workers = frozenset(cluster.services.names("booking_worker") + cluster.services.names("hold_worker"))
+    inside = random.choice(cluster.services.names("booking_worker"))
+    how = random.choice(HANGS_OR_CUT)
+    inward = Rule(frozenset({name}), members | workers - {inside}, **how)
+    outward = Rule(members, frozenset({name, inside}), **how)
+    async with under(cluster, inward, outward):
+        yield f"{name} with {inside}"
+
+
+async def _primary(cluster: Cluster) -> str:
+    if name := await cluster.primary():
+        return name
+    raise Impossible
+
+
+@asynccontextmanager
+async def _killed(cluster: Cluster, names: Collection[str]) -> AsyncIterator[str]:
+    """SIGKILL, and a new start on the same port and data."""
+    servers = [cluster.servers[name] for name in names]
+    for server in servers:
+        await asyncio.to_thread(server.kill)
+    try:
+        yield " ".join(names)
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))

@@ -1,0 +1,33 @@
+"""Slots that callers compete for: fresh ones all the time, most of the crowd at the freshest."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+RESOURCE = "room-1"
+FIRST = datetime(2031, 1, 1, tzinfo=UTC)
+CROWD_AT_LAST = 6.0
+OLD = 0.15
+OLDEST_SECONDS = 9.0
+
+
+class Slots:
+    """One more slot every so often; an older one is asked for too, when holds may have expired."""
+
+    def __init__(self, now: Callable[[], float], per_second: float) -> None:
+        self._now = now
+        self._per_second = per_second
+
+    def choose(self, random: Random) -> str:
+        """A slot, in its canonical form."""
+        newest = int(self._now() * self._per_second)
+        if random.random() < OLD:
+            back = random.uniform(0, OLDEST_SECONDS * self._per_second)
+        else:
+            back = random.expovariate(1 / CROWD_AT_LAST)
+        return slot_text(FIRST + timedelta(minutes=max(0, newest - int(back))))
+
+
+def slot_text(instant: datetime) -> str:
+    """The canonical form of an instant."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03}Z"

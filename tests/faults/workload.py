@@ -1,0 +1,61 @@
+"""All callers of a run: half of them through the gateways, half straight on NATS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import cycle
+from random import Random
+
+import httpx
+import nats
+
+from tests.callers import Caller, HttpCaller, NatsCaller
+from tests.faults.client import PATIENCE_SECONDS, FaultClient, Visit
+from tests.faults.history import Via
+from tests.faults.recorder import Recorder
+from tests.faults.slots import Slots
+
+CLIENTS = 24
+CALLS_A_SLOT = 14
+
+
+@asynccontextmanager
+async def workload(
+    recorder: Recorder, seed: int, rate: float, gateways: Sequence[str], nats_urls: Sequence[str]
+) -> AsyncIterator[asyncio.Event]:
+    """Callers at work while the context lasts; it ends when each has heard its last answer.
+
+    The event that it gives tells them to stop; leaving the context does so too.
+    """
+    async with AsyncExitStack() as closing:
+        ways: list[tuple[Via, Caller]] = []
+        for url in gateways:
+            client = httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS)
+            ways.append(("http", HttpCaller(await closing.enter_async_context(client))))
+        for number in range(len(gateways)):
+            connection = await nats.connect(
+                [*nats_urls[number:], *nats_urls[:number]],
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,
+                # Else a command is kept while there is no connection, and sent after its caller gave up.
+                pending_size=-1,
+                error_cb=_ignore,
+            )
+            closing.push_async_callback(connection.close)
+            ways.append(("nats", NatsCaller(connection)))
+        slots, known = Slots(recorder.now, rate / CALLS_A_SLOT), list[tuple[str, Visit]]()
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for number, (via, caller) in zip(range(CLIENTS), cycle(ways), strict=False):
+                name = f"{via}{number:02}"
+                random = Random(f"{seed}/{name}")
+                one = FaultClient(name, via, caller, recorder, slots, random, rate / CLIENTS, known)
+                group.create_task(one.run(stopping))
+            try:
+                yield stopping
+            finally:
+                stopping.set()
+
+
+async def _ignore(_error: Exception) -> None:
+    """A lost connection is part of the run."""
