@@ -5,7 +5,7 @@ READY := $(VENV)/.installed
 
 SEEDS ?= $(shell seq 1 20)
 
-.PHONY: help up prove test soak check format clean
+.PHONY: help up env prove test soak check format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -20,6 +20,9 @@ $(READY): pyproject.toml deploy/constraints.txt
 
 up: $(READY)  ## start everything on this machine, at http://localhost:3000 (PORT)
 	@exec $(VENV)/bin/python -m deploy.local
+
+env: $(READY)  ## the running stack's addresses and process ids: eval "$$(make -s env)"
+	@$(VENV)/bin/python -m deploy.local env
 
 prove: $(READY)  ## prove on the running stack that it cannot double-book (ARGS="--requests 200")
 	@exec $(VENV)/bin/python -m tests.concurrency $(ARGS)

@@ -91,7 +91,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         first = error.errors()[0]
         variable = "_".join(str(part) for part in first["loc"]).upper()
-        sentence = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        sentence = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        sentence = sentence.partition(", unable to parse")[0]
         raise Misconfigured(f"{variable}: {sentence}" if variable else sentence) from None
 
 

@@ -1,5 +1,6 @@
 """Listening sockets, with one clear line where a port cannot be had."""
 
+import os
 import socket
 
 from shared.settings import Misconfigured
@@ -15,4 +16,5 @@ def bind(host: str, port: int, *, variable: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise Misconfigured(f"{variable}: cannot listen on {host}:{port}: {error.strerror}") from None
+        reason = os.strerror(error.errno) if error.errno else "no such address"
+        raise Misconfigured(f"{variable}: cannot listen on {host}:{port}: {reason}") from None

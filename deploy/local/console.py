@@ -21,7 +21,7 @@ def screen(url: str, data: Path) -> str:
                -d '{{"slot":"2030-01-07T09:00:00Z","patientName":"Ada Lovelace"}}'
 
           Prove that it cannot double-book:  make prove
-          Addresses and process ids:         python -m deploy.local env
+          Addresses and process ids:         make env
           Data:                              {data}
           Logs:                              {data / "logs"}
           Stop:                              Ctrl-C

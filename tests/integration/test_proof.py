@@ -64,10 +64,15 @@ def test_without_the_hold_check_the_proof_fails(servers: Servers) -> None:
     assert result.returncode == 1, result.stdout + result.stderr
 
 
-def test_an_absent_deployment_is_said_to_be_absent() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [["--url", "http://127.0.0.1:9"], ["--via", "nats", "--nats", "nats://127.0.0.1:9"]],
+    ids=["http", "nats"],
+)
+def test_an_absent_deployment_is_said_to_be_absent(options: list[str]) -> None:
     """Where nothing answers, one line says so, and the exit status is 2."""
-    command = [sys.executable, "-m", "tests.concurrency", "--url", "http://127.0.0.1:9"]
+    command = [sys.executable, "-m", "tests.concurrency", *options]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
-    assert "http://127.0.0.1:9" in result.stderr
+    assert "127.0.0.1:9" in result.stderr

@@ -1,5 +1,6 @@
 """Calls straight to the workers."""
 
+import asyncio
 import json
 from contextlib import suppress
 from functools import partial
@@ -40,7 +41,8 @@ class NatsCaller:
         try:
             for client in self._clients:
                 if not client.is_connected:
-                    await self._connect(client)
+                    # Its own limit is for one attempt, and it makes sixty.
+                    await asyncio.wait_for(self._connect(client), CONNECT_SECONDS)
                 with suppress(NoRespondersError):
                     await client.request(client.new_inbox(), timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, NatsError):
