@@ -21,7 +21,8 @@ from shared.errors import (
 from shared.fields import is_uuid
 from shared.grid import Grid
 from shared.stores.bookings import BookingStore, Inserted
-from shared.stores.holds import HoldClaim, HoldState, HoldStore, HoldsUnreachable, Passage
+from shared.stores.claims import HoldClaim, HoldState, Passage
+from shared.stores.holds import HoldStore, HoldsUnreachable
 from shared.stores.schema import Schema
 
 log = structlog.get_logger()

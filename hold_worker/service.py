@@ -16,7 +16,8 @@ from shared.deadline import Deadline
 from shared.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.grid import Grid
 from shared.stores.bookings import BookingStore
-from shared.stores.holds import HoldClaim, HoldStore, PlacedHold
+from shared.stores.claims import HoldClaim, PlacedHold
+from shared.stores.holds import HoldStore
 from shared.stores.schema import Schema
 
 POLL_SECONDS = 0.01

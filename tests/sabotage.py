@@ -11,7 +11,8 @@ from typing import Any
 
 from shared.deadline import Deadline
 from shared.stores.bookings import BookingStore
-from shared.stores.holds import HoldState, HoldStore
+from shared.stores.claims import HoldState
+from shared.stores.holds import HoldStore
 from shared.stores.schema import Schema
 from shared.worker.answering import Desk
 

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from abc import abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -38,12 +39,13 @@ class Server(Child):
         return self._port
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        raise NotImplementedError
+        """Where clients find it."""
 
+    @abstractmethod
     def options(self, port: int) -> list[str]:
         """Its command line after the binary."""
-        raise NotImplementedError
 
     def command(self) -> list[str]:
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -59,9 +61,9 @@ class Server(Child):
             self._given = self._port
         return found
 
+    @abstractmethod
     def look(self, port: int) -> str | None:
         """Why the running server is not ready yet, or None."""
-        raise NotImplementedError
 
     def start(self, seconds: float = START_SECONDS) -> Self:
         """Start it and wait until it serves.

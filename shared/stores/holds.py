@@ -15,29 +15,17 @@ jumps) is not honoured, nor one that a booking worker cannot reach; an insert th
 later than `INTENT_MARGIN_MS` after its caller's deadline is no longer waited for.
 """
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import IntEnum
 from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from shared.commands import SlotRequest
 from shared.errors import NotExecuted, OutcomeUnknown
-from shared.grid import Span
-from shared.instants import unix_milliseconds
-from shared.settings import Misconfigured
-
-SOCKET_SECONDS = 0.5
-POOL_WAIT_SECONDS = 1.5
-POOL_CONNECTIONS = 64
+from shared.stores.claims import HoldClaim, HoldState, Passage, PlacedHold
 
 # How long a booking counts as under way beyond its deadline, if nobody says that it is decided.
 INTENT_MARGIN_MS = 5000
@@ -52,78 +40,6 @@ class HoldsUnreachable(NotExecuted):
     """Redis does not answer: no hold was placed, and none could be read."""
 
     message = "Holds are not available at the moment; nothing was done"
-
-
-class HoldState(IntEnum):
-    """What a booking finds on its slot; the numbers are those of `enter.lua`."""
-
-    FREE = 0
-    MINE = 1
-    OTHERS = 2
-
-
-@dataclass(frozen=True)
-class HoldClaim:
-    """A patient's claim to a slot: by `token`, or by the digest of the name.
-
-    `keys` are those of the scripts: a hold key an instant, then an intents key an instant.
-    """
-
-    keys: tuple[str, ...]
-    token: str
-    digest: str
-
-    @classmethod
-    def of(cls, request: SlotRequest, span: Span) -> "HoldClaim":
-        keys = (
-            f"{kind}:{{{request.resource}}}:{unix_milliseconds(instant)}"
-            for kind in ("hold", "intents")
-            for instant in span.occupies
-        )
-        digest = hashlib.sha256(request.patientName.encode()).hexdigest()
-        return cls(tuple(keys), request.holdToken or "", digest)
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A booking that wants to pass the holds on its slot; `id` is the booking's."""
-
-    claim: HoldClaim
-    id: str
-
-
-@dataclass(frozen=True)
-class PlacedHold:
-    """A hold that was set: when it expires, in how many `milliseconds`, whether it was there before, and
-    the ids of the bookings that were under way, which may still take the slot."""
-
-    placement: str
-    expires_at: datetime
-    milliseconds: int
-    extended: bool
-    under_way: list[str]
-
-
-def connect_redis(url: str) -> Redis:
-    """A client that connects when first used, and fails within a second where Redis is gone.
-
-    Raises:
-        Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
-    """
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=POOL_CONNECTIONS,
-            timeout=POOL_WAIT_SECONDS,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=SOCKET_SECONDS,
-            # A script may have run although its answer was lost: whether to repeat it is the caller's choice.
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
-    except ValueError as error:
-        raise Misconfigured(f"REDIS_URL cannot be used: {type(error).__name__}") from None
-    return Redis(connection_pool=pool)
 
 
 class HoldStore:

@@ -11,7 +11,8 @@ from shared.grid import Grid
 from shared.replies import OK, Readiness
 from shared.stores import mongodb
 from shared.stores.bookings import BookingStore
-from shared.stores.holds import HoldStore, connect_redis
+from shared.stores.holds import HoldStore
+from shared.stores.redisdb import connect_redis
 from shared.stores.schema import Schema
 from shared.worker.health import health_server
 

@@ -11,7 +11,9 @@ from shared.errors import NotExecuted, OutcomeUnknown
 from shared.grid import Grid
 from shared.stores import mongodb
 from shared.stores.bookings import BookingStore
-from shared.stores.holds import HoldClaim, HoldState, HoldStore, Passage, connect_redis
+from shared.stores.claims import HoldClaim, HoldState, Passage
+from shared.stores.holds import HoldStore
+from shared.stores.redisdb import connect_redis
 from tests.servers import Servers
 from tests.slots import fresh
 

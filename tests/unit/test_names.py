@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from shared.commands import SlotRequest
 from shared.grid import Grid
-from shared.stores.holds import HoldClaim
+from shared.stores.claims import HoldClaim
 
 SLOT = "2025-12-05T10:00:00Z"
 

@@ -1,0 +1,33 @@
+"""The Redis connection."""
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from shared.settings import Misconfigured
+
+SOCKET_SECONDS = 0.5
+POOL_WAIT_SECONDS = 1.5
+POOL_CONNECTIONS = 64
+
+
+def connect_redis(url: str) -> Redis:
+    """A client that connects when first used, and fails within a second where Redis is gone.
+
+    Raises:
+        Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
+    """
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=POOL_CONNECTIONS,
+            timeout=POOL_WAIT_SECONDS,
+            socket_timeout=SOCKET_SECONDS,
+            socket_connect_timeout=SOCKET_SECONDS,
+            # A script may have run although its answer was lost: whether to repeat it is the caller's choice.
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+    except ValueError as error:
+        raise Misconfigured(f"REDIS_URL cannot be used: {type(error).__name__}") from None
+    return Redis(connection_pool=pool)
