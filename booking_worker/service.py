@@ -103,7 +103,7 @@ class BookingService:
         except HoldsUnreachable:
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=len(requests))
             return {}
-        return dict(zip(requests, states, strict=True))
+        return {r: state for r, state in zip(requests, states, strict=True) if state is not None}
 
     async def _leave(self, decided: Sequence[tuple[Request, Inserted]]) -> None:
         """What is decided is no longer under way; what is unknown may still be, until its time is up."""

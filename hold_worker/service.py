@@ -47,6 +47,7 @@ class HoldService:
         Raises:
             SlotAlreadyBooked, SlotHeld, InvalidRequest, NotExecuted, OutcomeUnknown
         """
+        self._schema.require()
         if command.holdToken is None:
             command = command.model_copy(update={"holdToken": str(uuid4())})
         span = self._grid.place(command)

@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 
 RECONNECT_SECONDS = 0.25
+PING_SECONDS = 3
 log = structlog.get_logger()
 
 
@@ -18,6 +19,9 @@ def nats_options(url: str, name: str) -> dict[str, Any]:
         "name": name,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": RECONNECT_SECONDS,
+        # A connection that is cut without a word is noticed within seconds; the default takes minutes.
+        "ping_interval": PING_SECONDS,
+        "max_outstanding_pings": 2,
         "disconnected_cb": _disconnected,
         "reconnected_cb": _reconnected,
         "error_cb": _failed,

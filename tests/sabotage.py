@@ -38,7 +38,7 @@ def no_drain() -> None:
 def no_hold_check() -> None:
     """Book whatever is held."""
 
-    async def pass_all(_store: HoldStore, passages: Any, **_: Any) -> list[HoldState]:
+    async def pass_all(_store: HoldStore, passages: Any, **_: Any) -> list[HoldState | None]:
         return [HoldState.FREE for _ in passages]
 
     HoldStore.enter_many = pass_all  # type: ignore[assignment,method-assign]

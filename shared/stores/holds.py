@@ -86,15 +86,22 @@ class HoldStore:
         """
         return list(await self._run("pending", claim, *ids)) if ids else []
 
-    async def enter_many(self, passages: Sequence[Passage], *, seconds: float) -> list[HoldState]:
+    async def enter_many(self, passages: Sequence[Passage], *, seconds: float) -> list[HoldState | None]:
         """What each booking finds on its slot; those that may pass are under way for up to `seconds`.
+
+        Returns:
+            A state each, in their order; None where Redis refused to say.
 
         Raises:
             HoldsUnreachable
         """
-        under_way_ms = int(seconds * 1000) + INTENT_MARGIN_MS
-        states = await self._pipeline("enter", [(passage, under_way_ms) for passage in passages])
-        return [HoldState(state) for state in states]
+        calls = [(passage, int(seconds * 1000) + INTENT_MARGIN_MS) for passage in passages]
+        try:
+            states = await self._pipeline("enter", calls)
+        except HoldsUnreachable:
+            # A process that was paused finds its time up though the answer is there. Entering twice is once.
+            states = await self._pipeline("enter", calls)
+        return [None if isinstance(state, Exception) else HoldState(state) for state in states]
 
     async def leave_many(self, decided: Sequence[tuple[Passage, bool]]) -> None:
         """Bookings that are no longer under way; with True, the booking has used up its patient's holds.
@@ -133,6 +140,6 @@ class HoldStore:
                 _SCRIPTS[script], len(claim.keys), *claim.keys, claim.token, claim.digest, passage.id, last
             )
         try:
-            return await pipeline.execute()
+            return await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError):
             raise HoldsUnreachable() from None

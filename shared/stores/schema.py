@@ -17,6 +17,7 @@ from shared.stores.mongodb import Database, Document
 WATCH_SECONDS = 1.0
 CHECK_SECONDS = 5.0
 REPORTED_DUPLICATES = 20
+NAMESPACE_NOT_FOUND = 26
 
 INDEXES: dict[str, dict[str, Any]] = {
     "one_booking_per_slot": {
@@ -75,12 +76,19 @@ class Schema:
                 await self._check()
             except Misconfigured as error:
                 self._report(str(error), guaranteed=False)
+            except Exception:
+                log.exception("database_check_failed")
+                self._report("cannot be verified", guaranteed=False)
 
     async def _check(self) -> None:
         try:
             with pymongo.timeout(CHECK_SECONDS):
-                await self._verify_indexes()
                 await self._verify_grid()
+                absent = await self._find_absent()
+            if absent and self.guaranteed:  # at a first start, an absent index is nothing to report
+                self._report(f"index {absent[0]} is gone", guaranteed=False)
+            for name in absent:  # not bounded: a large collection takes its time, and a new start loses it
+                await self._create(name, INDEXES[name])
         except Duplicated as error:
             self._report(str(error), guaranteed=False)
         except PyMongoError:
@@ -89,16 +97,25 @@ class Schema:
         else:
             self._report(None, guaranteed=True)
 
-    async def _verify_indexes(self) -> None:
-        collection = self._database.get_collection(COLLECTION)
-        found = {index["name"]: _options(index) async for index in collection.list_indexes()}
-        for name, wanted in INDEXES.items():
-            if name not in found:
-                if self.guaranteed:  # at a first start, an absent index is nothing to report
-                    self._report(f"index {name} is gone", guaranteed=False)
-                await self._create(name, wanted)
-            elif found[name] != wanted:
+    async def _find_absent(self) -> list[str]:
+        """The indexes that are not there, or still being built: until then they guarantee nothing.
+
+        Raises:
+            Misconfigured: one is there with other options.
+        """
+        try:
+            listed = await self._database.command("listIndexes", COLLECTION, includeBuildUUIDs=True)
+        except OperationFailure as error:
+            if error.code == NAMESPACE_NOT_FOUND:
+                return list(INDEXES)
+            raise
+        # One that is being built is listed as {"spec": {...}, "buildUUID": ...}.
+        built = [index for index in listed["cursor"]["firstBatch"] if "spec" not in index]
+        found = {index["name"]: _options(index) for index in built}
+        for name in INDEXES.keys() & found.keys():
+            if found[name] != INDEXES[name]:
                 raise Misconfigured(f"MongoDB index {name} has other options than it must have")
+        return [name for name in INDEXES if name not in found]
 
     async def _create(self, name: str, wanted: dict[str, Any]) -> None:
         options = {option: value for option, value in wanted.items() if option != "key"}

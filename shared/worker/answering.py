@@ -46,8 +46,8 @@ class Desk:
         return partial(_HandToDesk, desk=self)
 
     async def take(self, handler: Handler, message: StreamMessage[Msg]) -> None:
-        """Begin to answer a command; past the bound it is refused at once."""
-        if len(self._in_hand) >= MOST_IN_HAND:
+        """Begin to answer a command; past the bound it is refused at once, unless it asks for readiness."""
+        if len(self._in_hand) >= MOST_IN_HAND and not message.raw_message.subject.endswith(".ready"):
             await _send(message, refusal(NotExecuted("Too many requests at once; nothing was done")))
             return
         task = asyncio.create_task(self._answer(handler, message))
