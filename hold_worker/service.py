@@ -6,8 +6,8 @@ that is under way at that moment is waited for (`shared.stores.holds` says why).
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -52,43 +52,44 @@ class HoldService:
             command = command.model_copy(update={"holdToken": str(uuid4())})
         span = self._grid.place(command)
         claim = HoldClaim.of(command, span)
-        slots = [(command.resource, instant) for instant in span.occupies]
         placed = await self._holds.place(claim)
         try:
-            booked = await self._find_out(claim, slots, placed.under_way if placed else [], deadline)
+            booked = await self._find_out(claim, placed.under_way if placed else [], deadline)
         except (NotExecuted, OutcomeUnknown):
-            if placed and placed.extended:
-                raise OutcomeUnknown from None  # it was granted before, and must not be taken away
+            if placed and placed.fresh != set(claim.instants):
+                raise OutcomeUnknown from None  # some was granted before, and must not be taken away
             await self._take_back(claim, placed)
             raise NotExecuted from None
         if booked:
-            await self._take_back(claim, placed)
+            await self._take_back(claim, placed, booked)
             raise SlotAlreadyBooked
         if placed is None:
             raise SlotHeld
         return Held(claim.token, placed.expires_at, placed.milliseconds // 1000)
 
     async def _find_out(
-        self,
-        claim: HoldClaim,
-        slots: Sequence[tuple[str, datetime]],
-        under_way: Sequence[str],
-        deadline: Deadline,
-    ) -> bool:
-        """Whether the slot is booked, once the bookings that were under way are decided."""
+        self, claim: HoldClaim, under_way: Sequence[str], deadline: Deadline
+    ) -> set[datetime]:
+        """The instants that are booked, once the bookings that were under way are decided."""
+        undecided: Sequence[str] | None = None
         while True:
             under_way = await self._holds.still_under_way(claim, under_way)
-            if await self._bookings.find_booked(slots, timeout=deadline.remaining):
-                return True
-            if not under_way:
-                return False
+            if under_way != undecided:
+                booked = await self._bookings.find_booked(claim.slots, timeout=deadline.remaining)
+                if booked or not under_way:
+                    return {instant for _, instant in booked}
+            undecided = under_way
             deadline.check()
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _take_back(self, claim: HoldClaim, placed: PlacedHold | None) -> None:
+    async def _take_back(
+        self, claim: HoldClaim, placed: PlacedHold | None, booked: Set[datetime] = frozenset()
+    ) -> None:
+        """Take back what was set anew, and what is booked; what was granted before stays."""
         if placed is None:
             return
+        instants = tuple(instant for instant in claim.instants if instant in placed.fresh | booked)
         try:
-            await self._holds.take_back(claim, placed)
+            await self._holds.take_back(replace(claim, instants=instants), placed)
         except NotExecuted:
             raise OutcomeUnknown from None

@@ -20,24 +20,31 @@ class HoldState(IntEnum):
 
 @dataclass(frozen=True)
 class HoldClaim:
-    """A patient's claim to a slot: by `token`, or by the digest of the name.
+    """A patient's claim to some instants of a resource: by `token`, or by the digest of the name."""
 
-    `keys` are those of the scripts: a hold key an instant, then an intents key an instant.
-    """
-
-    keys: tuple[str, ...]
+    resource: str
+    instants: tuple[datetime, ...]
     token: str
     digest: str
 
     @classmethod
     def of(cls, request: SlotRequest, span: Span) -> "HoldClaim":
-        keys = (
-            f"{kind}:{{{request.resource}}}:{unix_milliseconds(instant)}"
-            for kind in ("hold", "intents")
-            for instant in span.occupies
-        )
         digest = hashlib.sha256(request.patientName.encode()).hexdigest()
-        return cls(tuple(keys), request.holdToken or "", digest)
+        return cls(request.resource, span.occupies, request.holdToken or "", digest)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the scripts: a hold key an instant, then an intents key an instant."""
+        return [
+            f"{kind}:{{{self.resource}}}:{unix_milliseconds(instant)}"
+            for kind in ("hold", "intents")
+            for instant in self.instants
+        ]
+
+    @property
+    def slots(self) -> list[tuple[str, datetime]]:
+        """The (resource, instant) pairs that are claimed."""
+        return [(self.resource, instant) for instant in self.instants]
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,14 @@ class Passage:
 
 @dataclass(frozen=True)
 class PlacedHold:
-    """A hold that was set: when it expires, in how many `milliseconds`, whether it was there before, and
-    the ids of the bookings that were under way, which may still take the slot."""
+    """A hold that was set, in one `placement`.
+
+    It expires at `expires_at`, in so many `milliseconds`. The instants in `fresh` were not held before, the
+    others were extended. The bookings with the ids `under_way` may still take the slot.
+    """
 
     placement: str
     expires_at: datetime
     milliseconds: int
-    extended: bool
+    fresh: frozenset[datetime]
     under_way: list[str]

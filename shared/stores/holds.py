@@ -66,12 +66,15 @@ class HoldStore:
         )
         if not answer:
             return None
-        expires_ms, milliseconds, extended, *under_way = answer
+        expires_ms, milliseconds, fresh, under_way = answer
         expires_at = datetime.fromtimestamp(expires_ms / 1000, UTC)
-        return PlacedHold(placement, expires_at, milliseconds, bool(extended), under_way)
+        fresh = frozenset(claim.instants[number - 1] for number in fresh)
+        return PlacedHold(placement, expires_at, milliseconds, fresh, under_way)
 
     async def take_back(self, claim: HoldClaim, placed: PlacedHold) -> None:
-        """Undo a placement. A hold that was placed again since stays: a repeat of the command may be granted.
+        """Undo a placement on the instants of `claim`, which may be some of those that were placed.
+
+        A hold that was placed again since stays: a repeat of the command may be granted.
 
         Raises:
             HoldsUnreachable, OutcomeUnknown

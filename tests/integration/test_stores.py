@@ -1,6 +1,7 @@
 """The stores by themselves: what they say of reads that fail, and what they undo."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -56,8 +57,26 @@ async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(ser
         assert attempt is not None
         assert repeat is not None
         await holds.take_back(claim, attempt)
-        rival = Passage(HoldClaim(claim.keys, "", "another"), "booking")
+        rival = Passage(replace(claim, token="", digest="another"), "booking")
         assert await holds.enter_many([rival], seconds=1) == [HoldState.OTHERS]
         await holds.take_back(claim, repeat)
         assert await holds.enter_many([rival], seconds=1) == [HoldState.FREE]
+        await redis.aclose()
+
+
+async def test_extending_a_hold_never_shortens_what_was_granted(servers: Servers) -> None:
+    """A hold that is extended to more instants ends for each of them no sooner than was granted before."""
+    with servers.new_stack() as stack:
+        redis = connect_redis(stack.env["REDIS_URL"])
+        request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=30))
+        claim = HoldClaim.of(request, Grid(15).place(request))
+        longer, shorter = (HoldStore(redis, hold_ms=ms, max_ms=ms) for ms in (60_000, 5_000))
+        first = await longer.place(replace(claim, instants=claim.instants[:1]))
+        both = await shorter.place(claim)
+        assert first is not None
+        assert both is not None
+        assert both.fresh == {claim.instants[1]}
+        left = [await redis.pttl(key) for key in claim.keys[:2]]
+        assert left[0] > 50_000
+        assert left[1] <= both.milliseconds <= 5_000
         await redis.aclose()
