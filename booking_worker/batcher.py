@@ -34,11 +34,12 @@ class Batcher(Generic[ItemT, ResultT]):
     async def _work(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(LARGEST_BATCH, len(self._waiting)))]
+            items = [item for item, _ in batch]
             try:
-                results: Sequence[ResultT | Exception] = await self._commit([item for item, _ in batch])
+                pairs = list(zip(batch, await self._commit(items), strict=True))
             except Exception as error:
-                results = [error] * len(batch)
-            for (_, future), result in zip(batch, results, strict=True):
+                pairs = [(waiting, error) for waiting in batch]
+            for (_, future), result in pairs:
                 if future.done():
                     continue
                 if isinstance(result, Exception):

@@ -1,6 +1,6 @@
 """Use cases of bookings: book and read. Knows no transport; only the store's unique index decides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -91,8 +91,9 @@ class BookingService:
         inserted = await self._insert([r for r in requests if holds.get(r) is not HoldState.OTHERS], latest)
         refused = [r for r in requests if inserted.get(r, Inserted.DUPLICATE) is Inserted.DUPLICATE]
         explained = await self._explain_refusals(refused, set(inserted), latest)
-        await self._leave([(r, outcome) for r, outcome in inserted.items() if r in holds])
-        return [explained[r] if r in explained else _outcome(r, inserted[r]) for r in requests]
+        outcomes = {r: explained[r] if r in explained else _outcome(r, inserted[r]) for r in requests}
+        await self._leave({r: outcomes[r] for r in inserted if r in holds})
+        return list(outcomes.values())
 
     async def _enter(self, requests: Sequence[Request], latest: Deadline) -> dict[Request, HoldState]:
         """What each request finds held; empty where Redis cannot say, for then bookings go on without it."""
@@ -105,9 +106,9 @@ class BookingService:
             return {}
         return {r: state for r, state in zip(requests, states, strict=True) if state is not None}
 
-    async def _leave(self, decided: Sequence[tuple[Request, Inserted]]) -> None:
+    async def _leave(self, decided: Mapping[Request, Booked | Refused]) -> None:
         """What is decided is no longer under way; what is unknown may still be, until its time is up."""
-        known = [(r.passage, o is Inserted.BOOKED) for r, o in decided if o is not Inserted.UNKNOWN]
+        known = [(r.passage, _stands(r, o)) for r, o in decided.items() if not isinstance(o, OutcomeUnknown)]
         try:
             await self._holds.leave_many(known)
         except HoldsUnreachable:
@@ -143,6 +144,13 @@ class BookingService:
             return SlotAlreadyBooked() if request in tried or covered & booked else SlotHeld()
 
         return {request: explain(request) for request in refused}
+
+
+def _stands(request: Request, outcome: Booked | Refused) -> bool:
+    """Whether the slot that was asked for is booked now, by this request or an earlier one with its key."""
+    if not isinstance(outcome, Booked):
+        return False
+    return outcome.booking.status == "booked" and outcome.booking.span == request.booking.span
 
 
 def _outcome(request: Request, inserted: Inserted) -> Booked | Refused:

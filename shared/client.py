@@ -27,7 +27,7 @@ from shared import subjects
 from shared.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
 from shared.connection import nats_options
 from shared.deadline import DEADLINE_HEADER, Deadline
-from shared.errors import NotExecuted, OutcomeUnknown, Refused
+from shared.errors import NotExecuted, OutcomeUnknown, Refused, SlotHeld
 from shared.replies import REPLAYED, AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply
 from shared.request_id import HEADER as REQUEST_ID
 
@@ -120,20 +120,26 @@ class BookingClient:
         ever under way together. 503 is answered only if no attempt can have been executed.
         """
         unknown: OutcomeUnknown | None = None
+        failure: Refused = OutcomeUnknown()
         for attempt in range(1, ATTEMPTS + 1):
-            ends = time.monotonic() + self._timeout / ATTEMPTS
+            started = time.monotonic()
+            pause = self._timeout / ATTEMPTS
             try:
-                return await self._attempt(subject, command, body, self._timeout / ATTEMPTS)
+                return await self._attempt(subject, command, body, pause)
+            except _NobodyThere as error:
+                failure, pause = unknown or error, NO_RESPONDERS_PAUSE_SECONDS * attempt
             except NotExecuted as error:
-                if not isinstance(error, _NobodyThere) or attempt == ATTEMPTS:
-                    raise unknown or error from None
-                await asyncio.sleep(NO_RESPONDERS_PAUSE_SECONDS * attempt)
+                raise unknown or error from None
             except OutcomeUnknown as error:
-                unknown = error
-                if attempt < ATTEMPTS:
-                    log.warning("attempt_unanswered", subject=subject, attempt=attempt)
-                    await asyncio.sleep(max(0, ends - time.monotonic()))
-        raise unknown or OutcomeUnknown()
+                failure = unknown = error
+                log.warning("attempt_unanswered", subject=subject, attempt=attempt)
+            except SlotHeld:
+                # An attempt that was not answered may yet book: the hold that was met came after it.
+                if unknown is None or subject != subjects.BOOK:
+                    raise
+            if attempt < ATTEMPTS:
+                await asyncio.sleep(max(0, started + pause - time.monotonic()))
+        raise failure
 
     async def _attempt(
         self, subject: str, command: Command, body: type[BodyT], seconds: float
@@ -147,7 +153,7 @@ class BookingClient:
         try:
             message = await self._connection.request(subject, payload, timeout=seconds, headers=headers)
         except NoRespondersError:
-            raise _NobodyThere("No worker is there to answer; nothing was done") from None
+            raise _NobodyThere("No worker is free to answer; nothing was done") from None
         except OutboundBufferLimitError:
             raise _NobodyThere("The message queue cannot be reached; nothing was done") from None
         except (NoReplyError, NatsError):
@@ -160,9 +166,12 @@ class _NobodyThere(NotExecuted):
 
 
 def _read_reply(data: bytes, headers: dict[str, str], body: type[BodyT]) -> Reply[BodyT]:
-    envelope = json.loads(data)
-    status = envelope["status"]
-    if status >= 400 and "error" in envelope["body"]:
-        raise Refused.from_wire(status, envelope["body"]["error"])
-    said = {name: headers[name] for name in (REPLAYED,) if name in headers}
-    return Reply(body.model_validate(envelope["body"]), status, said)
+    try:
+        envelope = json.loads(data)
+        status = int(envelope["status"])
+        if status >= 400 and "error" in envelope["body"]:
+            raise Refused.from_wire(status, envelope["body"]["error"])
+        said = {name: headers[name] for name in (REPLAYED,) if name in headers}
+        return Reply(body.model_validate(envelope["body"]), status, said)
+    except (ValueError, KeyError, TypeError):  # not from a worker of ours
+        raise OutcomeUnknown from None

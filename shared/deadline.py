@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from shared.errors import InvalidRequest, NotExecuted
 
 DEADLINE_HEADER = "Deadline"
-LONGEST_SECONDS = 60.0
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")
 
 
@@ -24,19 +23,19 @@ class Deadline:
         return cls(int((time.time() + seconds) * 1000))
 
     @classmethod
-    def from_header(cls, value: str | None, default_seconds: float) -> "Deadline":
-        """Read the header of a command; a command without one gets `default_seconds` from now.
+    def from_header(cls, value: str | None, longest_seconds: float) -> "Deadline":
+        """Read the header of a command: at most `longest_seconds` from now, and that where there is none.
 
-        One that is further away than a minute counts as a minute, so that what waits for it is bounded.
+        Bounded, since commands of all callers are committed together and wait for each other.
 
         Raises:
             InvalidRequest: the header is no Unix time in milliseconds.
         """
         if value is None:
-            return cls.after(default_seconds)
+            return cls.after(longest_seconds)
         if _UNIX_MILLISECONDS.fullmatch(value) is None:
             raise InvalidRequest(f"{DEADLINE_HEADER} header must be a Unix time in milliseconds")
-        return cls(min(int(value), cls.after(LONGEST_SECONDS).unix_ms))
+        return cls(min(int(value), cls.after(longest_seconds).unix_ms))
 
     @property
     def remaining(self) -> float:

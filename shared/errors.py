@@ -44,7 +44,7 @@ class Refused(Exception):
     @staticmethod
     def from_wire(status: int, text: str) -> "Refused":
         """The refusal that a reply stands for; of its family where the sentence is not a known one."""
-        family = _FAMILIES.get(status, Refused)
+        family = _FAMILIES.get(status, OutcomeUnknown if status >= 500 else Refused)
         exact = (kind for kind in family.__subclasses__() if kind.message == text)
         return next(exact, family)(text)
 

@@ -5,8 +5,6 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.deadline import LONGEST_SECONDS
-
 MINUTES_A_DAY = 1440
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -26,7 +24,7 @@ class _Settings(BaseSettings):
 
 class NatsSettings(_Settings):
     nats_url: Annotated[str, _scheme("nats://", "tls://", "ws://", "wss://")] = "nats://localhost:4222"
-    request_timeout_seconds: Annotated[float, Field(ge=0.1, le=LONGEST_SECONDS, allow_inf_nan=False)] = 5
+    request_timeout_seconds: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 5
 
 
 class MongoSettings(_Settings):
