@@ -14,7 +14,7 @@ from shared.stores.bookings import BookingStore
 from shared.stores.claims import HoldState
 from shared.stores.holds import HoldStore
 from shared.stores.schema import Schema
-from shared.worker.answering import Desk
+from shared.worker import broker
 
 
 async def _nothing(*_: Any) -> None:
@@ -32,7 +32,7 @@ def no_index_check() -> None:
 
 def no_drain() -> None:
     """Stop without waiting for what is in hand."""
-    Desk.drain = _nothing  # type: ignore[assignment,method-assign]
+    broker.drain = _nothing  # type: ignore[assignment]
 
 
 def no_hold_check() -> None:

@@ -1,9 +1,9 @@
-"""Every command is answered: at once, concurrently, within bounds, and none is dropped at shutdown.
+"""Every command is answered, concurrently.
 
 FastStream calls a handler with one message at a time, and sends no reply where one raises. This
-middleware runs each command as a task of its own, turns whatever happens into a reply, refuses what
-is too much, and knows what is still in hand. (FastStream's `max_workers` costs more than the whole
-handler, and a shutdown would lose what waits in its buffer.)
+middleware runs each command as a task of its own, turns whatever happens into a reply, and knows what
+is still in hand. (FastStream's `max_workers` costs more than the whole handler, and a shutdown would
+lose what waits in its buffer.)
 """
 
 import asyncio
@@ -14,20 +14,19 @@ from typing import Any
 
 import structlog
 from faststream import BaseMiddleware, StreamMessage
-from faststream.nats import NatsBroker
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
 from shared.commands import LARGEST_REQUEST, CommandT, parse_command
 from shared.deadline import DEADLINE_HEADER, Deadline, current_deadline
-from shared.errors import NotExecuted, OutcomeUnknown, Refused, TooLarge
+from shared.errors import OutcomeUnknown, Refused, TooLarge
 from shared.replies import Reply, refusal
 from shared.request_id import HEADER as REQUEST_ID
 from shared.request_id import accept_request_id
 
 MOST_IN_HAND = 1000
-DRAIN_SECONDS = 6.0
+FEW_IN_HAND = 250
 
 log = structlog.get_logger()
 Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
@@ -36,35 +35,42 @@ Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
 class Desk:
     """The commands that a worker has in hand."""
 
-    def __init__(self, *, default_timeout: float) -> None:
-        self._default_timeout = default_timeout
+    def __init__(self, *, longest_seconds: float) -> None:
+        self._longest_seconds = longest_seconds
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._few = asyncio.Event()
 
     @property
     def middleware(self) -> Callable[..., BaseMiddleware]:
         """For `NatsBroker(middlewares=...)`; the subscribers must be declared with `no_reply=True`."""
         return partial(_HandToDesk, desk=self)
 
+    @property
+    def in_hand(self) -> int:
+        """How many commands are not answered yet."""
+        return len(self._in_hand)
+
     async def take(self, handler: Handler, message: StreamMessage[Msg]) -> None:
-        """Begin to answer a command; past the bound it is refused at once, unless it asks for readiness."""
-        if len(self._in_hand) >= MOST_IN_HAND and not message.raw_message.subject.endswith(".ready"):
-            await _send(message, refusal(NotExecuted("Too many requests at once; nothing was done")))
-            return
+        """Begin to answer a command."""
         task = asyncio.create_task(self._answer(handler, message))
         self._in_hand.add(task)
-        task.add_done_callback(self._in_hand.discard)
+        task.add_done_callback(self._answered)
 
-    async def drain(self, broker: NatsBroker) -> None:
-        """Take no more commands from `broker`, and wait until all in hand are answered."""
-        for subscriber in broker.subscribers:
-            subscription, subscriber.subscription = subscriber.subscription, None  # type: ignore[attr-defined]
-            if subscription is not None:
-                try:
-                    await asyncio.wait_for(subscription.drain(), DRAIN_SECONDS)
-                except (TimeoutError, NatsError):
-                    log.warning("drain_incomplete", subject=subscription.subject)
+    async def wait_until_few(self) -> None:
+        """Wait until there is a good deal of room again."""
+        self._few.clear()
+        if self.in_hand > FEW_IN_HAND:
+            await self._few.wait()
+
+    async def wait_until_empty(self, seconds: float) -> None:
+        """Wait until every command in hand is answered, but no longer than that."""
         if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=DRAIN_SECONDS)
+            await asyncio.wait(self._in_hand, timeout=seconds)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        if self.in_hand <= FEW_IN_HAND:
+            self._few.set()
 
     async def _answer(self, handler: Handler, message: StreamMessage[Msg]) -> None:
         started = time.perf_counter()
@@ -72,7 +78,7 @@ class Desk:
         request_id = accept_request_id(message.headers.get(REQUEST_ID))
         with structlog.contextvars.bound_contextvars(request_id=request_id, subject=subject):
             reply = await self._run(handler, message)
-            await _send(message, reply)
+            await send(message.raw_message, reply)
             level = log.debug if subject.endswith(".ready") else log.info
             level("answered", status=reply.status, ms=round((time.perf_counter() - started) * 1000, 1))
 
@@ -80,7 +86,7 @@ class Desk:
         try:
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
-            deadline = Deadline.from_header(message.headers.get(DEADLINE_HEADER), self._default_timeout)
+            deadline = Deadline.from_header(message.headers.get(DEADLINE_HEADER), self._longest_seconds)
             deadline.check()
             current_deadline.set(deadline)
             reply: Reply[BaseModel] = await handler(message)
@@ -110,11 +116,12 @@ def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[Co
     return read
 
 
-async def _send(message: StreamMessage[Msg], reply: Reply[Any]) -> None:
-    if not message.reply_to:
+async def send(message: Msg, reply: Reply[Any]) -> None:
+    """Answer a message, if its sender waits for an answer."""
+    if not message.reply:
         return
     payload, headers = reply.to_wire()
     try:  # not `Msg.respond`, which cannot send headers
-        await message.raw_message._client.publish(message.reply_to, payload, headers=headers)
+        await message._client.publish(message.reply, payload, headers=headers)
     except NatsError as error:
         log.error("reply_not_sent", error=type(error).__name__)

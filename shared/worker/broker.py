@@ -1,13 +1,24 @@
 """The FastStream broker of a worker: it serves while its context lasts, and drains at the end."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
+import structlog
 from faststream.nats import NatsBroker
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
 
 from shared.connection import nats_options
 from shared.settings import NatsSettings
 from shared.worker.answering import Desk
+from shared.worker.flow_control import FlowControl
+
+DRAIN_SECONDS = 6.0
+QUIET_SECONDS = 0.2
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -15,7 +26,7 @@ async def serve(
     name: str, settings: NatsSettings, register: Callable[[NatsBroker], None]
 ) -> AsyncIterator[None]:
     """Subscribe the handlers that `register` declares, and answer every command they are sent."""
-    desk = Desk(default_timeout=settings.request_timeout_seconds)
+    desk = Desk(longest_seconds=settings.request_timeout_seconds)
     broker = NatsBroker(
         **nats_options(settings.nats_url, name),
         middlewares=(desk.middleware,),
@@ -23,9 +34,39 @@ async def serve(
         apply_types=False,  # commands come decoded and valid; to check them again costs more than the handler
     )
     register(broker)
+    subscribers: list[Any] = list(broker.subscribers)
+    # Whether it is ready, a worker says however much it has in hand.
+    controls = [FlowControl(each, desk) for each in subscribers if not str(each.subject).endswith(".ready")]
     await broker.start()
+    tending = [asyncio.create_task(control.tend()) for control in controls]
     try:
         yield
     finally:
-        await desk.drain(broker)
+        for task in tending:
+            task.cancel()
+        await drain([each.subscription for each in subscribers], desk)
         await broker.stop()
+
+
+async def drain(subscriptions: list[Subscription], desk: Desk) -> None:
+    """Take no more commands, and wait until all in hand are answered."""
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await asyncio.gather(*(_finish(subscription) for subscription in subscriptions))
+    except (TimeoutError, NatsError) as error:
+        log.warning("drain_incomplete", error=type(error).__name__)
+    await desk.wait_until_empty(DRAIN_SECONDS)
+
+
+async def _finish(subscription: Subscription) -> None:
+    """Have no more sent, and take what was sent already.
+
+    Not `Subscription.drain`: it forgets the subscription after one round trip. NATS was seen to send whole
+    buffers of messages after that, which nobody would answer.
+    """
+    await subscription._conn._send_unsubscribe(subscription._id)
+    seen = -1
+    while seen != (seen := subscription.delivered):
+        await subscription._conn.flush()
+        await asyncio.sleep(QUIET_SECONDS)
+    await subscription._pending_queue.join()

@@ -1,6 +1,7 @@
 """Workers come and go: stopped, killed, absent, any number of them."""
 
 import asyncio
+import json
 import signal
 from collections import Counter
 
@@ -9,8 +10,10 @@ import nats
 import pytest
 from pymongo import MongoClient
 
+from shared import subjects
 from shared.deadline import Deadline
 from shared.worker.answering import MOST_IN_HAND
+from tests.bench.flood import Flood
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.servers import Servers
 from tests.slots import fresh
@@ -116,18 +119,21 @@ async def test_without_the_deadline_late_commands_are_executed(servers: Servers)
 
 
 async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
-    """A worker has a bounded number of commands in hand; what comes on top gets 503."""
+    """A worker has a bounded number of commands in hand; what comes on top is refused, and not forgotten."""
     with servers.new_stack() as stack:
         stack.start("booking_worker", without="slow_store")
         stack.wait_serving()
-        connection = await nats.connect(stack.env["NATS_URL"])
-        caller = NatsCaller(connection)
-        answers = await asyncio.gather(*(caller.book(fresh()) for _ in range(MOST_IN_HAND + 200)))
-        assert (await caller.book(fresh())).status == 201
-        await connection.close()
-    refused = [answer for answer in answers if answer.status == 503]
-    assert len(refused) >= 200
-    assert {answer.error for answer in refused} >= {"Too many requests at once; nothing was done"}
+        async with Flood.connect(stack.env["NATS_URL"], subjects.BOOK) as flood:
+            answers = await flood.send_at(5 * MOST_IN_HAND, 1, book_fresh)
+            again = await flood.send_at(3, 1, book_fresh)
+    assert answers.unanswered == 0
+    assert answers.statuses[503] >= 3 * MOST_IN_HAND
+    assert 0 < answers.statuses[201] <= 2 * MOST_IN_HAND
+    assert again.statuses == {201: again.sent}
+
+
+def book_fresh(_number: int) -> bytes:
+    return json.dumps(fresh()).encode()
 
 
 async def test_a_worker_can_join_and_leave_at_any_time(servers: Servers) -> None:

@@ -1,0 +1,136 @@
+"""A caller that is never too slow: NATS by hand, many times cheaper a command than any client library.
+
+https://docs.nats.io/reference/reference-protocols/nats-protocol
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Self
+from urllib.parse import urlsplit
+
+DEADLINE_SECONDS = 1.6
+TICK_SECONDS = 0.005
+SETTLE_SECONDS = 10.0
+_CONNECT = {"headers": True, "no_responders": True, "verbose": False, "pedantic": False}
+
+Make = Callable[[int], bytes]
+
+
+@dataclass
+class Answers:
+    """What came back, by status (`no responders` from NATS itself counts as 503 too)."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    no_responders: int = 0
+    late: int = 0
+    """201s that came after the deadline, when their callers had given up."""
+    unanswered: int = 0
+    seconds: list[float] = field(default_factory=list)
+    """How long each 201 took."""
+
+    @property
+    def sent(self) -> int:
+        return self.statuses.total() + self.unanswered
+
+    @property
+    def in_time(self) -> int:
+        return self.statuses[201] - self.late
+
+
+class Flood:
+    """Sends commands to one subject, and counts the answers."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, subject: str) -> None:
+        self._reader, self._writer = reader, writer
+        self._subject = subject.encode()
+        self._numbers = count()
+        self._under_way: dict[int, float] = {}
+        self._answered = asyncio.Event()
+        self._answers = Answers()
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, url: str, subject: str) -> AsyncIterator[Self]:
+        """A connection of its own to the NATS server at `url`."""
+        parts = urlsplit(url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**20)
+        writer.write(f"CONNECT {json.dumps(_CONNECT)}\r\nSUB inbox.* 1\r\n".encode())
+        flood = cls(reader, writer, subject)
+        reading = asyncio.create_task(flood._read())
+        try:
+            yield flood
+        finally:
+            reading.cancel()
+            writer.close()
+
+    async def keep_under_way(self, commands: int, seconds: float, make: Make) -> Answers:
+        """Closed loop: as fast as answers come, never more than so many at once."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self._send(commands - len(self._under_way), make)
+            self._answered.clear()
+            await asyncio.wait_for(self._answered.wait(), DEADLINE_SECONDS * 4)
+        return await self._settle()
+
+    async def send_at(self, rate: float, seconds: float, make: Make) -> Answers:
+        """Open loop: so many a second, whatever comes back, as independent callers do."""
+        began, sent = time.monotonic(), 0
+        while (passed := time.monotonic() - began) < seconds:
+            due = int(passed * rate)
+            self._send(due - sent, make)
+            sent = due
+            await asyncio.sleep(TICK_SECONDS)
+        return await self._settle()
+
+    async def _settle(self) -> Answers:
+        """Wait for the answers that are still to come."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while self._under_way:
+                    self._answered.clear()
+                    await self._answered.wait()
+        answers, self._answers = self._answers, Answers()
+        answers.unanswered = len(self._under_way)
+        self._under_way.clear()
+        return answers
+
+    def _send(self, commands: int, make: Make) -> None:
+        headers = b"NATS/1.0\r\nDeadline: %d\r\n\r\n" % int((time.time() + DEADLINE_SECONDS) * 1000)
+        parts = []
+        for number in (next(self._numbers) for _ in range(commands)):
+            payload = make(number)
+            sizes = len(headers), len(headers) + len(payload)
+            parts.append(
+                b"HPUB %b inbox.%d %d %d\r\n%b%b\r\n" % (self._subject, number, *sizes, headers, payload)
+            )
+            self._under_way[number] = time.monotonic()
+        self._writer.write(b"".join(parts))
+
+    async def _read(self) -> None:
+        while line := await self._reader.readline():
+            verb, *arguments = line.split()
+            if verb == b"PING":
+                self._writer.write(b"PONG\r\n")
+            elif verb in (b"MSG", b"HMSG"):
+                header_size = int(arguments[-2]) if verb == b"HMSG" else 0
+                content = await self._reader.readexactly(int(arguments[-1]) + 2)
+                self._hear(int(arguments[0].rpartition(b".")[2]), content[header_size:-2])
+
+    def _hear(self, number: int, body: bytes) -> None:
+        began = self._under_way.pop(number, None)
+        if began is None:
+            return
+        status = int(body[10:13]) if body else 503  # {"status":201,...
+        self._answers.statuses[status] += 1
+        self._answers.no_responders += not body
+        if status == 201:
+            seconds = time.monotonic() - began
+            self._answers.seconds.append(seconds)
+            self._answers.late += seconds > DEADLINE_SECONDS
+        self._answered.set()

@@ -1,0 +1,107 @@
+"""What a booking worker does with ten times the load that it can carry.
+
+python -m tests.bench.overload --seconds 5 --rounds 3
+
+A stack of its own on real servers. In each round: the peak (commands follow each other as fast as answers
+come), then ten times as many a second, whether answered or not. Goodput counts 201s that came in time.
+"""
+
+import argparse
+import asyncio
+import statistics
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from shared import subjects
+from tests.bench.flood import Answers, Flood
+from tests.servers import choose_servers
+from tests.stack import Stack
+
+UNDER_WAY = 256
+FIRST = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Figures a second, latencies in milliseconds, memory of the largest worker in MB."""
+
+    name: str
+    offered: float
+    goodput: float
+    refused: float
+    no_responders: float
+    late: float
+    unanswered: float
+    p50: float
+    p99: float
+    memory: float
+
+
+def make(number: int) -> bytes:
+    """A booking of a slot that nobody else asks for."""
+    slot = (FIRST + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
+    return b'{"slot":"%b","patientName":"Ada","resource":"%b"}' % (slot.encode(), RESOURCE)
+
+
+RESOURCE = uuid4().hex.encode()
+
+
+async def measure(stack: Stack, seconds: float, rounds: int, factor: float) -> list[Round]:
+    """Peak and overload by turns."""
+    measured = []
+    async with Flood.connect(stack.env["NATS_URL"], subjects.BOOK) as flood:
+        await flood.keep_under_way(UNDER_WAY, 2, make)
+        for _ in range(rounds):
+            peak = _figures("peak", await flood.keep_under_way(UNDER_WAY, seconds, make), seconds, stack)
+            answers = await flood.send_at(peak.goodput * factor, seconds, make)
+            measured += [peak, _figures(f"{factor:g} x", answers, seconds, stack)]
+    return measured
+
+
+def _figures(name: str, answers: Answers, seconds: float, stack: Stack) -> Round:
+    took = sorted(answers.seconds) or [0.0]
+    return Round(
+        name=name,
+        offered=answers.sent / seconds,
+        goodput=answers.in_time / seconds,
+        refused=(answers.statuses[503] - answers.no_responders) / seconds,
+        no_responders=answers.no_responders / seconds,
+        late=answers.late / seconds,
+        unanswered=answers.unanswered / seconds,
+        p50=took[len(took) // 2] * 1000,
+        p99=took[len(took) * 99 // 100] * 1000,
+        memory=max(psutil.Process(each.process.pid).memory_info().rss for each in stack.workers()) / 2**20,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.overload", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--factor", type=float, default=10.0, help="how many times the peak is offered")
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    with choose_servers() as servers, servers.new_stack() as stack:
+        for _ in range(arguments.workers):
+            stack.start("booking_worker")
+        stack.wait_serving()
+        measured = asyncio.run(measure(stack, arguments.seconds, arguments.rounds, arguments.factor))
+    table = Table(*(name.replace("_", " ") for name in Round.__annotations__))
+    for each in measured:
+        table.add_row(
+            *(f"{value:.0f}" if isinstance(value, float) else value for value in vars(each).values())
+        )
+    console = Console()
+    console.print(table)
+    peaks, floods = ([each.goodput for each in measured[turn::2]] for turn in (0, 1))
+    ratio = statistics.median(flood / peak for peak, flood in zip(peaks, floods, strict=True))
+    console.print(f"goodput under {arguments.factor:g} times the peak: {ratio:.0%} of the peak (median)")
+
+
+if __name__ == "__main__":
+    main()
