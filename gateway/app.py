@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
 from fastapi import Depends, FastAPI
 
 from gateway import health, routes
 from gateway.errors import install_error_handlers
-from gateway.limits import BodyLimit, require_json
+from gateway.limits import BodyLimit, InHandLimit, require_json
 from gateway.requests import RequestLog
 from shared.client import BookingClient
 from shared.settings import NatsSettings
 
+log = structlog.get_logger()
 DESCRIPTION = "Books appointment slots so that no two callers ever get the same one."
 
 
@@ -23,6 +25,7 @@ def create_app(nats: NatsSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         client = BookingClient(nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway")
         connecting = asyncio.create_task(client.connect())
+        connecting.add_done_callback(_report)
         app.state.client = client
         yield
         connecting.cancel()
@@ -39,5 +42,11 @@ def create_app(nats: NatsSettings) -> FastAPI:
     app.include_router(routes.router, dependencies=[Depends(require_json)])
     app.include_router(health.router)
     app.add_middleware(BodyLimit)
+    app.add_middleware(InHandLimit)
     app.add_middleware(RequestLog)
     return app
+
+
+def _report(connecting: asyncio.Task[None]) -> None:
+    if not connecting.cancelled() and (error := connecting.exception()):
+        log.error("nats_cannot_be_used", error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""What a request may be: JSON, of at most 16 KiB."""
+"""What a request may be: JSON, of at most 16 KiB, and one of so many at once."""
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
@@ -6,7 +6,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import to_response
 from shared.commands import LARGEST_REQUEST
-from shared.errors import TooLarge
+from shared.errors import TOO_MANY, NotExecuted, TooLarge
+
+# What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
+MOST_IN_HAND = 4000
+HEALTH = {"/livez", "/readyz"}
 
 
 async def require_json(request: Request) -> None:
@@ -40,6 +44,27 @@ class BodyLimit:
             return messages.pop() if messages else await receive()
 
         await self._app(scope, replay, send)
+
+
+class InHandLimit:
+    """ASGI middleware: refuses what is too much at once, so that the rest is answered in time."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._in_hand = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in HEALTH:
+            await self._app(scope, receive, send)
+            return
+        if self._in_hand >= MOST_IN_HAND:
+            await to_response(NotExecuted(TOO_MANY))(scope, receive, send)
+            return
+        self._in_hand += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_hand -= 1
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:

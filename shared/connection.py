@@ -37,4 +37,6 @@ async def _reconnected() -> None:
 
 
 async def _failed(error: Exception) -> None:
-    log.debug("nats_error", error=type(error).__name__)
+    # A server that is away comes back by itself; one that refuses the connection needs a person.
+    level = log.debug if isinstance(error, OSError) else log.warning
+    level("nats_error", error=type(error).__name__)

@@ -15,6 +15,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 RETRY_AFTER_SECONDS = "1"
+TOO_MANY = "Too many requests at once; nothing was done"
 
 
 class ErrorBody(BaseModel):

@@ -41,7 +41,7 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_keep_first_line, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -55,6 +55,12 @@ def _name_service(service: str) -> Processor:
         return event
 
     return add
+
+
+def _keep_first_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """asyncio goes on with the task and the text of its exception, which may contain a whole document."""
+    event["event"] = str(event["event"]).partition("\n")[0]
+    return event
 
 
 def _describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

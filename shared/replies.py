@@ -1,11 +1,12 @@
 """Replies: the bodies of 2xx answers, and the envelope that carries any answer over NATS."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from shared.errors import ErrorBody, Refused
+from shared.errors import ErrorBody, OutcomeUnknown, Refused
 from shared.fields import Instant
 
 REPLAYED = "Idempotency-Replayed"
@@ -77,3 +78,20 @@ class Reply(Generic[BodyT]):
 def refusal(error: Refused) -> Reply[ErrorBody]:
     """The answer that tells a caller of `error`."""
     return Reply(error.body, error.status, error.headers)
+
+
+def read_reply(data: bytes, headers: dict[str, str], body: type[BodyT]) -> Reply[BodyT]:
+    """The answer that a NATS message carries.
+
+    Raises:
+        Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
+    """
+    try:
+        envelope = json.loads(data)
+        status = int(envelope["status"])
+        if status >= 400 and "error" in envelope["body"]:
+            raise Refused.from_wire(status, envelope["body"]["error"])
+        said = {name: headers[name] for name in (REPLAYED,) if name in headers}
+        return Reply(body.model_validate(envelope["body"]), status, said)
+    except (ValueError, KeyError, TypeError):
+        raise OutcomeUnknown from None

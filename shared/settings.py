@@ -1,21 +1,36 @@
 """Settings: one small class a concern, read from the environment, refused by the name of the variable."""
 
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MINUTES_A_DAY = 1440
+NATS_SCHEMES = {"nats", "tls", "ws", "wss"}
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def _scheme(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
-        if not all(part.strip().startswith(schemes) for part in url.split(",")[:1]):
+        if not url.startswith(schemes):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         return url
 
     return AfterValidator(check)
+
+
+def _nats_servers(urls: str) -> str:
+    """One server or several, separated by commas: each with a host, and a port that is a number."""
+    for url in urls.split(","):
+        try:
+            parts = urlsplit(url.strip())
+            usable = parts.scheme in NATS_SCHEMES and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("must be nats://HOST:PORT (or tls, ws, wss), or several, separated by commas")
+    return urls
 
 
 class _Settings(BaseSettings):
@@ -23,7 +38,7 @@ class _Settings(BaseSettings):
 
 
 class NatsSettings(_Settings):
-    nats_url: Annotated[str, _scheme("nats://", "tls://", "ws://", "wss://")] = "nats://localhost:4222"
+    nats_url: Annotated[str, AfterValidator(_nats_servers)] = "nats://localhost:4222"
     request_timeout_seconds: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 5
 
 

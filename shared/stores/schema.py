@@ -1,6 +1,7 @@
 """The indexes and the grid that the promises rest on: verified before a worker serves, and watched after."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pymongo
@@ -9,14 +10,13 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from shared.errors import NotExecuted
-from shared.instants import format_instant
 from shared.settings import Misconfigured
 from shared.stores.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores.duplicates import log_duplicates
 from shared.stores.mongodb import Database, Document
 
 WATCH_SECONDS = 1.0
 CHECK_SECONDS = 5.0
-REPORTED_DUPLICATES = 20
 NAMESPACE_NOT_FOUND = 26
 
 INDEXES: dict[str, dict[str, Any]] = {
@@ -64,7 +64,8 @@ class Schema:
         while True:
             await self._check()
             if self.guaranteed:
-                await self._warn_of_standalone()
+                with suppress(PyMongoError):
+                    await self._warn_of_standalone()
                 return
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -91,9 +92,9 @@ class Schema:
                 await self._create(name, INDEXES[name])
         except Duplicated as error:
             self._report(str(error), guaranteed=False)
-        except PyMongoError:
+        except PyMongoError as error:
             # The indexes are not known to be gone, and nothing can be booked either while this lasts.
-            self._report("MongoDB does not answer", guaranteed=self.guaranteed)
+            self._report(_describe(error), guaranteed=self.guaranteed)
         else:
             self._report(None, guaranteed=True)
 
@@ -123,27 +124,14 @@ class Schema:
         try:
             await collection.create_index(list(wanted["key"].items()), name=name, **options)
         except DuplicateKeyError:
-            await self._log_duplicates()
-            raise Duplicated(f"index {name} cannot be made: there are duplicates") from None
+            if self.problem != (problem := f"index {name} cannot be made: there are duplicates"):
+                await log_duplicates(self._database, wanted["key"])
+            raise Duplicated(problem) from None
         except OperationFailure as error:
             if error.code in {85, 86}:  # IndexOptionsConflict, IndexKeySpecsConflict
                 raise Misconfigured(f"MongoDB has another index with the keys or name of {name}") from None
             raise
         log.info("index_created", index=name)
-
-    async def _log_duplicates(self) -> None:
-        cursor = self._database.get_collection(COLLECTION).aggregate(
-            [
-                {"$match": {"status": STATUS_BOOKED}},
-                {"$unwind": "$occupies"},
-                {"$group": {"_id": {"resource": "$resource", "slot": "$occupies"}, "ids": {"$push": "$_id"}}},
-                {"$match": {"ids.1": {"$exists": True}}},
-                {"$limit": REPORTED_DUPLICATES},
-            ]
-        )
-        async for group in cursor:
-            resource, slot = group["_id"]["resource"], format_instant(group["_id"]["slot"])
-            log.error("slot_booked_twice", resource=resource, slot=slot, appointments=group["ids"])
 
     async def _verify_grid(self) -> None:
         grid = await self._database.get_collection("meta").find_one_and_update(
@@ -171,6 +159,13 @@ class Schema:
             else:  # a server that is away comes back by itself; a lost index may need a person
                 level = log.warning if guaranteed else log.error
                 level("database_not_ready", problem=problem)
+
+
+def _describe(error: PyMongoError) -> str:
+    """In words that cannot contain a document."""
+    if isinstance(error, OperationFailure):
+        return f"MongoDB refuses: {(error.details or {}).get('codeName', error.code)}"
+    return "MongoDB does not answer"
 
 
 def _options(index: Document) -> dict[str, Any]:

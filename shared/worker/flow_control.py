@@ -17,14 +17,14 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.errors import NotExecuted
+from shared.errors import TOO_MANY, NotExecuted
 from shared.replies import refusal
 from shared.worker.answering import MOST_IN_HAND, Desk, send
 
 STEP = 50
 LATE = 250
 IDLE_SECONDS = 1.0
-REFUSAL = refusal(NotExecuted("Too many requests at once; nothing was done"))
+REFUSAL = refusal(NotExecuted(TOO_MANY))
 
 log = structlog.get_logger()
 

@@ -11,6 +11,8 @@ from shared import settings
         (settings.GatewaySettings, "PORT", "http"),
         (settings.GatewaySettings, "PORT", "70000"),
         (settings.NatsSettings, "NATS_URL", "localhost:4222"),
+        (settings.NatsSettings, "NATS_URL", "nats://localhost:port"),
+        (settings.NatsSettings, "NATS_URL", "nats://localhost:4222,"),
         (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "-1"),
         (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "nan"),
         (settings.MongoSettings, "MONGO_URI", "postgres://secret@localhost"),
