@@ -1,40 +1,24 @@
 """The indexes and the grid that the promises rest on: verified before a worker serves, and watched after."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import pymongo
 import structlog
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.errors import NotExecuted
 from shared.settings import Misconfigured
-from shared.stores.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores import indexes
 from shared.stores.duplicates import log_duplicates
-from shared.stores.mongodb import Database, Document
+from shared.stores.mongodb import Database
 
 WATCH_SECONDS = 1.0
 CHECK_SECONDS = 5.0
-NAMESPACE_NOT_FOUND = 26
-
-INDEXES: dict[str, dict[str, Any]] = {
-    "one_booking_per_slot": {
-        "key": {"resource": 1, "occupies": 1},
-        "unique": True,
-        "partialFilterExpression": {"status": STATUS_BOOKED},
-    },
-    "one_booking_per_key": {"key": {"resource": 1, "idempotencyKey": 1}, "unique": True},
-    "by_slot": {"key": {"resource": 1, "slot": 1}},
-}
-_NOT_OPTIONS = {"v", "name", "ns", "background"}
 
 log = structlog.get_logger()
-
-
-class Duplicated(Exception):
-    """Several active bookings cover one slot, so that the unique index cannot be made."""
 
 
 class Schema:
@@ -85,53 +69,22 @@ class Schema:
         try:
             with pymongo.timeout(CHECK_SECONDS):
                 await self._verify_grid()
-                absent = await self._find_absent()
+                absent = await indexes.find_absent(self._database)
             if absent and self.guaranteed:  # at a first start, an absent index is nothing to report
                 self._report(f"index {absent[0]} is gone", guaranteed=False)
             for name in absent:  # not bounded: a large collection takes its time, and a new start loses it
-                await self._create(name, INDEXES[name])
-        except Duplicated as error:
+                await indexes.create(self._database, name)
+        except indexes.Duplicated as error:
+            if self.problem != str(error):
+                with suppress(PyMongoError):
+                    await log_duplicates(self._database, indexes.INDEXES[error.index]["key"])
             self._report(str(error), guaranteed=False)
         except PyMongoError as error:
             # The indexes are not known to be gone, and nothing can be booked either while this lasts.
-            self._report(_describe(error), guaranteed=self.guaranteed)
+            # A server that is away comes back by itself; what else there is may need a person.
+            self._report(_describe(error), guaranteed=self.guaranteed, tell=log.warning)
         else:
             self._report(None, guaranteed=True)
-
-    async def _find_absent(self) -> list[str]:
-        """The indexes that are not there, or still being built: until then they guarantee nothing.
-
-        Raises:
-            Misconfigured: one is there with other options.
-        """
-        try:
-            listed = await self._database.command("listIndexes", COLLECTION, includeBuildUUIDs=True)
-        except OperationFailure as error:
-            if error.code == NAMESPACE_NOT_FOUND:
-                return list(INDEXES)
-            raise
-        # One that is being built is listed as {"spec": {...}, "buildUUID": ...}.
-        built = [index for index in listed["cursor"]["firstBatch"] if "spec" not in index]
-        found = {index["name"]: _options(index) for index in built}
-        for name in INDEXES.keys() & found.keys():
-            if found[name] != INDEXES[name]:
-                raise Misconfigured(f"MongoDB index {name} has other options than it must have")
-        return [name for name in INDEXES if name not in found]
-
-    async def _create(self, name: str, wanted: dict[str, Any]) -> None:
-        options = {option: value for option, value in wanted.items() if option != "key"}
-        collection = self._database.get_collection(COLLECTION)
-        try:
-            await collection.create_index(list(wanted["key"].items()), name=name, **options)
-        except DuplicateKeyError:
-            if self.problem != (problem := f"index {name} cannot be made: there are duplicates"):
-                await log_duplicates(self._database, wanted["key"])
-            raise Duplicated(problem) from None
-        except OperationFailure as error:
-            if error.code in {85, 86}:  # IndexOptionsConflict, IndexKeySpecsConflict
-                raise Misconfigured(f"MongoDB has another index with the keys or name of {name}") from None
-            raise
-        log.info("index_created", index=name)
 
     async def _verify_grid(self) -> None:
         grid = await self._database.get_collection("meta").find_one_and_update(
@@ -150,24 +103,20 @@ class Schema:
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             log.warning("mongodb_is_standalone", effect="no retryable writes; a replica set is the norm")
 
-    def _report(self, problem: str | None, *, guaranteed: bool) -> None:
+    def _report(
+        self, problem: str | None, *, guaranteed: bool, tell: Callable[..., object] = log.error
+    ) -> None:
         self.guaranteed = guaranteed
         if problem != self.problem:
             self.problem = problem
             if problem is None:
                 log.info("database_verified")
-            else:  # a server that is away comes back by itself; a lost index may need a person
-                level = log.warning if guaranteed else log.error
-                level("database_not_ready", problem=problem)
+            else:
+                tell("database_not_ready", problem=problem)
 
 
 def _describe(error: PyMongoError) -> str:
     """In words that cannot contain a document."""
-    if isinstance(error, OperationFailure):
+    if isinstance(error, OperationFailure) and not error.timeout:
         return f"MongoDB refuses: {(error.details or {}).get('codeName', error.code)}"
     return "MongoDB does not answer"
-
-
-def _options(index: Document) -> dict[str, Any]:
-    options = {option: value for option, value in index.items() if option not in _NOT_OPTIONS}
-    return {**options, "key": dict(index["key"])}

@@ -1,0 +1,79 @@
+"""The indexes of `appointments`. The two that are unique decide who gets a slot."""
+
+from typing import Any
+
+import structlog
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from shared.settings import Misconfigured
+from shared.stores.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores.mongodb import Database, Document
+
+NAMESPACE_NOT_FOUND = 26
+INDEXES: dict[str, dict[str, Any]] = {
+    "one_booking_per_slot": {
+        "key": {"resource": 1, "occupies": 1},
+        "unique": True,
+        "partialFilterExpression": {"status": STATUS_BOOKED},
+    },
+    "one_booking_per_key": {"key": {"resource": 1, "idempotencyKey": 1}, "unique": True},
+    "by_slot": {"key": {"resource": 1, "slot": 1}},
+}
+_NOT_OPTIONS = {"v", "name", "ns", "background"}
+
+log = structlog.get_logger()
+
+
+class Duplicated(Exception):
+    """Several bookings share what the unique index `index` forbids, so that it cannot be made."""
+
+    def __init__(self, index: str) -> None:
+        super().__init__(f"index {index} cannot be made: there are duplicates")
+        self.index = index
+
+
+async def find_absent(database: Database) -> list[str]:
+    """The indexes that are not there, or still being built: until then they guarantee nothing.
+
+    Raises:
+        Misconfigured: one is there with other options.
+    """
+    try:
+        listed = await database.command("listIndexes", COLLECTION, includeBuildUUIDs=True)
+    except OperationFailure as error:
+        if error.code == NAMESPACE_NOT_FOUND:
+            return list(INDEXES)
+        raise
+    # One that is being built is listed as {"spec": {...}, "buildUUID": ...}.
+    built = [index for index in listed["cursor"]["firstBatch"] if "spec" not in index]
+    found = {index["name"]: _options(index) for index in built}
+    for name in INDEXES.keys() & found.keys():
+        if found[name] != INDEXES[name]:
+            raise Misconfigured(f"MongoDB index {name} has other options than it must have")
+    return [name for name in INDEXES if name not in found]
+
+
+async def create(database: Database, name: str) -> None:
+    """Create an index of `INDEXES`, and wait until it is built.
+
+    Raises:
+        Duplicated: some bookings share what it forbids.
+        Misconfigured: another index is in its way.
+    """
+    wanted = INDEXES[name]
+    options = {option: value for option, value in wanted.items() if option != "key"}
+    collection = database.get_collection(COLLECTION)
+    try:
+        await collection.create_index(list(wanted["key"].items()), name=name, **options)
+    except DuplicateKeyError:
+        raise Duplicated(name) from None
+    except OperationFailure as error:
+        if error.code in {85, 86}:  # IndexOptionsConflict, IndexKeySpecsConflict
+            raise Misconfigured(f"MongoDB has another index with the keys or name of {name}") from None
+        raise
+    log.info("index_created", index=name)
+
+
+def _options(index: Document) -> dict[str, Any]:
+    options = {option: value for option, value in index.items() if option not in _NOT_OPTIONS}
+    return {**options, "key": dict(index["key"])}
