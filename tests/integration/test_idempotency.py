@@ -3,12 +3,18 @@
 import asyncio
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from shared.commands import PlaceHold
+from shared.grid import Grid
+from shared.stores.claims import HoldClaim
+from shared.stores.holds import HoldStore
+from shared.stores.redisdb import connect_redis
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
 from tests.servers import Servers
 from tests.slots import fresh, fresh_resource
@@ -123,6 +129,22 @@ async def test_a_replay_tells_the_booking_as_it_stands(
     assert cancelled.body["appointment"]["id"] == first.body["appointment"]["id"]
     assert (await caller.hold({**body, "patientName": "Grace"})).status == 200
     assert (await caller.book(body, **KEY)).body == cancelled.body
+
+
+async def test_a_replay_uses_up_its_patients_hold(
+    caller: Caller, stack: Stack, appointments: Collection[dict[str, Any]]
+) -> None:
+    """A worker that was killed after it booked leaves the patient's hold behind; the repeat removes it."""
+    body = fresh("Ada", holdToken=str(uuid4()))
+    assert (await caller.book(body, **KEY)).status == 201
+    redis = connect_redis(stack.env["REDIS_URL"])
+    request = PlaceHold.model_validate(body)
+    claim = HoldClaim.of(request, Grid(0).place(request))
+    assert await HoldStore(redis, hold_ms=60_000, max_ms=60_000).place(claim)
+    await redis.aclose()
+    assert (await caller.book(body, **KEY)).status == 201
+    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    assert (await caller.book({**body, "patientName": "Grace", "holdToken": None})).status == 201
 
 
 async def test_without_the_lookup_a_repeat_is_refused(servers: Servers) -> None:

@@ -1,0 +1,67 @@
+"""What the typed client makes of answers that are seldom. The test takes the worker's place on NATS."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+from nats.aio.msg import Msg
+
+from shared import subjects
+from shared.client import BookingClient
+from shared.commands import BookAppointment, PlaceHold
+from shared.errors import OutcomeUnknown, SlotHeld
+from tests.servers import Servers
+from tests.slots import fresh
+
+HELD = b'{"status":409,"body":{"error":"Slot is currently held by another user"}}'
+Replies = list[bytes | None]
+
+
+@asynccontextmanager
+async def answering(servers: Servers, subject: str, replies: Replies) -> AsyncIterator[BookingClient]:
+    """A client whose attempts get these replies in turn; None is silence."""
+
+    async def answer(message: Msg) -> None:
+        if reply := replies.pop(0):
+            await message.respond(reply)
+
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            await connection.subscribe(subject, cb=answer)
+            await connection.flush()
+            async with BookingClient(stack.env["NATS_URL"], timeout=0.6) as client:
+                yield client
+
+
+async def test_a_booking_refused_as_held_may_still_come_of_an_earlier_attempt(servers: Servers) -> None:
+    """Where an attempt was not answered, a hold that its repeat meets does not make it a refusal."""
+    async with answering(servers, subjects.BOOK, [None, HELD, HELD]) as client:
+        with pytest.raises(OutcomeUnknown):
+            await client.book(BookAppointment.model_validate(fresh()))
+
+
+async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> None:
+    """Where no attempt is open, a hold is a refusal, and nothing is repeated."""
+    replies: Replies = [HELD, None]
+    async with answering(servers, subjects.BOOK, replies) as client:
+        with pytest.raises(SlotHeld):
+            await client.book(BookAppointment.model_validate(fresh()))
+    assert replies == [None]
+
+
+async def test_a_hold_refused_as_held_is_refused(servers: Servers) -> None:
+    """A hold that another token stands in the way of cannot come of an earlier attempt with one's own."""
+    async with answering(servers, subjects.PLACE_HOLD, [None, HELD]) as client:
+        with pytest.raises(SlotHeld):
+            await client.place_hold(PlaceHold.model_validate(fresh()))
+
+
+@pytest.mark.parametrize(
+    "reply", [b"hello", b"[]", b'{"status":200}', b'{"status":599,"body":{"error":"?"}}']
+)
+async def test_an_answer_that_is_none_tells_nothing(servers: Servers, reply: bytes) -> None:
+    """What is no answer of a worker leaves the outcome unknown; the caller gets no other exception."""
+    async with answering(servers, subjects.BOOK, [reply] * 3) as client:
+        with pytest.raises(OutcomeUnknown):
+            await client.book(BookAppointment.model_validate(fresh()))
