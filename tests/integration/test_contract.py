@@ -1,6 +1,8 @@
 """The contract of booking, holding and reading: one table of cases, over HTTP and over NATS."""
 
 import re
+from datetime import UTC, datetime
+from random import randrange
 from typing import Any
 from uuid import uuid4
 
@@ -54,10 +56,23 @@ async def test_equal_instants_are_one_slot(caller: Caller, spelling: str) -> Non
 
 
 async def test_resources_do_not_touch_each_other(caller: Caller) -> None:
-    """The same instant of another resource is another slot; without one it is `default`."""
+    """The same instant of another resource is another slot."""
     body, other = fresh(), fresh()
     assert (await caller.book(body)).status == 201
     assert (await caller.book(other)).status == 201
+
+
+@pytest.mark.parametrize("named_first", [True, False])
+async def test_without_a_resource_it_is_the_default(caller: Caller, named_first: bool) -> None:
+    """A request that names no resource is for `default`: with or without the name it is one slot."""
+    instant = datetime.fromtimestamp(randrange(2**31), UTC)
+    named = fresh(slot=instant.isoformat(), resource="default")
+    unnamed = {field: value for field, value in named.items() if field != "resource"}
+    first, second = (named, unnamed) if named_first else (unnamed, named)
+    booked = await caller.book(first)
+    assert (booked.status, booked.body["appointment"]["resource"]) == (201, "default")
+    for ask in (caller.book, caller.hold):
+        assert (await ask({**second, "patientName": "Grace"})).body == BOOKED
 
 
 async def test_past_slots_are_accepted(caller: Caller) -> None:
@@ -73,7 +88,7 @@ async def test_an_appointment_is_read_back(caller: Caller) -> None:
         assert (answer.status, answer.body) == (200, {"appointment": appointment})
 
 
-@pytest.mark.parametrize("id", [str(uuid4()), "nothing", "null", "%24ne"])
+@pytest.mark.parametrize("id", ["6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10", "nothing", "null", "%24ne"])
 async def test_an_unknown_appointment_is_not_found(caller: Caller, id: str) -> None:
     """An id that no booking has gets 404."""
     answer = await caller.get(id)
@@ -195,7 +210,7 @@ async def test_what_is_no_time_is_refused(caller: Caller, use: str, slot: object
         ("durationMinutes", {"$gt": 0}),
         ("holdToken", "mine"),
         ("holdToken", {"$ne": None}),
-        ("holdToken", [str(uuid4())]),
+        ("holdToken", ["6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10"]),
     ],
     ids=repr,
 )
