@@ -2,6 +2,8 @@
 
 import errno
 import socket
+from contextlib import suppress
+from random import SystemRandom
 
 from deploy.local.errors import StackError
 
@@ -10,10 +12,14 @@ ANY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on at the moment."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of the loopback address that nobody listens on at the moment.
+
+    Below those that systems give to outgoing connections, which could take it before its server does.
+    """
+    while True:
+        port = SystemRandom().randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
 
 
 def require_free(host: str, port: int) -> None:

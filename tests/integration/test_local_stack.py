@@ -17,9 +17,10 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
+from deploy.local.ports import free_port
 from deploy.local.servers import Mongod, Nats, Redis, Server
 from tests.slots import fresh
-from tests.stack import free_port, wait_until
+from tests.stack import wait_until
 
 ADDRESSES = {"MONGO_URI", "REDIS_URL", "NATS_URL"}
 STOP_SECONDS = 10.0
