@@ -1,7 +1,9 @@
 """What the typed client makes of answers that are seldom. The test takes the worker's place on NATS."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import nats
 import pytest
@@ -39,6 +41,24 @@ async def test_a_booking_refused_as_held_may_still_come_of_an_earlier_attempt(se
     async with answering(servers, subjects.BOOK, [None, HELD, HELD]) as client:
         with pytest.raises(OutcomeUnknown):
             await client.book(BookAppointment.model_validate(fresh()))
+
+
+async def test_no_two_attempts_are_under_way_at_once(servers: Servers) -> None:
+    """The next attempt is sent once the deadline of the one before has passed."""
+    met: list[tuple[float, int]] = []
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+
+            async def note(message: Msg) -> None:
+                met.append((time.time() * 1000, int((message.header or {})["Deadline"])))
+
+            await connection.subscribe(subjects.BOOK, cb=note)
+            await connection.flush()
+            async with BookingClient(stack.env["NATS_URL"], timeout=0.6) as client:
+                with pytest.raises(OutcomeUnknown):
+                    await client.book(BookAppointment.model_validate(fresh()))
+    assert len(met) == 3
+    assert all(later[0] >= earlier[1] for earlier, later in pairwise(met))
 
 
 async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> None:

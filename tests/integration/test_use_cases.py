@@ -1,0 +1,93 @@
+"""Moments that no caller can time: the use cases called by hand, on real servers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from booking_worker.service import BookingService
+from hold_worker.service import HoldService
+from shared.booking import Booking
+from shared.commands import BookAppointment, PlaceHold
+from shared.deadline import Deadline
+from shared.errors import NotExecuted, OutcomeUnknown
+from shared.grid import Grid
+from shared.stores import mongodb
+from shared.stores.bookings import BookingStore, Inserted
+from shared.stores.holds import HoldStore
+from shared.stores.redisdb import connect_redis
+from shared.stores.schema import Schema
+from tests.servers import Servers
+from tests.slots import fresh
+
+
+@dataclass
+class UseCases:
+    """Both services on one database and one Redis."""
+
+    database: mongodb.Database
+    bookings: BookingService
+    holds: HoldService
+
+
+@pytest.fixture
+async def use_cases(servers: Servers) -> AsyncIterator[UseCases]:
+    with servers.new_stack() as stack:
+        database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
+        schema, holds = Schema(database, 0), HoldStore(redis, hold_ms=5000, max_ms=5000)
+        await schema.wait_until_verified()
+        parts = BookingStore(database), holds, schema, Grid(0)
+        yield UseCases(database, BookingService(*parts), HoldService(*parts))
+        await redis.aclose()
+        database.client.close()
+
+
+async def test_a_booking_that_waited_past_its_deadline_is_not_written(use_cases: UseCases) -> None:
+    """Of commands that are committed together, one whose deadline has passed is left out."""
+    late, punctual = (BookAppointment.model_validate(fresh()) for _ in range(2))
+    answers = await asyncio.gather(
+        use_cases.bookings.book(late, Deadline.after(-0.1)),
+        use_cases.bookings.book(punctual, Deadline.after(5)),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], NotExecuted)
+    rows = await use_cases.database.get_collection("appointments").find().to_list(None)
+    assert [row["resource"] for row in rows] == [punctual.resource]
+
+
+async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A booking that MongoDB did not answer stays under way, for holds: it may be carried out yet."""
+
+    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
+        return [Inserted.UNKNOWN] * len(bookings)
+
+    body = fresh("Ada")
+    rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "book_many", lose)
+        with pytest.raises(OutcomeUnknown):
+            await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
+    with pytest.raises(NotExecuted):
+        await use_cases.holds.place_hold(rival, Deadline.after(0.2))
+    await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+
+
+async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: a booking that was certainly not made is under way no longer."""
+
+    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
+        return [Inserted.NOT_EXECUTED] * len(bookings)
+
+    body = fresh("Ada")
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "book_many", refuse)
+        with pytest.raises(NotExecuted):
+            await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
+    rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
+    assert (await use_cases.holds.place_hold(rival, Deadline.after(1))).seconds > 3
