@@ -9,8 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+from pymongo import WriteConcern
+
+from shared import client, logs
+from shared.connection import nats_options
 from shared.deadline import Deadline
-from shared.stores.bookings import BookingStore
+from shared.stores import mongodb
+from shared.stores.bookings import BookingStore, Inserted
 from shared.stores.claims import HoldState
 from shared.stores.holds import HoldStore
 from shared.stores.schema import Schema
@@ -28,6 +34,11 @@ def no_index_check() -> None:
         schema.guaranteed, schema.problem = True, None
 
     Schema._check = believe  # type: ignore[assignment,method-assign]
+
+
+def write_concern_one() -> None:
+    """Acknowledge what the primary alone has written."""
+    vars(mongodb)["WriteConcern"] = lambda _w, **more: WriteConcern(1, **more)
 
 
 def no_drain() -> None:
@@ -70,28 +81,93 @@ def no_deadline() -> None:
 
 def slow_store() -> None:
     """No safeguard, but a MongoDB that takes two seconds: commands pile up in the worker's hands."""
+    _delay_inserts(2)
+
+
+def sluggish_store() -> None:
+    """No safeguard, but a MongoDB that takes half a second: bookings are long under way."""
+    _delay_inserts(0.5)
+
+
+def _delay_inserts(seconds: float) -> None:
     book_many = BookingStore.book_many
 
     async def slow(*args: Any, **more: Any) -> Any:
-        await asyncio.sleep(2)
+        await asyncio.sleep(seconds)
         return await book_many(*args, **more)
 
     BookingStore.book_many = slow  # type: ignore[method-assign]
 
 
-SABOTAGES: tuple[Callable[[], None], ...] = (
+def no_repeats() -> None:
+    """Send a command once, and give up where its reply is lost."""
+    client.ATTEMPTS = 1
+
+
+def no_buffer_limit() -> None:
+    """Keep what is sent while NATS is away, and send it once NATS is back: what nats-py does by default."""
+
+    class Unaware:
+        is_connected = True
+
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+    async def connect(self: client.BookingClient) -> None:
+        await self._connection.connect(**nats_options(self._url, self._name))
+        self._connection = Unaware(self._connection)  # type: ignore[assignment]
+
+    client.BookingClient.connect = connect  # type: ignore[method-assign]
+
+
+def no_doubt() -> None:
+    """Take a write that was not answered for one that was not executed."""
+    book_many = BookingStore.book_many
+
+    async def sure(*args: Any, **more: Any) -> list[Inserted]:
+        outcomes = await book_many(*args, **more)
+        return [Inserted.NOT_EXECUTED if each is Inserted.UNKNOWN else each for each in outcomes]
+
+    BookingStore.book_many = sure  # type: ignore[method-assign]
+
+
+def no_log_filter() -> None:
+    """Log exceptions with their texts, as a log does by default."""
+    logs._describe_exception = structlog.processors.format_exc_info  # type: ignore[assignment]
+
+
+def failing_store() -> None:
+    """No safeguard, but a store that fails with all that it was to insert in its exception's text."""
+
+    async def fail(_store: BookingStore, bookings: Any, **_: Any) -> Any:
+        raise ValueError(f"cannot insert {bookings}")
+
+    BookingStore.book_many = fail  # type: ignore[assignment,method-assign]
+
+
+_SABOTAGES: tuple[Callable[[], None], ...] = (
     no_index_check,
+    write_concern_one,
     no_drain,
     no_hold_check,
     no_intents,
     no_key_lookup,
     no_deadline,
     slow_store,
+    sluggish_store,
+    no_repeats,
+    no_buffer_limit,
+    no_doubt,
+    no_log_filter,
+    failing_store,
 )
+SABOTAGES = {sabotage.__name__: sabotage for sabotage in _SABOTAGES}
 
 if __name__ == "__main__":
     safeguards, service = sys.argv[1:]
-    for sabotage in SABOTAGES:
-        if sabotage.__name__ in safeguards.split(","):
-            sabotage()
+    for safeguard in safeguards.split(","):
+        SABOTAGES[safeguard]()
     runpy.run_module(service, run_name="__main__")

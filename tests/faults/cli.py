@@ -22,7 +22,7 @@ def main() -> int:
         seconds=arguments.seconds,
         kinds=arguments.faults,
         rate=arguments.rate,
-        without=arguments.without,
+        without=arguments.without or "",
     )
     console = Console()
     console.print(f"seed {options.seed}", highlight=False)
@@ -58,10 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--without",
-        choices=[sabotage.__name__ for sabotage in SABOTAGES],
-        default="",
-        metavar="SAFEGUARD",
-        help="start workers without a safeguard, to see the proof fail: %(choices)s",
+        type=_safeguards,
+        metavar="SAFEGUARD,SAFEGUARD",
+        help=f"start workers without these safeguards, to see the proof fail: of {', '.join(SABOTAGES)}",
     )
     parser.add_argument("--history", type=_writable, metavar="FILE", help="save the history as JSON")
     parser.add_argument("--png", type=_writable, metavar="FILE", help="draw the run")
@@ -80,6 +79,13 @@ def _kinds(text: str) -> list[str]:
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise argparse.ArgumentTypeError(f"no such kind: {', '.join(unknown)}")
     return kinds
+
+
+def _safeguards(text: str) -> str:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in SABOTAGES]:
+        raise argparse.ArgumentTypeError(f"no such safeguard: {', '.join(unknown)}")
+    return ",".join(names)
 
 
 def _writable(text: str) -> Path:

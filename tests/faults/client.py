@@ -1,9 +1,10 @@
 """One caller: visits slots, holds some, books, repeats what got no answer, and reads back."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
@@ -44,9 +45,11 @@ class FaultClient:
     known: list[tuple[str, Visit]]
     """Bookings that anybody was told of, for all clients to read."""
     visits: int = field(default=0, init=False)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Visit slot after slot until told to stop."""
+        """Visit slot after slot until told to stop; the last visit is brought to its end in haste."""
+        self._stopping = stopping
         while not stopping.is_set():
             await self._visit()
 
@@ -69,7 +72,7 @@ class FaultClient:
         for _ in range(2 if self._chance(0.2) else 1):
             await self._call("hold", visit, lambda: self.caller.hold(visit.body()))
         if self._chance(0.3):
-            await asyncio.sleep(self.random.uniform(0, 3))
+            await self._pause(self.random.uniform(0, 3))
         return visit if self._chance(0.8) else replace(visit, token=None)
 
     async def _book_until_known(self, visit: Visit) -> None:
@@ -91,19 +94,29 @@ class FaultClient:
             await self._get(done.appointment_id, visit)
 
     async def _book(self, visit: Visit) -> Operation:
-        headers = {"Idempotency-Key": visit.key} if visit.key else {}
+        headers, deadline = {"Idempotency-Key": visit.key} if visit.key else {}, None
         if self.via == "nats" and self._chance(0.3):
-            headers["Deadline"] = str(int((time.time() + self.random.uniform(0.05, 1.5)) * 1000))
-        return await self._call("book", visit, lambda: self.caller.book(visit.body(), **headers))
+            latest = datetime.now(UTC) + timedelta(seconds=self.random.uniform(0.05, 1.5))
+            headers["Deadline"] = str(int(latest.timestamp() * 1000))
+            deadline = self.recorder.moment(latest)
+        return await self._call(
+            "book", visit, lambda: self.caller.book(visit.body(), **headers), deadline=deadline
+        )
 
     async def _get(self, id: str, visit: Visit) -> Operation:
         about = replace(visit, key=None, token=None)
-        return await self._call("get", about, lambda: self.caller.get(id), id)
+        return await self._call("get", about, lambda: self.caller.get(id), id=id)
 
     async def _call(
-        self, kind: Kind, visit: Visit, send: Callable[[], Awaitable[Answer]], id: str | None = None
+        self,
+        kind: Kind,
+        visit: Visit,
+        send: Callable[[], Awaitable[Answer]],
+        *,
+        id: str | None = None,
+        deadline: float | None = None,
     ) -> Operation:
-        await asyncio.sleep(self.random.expovariate(self.pace))
+        await self._pause(self.random.expovariate(self.pace))
         asked = Operation(
             number=0,
             client=self.name,
@@ -118,6 +131,7 @@ class FaultClient:
             returned=None,
             outcome="unknown",
             appointment_id=id,
+            deadline=deadline,
         )
 
         async def patiently() -> Answer:
@@ -125,6 +139,11 @@ class FaultClient:
                 return await send()
 
         return await self.recorder.record(asked, patiently)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _chance(self, probability: float) -> bool:
         return self.random.random() < probability

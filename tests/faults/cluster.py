@@ -13,10 +13,11 @@ from typing import Self
 
 from deploy.local.mongod import SET_NAME
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.servers import Redis, Server
-from tests.faults.nodes import MongoNode, NatsNode, initiate
+from deploy.local.servers import Server
+from tests.faults.nodes import MongoNode, NatsNode, forget_bookings, initiate
 from tests.faults.owners import ports_of
 from tests.faults.proxy import Proxy
+from tests.faults.redis_node import RedisNode
 from tests.faults.services import Services
 from tests.stack import Stack, wait_until
 
@@ -36,7 +37,7 @@ class Cluster:
         routes = [free_port() for _ in range(NODES)]
         self.mongods = {f"mongo-{n}": MongoNode(folder / f"mongo-{n}") for n in range(1, NODES + 1)}
         self.nats = {f"nats-{n + 1}": NatsNode(folder / f"nats-{n + 1}", routes, n) for n in range(NODES)}
-        self.redis = Redis(folder / "redis")
+        self.redis = RedisNode(folder / "redis")
         self.proxy = Proxy(self._ports_of)
         self.services = Services(Stack({}), without)
 
@@ -87,6 +88,19 @@ class Cluster:
         for module, count in counts.items():
             for number in range(1, count + 1):
                 self.services.start(f"{module}-{number}")
+        await self.wait_ready()
+
+    async def start_over(self, without: str = "") -> None:
+        """Forget all bookings and holds, with new workers that do without the safeguards that are named."""
+        workers = [name for name in self.services.names() if not name.startswith("gateway")]
+        for name in workers:
+            await asyncio.to_thread(self.services.kill, name)
+        await asyncio.to_thread(forget_bookings, self.mongo_uri)
+        await asyncio.to_thread(self.redis.forget)
+        self.services.without = without
+        for name in workers:
+            self.services.start(name)
+        await asyncio.to_thread(self.services.stack.wait_serving)
         await self.wait_ready()
 
     async def wait_ready(self) -> None:

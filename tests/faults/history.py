@@ -41,6 +41,8 @@ class Operation:
     replayed: bool = False
     expires: float | None = None
     """When a granted hold ends, on the run's clock."""
+    deadline: float | None = None
+    """When a booking may be started at the latest, on the run's clock; None: that is not known."""
 
     @property
     def unknown(self) -> bool:
@@ -70,6 +72,8 @@ class Row:
     patient: str
     key: str
     status: str
+    created: float | None = None
+    """When it says that it was made, on the run's clock."""
 
 
 @dataclass(frozen=True)

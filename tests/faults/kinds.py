@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from tests.faults import redis_faults as redis
 from tests.faults import server_faults as servers
 from tests.faults import service_faults as services
 from tests.faults.cluster import Cluster
@@ -23,7 +24,7 @@ class Kind:
     longest: float = 3.0
 
 
-# A pause must outlast the deadline of a command (5 s), an isolation the election of a new primary (1.5 s).
+# A pause must outlast the deadline of a command (5 s), an isolation the election of a new primary (2 to 6 s).
 _KINDS = (
     Kind("worker_kill", "service", services.kill_service, 0.2, 2),
     Kind("worker_term", "service", services.terminate_service, 0.2, 1),
@@ -36,14 +37,16 @@ _KINDS = (
     Kind("nats_swallow", "nats", partial(break_links, server="nats", how=(REQUESTS_LOST,))),
     Kind("mongo_kill_primary", "mongo", servers.kill_primary, 2, 5),
     Kind("mongo_stepdown", "mongo", servers.step_down, 3, 4),
-    Kind("mongo_isolate_primary", "mongo", servers.isolate_primary, 4, 7),
+    Kind("mongo_isolate_primary", "mongo", servers.isolate_primary, 6, 9),
     Kind("mongo_cut", "mongo", partial(break_links, server="mongo", how=(CUT,))),
     Kind("mongo_delay", "mongo", partial(break_links, server="mongo", how=(DELAYED,))),
     Kind("mongo_stall", "mongo", partial(break_links, server="mongo", how=(HANGING,)), 1, 8),
     Kind("mongo_swallow", "mongo", partial(break_links, server="mongo", how=(REPLIES_LOST,)), 1, 6),
     Kind("redis_kill", "redis", servers.kill_redis),
-    Kind("redis_flush", "redis", servers.flush_redis, 0, 0),
-    Kind("redis_pause", "redis", servers.pause_redis, 1, 6),
+    Kind("redis_flush", "redis", redis.flush_redis, 0, 0),
+    Kind("redis_pause", "redis", redis.pause_redis, 1, 6),
+    Kind("redis_evict", "redis", redis.starve_redis),
+    Kind("redis_clock_jump", "redis", redis.move_redis_clock),
     Kind("redis_partition", "redis", partial(break_links, server="redis", how=ANY), 1, 5),
 )
 KINDS = {kind.name: kind for kind in _KINDS}

@@ -1,7 +1,7 @@
 """Injects faults: what, when and how long is drawn from the seed; at most two at once."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -60,7 +60,7 @@ class Nemesis:
         """What is broken at the moment."""
         return ", ".join(f"{kind} ({target})" for kind, target in self._under_way.values())
 
-    async def run(self, planned: Iterator[Planned], seconds: float) -> None:
+    async def run(self, planned: Iterable[Planned], seconds: float) -> None:
         """Inject faults for some time, and heal the last ones."""
         ends = self._now() + seconds
         async with asyncio.TaskGroup() as group:
@@ -73,6 +73,7 @@ class Nemesis:
                 if self._now() >= ends:
                     return
                 tasks = [*busy, group.create_task(self._inject(fault))]
+            await asyncio.sleep(max(0, ends - self._now()))
 
     async def _inject(self, fault: Planned) -> None:
         number, began = next(self._number), self._now()

@@ -10,6 +10,7 @@ from pymongo.errors import PyMongoError
 from deploy.local.mongod import SET_NAME, Mongod
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.servers import Nats
+from shared.stores.bookings import COLLECTION
 
 ELECTION_MS = 1500
 HEARTBEAT_MS = 500
@@ -57,6 +58,12 @@ def initiate(first: MongoNode, advertised: Sequence[int]) -> None:
     }
     with direct(first.port) as client:
         client.admin.command("replSetInitiate", config)
+
+
+def forget_bookings(uri: str) -> None:
+    """Drop them, and their indexes."""
+    with MongoClient[Document](uri) as client:
+        client.get_default_database().drop_collection(COLLECTION)
 
 
 class NatsNode(Nats):

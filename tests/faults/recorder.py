@@ -15,6 +15,8 @@ from tests.faults.history import Operation, Outcome
 
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
 LONGEST_ANSWER_SECONDS = 7.0
+REQUEST_TIMEOUT_SECONDS = 5.0
+"""After this the gateway starts no attempt. (A worker that is told no deadline counts from the receipt.)"""
 
 
 class Recorder:
@@ -31,9 +33,15 @@ class Recorder:
         """Seconds since the run began."""
         return time.monotonic() - self._began
 
+    def moment(self, instant: datetime) -> float:
+        """An instant of the wall clock as seconds since the run began."""
+        return instant.timestamp() - self._wall_clock_began
+
     async def record(self, asked: Operation, send: Callable[[], Awaitable[Answer]]) -> Operation:
         """Send a request and record what came of it; of `asked`, number, times and outcome are not read."""
         asked = replace(asked, number=next(self._numbers), invoked=self.now())
+        if asked.kind == "book" and asked.via == "http":
+            asked = replace(asked, deadline=asked.invoked + REQUEST_TIMEOUT_SECONDS)
         try:
             heard = self._hear(asked, await send())
         except NOT_SENT as error:
@@ -61,8 +69,7 @@ class Recorder:
         if asked.kind == "book" and heard.outcome == "ok":
             return replace(heard, appointment_id=body["appointment"]["id"])
         if asked.kind == "hold" and heard.outcome == "ok":
-            expires = datetime.fromisoformat(body["hold"]["expiresAt"]).timestamp()
-            return replace(heard, expires=expires - self._wall_clock_began)
+            return replace(heard, expires=self.moment(datetime.fromisoformat(body["hold"]["expiresAt"])))
         return heard
 
     def _note(self, asked: Operation, oddity: str) -> None:

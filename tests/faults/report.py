@@ -71,7 +71,7 @@ def print_result(console: Console, result: Result) -> None:
         faults.add_row(kind, str(number), f"{seconds:.1f}")
     console.print(faults)
     if result.skipped:
-        console.print(f"skipped, for there was no primary: {', '.join(result.skipped)}")
+        console.print(f"skipped, for they could not be injected: {', '.join(result.skipped)}")
     figures = _table("verdict", ["", ""])
     figures.show_header = False
     figures.add_row("bookings read back", str(len(history.rows)))

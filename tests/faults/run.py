@@ -1,7 +1,7 @@
 """One run: a cluster, callers, faults; then everything heals, the rows are read back, and judged."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +12,17 @@ from shared.stores.bookings import COLLECTION
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
 from tests.faults.history import History, Row
-from tests.faults.nemesis import Nemesis, plan
+from tests.faults.nemesis import Nemesis, Planned, plan
 from tests.faults.recorder import Recorder
 from tests.faults.slots import slot_text
-from tests.faults.workload import workload
+from tests.faults.workload import Crowd, workload
 
 AFTERWARDS_SECONDS = 3.0
-INDEXES = ("one_booking_per_slot", "one_booking_per_key")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to run; `without` names a safeguard that workers do without."""
+    """What to run; `without` names safeguards that workers do without."""
 
     seed: int
     seconds: float
@@ -53,28 +52,38 @@ Watch = Callable[[Recorder, Nemesis], None]
 async def run(options: Options, watch: Watch = lambda *_: None) -> Result:
     """Run it; `watch` is told of the recorder and the nemesis once they are at work."""
     async with Cluster(without=options.without) as cluster:
-        if options.without == "no_index_check":
-            await asyncio.to_thread(_drop_indexes, cluster.mongo_uri)
-        recorder = Recorder()
-        nemesis = Nemesis(cluster, recorder.now)
-        watch(recorder, nemesis)
-        urls = list(cluster.services.urls.values())
-        async with workload(recorder, options.seed, options.rate, urls, cluster.nats_urls) as stopping:
-            await nemesis.run(plan(options.seed, options.kinds), options.seconds)
-            healed = recorder.now()
-            await cluster.wait_ready()
-            seconds_to_heal = recorder.now() - healed
-            await asyncio.sleep(AFTERWARDS_SECONDS)
-            stopping.set()
+        planned = plan(options.seed, options.kinds)
+        return await run_on(cluster, Crowd(options.seed, options.rate), planned, options.seconds, watch)
+
+
+async def run_on(
+    cluster: Cluster,
+    crowd: Crowd,
+    planned: Iterable[Planned],
+    seconds: float,
+    watch: Watch = lambda *_: None,
+) -> Result:
+    """Run it on a cluster that is up, and has no bookings yet."""
+    recorder = Recorder()
+    nemesis = Nemesis(cluster, recorder.now)
+    watch(recorder, nemesis)
+    urls = list(cluster.services.urls.values())
+    async with workload(recorder, crowd, urls, cluster.nats_urls) as stopping:
+        await nemesis.run(planned, seconds)
+        healed = recorder.now()
         await cluster.wait_ready()
-        rows = await asyncio.to_thread(_read_rows, cluster.mongo_uri)
-        history = History(tuple(recorder.operations), rows, tuple(nemesis.faults))
-        oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster)]
+        seconds_to_heal = recorder.now() - healed
+        await asyncio.sleep(AFTERWARDS_SECONDS)
+        stopping.set()
+    await cluster.wait_ready()
+    rows = await asyncio.to_thread(_read_rows, cluster.mongo_uri, recorder)
+    history = History(tuple(recorder.operations), rows, tuple(nemesis.faults))
     verdict = await asyncio.to_thread(check, history)
+    oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster)]
     return Result(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
 
 
-def _read_rows(uri: str) -> tuple[Row, ...]:
+def _read_rows(uri: str, recorder: Recorder) -> tuple[Row, ...]:
     """Every booking, as a majority has it."""
     with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
         rows = client.get_default_database().get_collection(COLLECTION, read_concern=ReadConcern("majority"))
@@ -86,17 +95,10 @@ def _read_rows(uri: str) -> tuple[Row, ...]:
                 patient=row["patientName"],
                 key=row["idempotencyKey"],
                 status=row["status"],
+                created=recorder.moment(row["createdAt"]),
             )
             for row in rows.find()
         )
-
-
-def _drop_indexes(uri: str) -> None:
-    """The unique indexes that a control does without."""
-    with MongoClient[dict[str, Any]](uri) as client:
-        collection = client.get_default_database()[COLLECTION]
-        for name in set(INDEXES) & set(collection.index_information()):
-            collection.drop_index(name)
 
 
 def _errors(cluster: Cluster) -> list[str]:

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from random import Random
 
-from deploy.local.ports import LOOPBACK
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import BOOKING_WORKERS, Cluster
 from tests.faults.link_faults import HANGS_OR_CUT, under
 from tests.faults.proxy import Rule
 
@@ -14,7 +13,7 @@ STEP_DOWN_SECONDS = 5
 
 
 class Impossible(Exception):
-    """The fault cannot be injected now: there is no primary."""
+    """The fault cannot be injected now: there is no primary, or no clock to set."""
 
 
 @asynccontextmanager
@@ -43,24 +42,6 @@ async def kill_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def pause_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    cluster.redis.pause()
-    try:
-        yield "redis"
-    finally:
-        cluster.redis.resume()
-
-
-@asynccontextmanager
-async def flush_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    reader, writer = await asyncio.open_connection(LOOPBACK, cluster.redis.port)
-    writer.write(b"FLUSHALL\r\n")
-    await reader.readline()
-    writer.close()
-    yield "redis"
-
-
-@asynccontextmanager
 async def step_down(cluster: Cluster, random: Random) -> AsyncIterator[str]:
     name = await _primary(cluster)
     await asyncio.to_thread(cluster.mongods[name].step_down, STEP_DOWN_SECONDS)
@@ -68,21 +49,33 @@ async def step_down(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def isolate_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Cut the primary off from the other members and from all workers but one booking worker.
+async def isolate_primary(cluster: Cluster, random: Random, *, company: int = 1) -> AsyncIterator[str]:
+    """Cut the primary off from the other members and from all workers but one booking worker, or several.
 
-    That one reaches no other member, so it talks to a primary that does not know yet that it is none.
+    These reach no other member, so they talk to a primary that does not know yet that it is none.
     Either connections hang, and what was sent arrives after the healing, or they are cut.
     """
     name = await _primary(cluster)
     members = frozenset(cluster.mongods) - {name}
     workers = frozenset(cluster.services.names("booking_worker") + cluster.services.names("hold_worker"))
-    inside = random.choice(cluster.services.names("booking_worker"))
+    inside = frozenset(random.sample(cluster.services.names("booking_worker"), company))
     how = random.choice(HANGS_OR_CUT)
-    inward = Rule(frozenset({name}), members | workers - {inside}, **how)
-    outward = Rule(members, frozenset({name, inside}), **how)
+    inward = Rule(frozenset({name}), members | workers - inside, **how)
+    outward = Rule(members, inside | {name}, **how)
     async with under(cluster, inward, outward):
-        yield f"{name} with {inside}"
+        yield f"{name} with {' '.join(sorted(inside))}"
+
+
+@asynccontextmanager
+async def depose_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Isolate the primary with all booking workers, until the other members have a primary of their own."""
+    before = await _primary(cluster)
+    async with isolate_primary(cluster, random, company=BOOKING_WORKERS) as target:
+        yield target
+        successor = before
+        while successor in ("", before):
+            await asyncio.sleep(0.1)
+            successor = await cluster.primary()
 
 
 async def _primary(cluster: Cluster) -> str:

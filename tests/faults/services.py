@@ -6,17 +6,18 @@ from functools import partial
 
 import httpx
 
-from tests.stack import Service, Stack, free_port, wait_until
+from deploy.local.ports import free_port
+from tests.stack import Service, Stack, wait_until
 
 
 class Services:
-    """Gateways and workers; workers are started without the safeguard that is named, if any."""
+    """Gateways and workers; workers are started without the safeguards that are named, if any."""
 
     def __init__(self, stack: Stack, without: str = "") -> None:
         self.stack = stack
         self.urls: dict[str, str] = {}
         self.complaints: list[str] = []
-        self._without = without
+        self.without = without
         self._current: dict[str, Service] = {}
         self._logs: list[tuple[str, Service]] = []
 
@@ -34,7 +35,7 @@ class Services:
             url = self.urls.setdefault(name, f"http://127.0.0.1:{free_port()}")
             service = self.stack.start(module, PORT=url.rpartition(":")[2])
         else:
-            service = self.stack.start(module, without=self._without)
+            service = self.stack.start(module, without=self.without)
         self._current[name] = service
         self._logs.append((name, service))
 

@@ -20,11 +20,3 @@ async def test_no_promise_is_broken_under_faults() -> None:
     assert outcomes["ok"] > 50
     assert outcomes["refused"] > 50
     assert len(result.history.faults) >= 3
-
-
-@pytest.mark.timeout(180)
-async def test_without_the_unique_index_the_checker_finds_violations() -> None:
-    """Control: where nothing guards the indexes and they are dropped, two bookings of a slot are found."""
-    print(f"seed {SEED}")
-    result = await run(Options(seed=SEED, seconds=8, kinds=["worker_kill"], without="no_index_check"))
-    assert result.verdict.violations

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from itertools import cycle
 from random import Random
 
@@ -15,13 +16,20 @@ from tests.faults.history import Via
 from tests.faults.recorder import Recorder
 from tests.faults.slots import Slots
 
-CLIENTS = 24
-CALLS_A_SLOT = 14
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many callers there are, how many calls they make in a second, and how many to one slot, about."""
+
+    seed: int
+    rate: float = 100.0
+    clients: int = 24
+    calls_a_slot: float = 14
 
 
 @asynccontextmanager
 async def workload(
-    recorder: Recorder, seed: int, rate: float, gateways: Sequence[str], nats_urls: Sequence[str]
+    recorder: Recorder, crowd: Crowd, gateways: Sequence[str], nats_urls: Sequence[str]
 ) -> AsyncIterator[asyncio.Event]:
     """Callers at work while the context lasts; it ends when each has heard its last answer.
 
@@ -43,13 +51,14 @@ async def workload(
             )
             closing.push_async_callback(connection.close)
             ways.append(("nats", NatsCaller(connection)))
-        slots, known = Slots(recorder.now, rate / CALLS_A_SLOT), list[tuple[str, Visit]]()
+        slots, known = Slots(recorder.now, crowd.rate / crowd.calls_a_slot), list[tuple[str, Visit]]()
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            for number, (via, caller) in zip(range(CLIENTS), cycle(ways), strict=False):
+            for number, (via, caller) in zip(range(crowd.clients), cycle(ways), strict=False):
                 name = f"{via}{number:02}"
-                random = Random(f"{seed}/{name}")
-                one = FaultClient(name, via, caller, recorder, slots, random, rate / CLIENTS, known)
+                random = Random(f"{crowd.seed}/{name}")
+                pace = crowd.rate / crowd.clients
+                one = FaultClient(name, via, caller, recorder, slots, random, pace, known)
                 group.create_task(one.run(stopping))
             try:
                 yield stopping

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,8 @@ def test_what_was_not_executed_is_never_done() -> None:
 @pytest.mark.parametrize("field", ["resource", "slot", "patient", "key", "status"])
 def test_a_confirmed_booking_is_stored_as_confirmed(field: str) -> None:
     """A confirmed booking is among the rows, with the slot and patient that were asked for."""
-    changed = replace(row("Ada"), **{field: "other"})
+    changes: dict[str, Any] = {field: "other"}
+    changed = replace(row("Ada"), **changes)
 
     assert Rule.DURABLE in rules(story(booked("Ada", 0, 1), rows=(changed,)))
     assert rules(story(booked("Ada", 0, 1))) == {Rule.DURABLE}

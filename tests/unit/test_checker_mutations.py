@@ -118,6 +118,17 @@ def test_a_broken_hold_is_noticed(history: History) -> None:
     assert "hold" in [each.kind for each in violation.operations]
 
 
+@MANY
+@given(histories(), st.sampled_from([-1, 20]))
+def test_a_booking_out_of_time_is_noticed(history: History, created: float) -> None:
+    """A row made before anybody had asked, or after every deadline, is shown with the request for it."""
+    winner = confirmed(history)
+    rows = tuple(replace(row, created=created) for row in history.rows)
+    violation = shown(replace(history, rows=rows), Rule.IN_TIME)
+
+    assert [each.key for each in violation.operations] == [winner.key]
+
+
 @pytest.mark.parametrize("status", [409, 400])
 def test_a_refused_booking_that_is_stored_is_noticed(status: int) -> None:
     """A row of a booking that its only caller was refused is shown with the refusal."""

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from tests.faults.checker.deadlines import judge_deadlines
 from tests.faults.checker.holds import judge_holds, overlaps
 from tests.faults.checker.identity import identify
 from tests.faults.checker.keys import judge_keys
@@ -14,7 +15,9 @@ from tests.faults.checker.verdict import Forgiven, Verdict, Violation
 from tests.faults.history import History, Operation
 
 DEPOSING_FAULTS = frozenset({"mongo_isolate_primary", "mongo_kill_primary", "mongo_stepdown"})
-REDIS_FAULTS = frozenset({"redis_kill", "redis_flush", "redis_pause", "redis_partition"})
+REDIS_FAULTS = frozenset(
+    {"redis_kill", "redis_flush", "redis_pause", "redis_partition", "redis_evict", "redis_clock_jump"}
+)
 DEPOSED_SECONDS = 10.0
 """How long after the fault a deposed primary may still not know that it is one."""
 
@@ -43,6 +46,7 @@ def check(
     findings: list[Violation | Forgiven] = [
         *judge_rows(operations, history.rows),
         *judge_keys(operations, forgivable),
+        *judge_deadlines(operations, history.rows),
     ]
     for slot in _by_slot([*operations, *read_back(history.rows, operations)]):
         findings += [*judge_slot(slot, forgivable), *judge_holds(slot, losing)]

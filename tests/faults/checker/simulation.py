@@ -41,16 +41,15 @@ class AtomicService:
         if self.owner:
             same = self.owner.key == request.key
             return (
-                replace(self.owner, invoked=request.invoked, returned=request.returned, replayed=True)
+                replace(request, appointment_id=self.owner.appointment_id, replayed=True)
                 if same
                 else _refused(request, BOOKED)
             )
         if (hold := self._alive(now)) and hold.patient != request.patient:
             return _refused(request, HELD)
         self.owner = replace(request, appointment_id=f"id-{request.patient}")
-        self.rows = (
-            Row(f"id-{request.patient}", RESOURCE, SLOT, request.patient, str(request.key), "booked"),
-        )
+        id, key = f"id-{request.patient}", str(request.key)
+        self.rows = (Row(id, RESOURCE, SLOT, request.patient, key, "booked", created=now),)
         return self.owner
 
     def _place(self, now: float, request: Operation) -> Operation:
@@ -72,7 +71,8 @@ def _request(random: Random) -> tuple[float, Operation]:
     patient = random.choice(PATIENTS)
     match random.choice(("book", "book", "book", "hold", "get")):
         case "book":
-            return moment, asked("book", patient, invoked, returned, key=f"key-{patient}")
+            deadline = moment + random.uniform(0, 1)
+            return moment, asked("book", patient, invoked, returned, key=f"key-{patient}", deadline=deadline)
         case "hold":
             return moment, asked("hold", patient, invoked, returned, token=f"token-{patient}")
         case _:

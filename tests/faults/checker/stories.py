@@ -32,6 +32,7 @@ def asked(
     id: str | None = None,
     replayed: bool = False,
     expires: float | None = None,
+    deadline: float | None = None,
 ) -> Operation:
     """An operation; `story` numbers it."""
     if status is None:
@@ -54,6 +55,7 @@ def asked(
         appointment_id=id,
         replayed=replayed,
         expires=expires,
+        deadline=deadline,
     )
 
 

@@ -14,6 +14,7 @@ class Rule(StrEnum):
     TRUE_REFUSAL = "a refusal is true"
     HOLD = "a hold is honoured"
     KNOWN_OUTCOME = "known outcome"
+    IN_TIME = "nothing is started too late"
 
 
 @dataclass(frozen=True)

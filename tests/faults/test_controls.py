@@ -1,0 +1,63 @@
+"""Each safeguard is needed: without it the proof fails, by the rule that the safeguard is for."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from tests.faults.checker import Rule
+from tests.faults.cluster import Cluster
+from tests.faults.kinds import Kind
+from tests.faults.nemesis import Planned
+from tests.faults.run import run_on
+from tests.faults.server_faults import depose_primary
+from tests.faults.service_faults import pause_service
+from tests.faults.workload import Crowd
+
+SEED = 7
+TOGETHER = Crowd(SEED, rate=150, clients=48, calls_a_slot=7)
+# Callers of a worker that hangs wait for it: many are needed to ask often, and a slot for each to be booked.
+APART = Crowd(SEED, rate=150, clients=96, calls_a_slot=0.3)
+DEPOSED = Kind("mongo_isolate_primary", "mongo", depose_primary)
+PAUSED = Kind("worker_pause", "service", partial(pause_service, module="booking_worker"))
+
+
+@dataclass(frozen=True)
+class Control:
+    """What workers do without, the rule that is then broken, and the fault that it takes, if any."""
+
+    without: str
+    rule: Rule
+    crowd: Crowd = TOGETHER
+    fault: Kind | None = None
+
+    @property
+    def faults(self) -> list[Planned]:
+        """One, some time after the beginning, for longer than any deadline that callers set."""
+        return [Planned(self.fault, 1.0, 2.5, after_previous=True, seed=str(SEED))] if self.fault else []
+
+
+CONTROLS = (
+    Control("no_index_check", Rule.ONE_WINNER),
+    Control("write_concern_one", Rule.DURABLE, APART, DEPOSED),
+    Control("no_deadline", Rule.IN_TIME, APART, PAUSED),
+    Control("no_hold_check", Rule.HOLD),
+    Control("no_intents,sluggish_store", Rule.HOLD),
+    Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
+)
+
+
+@pytest.fixture(scope="module")
+async def cluster() -> AsyncIterator[Cluster]:
+    async with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.without)
+async def test_without_a_safeguard_its_rule_is_broken(cluster: Cluster, control: Control) -> None:
+    """Workers that lack one safeguard break the promise that it keeps, and the checker says which."""
+    print(f"seed {SEED}")
+    await cluster.start_over(control.without)
+    result = await run_on(cluster, control.crowd, control.faults, seconds=4)
+    assert control.rule in {violation.rule for violation in result.verdict.violations}, str(result.verdict)
