@@ -8,6 +8,8 @@ from shared.settings import GatewaySettings, LogSettings, Misconfigured, NatsSet
 from shared.sockets import bind
 
 STOP_SECONDS = 8
+# Longer than clients keep theirs, or a request may meet the closing of its connection.
+KEEP_ALIVE_SECONDS = 75
 
 
 def main() -> None:
@@ -16,7 +18,13 @@ def main() -> None:
     settings = load(GatewaySettings)
     app = create_app(load(NatsSettings))
     listener = bind(settings.host, settings.port, variable="PORT")
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=STOP_SECONDS)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 

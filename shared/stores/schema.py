@@ -1,7 +1,6 @@
 """The indexes and the grid that the promises rest on: verified before a worker serves, and watched after."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 
 import pymongo
@@ -82,7 +81,7 @@ class Schema:
         except PyMongoError as error:
             # The indexes are not known to be gone, and nothing can be booked either while this lasts.
             # A server that is away comes back by itself; what else there is may need a person.
-            self._report(_describe(error), guaranteed=self.guaranteed, tell=log.warning)
+            self._report(_describe(error), guaranteed=self.guaranteed, level="warning")
         else:
             self._report(None, guaranteed=True)
 
@@ -103,16 +102,14 @@ class Schema:
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             log.warning("mongodb_is_standalone", effect="no retryable writes; a replica set is the norm")
 
-    def _report(
-        self, problem: str | None, *, guaranteed: bool, tell: Callable[..., object] = log.error
-    ) -> None:
+    def _report(self, problem: str | None, *, guaranteed: bool, level: str = "error") -> None:
         self.guaranteed = guaranteed
         if problem != self.problem:
             self.problem = problem
             if problem is None:
                 log.info("database_verified")
             else:
-                tell("database_not_ready", problem=problem)
+                getattr(log, level)("database_not_ready", problem=problem)
 
 
 def _describe(error: PyMongoError) -> str:
