@@ -41,6 +41,15 @@ def write_concern_one() -> None:
     vars(mongodb)["WriteConcern"] = lambda _w, **more: WriteConcern(1, **more)
 
 
+def no_fence() -> None:
+    """Read what the server that is asked has, primary or not."""
+
+    async def find(store: BookingStore, query: dict[str, Any]) -> list[dict[str, Any]]:
+        return await store._committed.find(query).to_list(None)
+
+    BookingStore._find_fenced = find  # type: ignore[assignment,method-assign]
+
+
 def no_drain() -> None:
     """Stop without waiting for what is in hand."""
     broker.drain = _nothing  # type: ignore[assignment]
@@ -151,6 +160,7 @@ def failing_store() -> None:
 _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_index_check,
     write_concern_one,
+    no_fence,
     no_drain,
     no_hold_check,
     no_intents,

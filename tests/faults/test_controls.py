@@ -1,6 +1,5 @@
 """Each safeguard is needed: without it the proof fails, by the rule that the safeguard is for."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,12 +45,6 @@ CONTROLS = (
     Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
 )
-
-
-@pytest.fixture(scope="module")
-async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster() as cluster:
-        yield cluster
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.without)

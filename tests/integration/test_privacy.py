@@ -1,6 +1,7 @@
 """Names stay in: whatever happens, a patient's name is in no log line and no error."""
 
 import asyncio
+import json
 
 import httpx
 import nats
@@ -56,9 +57,29 @@ async def test_a_name_is_in_no_log_and_no_error(servers: Servers) -> None:
             assert CANARY not in answer.text + str(answer.headers)
 
 
-async def test_the_canary_would_be_seen(servers: Servers) -> None:
-    """Control: a confirmation does carry the name, so the test looks in the right place."""
-    with servers.new_stack() as stack:
-        stack.up(booking_workers=1)
-        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-            assert CANARY in (await HttpCaller(client).book(fresh(CANARY))).text
+async def fail_with_a_name(servers: Servers, without: str) -> tuple[Answer, str]:
+    """Book with a worker whose store raises an exception that quotes the booking: the answer, and the log."""
+    with servers.new_stack(LOG_LEVEL="debug") as stack:
+        worker = stack.start("booking_worker", without=without)
+        stack.wait_serving()
+        connection = await nats.connect(stack.env["NATS_URL"])
+        answer = await NatsCaller(connection).book(fresh(CANARY))
+        await connection.close()
+        return answer, worker.log
+
+
+async def test_an_exception_that_quotes_a_name_is_logged_without_its_text(servers: Servers) -> None:
+    """Of an exception the log has the type and the place, the caller a sentence, and neither has its text."""
+    answer, log = await fail_with_a_name(servers, without="failing_store")
+    assert (answer.status, answer.body["outcome"]) == (504, "unknown")
+    failed = next(event for event in map(json.loads, log.splitlines()) if event["event"] == "command_failed")
+    assert failed["exception"] == "ValueError"
+    assert any("service.py" in frame for frame in failed["raised_at"])
+    assert CANARY not in log + answer.text + str(answer.headers)
+
+
+async def test_without_the_filter_the_name_is_in_the_log(servers: Servers) -> None:
+    """Control: where exceptions are logged with their texts, the canary is found."""
+    _, log = await fail_with_a_name(servers, without="failing_store,no_log_filter")
+    assert "ValueError" in log
+    assert CANARY in log

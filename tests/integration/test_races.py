@@ -52,7 +52,7 @@ async def test_fifty_slots_with_twenty_rivals_each(http_caller: HttpCaller, nats
     assert len({judge(answers) for answers in races}) == 50
 
 
-async def test_holds_and_bookings_race(http_caller: HttpCaller, nats_caller: NatsCaller) -> None:
+async def test_holds_race(http_caller: HttpCaller, nats_caller: NatsCaller) -> None:
     """Holds fight over a slot as bookings do: one token gets it."""
     body = fresh()
     answers = await asyncio.gather(

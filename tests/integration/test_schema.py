@@ -9,10 +9,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from deploy.local.ports import free_port
 from tests.callers import HttpCaller
 from tests.servers import Servers
 from tests.slots import fresh
-from tests.stack import Stack, free_port, wait_until
+from tests.stack import Stack, wait_until
 
 SLOT_INDEX = "one_booking_per_slot"
 
@@ -109,6 +110,10 @@ async def test_duplicates_keep_a_worker_from_serving(
     wait_until(
         lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, "the worker is ready again"
     )
+    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+        caller = HttpCaller(client)
+        assert (await caller.book(fresh())).status == 201
+        assert (await caller.book(fresh(resource="r1"))).error == "Slot already booked"
 
 
 async def test_a_worker_has_its_own_health_port(stack: Stack) -> None:

@@ -1,0 +1,52 @@
+"""What tests that break something share: a gateway started differently, rows to count, a link to break."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+
+from deploy.local.ports import free_port
+from tests.callers import HttpCaller
+from tests.faults.proxy import Proxy, Rule, Way
+from tests.stack import Service, Stack, wait_until
+
+LINK = "link"
+REPLIES_LOST = Rule(frozenset({LINK}), down=Way.DROP)
+
+
+def start_gateway(stack: Stack, *, without: str = "", **env: str) -> Service:
+    """Start the stack's gateway without a safeguard, or with an environment of its own."""
+    port = free_port()
+    stack.url = f"http://127.0.0.1:{port}"
+    return stack.start("gateway", without=without, PORT=str(port), **env)
+
+
+def count_rows(stack: Stack, **query: Any) -> int:
+    """How many bookings there are."""
+    with MongoClient[dict[str, Any]](stack.env["MONGO_URI"]) as client:
+        return client.get_default_database()["appointments"].count_documents(query)
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Poll a condition while requests and links of this process go on."""
+    await asyncio.to_thread(wait_until, condition, what)
+
+
+@asynccontextmanager
+async def http_caller(stack: Stack) -> AsyncIterator[HttpCaller]:
+    """A caller of the stack's gateway."""
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
+        yield HttpCaller(client)
+
+
+@asynccontextmanager
+async def proxy() -> AsyncIterator[Proxy]:
+    """A proxy whose rules concern everybody."""
+    proxy = Proxy(lambda _names: {})
+    try:
+        yield proxy
+    finally:
+        await proxy.close()

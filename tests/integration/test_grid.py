@@ -1,0 +1,135 @@
+"""Appointments of several lengths: with SLOT_MINUTES=15 they lie on a grid, and none overlaps another."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pymongo import MongoClient
+
+from tests.callers import Answer, HttpCaller
+from tests.integration.breakable import http_caller
+from tests.servers import Servers
+from tests.slots import fresh, fresh_resource
+from tests.stack import Stack
+
+BOOKED = {"error": "Slot already booked"}
+HELD = {"error": "Slot is currently held by another user"}
+GRID = {"SLOT_MINUTES": "15"}
+
+
+@pytest.fixture(scope="module")
+def grid_stack(servers: Servers) -> Iterator[Stack]:
+    with servers.new_stack(**GRID) as stack:
+        yield stack.up()
+
+
+@pytest.fixture
+async def caller(grid_stack: Stack) -> AsyncIterator[HttpCaller]:
+    async with http_caller(grid_stack) as caller:
+        yield caller
+
+
+def at(time: str, minutes: int | None = None, **more: Any) -> dict[str, Any]:
+    """A request for so many minutes from a time of one day on; the grid's step where none are named."""
+    body = fresh(slot=f"2031-05-04T{time}:00Z", **more)
+    return body if minutes is None else {**body, "durationMinutes": minutes}
+
+
+async def test_overlapping_appointments_conflict(caller: HttpCaller) -> None:
+    """45 minutes at 10:00 leave no room at 10:30 or for what runs into them, but some at 10:45 and 9:45."""
+    resource = fresh_resource()
+    booked = await caller.book(at("10:00", 45, resource=resource))
+    assert (booked.status, booked.body["appointment"]["durationMinutes"]) == (201, 45)
+    for overlapping in (at("10:30", 15), at("10:30"), at("09:30", 45), at("09:00", 180)):
+        answer = await caller.book({**overlapping, "resource": resource})
+        assert (answer.status, answer.body) == (409, BOOKED)
+    for beside in (at("10:45", 15), at("09:45")):
+        assert (await caller.book({**beside, "resource": resource})).status == 201
+
+
+async def test_a_slot_off_the_grid_is_refused(caller: HttpCaller) -> None:
+    """A slot lies on the grid; the sentence names the field."""
+    for ask in (caller.book, caller.hold):
+        answer = await ask(at("10:05"))
+        assert answer.status == 400
+        assert answer.error.startswith("slot must lie on the grid")
+
+
+@pytest.mark.parametrize("minutes", [0, -15, 20, 1455, "15", 15.5, True])
+async def test_a_bad_duration_is_refused(caller: HttpCaller, minutes: Any) -> None:
+    """A duration is a multiple of the grid's step, and at most a day; the sentence names the field."""
+    for ask in (caller.book, caller.hold):
+        answer = await ask(at("10:00", minutes))
+        assert answer.status == 400
+        assert answer.error.startswith("durationMinutes")
+
+
+async def test_a_hold_covers_all_of_its_time(caller: HttpCaller) -> None:
+    """A hold of 30 minutes keeps others from each quarter of an hour in it, and its patient may book it."""
+    body = at("10:00", 30)
+    assert (await caller.hold(body)).status == 200
+    for inside in (at("10:00"), at("10:15"), at("09:45", 30)):
+        rival = {**inside, "resource": body["resource"], "patientName": "Grace"}
+        assert (await caller.book(rival)).body == HELD
+        assert (await caller.hold(rival)).body == HELD
+    assert (await caller.book(body)).status == 201
+
+
+async def test_an_extension_that_is_refused_leaves_the_hold_as_it_was(caller: HttpCaller) -> None:
+    """A hold that cannot be extended over a booked quarter of an hour still keeps others from its own."""
+    body = at("10:00", 15, holdToken=str(uuid4()))
+    rival = {**body, "patientName": "Grace", "holdToken": str(uuid4())}
+    assert (await caller.hold(body)).status == 200
+    assert (await caller.book({**rival, "slot": "2031-05-04T10:15:00Z"})).status == 201
+    extended = await caller.hold({**body, "durationMinutes": 30})
+    assert (extended.status, extended.body) == (409, BOOKED)
+    assert (await caller.book(rival)).body == HELD
+    assert (await caller.book(body)).status == 201
+
+
+async def race_for_overlapping_spans(caller: HttpCaller) -> list[Answer]:
+    """32 callers ask at once for spans of up to two hours that begin within three hours."""
+    random, resource = Random(7), fresh_resource()
+    bodies = [
+        at(f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}", 15 * random.randint(1, 8), resource=resource)
+        for quarter in (random.randrange(12) for _ in range(32))
+    ]
+    return await asyncio.gather(*(caller.book(body) for body in bodies))
+
+
+def overlaps(answers: list[Answer]) -> int:
+    """How many pairs of confirmed bookings share some time."""
+    spans = []
+    for answer in answers:
+        if answer.status == 201:
+            appointment = answer.body["appointment"]
+            begins = datetime.strptime(appointment["slot"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+            spans.append((begins, begins + timedelta(minutes=appointment["durationMinutes"])))
+    return sum(one[0] < other[1] and other[0] < one[1] for one, other in combinations(spans, 2))
+
+
+async def test_of_overlapping_requests_none_that_is_booked_overlaps(caller: HttpCaller) -> None:
+    """Of 32 requests at once for spans that overlap, some are booked, and no two of these overlap."""
+    for _ in range(4):
+        answers = await race_for_overlapping_spans(caller)
+        assert {answer.status for answer in answers} == {201, 409}
+        assert all(answer.body == BOOKED for answer in answers if answer.status == 409)
+        assert overlaps(answers) == 0
+
+
+async def test_without_the_index_bookings_overlap(servers: Servers) -> None:
+    """Control: with the unique index dropped, and nobody looking, bookings that overlap are confirmed."""
+    with servers.new_stack(**GRID) as stack:
+        stack.start_gateway()
+        for module in ("booking_worker", "hold_worker"):
+            stack.start(module, without="no_index_check")
+        stack.wait_ready()
+        with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
+            client.get_default_database()["appointments"].drop_indexes()
+        async with http_caller(stack) as caller:
+            assert overlaps(await race_for_overlapping_spans(caller)) > 0

@@ -1,0 +1,50 @@
+"""Workers that are killed with commands in hand: what their callers hear."""
+
+import asyncio
+
+from redis import Redis
+
+from tests.callers import Answer
+from tests.integration.breakable import count_rows, http_caller, start_gateway, until
+from tests.servers import Servers
+from tests.slots import fresh
+
+
+async def kill_with_commands_in_hand(
+    servers: Servers, *, timeout: float, gateway: str
+) -> tuple[list[Answer], str]:
+    """Book 20 slots with two workers, and kill the slow one with some in hand: answers, and gateway's log."""
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS=str(timeout)) as stack:
+        slow = stack.start("booking_worker", without="slow_store")
+        stack.start("booking_worker")
+        stack.start("hold_worker")
+        serving = start_gateway(stack, without=gateway)
+        stack.wait_ready()
+        with Redis.from_url(stack.env["REDIS_URL"], decode_responses=True) as redis:
+            async with http_caller(stack) as caller:
+                bodies = [fresh() for _ in range(20)]
+                bookings = {body["resource"]: asyncio.create_task(caller.book(body)) for body in bodies}
+
+                def is_all_in_hand_or_answered() -> bool:
+                    return all(
+                        booking.done() or any(redis.scan_iter(f"intents:{{{resource}}}:*"))
+                        for resource, booking in bookings.items()
+                    )
+
+                await until(is_all_in_hand_or_answered, "each command is answered or in a worker's hands")
+                assert count_rows(stack) < len(bodies), "the slow worker has some in hand"
+                slow.kill()
+                return await asyncio.gather(*bookings.values()), serving.log
+
+
+async def test_what_a_killed_worker_had_in_hand_is_booked_by_another(servers: Servers) -> None:
+    """SIGKILL with commands in hand: the gateway notices, asks again, and every caller hears 201."""
+    answers, log = await kill_with_commands_in_hand(servers, timeout=3, gateway="")
+    assert [answer.status for answer in answers] == [201] * 20
+    assert "attempt_unanswered" in log
+
+
+async def test_without_repeats_a_killed_worker_costs_answers(servers: Servers) -> None:
+    """Control: a gateway that asks only once cannot say what became of the commands in hand."""
+    answers, _ = await kill_with_commands_in_hand(servers, timeout=1, gateway="no_repeats")
+    assert {answer.status for answer in answers} == {201, 504}

@@ -1,0 +1,112 @@
+"""NATS that goes away, and replies that are lost on their way: what callers hear, and what is booked."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.servers import Nats
+from tests.callers import Answer
+from tests.integration.breakable import (
+    LINK,
+    REPLIES_LOST,
+    count_rows,
+    http_caller,
+    proxy,
+    start_gateway,
+    until,
+)
+from tests.servers import Servers
+from tests.slots import fresh
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[Nats]:
+    """A NATS that a test may stop, and start again on the same port."""
+    with Nats(tmp_path) as server:
+        yield server
+
+
+async def book_without_nats(
+    servers: Servers, nats_server: Nats, *, timeout: float, gateway: str = "", worker: str = ""
+) -> tuple[Answer, float, Answer]:
+    """Book while NATS is away and, once it is back, book the same slot for a rival.
+
+    The first answer, the seconds it took, and the rival's answer. Whatever the gateway has kept is sent
+    before the rival's command, on the same connection.
+    """
+    env = {"NATS_URL": nats_server.url, "REQUEST_TIMEOUT_SECONDS": str(timeout)}
+    with servers.new_stack(**env) as stack:
+        booking_worker = stack.start("booking_worker", without=worker)
+        stack.start("hold_worker")
+        serving = start_gateway(stack, without=gateway)
+        stack.wait_ready()
+        nats_server.kill()
+        await until(lambda: "nats_disconnected" in serving.log, "the gateway has noticed")
+        async with http_caller(stack) as caller:
+            body = fresh("Ada")
+            started = time.monotonic()
+            answer = await caller.book(body)
+            took = time.monotonic() - started
+            # What the gateway has kept finds a worker only if that is the first to connect again.
+            serving.send(signal.SIGSTOP)
+            nats_server.start()
+            await until(lambda: "nats_reconnected" in booking_worker.log, "the worker is back")
+            serving.send(signal.SIGCONT)
+            stack.wait_ready()
+            return answer, took, await caller.book({**body, "patientName": "Grace"})
+
+
+async def test_without_nats_a_booking_is_refused_at_once(servers: Servers, nats_server: Nats) -> None:
+    """With NATS away a booking is answered 503 at once, and is not made when NATS is back."""
+    answer, took, rival = await book_without_nats(servers, nats_server, timeout=30)
+    assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+    assert answer.headers["retry-after"] == "1"
+    assert took < 3
+    assert (rival.status, rival.body["appointment"]["patientName"]) == (201, "Grace")
+
+
+async def test_what_is_kept_for_nats_is_booked_though_its_caller_has_gone(
+    servers: Servers, nats_server: Nats
+) -> None:
+    """Control: a gateway that keeps commands for NATS books the slot after it has let its caller go."""
+    safeguards = {"gateway": "no_buffer_limit", "worker": "no_deadline"}
+    answer, _, rival = await book_without_nats(servers, nats_server, timeout=0.6, **safeguards)
+    assert answer.status == 504
+    assert (rival.status, rival.error) == (409, "Slot already booked")
+
+
+async def lose_the_reply(servers: Servers, without: str) -> tuple[Answer, int, str]:
+    """Book, and lose the reply between NATS and the gateway: the answer, the rows, and the gateway's log."""
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="3") as stack:
+        async with proxy() as links:
+            worker = stack.start("booking_worker", without=without)
+            stack.start("hold_worker")
+            gate = await links.listen(LINK, int(stack.env["NATS_URL"].rpartition(":")[2]))
+            gateway = start_gateway(stack, NATS_URL=f"nats://127.0.0.1:{gate}")
+            await asyncio.to_thread(stack.wait_ready)
+            async with http_caller(stack) as caller:
+                body = fresh()
+                mine = {"resource": body["resource"]}
+                links.impose(REPLIES_LOST)
+                booking = asyncio.create_task(caller.book(body))
+                await until(lambda: '"status": 201' in worker.log, "the worker has answered")
+                links.lift(REPLIES_LOST)
+                return await booking, count_rows(stack, **mine), gateway.log
+
+
+async def test_a_lost_reply_is_asked_for_again(servers: Servers) -> None:
+    """A booking whose reply is lost is answered 201 to its caller, who sees no replay, and is made once."""
+    answer, rows, log = await lose_the_reply(servers, without="")
+    assert (answer.status, rows) == (201, 1)
+    assert "idempotency-replayed" not in answer.headers
+    assert "attempt_unanswered" in log
+
+
+async def test_without_the_lookup_a_lost_reply_ends_in_a_wrong_refusal(servers: Servers) -> None:
+    """Control: a worker that does not look for the key refuses the caller a slot that is his already."""
+    answer, rows, _ = await lose_the_reply(servers, without="no_key_lookup")
+    assert (answer.status, rows) == (409, 1)
