@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
+PYTEST := $(VENV)/bin/python -m pytest
 
 SEEDS ?= $(shell seq 1 20)
 
@@ -27,8 +28,13 @@ env: $(READY)  ## the running stack's addresses and process ids: eval "$$(make -
 prove: $(READY)  ## prove on the running stack that it cannot double-book (ARGS="--requests 200")
 	@exec $(VENV)/bin/python -m tests.concurrency $(ARGS)
 
-test: $(READY)  ## run all tests, on real servers
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: $(READY)  ## run all tests, on real servers; or some of them (ARGS="-k hold")
+ifdef ARGS
+	$(PYTEST) $(ARGS)
+else
+	$(PYTEST) -n 2 --dist loadfile tests/unit tests/integration
+	$(PYTEST) tests/faults  # by themselves: a cluster takes all of a small machine
+endif
 
 soak: $(READY)  ## break a cluster for a minute a seed, and judge every answer (SEEDS="1 2 3")
 	@for seed in $(SEEDS); do $(VENV)/bin/python -m tests.faults --seconds 60 --seed $$seed || exit 1; done

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis  # noqa: F401  # its plugin else imports it at the end, where CPython 3.11.7 may fail
 import pytest
 
 from tests.servers import Servers, choose_servers

@@ -6,13 +6,13 @@ from redis.backoff import NoBackoff
 
 from shared.settings import Misconfigured
 
-SOCKET_SECONDS = 0.5
+SOCKET_SECONDS = 1.0
 POOL_WAIT_SECONDS = 1.5
-POOL_CONNECTIONS = 64
+POOL_CONNECTIONS = 16
 
 
 def connect_redis(url: str) -> Redis:
-    """A client that connects when first used, and fails within a second where Redis is gone.
+    """A client that connects when first used, and gives up after about a second where Redis is gone.
 
     Raises:
         Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.

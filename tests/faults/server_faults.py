@@ -69,11 +69,10 @@ async def isolate_primary(cluster: Cluster, random: Random, *, company: int = 1)
 @asynccontextmanager
 async def depose_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
     """Isolate the primary with all booking workers, until the other members have a primary of their own."""
-    before = await _primary(cluster)
     async with isolate_primary(cluster, random, company=BOOKING_WORKERS) as target:
         yield target
-        successor = before
-        while successor in ("", before):
+        isolated, successor = target.split()[0], ""
+        while successor in ("", isolated):
             await asyncio.sleep(0.1)
             successor = await cluster.primary()
 
