@@ -13,7 +13,7 @@ from tests.faults.history import Kind, Operation, Via
 from tests.faults.recorder import Recorder
 from tests.faults.slots import RESOURCE, Slots
 
-PATIENCE_SECONDS = 9.0
+PATIENCE_SECONDS = 12.0
 REPEATS = 4
 
 
