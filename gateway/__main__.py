@@ -1,5 +1,7 @@
 """Starts the gateway: `python -m gateway`."""
 
+from contextlib import suppress
+
 import uvicorn
 
 from gateway.app import create_app
@@ -25,7 +27,8 @@ def main() -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again, once it has stopped
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from shared.client import BookingClient
 from shared.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest
-from shared.errors import ErrorBody
+from shared.errors import ErrorBody, InvalidRequest
 from shared.fields import IdempotencyKey
 from shared.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
 
@@ -31,7 +31,18 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/api", responses=REFUSALS)
 
 
-@router.post("/book-appointment", status_code=201, response_model=BookingConfirmed, responses=CONFLICT)
+async def _sent_once(request: Request) -> None:
+    if len(request.headers.getlist("Idempotency-Key")) > 1:
+        raise InvalidRequest("Idempotency-Key was sent more than once")
+
+
+@router.post(
+    "/book-appointment",
+    status_code=201,
+    response_model=BookingConfirmed,
+    responses=CONFLICT,
+    dependencies=[Depends(_sent_once)],
+)
 async def book_appointment(
     body: SlotRequest,
     client: Client,

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from shared import subjects
 from shared.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
-from shared.connection import nats_options
+from shared.connection import Link
 from shared.deadline import DEADLINE_HEADER, Deadline
 from shared.errors import NotExecuted, OutcomeUnknown, Refused, SlotHeld
 from shared.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply, read_reply
@@ -39,20 +39,23 @@ log = structlog.get_logger()
 
 
 class BookingClient:
-    """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds."""
+    """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds.
+
+    `url` is one server of NATS, or a comma-separated list.
+    """
 
     def __init__(self, url: str, *, timeout: float = 5, name: str = "booking-client") -> None:
-        self._url = url
-        self._name = name
+        self._link = Link(url, name)
         self._timeout = timeout
         self._connection = Client()
 
     async def connect(self) -> None:
-        """Connect to `url`, one server or a comma-separated list; waits until one is there."""
+        """Connect; waits until a server is there."""
         # Nothing is buffered while disconnected: it would be sent after its caller has given up.
-        await self._connection.connect(**nats_options(self._url, self._name), pending_size=-1)
+        await self._connection.connect(**self._link.options, pending_size=-1)
 
     async def close(self) -> None:
+        self._link.closing = True
         with suppress(AssertionError):  # there was no time to begin to connect
             await self._connection.close()
 

@@ -9,34 +9,48 @@ PING_SECONDS = 3
 log = structlog.get_logger()
 
 
-def nats_options(url: str, name: str) -> dict[str, Any]:
-    """Options for `nats.aio.client.Client.connect` and `NatsBroker`; `url` may be a comma-separated list.
+class Link:
+    """A connection to `url`: a server, or several separated by commas. What becomes of it is logged once."""
 
-    The default gives up after 60 attempts and leaves a live process with a dead connection: never here.
-    """
-    return {
-        "servers": [part.strip() for part in url.split(",")],
-        "name": name,
-        "max_reconnect_attempts": -1,
-        "reconnect_time_wait": RECONNECT_SECONDS,
-        # A connection that is cut without a word is noticed within seconds; the default takes minutes.
-        "ping_interval": PING_SECONDS,
-        "max_outstanding_pings": 2,
-        "disconnected_cb": _disconnected,
-        "reconnected_cb": _reconnected,
-        "error_cb": _failed,
-    }
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._told = False
+        self.closing = False
+        """Set it before closing the connection: that is nothing to warn of."""
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `nats.aio.client.Client.connect` and `NatsBroker`.
 
-async def _disconnected() -> None:
-    log.warning("nats_disconnected")
+        The default gives up after 60 attempts and leaves a live process with a dead connection: never here.
+        """
+        return {
+            "servers": [part.strip() for part in self._url.split(",")],
+            "name": self._name,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": RECONNECT_SECONDS,
+            # A connection that is cut without a word is noticed within seconds; the default takes minutes.
+            "ping_interval": PING_SECONDS,
+            "max_outstanding_pings": 2,
+            "disconnected_cb": self._disconnected,
+            "reconnected_cb": self._reconnected,
+            "error_cb": self._failed,
+        }
 
+    async def _disconnected(self) -> None:
+        if not self.closing:
+            log.warning("nats_disconnected")
+            self._told = True
 
-async def _reconnected() -> None:
-    log.info("nats_reconnected")
+    async def _reconnected(self) -> None:
+        log.info("nats_reconnected")
+        self._told = False
 
-
-async def _failed(error: Exception) -> None:
-    # A server that is away comes back by itself; one that refuses the connection needs a person.
-    level = log.debug if isinstance(error, OSError) else log.warning
-    level("nats_error", error=type(error).__name__)
+    async def _failed(self, error: Exception) -> None:
+        # A server that is away is tried again at once; one that refuses the connection needs a person.
+        if not isinstance(error, OSError):
+            log.warning("nats_error", error=type(error).__name__)
+        elif not self._told:
+            log.warning("nats_unreachable", error=type(error).__name__)
+            self._told = True

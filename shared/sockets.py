@@ -15,6 +15,8 @@ def bind(host: str, port: int, *, variable: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
+    except socket.gaierror:
+        raise Misconfigured(f"HOST: no such address: {host}") from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "no such address"
         raise Misconfigured(f"{variable}: cannot listen on {host}:{port}: {reason}") from None

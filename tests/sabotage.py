@@ -13,7 +13,6 @@ import structlog
 from pymongo import WriteConcern
 
 from shared import client, logs
-from shared.connection import nats_options
 from shared.deadline import Deadline
 from shared.stores import mongodb
 from shared.stores.bookings import BookingStore, Inserted
@@ -126,7 +125,7 @@ def no_buffer_limit() -> None:
             return getattr(self._connection, name)
 
     async def connect(self: client.BookingClient) -> None:
-        await self._connection.connect(**nats_options(self._url, self._name))
+        await self._connection.connect(**self._link.options)
         self._connection = Unaware(self._connection)  # type: ignore[assignment]
 
     client.BookingClient.connect = connect  # type: ignore[method-assign]

@@ -10,7 +10,7 @@ from faststream.nats import NatsBroker
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.connection import nats_options
+from shared.connection import Link
 from shared.settings import NatsSettings
 from shared.worker.answering import Desk
 from shared.worker.flow_control import FlowControl
@@ -27,8 +27,9 @@ async def serve(
 ) -> AsyncIterator[None]:
     """Subscribe the handlers that `register` declares, and answer every command they are sent."""
     desk = Desk(longest_seconds=settings.request_timeout_seconds)
+    link = Link(settings.nats_url, name)
     broker = NatsBroker(
-        **nats_options(settings.nats_url, name),
+        **link.options,
         middlewares=(desk.middleware,),
         logger=None,  # its own lines quote exception texts, which could quote a name
         apply_types=False,  # commands come decoded and valid; to check them again costs more than the handler
@@ -45,6 +46,7 @@ async def serve(
         for task in tending:
             task.cancel()
         await drain([each.subscription for each in subscribers], desk)
+        link.closing = True
         await broker.stop()
 
 

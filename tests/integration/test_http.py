@@ -71,6 +71,13 @@ async def test_a_malformed_idempotency_key_is_refused(http_caller: HttpCaller) -
         assert answer.error.startswith("Idempotency-Key")
 
 
+async def test_a_request_has_one_idempotency_key(http: httpx.AsyncClient) -> None:
+    """Two keys in one request are refused: nobody could tell which of them a repeat will have."""
+    twice = [("Idempotency-Key", "first"), ("Idempotency-Key", "second")]
+    answer = await http.post(BOOK, json=fresh(), headers=twice)
+    assert (answer.status_code, answer.json()) == (400, {"error": "Idempotency-Key was sent more than once"})
+
+
 async def test_the_key_is_no_field_of_the_body(http_caller: HttpCaller) -> None:
     """Over HTTP the key is a header; in the body it is an unknown field."""
     answer = await http_caller.book(fresh(idempotencyKey="k"))

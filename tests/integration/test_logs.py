@@ -1,8 +1,11 @@
 """Logs: structured, one event a line, one request id from the gateway into the worker."""
 
 import json
+import signal
+import time
 
 import httpx
+import pytest
 
 from tests.callers import HttpCaller
 from tests.servers import Servers
@@ -36,3 +39,24 @@ async def test_logs_can_be_read_by_people(servers: Servers) -> None:
         httpx.get(f"{stack.url}/nothing")
         wait_until(lambda: "answered" in gateway.log, "the request is logged")
         assert not gateway.log.startswith("{")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_stop_is_no_failure(servers: Servers, number: signal.Signals) -> None:
+    """Services that are stopped say so and no more: no warning, no traceback."""
+    with servers.new_stack() as stack:
+        stack.up(booking_workers=1)
+        for service in stack.services:
+            service.send(number)
+            service.wait()
+            events = [json.loads(line) for line in service.log.splitlines()]
+            assert {event["level"] for event in events} <= {"info"}
+
+
+def test_a_server_that_is_away_is_logged_once(servers: Servers) -> None:
+    """A process that cannot reach NATS says so, however often it tries."""
+    with servers.new_stack(NATS_URL="nats://127.0.0.1:1") as stack:
+        for service in (stack.start_gateway(), stack.start("hold_worker")):
+            wait_until(lambda log=service: "nats_unreachable" in log.log, "it is logged")  # type: ignore[misc]
+            time.sleep(1)
+            assert service.log.count("nats_") == 1
