@@ -15,10 +15,11 @@ jumps) is not honoured, nor one that a booking worker cannot reach; an insert th
 later than `INTENT_MARGIN_MS` after its caller's deadline is no longer waited for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -30,6 +31,7 @@ from shared.stores.claims import HoldClaim, HoldState, Passage, PlacedHold
 # How long a booking counts as under way beyond its deadline, if nobody says that it is decided.
 INTENT_MARGIN_MS = 5000
 
+AnswerT = TypeVar("AnswerT")
 _SCRIPTS = {
     name: (files(__package__) / "lua" / f"{name}.lua").read_text()
     for name in ("enter", "leave", "pending", "place", "remove")
@@ -49,6 +51,7 @@ class HoldStore:
         self._redis = redis
         self._hold_ms = hold_ms
         self._max_ms = max_ms
+        self._lost = False
 
     async def place(self, claim: HoldClaim) -> PlacedHold | None:
         """Hold a slot, or extend the hold with the same token.
@@ -59,7 +62,8 @@ class HoldStore:
         Raises:
             HoldsUnreachable, OutcomeUnknown
         """
-        await self.ping()  # what fails from here on may have been executed
+        await self._ask_twice(self.ping)
+        # What fails from here on may have been executed.
         placement = uuid4().hex
         answer = await self._run(
             "place", claim, claim.token, claim.digest, self._hold_ms, self._max_ms, placement
@@ -99,11 +103,7 @@ class HoldStore:
             HoldsUnreachable
         """
         calls = [(passage, int(seconds * 1000) + INTENT_MARGIN_MS) for passage in passages]
-        try:
-            states = await self._pipeline("enter", calls)
-        except HoldsUnreachable:
-            # A process that was paused finds its time up though the answer is there. Entering twice is once.
-            states = await self._pipeline("enter", calls)
+        states = await self._ask_twice(partial(self._pipeline, "enter", calls))  # to enter twice is once
         return [None if isinstance(state, Exception) else HoldState(state) for state in states]
 
     async def leave_many(self, decided: Sequence[tuple[Passage, bool]]) -> None:
@@ -124,6 +124,21 @@ class HoldStore:
             await self._redis.ping()
         except (RedisError, OSError):
             raise HoldsUnreachable() from None
+
+    async def _ask_twice(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        """Ask again before Redis is taken for lost; not while it is, for that costs every caller the time.
+
+        A process that was paused, or had much to do, finds its time up though the answer is there.
+        """
+        try:
+            answer = await ask()
+        except HoldsUnreachable:
+            if self._lost:
+                raise
+            self._lost = True
+            answer = await ask()
+        self._lost = False
+        return answer
 
     async def _run(self, script: str, claim: HoldClaim, *args: str | int) -> Any:
         try:

@@ -17,16 +17,19 @@ from tests.servers import Servers
 from tests.slots import fresh
 
 HELD = b'{"status":409,"body":{"error":"Slot is currently held by another user"}}'
+NOT_EXECUTED = b'{"status":503,"body":{"error":"Nothing was done","outcome":"not_executed"}}'
+UNKNOWN = b'{"status":504,"body":{"error":"Not known","outcome":"unknown"}}'
+NOBODY = b""
 Replies = list[bytes | None]
 
 
 @asynccontextmanager
 async def answering(servers: Servers, subject: str, replies: Replies) -> AsyncIterator[BookingClient]:
-    """A client whose attempts get these replies in turn; None is silence."""
+    """A client whose attempts get these replies in turn; None is silence, NOBODY is what NATS says itself."""
 
     async def answer(message: Msg) -> None:
-        if reply := replies.pop(0):
-            await message.respond(reply)
+        if (reply := replies.pop(0)) is not None:
+            await message.respond(reply) if reply else await _say_that_nobody_is_there(message)
 
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
@@ -36,6 +39,10 @@ async def answering(servers: Servers, subject: str, replies: Replies) -> AsyncIt
                 yield client
 
 
+async def _say_that_nobody_is_there(message: Msg) -> None:
+    await message._client.publish(message.reply, headers={"Status": "503"})
+
+
 async def test_a_booking_refused_as_held_may_still_come_of_an_earlier_attempt(servers: Servers) -> None:
     """Where an attempt was not answered, a hold that its repeat meets does not make it a refusal."""
     async with answering(servers, subjects.BOOK, [None, HELD, HELD]) as client:
@@ -43,14 +50,29 @@ async def test_a_booking_refused_as_held_may_still_come_of_an_earlier_attempt(se
             await client.book(BookAppointment.model_validate(fresh()))
 
 
-async def test_no_two_attempts_are_under_way_at_once(servers: Servers) -> None:
-    """The next attempt is sent once the deadline of the one before has passed."""
+@pytest.mark.parametrize("reply", [NOT_EXECUTED, NOBODY], ids=["503", "no responders"])
+@pytest.mark.parametrize("subject", [subjects.BOOK, subjects.PLACE_HOLD])
+async def test_a_repeat_that_was_not_executed_tells_nothing_of_the_first_attempt(
+    servers: Servers, subject: str, reply: bytes
+) -> None:
+    """Where an attempt was not answered and its repeats certainly did nothing, the outcome is unknown."""
+    async with answering(servers, subject, [None, reply, reply]) as client:
+        book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
+        with pytest.raises(OutcomeUnknown):
+            await (client.book(book) if subject == subjects.BOOK else client.place_hold(hold))
+
+
+@pytest.mark.parametrize("reply", [None, UNKNOWN], ids=["silence", "504"])
+async def test_no_two_attempts_are_under_way_at_once(servers: Servers, reply: bytes | None) -> None:
+    """The next attempt is sent once the deadline of the one before has passed; three fill the timeout."""
     met: list[tuple[float, int]] = []
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
 
             async def note(message: Msg) -> None:
                 met.append((time.time() * 1000, int((message.header or {})["Deadline"])))
+                if reply:
+                    await message.respond(reply)
 
             await connection.subscribe(subjects.BOOK, cb=note)
             await connection.flush()
@@ -59,6 +81,7 @@ async def test_no_two_attempts_are_under_way_at_once(servers: Servers) -> None:
                     await client.book(BookAppointment.model_validate(fresh()))
     assert len(met) == 3
     assert all(later[0] >= earlier[1] for earlier, later in pairwise(met))
+    assert all(deadline - received <= 200 for received, deadline in met)
 
 
 async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> None:

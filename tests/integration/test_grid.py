@@ -92,6 +92,16 @@ async def test_an_extension_that_is_refused_leaves_the_hold_as_it_was(caller: Ht
     assert (await caller.book(body)).status == 201
 
 
+async def test_another_duration_is_another_request(caller: HttpCaller) -> None:
+    """A key that is repeated with another duration gets 422; the grid's step may be named or not."""
+    key, body = {"Idempotency-Key": "order 4711"}, at("10:00", 15)
+    first = await caller.book(body, **key)
+    assert first.status == 201
+    assert (await caller.book({**body, "durationMinutes": 30}, **key)).status == 422
+    del body["durationMinutes"]
+    assert (await caller.book(body, **key)).body == first.body
+
+
 async def race_for_overlapping_spans(caller: HttpCaller) -> list[Answer]:
     """32 callers ask at once for spans of up to two hours that begin within three hours."""
     random, resource = Random(7), fresh_resource()

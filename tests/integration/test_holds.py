@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -10,6 +11,7 @@ import nats
 import pytest
 from redis import Redis
 
+from deploy.local.servers import Redis as EmbeddedRedis
 from shared.deadline import Deadline
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.servers import Servers
@@ -64,6 +66,7 @@ async def test_an_extended_hold_is_capped(short: HttpCaller) -> None:
     while not ends or ends.count(ends[-1]) < 2:
         answer = await short.hold(body)
         ends.append(datetime.fromisoformat(answer.body["hold"]["expiresAt"]))
+        assert ends[-1] - ends[0] <= timedelta(seconds=1)
     assert ends == sorted(ends)
     assert ends[-1] - ends[0] == timedelta(seconds=1)
 
@@ -138,6 +141,24 @@ async def test_without_redis_bookings_go_on(servers: Servers) -> None:
                 "redis: does not answer",
             )
         assert '"holds_unreachable"' in stack.workers("booking_worker")[0].log
+
+
+async def test_a_redis_that_hangs_keeps_nobody_from_booking(servers: Servers, tmp_path: Path) -> None:
+    """With Redis paused a booking is made while its caller waits, and a hold is honestly not."""
+    with EmbeddedRedis(tmp_path) as redis, servers.new_stack(REDIS_URL=redis.url) as stack:
+        stack.up(booking_workers=1)
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            caller, body = HttpCaller(client), fresh()
+            redis.pause()
+            try:
+                assert (await caller.book(body)).status == 201
+                assert (await caller.book(body)).error == "Slot already booked"
+                answer = await caller.hold(fresh())
+                assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+                ready = await client.get("/readyz")
+                assert ready.json()["checks"]["hold_worker"] == "redis: does not answer"
+            finally:
+                redis.resume()
 
 
 async def hold_while_booking(servers: Servers, without: str) -> tuple[Answer, Answer]:

@@ -147,6 +147,18 @@ async def test_a_replay_uses_up_its_patients_hold(
     assert (await caller.book({**body, "patientName": "Grace", "holdToken": None})).status == 201
 
 
+async def test_the_replay_of_a_cancelled_booking_leaves_a_new_hold(
+    caller: Caller, appointments: Collection[dict[str, Any]]
+) -> None:
+    """A patient who has cancelled, and holds the slot again, keeps that hold whatever is repeated late."""
+    body = fresh("Ada")
+    assert (await caller.book(body, **KEY)).status == 201
+    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    assert (await caller.hold(body)).status == 200
+    assert (await caller.book(body, **KEY)).body["appointment"]["status"] == "cancelled"
+    assert (await caller.book({**body, "patientName": "Grace"})).status == 409
+
+
 async def test_without_the_lookup_a_repeat_is_refused(servers: Servers) -> None:
     """Control: it is the look for the own row that makes a replay; without it a repeat hears 409."""
     with servers.new_stack() as stack:

@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
@@ -24,6 +25,24 @@ async def test_a_command_past_its_deadline_is_not_executed(nats_caller: NatsCall
     assert (late.status, late.body["outcome"]) == (503, "not_executed")
     assert late.headers["retry-after"] == "1"
     assert (await nats_caller.book(body)).status == 201
+
+
+async def test_a_hold_or_a_read_past_its_deadline_is_not_executed(nats_caller: NatsCaller) -> None:
+    """Every command that is met too late gets 503; a hold leaves nothing in its slot's way."""
+    passed, body = {"Deadline": str(int(time.time() * 1000) - 1)}, fresh("Ada")
+    for subject, command in (("hold.v1.place", body), ("booking.v1.get", {"id": str(uuid4())})):
+        late = await nats_caller.request(subject, command, passed)
+        assert (late.status, late.body["outcome"]) == (503, "not_executed")
+    assert (await nats_caller.book({**body, "patientName": "Grace"})).status == 201
+
+
+async def test_a_late_booking_hears_nothing_of_holds(nats_caller: NatsCaller) -> None:
+    """A booking that is met too late gets 503, of a slot that another holds too."""
+    body = fresh("Ada")
+    assert (await nats_caller.hold(body)).status == 200
+    passed = {"Deadline": str(int(time.time() * 1000) - 1)}
+    late = await nats_caller.request(BOOK, {**body, "patientName": "Grace"}, passed)
+    assert (late.status, late.body["outcome"]) == (503, "not_executed")
 
 
 @pytest.mark.parametrize("deadline", ["soon", "-1", "1e12", "1.5", " ", "9" * 20])

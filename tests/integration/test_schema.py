@@ -72,14 +72,21 @@ async def test_a_lost_index_is_made_again(stack: Stack, appointments: Collection
     wait_until(lambda: SLOT_INDEX in appointments.index_information(), "the index is back")
 
 
+def status(port: int) -> int:
+    """Of the readiness of the worker whose health is served there."""
+    return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code
+
+
 async def test_duplicates_keep_a_worker_from_serving(
     stack: Stack, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """Where two bookings share a slot, nothing more is booked; the log names the slot, not the patient."""
-    port = free_port()
-    worker = stack.start("booking_worker", WORKER_HTTP_PORT=str(port))
+    """Where two bookings share a slot, nothing more is booked or held; the log names it, and no patient."""
+    ports = [free_port(), free_port()]
+    worker, _ = (
+        stack.start(module, WORKER_HTTP_PORT=str(port))
+        for module, port in zip(("booking_worker", "hold_worker"), ports, strict=True)
+    )
     stack.start_gateway()
-    stack.start("hold_worker")
     stack.wait_serving()
     wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "the gateway is ready")
     appointments.drop_index(SLOT_INDEX)
@@ -96,20 +103,18 @@ async def test_duplicates_keep_a_worker_from_serving(
         }
         for id in ("a", "b")
     )
-    wait_until(
-        lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503, "the worker is not ready"
-    )
+    wait_until(lambda: all(status(port) == 503 for port in ports), "no worker is ready")
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-        answer = await HttpCaller(client).book(fresh())
-        assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+        caller = HttpCaller(client)
+        for ask in (caller.book, caller.hold):
+            answer = await ask(fresh())
+            assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
         assert (await client.get("/readyz")).status_code == 503
     wait_until(lambda: "slot_booked_twice" in worker.log, "the log names the slot")
     assert "2031-05-04" in worker.log
     assert "Zebra" not in worker.log
     appointments.delete_one({"_id": "b"})
-    wait_until(
-        lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, "the worker is ready again"
-    )
+    wait_until(lambda: all(status(port) == 200 for port in ports), "they are ready again")
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         caller = HttpCaller(client)
         assert (await caller.book(fresh())).status == 201

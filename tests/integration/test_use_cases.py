@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -12,11 +13,12 @@ from hold_worker.service import HoldService
 from shared.booking import Booking
 from shared.commands import BookAppointment, PlaceHold
 from shared.deadline import Deadline
-from shared.errors import NotExecuted, OutcomeUnknown
+from shared.errors import NotExecuted, OutcomeUnknown, SlotHeld
 from shared.grid import Grid
 from shared.stores import mongodb
 from shared.stores.bookings import BookingStore, Inserted
-from shared.stores.holds import HoldStore
+from shared.stores.claims import HoldState
+from shared.stores.holds import HoldStore, HoldsUnreachable
 from shared.stores.redisdb import connect_redis
 from shared.stores.schema import Schema
 from tests.servers import Servers
@@ -30,6 +32,7 @@ class UseCases:
     database: mongodb.Database
     bookings: BookingService
     holds: HoldService
+    schema: Schema
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ async def use_cases(servers: Servers) -> AsyncIterator[UseCases]:
         schema, holds = Schema(database, 0), HoldStore(redis, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
         parts = BookingStore(database), holds, schema, Grid(0)
-        yield UseCases(database, BookingService(*parts), HoldService(*parts))
+        yield UseCases(database, BookingService(*parts), HoldService(*parts), schema)
         await redis.aclose()
         database.client.close()
 
@@ -71,8 +74,9 @@ async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
         patch.setattr(BookingStore, "book_many", lose)
         with pytest.raises(OutcomeUnknown):
             await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
-    with pytest.raises(NotExecuted):
-        await use_cases.holds.place_hold(rival, Deadline.after(0.2))
+    async with asyncio.timeout(4):  # and not until the booking's own time is up
+        with pytest.raises(NotExecuted):
+            await use_cases.holds.place_hold(rival, Deadline.after(0.2))
     await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
 
 
@@ -91,3 +95,71 @@ async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
             await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
     rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
     assert (await use_cases.holds.place_hold(rival, Deadline.after(1))).seconds > 3
+
+
+async def test_a_refusal_that_cannot_be_explained_is_unknown(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where MongoDB is lost between an insert that met a booking and the look for whose, nobody hears 409."""
+
+    async def lose(*_: Any, **__: Any) -> None:
+        raise OutcomeUnknown
+
+    command = BookAppointment.model_validate(fresh(idempotencyKey="order 4711"))
+    await use_cases.bookings.book(command, Deadline.after(5))
+    monkeypatch.setattr(BookingStore, "_find_fenced", lose)
+    monkeypatch.setattr(BookingStore, "find_by_keys", lose)
+    with pytest.raises(OutcomeUnknown):
+        await use_cases.bookings.book(command, Deadline.after(5))
+
+
+async def test_a_hold_that_cannot_be_released_costs_no_booking(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis lost after a booking was made, and before its hold is released: it is confirmed all the same."""
+
+    async def lose(*_: Any) -> None:
+        raise HoldsUnreachable
+
+    body = fresh("Ada")
+    await use_cases.holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
+    monkeypatch.setattr(HoldStore, "leave_many", lose)
+    booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+    assert booked.booking.status == "booked"
+
+
+async def test_an_extension_that_cannot_be_verified_is_unknown(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold that was extended, without a look at the bookings, is not said to be untouched; it stands."""
+
+    async def lose(*_: Any, **__: Any) -> None:
+        raise OutcomeUnknown
+
+    body = fresh("Ada", holdToken=str(uuid4()))
+    hold = PlaceHold.model_validate(body)
+    await use_cases.holds.place_hold(hold, Deadline.after(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "find_booked", lose)
+        with pytest.raises(OutcomeUnknown):
+            await use_cases.holds.place_hold(hold, Deadline.after(5))
+    rival = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
+    with pytest.raises(SlotHeld):
+        await use_cases.bookings.book(rival, Deadline.after(5))
+
+
+async def test_a_booking_under_way_is_not_made_once_the_index_is_lost(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A booking that was let in while the indexes stood is not inserted after they were seen to be gone."""
+    enter = HoldStore.enter_many
+
+    async def enter_late(store: HoldStore, *args: Any, **options: Any) -> list[HoldState | None]:
+        states = await enter(store, *args, **options)
+        use_cases.schema.guaranteed = False
+        return states
+
+    monkeypatch.setattr(HoldStore, "enter_many", enter_late)
+    with pytest.raises(NotExecuted):
+        await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
+    assert await use_cases.database.get_collection("appointments").count_documents({}) == 0

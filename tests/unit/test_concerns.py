@@ -3,8 +3,11 @@
 from pymongo import MongoClient
 from pymongo.read_preferences import SecondaryPreferred
 
+from shared.client import ATTEMPTS
 from shared.stores import mongodb
+from shared.stores.bookings import BookingStore
 
+FIRST_ATTEMPT_SECONDS = 5 / ATTEMPTS
 WEAK = "?w=1&journal=false&readConcernLevel=available&readPreference=secondaryPreferred&retryWrites=false"
 
 
@@ -16,7 +19,9 @@ async def test_the_uri_does_not_weaken_what_201_means() -> None:
             assert part.write_concern.document == {"w": "majority", "j": True}
             assert part.read_concern.level == "local"
             assert part.read_preference.name == "Primary"
+        assert BookingStore(database)._committed.read_concern.level == "majority"
         assert database.client.delegate.options.retry_writes
+        assert database.client.delegate.options.server_selection_timeout < FIRST_ATTEMPT_SECONDS
         assert database.name == "booking"
     finally:
         database.client.close()
