@@ -11,6 +11,7 @@ from shared.commands import BookAppointment
 from shared.deadline import Deadline
 from shared.errors import (
     KeyReused,
+    NoPrimary,
     NoSuchAppointment,
     NotExecuted,
     OutcomeUnknown,
@@ -115,6 +116,10 @@ class BookingService:
             log.warning("holds_not_removed", effect="they expire by themselves", bookings=len(known))
 
     async def _insert(self, requests: Sequence[Request], latest: Deadline) -> dict[Request, Inserted]:
+        try:
+            await self._bookings.find_primary(timeout=latest.remaining)
+        except NoPrimary:
+            return dict.fromkeys(requests, Inserted.NO_PRIMARY)
         in_time = [r for r in requests if r.deadline.remaining > 0 and self._schema.guaranteed]
         outcomes = await self._bookings.book_many([r.booking for r in in_time], timeout=latest.remaining)
         return dict.fromkeys(requests, Inserted.NOT_EXECUTED) | dict(zip(in_time, outcomes, strict=True))
@@ -133,8 +138,10 @@ class BookingService:
                 [r.key for r in refused if r.has_key], timeout=latest.remaining
             )
             booked = await self._bookings.find_booked(slots, timeout=latest.remaining)
+        except NoPrimary as nothing_done:
+            return {request: OutcomeUnknown() if request in tried else nothing_done for request in refused}
         except OutcomeUnknown as unknown:
-            return dict.fromkeys(refused, unknown)
+            return {request: unknown if request in tried else NotExecuted() for request in refused}
 
         def explain(request: Request) -> Booked | Refused:
             if own := earlier.get(request.key):
@@ -159,5 +166,7 @@ def _outcome(request: Request, inserted: Inserted) -> Booked | Refused:
             return Booked(request.booking)
         case Inserted.NOT_EXECUTED:
             return NotExecuted()
+        case Inserted.NO_PRIMARY:
+            return NoPrimary()
         case _:
             return OutcomeUnknown()

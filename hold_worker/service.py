@@ -55,11 +55,11 @@ class HoldService:
         placed = await self._holds.place(claim)
         try:
             booked = await self._find_out(claim, placed.under_way if placed else [], deadline)
-        except (NotExecuted, OutcomeUnknown):
+        except (NotExecuted, OutcomeUnknown) as error:
             if placed and placed.fresh != set(claim.instants):
                 raise OutcomeUnknown from None  # some was granted before, and must not be taken away
             await self._take_back(claim, placed)
-            raise NotExecuted from None
+            raise error if isinstance(error, NotExecuted) else NotExecuted() from None
         if booked:
             await self._take_back(claim, placed, booked)
             raise SlotAlreadyBooked

@@ -27,7 +27,7 @@ from shared import subjects
 from shared.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
 from shared.connection import Link
 from shared.deadline import DEADLINE_HEADER, Deadline
-from shared.errors import NotExecuted, OutcomeUnknown, Refused, SlotHeld
+from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotHeld
 from shared.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply, read_reply
 from shared.request_id import HEADER as REQUEST_ID
 
@@ -131,6 +131,8 @@ class BookingClient:
                 return await self._attempt(subject, command, body, pause)
             except _NobodyThere as error:
                 failure, pause = unknown or error, NO_RESPONDERS_PAUSE_SECONDS * attempt
+            except NoPrimary as error:
+                failure = unknown or error  # one may be elected in the caller's time
             except NotExecuted as error:
                 raise unknown or error from None
             except OutcomeUnknown as error:

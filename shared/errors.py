@@ -6,7 +6,7 @@ Refused
 ├── SlotUnavailable 409     SlotAlreadyBooked, SlotHeld
 ├── TooLarge 413
 ├── KeyReused 422
-├── NotExecuted 503         nothing was done, and nothing will be
+├── NotExecuted 503         nothing was done, and nothing will be: NoPrimary
 └── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
 """
 
@@ -46,7 +46,7 @@ class Refused(Exception):
     def from_wire(status: int, text: str) -> "Refused":
         """The refusal that a reply stands for; of its family where the sentence is not a known one."""
         family = _FAMILIES.get(status, OutcomeUnknown if status >= 500 else Refused)
-        exact = (kind for kind in family.__subclasses__() if kind.message == text)
+        exact = (kind for kind in family.__subclasses__() if vars(kind).get("message") == text)
         return next(exact, family)(text)
 
 
@@ -89,6 +89,12 @@ class NotExecuted(Refused):
     status = 503
     message = "Nothing was done; try again"
     outcome = "not_executed"
+
+
+class NoPrimary(NotExecuted):
+    """MongoDB has no primary, or none that can be reached: until one is elected, or for longer."""
+
+    message = "The booking database cannot be reached; nothing was done"
 
 
 class OutcomeUnknown(Refused):

@@ -20,14 +20,15 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 from pymongo.read_concern import ReadConcern
 
 from shared.booking import Booking
-from shared.errors import NotExecuted, OutcomeUnknown
-from shared.stores.mongodb import Database, Document
+from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown
+from shared.stores.mongodb import Database, Document, knows_primary
 
 COLLECTION = "appointments"
 FENCE = {"_id": "fence"}
 DUPLICATE_KEY = 11000
 STATUS_BOOKED = "booked"
 SHORTEST_SECONDS = 0.001
+PRIMARY_SECONDS = 0.4  # the driver looks again each half second, so this takes one look
 
 SlotKey = tuple[str, datetime]
 
@@ -38,6 +39,7 @@ class Inserted(Enum):
     BOOKED = auto()
     DUPLICATE = auto()
     NOT_EXECUTED = auto()
+    NO_PRIMARY = auto()
     UNKNOWN = auto()
 
 
@@ -45,10 +47,23 @@ class BookingStore:
     """The collection `appointments`; every call is bounded by `timeout` seconds."""
 
     def __init__(self, database: Database) -> None:
-        self._client = database.client
+        self._database = database
         self._fences = database.get_collection("fences")
         self._latest = database.get_collection(COLLECTION)
         self._committed = self._latest.with_options(read_concern=ReadConcern("majority"))
+
+    async def find_primary(self, *, timeout: float) -> None:
+        """Wait for a primary where none is known, for so long that its absence can still be told in time.
+
+        Raises:
+            NoPrimary
+        """
+        if not knows_primary(self._database):
+            try:
+                with _within(min(timeout, PRIMARY_SECONDS)):
+                    await self._database.client.admin.command("ping")
+            except PyMongoError:
+                raise NoPrimary from None
 
     async def book_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Inserted]:
         """Insert bookings in one round trip; one outcome each, in their order. Never raises for MongoDB."""
@@ -61,7 +76,7 @@ class BookingStore:
         except BulkWriteError as error:
             return _read_bulk_errors(error.details, len(bookings))
         except ServerSelectionTimeoutError:  # of a first attempt: a retry raises what the attempt before met
-            return [Inserted.NOT_EXECUTED] * len(bookings)
+            return [Inserted.NO_PRIMARY] * len(bookings)
         except PyMongoError:
             return [Inserted.UNKNOWN] * len(bookings)
         return [Inserted.BOOKED] * len(bookings)
@@ -70,8 +85,9 @@ class BookingStore:
         """A booking by its id, as a majority has it.
 
         Raises:
-            NotExecuted: MongoDB did not answer in time.
+            NoPrimary, NotExecuted: MongoDB did not answer in time.
         """
+        await self.find_primary(timeout=timeout)
         try:
             with _within(timeout):
                 row = await self._committed.find_one({"_id": id})
@@ -87,7 +103,7 @@ class BookingStore:
         """Bookings by (resource, idempotency key); the keys that have none are left out.
 
         Raises:
-            OutcomeUnknown: MongoDB did not answer in time.
+            NoPrimary, OutcomeUnknown: MongoDB did not answer in time.
         """
         rows = await self._find_any("idempotencyKey", keys, {}, timeout)
         return {(row["resource"], row["idempotencyKey"]): Booking.from_document(row) for row in rows}
@@ -96,7 +112,7 @@ class BookingStore:
         """Those of the given (resource, instant) pairs that an active booking covers.
 
         Raises:
-            OutcomeUnknown: MongoDB did not answer in time.
+            NoPrimary, OutcomeUnknown: MongoDB did not answer in time.
         """
         asked = set(slots)
         rows = await self._find_any("occupies", asked, {"status": STATUS_BOOKED}, timeout)
@@ -112,6 +128,7 @@ class BookingStore:
         if not values:
             return []
         any_of = [{"resource": name, field: {"$in": listed}, **also} for name, listed in values.items()]
+        await self.find_primary(timeout=timeout)
         try:
             with _within(timeout):
                 return await self._find_fenced({"$or": any_of})
@@ -119,7 +136,7 @@ class BookingStore:
             raise OutcomeUnknown() from None
 
     async def _find_fenced(self, query: Document) -> list[Document]:
-        async with await self._client.start_session(causal_consistency=True) as session:
+        async with await self._database.client.start_session(causal_consistency=True) as session:
             # It has to change something: a write without effect is acknowledged by whoever takes it.
             await self._fences.find_one_and_update(
                 FENCE, {"$inc": {"writes": 1}}, upsert=True, session=session

@@ -102,7 +102,8 @@ class HoldStore:
         Raises:
             HoldsUnreachable
         """
-        calls = [(passage, int(seconds * 1000) + INTENT_MARGIN_MS) for passage in passages]
+        # From a worker that was paused, seconds may be negative: a key without an end would be left.
+        calls = [(passage, int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS) for passage in passages]
         states = await self._ask_twice(partial(self._pipeline, "enter", calls))  # to enter twice is once
         return [None if isinstance(state, Exception) else HoldState(state) for state in states]
 

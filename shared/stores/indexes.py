@@ -3,11 +3,12 @@
 from typing import Any
 
 import structlog
+from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from shared.settings import Misconfigured
 from shared.stores.bookings import COLLECTION, STATUS_BOOKED
-from shared.stores.mongodb import Database, Document
+from shared.stores.mongodb import Database, Document, is_standalone
 
 NAMESPACE_NOT_FOUND = 26
 INDEXES: dict[str, dict[str, Any]] = {
@@ -62,9 +63,11 @@ async def create(database: Database, name: str) -> None:
     """
     wanted = INDEXES[name]
     options = {option: value for option, value in wanted.items() if option != "key"}
-    collection = database.get_collection(COLLECTION)
+    index = IndexModel(list(wanted["key"].items()), name=name, **options)
+    # By default every member has to be there; one that is away would keep the others from serving.
+    quorum: Document = {} if await is_standalone(database) else {"commitQuorum": "majority"}
     try:
-        await collection.create_index(list(wanted["key"].items()), name=name, **options)
+        await database.get_collection(COLLECTION).create_indexes([index], **quorum)
     except DuplicateKeyError:
         raise Duplicated(name) from None
     except OperationFailure as error:

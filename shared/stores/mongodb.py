@@ -15,7 +15,7 @@ Database: TypeAlias = AsyncIOMotorDatabase[Document]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 DEFAULT_DATABASE = "booking"
-# Under the deadline of one attempt, so that a lost primary is an answer and not a silence.
+# Of what no `pymongo.timeout` bounds: within one, the driver looks for a server until that is over.
 SERVER_SELECTION_SECONDS = 1.5
 
 
@@ -44,3 +44,15 @@ def connect(uri: str) -> Database:
         read_concern=ReadConcern("local"),
         read_preference=ReadPreference.PRIMARY,
     )
+
+
+async def is_standalone(database: Database) -> bool:
+    """Whether the server is neither a member of a replica set nor a router of a sharded cluster."""
+    hello = await database.client.admin.command("hello")
+    return "setName" not in hello and hello.get("msg") != "isdbgrid"
+
+
+def knows_primary(database: Database) -> bool:
+    """Whether the driver knows of a server that takes writes, or did when it last looked."""
+    topology: Any = database.client.topology_description
+    return bool(topology.has_writable_server())

@@ -12,7 +12,7 @@ from shared.errors import NotExecuted
 from shared.settings import Misconfigured
 from shared.stores import indexes
 from shared.stores.duplicates import log_duplicates
-from shared.stores.mongodb import Database
+from shared.stores.mongodb import Database, is_standalone
 
 WATCH_SECONDS = 1.0
 CHECK_SECONDS = 5.0
@@ -48,7 +48,10 @@ class Schema:
             await self._check()
             if self.guaranteed:
                 with suppress(PyMongoError):
-                    await self._warn_of_standalone()
+                    if await is_standalone(self._database):
+                        log.warning(
+                            "mongodb_is_standalone", effect="no retryable writes; a replica set is the norm"
+                        )
                 return
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -69,8 +72,10 @@ class Schema:
             with pymongo.timeout(CHECK_SECONDS):
                 await self._verify_grid()
                 absent = await indexes.find_absent(self._database)
-            if absent and self.guaranteed:  # at a first start, an absent index is nothing to report
-                self._report(f"index {absent[0]} is gone", guaranteed=False)
+            if self.guaranteed:  # and serving: what is not unique decides nothing, and waits for a next start
+                absent = [name for name in absent if "unique" in indexes.INDEXES[name]]
+                if absent:
+                    self._report(f"index {absent[0]} is gone", guaranteed=False)
             for name in absent:  # not bounded: a large collection takes its time, and a new start loses it
                 await indexes.create(self._database, name)
         except indexes.Duplicated as error:
@@ -96,11 +101,6 @@ class Schema:
             raise Misconfigured(
                 f"SLOT_MINUTES is {self._slot_minutes}, but the database was made with {grid['slotMinutes']}"
             )
-
-    async def _warn_of_standalone(self) -> None:
-        hello = await self._database.client.admin.command("hello")
-        if "setName" not in hello and hello.get("msg") != "isdbgrid":
-            log.warning("mongodb_is_standalone", effect="no retryable writes; a replica set is the norm")
 
     def _report(self, problem: str | None, *, guaranteed: bool, level: str = "error") -> None:
         self.guaranteed = guaranteed

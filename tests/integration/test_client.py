@@ -12,13 +12,22 @@ from nats.aio.msg import Msg
 from shared import subjects
 from shared.client import BookingClient
 from shared.commands import BookAppointment, PlaceHold
-from shared.errors import OutcomeUnknown, SlotHeld
+from shared.errors import NotExecuted, OutcomeUnknown, SlotHeld
 from tests.servers import Servers
 from tests.slots import fresh
 
 HELD = b'{"status":409,"body":{"error":"Slot is currently held by another user"}}'
 NOT_EXECUTED = b'{"status":503,"body":{"error":"Nothing was done","outcome":"not_executed"}}'
+NO_PRIMARY = (
+    b'{"status":503,"body":{"error":"The booking database cannot be reached; nothing was done",'
+    b'"outcome":"not_executed"}}'
+)
 UNKNOWN = b'{"status":504,"body":{"error":"Not known","outcome":"unknown"}}'
+BOOKED = (
+    b'{"status":201,"body":{"message":"Booking confirmed","appointment":{"id":"4711","resource":"default",'
+    b'"slot":"2031-05-04T09:00:00.000Z","patientName":"Ada","status":"booked",'
+    b'"createdAt":"2031-05-04T09:00:00.000Z"}}}'
+)
 NOBODY = b""
 Replies = list[bytes | None]
 
@@ -91,6 +100,33 @@ async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> N
         with pytest.raises(SlotHeld):
             await client.book(BookAppointment.model_validate(fresh()))
     assert replies == [None]
+
+
+async def test_a_missing_primary_is_waited_for(servers: Servers) -> None:
+    """A booking that found no primary of MongoDB is attempted again: one may be elected in time."""
+    async with answering(servers, subjects.BOOK, [NO_PRIMARY, BOOKED]) as client:
+        reply = await client.book(BookAppointment.model_validate(fresh()))
+    assert reply.status == 201
+
+
+async def test_no_primary_in_time_is_not_executed(servers: Servers) -> None:
+    """Where no attempt found a primary, nothing was done; where one was not answered, it is unknown."""
+    command = BookAppointment.model_validate(fresh())
+    async with answering(servers, subjects.BOOK, [NO_PRIMARY] * 3) as client:
+        with pytest.raises(NotExecuted):
+            await client.book(command)
+    async with answering(servers, subjects.BOOK, [UNKNOWN, NO_PRIMARY, NO_PRIMARY]) as client:
+        with pytest.raises(OutcomeUnknown):
+            await client.book(command)
+
+
+async def test_what_was_not_executed_for_another_reason_is_answered_at_once(servers: Servers) -> None:
+    """A worker that refuses because it has too much to do is not asked again: that would be more to do."""
+    replies: Replies = [NOT_EXECUTED, BOOKED]
+    async with answering(servers, subjects.BOOK, replies) as client:
+        with pytest.raises(NotExecuted):
+            await client.book(BookAppointment.model_validate(fresh()))
+    assert replies == [BOOKED]
 
 
 async def test_a_hold_refused_as_held_is_refused(servers: Servers) -> None:

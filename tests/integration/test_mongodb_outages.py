@@ -87,17 +87,29 @@ async def test_a_write_taken_for_not_executed_is_executed(stack: Stack, mongod: 
 
 
 async def test_a_mongodb_that_is_gone_costs_time_and_no_booking(stack: Stack, mongod: Mongod) -> None:
-    """With MongoDB gone every request is answered 503 or 504; once it is back, a repeat books once."""
+    """With MongoDB gone every request is answered 503: nothing was done. Once it is back, a repeat books."""
+    stack.env["REQUEST_TIMEOUT_SECONDS"] = "5"  # for so long a primary is waited for
     stack.up(booking_workers=1)
     async with http_caller(stack) as caller:
-        body = fresh()
+        held, body = fresh(), fresh()
+        token = (await caller.hold(held)).body["hold"]["token"]
         mongod.kill()
         try:
-            answers = await ask_for_everything(caller, body)
+            at_once = await ask_for_everything(caller, body)
             await until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 503, "it is noticed")
+            answers = [
+                *await ask_for_everything(caller, body),
+                *await asyncio.gather(
+                    caller.hold({**held, "holdToken": token}), caller.book({**held, "patientName": "Grace"})
+                ),
+            ]
         finally:
             await asyncio.to_thread(mongod.start)
-        assert all(is_honest(answer) for answer in answers), answers
+        assert all(is_honest(answer) for answer in (*at_once, *answers)), (at_once, answers)
+        *nothing_done, extended, stands_in_the_way = answers
+        assert [answer.status for answer in nothing_done] == [503] * 4
+        assert extended.status == 504  # the hold was granted before, and may last longer now
+        assert stands_in_the_way.status == 503
         await until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "MongoDB is back")
         assert (await caller.book(body, **KEY)).status == 201
         assert (await caller.book({**body, "patientName": "Grace"})).status == 409

@@ -16,13 +16,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from deploy.local.servers import Mongod
 from shared.booking import Booking
 from shared.commands import BookAppointment, PlaceHold
-from shared.errors import NotExecuted, OutcomeUnknown
+from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.grid import Grid
 from shared.stores import holds as hold_store
 from shared.stores import mongodb
 from shared.stores.bookings import BookingStore, Inserted
 from shared.stores.claims import HoldClaim, HoldState, Passage
-from shared.stores.holds import HoldStore
+from shared.stores.holds import INTENT_MARGIN_MS, HoldStore
 from shared.stores.redisdb import connect_redis
 from tests.servers import Servers
 from tests.slots import fresh
@@ -43,6 +43,7 @@ async def test_a_deadline_that_has_just_passed_is_no_error_of_its_own(
     store: BookingStore, timeout: float
 ) -> None:
     """A read with no time left is a read that was not answered in time."""
+    await store.find_booked([SLOT], timeout=5)
     with pytest.raises(OutcomeUnknown):
         await store.find_booked([SLOT], timeout=timeout)
     with pytest.raises(NotExecuted):
@@ -169,6 +170,16 @@ async def test_a_booking_whose_time_is_up_is_under_way_no_longer(
     assert all(0 < end <= 60_000 for end in ends)
 
 
+async def test_a_booking_that_is_met_late_leaves_nothing(holds: tuple[HoldStore, Redis]) -> None:
+    """Where its time is up before it enters, for its worker was paused, nothing stays in Redis for ever."""
+    store, redis = holds
+    claim = new_claim()
+    await store.enter_many([Passage(claim, "late")], seconds=-60)
+    ends = [await redis.pttl(key) for key in claim.keys if await redis.exists(key)]
+    assert ends
+    assert all(0 < end <= INTENT_MARGIN_MS for end in ends)
+
+
 async def test_a_majority_that_knows_nothing_yet_is_asked_again(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,11 +198,17 @@ async def test_a_majority_that_knows_nothing_yet_is_asked_again(
 
 
 async def test_what_was_sent_to_nobody_is_not_executed() -> None:
-    """Where no primary can be found, a booking is certainly not made."""
+    """Where no primary can be found, a booking is certainly not made, and nothing can be read."""
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
+    store = BookingStore(database)
     command = BookAppointment.model_validate(fresh())
     booking = Booking.new(command, Grid(0).place(command))
-    assert await BookingStore(database).book_many([booking], timeout=5) == [Inserted.NOT_EXECUTED]
+    assert await store.book_many([booking], timeout=0.2) == [Inserted.NO_PRIMARY]
+    async with asyncio.timeout(4):  # long before the caller gives up, so that it still hears of it
+        with pytest.raises(NoPrimary):
+            await store.get(booking.id, timeout=60)
+        with pytest.raises(NoPrimary):
+            await store.find_booked([SLOT], timeout=60)
     database.client.close()
 
 
