@@ -13,6 +13,8 @@ from tests.faults.run import Options, Result, run
 from tests.faults.timeline import draw
 from tests.sabotage import SABOTAGES
 
+PICTURES = Path(".local/faults")
+
 
 def main() -> int:
     """Run it: 0 if nothing is violated, 1 if something is, 2 for wrong use."""
@@ -33,9 +35,10 @@ def main() -> int:
         return 130
     if arguments.history:
         result.history.save(arguments.history)
-    if arguments.png:
-        draw(result.history, arguments.png, f"seed {options.seed}")
     print_result(console, result)
+    png = arguments.png or _own_png(options.seed)
+    draw(result.history, png, f"seed {options.seed}")
+    console.print(f"drawn in {png}", highlight=False, soft_wrap=True)
     return 0 if result.passed else 1
 
 
@@ -43,6 +46,11 @@ async def _run(console: Console, options: Options) -> Result:
     progress = Progress(console, options)
     async with progress.shown():
         return await run(options, progress.watch)
+
+
+def _own_png(seed: int) -> Path:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    return PICTURES / f"seed-{seed}.png"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +71,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"start workers without these safeguards, to see the proof fail: of {', '.join(SABOTAGES)}",
     )
     parser.add_argument("--history", type=_writable, metavar="FILE", help="save the history as JSON")
-    parser.add_argument("--png", type=_writable, metavar="FILE", help="draw the run")
+    parser.add_argument(
+        "--png",
+        type=_writable,
+        metavar="FILE",
+        help=f"draw the run there (default: {PICTURES}/seed-SEED.png)",
+    )
     return parser
 
 

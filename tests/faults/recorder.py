@@ -65,7 +65,7 @@ class Recorder:
             error=body.get("error"),
             replayed=answer.headers.get("idempotency-replayed") == "true",
         )
-        for oddity in _oddities(answer, heard, self.now() - asked.invoked):
+        for oddity in (*_oddities(answer, heard, self.now() - asked.invoked), *_mismatches(answer, heard)):
             self._note(asked, f"{answer.status} {oddity}")
         if asked.kind == "book" and heard.outcome == "ok":
             return replace(heard, appointment_id=body["appointment"]["id"])
@@ -95,3 +95,20 @@ def _oddities(answer: Answer, heard: Operation, seconds: float) -> Iterator[str]
         yield "came with the wrong outcome"
     if seconds > LONGEST_ANSWER_SECONDS:
         yield f"came after {seconds:.1f} s"
+
+
+def _mismatches(answer: Answer, heard: Operation) -> Iterator[str]:
+    """Where a 2xx tells of something else than was asked for."""
+    if heard.outcome != "ok":
+        return
+    told = answer.body["hold" if heard.kind == "hold" else "appointment"]
+    wanted: dict[str, str | None] = {"resource": heard.resource, "slot": heard.slot}
+    if heard.kind == "hold":
+        wanted |= {"token": heard.token} if heard.token else {}
+    else:
+        wanted |= {"patientName": heard.patient, "status": "booked"}
+    if heard.kind == "get":
+        wanted |= {"id": heard.appointment_id}
+    for field, value in wanted.items():
+        if told[field] != value:
+            yield f"tells of another {field}"

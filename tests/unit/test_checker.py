@@ -250,14 +250,15 @@ def test_held_is_said_only_of_a_slot_that_somebody_asked_to_hold() -> None:
     assert rules(story(refused("Cyd", 0, 2, HELD), held("Bob", 1, 3, 9))) == set()
 
 
-@pytest.mark.parametrize("kind", ["mongo_isolate_primary", "mongo_kill_primary", "mongo_stepdown"])
+@pytest.mark.parametrize("kind", ["mongo_isolate_primary", "mongo_stepdown"])
 def test_a_stale_refusal_of_a_deposed_primary_is_forgiven_and_counted(kind: str) -> None:
     """A refusal during a change of primary, or within ten seconds of it, may rest on stale data."""
     assert during(phantom(), kind, 2.5, None) == Verdict((), forgiven=1)
     assert during(phantom(), kind, -9, -7.5) == Verdict((), forgiven=1)
     assert during(phantom(), kind, -9, -8.5).forgiven == 0
     assert during(phantom(), kind, 3.5, 4).forgiven == 0
-    assert during(phantom(), "redis_kill", 2, 3).forgiven == 0
+    for other in ("redis_kill", "mongo_kill_primary"):
+        assert during(phantom(), other, 2, 3).forgiven == 0
 
 
 def test_only_a_refusal_that_can_be_stale_is_forgiven() -> None:

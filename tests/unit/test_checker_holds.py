@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.faults.checker import Rule, Verdict, check
-from tests.faults.checker.stories import booked, held, lost, read, row, story
+from tests.faults.checker.model import HELD
+from tests.faults.checker.stories import booked, held, lost, read, refused, row, story
 from tests.faults.history import Fault, History, Operation, Row
 
 
@@ -83,6 +84,48 @@ def test_one_hold_at_a_time() -> None:
     assert rules(held("Ada", 0, 1, 10), held("Cyd", 2, 3, 12), lost("Bob", 0)) == {Rule.HOLD}
     assert rules(held("Ada", 0, 1, 10), held("Ada", 2, 3, 12), lost("Bob", 0)) == set()
     assert rules(held("Ada", 0, 1, 10), held("Cyd", 9, 9.9, 20), lost("Bob", 0)) == set()
+
+
+def refused_as_held(patient: str, invoked: float, returned: float) -> Operation:
+    return refused(patient, invoked, returned, HELD)
+
+
+def test_a_refusal_as_held_needs_anothers_hold() -> None:
+    """`held` is true only where somebody else asked for a hold, and not long before."""
+    bob, late = refused_as_held("Bob", 2, 3), refused_as_held("Bob", 50, 51)
+    asked_too_late = held("Ada", 3.5, 4, 10)
+
+    assert check(story(held("Ada", 0, 1, 10), bob)) == Verdict(())
+    for holds in ([], [held("Bob", 0, 1, 10)], [asked_too_late]):
+        assert {each.rule for each in check(story(*holds, bob)).violations} == {Rule.TRUE_REFUSAL}
+    assert {each.rule for each in check(story(held("Ada", 0, 1, 5), late)).violations} == {Rule.TRUE_REFUSAL}
+
+
+def test_a_hold_may_be_refused_by_another_token_of_the_same_patient() -> None:
+    """Who asks for a second hold with another token meets the first; with the same token it is extended."""
+    first = held("Ada", 0, 1, 10)
+    again = replace(first, invoked=2, returned=3, outcome="refused", status=409, error=HELD, expires=None)
+
+    assert check(story(first, replace(again, token="another"))) == Verdict(())
+    assert {each.rule for each in check(story(first, again)).violations} == {Rule.TRUE_REFUSAL}
+
+
+def test_a_hold_that_was_not_granted_may_stand_for_a_while() -> None:
+    """One whose answer was lost may stand at any time; one that was refused is soon gone."""
+    late = refused_as_held("Bob", 50, 51)
+    ada = held("Ada", 0, 1, 10)
+    nobody_knows = replace(ada, returned=None, outcome="unknown", expires=None)
+    not_granted = replace(ada, outcome="not_executed", status=503, expires=None)
+
+    assert check(story(nobody_knows, late)) == Verdict(())
+    assert check(story(not_granted, refused_as_held("Bob", 2, 3))) == Verdict(())
+    assert not check(story(not_granted, late)).accepted
+
+
+def test_redis_may_have_kept_a_hold_for_longer() -> None:
+    """Where the clock of Redis jumped, or it was paused, a hold may stand past its end."""
+    history = story(held("Ada", 0, 1, 5), refused_as_held("Bob", 50, 51))
+    assert check(replace(history, faults=(Fault("redis_clock_jump", 3, 4),))) == Verdict(())
 
 
 def broken() -> History:

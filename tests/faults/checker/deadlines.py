@@ -1,4 +1,8 @@
-"""No booking was made before it was asked for, or after the deadline of whoever asked."""
+"""No booking was made before it was asked for, or after the deadline of whoever asked.
+
+A booking says when its worker met the command, shortly before the insert. So this finds commands that
+were met too late; an insert that was under way and came late is an unknown outcome, and none of this.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -2,6 +2,7 @@
 
 A 200 says that the slot is neither booked nor being booked, and will not be by another. So a hold and
 another patient's booking are never both granted, unless the booking can have come after the hold's end.
+And who is refused because of a hold is so because of another's.
 """
 
 from collections import defaultdict
@@ -19,6 +20,9 @@ SKEW_SECONDS = 0.25
 REDIS_RETURNS_SECONDS = 1.0
 """After a fault a worker may need a moment to reach Redis again."""
 
+LINGERS_SECONDS = 15.0
+"""How long after its end, or a refusal, a hold may stand: one that was not granted, by a paused worker."""
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -33,11 +37,8 @@ class Effect:
         return self.witness.end
 
     def may_pass(self, hold: Operation) -> bool:
-        """Whether the booking is the holder's own: by name, or by the token on any attempt."""
-        return any(
-            each.patient == hold.patient or (hold.token is not None and each.token == hold.token)
-            for each in self.attempts
-        )
+        """Whether the booking is the holder's own, by any attempt."""
+        return any(_is_own(hold, each) for each in self.attempts)
 
 
 def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
@@ -58,7 +59,7 @@ def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) 
         same = one.token is not None and one.token == other.token
         if not same and max(one.end, other.end) < min(ends[one], ends[other]):
             yield violation(Rule.HOLD, "two holds were granted at once", one, other)
-    yield from _unfounded(operations)
+    yield from _unfounded(operations, redis_faults)
 
 
 def promised_end(hold: Operation, redis_faults: Iterable[Fault]) -> float:
@@ -94,10 +95,29 @@ def _blind(effect: Effect, redis_faults: Iterable[Fault]) -> bool:
     return any(overlaps(fault, effect.earliest, effect.latest) for fault in redis_faults)
 
 
-def _unfounded(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """`held` needs a hold that somebody asked for; one that was not granted stands for a moment too."""
+def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
+    """`held` needs another's hold that may have stood then; one that was not granted may for a moment too."""
+    holds = [each for each in operations if each.kind == "hold"]
     for refusal in (each for each in operations if each.refused and each.error == HELD):
-        holds = (each for each in operations if each.kind == "hold" and each is not refusal)
-        if not any(each.invoked <= refusal.end for each in holds):
-            text = f"#{refusal.number} was refused as held, but nobody had asked for a hold"
-            yield violation(Rule.TRUE_REFUSAL, text, refusal)
+        if not any(_may_be_in_the_way(hold, refusal, redis_faults) for hold in holds):
+            text = f"#{refusal.number} was refused as held, but nobody else can have held the slot then"
+            yield violation(Rule.TRUE_REFUSAL, text, *_own_holds(holds, refusal), refusal)
+
+
+def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterable[Fault]) -> bool:
+    if hold is refusal or hold.invoked > refusal.end or _is_own(hold, refusal):
+        return False
+    until = max(hold.end, hold.expires or -inf) + LINGERS_SECONDS
+    return until >= refusal.invoked or any(
+        overlaps(fault, hold.invoked, refusal.end) for fault in redis_faults
+    )
+
+
+def _is_own(hold: Operation, asked: Operation) -> bool:
+    """Whether the hold stands in nobody's way who asks this: by its token, for a booking also by name."""
+    same_token = hold.token is not None and hold.token == asked.token
+    return same_token or (asked.kind == "book" and hold.patient == asked.patient)
+
+
+def _own_holds(holds: Iterable[Operation], refusal: Operation) -> Iterator[Operation]:
+    return (hold for hold in holds if hold is not refusal and _is_own(hold, refusal))

@@ -14,7 +14,7 @@ from tests.faults.checker.slots import judge_slot, read_back
 from tests.faults.checker.verdict import Forgiven, Verdict, Violation
 from tests.faults.history import History, Operation
 
-DEPOSING_FAULTS = frozenset({"mongo_isolate_primary", "mongo_kill_primary", "mongo_stepdown"})
+DEPOSING_FAULTS = frozenset({"mongo_isolate_primary", "mongo_stepdown"})
 REDIS_FAULTS = frozenset(
     {"redis_kill", "redis_flush", "redis_pause", "redis_partition", "redis_evict", "redis_clock_jump"}
 )

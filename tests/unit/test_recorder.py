@@ -1,0 +1,69 @@
+"""The fault runs note every answer that tells of something else than was asked for."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.callers import Answer
+from tests.faults.checker.stories import RESOURCE, SLOT, booked, held, read
+from tests.faults.history import Operation
+from tests.faults.recorder import Recorder
+
+APPOINTMENT = {"id": "ada", "resource": RESOURCE, "slot": SLOT, "patientName": "Ada", "status": "booked"}
+HOLD = {"token": "token-Ada", "resource": RESOURCE, "slot": SLOT, "expiresAt": "2031-05-04T08:00:00.000Z"}
+ASKED = {
+    "book": booked("Ada", 0, 1),
+    "get": replace(read("ada", 0, 1), patient="Ada"),
+    "hold": held("Ada", 0, 1, 9),
+}
+
+
+async def note(asked: Operation, answer: Answer) -> list[str]:
+    """The oddities of one request."""
+
+    async def send() -> Answer:
+        return answer
+
+    recorder = Recorder()
+    await recorder.record(asked, send)
+    return recorder.oddities
+
+
+def answer(kind: str, **changed: str) -> Answer:
+    """The right answer but for what is changed."""
+    told: dict[str, Any] = HOLD if kind == "hold" else APPOINTMENT
+    part = "hold" if kind == "hold" else "appointment"
+    return Answer(201 if kind == "book" else 200, {part: {**told, **changed}})
+
+
+@pytest.mark.parametrize("kind", ASKED)
+async def test_a_right_answer_is_not_odd(kind: str) -> None:
+    """An answer that tells of what was asked for is nothing to note."""
+    assert await note(ASKED[kind], answer(kind)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        *(("book", field) for field in ("resource", "slot", "patientName", "status")),
+        *(("get", field) for field in ("id", "resource", "slot", "patientName", "status")),
+        *(("hold", field) for field in ("token", "resource", "slot")),
+    ],
+)
+async def test_an_answer_about_something_else_is_odd(kind: str, field: str) -> None:
+    """A 2xx that names another slot, patient, token or booking than the request breaks the contract."""
+    [oddity] = await note(ASKED[kind], answer(kind, **{field: "another"}))
+    assert f"tells of another {field}" in oddity
+
+
+async def test_a_5xx_says_when_to_try_again() -> None:
+    """A 503 or 504 without `Retry-After`, or with another outcome than its status, breaks the contract."""
+    body = {"error": "?", "outcome": "unknown"}
+    assert len(await note(ASKED["book"], Answer(503, body))) == 2
+    assert await note(ASKED["book"], Answer(504, body, {"retry-after": "1"})) == []
+
+
+async def test_no_other_answer_is_expected() -> None:
+    """A status that no caller of a run can cause breaks the contract."""
+    assert len(await note(ASKED["hold"], Answer(500, {"error": "?", "outcome": "unknown"}))) == 2
