@@ -188,6 +188,18 @@ def test_a_key_is_reused_only_if_it_was_used() -> None:
     assert rules(story(replace(earlier, invoked=4, returned=5), told)) == {Rule.ONE_KEY}
 
 
+def test_a_replay_is_of_something() -> None:
+    """Over NATS a replay needs an earlier request with the key; over HTTP the gateway may repeat its own."""
+    replay = booked("Ada", 2, 3, replayed=True)
+    over_nats, stored = replace(replay, via="nats"), (row("Ada"),)
+    assert rules(story(over_nats, rows=stored)) == {Rule.ONE_KEY}
+    assert rules(story(refused("Ada", 0, 1, HELD), held("Bob", 0, 1, 2), over_nats, rows=stored)) == {
+        Rule.ONE_KEY
+    }
+    assert rules(story(lost("Ada", 0), over_nats, rows=stored)) == set()
+    assert rules(story(replay, rows=stored)) == set()
+
+
 def test_a_refused_request_leaves_its_key_free() -> None:
     """Refusals are not remembered: the key may then book another slot."""
     elsewhere = replace(booked("Ada", 4, 5), slot=LATER)

@@ -20,6 +20,7 @@ def judge_keys(operations: Sequence[Operation], forgivable: Forgivable) -> Itera
         yield from _different_answers(confirmed)
         yield from _refusals(confirmed[:1], group, forgivable)
         yield from _unfounded(group)
+        yield from _replays_of_nothing(group)
 
 
 def _different_answers(confirmed: Sequence[Operation]) -> Iterator[Violation]:
@@ -61,6 +62,15 @@ def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
         if not any(each.invoked <= refusal.end for each in others):
             text = f"the key {refusal.key} was refused as used for another request, but there was none"
             yield violation(Rule.ONE_KEY, text, refusal)
+
+
+def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
+    """A replay is of an earlier request with the key; over HTTP that may be the gateway's own attempt."""
+    for replay in (each for each in group if each.ok and each.replayed and each.via == "nats"):
+        others = (each for each in group if each is not replay and may_take_effect(each))
+        if not any(each.invoked <= replay.end for each in others):
+            text = f"the key {replay.key} was answered with a replay, but nobody had sent it before"
+            yield violation(Rule.ONE_KEY, text, replay)
 
 
 def _same_request(one: Operation, other: Operation) -> bool:
