@@ -12,13 +12,21 @@ ANY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on at the moment.
+    """A port of the loopback address that nobody has, and that this gives to nobody else for a minute.
 
     Below those that systems give to outgoing connections, which could take it before its server does.
+    The connection that is closed here leaves the port in TIME_WAIT: whoever sets SO_REUSEADDR can listen
+    on it, as servers do, and whoever does not, like this, can not.
+    https://github.com/Yelp/ephemeral-port-reserve
     """
     while True:
         port = SystemRandom().randrange(10_000, 32_000)
-        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+        with suppress(OSError), socket.socket() as server:
+            server.bind((LOOPBACK, port))
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.listen()
+            with socket.create_connection((LOOPBACK, port)):
+                server.accept()[0].close()
             return port
 
 

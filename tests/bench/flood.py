@@ -46,8 +46,11 @@ class Answers:
 class Flood:
     """Sends commands to one subject, and counts the answers."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, subject: str) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, subject: str, deadline: float
+    ) -> None:
         self._reader, self._writer = reader, writer
+        self._deadline = deadline
         self._subject = subject.encode()
         self._numbers = count()
         self._under_way: dict[int, float] = {}
@@ -56,12 +59,14 @@ class Flood:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, subject: str) -> AsyncIterator[Self]:
-        """A connection of its own to the NATS server at `url`."""
+    async def connect(
+        cls, url: str, subject: str, *, deadline: float = DEADLINE_SECONDS
+    ) -> AsyncIterator[Self]:
+        """A connection of its own to the NATS server at `url`; each command has `deadline` seconds."""
         parts = urlsplit(url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**20)
         writer.write(f"CONNECT {json.dumps(_CONNECT)}\r\nSUB inbox.* 1\r\n".encode())
-        flood = cls(reader, writer, subject)
+        flood = cls(reader, writer, subject, deadline)
         reading = asyncio.create_task(flood._read())
         try:
             yield flood
@@ -75,7 +80,7 @@ class Flood:
         while time.monotonic() < ends:
             self._send(commands - len(self._under_way), make)
             self._answered.clear()
-            await asyncio.wait_for(self._answered.wait(), DEADLINE_SECONDS * 4)
+            await asyncio.wait_for(self._answered.wait(), self._deadline * 4)
         return await self._settle()
 
     async def send_at(self, rate: float, seconds: float, make: Make) -> Answers:
@@ -86,12 +91,13 @@ class Flood:
             self._send(due - sent, make)
             sent = due
             await asyncio.sleep(TICK_SECONDS)
+        self._send(int(rate * seconds) - sent, make)
         return await self._settle()
 
     async def _settle(self) -> Answers:
         """Wait for the answers that are still to come."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
+            async with asyncio.timeout(self._deadline + SETTLE_SECONDS):
                 while self._under_way:
                     self._answered.clear()
                     await self._answered.wait()
@@ -101,7 +107,7 @@ class Flood:
         return answers
 
     def _send(self, commands: int, make: Make) -> None:
-        headers = b"NATS/1.0\r\nDeadline: %d\r\n\r\n" % int((time.time() + DEADLINE_SECONDS) * 1000)
+        headers = b"NATS/1.0\r\nDeadline: %d\r\n\r\n" % int((time.time() + self._deadline) * 1000)
         parts = []
         for number in (next(self._numbers) for _ in range(commands)):
             payload = make(number)
@@ -132,5 +138,5 @@ class Flood:
         if status == 201:
             seconds = time.monotonic() - began
             self._answers.seconds.append(seconds)
-            self._answers.late += seconds > DEADLINE_SECONDS
+            self._answers.late += seconds > self._deadline
         self._answered.set()

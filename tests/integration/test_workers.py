@@ -120,10 +120,10 @@ async def test_without_the_deadline_late_commands_are_executed(servers: Servers)
 
 async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
     """A worker has a bounded number of commands in hand; what comes on top is refused, and not forgotten."""
-    with servers.new_stack() as stack:
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
         stack.start("booking_worker", without="slow_store")
         stack.wait_serving()
-        async with Flood.connect(stack.env["NATS_URL"], subjects.BOOK) as flood:
+        async with Flood.connect(stack.env["NATS_URL"], subjects.BOOK, deadline=60) as flood:
             answers = await flood.send_at(5 * MOST_IN_HAND, 1, book_fresh)
             again = await flood.send_at(3, 1, book_fresh)
     assert answers.unanswered == 0
