@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from shared.connection import Link
 from shared.settings import NatsSettings
 from shared.worker.answering import Desk
-from shared.worker.flow_control import FlowControl
+from shared.worker.flow_control import FlowControl, round_trip
 
 DRAIN_SECONDS = 6.0
 QUIET_SECONDS = 0.2
@@ -39,6 +39,8 @@ async def serve(
     # Whether it is ready, a worker says however much it has in hand.
     controls = [FlowControl(each, desk) for each in subscribers if not str(each.subject).endswith(".ready")]
     await broker.start()
+    with suppress(NatsError):  # where NATS is lost again, it hears of them when it is back
+        await round_trip(subscribers[0].subscription._conn)  # who reads `serving` may send
     tending = [asyncio.create_task(control.tend()) for control in controls]
     try:
         yield
@@ -69,6 +71,6 @@ async def _finish(subscription: Subscription) -> None:
     await subscription._conn._send_unsubscribe(subscription._id)
     seen = -1
     while seen != (seen := subscription.delivered):
-        await subscription._conn.flush()
+        await round_trip(subscription._conn)
         await asyncio.sleep(QUIET_SECONDS)
     await subscription._pending_queue.join()

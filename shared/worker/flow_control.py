@@ -13,6 +13,7 @@ import contextlib
 from typing import Any
 
 import structlog
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
@@ -87,7 +88,7 @@ class FlowControl:
             self._limit = limit
             await subscription._conn._send_unsubscribe(subscription._id, limit)
         with contextlib.suppress(NatsError):  # after a round trip most of what was sent before is there
-            await subscription._conn.flush()
+            await round_trip(subscription._conn)
         return self._sent < (before or limit) - LATE
 
     async def _subscribe_again(self) -> None:
@@ -103,3 +104,12 @@ class FlowControl:
         idle, self._seen = self._seen == self._subscription.delivered, self._subscription.delivered
         if idle and self._sent and self._subscription._conn.is_connected:
             await self._subscribe_again()
+
+
+async def round_trip(connection: Client) -> None:
+    """Wait until NATS has sent all that it had to send before this call.
+
+    Shielded, for nats-py ends its reading loop at a PONG whose `flush` was cancelled (`_process_pong` sets
+    the result of a future that is done).
+    """
+    await asyncio.shield(connection.flush())

@@ -1,16 +1,19 @@
 """What only NATS has: deadlines, service headers, and the typed client."""
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import nats
 import pytest
 from nats.aio.client import Client
 
 from shared.client import BookingClient
 from shared.commands import BookAppointment, GetAppointment, PlaceHold
 from shared.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
+from shared.worker.flow_control import round_trip
 from tests.callers import NatsCaller
 from tests.slots import fresh, fresh_resource
 from tests.stack import Stack
@@ -119,3 +122,16 @@ async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
             await client.book(
                 BookAppointment(slot=slot, patientName="Ada", resource=resource, durationMinutes=15)
             )
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_no_longer_waits_for_a_round_trip_leaves_the_connection_whole(
+    stack: Stack, turns: int
+) -> None:
+    """A worker may be stopped in the middle of a round trip; it still receives what NATS has for it."""
+    async with await nats.connect(stack.env["NATS_URL"]) as connection:
+        waiting = asyncio.create_task(round_trip(connection))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        assert (await NatsCaller(connection).book(fresh())).status == 201

@@ -8,6 +8,7 @@ from collections import Counter
 import httpx
 import nats
 import pytest
+from nats.aio.msg import Msg
 from pymongo import MongoClient
 
 from shared import subjects
@@ -131,6 +132,50 @@ async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
     assert answers.no_responders > answers.statuses[503] / 2, "NATS turns most of them away by itself"
     assert 0 < answers.statuses[201] <= 2 * MOST_IN_HAND
     assert again.statuses == {201: again.sent}
+
+
+async def send_to_paused(stack: Stack, worker: Service, *signals: signal.Signals) -> Counter[int]:
+    """What 4000 commands are answered that a paused worker finds together, after these signals."""
+    sent, statuses, all_answered = 4 * MOST_IN_HAND, Counter[int](), asyncio.Event()
+
+    async def count(message: Msg) -> None:
+        statuses[json.loads(message.data)["status"] if message.data else 503] += 1  # or `no responders`
+        if statuses.total() == sent:
+            all_answered.set()
+
+    async with await nats.connect(stack.env["NATS_URL"]) as connection:
+        inbox = connection.new_inbox()
+        await connection.subscribe(inbox, cb=count)
+        worker.send(signal.SIGSTOP)
+        try:
+            for number in range(sent):
+                await connection.publish(subjects.BOOK, book_fresh(number), inbox)
+            await connection.flush()
+        finally:
+            for name in (*signals, signal.SIGCONT):
+                worker.send(name)
+        await asyncio.wait_for(all_answered.wait(), 60)
+    return statuses
+
+
+async def test_a_burst_that_nats_lets_through_is_refused_by_the_worker(servers: Servers) -> None:
+    """Of commands that wait for a paused worker it takes no more than it has room for; the rest hear 503."""
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
+        worker = stack.start("booking_worker", without="slow_store")
+        stack.wait_serving()
+        statuses = await send_to_paused(stack, worker)
+    assert set(statuses) == {201, 503}
+    assert statuses[201] < 2 * MOST_IN_HAND
+
+
+async def test_a_worker_that_is_stopped_in_a_burst_answers_all_of_it(servers: Servers) -> None:
+    """SIGTERM while commands wait that it has not looked at yet: each is booked or refused."""
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
+        worker = stack.start("booking_worker")
+        stack.wait_serving()
+        statuses = await send_to_paused(stack, worker, signal.SIGTERM)
+        assert worker.wait() == 0
+    assert set(statuses) == {201, 503}
 
 
 def book_fresh(_number: int) -> bytes:
