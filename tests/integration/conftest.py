@@ -8,6 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from tests.callers import Caller, HttpCaller, NatsCaller
+from tests.integration.use_cases import UseCases, use_cases_on
 from tests.servers import Servers
 from tests.stack import Stack
 
@@ -48,3 +49,17 @@ def caller(request: pytest.FixtureRequest) -> Caller:
     """Both ways in, one after the other."""
     caller: Caller = request.getfixturevalue(f"{request.param}_caller")
     return caller
+
+
+@pytest.fixture
+async def use_cases(servers: Servers) -> AsyncIterator[UseCases]:
+    """Where every instant is a slot."""
+    async with use_cases_on(servers, slot_minutes=0) as use_cases:
+        yield use_cases
+
+
+@pytest.fixture
+async def grid_use_cases(servers: Servers) -> AsyncIterator[UseCases]:
+    """On a grid of 15 minutes."""
+    async with use_cases_on(servers, slot_minutes=15) as use_cases:
+        yield use_cases

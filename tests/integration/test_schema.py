@@ -10,10 +10,6 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from deploy.local.ports import free_port
-from shared.stores import mongodb
-from shared.stores.bookings import COLLECTION
-from shared.stores.indexes import find_absent
-from shared.stores.schema import Schema
 from tests.callers import HttpCaller
 from tests.servers import Servers
 from tests.slots import fresh
@@ -74,20 +70,6 @@ async def test_a_lost_index_is_made_again(stack: Stack, appointments: Collection
     stack.wait_serving()
     appointments.drop_index(SLOT_INDEX)
     wait_until(lambda: SLOT_INDEX in appointments.index_information(), "the index is back")
-
-
-async def test_an_index_that_decides_nothing_stops_nobody(stack: Stack) -> None:
-    """While a worker serves, only the unique indexes matter; another is made again at a next start."""
-    database = mongodb.connect(stack.env["MONGO_URI"])
-    schema = Schema(database, slot_minutes=0)
-    await schema.wait_until_verified()
-    await database[COLLECTION].drop_index("by_slot")
-    await schema._check()
-    assert schema.guaranteed
-    assert await find_absent(database) == ["by_slot"]
-    await Schema(database, slot_minutes=0).wait_until_verified()
-    assert await find_absent(database) == []
-    database.client.close()
 
 
 def status(port: int) -> int:

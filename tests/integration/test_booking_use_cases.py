@@ -1,54 +1,24 @@
-"""Moments that no caller can time: the use cases called by hand, on real servers."""
+"""What a booking worker decides in moments that no caller can time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from booking_worker.service import BookingService
-from hold_worker.service import HoldService
+from booking_worker.service import Booked
 from shared.booking import Booking
 from shared.commands import BookAppointment, PlaceHold
 from shared.deadline import Deadline
-from shared.errors import NotExecuted, OutcomeUnknown, SlotHeld
-from shared.grid import Grid
-from shared.stores import mongodb
+from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked, SlotHeld
 from shared.stores.bookings import BookingStore, Inserted
 from shared.stores.claims import HoldState
 from shared.stores.holds import HoldStore, HoldsUnreachable
-from shared.stores.redisdb import connect_redis
-from shared.stores.schema import Schema
-from tests.servers import Servers
+from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 
 
-@dataclass
-class UseCases:
-    """Both services on one database and one Redis."""
-
-    database: mongodb.Database
-    bookings: BookingService
-    holds: HoldService
-    schema: Schema
-
-
-@pytest.fixture
-async def use_cases(servers: Servers) -> AsyncIterator[UseCases]:
-    with servers.new_stack() as stack:
-        database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
-        schema, holds = Schema(database, 0), HoldStore(redis, hold_ms=5000, max_ms=5000)
-        await schema.wait_until_verified()
-        parts = BookingStore(database), holds, schema, Grid(0)
-        yield UseCases(database, BookingService(*parts), HoldService(*parts), schema)
-        await redis.aclose()
-        database.client.close()
-
-
 async def test_a_booking_that_waited_past_its_deadline_is_not_written(use_cases: UseCases) -> None:
-    """Of commands that are committed together, one whose deadline has passed is left out."""
+    """Of commands that are committed together, one whose deadline has passed is left out, and it alone."""
     late, punctual = (BookAppointment.model_validate(fresh()) for _ in range(2))
     answers = await asyncio.gather(
         use_cases.bookings.book(late, Deadline.after(-0.1)),
@@ -56,6 +26,7 @@ async def test_a_booking_that_waited_past_its_deadline_is_not_written(use_cases:
         return_exceptions=True,
     )
     assert isinstance(answers[0], NotExecuted)
+    assert isinstance(answers[1], Booked)
     rows = await use_cases.database.get_collection("appointments").find().to_list(None)
     assert [row["resource"] for row in rows] == [punctual.resource]
 
@@ -97,17 +68,20 @@ async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
     assert (await use_cases.holds.place_hold(rival, Deadline.after(1))).seconds > 3
 
 
+@pytest.mark.parametrize("loss", [OutcomeUnknown, NoPrimary])
 async def test_a_refusal_that_cannot_be_explained_is_unknown(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, loss: type[Refused]
 ) -> None:
-    """Where MongoDB is lost between an insert that met a booking and the look for whose, nobody hears 409."""
+    """Where MongoDB is lost between an insert that met a booking and the look for whose, nobody hears 409.
+
+    Nor that nothing was done: the booking may be the request's own, made by an earlier attempt.
+    """
 
     async def lose(*_: Any, **__: Any) -> None:
-        raise OutcomeUnknown
+        raise loss
 
     command = BookAppointment.model_validate(fresh(idempotencyKey="order 4711"))
     await use_cases.bookings.book(command, Deadline.after(5))
-    monkeypatch.setattr(BookingStore, "_find_fenced", lose)
     monkeypatch.setattr(BookingStore, "find_by_keys", lose)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(command, Deadline.after(5))
@@ -128,24 +102,19 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
     assert booked.booking.status == "booked"
 
 
-async def test_an_extension_that_cannot_be_verified_is_unknown(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hold that was extended, without a look at the bookings, is not said to be untouched; it stands."""
-
-    async def lose(*_: Any, **__: Any) -> None:
-        raise OutcomeUnknown
-
-    body = fresh("Ada", holdToken=str(uuid4()))
-    hold = PlaceHold.model_validate(body)
-    await use_cases.holds.place_hold(hold, Deadline.after(5))
-    with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "find_booked", lose)
-        with pytest.raises(OutcomeUnknown):
-            await use_cases.holds.place_hold(hold, Deadline.after(5))
-    rival = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
+async def test_a_refused_booking_leaves_its_patients_hold(grid_use_cases: UseCases) -> None:
+    """A patient whose booking is refused keeps the hold that covers a part of it."""
+    bookings, holds = grid_use_cases.bookings, grid_use_cases.holds
+    body = fresh("Ada", slot="2031-05-04T10:00:00Z")
+    rival = {**body, "patientName": "Grace"}
+    await holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
+    second_quarter = BookAppointment.model_validate({**rival, "slot": "2031-05-04T10:15:00Z"})
+    await bookings.book(second_quarter, Deadline.after(5))
+    half_an_hour = BookAppointment.model_validate({**body, "durationMinutes": 30})
+    with pytest.raises(SlotAlreadyBooked):
+        await bookings.book(half_an_hour, Deadline.after(5))
     with pytest.raises(SlotHeld):
-        await use_cases.bookings.book(rival, Deadline.after(5))
+        await bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
 async def test_a_booking_under_way_is_not_made_once_the_index_is_lost(

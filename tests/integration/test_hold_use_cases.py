@@ -1,0 +1,114 @@
+"""What a hold worker decides in moments that no caller can time."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from shared.booking import Booking
+from shared.commands import BookAppointment, PlaceHold
+from shared.deadline import Deadline
+from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.grid import Grid
+from shared.stores.bookings import COLLECTION, BookingStore, Inserted
+from shared.stores.holds import HoldStore, HoldsUnreachable
+from tests.integration.use_cases import UseCases
+from tests.slots import fresh
+
+
+async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MongoDB is read after Redis has said that nothing is under way: what was decided meanwhile is seen."""
+    body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
+    insert, look = BookingStore.book_many, BookingStore.find_booked
+
+    async def insert_late(*args: Any, **options: Any) -> list[Inserted]:
+        entered.set()
+        await going_on.wait()
+        return await insert(*args, **options)
+
+    async def look_and_let_it_be_booked(*args: Any, **options: Any) -> set[Any]:
+        seen = await look(*args, **options)
+        if not going_on.is_set():
+            going_on.set()
+            await booking
+        return seen
+
+    monkeypatch.setattr(BookingStore, "book_many", insert_late)
+    monkeypatch.setattr(BookingStore, "find_booked", look_and_let_it_be_booked)
+    booking = asyncio.create_task(
+        use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+    )
+    await entered.wait()
+    rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
+    with pytest.raises(SlotAlreadyBooked):
+        await use_cases.holds.place_hold(rival, Deadline.after(5))
+
+
+async def test_an_extension_that_cannot_be_verified_is_unknown(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold that was extended, without a look at the bookings, is not said to be untouched; it stands."""
+
+    async def lose(*_: Any, **__: Any) -> None:
+        raise OutcomeUnknown
+
+    body = fresh("Ada", holdToken=str(uuid4()))
+    hold = PlaceHold.model_validate(body)
+    await use_cases.holds.place_hold(hold, Deadline.after(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "find_booked", lose)
+        with pytest.raises(OutcomeUnknown):
+            await use_cases.holds.place_hold(hold, Deadline.after(5))
+    rival = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
+    with pytest.raises(SlotHeld):
+        await use_cases.bookings.book(rival, Deadline.after(5))
+
+
+async def test_an_extension_that_is_partly_new_and_cannot_be_verified_is_unknown(
+    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold of which a part was granted before is not said to be untouched where the rest is not known."""
+
+    async def lose(*_: Any, **__: Any) -> None:
+        raise NotExecuted
+
+    body, holds = fresh("Ada", holdToken=str(uuid4())), grid_use_cases.holds
+    longer = PlaceHold.model_validate({**body, "durationMinutes": 30})
+    await holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
+    monkeypatch.setattr(BookingStore, "find_booked", lose)
+    with pytest.raises(OutcomeUnknown):
+        await holds.place_hold(longer, Deadline.after(5))
+
+
+async def test_a_hold_that_cannot_be_taken_back_is_unknown(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold that was set, and could be neither verified nor taken back, is not said not to stand."""
+
+    async def lose_primary(*_: Any, **__: Any) -> None:
+        raise NoPrimary
+
+    async def lose_redis(*_: Any) -> None:
+        raise HoldsUnreachable
+
+    monkeypatch.setattr(BookingStore, "find_booked", lose_primary)
+    monkeypatch.setattr(HoldStore, "take_back", lose_redis)
+    with pytest.raises(OutcomeUnknown):
+        await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
+
+
+async def test_a_hold_is_taken_off_a_slot_that_is_booked(use_cases: UseCases) -> None:
+    """Who extends a hold over a booking, made while Redis could not be asked, loses it: freed is free."""
+    body = fresh("Ada", holdToken=str(uuid4()))
+    hold = PlaceHold.model_validate(body)
+    await use_cases.holds.place_hold(hold, Deadline.after(5))
+    command = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
+    rival = Booking.new(command, Grid(0).place(command))
+    assert await BookingStore(use_cases.database).book_many([rival], timeout=5) == [Inserted.BOOKED]
+    with pytest.raises(SlotAlreadyBooked):
+        await use_cases.holds.place_hold(hold, Deadline.after(5))
+    await use_cases.database[COLLECTION].update_one({"_id": rival.id}, {"$set": {"status": "cancelled"}})
+    assert await use_cases.bookings.book(command, Deadline.after(5))

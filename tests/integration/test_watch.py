@@ -1,0 +1,108 @@
+"""The indexes, watched: what counts as theirs, and when a worker may serve."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared.errors import NotExecuted
+from shared.settings import Misconfigured
+from shared.stores import indexes, mongodb
+from shared.stores.bookings import COLLECTION
+from shared.stores.indexes import find_absent
+from shared.stores.schema import Schema
+from tests.integration.breakable import until
+from tests.servers import Servers
+
+KEYS = [("resource", 1), ("occupies", 1)]
+BOOKED = {"partialFilterExpression": {"status": "booked"}}
+
+
+@pytest.fixture
+async def database(servers: Servers) -> AsyncIterator[mongodb.Database]:
+    with servers.new_stack() as stack:
+        database = mongodb.connect(stack.env["MONGO_URI"])
+        yield database
+        database.client.close()
+
+
+@pytest.fixture
+async def schema(database: mongodb.Database) -> Schema:
+    """Of a worker that serves."""
+    schema = Schema(database, slot_minutes=0)
+    await schema.wait_until_verified()
+    return schema
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        BOOKED,
+        {"unique": True},
+        {"unique": True, "partialFilterExpression": {"status": "cancelled"}},
+        {"unique": True, **BOOKED, "collation": {"locale": "en"}},
+    ],
+    ids=["not unique", "no filter", "another filter", "a collation"],
+)
+async def test_an_index_with_other_options_is_nothing_to_serve_on(
+    database: mongodb.Database, options: dict[str, Any]
+) -> None:
+    """An index of the right name and keys that differs in any other option is refused."""
+    await database[COLLECTION].create_index(KEYS, name="one_booking_per_slot", **options)
+    with pytest.raises(Misconfigured):
+        await Schema(database, slot_minutes=0).wait_until_verified()
+
+
+@pytest.mark.parametrize("name", ["one_booking_per_slot", "one_booking_per_key"])
+async def test_each_unique_index_stops_a_worker_while_it_is_gone(
+    database: mongodb.Database, schema: Schema, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Either unique index that is gone stops a serving worker until it has been made again."""
+    guaranteed: list[bool] = []
+    create = indexes.create
+
+    async def note(database: mongodb.Database, name: str) -> None:
+        guaranteed.append(schema.guaranteed)
+        await create(database, name)
+
+    monkeypatch.setattr(indexes, "create", note)
+    await database[COLLECTION].drop_index(name)
+    await schema._check()
+    assert guaranteed == [False]
+    assert schema.guaranteed
+    assert await find_absent(database) == []
+
+
+async def test_an_index_that_decides_nothing_stops_nobody(database: mongodb.Database, schema: Schema) -> None:
+    """While a worker serves, only the unique indexes matter; another is made again at a next start."""
+    await database[COLLECTION].drop_index("by_slot")
+    await schema._check()
+    assert schema.guaranteed
+    assert await find_absent(database) == ["by_slot"]
+    await Schema(database, slot_minutes=0).wait_until_verified()
+    assert await find_absent(database) == []
+
+
+async def test_a_weaker_index_in_its_place_stops_a_serving_worker(
+    database: mongodb.Database, schema: Schema
+) -> None:
+    """A unique index that is replaced by one that is not, while a worker serves, stops it."""
+    await database[COLLECTION].drop_index("one_booking_per_slot")
+    await database[COLLECTION].create_index(KEYS, name="one_booking_per_slot")
+    watching = asyncio.create_task(schema.watch())
+    await until(lambda: schema.problem is not None, "the watch notices")
+    watching.cancel()
+    assert "other options" in str(schema.problem)
+    with pytest.raises(NotExecuted):
+        schema.require()
+
+
+async def test_a_mongodb_that_never_answered_is_not_verified() -> None:
+    """A check that could not look lets nobody serve who did not serve before."""
+    database = mongodb.connect("mongodb://127.0.0.1:1/booking")
+    schema = Schema(database, slot_minutes=0)
+    await schema._check()
+    with pytest.raises(NotExecuted):
+        schema.require()
+    database.client.close()

@@ -1,0 +1,38 @@
+"""Both services called by hand, on real servers: for moments that no caller can time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from booking_worker.service import BookingService
+from hold_worker.service import HoldService
+from shared.grid import Grid
+from shared.stores import mongodb
+from shared.stores.bookings import BookingStore
+from shared.stores.holds import HoldStore
+from shared.stores.redisdb import connect_redis
+from shared.stores.schema import Schema
+from tests.servers import Servers
+
+
+@dataclass
+class UseCases:
+    """Both services on one database and one Redis."""
+
+    database: mongodb.Database
+    bookings: BookingService
+    holds: HoldService
+    schema: Schema
+
+
+@asynccontextmanager
+async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[UseCases]:
+    """On a database of their own."""
+    with servers.new_stack() as stack:
+        database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
+        schema, holds = Schema(database, slot_minutes), HoldStore(redis, hold_ms=5000, max_ms=5000)
+        await schema.wait_until_verified()
+        parts = BookingStore(database), holds, schema, Grid(slot_minutes)
+        yield UseCases(database, BookingService(*parts), HoldService(*parts), schema)
+        await redis.aclose()
+        database.client.close()
