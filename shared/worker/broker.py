@@ -49,7 +49,8 @@ async def serve(
             task.cancel()
         await drain([each.subscription for each in subscribers], desk)
         link.closing = True
-        await broker.stop()
+        with suppress(NatsError, OSError):  # where NATS is away there is nobody to take leave of
+            await broker.stop()
 
 
 async def drain(subscriptions: list[Subscription], desk: Desk) -> None:

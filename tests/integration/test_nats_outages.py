@@ -110,3 +110,19 @@ async def test_without_the_lookup_a_lost_reply_ends_in_a_wrong_refusal(servers: 
     """Control: a worker that does not look for the key refuses the caller a slot that is his already."""
     answer, rows, _ = await lose_the_reply(servers, without="no_key_lookup")
     assert (answer.status, rows) == (409, 1)
+
+
+@pytest.mark.parametrize("module", ["booking_worker", "hold_worker"])
+async def test_a_worker_can_be_stopped_while_nats_is_away(
+    servers: Servers, nats_server: Nats, module: str
+) -> None:
+    """SIGTERM to a worker that tries to connect again: it ends with 0, and without a traceback."""
+    with servers.new_stack(NATS_URL=nats_server.url) as stack:
+        worker = stack.start(module)
+        stack.wait_serving()
+        nats_server.stop()
+        await until(lambda: "nats_disconnected" in worker.log, "the worker notices")
+        worker.send(signal.SIGTERM)
+        assert await asyncio.to_thread(worker.wait) == 0
+        assert '"level": "error"' not in worker.log
+        assert "Traceback" not in worker.log
