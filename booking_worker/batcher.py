@@ -25,7 +25,8 @@ class Batcher(Generic[ItemT, ResultT]):
         """The result of `item`, or its exception, once a batch with it has been committed."""
         future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if len(self._running) < MOST_AT_ONCE:
+        # A task that has just ended is listed until its callback is called, and takes nothing more.
+        if sum(not task.done() for task in self._running) < MOST_AT_ONCE:
             task = asyncio.create_task(self._work())
             self._running.add(task)
             task.add_done_callback(self._running.discard)

@@ -69,3 +69,27 @@ async def test_an_item_given_up_does_not_disturb_its_batch() -> None:
     with pytest.raises(asyncio.CancelledError):
         await given_up
     assert await kept == 2
+
+
+async def test_what_comes_with_an_answer_is_committed_too() -> None:
+    """An item is taken though it comes in the very moment in which all the commits that there may be end."""
+    gate = asyncio.Event()
+
+    async def commit(items: Sequence[int]) -> list[int | Exception]:
+        await gate.wait()
+        return list(items)
+
+    async def submit_two() -> int:
+        return await batcher.submit(1) + await batcher.submit(1)
+
+    batcher = Batcher(commit)
+    submitted = [asyncio.create_task(submit_two())]
+    for _ in range(MOST_AT_ONCE - 1):  # each the first of a commit of its own
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        submitted.append(asyncio.create_task(batcher.submit(1)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gate.set()
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*submitted) == [2, *[1] * (MOST_AT_ONCE - 1)]
