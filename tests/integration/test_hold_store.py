@@ -148,15 +148,18 @@ async def test_a_booking_that_is_met_late_leaves_nothing(holds: tuple[HoldStore,
     assert all(0 < end <= INTENT_MARGIN_MS for end in ends)
 
 
+@pytest.mark.parametrize("longer", ["hold", "booking"])
 async def test_a_hold_hears_of_a_booking_under_way_on_any_of_its_instants(
-    holds: tuple[HoldStore, Redis],
+    holds: tuple[HoldStore, Redis], longer: str
 ) -> None:
-    """A hold of half an hour waits for a booking of its second quarter that is under way."""
+    """Of a hold and a booking one lasts half an hour, and the other is in its second quarter: they meet."""
     store, _ = holds
     request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=30))
-    claim = HoldClaim.of(request, Grid(15).place(request))
-    rival = replace(claim, instants=claim.instants[1:], token="", digest="another")
-    await store.enter_many([Passage(rival, "booking")], seconds=60)
+    both = HoldClaim.of(request, Grid(15).place(request))
+    second = replace(both, instants=both.instants[1:])
+    claim, booked = (both, second) if longer == "hold" else (second, both)
+    rival = Passage(replace(booked, token="", digest="another"), "booking")
+    await store.enter_many([rival], seconds=60)
     placed = await store.place(claim)
     assert placed is not None
     assert placed.under_way == ["booking"]
