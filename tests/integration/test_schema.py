@@ -90,17 +90,18 @@ async def test_duplicates_keep_a_worker_from_serving(
     stack.wait_serving()
     wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "the gateway is ready")
     appointments.drop_index(SLOT_INDEX)
-    slot = datetime(2031, 5, 4, 9, tzinfo=UTC)
+    booked, cancelled = datetime(2031, 5, 4, 9, tzinfo=UTC), datetime(2032, 5, 4, 9, tzinfo=UTC)
     appointments.insert_many(
         {
-            "_id": id,
+            "_id": f"{id} of {slot.year}",
             "resource": "r1",
             "occupies": [slot],
             "slot": slot,
-            "status": "booked",
-            "idempotencyKey": id,
+            "status": state,
+            "idempotencyKey": f"{id} of {slot.year}",
             "patientName": "Zebra Canary",
         }
+        for slot, state in ((booked, "booked"), (cancelled, "cancelled"))
         for id in ("a", "b")
     )
     wait_until(lambda: all(status(port) == 503 for port in ports), "no worker is ready")
@@ -112,8 +113,9 @@ async def test_duplicates_keep_a_worker_from_serving(
         assert (await client.get("/readyz")).status_code == 503
     wait_until(lambda: "slot_booked_twice" in worker.log, "the log names the slot")
     assert "2031-05-04" in worker.log
+    assert "2032-05-04" not in worker.log, "cancelled bookings share a slot with anybody"
     assert "Zebra" not in worker.log
-    appointments.delete_one({"_id": "b"})
+    appointments.delete_one({"_id": "b of 2031"})
     wait_until(lambda: all(status(port) == 200 for port in ports), "they are ready again")
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         caller = HttpCaller(client)

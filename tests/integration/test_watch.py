@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 
 from shared.errors import NotExecuted
 from shared.settings import Misconfigured
 from shared.stores import indexes, mongodb
 from shared.stores.bookings import COLLECTION
+from shared.stores.duplicates import log_duplicates
 from shared.stores.indexes import find_absent
 from shared.stores.schema import Schema
 from tests.integration.breakable import until
@@ -106,3 +108,18 @@ async def test_a_mongodb_that_never_answered_is_not_verified() -> None:
     with pytest.raises(NotExecuted):
         schema.require()
     database.client.close()
+
+
+async def test_a_key_that_was_used_twice_is_not_logged(database: mongodb.Database) -> None:
+    """Of a key that two bookings share, the log names the bookings, and not the key: it may hold anything."""
+    rows = database[COLLECTION]
+    await rows.insert_many(
+        {"_id": id, "resource": "r1", "idempotencyKey": key, "occupies": [id], "status": "booked"}
+        for id, key in (("a", "order 4711"), ("b", "order 4711"), ("c", "order 4712"))
+    )
+    with structlog.testing.capture_logs() as logs:
+        await log_duplicates(database, {"resource": 1, "idempotencyKey": 1})
+    assert [(line["event"], line["resource"], set(line["appointments"])) for line in logs] == [
+        ("key_used_twice", "r1", {"a", "b"})
+    ]
+    assert "4711" not in repr(logs)

@@ -15,11 +15,12 @@ async def test_the_uri_does_not_weaken_what_201_means() -> None:
     """Whatever the URI says, a majority acknowledges writes, journaled, and the primary answers reads."""
     database = mongodb.connect(f"mongodb://127.0.0.1:1/booking{WEAK}")
     try:
-        for part in (database, database.get_collection("appointments")):
+        store = BookingStore(database)
+        for part in (database, store._latest, store._fences):
             assert part.write_concern.document == {"w": "majority", "j": True}
             assert part.read_concern.level == "local"
             assert part.read_preference.name == "Primary"
-        assert BookingStore(database)._committed.read_concern.level == "majority"
+        assert store._committed.read_concern.level == "majority"
         assert database.client.delegate.options.retry_writes
         assert database.client.delegate.options.server_selection_timeout < FIRST_ATTEMPT_SECONDS
         assert database.name == "booking"
