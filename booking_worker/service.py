@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from booking_worker.batcher import Batcher
 from shared.booking import Booking
 from shared.commands import BookAppointment
 from shared.deadline import Deadline
@@ -25,6 +24,7 @@ from shared.stores.bookings import BookingStore, Inserted
 from shared.stores.claims import HoldClaim, HoldState, Passage
 from shared.stores.holds import HoldStore, HoldsUnreachable
 from shared.stores.schema import Schema
+from shared.worker.batcher import Batcher
 
 log = structlog.get_logger()
 

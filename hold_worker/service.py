@@ -15,10 +15,11 @@ from shared.commands import PlaceHold
 from shared.deadline import Deadline
 from shared.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.grid import Grid
-from shared.stores.bookings import BookingStore
+from shared.stores.bookings import BookingStore, SlotKey
 from shared.stores.claims import HoldClaim, PlacedHold
 from shared.stores.holds import HoldStore
 from shared.stores.schema import Schema
+from shared.worker.batcher import Batcher
 
 POLL_SECONDS = 0.01
 
@@ -40,6 +41,7 @@ class HoldService:
         self._holds = holds
         self._schema = schema
         self._grid = grid
+        self._looks = Batcher(self._look)
 
     async def place_hold(self, command: PlaceHold, deadline: Deadline) -> Held:
         """Hold a slot, or extend the hold with the command's token.
@@ -75,12 +77,26 @@ class HoldService:
         while True:
             under_way = await self._holds.still_under_way(claim, under_way)
             if under_way != undecided:
-                booked = await self._bookings.find_booked(claim.slots, timeout=deadline.remaining)
+                booked = await self._find_booked(claim, deadline)
                 if booked or not under_way:
-                    return {instant for _, instant in booked}
+                    return booked
             undecided = under_way
             deadline.check()
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _find_booked(self, claim: HoldClaim, deadline: Deadline) -> set[datetime]:
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                booked = await self._looks.submit((claim, deadline))
+        except TimeoutError:
+            raise OutcomeUnknown from None
+        return {instant for _, instant in booked.intersection(claim.slots)}
+
+    async def _look(self, asked: Sequence[tuple[HoldClaim, Deadline]]) -> list[set[SlotKey] | Exception]:
+        """Look for what is booked of several claims at once: they would wait for each other's fences."""
+        slots = {slot for claim, _ in asked for slot in claim.slots}
+        latest = max(deadline.remaining for _, deadline in asked)
+        return [await self._bookings.find_booked(slots, timeout=latest)] * len(asked)
 
     async def _take_back(
         self, claim: HoldClaim, placed: PlacedHold | None, booked: Set[datetime] = frozenset()

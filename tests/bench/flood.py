@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 DEADLINE_SECONDS = 1.6
 TICK_SECONDS = 0.005
 SETTLE_SECONDS = 10.0
+DONE = {200, 201}
 _CONNECT = {"headers": True, "no_responders": True, "verbose": False, "pedantic": False}
 
 Make = Callable[[int], bytes]
@@ -29,10 +30,10 @@ class Answers:
     statuses: Counter[int] = field(default_factory=Counter)
     no_responders: int = 0
     late: int = 0
-    """201s that came after the deadline, when their callers had given up."""
+    """Those done after the deadline, when their callers had given up."""
     unanswered: int = 0
     seconds: list[float] = field(default_factory=list)
-    """How long each 201 took."""
+    """How long each that was done took."""
 
     @property
     def sent(self) -> int:
@@ -40,7 +41,7 @@ class Answers:
 
     @property
     def in_time(self) -> int:
-        return self.statuses[201] - self.late
+        return sum(self.statuses[status] for status in DONE) - self.late
 
 
 class Flood:
@@ -135,7 +136,7 @@ class Flood:
         status = int(body[10:13]) if body else 503  # {"status":201,...
         self._answers.statuses[status] += 1
         self._answers.no_responders += not body
-        if status == 201:
+        if status in DONE:
             seconds = time.monotonic() - began
             self._answers.seconds.append(seconds)
             self._answers.late += seconds > self._deadline

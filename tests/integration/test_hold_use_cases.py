@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from hold_worker.service import Held
 from shared.booking import Booking
 from shared.commands import BookAppointment, PlaceHold
 from shared.deadline import Deadline
@@ -98,6 +99,40 @@ async def test_a_hold_that_cannot_be_taken_back_is_unknown(
     monkeypatch.setattr(HoldStore, "take_back", lose_redis)
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
+
+
+async def test_a_hold_does_not_wait_for_a_more_patient_one(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of holds that are looked up together, each is answered by its own deadline, and nothing is left."""
+    look, going_on = BookingStore.find_booked, asyncio.Event()
+
+    async def look_late(*args: Any, **options: Any) -> set[Any]:
+        await going_on.wait()
+        return await look(*args, **options)
+
+    monkeypatch.setattr(BookingStore, "find_booked", look_late)
+    patient, hasty = (PlaceHold.model_validate(fresh("Ada")) for _ in range(2))
+    waiting = asyncio.create_task(use_cases.holds.place_hold(patient, Deadline.after(60)))
+    with pytest.raises(NotExecuted):
+        await use_cases.holds.place_hold(hasty, Deadline.after(0.2))
+    going_on.set()
+    assert (await waiting).token
+    rival = {**hasty.model_dump(), "patientName": "Grace"}
+    assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
+
+
+async def test_holds_together_are_each_refused_for_their_own_slot(use_cases: UseCases) -> None:
+    """Of holds that are looked up together, those of booked slots are refused, and the others granted."""
+    bodies = [fresh("Ada") for _ in range(6)]
+    for body in bodies[::2]:
+        await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+    placed = await asyncio.gather(
+        *(use_cases.holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5)) for body in bodies),
+        return_exceptions=True,
+    )
+    assert [isinstance(each, SlotAlreadyBooked) for each in placed] == [True, False] * 3
+    assert [isinstance(each, Held) for each in placed] == [False, True] * 3
 
 
 async def test_a_hold_is_taken_off_a_slot_that_is_booked(use_cases: UseCases) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from booking_worker.batcher import LARGEST_BATCH, MOST_AT_ONCE, Batcher
+from shared.worker.batcher import LARGEST_BATCH, MOST_AT_ONCE, Batcher
 
 
 async def test_what_waits_is_committed_together() -> None:
