@@ -9,7 +9,8 @@ from shared.settings import Misconfigured
 # Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
 SOCKET_SECONDS = 0.5
 POOL_WAIT_SECONDS = 1.5
-POOL_CONNECTIONS = 16
+# So many that hardly anybody waits: the pool is not fair, and some would wait until it is too late.
+POOL_CONNECTIONS = 128
 
 
 def connect_redis(url: str) -> Redis:
