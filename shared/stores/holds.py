@@ -136,10 +136,16 @@ class HoldStore:
         except HoldsUnreachable:
             if self._lost:
                 raise
-            self._lost = True
-            answer = await ask()
+            answer = await self._ask_again(ask)
         self._lost = False
         return answer
+
+    async def _ask_again(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        try:
+            return await ask()
+        except HoldsUnreachable:
+            self._lost = True  # not before: others may have found their time up in the same moment
+            raise
 
     async def _run(self, script: str, claim: HoldClaim, *args: str | int) -> Any:
         try:

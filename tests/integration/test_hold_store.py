@@ -102,6 +102,37 @@ async def test_a_redis_that_was_late_once_is_asked_again(
     assert not late
 
 
+async def test_all_that_were_late_in_one_moment_are_asked_again(
+    holds: tuple[HoldStore, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused worker finds the time of all its questions up at once: none of them passes over a hold."""
+    store, redis = holds
+    claim, execute, ping = new_claim(), Pipeline.execute, redis.ping
+    late = set[asyncio.Task[Any] | None]()
+
+    async def be_late() -> None:
+        await asyncio.sleep(0)
+        if (task := asyncio.current_task()) not in late:
+            late.add(task)
+            raise RedisTimeoutError
+
+    async def late_ping() -> bool:
+        await be_late()
+        return bool(await ping())
+
+    async def late_execute(pipeline: Pipeline, **options: bool) -> list[Any]:
+        await be_late()
+        return await execute(pipeline, **options)
+
+    assert await store.place(claim)
+    monkeypatch.setattr(redis, "ping", late_ping)
+    monkeypatch.setattr(Pipeline, "execute", late_execute)
+    rivals = [Passage(replace(claim, token="", digest="another"), f"booking {n}") for n in range(4)]
+    found = await asyncio.gather(*(store.enter_many([rival], seconds=1) for rival in rivals))
+    assert found == [[HoldState.OTHERS]] * 4
+    assert all(await asyncio.gather(*(store.place(new_claim()) for _ in range(4))))
+
+
 async def test_a_hold_whose_answer_was_lost_is_unknown(
     holds: tuple[HoldStore, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
