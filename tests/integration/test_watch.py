@@ -10,6 +10,7 @@ import structlog
 from shared.errors import NotExecuted
 from shared.settings import Misconfigured
 from shared.stores import indexes, mongodb
+from shared.stores import schema as schema_module
 from shared.stores.bookings import COLLECTION
 from shared.stores.duplicates import log_duplicates
 from shared.stores.indexes import find_absent
@@ -98,6 +99,43 @@ async def test_a_weaker_index_in_its_place_stops_a_serving_worker(
     assert "other options" in str(schema.problem)
     with pytest.raises(NotExecuted):
         schema.require()
+
+
+async def test_the_watch_outlives_what_nobody_foresaw(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of any kind stops a worker from serving, not the watch: it serves again once it is over."""
+
+    async def fail(_database: mongodb.Database) -> list[str]:
+        raise RuntimeError
+
+    watching = asyncio.create_task(schema.watch())
+    with monkeypatch.context() as patch:
+        patch.setattr(indexes, "find_absent", fail)
+        await until(lambda: schema.problem == "cannot be verified", "the watch notices")
+        with pytest.raises(NotExecuted):
+            schema.require()
+    await until(lambda: schema.problem is None, "the watch goes on")
+    schema.require()
+    watching.cancel()
+
+
+async def test_the_build_of_an_index_takes_its_time(
+    database: mongodb.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking for the indexes is bounded; building one is not, for of a large collection it takes longer."""
+    create = indexes.create
+
+    async def create_late(database: mongodb.Database, name: str) -> None:
+        await asyncio.sleep(schema_module.CHECK_SECONDS)
+        await create(database, name)
+
+    monkeypatch.setattr(schema_module, "CHECK_SECONDS", 1.0)
+    monkeypatch.setattr(indexes, "create", create_late)
+    schema = Schema(database, slot_minutes=0)
+    async with asyncio.timeout(30):
+        await schema.wait_until_verified()
+    assert await find_absent(database) == []
 
 
 async def test_a_mongodb_that_never_answered_is_not_verified() -> None:
