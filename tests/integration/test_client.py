@@ -1,5 +1,6 @@
 """What the typed client makes of answers that are seldom. The test takes the worker's place on NATS."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -91,6 +92,31 @@ async def test_no_two_attempts_are_under_way_at_once(servers: Servers, reply: by
     assert len(met) == 3
     assert all(later[0] >= earlier[1] for earlier, later in pairwise(met))
     assert all(deadline - received <= 200 for received, deadline in met)
+
+
+@pytest.mark.parametrize(
+    ("subject", "field"), [(subjects.BOOK, "idempotencyKey"), (subjects.PLACE_HOLD, "holdToken")]
+)
+async def test_all_attempts_have_the_key_or_the_token_that_was_made(
+    servers: Servers, subject: str, field: str
+) -> None:
+    """What the caller left out is made once a command: else a repeat would meet its own earlier attempt."""
+    met: list[bytes] = []
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+
+            async def note(message: Msg) -> None:
+                met.append(message.data)
+
+            await connection.subscribe(subject, cb=note)
+            await connection.flush()
+            async with BookingClient(stack.env["NATS_URL"], timeout=0.6) as client:
+                book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
+                with pytest.raises(OutcomeUnknown):
+                    await (client.book(book) if subject == subjects.BOOK else client.place_hold(hold))
+    assert len(met) == 3
+    assert len(set(met)) == 1
+    assert json.loads(met[0])[field]
 
 
 async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> None:
