@@ -37,7 +37,9 @@ async def serve(
     register(broker)
     subscribers: list[Any] = list(broker.subscribers)
     # Whether it is ready, a worker says however much it has in hand.
-    controls = [FlowControl(each, desk) for each in subscribers if not str(each.subject).endswith(".ready")]
+    controls = [
+        FlowControl(each, desk) for each in subscribers if not each.subject.template.endswith(".ready")
+    ]
     await broker.start()
     with suppress(NatsError):  # where NATS is lost again, it hears of them when it is back
         await round_trip(subscribers[0].subscription._conn)  # who reads `serving` may send

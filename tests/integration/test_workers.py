@@ -12,10 +12,12 @@ from nats.aio.msg import Msg
 from pymongo import MongoClient
 
 from shared import subjects
+from shared.client import BookingClient
 from shared.deadline import Deadline
 from shared.worker.answering import MOST_IN_HAND
 from tests.bench.flood import Flood
 from tests.callers import Answer, HttpCaller, NatsCaller
+from tests.integration.breakable import until
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack, wait_until
@@ -166,6 +168,19 @@ async def test_a_burst_that_nats_lets_through_is_refused_by_the_worker(servers: 
         statuses = await send_to_paused(stack, worker)
     assert set(statuses) == {201, 503}
     assert statuses[201] < 2 * MOST_IN_HAND
+
+
+async def test_a_worker_with_its_hands_full_is_ready(servers: Servers) -> None:
+    """Whether it can serve, a worker says however much it has in hand: it is not to be restarted for that."""
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
+        worker = stack.start("booking_worker", without="slow_store")
+        stack.wait_serving()
+        burst = asyncio.create_task(send_to_paused(stack, worker))
+        await until(lambda: "overloaded" in worker.log, "its hands are full")
+        async with BookingClient(stack.env["NATS_URL"]) as client:
+            reply = await client.ask_ready(subjects.BOOKING_READY, timeout=10)
+        assert (reply.status, reply.body.ready) == (200, True)
+        await burst
 
 
 async def test_a_worker_that_is_stopped_in_a_burst_answers_all_of_it(servers: Servers) -> None:
