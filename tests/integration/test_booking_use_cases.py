@@ -51,6 +51,26 @@ async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
     await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
 
 
+async def test_a_booking_is_under_way_until_its_deadline(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bookings that are committed together are under way, for holds, until the last of their deadlines."""
+    enter, under_way = HoldStore.enter_many, list[float]()
+
+    async def note(*args: Any, seconds: float) -> Any:
+        under_way.append(seconds)
+        return await enter(*args, seconds=seconds)
+
+    monkeypatch.setattr(HoldStore, "enter_many", note)
+    commands = (BookAppointment.model_validate(fresh()) for _ in range(2))
+    deadlines = Deadline.after(5), Deadline.after(60)
+    await asyncio.gather(
+        *(use_cases.bookings.book(*asked) for asked in zip(commands, deadlines, strict=True))
+    )
+    assert len(under_way) == 1
+    assert under_way[0] == pytest.approx(60, abs=10)
+
+
 async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

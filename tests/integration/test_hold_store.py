@@ -73,6 +73,35 @@ async def test_extending_a_hold_never_shortens_what_was_granted(servers: Servers
         await redis.aclose()
 
 
+async def test_a_hold_ends_with_the_first_of_its_instants(servers: Servers) -> None:
+    """What is extended to more instants is told to end when the oldest of them does, which is capped."""
+    with servers.new_stack() as stack:
+        redis = connect_redis(stack.env["REDIS_URL"])
+        request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=30))
+        claim = HoldClaim.of(request, Grid(15).place(request))
+        holds = HoldStore(redis, hold_ms=60_000, max_ms=60_000)
+        first = await holds.place(replace(claim, instants=claim.instants[:1]))
+        await asyncio.sleep(0.05)
+        both = await holds.place(claim)
+        assert first is not None
+        assert both is not None
+        assert both.expires_at == first.expires_at
+        assert both.milliseconds < 60_000
+        await redis.aclose()
+
+
+async def test_a_booking_uses_up_no_hold_of_another(holds: tuple[HoldStore, Redis]) -> None:
+    """A confirmed booking ends its patient's holds on the slot, and leaves one that another has set since."""
+    store, redis = holds
+    claim = new_claim()
+    assert await store.place(claim)
+    rival = Passage(replace(claim, token="", digest="another"), "booking")
+    await store.leave_many([(rival, True)])
+    assert await redis.exists(claim.keys[0])
+    await store.leave_many([(Passage(claim, "booking"), True)])
+    assert not await redis.exists(claim.keys[0])
+
+
 async def test_a_redis_that_was_late_once_is_asked_again(
     holds: tuple[HoldStore, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +160,26 @@ async def test_all_that_were_late_in_one_moment_are_asked_again(
     found = await asyncio.gather(*(store.enter_many([rival], seconds=1) for rival in rivals))
     assert found == [[HoldState.OTHERS]] * 4
     assert all(await asyncio.gather(*(store.place(new_claim()) for _ in range(4))))
+
+
+async def test_a_redis_that_is_back_is_asked_again_as_before(
+    holds: tuple[HoldStore, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis is lost it is asked once; after its first answer, one that is late is no loss again."""
+    store, redis = holds
+    in_time = [False, False, False, True, False, True]
+
+    async def ping() -> None:
+        if not in_time.pop(0):
+            raise RedisTimeoutError
+
+    monkeypatch.setattr(redis, "ping", ping)
+    for _ in range(2):
+        with pytest.raises(HoldsUnreachable):
+            await store.place(new_claim())
+    for _ in range(2):
+        assert await store.place(new_claim())
+    assert in_time == []
 
 
 async def test_a_hold_whose_answer_was_lost_is_unknown(

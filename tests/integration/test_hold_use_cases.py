@@ -13,6 +13,7 @@ from shared.deadline import Deadline
 from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.grid import Grid
 from shared.stores.bookings import COLLECTION, BookingStore, Inserted
+from shared.stores.claims import HoldClaim
 from shared.stores.holds import HoldStore, HoldsUnreachable
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -120,6 +121,37 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
     assert (await waiting).token
     rival = {**hasty.model_dump(), "patientName": "Grace"}
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
+
+
+async def test_a_patient_hold_is_not_cut_off_with_a_hasty_one(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holds that are looked up together are looked up until the last of their deadlines."""
+    find = BookingStore._find_fenced
+
+    async def find_late(*args: Any) -> Any:
+        await asyncio.sleep(0.5)
+        return await find(*args)
+
+    monkeypatch.setattr(BookingStore, "_find_fenced", find_late)
+    hasty, patient = (
+        HoldClaim.of(command, Grid(0).place(command))
+        for command in (PlaceHold.model_validate(fresh("Ada")) for _ in range(2))
+    )
+    asked = [(hasty, Deadline.after(0.2)), (patient, Deadline.after(60))]
+    assert await use_cases.holds._look(asked) == [set(), set()]
+
+
+async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> None:
+    """A slot whose booking has been cancelled is free to be held."""
+    body = fresh("Ada")
+    booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+    await use_cases.database[COLLECTION].update_one(
+        {"_id": booked.booking.id}, {"$set": {"status": "cancelled"}}
+    )
+    assert await use_cases.holds.place_hold(
+        PlaceHold.model_validate({**body, "patientName": "Grace"}), Deadline.after(5)
+    )
 
 
 async def test_holds_together_are_each_refused_for_their_own_slot(use_cases: UseCases) -> None:
