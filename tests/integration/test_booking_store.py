@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,12 @@ async def test_what_is_read_to_decide_comes_after_the_fence(
     monkeypatch.setattr(collection, "find", note)
     await store.find_booked([SLOT], timeout=5)
     assert bound == [True]
+
+
+async def test_every_fence_is_a_write_of_its_own(store: BookingStore) -> None:
+    """Each read that decides changes something first: a deposed primary acknowledges what changes nothing."""
+    fences = []
+    for _ in range(3):
+        await store.find_booked([SLOT], timeout=5)
+        fences.append(await store._fences.find_one({}))
+    assert all(later != earlier for earlier, later in pairwise(fences))
