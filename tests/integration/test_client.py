@@ -128,6 +128,23 @@ async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> N
     assert replies == [None]
 
 
+async def test_a_moment_without_workers_is_waited_for(servers: Servers) -> None:
+    """While the only worker is started anew, NATS says that nobody is there: the command is sent again."""
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            back = time.monotonic() + 0.15
+
+            async def answer(message: Msg) -> None:
+                there = time.monotonic() >= back
+                await message.respond(BOOKED) if there else await _say_that_nobody_is_there(message)
+
+            await connection.subscribe(subjects.BOOK, cb=answer)
+            await connection.flush()
+            async with BookingClient(stack.env["NATS_URL"]) as client:
+                reply = await client.book(BookAppointment.model_validate(fresh()))
+    assert reply.status == 201
+
+
 async def test_a_missing_primary_is_waited_for(servers: Servers) -> None:
     """A booking that found no primary of MongoDB is attempted again: one may be elected in time."""
     async with answering(servers, subjects.BOOK, [NO_PRIMARY, BOOKED]) as client:

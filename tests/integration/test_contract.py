@@ -140,6 +140,14 @@ async def test_the_holder_books_by_token(caller: Caller) -> None:
     assert (await caller.book({**body, "patientName": "A. Lovelace", "holdToken": token})).status == 201
 
 
+async def test_a_token_is_one_in_either_case(caller: Caller) -> None:
+    """A UUID may be written in upper or lower case: the hold is extended, and booked, by either."""
+    body = fresh("Ada", holdToken=str(uuid4()))
+    other = {**body, "holdToken": body["holdToken"].upper()}
+    assert [(await caller.hold(each)).status for each in (body, other)] == [200, 200]
+    assert (await caller.book({**other, "patientName": "A. Lovelace"})).status == 201
+
+
 async def test_the_holder_books_by_name(caller: Caller) -> None:
     """A hold is its patient's: the same name books without the token."""
     body = fresh("Ada")
