@@ -36,6 +36,7 @@ def create_app(nats: NatsSettings) -> FastAPI:
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        redoc_url=None,
         redirect_slashes=False,
     )
     install_error_handlers(app)

@@ -17,17 +17,18 @@ async def _client(request: Request) -> BookingClient:
 
 
 Client = Annotated[BookingClient, Depends(_client)]
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": description}
-    for status, description in {
-        400: "A field is missing or wrong; the sentence names it",
-        503: "Not executed; repeat it",
-        504: "The outcome is not known; repeat it with the same key or token",
-    }.items()
+Responses = dict[int | str, dict[str, Any]]
+REFUSALS: Responses = {
+    # A range: it also keeps FastAPI from adding a 422 of its own, which is never answered.
+    "4XX": {"model": ErrorBody, "description": "Refused: larger than 16 KiB (413), not JSON (415)"},
+    400: {"model": ErrorBody, "description": "A field is missing or wrong; the sentence names it"},
+    503: {"model": ErrorBody, "description": "Not executed; repeat it"},
+    504: {
+        "model": ErrorBody,
+        "description": "The outcome is not known; repeat it with the same key or token",
+    },
 }
-CONFLICT: dict[int | str, dict[str, Any]] = {
-    409: {"model": ErrorBody, "description": "The slot is booked or held"}
-}
+CONFLICT: Responses = {409: {"model": ErrorBody, "description": "The slot is booked or held"}}
 router = APIRouter(prefix="/api", responses=REFUSALS)
 
 
@@ -40,7 +41,10 @@ async def _sent_once(request: Request) -> None:
     "/book-appointment",
     status_code=201,
     response_model=BookingConfirmed,
-    responses=CONFLICT,
+    responses={
+        **CONFLICT,
+        422: {"model": ErrorBody, "description": "The Idempotency-Key was used for a different request"},
+    },
     dependencies=[Depends(_sent_once)],
 )
 async def book_appointment(

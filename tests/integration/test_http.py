@@ -9,6 +9,7 @@ from tests.callers import HttpCaller
 from tests.slots import fresh
 
 BOOK = "/api/book-appointment"
+HOLD = "/api/hold-appointment"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ async def test_the_key_is_no_field_of_the_body(http_caller: HttpCaller) -> None:
 
 
 async def test_the_api_documents_itself(http: httpx.AsyncClient) -> None:
-    """`/docs` opens, and the schema names the fields that the contract names."""
+    """`/docs` opens, and the schema names the fields and the refusals of the contract."""
     assert (await http.get("/docs")).status_code == 200
     schema = (await http.get("/openapi.json")).json()
     assert set(schema["components"]["schemas"]["SlotRequest"]["properties"]) == {
@@ -95,4 +96,8 @@ async def test_the_api_documents_itself(http: httpx.AsyncClient) -> None:
         "durationMinutes",
         "holdToken",
     }
-    assert {"201", "400", "409", "503", "504"} <= set(schema["paths"][BOOK]["post"]["responses"])
+    refusals = {"4XX", "400", "503", "504"}
+    assert set(schema["paths"][BOOK]["post"]["responses"]) == {"201", "409", "422", *refusals}
+    assert set(schema["paths"][HOLD]["post"]["responses"]) == {"200", "409", *refusals}
+    assert set(schema["paths"]["/api/appointments/{id}"]["get"]["responses"]) == {"200", "404", *refusals}
+    assert "ValidationError" not in schema["components"]["schemas"]
