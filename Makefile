@@ -10,13 +10,14 @@ SEEDS ?= $(shell seq 1 20)
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/; s/\$$\$$/$$/' | expand -t 16
 
 $(READY): pyproject.toml deploy/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -c deploy/constraints.txt -e '.[local,dev]'
+	@# Not to stdout, which a shell may evaluate: `make -s env`.
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -c deploy/constraints.txt -e '.[local,dev]' >&2
 	@touch $@
 
 up: $(READY)  ## start everything on this machine, at http://localhost:3000 (PORT)
