@@ -5,9 +5,8 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
-from tests.concurrency.options import DEFAULT_NATS
-
 _SECONDS_TO_ASK = 20
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 def shown(url: str) -> str:
@@ -15,15 +14,23 @@ def shown(url: str) -> str:
     return ",".join(_without_credentials(part) for part in url.split(","))
 
 
-def nats_of_local_stack() -> str:
-    """The NATS server of the stack that `deploy.local` runs here, else the usual address."""
+def of_local_stack() -> tuple[str, str] | None:
+    """The gateway and the NATS server of the stack that `deploy.local` runs here; None where none runs."""
     command = [sys.executable, "-m", "deploy.local", "env"]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS_TO_ASK, check=True)
-        words = shlex.split(asked.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return DEFAULT_NATS
-    return dict(word.split("=", 1) for word in words if "=" in word).get("NATS_URL", DEFAULT_NATS)
+        said = dict(word.split("=", 1) for word in shlex.split(asked.stdout))
+        return said["GATEWAY_URL"], said["NATS_URL"]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return None
+
+
+def are_same(url: str, other: str) -> bool:
+    """Whether two addresses name one server, as far as can be told from them."""
+    one, another = urlsplit(url), urlsplit(other)
+    if one.port != another.port:
+        return False
+    return one.hostname == another.hostname or {one.hostname, another.hostname} <= _THIS_MACHINE
 
 
 def _without_credentials(url: str) -> str:

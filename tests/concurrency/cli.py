@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.concurrency.addresses import nats_of_local_stack
-from tests.concurrency.options import DEFAULT_URL, Options
+from tests.concurrency.addresses import are_same, of_local_stack
+from tests.concurrency.options import DEFAULT_NATS, DEFAULT_URL, Options
 
 _MOST = 10_000
 
@@ -22,10 +22,12 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         "2 wrong arguments or nothing answers, 130 interrupted.",
     )
     parser.add_argument(
-        "--url", type=_http_url, default=DEFAULT_URL, help="the gateway (default: %(default)s)"
+        "--url", type=_http_url, help=f"the gateway (default: the local stack's, else {DEFAULT_URL})"
     )
     parser.add_argument(
-        "--nats", type=_nats_url, help="the NATS server (default: $NATS_URL, else the local stack's)"
+        "--nats",
+        type=_nats_url,
+        help=f"its NATS server (default: $NATS_URL, else the local stack's, else {DEFAULT_NATS})",
     )
     parser.add_argument(
         "--requests", type=_count, default=10, metavar="N", help="bookings per slot (default: 10)"
@@ -41,11 +43,18 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         "--check", action="store_true", help="judge the run with the checker of the fault tests too"
     )
     given = vars(parser.parse_args(argv))
-    if given["nats"] is None:
-        del given["nats"]
-        if given["via"] != "http":
-            given["nats"] = os.environ.get("NATS_URL") or nats_of_local_stack()
+    given["url"], given["nats"] = _addresses(given["url"], given["nats"] or os.environ.get("NATS_URL"))
     return Options(**given)
+
+
+def _addresses(url: str | None, nats: str | None) -> tuple[str, str]:
+    """The gateway and NATS of one deployment: those of two would show two winners of a slot."""
+    if url and nats:
+        return url, nats
+    local = of_local_stack()
+    if local and (url is None or are_same(url, local[0])):
+        return url or local[0], nats or local[1]
+    return url or DEFAULT_URL, nats or DEFAULT_NATS
 
 
 def _count(text: str) -> int:
