@@ -23,6 +23,18 @@ from tests.bench.flood import Answers, Flood
 from tests.servers import choose_servers
 from tests.stack import Stack
 
+HEADERS = (  # narrow, and in the order of Round
+    "",
+    "offered\n/s",
+    "goodput\n/s",
+    "refused\n/s",
+    "no re-\nsponders\n/s",
+    "late\n/s",
+    "un-\nanswered\n/s",
+    "p50\nms",
+    "p99\nms",
+    "memory\nMB",
+)
 UNDER_WAY = 256
 FIRST = datetime(2031, 1, 1, tzinfo=UTC)
 
@@ -81,11 +93,15 @@ def _figures(name: str, answers: Answers, seconds: float, stack: Stack) -> Round
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.overload", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--factor", type=float, default=10.0, help="how many times the peak is offered")
-    parser.add_argument("--workers", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.overload",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="of peak and overload (default: 3)")
+    parser.add_argument("--factor", type=float, default=10.0, help="times the peak is offered (default: 10)")
+    parser.add_argument("--workers", type=int, default=1, help="of the kind that is measured (default: 1)")
     parser.add_argument("--holds", action="store_true", help="holds, not bookings")
     arguments = parser.parse_args()
     module, subject = (
@@ -96,7 +112,7 @@ def main() -> None:
             stack.start(module)
         stack.wait_serving()
         measured = asyncio.run(measure(stack, subject, arguments.seconds, arguments.rounds, arguments.factor))
-    table = Table(*(name.replace("_", " ") for name in Round.__annotations__))
+    table = Table(*HEADERS, box=None)
     for each in measured:
         table.add_row(
             *(f"{value:.0f}" if isinstance(value, float) else value for value in vars(each).values())
