@@ -29,6 +29,8 @@ def connect_redis(url: str) -> Redis:
             # A script may have run although its answer was lost: whether to repeat it is the caller's choice.
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
+            # With RESP3, redis-py 8 hands out connections that were cut: each would fail one command.
+            protocol=2,
         )
     except ValueError as error:
         raise Misconfigured(f"REDIS_URL cannot be used: {type(error).__name__}") from None
