@@ -22,8 +22,9 @@ from shared.fields import is_uuid
 from shared.grid import Grid
 from shared.stores.bookings import BookingStore, Inserted
 from shared.stores.claims import HoldClaim, HoldState, Passage
-from shared.stores.holds import HoldStore, HoldsUnreachable
+from shared.stores.holds import HoldStore
 from shared.stores.schema import Schema
+from shared.stores.scripts import HoldsUnreachable
 from shared.worker.batcher import Batcher
 
 log = structlog.get_logger()
@@ -97,14 +98,11 @@ class BookingService:
         return list(outcomes.values())
 
     async def _enter(self, requests: Sequence[Request], latest: Deadline) -> dict[Request, HoldState]:
-        """What each request finds held; empty where Redis cannot say, for then bookings go on without it."""
-        try:
-            states = await self._holds.enter_many(
-                [request.passage for request in requests], seconds=latest.remaining
-            )
-        except HoldsUnreachable:
-            log.warning("holds_unreachable", effect="booking goes on without them", bookings=len(requests))
-            return {}
+        """What each request finds held; left out where Redis cannot say: a booking goes on without it."""
+        passages = [request.passage for request in requests]
+        states = await self._holds.enter_many(passages, seconds=latest.remaining)
+        if unread := states.count(None):
+            log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
         return {r: state for r, state in zip(requests, states, strict=True) if state is not None}
 
     async def _leave(self, decided: Mapping[Request, Booked | Refused]) -> None:

@@ -2,12 +2,12 @@
 
 The hold is set first and MongoDB read after it: a booking that was made before is then seen, and one
 that comes later finds the hold. Read first, a booking made in between would be left with a hold. One
-that is under way at that moment is waited for (`shared.stores.holds` says why).
+that is under way at that moment is waited for. Then the hold is granted (`shared.stores.holds` says why).
 """
 
 import asyncio
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from shared.deadline import Deadline
 from shared.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.grid import Grid
 from shared.stores.bookings import BookingStore, SlotKey
-from shared.stores.claims import HoldClaim, PlacedHold
+from shared.stores.claims import HoldClaim
 from shared.stores.holds import HoldStore
 from shared.stores.schema import Schema
 from shared.worker.batcher import Batcher
@@ -58,15 +58,17 @@ class HoldService:
         try:
             booked = await self._find_out(claim, placed.under_way if placed else [], deadline)
         except (NotExecuted, OutcomeUnknown) as error:
-            if placed and placed.fresh != set(claim.instants):
-                raise OutcomeUnknown from None  # some was granted before, and must not be taken away
-            await self._take_back(claim, placed)
+            if placed and await self._holds.take_back(claim):
+                raise OutcomeUnknown from None  # some was granted before, and may be extended now
             raise error if isinstance(error, NotExecuted) else NotExecuted() from None
         if booked:
-            await self._take_back(claim, placed, booked)
+            if placed:
+                await self._holds.take_back(claim, booked)
             raise SlotAlreadyBooked
         if placed is None:
             raise SlotHeld
+        if not await self._holds.grant(claim, placed):
+            raise OutcomeUnknown  # lost, or taken back by an earlier attempt that ended late
         return Held(claim.token, placed.expires_at, placed.milliseconds // 1000)
 
     async def _find_out(
@@ -97,15 +99,3 @@ class HoldService:
         slots = {slot for claim, _ in asked for slot in claim.slots}
         latest = max(deadline.remaining for _, deadline in asked)
         return [await self._bookings.find_booked(slots, timeout=latest)] * len(asked)
-
-    async def _take_back(
-        self, claim: HoldClaim, placed: PlacedHold | None, booked: Set[datetime] = frozenset()
-    ) -> None:
-        """Take back what was set anew, and what is booked; what was granted before stays."""
-        if placed is None:
-            return
-        instants = tuple(instant for instant in claim.instants if instant in placed.fresh | booked)
-        try:
-            await self._holds.take_back(replace(claim, instants=instants), placed)
-        except NotExecuted:
-            raise OutcomeUnknown from None

@@ -57,14 +57,13 @@ class Passage:
 
 @dataclass(frozen=True)
 class PlacedHold:
-    """A hold that was set, in one `placement`.
+    """A hold that was set, or extended.
 
-    It expires at `expires_at`, in so many `milliseconds`. The instants in `fresh` were not held before, the
-    others were extended. The bookings with the ids `under_way` may still take the slot.
+    It expires at `expires_at`, in so many `milliseconds`. Each instant is held `since` so many (Unix ms). The
+    bookings with the ids `under_way` may still take the slot.
     """
 
-    placement: str
     expires_at: datetime
     milliseconds: int
-    fresh: frozenset[datetime]
+    since: list[int]
     under_way: list[str]

@@ -12,7 +12,8 @@ from shared.deadline import Deadline
 from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked, SlotHeld
 from shared.stores.bookings import BookingStore, Inserted
 from shared.stores.claims import HoldState
-from shared.stores.holds import HoldStore, HoldsUnreachable
+from shared.stores.holds import HoldStore
+from shared.stores.scripts import HoldsUnreachable
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 

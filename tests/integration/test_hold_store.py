@@ -18,8 +18,9 @@ from shared.errors import OutcomeUnknown
 from shared.grid import Grid
 from shared.stores import holds as hold_store
 from shared.stores.claims import HoldClaim, HoldState, Passage
-from shared.stores.holds import INTENT_MARGIN_MS, HoldStore, HoldsUnreachable
+from shared.stores.holds import INTENT_MARGIN_MS, HoldStore
 from shared.stores.redisdb import connect_redis
+from shared.stores.scripts import MOST_KEYS, HoldsUnreachable
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -37,36 +38,79 @@ def new_claim() -> HoldClaim:
     return HoldClaim.of(request, Grid(0).place(request))
 
 
-async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(servers: Servers) -> None:
-    """An attempt to hold that fails late undoes what it has set, not what its repeat was granted."""
-    with servers.new_stack() as stack:
-        redis = connect_redis(stack.env["REDIS_URL"])
-        holds = HoldStore(redis, hold_ms=60_000, max_ms=60_000)
-        request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
-        claim = HoldClaim.of(request, Grid(0).place(request))
-        attempt, repeat = await holds.place(claim), await holds.place(claim)
-        assert attempt is not None
-        assert repeat is not None
-        await holds.take_back(claim, attempt)
-        rival = Passage(replace(claim, token="", digest="another"), "booking")
-        assert await holds.enter_many([rival], seconds=1) == [HoldState.OTHERS]
-        await holds.take_back(claim, repeat)
-        assert await holds.enter_many([rival], seconds=1) == [HoldState.FREE]
-        await redis.aclose()
+def quarters(minutes: int) -> HoldClaim:
+    request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=minutes))
+    return HoldClaim.of(request, Grid(15).place(request))
+
+
+def rival_of(claim: HoldClaim, booking: str = "booking") -> Passage:
+    return Passage(replace(claim, token="", digest="another"), booking)
+
+
+async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(
+    holds: tuple[HoldStore, Redis],
+) -> None:
+    """An attempt to hold that fails late undoes what nobody was granted, and no more."""
+    store, _ = holds
+    claim = new_claim()
+    attempt, repeat = await store.place(claim), await store.place(claim)
+    assert attempt is not None
+    assert repeat is not None
+    assert await store.grant(claim, repeat)
+    assert await store.take_back(claim)
+    assert await store.enter_many([rival_of(claim)], seconds=1) == [HoldState.OTHERS]
+    assert await store.grant(claim, attempt)
+
+
+async def test_a_hold_that_was_taken_back_is_not_granted(holds: tuple[HoldStore, Redis]) -> None:
+    """A hold that an earlier attempt took back is not granted, nor is another that was set since for it."""
+    store, _ = holds
+    claim = new_claim()
+    placed = await store.place(claim)
+    assert placed is not None
+    assert not await store.take_back(claim)
+    assert not await store.grant(claim, placed)
+    assert await store.enter_many([rival_of(claim)], seconds=1) == [HoldState.FREE]
+    await asyncio.sleep(0.002)  # Redis tells placements apart by its clock, in milliseconds
+    again = await store.place(claim)
+    assert again is not None
+    assert not await store.grant(claim, placed)
+    assert not await store.take_back(claim)
+
+
+async def test_a_hold_is_granted_as_a_whole_or_not_at_all(holds: tuple[HoldStore, Redis]) -> None:
+    """Of a hold that lost an instant, the others are not granted: whoever fails next takes them back."""
+    store, redis = holds
+    claim = quarters(30)
+    placed = await store.place(claim)
+    assert placed is not None
+    await redis.delete(claim.keys[1])
+    assert not await store.grant(claim, placed)
+    assert not await store.take_back(claim)
+    assert not await redis.exists(*claim.keys)
+
+
+async def test_granting_a_hold_leaves_its_end(holds: tuple[HoldStore, Redis]) -> None:
+    """A hold that is granted ends when it would have ended."""
+    store, redis = holds
+    claim = new_claim()
+    placed = await store.place(claim)
+    assert placed is not None
+    assert await store.grant(claim, placed)
+    assert 50_000 < await redis.pttl(claim.keys[0]) <= 60_000
 
 
 async def test_extending_a_hold_never_shortens_what_was_granted(servers: Servers) -> None:
     """A hold that is extended to more instants ends for each of them no sooner than was granted before."""
     with servers.new_stack() as stack:
         redis = connect_redis(stack.env["REDIS_URL"])
-        request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=30))
-        claim = HoldClaim.of(request, Grid(15).place(request))
+        claim = quarters(30)
         longer, shorter = (HoldStore(redis, hold_ms=ms, max_ms=ms) for ms in (60_000, 5_000))
         first = await longer.place(replace(claim, instants=claim.instants[:1]))
         both = await shorter.place(claim)
         assert first is not None
         assert both is not None
-        assert both.fresh == {claim.instants[1]}
+        assert both.since[0] == first.since[0] <= both.since[1]
         left = [await redis.pttl(key) for key in claim.keys[:2]]
         assert left[0] > 50_000
         assert left[1] <= both.milliseconds <= 5_000
@@ -77,8 +121,7 @@ async def test_a_hold_ends_with_the_first_of_its_instants(servers: Servers) -> N
     """What is extended to more instants is told to end when the oldest of them does, which is capped."""
     with servers.new_stack() as stack:
         redis = connect_redis(stack.env["REDIS_URL"])
-        request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=30))
-        claim = HoldClaim.of(request, Grid(15).place(request))
+        claim = quarters(30)
         holds = HoldStore(redis, hold_ms=60_000, max_ms=60_000)
         first = await holds.place(replace(claim, instants=claim.instants[:1]))
         await asyncio.sleep(0.05)
@@ -95,7 +138,7 @@ async def test_a_booking_uses_up_no_hold_of_another(holds: tuple[HoldStore, Redi
     store, redis = holds
     claim = new_claim()
     assert await store.place(claim)
-    rival = Passage(replace(claim, token="", digest="another"), "booking")
+    rival = rival_of(claim)
     await store.leave_many([(rival, True)])
     assert await redis.exists(claim.keys[0])
     await store.leave_many([(Passage(claim, "booking"), True)])
@@ -126,7 +169,7 @@ async def test_a_redis_that_was_late_once_is_asked_again(
     monkeypatch.setattr(redis, "ping", late_ping)
     monkeypatch.setattr(Pipeline, "execute", late_execute)
     assert await store.place(claim)
-    rival = Passage(replace(claim, token="", digest="another"), "booking")
+    rival = rival_of(claim)
     assert await store.enter_many([rival], seconds=1) == [HoldState.OTHERS]
     assert not late
 
@@ -156,7 +199,7 @@ async def test_all_that_were_late_in_one_moment_are_asked_again(
     assert await store.place(claim)
     monkeypatch.setattr(redis, "ping", late_ping)
     monkeypatch.setattr(Pipeline, "execute", late_execute)
-    rivals = [Passage(replace(claim, token="", digest="another"), f"booking {n}") for n in range(4)]
+    rivals = [rival_of(claim, f"booking {n}") for n in range(4)]
     found = await asyncio.gather(*(store.enter_many([rival], seconds=1) for rival in rivals))
     assert found == [[HoldState.OTHERS]] * 4
     assert all(await asyncio.gather(*(store.place(new_claim()) for _ in range(4))))
@@ -228,17 +271,103 @@ async def test_a_booking_that_is_met_late_leaves_nothing(holds: tuple[HoldStore,
     assert all(0 < end <= INTENT_MARGIN_MS for end in ends)
 
 
+async def test_a_booking_that_is_refused_is_not_under_way(holds: tuple[HoldStore, Redis]) -> None:
+    """One whose first answer was lost, and that is refused when it asks again, keeps no hold waiting."""
+    store, _ = holds
+    claim = new_claim()
+    assert await store.enter_many([rival_of(claim)], seconds=60) == [HoldState.FREE]
+    assert await store.place(claim)
+    assert await store.enter_many([rival_of(claim)], seconds=60) == [HoldState.OTHERS]
+    assert await store.still_under_way(claim, ["booking"]) == []
+
+
+async def test_what_many_ask_together_is_asked_in_parts(
+    holds: tuple[HoldStore, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No pipeline carries more than Redis answers in time, but for a single booking; none is left out."""
+    store, redis = holds
+    execute, keys = Pipeline.execute, list[int]()
+
+    async def count(pipeline: Pipeline, **options: bool) -> list[Any]:
+        keys.append(sum(int(args[2]) for args, _ in pipeline.command_stack))
+        return await execute(pipeline, **options)
+
+    monkeypatch.setattr(Pipeline, "execute", count)
+    claims = [quarters(24 * 60) for _ in range(20)]
+    held = claims[::3]
+    for claim in held:
+        await store.place(claim)
+    passages = [rival_of(claim, str(n)) for n, claim in enumerate(claims)]
+    found = await store.enter_many(passages, seconds=60)
+    assert found == [HoldState.OTHERS if claim in held else HoldState.FREE for claim in claims]
+    await store.leave_many([(passage, False) for passage in passages])
+    free = [key for claim in claims if claim not in held for key in claim.keys]
+    assert not await redis.exists(*free)
+    assert sum(keys) == 2 * 20 * 2 * 96
+    assert max(keys) <= MOST_KEYS
+
+
+async def test_of_parts_the_lost_ones_are_not_read(
+    holds: tuple[HoldStore, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Redis is lost in the middle, what it had said before counts."""
+    store, _ = holds
+    execute, answers = Pipeline.execute, iter([True])
+
+    async def answer_once(pipeline: Pipeline, **options: bool) -> list[Any]:
+        if next(answers, False):
+            return await execute(pipeline, **options)
+        raise RedisTimeoutError
+
+    claims = [quarters(24 * 60) for _ in range(10)]
+    await store.place(claims[0])
+    monkeypatch.setattr(Pipeline, "execute", answer_once)
+    found = await store.enter_many([rival_of(claim) for claim in claims], seconds=1)
+    assert found == [HoldState.OTHERS, *[HoldState.FREE] * 4, *[None] * 5]
+
+
+async def test_many_long_bookings_at_once_pass_over_no_hold(holds: tuple[HoldStore, Redis]) -> None:
+    """Batches as large as they get, of bookings of a day on a fine grid: Redis answers all in time."""
+    store, _ = holds
+    request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=24 * 60))
+    claim = HoldClaim.of(request, Grid(5).place(request))
+    assert await store.place(claim)
+    batches = [[rival_of(claim, f"{batch} {n}") for n in range(128)] for batch in range(4)]
+    free = [[replace(p, claim=replace(p.claim, resource=p.id)) for p in batch] for batch in batches]
+    found = await asyncio.gather(
+        *(store.enter_many([*others, *own], seconds=60) for others, own in zip(batches, free, strict=True))
+    )
+    assert found == [[HoldState.OTHERS] * 128 + [HoldState.FREE] * 128] * 4
+
+
+async def test_a_cut_connection_is_not_a_lost_redis(servers: Servers) -> None:
+    """However many batches are under way, connections that are cut make nobody pass over a hold."""
+    with servers.new_stack() as stack:
+        redis, cutter = (connect_redis(stack.env["REDIS_URL"]) for _ in range(2))
+        store = HoldStore(redis, hold_ms=60_000, max_ms=60_000)
+        claim = new_claim()
+        assert await store.place(claim)
+        found = list[list[HoldState | None]]()
+        for _ in range(10):
+            found += await asyncio.gather(
+                *(store.enter_many([rival_of(claim)], seconds=60) for _ in range(8))
+            )
+            await cutter.client_kill_filter(_type="normal", skipme=True)
+        await redis.aclose()
+        await cutter.aclose()
+    assert found == [[HoldState.OTHERS]] * 80
+
+
 @pytest.mark.parametrize("longer", ["hold", "booking"])
 async def test_a_hold_hears_of_a_booking_under_way_on_any_of_its_instants(
     holds: tuple[HoldStore, Redis], longer: str
 ) -> None:
     """Of a hold and a booking one lasts half an hour, and the other is in its second quarter: they meet."""
     store, _ = holds
-    request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=30))
-    both = HoldClaim.of(request, Grid(15).place(request))
+    both = quarters(30)
     second = replace(both, instants=both.instants[1:])
     claim, booked = (both, second) if longer == "hold" else (second, both)
-    rival = Passage(replace(booked, token="", digest="another"), "booking")
+    rival = rival_of(booked)
     await store.enter_many([rival], seconds=60)
     placed = await store.place(claim)
     assert placed is not None

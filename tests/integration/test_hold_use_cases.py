@@ -1,6 +1,7 @@
 """What a hold worker decides in moments that no caller can time."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +15,36 @@ from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBoo
 from shared.grid import Grid
 from shared.stores.bookings import COLLECTION, BookingStore, Inserted
 from shared.stores.claims import HoldClaim
-from shared.stores.holds import HoldStore, HoldsUnreachable
+from shared.stores.scripts import HoldsUnreachable, Scripts
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
+
+
+def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
+    """What another patient asks for: the first quarter of a hold, and the second."""
+    return [
+        BookAppointment(slot=hold.slot + timedelta(minutes=n), resource=hold.resource, patientName="Grace")
+        for n in (0, 15)
+    ]
+
+
+async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
+    """Book a slot as a worker does that cannot reach Redis."""
+    rival = Booking.new(command, Grid(0).place(command))
+    assert await BookingStore(use_cases.database).book_many([rival], timeout=5) == [Inserted.BOOKED]
+    return rival
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Have Redis refuse a script, as one that takes no writes does."""
+    run = Scripts.run
+
+    async def run_or_refuse(scripts: Scripts, name: str, *args: Any) -> Any:
+        if name == script:
+            raise HoldsUnreachable
+        return await run(scripts, name, *args)
+
+    monkeypatch.setattr(Scripts, "run", run_or_refuse)
 
 
 async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
@@ -93,13 +121,59 @@ async def test_a_hold_that_cannot_be_taken_back_is_unknown(
     async def lose_primary(*_: Any, **__: Any) -> None:
         raise NoPrimary
 
-    async def lose_redis(*_: Any) -> None:
-        raise HoldsUnreachable
-
     monkeypatch.setattr(BookingStore, "find_booked", lose_primary)
-    monkeypatch.setattr(HoldStore, "take_back", lose_redis)
+    refuse(monkeypatch, "remove")
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
+
+
+async def test_a_hold_that_cannot_be_granted_is_unknown(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold that was set, and of which Redis will not note that it is granted, is not said not to stand."""
+    refuse(monkeypatch, "grant")
+    with pytest.raises(OutcomeUnknown):
+        await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
+
+
+async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is promised a hold that Redis lost while MongoDB was read."""
+    hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find_booked
+
+    async def look_while_it_is_lost(*args: Any, **options: Any) -> set[Any]:
+        await use_cases.hold_store.take_back(HoldClaim.of(hold, Grid(0).place(hold)))
+        return await look(*args, **options)
+
+    monkeypatch.setattr(BookingStore, "find_booked", look_while_it_is_lost)
+    with pytest.raises(OutcomeUnknown):
+        await use_cases.holds.place_hold(hold, Deadline.after(5))
+
+
+async def test_what_a_worker_left_that_died_is_taken_back(grid_use_cases: UseCases) -> None:
+    """A hold that was set and never granted does not keep a slot: its refused repeat takes back all of it."""
+    hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=30, holdToken=str(uuid4())))
+    first, second = quarters_of(hold)
+    await book_unseen(grid_use_cases, first)
+    await grid_use_cases.hold_store.place(HoldClaim.of(hold, Grid(15).place(hold)))
+    with pytest.raises(SlotAlreadyBooked):
+        await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
+    assert await grid_use_cases.bookings.book(second, Deadline.after(5))
+
+
+async def test_an_extension_that_is_refused_leaves_what_was_granted(grid_use_cases: UseCases) -> None:
+    """Who holds a quarter, and cannot have the next, for it is booked, holds the first still."""
+    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
+    first, second = quarters_of(hold)
+    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
+    await book_unseen(grid_use_cases, second)
+    with pytest.raises(SlotAlreadyBooked):
+        await grid_use_cases.holds.place_hold(
+            hold.model_copy(update={"durationMinutes": 30}), Deadline.after(5)
+        )
+    with pytest.raises(SlotHeld):
+        await grid_use_cases.bookings.book(first, Deadline.after(5))
 
 
 async def test_a_hold_does_not_wait_for_a_more_patient_one(
@@ -173,8 +247,7 @@ async def test_a_hold_is_taken_off_a_slot_that_is_booked(use_cases: UseCases) ->
     hold = PlaceHold.model_validate(body)
     await use_cases.holds.place_hold(hold, Deadline.after(5))
     command = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
-    rival = Booking.new(command, Grid(0).place(command))
-    assert await BookingStore(use_cases.database).book_many([rival], timeout=5) == [Inserted.BOOKED]
+    rival = await book_unseen(use_cases, command)
     with pytest.raises(SlotAlreadyBooked):
         await use_cases.holds.place_hold(hold, Deadline.after(5))
     await use_cases.database[COLLECTION].update_one({"_id": rival.id}, {"$set": {"status": "cancelled"}})

@@ -22,6 +22,7 @@ class UseCases:
     database: mongodb.Database
     bookings: BookingService
     holds: HoldService
+    hold_store: HoldStore
     schema: Schema
 
 
@@ -33,6 +34,6 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         schema, holds = Schema(database, slot_minutes), HoldStore(redis, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
         parts = BookingStore(database), holds, schema, Grid(slot_minutes)
-        yield UseCases(database, BookingService(*parts), HoldService(*parts), schema)
+        yield UseCases(database, BookingService(*parts), HoldService(*parts), holds, schema)
         await redis.aclose()
         database.client.close()

@@ -8,6 +8,10 @@ for i = 1, count do
   if held then
     local token, digest = string.match(held, '^(%S+) (%S+) ')
     if token ~= ARGV[1] and digest ~= ARGV[2] then
+      -- It may have passed a moment ago, and the answer been lost.
+      for j = count + 1, #KEYS do
+        redis.call('ZREM', KEYS[j], ARGV[3])
+      end
       return 2
     end
     state = 1

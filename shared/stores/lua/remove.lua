@@ -1,12 +1,15 @@
--- Take back what one placement has set, unless the hold was placed again since: that one may be granted.
--- KEYS: a hold key per instant, then an intents key per instant. ARGV: token, id of the placement.
--- Returns how many instants were freed.
-local removed = 0
+-- Take back a hold that cannot be granted: where it is not granted already, or where the slot is booked.
+-- KEYS: a hold key per instant, then an intents key per instant. ARGV: token, then 1 for an instant that is booked.
+-- Returns how many instants stay held by the token.
+local stay = 0
 for i = 1, #KEYS / 2 do
-  local held = redis.call('GET', KEYS[i])
-  local token, placement = string.match(held or '', '^(%S+) %S+ %S+ (%S+)$')
-  if token == ARGV[1] and placement == ARGV[2] then
-    removed = removed + redis.call('DEL', KEYS[i])
+  local token, mark = string.match(redis.call('GET', KEYS[i]) or '', '^(%S+) %S+ %d+(.*)$')
+  if token == ARGV[1] then
+    if mark == ' granted' and ARGV[i + 1] ~= '1' then
+      stay = stay + 1
+    else
+      redis.call('DEL', KEYS[i])
+    end
   end
 end
-return removed
+return stay
