@@ -42,8 +42,8 @@ def create_app(nats: NatsSettings) -> FastAPI:
     install_error_handlers(app)
     app.include_router(routes.router, dependencies=[Depends(require_json)])
     app.include_router(health.router)
-    app.add_middleware(BodyLimit)
     app.add_middleware(InHandLimit)
+    app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog)
     return app
 

@@ -1,4 +1,6 @@
-"""What a request may be: JSON, of at most 16 KiB, and one of so many at once."""
+"""What a request may be: JSON, of at most 16 KiB, there in time, and one of so many at once."""
+
+import asyncio
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
@@ -6,10 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import to_response
 from shared.commands import LARGEST_REQUEST
-from shared.errors import TOO_MANY, NotExecuted, TooLarge
+from shared.errors import TOO_MANY, NotExecuted, Refused, TooLarge, TooSlow
 
 # What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
 MOST_IN_HAND = 4000
+BODY_SECONDS = 10
 HEALTH = {"/livez", "/readyz"}
 
 
@@ -24,6 +27,7 @@ async def require_json(request: Request) -> None:
 class BodyLimit:
     """ASGI middleware: reads the body, which is small, before the application; refuses a larger one.
 
+    It stands before `InHandLimit`: who sends slowly keeps nobody else away.
     (The limit that FastAPI has answers in plain text, not in the shape of every other refusal.)
     """
 
@@ -34,11 +38,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = await _read(scope, receive)
-        if body is None:
-            await to_response(TooLarge())(scope, receive, send)
+        try:
+            body = await _read(scope, receive)
+        except Refused as error:
+            await to_response(error)(scope, receive, send)
             return
-        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        # As over NATS, an empty body is an empty object.
+        messages: list[Message] = [{"type": "http.request", "body": body or b"{}", "more_body": False}]
 
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
@@ -67,15 +73,24 @@ class InHandLimit:
             self._in_hand -= 1
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
-    """The whole body; None if it is larger than the limit, at once where the caller says its length."""
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLarge: at once where the caller says its length.
+        TooSlow
+    """
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     if not declared.isdigit() or int(declared[:20]) > LARGEST_REQUEST:
-        return None
-    body = b""
-    while len(body) <= LARGEST_REQUEST:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return body if len(body) <= LARGEST_REQUEST else None
-    return None
+        raise TooLarge
+    body, more = b"", True
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while more:
+                message = await receive()
+                body, more = body + message.get("body", b""), message.get("more_body", False)
+                if len(body) > LARGEST_REQUEST:
+                    raise TooLarge
+    except TimeoutError:
+        raise TooSlow from None
+    return body

@@ -20,7 +20,10 @@ Client = Annotated[BookingClient, Depends(_client)]
 Responses = dict[int | str, dict[str, Any]]
 REFUSALS: Responses = {
     # A range: it also keeps FastAPI from adding a 422 of its own, which is never answered.
-    "4XX": {"model": ErrorBody, "description": "Refused: larger than 16 KiB (413), not JSON (415)"},
+    "4XX": {
+        "model": ErrorBody,
+        "description": "Too slow (408), over 16 KiB (413), not JSON (415)",
+    },
     400: {"model": ErrorBody, "description": "A field is missing or wrong; the sentence names it"},
     503: {"model": ErrorBody, "description": "Not executed; repeat it"},
     504: {

@@ -133,8 +133,10 @@ class BookingClient:
                 failure, pause = unknown or error, NO_RESPONDERS_PAUSE_SECONDS * attempt
             except NoPrimary as error:
                 failure = unknown or error  # one may be elected in the caller's time
-            except NotExecuted as error:
-                raise unknown or error from None
+            except NotExecuted:
+                if unknown is None:
+                    raise
+                failure = unknown  # the next attempt may hear what became of it
             except OutcomeUnknown as error:
                 failure = unknown = error
                 log.warning("attempt_unanswered", subject=subject, attempt=attempt)

@@ -3,6 +3,7 @@
 Refused
 ├── InvalidRequest 400
 ├── NotFound 404            NoSuchAppointment
+├── TooSlow 408
 ├── SlotUnavailable 409     SlotAlreadyBooked, SlotHeld
 ├── TooLarge 413
 ├── KeyReused 422
@@ -63,6 +64,11 @@ class NoSuchAppointment(NotFound):
     message = "No such appointment"
 
 
+class TooSlow(Refused):
+    status = 408
+    message = "Request was not complete in time; nothing was done"
+
+
 class SlotUnavailable(Refused):
     status = 409
 
@@ -108,6 +114,7 @@ _FAMILIES: dict[int, type[Refused]] = {
     for family in (
         InvalidRequest,
         NotFound,
+        TooSlow,
         SlotUnavailable,
         TooLarge,
         KeyReused,

@@ -150,8 +150,11 @@ def _within(seconds: float) -> AbstractContextManager[None]:
 
 
 def _read_bulk_errors(details: Mapping[str, Any], count: int) -> list[Inserted]:
-    """A failed write concern makes every item unknown, the duplicates too: their winner may roll back."""
-    if details["writeConcernErrors"]:
+    """A failed write concern makes every item unknown, the duplicates too: their winner may roll back.
+
+    So does a count that does not add up: of some items nothing was said.
+    """
+    if details["writeConcernErrors"] or details["nInserted"] + len(details["writeErrors"]) != count:
         return [Inserted.UNKNOWN] * count
     outcomes = [Inserted.BOOKED] * count
     for error in details["writeErrors"]:

@@ -119,6 +119,13 @@ async def test_all_attempts_have_the_key_or_the_token_that_was_made(
     assert json.loads(met[0])[field]
 
 
+async def test_what_a_later_attempt_hears_counts(servers: Servers) -> None:
+    """Where a repeat was turned away, for there was too much to do, the last attempt still may succeed."""
+    async with answering(servers, subjects.BOOK, [None, NOT_EXECUTED, BOOKED]) as client:
+        reply = await client.book(BookAppointment.model_validate(fresh()))
+    assert reply.status == 201
+
+
 async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> None:
     """Where no attempt is open, a hold is a refusal, and nothing is repeated."""
     replies: Replies = [HELD, None]

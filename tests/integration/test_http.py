@@ -24,6 +24,12 @@ async def test_what_is_not_declared_as_json_is_refused(
     assert (answer.status_code, answer.json()) == (415, {"error": "Content-Type must be application/json"})
 
 
+async def test_an_empty_body_is_an_empty_object(http: httpx.AsyncClient) -> None:
+    """Who sends nothing hears what is missing, over HTTP as over NATS."""
+    answer = await http.post(BOOK, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()) == (400, {"error": "Missing slot or patientName"})
+
+
 async def test_json_may_name_its_charset(http: httpx.AsyncClient) -> None:
     """Parameters of the media type do no harm."""
     headers = {"Content-Type": "application/json; charset=utf-8"}

@@ -12,7 +12,12 @@ WRITE_CONCERN_FAILED = {"code": 64, "errmsg": "waiting for replication timed out
 def details(*codes: int | None, concern_failed: bool = False) -> dict[str, Any]:
     """What pymongo tells of a batch: an error code each, None for what was inserted."""
     errors = [{"index": index, "code": code} for index, code in enumerate(codes) if code is not None]
-    return {"writeErrors": errors, "writeConcernErrors": [WRITE_CONCERN_FAILED] if concern_failed else []}
+    concern_errors = [WRITE_CONCERN_FAILED] if concern_failed else []
+    return {
+        "writeErrors": errors,
+        "writeConcernErrors": concern_errors,
+        "nInserted": codes.count(None),
+    }
 
 
 def test_each_booking_of_a_batch_has_its_own_outcome() -> None:
@@ -40,3 +45,8 @@ def test_without_a_majority_nothing_of_a_batch_is_known() -> None:
     told = details(None, 11000, 112, None, concern_failed=True)
     assert _read_bulk_errors(told, 4) == [Inserted.UNKNOWN] * 4
     assert _read_bulk_errors(details(11000, concern_failed=True), 1) == [Inserted.UNKNOWN]
+
+
+def test_what_mongodb_says_nothing_of_is_not_booked() -> None:
+    """Where fewer were inserted or refused than were sent, nothing of the batch is known."""
+    assert _read_bulk_errors(details(None, 11000), 3) == [Inserted.UNKNOWN] * 3

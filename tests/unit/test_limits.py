@@ -2,9 +2,13 @@
 
 import asyncio
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.limits import MOST_IN_HAND, InHandLimit
+from gateway import limits
+from gateway.app import create_app
+from gateway.limits import MOST_IN_HAND, BodyLimit, InHandLimit
+from shared.settings import NatsSettings
 
 
 async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
@@ -32,3 +36,29 @@ async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
     assert await ask() == 503
     going_on.set()
     assert set(await asyncio.gather(*in_hand, healthy, ask())) == {201}
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who stops in the middle of a body is refused with 408, and nothing was done."""
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
+    answer = list[Message]()
+    arriving = asyncio.Queue[Message]()
+    arriving.put_nowait({"type": "http.request", "body": b'{"slot":', "more_body": True})
+
+    async def application(*_: object) -> None:
+        raise AssertionError("half a body was passed on")
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    await BodyLimit(application)({"type": "http", "headers": []}, arriving.get, send)
+    assert answer[0]["status"] == 408
+    assert b"not complete in time; nothing was done" in answer[1]["body"]
+
+
+def test_who_sends_slowly_keeps_nobody_else_away() -> None:
+    """A request is in hand, of which there are so many, once all of it has arrived."""
+    order: list[object] = [
+        layer.cls for layer in create_app(NatsSettings()).user_middleware
+    ]  # the outermost first
+    assert order.index(BodyLimit) < order.index(InHandLimit)
