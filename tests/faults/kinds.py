@@ -31,7 +31,8 @@ _KINDS = (
     Kind("worker_pause", "service", services.pause_service, 2, 7),
     Kind("gateway_kill", "service", partial(services.kill_service, module="gateway"), 0.2, 2),
     Kind("gateway_term", "service", partial(services.terminate_service, module="gateway"), 0.2, 1),
-    Kind("gateway_pause", "service", partial(services.pause_service, module="gateway"), 2, 7),
+    # With its own patience of five seconds, a gateway that was paused still answers within ten.
+    Kind("gateway_pause", "service", partial(services.pause_service, module="gateway"), 2, 4.5),
     Kind("nats_kill", "nats", servers.kill_nats_node),
     Kind("nats_restart_all", "nats", servers.kill_all_nats, 0.2, 1.5),
     Kind("nats_cut", "nats", partial(break_links, server="nats", how=(CUT,))),

@@ -16,8 +16,7 @@ from tests.faults.history import Operation, Outcome
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
 REQUEST_TIMEOUT_SECONDS = 5.0
 """After this the gateway starts no attempt. (A worker that is told no deadline counts from the receipt.)"""
-LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS + 7
-"""A gateway that is paused, for seven seconds at most (`kinds.py`), answers so much later."""
+LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
 
 
 class Recorder:
