@@ -6,10 +6,10 @@ from functools import partial
 
 from booking_worker.handlers import register
 from booking_worker.service import BookingService
-from shared.settings import NatsSettings, load
-from shared.subjects import BOOKING_GROUP
+from shared.contract.subjects import BOOKING_GROUP
+from shared.process.settings import NatsSettings, load
 from shared.worker.broker import serve
-from shared.worker.stores import open_stores
+from shared.worker.resources import open_stores
 
 
 @asynccontextmanager

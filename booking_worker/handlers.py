@@ -3,12 +3,12 @@
 from faststream.nats import NatsBroker
 
 from booking_worker.service import BookingService
-from shared import subjects
-from shared.commands import AskReady, BookAppointment, GetAppointment
-from shared.deadline import current_deadline
-from shared.replies import REPLAYED, AppointmentFound, BookingConfirmed, Readiness, Reply
-from shared.worker.answering import decode
+from shared.contract import subjects
+from shared.contract.commands import AskReady, BookAppointment, GetAppointment
+from shared.contract.deadline import current_deadline
+from shared.contract.replies import REPLAYED, AppointmentFound, BookingConfirmed, Readiness, Reply
 from shared.worker.health import AskReadiness
+from shared.worker.in_flight import decode
 
 
 def register(broker: NatsBroker, service: BookingService, ask_readiness: AskReadiness) -> None:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from shared.booking import Booking
-from shared.commands import BookAppointment
-from shared.deadline import Deadline
-from shared.errors import (
+from shared.contract.commands import BookAppointment
+from shared.contract.deadline import Deadline
+from shared.contract.errors import (
     KeyReused,
     NoPrimary,
     NoSuchAppointment,
@@ -18,13 +17,14 @@ from shared.errors import (
     SlotAlreadyBooked,
     SlotHeld,
 )
-from shared.fields import is_uuid
-from shared.grid import Grid
-from shared.stores.bookings import BookingStore, Inserted
-from shared.stores.claims import HoldClaim, HoldState, Passage
-from shared.stores.holds import HoldStore
-from shared.stores.schema import Schema
-from shared.stores.scripts import HoldsUnreachable
+from shared.contract.fields import is_uuid
+from shared.domain.booking import Booking
+from shared.domain.grid import Grid
+from shared.stores.mongo.bookings import BookingStore, Inserted
+from shared.stores.mongo.schema import Schema
+from shared.stores.redis.claims import BookingIntent, HoldClaim, HoldState
+from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.scripts import HoldsUnreachable
 from shared.worker.batcher import Batcher
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class Request:
 
     booking: Booking
     has_key: bool
-    passage: Passage
+    intent: BookingIntent
     deadline: Deadline
 
     @property
@@ -69,11 +69,11 @@ class BookingService:
             SlotAlreadyBooked, SlotHeld, KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
         """
         self._schema.require()
-        span = self._grid.place(command)
+        span = self._grid.span_of(command)
         booking = Booking.new(command, span)
-        passage = Passage(HoldClaim.of(command, span), booking.id)
+        intent = BookingIntent(HoldClaim.of(command, span), booking.id)
         has_key = command.idempotencyKey is not None
-        return await self._batcher.submit(Request(booking, has_key, passage, deadline))
+        return await self._batcher.submit(Request(booking, has_key, intent, deadline))
 
     async def get(self, id: str, deadline: Deadline) -> Booking:
         """Read a booking.
@@ -99,17 +99,17 @@ class BookingService:
 
     async def _enter(self, requests: Sequence[Request], latest: Deadline) -> dict[Request, HoldState]:
         """What each request finds held; left out where Redis cannot say: a booking goes on without it."""
-        passages = [request.passage for request in requests]
-        states = await self._holds.enter_many(passages, seconds=latest.remaining)
+        intents = [request.intent for request in requests]
+        states = await self._holds.register_intents(intents, seconds=latest.remaining)
         if unread := states.count(None):
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
         return {r: state for r, state in zip(requests, states, strict=True) if state is not None}
 
     async def _leave(self, decided: Mapping[Request, Booked | Refused]) -> None:
         """What is decided is no longer under way; what is unknown may still be, until its time is up."""
-        known = [(r.passage, _stands(r, o)) for r, o in decided.items() if not isinstance(o, OutcomeUnknown)]
+        known = [(r.intent, _stands(r, o)) for r, o in decided.items() if not isinstance(o, OutcomeUnknown)]
         try:
-            await self._holds.leave_many(known)
+            await self._holds.clear_intents(known)
         except HoldsUnreachable:
             log.warning("holds_not_removed", effect="they expire by themselves", bookings=len(known))
 
@@ -118,8 +118,8 @@ class BookingService:
             await self._bookings.find_primary(timeout=latest.remaining)
         except NoPrimary:
             return dict.fromkeys(requests, Inserted.NO_PRIMARY)
-        in_time = [r for r in requests if r.deadline.remaining > 0 and self._schema.guaranteed]
-        outcomes = await self._bookings.book_many([r.booking for r in in_time], timeout=latest.remaining)
+        in_time = [r for r in requests if r.deadline.remaining > 0 and self._schema.verified]
+        outcomes = await self._bookings.insert_many([r.booking for r in in_time], timeout=latest.remaining)
         return dict.fromkeys(requests, Inserted.NOT_EXECUTED) | dict(zip(in_time, outcomes, strict=True))
 
     async def _explain_refusals(

@@ -5,9 +5,9 @@ from contextlib import suppress
 import uvicorn
 
 from gateway.app import create_app
-from shared.logs import configure_logs
-from shared.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
-from shared.sockets import bind
+from shared.process.listening import bind
+from shared.process.logs import configure_logs
+from shared.process.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
 
 STOP_SECONDS = 8
 # Longer than clients keep theirs, or a request may meet the closing of its connection.

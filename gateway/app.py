@@ -8,11 +8,11 @@ import structlog
 from fastapi import Depends, FastAPI
 
 from gateway import health, routes
+from gateway.access_log import RequestLog
 from gateway.errors import install_error_handlers
-from gateway.limits import BodyLimit, InHandLimit, require_json
-from gateway.requests import RequestLog
-from shared.client import BookingClient
-from shared.settings import NatsSettings
+from gateway.limits import BodyLimit, InFlightLimit, require_json
+from shared.client.booking_client import BookingClient
+from shared.process.settings import NatsSettings
 
 log = structlog.get_logger()
 DESCRIPTION = "Books appointment slots so that no two callers ever get the same one."
@@ -42,7 +42,7 @@ def create_app(nats: NatsSettings) -> FastAPI:
     install_error_handlers(app)
     app.include_router(routes.router, dependencies=[Depends(require_json)])
     app.include_router(health.router)
-    app.add_middleware(InHandLimit)
+    app.add_middleware(InFlightLimit)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog)
     return app

@@ -7,9 +7,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from shared.commands import NOT_JSON, describe
-from shared.errors import ErrorBody, InvalidRequest, Refused
-from shared.replies import Reply, refusal
+from shared.contract.commands import NOT_JSON, describe
+from shared.contract.errors import ErrorBody, InvalidRequest, Refused
+from shared.contract.replies import Reply, refusal
 
 NOT_JSON_TYPE = "Content-Type must be application/json"
 _SENTENCES = {400: NOT_JSON, 404: "Not found", 405: "Method not allowed", 415: NOT_JSON_TYPE}

@@ -4,10 +4,10 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from shared import subjects
-from shared.client import BookingClient
-from shared.errors import Refused
-from shared.replies import OK, Readiness
+from shared.client.booking_client import BookingClient
+from shared.contract import subjects
+from shared.contract.errors import Refused
+from shared.contract.replies import OK, Readiness
 
 ANSWER_SECONDS = 1.0
 router = APIRouter(tags=["health"])

@@ -7,11 +7,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import to_response
-from shared.commands import LARGEST_REQUEST
-from shared.errors import TOO_MANY, NotExecuted, Refused, TooLarge, TooSlow
+from shared.contract.commands import LARGEST_REQUEST
+from shared.contract.errors import TOO_MANY, NotExecuted, Refused, TooLarge, TooSlow
 
 # What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
-MOST_IN_HAND = 4000
+MOST_IN_FLIGHT = 4000
 BODY_SECONDS = 10
 HEALTH = {"/livez", "/readyz"}
 
@@ -27,7 +27,7 @@ async def require_json(request: Request) -> None:
 class BodyLimit:
     """ASGI middleware: reads the body, which is small, before the application; refuses a larger one.
 
-    It stands before `InHandLimit`: who sends slowly keeps nobody else away.
+    It stands before `InFlightLimit`: who sends slowly keeps nobody else away.
     (The limit that FastAPI has answers in plain text, not in the shape of every other refusal.)
     """
 
@@ -52,7 +52,7 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
 
-class InHandLimit:
+class InFlightLimit:
     """ASGI middleware: refuses what is too much at once, so that the rest is answered in time."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -63,7 +63,7 @@ class InHandLimit:
         if scope["type"] != "http" or scope["path"] in HEALTH:
             await self._app(scope, receive, send)
             return
-        if self._in_hand >= MOST_IN_HAND:
+        if self._in_hand >= MOST_IN_FLIGHT:
             await to_response(NotExecuted(TOO_MANY))(scope, receive, send)
             return
         self._in_hand += 1

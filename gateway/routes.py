@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
-from shared.client import BookingClient
-from shared.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest
-from shared.errors import ErrorBody, InvalidRequest
-from shared.fields import IdempotencyKey
-from shared.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
+from shared.client.booking_client import BookingClient
+from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest
+from shared.contract.errors import ErrorBody, InvalidRequest
+from shared.contract.fields import IdempotencyKey
+from shared.contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
 
 
 async def _client(request: Request) -> BookingClient:

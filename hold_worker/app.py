@@ -6,10 +6,10 @@ from functools import partial
 
 from hold_worker.handlers import register
 from hold_worker.service import HoldService
-from shared.settings import NatsSettings, load
-from shared.subjects import HOLD_GROUP
+from shared.contract.subjects import HOLD_GROUP
+from shared.process.settings import NatsSettings, load
 from shared.worker.broker import serve
-from shared.worker.stores import open_stores
+from shared.worker.resources import open_stores
 
 
 @asynccontextmanager

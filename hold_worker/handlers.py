@@ -3,12 +3,12 @@
 from faststream.nats import NatsBroker
 
 from hold_worker.service import HoldService
-from shared import subjects
-from shared.commands import AskReady, PlaceHold
-from shared.deadline import current_deadline
-from shared.replies import Hold, HoldPlaced, Readiness, Reply
-from shared.worker.answering import decode
+from shared.contract import subjects
+from shared.contract.commands import AskReady, PlaceHold
+from shared.contract.deadline import current_deadline
+from shared.contract.replies import Hold, HoldPlaced, Readiness, Reply
 from shared.worker.health import AskReadiness
+from shared.worker.in_flight import decode
 
 
 def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadiness) -> None:

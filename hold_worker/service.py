@@ -2,7 +2,8 @@
 
 The hold is set first and MongoDB read after it: a booking that was made before is then seen, and one
 that comes later finds the hold. Read first, a booking made in between would be left with a hold. One
-that is under way at that moment is waited for. Then the hold is granted (`shared.stores.holds` says why).
+that is under way at that moment is waited for. Then the hold is granted
+(`shared.stores.redis.holds` says why).
 """
 
 import asyncio
@@ -11,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from shared.commands import PlaceHold
-from shared.deadline import Deadline
-from shared.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
-from shared.grid import Grid
-from shared.stores.bookings import BookingStore, SlotKey
-from shared.stores.claims import HoldClaim
-from shared.stores.holds import HoldStore
-from shared.stores.schema import Schema
+from shared.contract.commands import PlaceHold
+from shared.contract.deadline import Deadline
+from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.domain.grid import Grid
+from shared.stores.mongo.bookings import BookingStore, SlotKey
+from shared.stores.mongo.schema import Schema
+from shared.stores.redis.claims import HoldClaim
+from shared.stores.redis.holds import HoldStore
 from shared.worker.batcher import Batcher
 
 POLL_SECONDS = 0.01
@@ -52,7 +53,7 @@ class HoldService:
         self._schema.require()
         if command.holdToken is None:
             command = command.model_copy(update={"holdToken": str(uuid4())})
-        span = self._grid.place(command)
+        span = self._grid.span_of(command)
         claim = HoldClaim.of(command, span)
         placed = await self._holds.place(claim)
         try:

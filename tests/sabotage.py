@@ -12,13 +12,14 @@ from typing import Any
 import structlog
 from pymongo import WriteConcern
 
-from shared import client, logs
-from shared.deadline import Deadline
-from shared.stores import mongodb
-from shared.stores.bookings import BookingStore, Inserted
-from shared.stores.claims import HoldState
-from shared.stores.holds import HoldStore
-from shared.stores.schema import Schema
+from shared.client import booking_client as client
+from shared.contract.deadline import Deadline
+from shared.process import logs
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.bookings import BookingStore, Inserted
+from shared.stores.mongo.schema import Schema
+from shared.stores.redis.claims import HoldState
+from shared.stores.redis.holds import HoldStore
 from shared.worker import broker
 
 
@@ -30,7 +31,7 @@ def no_index_check() -> None:
     """Serve whatever the indexes are."""
 
     async def believe(schema: Schema) -> None:
-        schema.guaranteed, schema.problem = True, None
+        schema.verified, schema.problem = True, None
 
     Schema._check = believe  # type: ignore[assignment,method-assign]
 
@@ -57,10 +58,10 @@ def no_drain() -> None:
 def no_hold_check() -> None:
     """Book whatever is held."""
 
-    async def pass_all(_store: HoldStore, passages: Any, **_: Any) -> list[HoldState | None]:
-        return [HoldState.FREE for _ in passages]
+    async def pass_all(_store: HoldStore, intents: Any, **_: Any) -> list[HoldState | None]:
+        return [HoldState.FREE for _ in intents]
 
-    HoldStore.enter_many = pass_all  # type: ignore[assignment,method-assign]
+    HoldStore.register_intents = pass_all  # type: ignore[assignment,method-assign]
 
 
 def no_intents() -> None:
@@ -98,13 +99,13 @@ def sluggish_store() -> None:
 
 
 def _delay_inserts(seconds: float) -> None:
-    book_many = BookingStore.book_many
+    insert_many = BookingStore.insert_many
 
     async def slow(*args: Any, **more: Any) -> Any:
         await asyncio.sleep(seconds)
-        return await book_many(*args, **more)
+        return await insert_many(*args, **more)
 
-    BookingStore.book_many = slow  # type: ignore[method-assign]
+    BookingStore.insert_many = slow  # type: ignore[method-assign]
 
 
 def no_repeats() -> None:
@@ -125,7 +126,7 @@ def no_buffer_limit() -> None:
             return getattr(self._connection, name)
 
     async def connect(self: client.BookingClient) -> None:
-        await self._connection.connect(**self._link.options)
+        await self._connection.connect(**self._nats.connect)
         self._connection = Unaware(self._connection)  # type: ignore[assignment]
 
     client.BookingClient.connect = connect  # type: ignore[method-assign]
@@ -133,13 +134,13 @@ def no_buffer_limit() -> None:
 
 def no_doubt() -> None:
     """Take a write that was not answered for one that was not executed."""
-    book_many = BookingStore.book_many
+    insert_many = BookingStore.insert_many
 
     async def sure(*args: Any, **more: Any) -> list[Inserted]:
-        outcomes = await book_many(*args, **more)
+        outcomes = await insert_many(*args, **more)
         return [Inserted.NOT_EXECUTED if each is Inserted.UNKNOWN else each for each in outcomes]
 
-    BookingStore.book_many = sure  # type: ignore[method-assign]
+    BookingStore.insert_many = sure  # type: ignore[method-assign]
 
 
 def no_log_filter() -> None:
@@ -153,7 +154,7 @@ def failing_store() -> None:
     async def fail(_store: BookingStore, bookings: Any, **_: Any) -> Any:
         raise ValueError(f"cannot insert {bookings}")
 
-    BookingStore.book_many = fail  # type: ignore[assignment,method-assign]
+    BookingStore.insert_many = fail  # type: ignore[assignment,method-assign]
 
 
 _SABOTAGES: tuple[Callable[[], None], ...] = (

@@ -8,7 +8,7 @@ from deploy.local.child import ROOT
 from deploy.local.env import env
 from deploy.local.errors import StackError
 from deploy.local.up import up
-from shared.settings import Misconfigured
+from shared.process.settings import Misconfigured
 
 DATA = ROOT / ".local"
 DESCRIPTION = """\

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from deploy.local.ports import reachable
-from shared.settings import CONCERNS, GatewaySettings, load
+from shared.process.settings import CONCERNS, GatewaySettings, load
 
 Count = Annotated[int, Field(ge=1, le=64)]
 

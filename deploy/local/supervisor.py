@@ -76,7 +76,7 @@ class Supervisor:
         """
         self._is_up = True
         while True:
-            self._tend()
+            self._step()
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
@@ -90,12 +90,12 @@ class Supervisor:
     def _problems(self, children: Sequence[Child]) -> dict[Child, str]:
         problems = {}
         for child in children:
-            self._tend()
+            self._step()
             if problem := child.problem() if child.running else "is not running":
                 problems[child] = problem
         return problems
 
-    def _tend(self) -> None:
+    def _step(self) -> None:
         if self._signals:
             raise Stopped
         for child in self.children:

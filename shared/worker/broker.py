@@ -10,10 +10,10 @@ from faststream.nats import NatsBroker
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.connection import Link
-from shared.settings import NatsSettings
-from shared.worker.answering import Desk
+from shared.process.nats_options import NatsOptions
+from shared.process.settings import NatsSettings
 from shared.worker.flow_control import FlowControl, round_trip
+from shared.worker.in_flight import InFlightCommands
 
 DRAIN_SECONDS = 6.0
 QUIET_SECONDS = 0.2
@@ -26,11 +26,11 @@ async def serve(
     name: str, settings: NatsSettings, register: Callable[[NatsBroker], None]
 ) -> AsyncIterator[None]:
     """Subscribe the handlers that `register` declares, and answer every command they are sent."""
-    desk = Desk(longest_seconds=settings.request_timeout_seconds)
-    link = Link(settings.nats_url, name)
+    in_flight = InFlightCommands(longest_seconds=settings.request_timeout_seconds)
+    options = NatsOptions(settings.nats_url, name)
     broker = NatsBroker(
-        **link.options,
-        middlewares=(desk.middleware,),
+        **options.connect,
+        middlewares=(in_flight.middleware,),
         logger=None,  # its own lines quote exception texts, which could quote a name
         apply_types=False,  # commands come decoded and valid; to check them again costs more than the handler
     )
@@ -38,31 +38,31 @@ async def serve(
     subscribers: list[Any] = list(broker.subscribers)
     # Whether it is ready, a worker says however much it has in hand.
     controls = [
-        FlowControl(each, desk) for each in subscribers if not each.subject.template.endswith(".ready")
+        FlowControl(each, in_flight) for each in subscribers if not each.subject.template.endswith(".ready")
     ]
     await broker.start()
     with suppress(NatsError):  # where NATS is lost again, it hears of them when it is back
         await round_trip(subscribers[0].subscription._conn)  # who reads `serving` may send
-    tending = [asyncio.create_task(control.tend()) for control in controls]
+    running = [asyncio.create_task(control.run()) for control in controls]
     try:
         yield
     finally:
-        for task in tending:
+        for task in running:
             task.cancel()
-        await drain([each.subscription for each in subscribers], desk)
-        link.closing = True
+        await drain([each.subscription for each in subscribers], in_flight)
+        options.closing = True
         with suppress(NatsError, OSError):  # where NATS is away there is nobody to take leave of
             await broker.stop()
 
 
-async def drain(subscriptions: list[Subscription], desk: Desk) -> None:
+async def drain(subscriptions: list[Subscription], in_flight: InFlightCommands) -> None:
     """Take no more commands, and wait until all in hand are answered."""
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             await asyncio.gather(*(_finish(subscription) for subscription in subscriptions))
     except (TimeoutError, NatsError) as error:
         log.warning("drain_incomplete", error=type(error).__name__)
-    await desk.wait_until_empty(DRAIN_SECONDS)
+    await in_flight.wait_until_empty(DRAIN_SECONDS)
 
 
 async def _finish(subscription: Subscription) -> None:

@@ -18,9 +18,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.errors import TOO_MANY, NotExecuted
-from shared.replies import refusal
-from shared.worker.answering import MOST_IN_HAND, Desk, send
+from shared.contract.errors import TOO_MANY, NotExecuted
+from shared.contract.replies import refusal
+from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands, send
 
 STEP = 50
 LATE = 250
@@ -33,9 +33,9 @@ log = structlog.get_logger()
 class FlowControl:
     """The credit of one subscriber; it takes the place of its `consume`."""
 
-    def __init__(self, subscriber: Any, desk: Desk) -> None:
+    def __init__(self, subscriber: Any, in_flight: InFlightCommands) -> None:
         self._subscriber = subscriber
-        self._desk = desk
+        self._in_flight = in_flight
         self._consume = subscriber.consume
         subscriber.consume = self._admit
         self._connection = 0
@@ -45,7 +45,7 @@ class FlowControl:
         self._seen = 0
         self._low = asyncio.Event()
 
-    async def tend(self) -> None:
+    async def run(self) -> None:
         """Keep the credit up, for as long as the worker takes commands."""
         while True:
             try:
@@ -56,19 +56,19 @@ class FlowControl:
                 continue
             self._low.clear()
             if not await self._raise_limit():
-                log.warning("overloaded", in_hand=self._desk.in_hand)
-                await self._desk.wait_until_few()
+                log.warning("overloaded", in_flight=self._in_flight.count)
+                await self._in_flight.wait_for_capacity()
                 await self._subscribe_again()
 
     async def _admit(self, message: Msg) -> None:
         if self._connection != (connection := message._client.stats["reconnects"]):
             # A new connection counts anew, and has no limit.
             self._connection, self._before, self._limit = connection, self._subscription.delivered - 1, 0
-        if self._desk.in_hand < MOST_IN_HAND:
+        if self._in_flight.count < MOST_IN_FLIGHT:
             await self._consume(message)
         else:
             await send(message, REFUSAL)
-        if self._limit - self._sent < MOST_IN_HAND // 2:
+        if self._limit - self._sent < MOST_IN_FLIGHT // 2:
             self._low.set()
 
     @property
@@ -83,7 +83,7 @@ class FlowControl:
     async def _raise_limit(self) -> bool:
         """Raise it by what there is room for; False where it may have been reached before that."""
         subscription, before = self._subscription, self._limit
-        limit = self._sent + MOST_IN_HAND - self._desk.in_hand - subscription.pending_msgs
+        limit = self._sent + MOST_IN_FLIGHT - self._in_flight.count - subscription.pending_msgs
         if limit >= before + STEP:
             self._limit = limit
             await subscription._conn._send_unsubscribe(subscription._id, limit)
@@ -94,7 +94,7 @@ class FlowControl:
     async def _subscribe_again(self) -> None:
         """Under the same id, with all the credit there is. Nobody notices where it was subscribed still."""
         subscription = self._subscription
-        self._before, self._limit = subscription.delivered, MOST_IN_HAND - self._desk.in_hand
+        self._before, self._limit = subscription.delivered, MOST_IN_FLIGHT - self._in_flight.count
         await subscription._conn._send_unsubscribe(subscription._id)
         await subscription._conn._send_subscribe(subscription)
         await subscription._conn._send_unsubscribe(subscription._id, self._limit)

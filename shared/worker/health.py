@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from shared.replies import Readiness
-from shared.settings import WorkerSettings
-from shared.sockets import bind
+from shared.contract.replies import Readiness
+from shared.process.listening import bind
+from shared.process.settings import WorkerSettings
 
 AskReadiness = Callable[[], Awaitable[Readiness]]
 

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
 
-from shared.logs import configure_logs
-from shared.settings import LogSettings, Misconfigured, load
+from shared.process.logs import configure_logs
+from shared.process.settings import LogSettings, Misconfigured, load
 
 log = structlog.get_logger()
 Worker = Callable[[], AbstractAsyncContextManager[None]]

@@ -18,7 +18,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from shared import subjects
+from shared.contract import subjects
 from tests.bench.flood import Answers, Flood
 from tests.servers import choose_servers
 from tests.stack import Stack

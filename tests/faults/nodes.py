@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 from deploy.local.mongod import SET_NAME, Mongod
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.servers import Nats
-from shared.stores.bookings import COLLECTION
+from shared.stores.mongo.bookings import COLLECTION
 
 ELECTION_MS = 1500
 HEARTBEAT_MS = 500

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 
-from shared.stores.bookings import COLLECTION
+from shared.stores.mongo.bookings import COLLECTION
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
 from tests.faults.history import History, Row

@@ -4,8 +4,9 @@ import asyncio
 
 import nats
 
-from shared.stores import indexes, mongodb
-from shared.stores.bookings import COLLECTION
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo import indexes
+from shared.stores.mongo.bookings import COLLECTION
 from tests.callers import NatsCaller
 from tests.faults.cluster import Cluster
 from tests.slots import fresh

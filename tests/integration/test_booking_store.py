@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import Mongod
-from shared.booking import Booking
-from shared.commands import BookAppointment
-from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown
-from shared.grid import Grid
-from shared.stores import mongodb
-from shared.stores.bookings import BookingStore, Inserted
+from shared.contract.commands import BookAppointment
+from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
+from shared.domain.booking import Booking
+from shared.domain.grid import Grid
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.bookings import BookingStore, Inserted
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -44,7 +44,7 @@ async def test_a_deadline_that_has_just_passed_is_no_error_of_its_own(
 
 async def test_an_empty_batch_asks_for_nothing(store: BookingStore) -> None:
     """Where nothing is to be inserted or found, MongoDB is left alone."""
-    assert await store.book_many([], timeout=-1) == []
+    assert await store.insert_many([], timeout=-1) == []
     assert await store.find_by_keys([], timeout=-1) == {}
 
 
@@ -53,8 +53,8 @@ async def test_a_majority_that_knows_nothing_yet_is_asked_again(
 ) -> None:
     """A new primary that does not know yet what a majority has says nothing of a booking; it is found."""
     command = BookAppointment.model_validate(fresh())
-    booking = Booking.new(command, Grid(0).place(command))
-    assert await store.book_many([booking], timeout=5) == [Inserted.BOOKED]
+    booking = Booking.new(command, Grid(0).span_of(command))
+    assert await store.insert_many([booking], timeout=5) == [Inserted.BOOKED]
 
     async def find_nothing(*_: Any) -> None:
         return None
@@ -70,8 +70,8 @@ async def test_what_was_sent_to_nobody_is_not_executed() -> None:
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
     store = BookingStore(database)
     command = BookAppointment.model_validate(fresh())
-    booking = Booking.new(command, Grid(0).place(command))
-    assert await store.book_many([booking], timeout=0.2) == [Inserted.NO_PRIMARY]
+    booking = Booking.new(command, Grid(0).span_of(command))
+    assert await store.insert_many([booking], timeout=0.2) == [Inserted.NO_PRIMARY]
     async with asyncio.timeout(4):  # long before the caller gives up, so that it still hears of it
         with pytest.raises(NoPrimary):
             await store.get(booking.id, timeout=60)
@@ -83,7 +83,7 @@ async def test_what_was_sent_to_nobody_is_not_executed() -> None:
 async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path) -> None:
     """A worker does not wait for a MongoDB that hangs, for longer than the batch's callers do."""
     command = BookAppointment.model_validate(fresh())
-    booking = Booking.new(command, Grid(0).place(command))
+    booking = Booking.new(command, Grid(0).span_of(command))
     with Mongod(tmp_path) as mongod:
         database = mongodb.connect(mongod.url)
         store = BookingStore(database)
@@ -91,7 +91,7 @@ async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path)
         mongod.pause()
         try:
             async with asyncio.timeout(20):
-                assert await store.book_many([booking], timeout=0.3) == [Inserted.UNKNOWN]
+                assert await store.insert_many([booking], timeout=0.3) == [Inserted.UNKNOWN]
         finally:
             mongod.resume()
         database.client.close()

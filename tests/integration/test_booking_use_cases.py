@@ -6,14 +6,21 @@ from typing import Any
 import pytest
 
 from booking_worker.service import Booked
-from shared.booking import Booking
-from shared.commands import BookAppointment, PlaceHold
-from shared.deadline import Deadline
-from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked, SlotHeld
-from shared.stores.bookings import BookingStore, Inserted
-from shared.stores.claims import HoldState
-from shared.stores.holds import HoldStore
-from shared.stores.scripts import HoldsUnreachable
+from shared.contract.commands import BookAppointment, PlaceHold
+from shared.contract.deadline import Deadline
+from shared.contract.errors import (
+    NoPrimary,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    SlotAlreadyBooked,
+    SlotHeld,
+)
+from shared.domain.booking import Booking
+from shared.stores.mongo.bookings import BookingStore, Inserted
+from shared.stores.redis.claims import HoldState
+from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.scripts import HoldsUnreachable
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 
@@ -43,7 +50,7 @@ async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
     body = fresh("Ada")
     rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
     with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "book_many", lose)
+        patch.setattr(BookingStore, "insert_many", lose)
         with pytest.raises(OutcomeUnknown):
             await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
     async with asyncio.timeout(4):  # and not until the booking's own time is up
@@ -56,13 +63,13 @@ async def test_a_booking_is_under_way_until_its_deadline(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bookings that are committed together are under way, for holds, until the last of their deadlines."""
-    enter, under_way = HoldStore.enter_many, list[float]()
+    enter, under_way = HoldStore.register_intents, list[float]()
 
     async def note(*args: Any, seconds: float) -> Any:
         under_way.append(seconds)
         return await enter(*args, seconds=seconds)
 
-    monkeypatch.setattr(HoldStore, "enter_many", note)
+    monkeypatch.setattr(HoldStore, "register_intents", note)
     commands = (BookAppointment.model_validate(fresh()) for _ in range(2))
     deadlines = Deadline.after(5), Deadline.after(60)
     await asyncio.gather(
@@ -82,7 +89,7 @@ async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
 
     body = fresh("Ada")
     with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "book_many", refuse)
+        patch.setattr(BookingStore, "insert_many", refuse)
         with pytest.raises(NotExecuted):
             await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
     rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
@@ -118,7 +125,7 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
 
     body = fresh("Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
-    monkeypatch.setattr(HoldStore, "leave_many", lose)
+    monkeypatch.setattr(HoldStore, "clear_intents", lose)
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     assert booked.booking.status == "booked"
 
@@ -142,14 +149,14 @@ async def test_a_booking_under_way_is_not_made_once_the_index_is_lost(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A booking that was let in while the indexes stood is not inserted after they were seen to be gone."""
-    enter = HoldStore.enter_many
+    enter = HoldStore.register_intents
 
     async def enter_late(store: HoldStore, *args: Any, **options: Any) -> list[HoldState | None]:
         states = await enter(store, *args, **options)
-        use_cases.schema.guaranteed = False
+        use_cases.schema.verified = False
         return states
 
-    monkeypatch.setattr(HoldStore, "enter_many", enter_late)
+    monkeypatch.setattr(HoldStore, "register_intents", enter_late)
     with pytest.raises(NotExecuted):
         await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
     assert await use_cases.database.get_collection("appointments").count_documents({}) == 0

@@ -10,10 +10,10 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from shared import subjects
-from shared.client import BookingClient
-from shared.commands import BookAppointment, PlaceHold
-from shared.errors import NotExecuted, OutcomeUnknown, SlotHeld
+from shared.client.booking_client import BookingClient
+from shared.contract import subjects
+from shared.contract.commands import BookAppointment, PlaceHold
+from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotHeld
 from tests.servers import Servers
 from tests.slots import fresh
 

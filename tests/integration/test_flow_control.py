@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from shared.worker import flow_control
-from shared.worker.answering import Desk
 from shared.worker.flow_control import FlowControl
+from shared.worker.in_flight import InFlightCommands
 from tests.integration.breakable import until
 from tests.stack import Stack
 
@@ -32,7 +32,7 @@ async def test_a_worker_that_nats_has_left_without_a_word_is_found_again(
     """Where NATS met a limit just before it was raised, it sends nothing more: subscribe again when idle."""
     monkeypatch.setattr(flow_control, "IDLE_SECONDS", 0.05)
     subscriber = Subscriber()
-    control = FlowControl(subscriber, Desk(longest_seconds=5))
+    control = FlowControl(subscriber, InFlightCommands(longest_seconds=5))
     async with await nats.connect(stack.env["NATS_URL"]) as connection:
         subject = connection.new_inbox()
         subscription = await connection.subscribe(subject, cb=subscriber.consume)
@@ -40,9 +40,9 @@ async def test_a_worker_that_nats_has_left_without_a_word_is_found_again(
         await connection.publish(subject)
         await until(lambda: subscriber.taken == 1, "the first is taken")
         await connection._send_unsubscribe(subscription._id)  # as NATS does by itself at the limit
-        tending = asyncio.create_task(control.tend())
+        running = asyncio.create_task(control.run())
         async with asyncio.timeout(20):
             while subscriber.taken == 1:
                 await connection.publish(subject)
                 await connection.flush()
-        tending.cancel()
+        running.cancel()

@@ -13,14 +13,14 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from deploy.local import servers as local
-from shared.commands import PlaceHold
-from shared.errors import OutcomeUnknown
-from shared.grid import Grid
-from shared.stores import holds as hold_store
-from shared.stores.claims import HoldClaim, HoldState, Passage
-from shared.stores.holds import INTENT_MARGIN_MS, HoldStore
-from shared.stores.redisdb import connect_redis
-from shared.stores.scripts import MOST_KEYS, HoldsUnreachable
+from shared.contract.commands import PlaceHold
+from shared.contract.errors import OutcomeUnknown
+from shared.domain.grid import Grid
+from shared.stores.redis import holds as hold_store
+from shared.stores.redis.claims import BookingIntent, HoldClaim, HoldState
+from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.holds import INTENT_MARGIN_MS, HoldStore
+from shared.stores.redis.scripts import MOST_KEYS, HoldsUnreachable
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -35,16 +35,16 @@ async def holds(servers: Servers) -> AsyncIterator[tuple[HoldStore, Redis]]:
 
 def new_claim() -> HoldClaim:
     request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
-    return HoldClaim.of(request, Grid(0).place(request))
+    return HoldClaim.of(request, Grid(0).span_of(request))
 
 
 def quarters(minutes: int) -> HoldClaim:
     request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=minutes))
-    return HoldClaim.of(request, Grid(15).place(request))
+    return HoldClaim.of(request, Grid(15).span_of(request))
 
 
-def rival_of(claim: HoldClaim, booking: str = "booking") -> Passage:
-    return Passage(replace(claim, token="", digest="another"), booking)
+def rival_of(claim: HoldClaim, booking: str = "booking") -> BookingIntent:
+    return BookingIntent(replace(claim, token="", digest="another"), booking)
 
 
 async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(
@@ -58,7 +58,7 @@ async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(
     assert repeat is not None
     assert await store.grant(claim, repeat)
     assert await store.take_back(claim)
-    assert await store.enter_many([rival_of(claim)], seconds=1) == [HoldState.OTHERS]
+    assert await store.register_intents([rival_of(claim)], seconds=1) == [HoldState.OTHERS]
     assert await store.grant(claim, attempt)
 
 
@@ -70,7 +70,7 @@ async def test_a_hold_that_was_taken_back_is_not_granted(holds: tuple[HoldStore,
     assert placed is not None
     assert not await store.take_back(claim)
     assert not await store.grant(claim, placed)
-    assert await store.enter_many([rival_of(claim)], seconds=1) == [HoldState.FREE]
+    assert await store.register_intents([rival_of(claim)], seconds=1) == [HoldState.FREE]
     await asyncio.sleep(0.002)  # Redis tells placements apart by its clock, in milliseconds
     again = await store.place(claim)
     assert again is not None
@@ -139,9 +139,9 @@ async def test_a_booking_uses_up_no_hold_of_another(holds: tuple[HoldStore, Redi
     claim = new_claim()
     assert await store.place(claim)
     rival = rival_of(claim)
-    await store.leave_many([(rival, True)])
+    await store.clear_intents([(rival, True)])
     assert await redis.exists(claim.keys[0])
-    await store.leave_many([(Passage(claim, "booking"), True)])
+    await store.clear_intents([(BookingIntent(claim, "booking"), True)])
     assert not await redis.exists(claim.keys[0])
 
 
@@ -170,7 +170,7 @@ async def test_a_redis_that_was_late_once_is_asked_again(
     monkeypatch.setattr(Pipeline, "execute", late_execute)
     assert await store.place(claim)
     rival = rival_of(claim)
-    assert await store.enter_many([rival], seconds=1) == [HoldState.OTHERS]
+    assert await store.register_intents([rival], seconds=1) == [HoldState.OTHERS]
     assert not late
 
 
@@ -200,7 +200,7 @@ async def test_all_that_were_late_in_one_moment_are_asked_again(
     monkeypatch.setattr(redis, "ping", late_ping)
     monkeypatch.setattr(Pipeline, "execute", late_execute)
     rivals = [rival_of(claim, f"booking {n}") for n in range(4)]
-    found = await asyncio.gather(*(store.enter_many([rival], seconds=1) for rival in rivals))
+    found = await asyncio.gather(*(store.register_intents([rival], seconds=1) for rival in rivals))
     assert found == [[HoldState.OTHERS]] * 4
     assert all(await asyncio.gather(*(store.place(new_claim()) for _ in range(4))))
 
@@ -249,7 +249,7 @@ async def test_a_booking_whose_time_is_up_is_under_way_no_longer(
     claim = new_claim()
     monkeypatch.setattr(hold_store, "INTENT_MARGIN_MS", 0)
     for booking, seconds in (("orphan", 0.05), ("other", 60)):
-        await store.enter_many([Passage(claim, booking)], seconds=seconds)
+        await store.register_intents([BookingIntent(claim, booking)], seconds=seconds)
     under_way = ["orphan", "other"]
     async with asyncio.timeout(10):
         while "orphan" in under_way:
@@ -265,7 +265,7 @@ async def test_a_booking_that_is_met_late_leaves_nothing(holds: tuple[HoldStore,
     """Where its time is up before it enters, for its worker was paused, nothing stays in Redis for ever."""
     store, redis = holds
     claim = new_claim()
-    await store.enter_many([Passage(claim, "late")], seconds=-60)
+    await store.register_intents([BookingIntent(claim, "late")], seconds=-60)
     ends = [await redis.pttl(key) for key in claim.keys if await redis.exists(key)]
     assert ends
     assert all(0 < end <= INTENT_MARGIN_MS for end in ends)
@@ -275,9 +275,9 @@ async def test_a_booking_that_is_refused_is_not_under_way(holds: tuple[HoldStore
     """One whose first answer was lost, and that is refused when it asks again, keeps no hold waiting."""
     store, _ = holds
     claim = new_claim()
-    assert await store.enter_many([rival_of(claim)], seconds=60) == [HoldState.FREE]
+    assert await store.register_intents([rival_of(claim)], seconds=60) == [HoldState.FREE]
     assert await store.place(claim)
-    assert await store.enter_many([rival_of(claim)], seconds=60) == [HoldState.OTHERS]
+    assert await store.register_intents([rival_of(claim)], seconds=60) == [HoldState.OTHERS]
     assert await store.still_under_way(claim, ["booking"]) == []
 
 
@@ -297,10 +297,10 @@ async def test_what_many_ask_together_is_asked_in_parts(
     held = claims[::3]
     for claim in held:
         await store.place(claim)
-    passages = [rival_of(claim, str(n)) for n, claim in enumerate(claims)]
-    found = await store.enter_many(passages, seconds=60)
+    intents = [rival_of(claim, str(n)) for n, claim in enumerate(claims)]
+    found = await store.register_intents(intents, seconds=60)
     assert found == [HoldState.OTHERS if claim in held else HoldState.FREE for claim in claims]
-    await store.leave_many([(passage, False) for passage in passages])
+    await store.clear_intents([(intent, False) for intent in intents])
     free = [key for claim in claims if claim not in held for key in claim.keys]
     assert not await redis.exists(*free)
     assert sum(keys) == 2 * 20 * 2 * 96
@@ -322,7 +322,7 @@ async def test_of_parts_the_lost_ones_are_not_read(
     claims = [quarters(24 * 60) for _ in range(10)]
     await store.place(claims[0])
     monkeypatch.setattr(Pipeline, "execute", answer_once)
-    found = await store.enter_many([rival_of(claim) for claim in claims], seconds=1)
+    found = await store.register_intents([rival_of(claim) for claim in claims], seconds=1)
     assert found == [HoldState.OTHERS, *[HoldState.FREE] * 4, *[None] * 5]
 
 
@@ -330,12 +330,15 @@ async def test_many_long_bookings_at_once_pass_over_no_hold(holds: tuple[HoldSto
     """Batches as large as they get, of bookings of a day on a fine grid: Redis answers all in time."""
     store, _ = holds
     request = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()), durationMinutes=24 * 60))
-    claim = HoldClaim.of(request, Grid(5).place(request))
+    claim = HoldClaim.of(request, Grid(5).span_of(request))
     assert await store.place(claim)
     batches = [[rival_of(claim, f"{batch} {n}") for n in range(128)] for batch in range(4)]
     free = [[replace(p, claim=replace(p.claim, resource=p.id)) for p in batch] for batch in batches]
     found = await asyncio.gather(
-        *(store.enter_many([*others, *own], seconds=60) for others, own in zip(batches, free, strict=True))
+        *(
+            store.register_intents([*others, *own], seconds=60)
+            for others, own in zip(batches, free, strict=True)
+        )
     )
     assert found == [[HoldState.OTHERS] * 128 + [HoldState.FREE] * 128] * 4
 
@@ -362,7 +365,7 @@ async def test_a_hold_hears_of_a_booking_under_way_on_any_of_its_instants(
     second = replace(both, instants=both.instants[1:])
     claim, booked = (both, second) if longer == "hold" else (second, both)
     rival = rival_of(booked)
-    await store.enter_many([rival], seconds=60)
+    await store.register_intents([rival], seconds=60)
     placed = await store.place(claim)
     assert placed is not None
     assert placed.under_way == ["booking"]
@@ -375,7 +378,7 @@ async def test_a_redis_that_takes_no_writes_says_of_nothing_that_it_is_held(tmp_
         redis = connect_redis(server.url)
         store = HoldStore(redis, hold_ms=60_000, max_ms=60_000)
         await redis.config_set("min-replicas-to-write", 1)
-        assert await store.enter_many([Passage(new_claim(), "booking")], seconds=1) == [None]
+        assert await store.register_intents([BookingIntent(new_claim(), "booking")], seconds=1) == [None]
         with pytest.raises(HoldsUnreachable):
             await store.place(new_claim())
         await redis.aclose()

@@ -8,14 +8,14 @@ from uuid import uuid4
 import pytest
 
 from hold_worker.service import Held
-from shared.booking import Booking
-from shared.commands import BookAppointment, PlaceHold
-from shared.deadline import Deadline
-from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
-from shared.grid import Grid
-from shared.stores.bookings import COLLECTION, BookingStore, Inserted
-from shared.stores.claims import HoldClaim
-from shared.stores.scripts import HoldsUnreachable, Scripts
+from shared.contract.commands import BookAppointment, PlaceHold
+from shared.contract.deadline import Deadline
+from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.domain.booking import Booking
+from shared.domain.grid import Grid
+from shared.stores.mongo.bookings import COLLECTION, BookingStore, Inserted
+from shared.stores.redis.claims import HoldClaim
+from shared.stores.redis.scripts import HoldsUnreachable, Scripts
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 
@@ -30,8 +30,8 @@ def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
 
 async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
     """Book a slot as a worker does that cannot reach Redis."""
-    rival = Booking.new(command, Grid(0).place(command))
-    assert await BookingStore(use_cases.database).book_many([rival], timeout=5) == [Inserted.BOOKED]
+    rival = Booking.new(command, Grid(0).span_of(command))
+    assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [Inserted.BOOKED]
     return rival
 
 
@@ -52,7 +52,7 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
 ) -> None:
     """MongoDB is read after Redis has said that nothing is under way: what was decided meanwhile is seen."""
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
-    insert, look = BookingStore.book_many, BookingStore.find_booked
+    insert, look = BookingStore.insert_many, BookingStore.find_booked
 
     async def insert_late(*args: Any, **options: Any) -> list[Inserted]:
         entered.set()
@@ -66,7 +66,7 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
             await booking
         return seen
 
-    monkeypatch.setattr(BookingStore, "book_many", insert_late)
+    monkeypatch.setattr(BookingStore, "insert_many", insert_late)
     monkeypatch.setattr(BookingStore, "find_booked", look_and_let_it_be_booked)
     booking = asyncio.create_task(
         use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
@@ -143,7 +143,7 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
     hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find_booked
 
     async def look_while_it_is_lost(*args: Any, **options: Any) -> set[Any]:
-        await use_cases.hold_store.take_back(HoldClaim.of(hold, Grid(0).place(hold)))
+        await use_cases.hold_store.take_back(HoldClaim.of(hold, Grid(0).span_of(hold)))
         return await look(*args, **options)
 
     monkeypatch.setattr(BookingStore, "find_booked", look_while_it_is_lost)
@@ -156,7 +156,7 @@ async def test_what_a_worker_left_that_died_is_taken_back(grid_use_cases: UseCas
     hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=30, holdToken=str(uuid4())))
     first, second = quarters_of(hold)
     await book_unseen(grid_use_cases, first)
-    await grid_use_cases.hold_store.place(HoldClaim.of(hold, Grid(15).place(hold)))
+    await grid_use_cases.hold_store.place(HoldClaim.of(hold, Grid(15).span_of(hold)))
     with pytest.raises(SlotAlreadyBooked):
         await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
     assert await grid_use_cases.bookings.book(second, Deadline.after(5))
@@ -209,7 +209,7 @@ async def test_a_patient_hold_is_not_cut_off_with_a_hasty_one(
 
     monkeypatch.setattr(BookingStore, "_find_fenced", find_late)
     hasty, patient = (
-        HoldClaim.of(command, Grid(0).place(command))
+        HoldClaim.of(command, Grid(0).span_of(command))
         for command in (PlaceHold.model_validate(fresh("Ada")) for _ in range(2))
     )
     asked = [(hasty, Deadline.after(0.2)), (patient, Deadline.after(60))]

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from deploy.local.servers import Redis as EmbeddedRedis
-from shared.deadline import Deadline
+from shared.contract.deadline import Deadline
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.servers import Servers
 from tests.slots import fresh

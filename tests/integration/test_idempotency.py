@@ -10,11 +10,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from shared.commands import PlaceHold
-from shared.grid import Grid
-from shared.stores.claims import HoldClaim
-from shared.stores.holds import HoldStore
-from shared.stores.redisdb import connect_redis
+from shared.contract.commands import PlaceHold
+from shared.domain.grid import Grid
+from shared.stores.redis.claims import HoldClaim
+from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.holds import HoldStore
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
 from tests.servers import Servers
 from tests.slots import fresh, fresh_resource
@@ -139,7 +139,7 @@ async def test_a_replay_uses_up_its_patients_hold(
     assert (await caller.book(body, **KEY)).status == 201
     redis = connect_redis(stack.env["REDIS_URL"])
     request = PlaceHold.model_validate(body)
-    claim = HoldClaim.of(request, Grid(0).place(request))
+    claim = HoldClaim.of(request, Grid(0).span_of(request))
     assert await HoldStore(redis, hold_ms=60_000, max_ms=60_000).place(claim)
     await redis.aclose()
     assert (await caller.book(body, **KEY)).status == 201

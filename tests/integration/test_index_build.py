@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from deploy.local.mongod import Mongod
 from deploy.local.ports import free_port
-from shared.stores.indexes import INDEXES
+from shared.stores.mongo.indexes import INDEXES
 from tests.servers import Servers
 from tests.stack import wait_until
 

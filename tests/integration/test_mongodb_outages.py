@@ -11,7 +11,7 @@ import nats
 import pytest
 
 from deploy.local.servers import Mongod
-from shared.deadline import Deadline
+from shared.contract.deadline import Deadline
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.integration.breakable import LINK, REPLIES_LOST, count_rows, http_caller, proxy, until
 from tests.servers import Servers

@@ -10,9 +10,9 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from shared.client import BookingClient
-from shared.commands import BookAppointment, GetAppointment, PlaceHold
-from shared.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
+from shared.client.booking_client import BookingClient
+from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold
+from shared.contract.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
 from shared.worker.flow_control import round_trip
 from tests.callers import NatsCaller
 from tests.slots import fresh, fresh_resource

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import structlog
 
-from shared.errors import NotExecuted
-from shared.settings import Misconfigured
-from shared.stores import indexes, mongodb
-from shared.stores import schema as schema_module
-from shared.stores.bookings import COLLECTION
-from shared.stores.duplicates import log_duplicates
-from shared.stores.indexes import find_absent
-from shared.stores.schema import Schema
+from shared.contract.errors import NotExecuted
+from shared.process.settings import Misconfigured
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo import indexes
+from shared.stores.mongo import schema as schema_module
+from shared.stores.mongo.bookings import COLLECTION
+from shared.stores.mongo.duplicates import log_duplicates
+from shared.stores.mongo.indexes import find_absent
+from shared.stores.mongo.schema import Schema
 from tests.integration.breakable import until
 from tests.servers import Servers
 
@@ -62,18 +63,18 @@ async def test_each_unique_index_stops_a_worker_while_it_is_gone(
     database: mongodb.Database, schema: Schema, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Either unique index that is gone stops a serving worker until it has been made again."""
-    guaranteed: list[bool] = []
+    verified: list[bool] = []
     create = indexes.create
 
     async def note(database: mongodb.Database, name: str) -> None:
-        guaranteed.append(schema.guaranteed)
+        verified.append(schema.verified)
         await create(database, name)
 
     monkeypatch.setattr(indexes, "create", note)
     await database[COLLECTION].drop_index(name)
     await schema._check()
-    assert guaranteed == [False]
-    assert schema.guaranteed
+    assert verified == [False]
+    assert schema.verified
     assert await find_absent(database) == []
 
 
@@ -81,7 +82,7 @@ async def test_an_index_that_decides_nothing_stops_nobody(database: mongodb.Data
     """While a worker serves, only the unique indexes matter; another is made again at a next start."""
     await database[COLLECTION].drop_index("by_slot")
     await schema._check()
-    assert schema.guaranteed
+    assert schema.verified
     assert await find_absent(database) == ["by_slot"]
     await Schema(database, slot_minutes=0).wait_until_verified()
     assert await find_absent(database) == []

@@ -11,10 +11,10 @@ import pytest
 from nats.aio.msg import Msg
 from pymongo import MongoClient
 
-from shared import subjects
-from shared.client import BookingClient
-from shared.deadline import Deadline
-from shared.worker.answering import MOST_IN_HAND
+from shared.client.booking_client import BookingClient
+from shared.contract import subjects
+from shared.contract.deadline import Deadline
+from shared.worker.in_flight import MOST_IN_FLIGHT
 from tests.bench.flood import Flood
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.integration.breakable import until
@@ -127,18 +127,18 @@ async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
         stack.start("booking_worker", without="slow_store")
         stack.wait_serving()
         async with Flood.connect(stack.env["NATS_URL"], subjects.BOOK, deadline=60) as flood:
-            answers = await flood.send_at(5 * MOST_IN_HAND, 1, book_fresh)
+            answers = await flood.send_at(5 * MOST_IN_FLIGHT, 1, book_fresh)
             again = await flood.send_at(3, 1, book_fresh)
     assert answers.unanswered == 0
-    assert answers.statuses[503] >= 3 * MOST_IN_HAND
+    assert answers.statuses[503] >= 3 * MOST_IN_FLIGHT
     assert answers.no_responders > answers.statuses[503] / 2, "NATS turns most of them away by itself"
-    assert 0 < answers.statuses[201] <= 2 * MOST_IN_HAND
+    assert 0 < answers.statuses[201] <= 2 * MOST_IN_FLIGHT
     assert again.statuses == {201: again.sent}
 
 
 async def send_to_paused(stack: Stack, worker: Service, *signals: signal.Signals) -> Counter[int]:
     """What 4000 commands are answered that a paused worker finds together, after these signals."""
-    sent, statuses, all_answered = 4 * MOST_IN_HAND, Counter[int](), asyncio.Event()
+    sent, statuses, all_answered = 4 * MOST_IN_FLIGHT, Counter[int](), asyncio.Event()
 
     async def count(message: Msg) -> None:
         statuses[json.loads(message.data)["status"] if message.data else 503] += 1  # or `no responders`
@@ -167,7 +167,7 @@ async def test_a_burst_that_nats_lets_through_is_refused_by_the_worker(servers: 
         stack.wait_serving()
         statuses = await send_to_paused(stack, worker)
     assert set(statuses) == {201, 503}
-    assert statuses[201] < 2 * MOST_IN_HAND
+    assert statuses[201] < 2 * MOST_IN_FLIGHT
 
 
 async def test_a_worker_with_its_hands_full_is_ready(servers: Servers) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from booking_worker.service import BookingService
 from hold_worker.service import HoldService
-from shared.grid import Grid
-from shared.stores import mongodb
-from shared.stores.bookings import BookingStore
-from shared.stores.holds import HoldStore
-from shared.stores.redisdb import connect_redis
-from shared.stores.schema import Schema
+from shared.domain.grid import Grid
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.schema import Schema
+from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.holds import HoldStore
 from tests.servers import Servers
 
 

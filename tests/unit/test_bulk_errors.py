@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.bookings import Inserted, _read_bulk_errors
+from shared.stores.mongo.bookings import Inserted, _read_bulk_errors
 
 WRITE_CONCERN_FAILED = {"code": 64, "errmsg": "waiting for replication timed out"}
 

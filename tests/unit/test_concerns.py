@@ -3,9 +3,9 @@
 from pymongo import MongoClient
 from pymongo.read_preferences import SecondaryPreferred
 
-from shared.client import ATTEMPTS
-from shared.stores import mongodb
-from shared.stores.bookings import BookingStore
+from shared.client.booking_client import ATTEMPTS
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.bookings import BookingStore
 
 FIRST_ATTEMPT_SECONDS = 5 / ATTEMPTS
 WEAK = "?w=1&journal=false&readConcernLevel=available&readPreference=secondaryPreferred&retryWrites=false"

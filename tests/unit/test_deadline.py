@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from shared.deadline import Deadline
+from shared.contract.deadline import Deadline
 
 
 @pytest.mark.parametrize("ahead", [4, 60, 10**9])

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from shared.commands import BookAppointment, GetAppointment, parse_command
-from shared.errors import InvalidRequest
+from shared.contract.commands import BookAppointment, GetAppointment, parse_command
+from shared.contract.errors import InvalidRequest
 
 SLOT = "2025-12-05T10:00:00Z"
 CANARY = "Zebra"

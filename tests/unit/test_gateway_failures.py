@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from gateway.requests import RequestLog
+from gateway.access_log import RequestLog
 from tests.slots import fresh
 
 

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from shared.commands import SlotRequest
-from shared.errors import InvalidRequest
-from shared.grid import Grid
+from shared.contract.commands import SlotRequest
+from shared.contract.errors import InvalidRequest
+from shared.domain.grid import Grid
 
 
 def request(slot: str = "2025-12-05T10:00:00Z", minutes: int | None = None) -> SlotRequest:
@@ -15,29 +15,29 @@ def request(slot: str = "2025-12-05T10:00:00Z", minutes: int | None = None) -> S
 
 def test_without_a_grid_every_instant_is_a_slot() -> None:
     """With SLOT_MINUTES 0 a booking covers its own instant alone."""
-    span = Grid(0).place(request("2025-12-05T10:00:00.001Z"))
+    span = Grid(0).span_of(request("2025-12-05T10:00:00.001Z"))
     assert (span.duration, len(span.occupies)) == (None, 1)
 
 
 def test_without_a_grid_durations_are_refused() -> None:
     """With SLOT_MINUTES 0 there is nothing that a duration could mean."""
     with pytest.raises(InvalidRequest, match="durationMinutes"):
-        Grid(0).place(request(minutes=15))
+        Grid(0).span_of(request(minutes=15))
 
 
 def test_a_booking_covers_every_step_it_lasts() -> None:
     """45 minutes on a grid of 15 occupy three instants, so that one insert decides overlaps too."""
-    span = Grid(15).place(request(minutes=45))
+    span = Grid(15).span_of(request(minutes=45))
     assert span.occupies == tuple(span.slot + timedelta(minutes=15 * n) for n in range(3))
 
 
 def test_one_step_is_the_default() -> None:
     """A booking without a duration lasts one step."""
-    assert Grid(30).place(request()).duration == 30
+    assert Grid(30).span_of(request()).duration == 30
 
 
 @pytest.mark.parametrize(("slot", "minutes"), [("2025-12-05T10:07:00Z", 15), ("2025-12-05T10:00:00Z", 20)])
 def test_what_is_off_the_grid_is_refused(slot: str, minutes: int) -> None:
     """Slots lie on the grid, and durations are multiples of its step."""
     with pytest.raises(InvalidRequest, match="slot|durationMinutes"):
-        Grid(15).place(request(slot, minutes))
+        Grid(15).span_of(request(slot, minutes))

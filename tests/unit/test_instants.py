@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.instants import format_instant, parse_instant, unix_milliseconds
+from shared.contract.instants import format_instant, parse_instant, unix_milliseconds
 
 CANONICAL = "2025-12-05T10:00:00.000Z"
 

@@ -26,7 +26,7 @@ def test_the_driver_is_imported_in_one_module() -> None:
         for path, names in imported(package).items()
         if "motor" in names
     ]
-    assert users == [ROOT / "shared/stores/mongodb.py"]
+    assert users == [ROOT / "shared/stores/mongo/connection.py"]
 
 
 @pytest.mark.parametrize("package", [*SERVICES, "shared"])

@@ -7,8 +7,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway import limits
 from gateway.app import create_app
-from gateway.limits import MOST_IN_HAND, BodyLimit, InHandLimit
-from shared.settings import NatsSettings
+from gateway.limits import MOST_IN_FLIGHT, BodyLimit, InFlightLimit
+from shared.process.settings import NatsSettings
 
 
 async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
@@ -19,7 +19,7 @@ async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
         await going_on.wait()
         await send({"type": "http.response.start", "status": 201, "headers": []})
 
-    limited = InHandLimit(application)
+    limited = InFlightLimit(application)
 
     async def ask(path: str = "/api/book-appointment") -> int:
         statuses: list[int] = []
@@ -30,7 +30,7 @@ async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
         await limited({"type": "http", "path": path}, asyncio.Queue[Message]().get, send)
         return statuses[0]
 
-    in_hand = [asyncio.create_task(ask()) for _ in range(MOST_IN_HAND)]
+    in_hand = [asyncio.create_task(ask()) for _ in range(MOST_IN_FLIGHT)]
     healthy = asyncio.create_task(ask("/livez"))
     await asyncio.sleep(0)
     assert await ask() == 503
@@ -61,4 +61,4 @@ def test_who_sends_slowly_keeps_nobody_else_away() -> None:
     order: list[object] = [
         layer.cls for layer in create_app(NatsSettings()).user_middleware
     ]  # the outermost first
-    assert order.index(BodyLimit) < order.index(InHandLimit)
+    assert order.index(BodyLimit) < order.index(InFlightLimit)

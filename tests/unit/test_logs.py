@@ -5,8 +5,8 @@ import sys
 
 ORPHAN = """
 import asyncio, gc
-from shared.logs import configure_logs
-from shared.settings import LogSettings
+from shared.process.logs import configure_logs
+from shared.process.settings import LogSettings
 
 async def fail():
     raise ValueError("Zebra Canary")

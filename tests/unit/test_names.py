@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from shared.commands import SlotRequest
-from shared.grid import Grid
-from shared.stores.claims import HoldClaim
+from shared.contract.commands import SlotRequest
+from shared.domain.grid import Grid
+from shared.stores.redis.claims import HoldClaim
 
 SLOT = "2025-12-05T10:00:00Z"
 
@@ -39,6 +39,6 @@ def test_other_values_are_no_names(name: object) -> None:
 
 def test_a_hold_is_kept_without_the_name() -> None:
     """Redis gets a digest of the name, never the name."""
-    claim = HoldClaim.of(request("Zebra Canary"), Grid(0).place(request("Zebra Canary")))
+    claim = HoldClaim.of(request("Zebra Canary"), Grid(0).span_of(request("Zebra Canary")))
     assert "Zebra" not in f"{claim.keys} {claim.digest}"
     assert len(claim.digest) == 64

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared import settings
+from shared.process import settings
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from shared.errors import NotExecuted, OutcomeUnknown
+from shared.contract.errors import NotExecuted, OutcomeUnknown
 
 # What one pipeline carries: so much that Redis answers all of several workers' within a socket's timeout.
 MOST_KEYS = 1000

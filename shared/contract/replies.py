@@ -6,8 +6,8 @@ from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from shared.errors import ErrorBody, OutcomeUnknown, Refused
-from shared.fields import Instant
+from .errors import ErrorBody, OutcomeUnknown, Refused
+from .fields import Instant
 
 REPLAYED = "Idempotency-Replayed"
 OK = "ok"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from shared.commands import SlotRequest
-from shared.grid import Span
-from shared.instants import unix_milliseconds
+from shared.contract.commands import SlotRequest
+from shared.contract.instants import unix_milliseconds
+from shared.domain.grid import Span
 
 
 class HoldState(IntEnum):
@@ -48,7 +48,7 @@ class HoldClaim:
 
 
 @dataclass(frozen=True)
-class Passage:
+class BookingIntent:
     """A booking that wants to pass the holds on its slot; `id` is the booking's."""
 
     claim: HoldClaim

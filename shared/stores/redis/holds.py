@@ -25,9 +25,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from shared.errors import OutcomeUnknown
-from shared.stores.claims import HoldClaim, HoldState, Passage, PlacedHold
-from shared.stores.scripts import Call, HoldsUnreachable, Scripts, in_pipelines
+from shared.contract.errors import OutcomeUnknown
+from shared.stores.redis.claims import BookingIntent, HoldClaim, HoldState, PlacedHold
+from shared.stores.redis.scripts import Call, HoldsUnreachable, Scripts, in_pipelines
 
 # How long a booking counts as under way beyond its deadline, if nobody says that it is decided.
 INTENT_MARGIN_MS = 5000
@@ -94,7 +94,9 @@ class HoldStore:
         """
         return list(await self._scripts.run("pending", Call(claim.keys, ids))) if ids else []
 
-    async def enter_many(self, passages: Sequence[Passage], *, seconds: float) -> list[HoldState | None]:
+    async def register_intents(
+        self, intents: Sequence[BookingIntent], *, seconds: float
+    ) -> list[HoldState | None]:
         """What each booking finds on its slot; those that may pass are under way for up to `seconds`.
 
         Returns:
@@ -102,7 +104,7 @@ class HoldStore:
         """
         # From a worker that was paused, seconds may be negative: a key without an end would be left.
         milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
-        calls = [_call(passage, milliseconds) for passage in passages]
+        calls = [_call(intent, milliseconds) for intent in intents]
         found: list[Any] = []
         try:
             for part in in_pipelines(calls):  # to enter twice is once
@@ -111,13 +113,13 @@ class HoldStore:
             found += [None] * (len(calls) - len(found))
         return [HoldState(state) if isinstance(state, int) else None for state in found]
 
-    async def leave_many(self, decided: Sequence[tuple[Passage, bool]]) -> None:
+    async def clear_intents(self, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
         """Bookings that are no longer under way; with True, the booking has used up its patient's holds.
 
         Raises:
             HoldsUnreachable: what was not removed expires by itself.
         """
-        for part in in_pipelines([_call(passage, int(booked)) for passage, booked in decided]):
+        for part in in_pipelines([_call(intent, int(booked)) for intent, booked in decided]):
             await self._scripts.run_all("leave", part)
 
     async def ping(self) -> None:
@@ -129,6 +131,6 @@ class HoldStore:
         await self._scripts.ping()
 
 
-def _call(passage: Passage, last: int) -> Call:
+def _call(intent: BookingIntent, last: int) -> Call:
     """A call of `enter.lua` or `leave.lua`, which differ in their last argument."""
-    return Call(passage.claim.keys, (passage.claim.token, passage.claim.digest, passage.id, last))
+    return Call(intent.claim.keys, (intent.claim.token, intent.claim.digest, intent.id, last))

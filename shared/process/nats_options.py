@@ -9,7 +9,7 @@ PING_SECONDS = 3
 log = structlog.get_logger()
 
 
-class Link:
+class NatsOptions:
     """A connection to `url`: a server, or several separated by commas. What becomes of it is logged once."""
 
     def __init__(self, url: str, name: str) -> None:
@@ -20,7 +20,7 @@ class Link:
         """Set it before closing the connection: that is nothing to warn of."""
 
     @property
-    def options(self) -> dict[str, Any]:
+    def connect(self) -> dict[str, Any]:
         """For `nats.aio.client.Client.connect` and `NatsBroker`.
 
         The default gives up after 60 attempts and leaves a live process with a dead connection: never here.

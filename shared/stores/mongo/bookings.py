@@ -19,9 +19,9 @@ from pymongo import InsertOne
 from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
-from shared.booking import Booking
-from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown
-from shared.stores.mongodb import Database, Document, knows_primary
+from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
+from shared.domain.booking import Booking
+from shared.stores.mongo.connection import Database, Document, knows_primary
 
 COLLECTION = "appointments"
 FENCE = {"_id": "fence"}
@@ -65,7 +65,7 @@ class BookingStore:
             except PyMongoError:
                 raise NoPrimary from None
 
-    async def book_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Inserted]:
+    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Inserted]:
         """Insert bookings in one round trip; one outcome each, in their order. Never raises for MongoDB."""
         if not bookings:
             return []

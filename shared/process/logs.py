@@ -8,7 +8,7 @@ from types import TracebackType
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from shared.settings import LogSettings
+from shared.process.settings import LogSettings
 
 _LEVELS = {
     "debug": logging.DEBUG,

@@ -4,7 +4,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from shared.settings import Misconfigured
+from shared.process.settings import Misconfigured
 
 # Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
 SOCKET_SECONDS = 0.5

@@ -5,7 +5,7 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from shared.errors import InvalidRequest, NotExecuted
+from .errors import InvalidRequest, NotExecuted
 
 DEADLINE_HEADER = "Deadline"
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from shared.commands import BookAppointment
-from shared.grid import Span
-from shared.instants import format_instant
-from shared.replies import Appointment
+from shared.contract.commands import BookAppointment
+from shared.contract.instants import format_instant
+from shared.contract.replies import Appointment
+from shared.domain.grid import Span
 
 
 @dataclass(frozen=True)

@@ -18,58 +18,58 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
-from shared.commands import LARGEST_REQUEST, CommandT, parse_command
-from shared.deadline import DEADLINE_HEADER, Deadline, current_deadline
-from shared.errors import OutcomeUnknown, Refused, TooLarge
-from shared.replies import Reply, refusal
-from shared.request_id import HEADER as REQUEST_ID
-from shared.request_id import accept_request_id
+from shared.contract.commands import LARGEST_REQUEST, CommandT, parse_command
+from shared.contract.deadline import DEADLINE_HEADER, Deadline, current_deadline
+from shared.contract.errors import OutcomeUnknown, Refused, TooLarge
+from shared.contract.replies import Reply, refusal
+from shared.contract.request_id import HEADER as REQUEST_ID
+from shared.contract.request_id import accept_request_id
 
-MOST_IN_HAND = 1000
-FEW_IN_HAND = 250
+MOST_IN_FLIGHT = 1000
+FEW_IN_FLIGHT = 250
 
 log = structlog.get_logger()
 Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
 
 
-class Desk:
+class InFlightCommands:
     """The commands that a worker has in hand."""
 
     def __init__(self, *, longest_seconds: float) -> None:
         self._longest_seconds = longest_seconds
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._few = asyncio.Event()
 
     @property
     def middleware(self) -> Callable[..., BaseMiddleware]:
         """For `NatsBroker(middlewares=...)`; the subscribers must be declared with `no_reply=True`."""
-        return partial(_HandToDesk, desk=self)
+        return partial(_StartInFlight, in_flight=self)
 
     @property
-    def in_hand(self) -> int:
+    def count(self) -> int:
         """How many commands are not answered yet."""
-        return len(self._in_hand)
+        return len(self._tasks)
 
-    async def take(self, handler: Handler, message: StreamMessage[Msg]) -> None:
+    async def start(self, handler: Handler, message: StreamMessage[Msg]) -> None:
         """Begin to answer a command."""
         task = asyncio.create_task(self._answer(handler, message))
-        self._in_hand.add(task)
+        self._tasks.add(task)
         task.add_done_callback(self._answered)
 
-    async def wait_until_few(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until there is a good deal of room again."""
         self._few.clear()
-        if self.in_hand > FEW_IN_HAND:
+        if self.count > FEW_IN_FLIGHT:
             await self._few.wait()
 
     async def wait_until_empty(self, seconds: float) -> None:
         """Wait until every command in hand is answered, but no longer than that."""
-        if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=seconds)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
-        self._in_hand.discard(task)
-        if self.in_hand <= FEW_IN_HAND:
+        self._tasks.discard(task)
+        if self.count <= FEW_IN_FLIGHT:
             self._few.set()
 
     async def _answer(self, handler: Handler, message: StreamMessage[Msg]) -> None:
@@ -98,13 +98,13 @@ class Desk:
         return reply
 
 
-class _HandToDesk(BaseMiddleware):
-    def __init__(self, msg: Msg | None, /, *, context: Any, desk: Desk) -> None:
+class _StartInFlight(BaseMiddleware):
+    def __init__(self, msg: Msg | None, /, *, context: Any, in_flight: InFlightCommands) -> None:
         super().__init__(msg, context=context)
-        self._desk = desk
+        self._in_flight = in_flight
 
     async def consume_scope(self, call_next: Handler, msg: StreamMessage[Msg]) -> None:
-        await self._desk.take(call_next, msg)
+        await self._in_flight.start(call_next, msg)
 
 
 def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[CommandT]]:

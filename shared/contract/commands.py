@@ -6,8 +6,8 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shared.errors import InvalidRequest
-from shared.fields import (
+from .errors import InvalidRequest
+from .fields import (
     DurationMinutes,
     HoldToken,
     IdempotencyKey,

@@ -23,13 +23,13 @@ from nats.errors import NoRespondersError, OutboundBufferLimitError
 from nats.errors import TimeoutError as NoReplyError
 from pydantic import BaseModel
 
-from shared import subjects
-from shared.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
-from shared.connection import Link
-from shared.deadline import DEADLINE_HEADER, Deadline
-from shared.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotHeld
-from shared.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply, read_reply
-from shared.request_id import HEADER as REQUEST_ID
+from ..contract import subjects
+from ..contract.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
+from ..contract.deadline import DEADLINE_HEADER, Deadline
+from ..contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotHeld
+from ..contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply, read_reply
+from ..contract.request_id import HEADER as REQUEST_ID
+from ..process.nats_options import NatsOptions
 
 ATTEMPTS = 3
 NO_RESPONDERS_PAUSE_SECONDS = 0.1
@@ -45,17 +45,17 @@ class BookingClient:
     """
 
     def __init__(self, url: str, *, timeout: float = 5, name: str = "booking-client") -> None:
-        self._link = Link(url, name)
+        self._nats = NatsOptions(url, name)
         self._timeout = timeout
         self._connection = Client()
 
     async def connect(self) -> None:
         """Connect; waits until a server is there."""
         # Nothing is buffered while disconnected: it would be sent after its caller has given up.
-        await self._connection.connect(**self._link.options, pending_size=-1)
+        await self._connection.connect(**self._nats.connect, pending_size=-1)
 
     async def close(self) -> None:
-        self._link.closing = True
+        self._nats.closing = True
         with suppress(AssertionError):  # there was no time to begin to connect
             await self._connection.close()
 

@@ -3,7 +3,7 @@
 import os
 import socket
 
-from shared.settings import Misconfigured
+from shared.process.settings import Misconfigured
 
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from shared.instants import format_instant, parse_instant
+from .instants import format_instant, parse_instant
 
 NAME_LENGTH = 200
 DAY_MINUTES = 24 * 60

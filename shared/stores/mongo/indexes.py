@@ -6,9 +6,9 @@ import structlog
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from shared.settings import Misconfigured
-from shared.stores.bookings import COLLECTION, STATUS_BOOKED
-from shared.stores.mongodb import Database, Document, is_standalone
+from shared.process.settings import Misconfigured
+from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores.mongo.connection import Database, Document, is_standalone
 
 NAMESPACE_NOT_FOUND = 26
 INDEXES: dict[str, dict[str, Any]] = {

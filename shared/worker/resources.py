@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from shared import settings
-from shared.errors import NotExecuted
-from shared.grid import Grid
-from shared.replies import OK, Readiness
-from shared.stores import mongodb
-from shared.stores.bookings import BookingStore
-from shared.stores.holds import HoldStore
-from shared.stores.redisdb import connect_redis
-from shared.stores.schema import Schema
+from shared.contract.errors import NotExecuted
+from shared.contract.replies import OK, Readiness
+from shared.domain.grid import Grid
+from shared.process import settings
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.schema import Schema
+from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.holds import HoldStore
 from shared.worker.health import health_server
 
 

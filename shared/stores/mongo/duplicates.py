@@ -5,9 +5,9 @@ from typing import Any
 import pymongo
 import structlog
 
-from shared.instants import format_instant
-from shared.stores.bookings import COLLECTION, STATUS_BOOKED
-from shared.stores.mongodb import Database
+from shared.contract.instants import format_instant
+from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores.mongo.connection import Database
 
 MOST_REPORTED = 20
 SEARCH_SECONDS = 30.0

@@ -7,8 +7,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import to_response
-from shared.errors import OutcomeUnknown
-from shared.request_id import HEADER, accept_request_id
+from shared.contract.errors import OutcomeUnknown
+from shared.contract.request_id import HEADER, accept_request_id
 
 QUIET = {"/livez", "/readyz"}
 log = structlog.get_logger()

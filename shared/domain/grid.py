@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from shared.commands import SlotRequest
-from shared.errors import InvalidRequest
+from shared.contract.commands import SlotRequest
+from shared.contract.errors import InvalidRequest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ class Grid:
 
     minutes: int
 
-    def place(self, request: SlotRequest) -> Span:
+    def span_of(self, request: SlotRequest) -> Span:
         """Where a request lies.
 
         Raises:
