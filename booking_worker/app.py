@@ -17,7 +17,7 @@ async def booking_worker() -> AsyncIterator[None]:
     """Serves bookings while the context lasts."""
     nats = load(NatsSettings)
     async with open_stores() as stores:
-        service = BookingService(stores.bookings, stores.holds, stores.schema, stores.grid)
+        service = BookingService(stores.bookings, stores.intents, stores.schema, stores.grid, stores.digests)
         handlers = partial(register, service=service, ask_readiness=stores.readiness)
         async with serve(BOOKING_GROUP, nats, handlers):
             yield

@@ -17,7 +17,7 @@ async def hold_worker() -> AsyncIterator[None]:
     """Serves holds while the context lasts."""
     nats = load(NatsSettings)
     async with open_stores() as stores:
-        service = HoldService(stores.bookings, stores.holds, stores.schema, stores.grid)
+        service = HoldService(stores.bookings, stores.holds, stores.schema, stores.grid, stores.digests)
         handlers = partial(register, service=service, ask_readiness=stores.readiness)
         async with serve(HOLD_GROUP, nats, handlers):
             yield

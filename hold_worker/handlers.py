@@ -18,7 +18,14 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
     @broker.subscriber(subjects.PLACE_HOLD, queue=group, decoder=decode(PlaceHold), no_reply=True)
     async def place_hold(command: PlaceHold) -> Reply[HoldPlaced]:
         held = await service.place_hold(command, current_deadline.get())
-        hold = Hold(token=held.token, resource=command.resource, slot=command.slot, expiresAt=held.expires_at)
+        hold = Hold(
+            token=held.token,
+            site=command.site,
+            resources=command.resources,
+            slot=held.span.slot,
+            durationMinutes=held.span.duration,
+            expiresAt=held.expires_at,
+        )
         return Reply(HoldPlaced(message=f"Slot held for {describe_seconds(held.seconds)}", hold=hold))
 
     @broker.subscriber(subjects.HOLD_READY, queue=group, decoder=decode(AskReady), no_reply=True)

@@ -7,19 +7,21 @@ import asyncio
 import runpy
 import sys
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import structlog
 from pymongo import WriteConcern
 
+from hold_worker.intent_watch import IntentWatch
 from shared.client import booking_client as client
 from shared.contract.deadline import Deadline
 from shared.process import logs
 from shared.stores.mongo import connection as mongodb
-from shared.stores.mongo.bookings import BookingStore, Inserted
+from shared.stores.mongo.bookings import BookingStore, Found, Inserted
+from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
-from shared.stores.redis.claims import HoldState
-from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import broker
 
 
@@ -31,7 +33,8 @@ def no_index_check() -> None:
     """Serve whatever the indexes are."""
 
     async def believe(schema: Schema) -> None:
-        schema.verified, schema.problem = True, None
+        schema._meta = await settle(schema._database, schema._meta or schema._slot_minutes)
+        schema._valid_until, schema._problem = inf, None
 
     Schema._check = believe  # type: ignore[assignment,method-assign]
 
@@ -41,13 +44,13 @@ def write_concern_one() -> None:
     vars(mongodb)["WriteConcern"] = lambda _w, **more: WriteConcern(1, **more)
 
 
-def no_fence() -> None:
+def no_read_barrier() -> None:
     """Read what the server that is asked has, primary or not."""
 
-    async def find(store: BookingStore, query: dict[str, Any]) -> list[dict[str, Any]]:
+    async def find(store: BookingStore, query: dict[str, Any], _timeout: float) -> list[dict[str, Any]]:
         return await store._committed.find(query).to_list(None)
 
-    BookingStore._find_fenced = find  # type: ignore[assignment,method-assign]
+    BookingStore._find_behind_barrier = find  # type: ignore[assignment,method-assign]
 
 
 def no_drain() -> None:
@@ -58,28 +61,30 @@ def no_drain() -> None:
 def no_hold_check() -> None:
     """Book whatever is held."""
 
-    async def pass_all(_store: HoldStore, intents: Any, **_: Any) -> list[HoldState | None]:
+    async def pass_all(_store: IntentStore, intents: Any, **_: Any) -> list[HoldState]:
         return [HoldState.FREE for _ in intents]
 
-    HoldStore.register_intents = pass_all  # type: ignore[assignment,method-assign]
+    IntentStore.register_intents = pass_all  # type: ignore[assignment,method-assign]
 
 
 def no_intents() -> None:
     """Grant holds without waiting for the bookings that are under way."""
 
-    async def nobody(*_: Any) -> list[str]:
+    async def nobody(_watch: IntentWatch, *_: Any) -> list[str]:
         return []
 
-    HoldStore.still_under_way = nobody  # type: ignore[assignment,method-assign]
+    IntentWatch.next_change = nobody  # type: ignore[assignment,method-assign]
 
 
 def no_key_lookup() -> None:
     """Answer a refused booking without looking for an earlier one with its key."""
 
-    async def nothing_found(*_: Any, **__: Any) -> dict[Any, Any]:
-        return {}
+    find = BookingStore.find
 
-    BookingStore.find_by_keys = nothing_found  # type: ignore[method-assign]
+    async def find_no_keys(*args: Any, **more: Any) -> Found:
+        return await find(*args, **{**more, "keys": ()})
+
+    BookingStore.find = find_no_keys  # type: ignore[method-assign]
 
 
 def no_deadline() -> None:
@@ -160,7 +165,7 @@ def failing_store() -> None:
 _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_index_check,
     write_concern_one,
-    no_fence,
+    no_read_barrier,
     no_drain,
     no_hold_check,
     no_intents,

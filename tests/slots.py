@@ -8,11 +8,11 @@ _RUN = uuid4().hex[:12]
 _number = count()
 
 
-def fresh_resource() -> str:
-    """A resource that nobody has used."""
+def fresh_site() -> str:
+    """A site that nobody has used."""
     return f"{_RUN}-{next(_number)}"
 
 
 def fresh(patient: str = "Ada Lovelace", **more: Any) -> dict[str, Any]:
     """The body of a request for a slot that nobody has asked for."""
-    return {"slot": "2031-05-04T09:00:00Z", "patientName": patient, "resource": fresh_resource(), **more}
+    return {"slot": "2031-05-04T09:00:00Z", "patientName": patient, "site": fresh_site(), **more}

@@ -13,10 +13,12 @@ from .fields import (
     IdempotencyKey,
     Instant,
     PatientName,
-    Resource,
+    Resources,
+    Site,
 )
 
-DEFAULT_RESOURCE = "default"
+DEFAULT_SITE = "default"
+DEFAULT_RESOURCES = ("default",)
 LARGEST_REQUEST = 16 * 1024
 NOT_JSON = "Body is not valid JSON"
 _ECHOED_FIELD_LENGTH = 32
@@ -41,13 +43,17 @@ class Command(BaseModel):
 
 
 class SlotRequest(Command):
-    """A slot and the patient who wants it: the HTTP body of both booking and hold."""
+    """A slot and the patient who wants it: the HTTP body of both booking and hold.
+
+    All of `resources`, which lie in one `site`, are wanted: the doctor and the room, both or neither.
+    """
 
     required_together: ClassVar[tuple[str, ...]] = ("slot", "patientName")
 
     slot: Instant
     patientName: PatientName
-    resource: Resource = DEFAULT_RESOURCE
+    site: Site = DEFAULT_SITE
+    resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
     holdToken: HoldToken | None = None
 

@@ -13,9 +13,12 @@ from .instants import format_instant, parse_instant
 
 NAME_LENGTH = 200
 DAY_MINUTES = 24 * 60
+MOST_RESOURCES = 8
 
+_SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _PRINTABLE_ASCII = re.compile(r"[ -~]{1,255}")
 
 
@@ -49,6 +52,8 @@ def _patient_name(value: Any) -> str:
         raise invalid(f"must have 1 to {NAME_LENGTH} characters")
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
         raise invalid("must not contain control characters, line separators or lone surrogates")
+    if _BIDI_CONTROLS.search(name):  # a name could be shown as another
+        raise invalid("must not contain bidirectional overrides, embeddings or isolates")
     return name
 
 
@@ -59,6 +64,16 @@ def _text(pattern: re.Pattern[str], sentence: str) -> Callable[[Any], str]:
         raise invalid(sentence)
 
     return check
+
+
+def _resources(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_RESOURCES:
+        raise invalid(f"must be a list of 1 to {MOST_RESOURCES} names")
+    if not all(isinstance(name, str) and _RESOURCE.fullmatch(name) for name in value):
+        raise invalid("must be names of 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")
+    if len(set(value)) < len(value):
+        raise invalid("must be different names")
+    return tuple(sorted(value))
 
 
 def _uuid(value: Any) -> str:
@@ -89,10 +104,23 @@ Instant = Annotated[
 PatientName = Annotated[
     str, PlainValidator(_patient_name), _string_schema(minLength=1, maxLength=NAME_LENGTH)
 ]
-Resource = Annotated[
+Site = Annotated[
     str,
-    PlainValidator(_text(_RESOURCE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")),
-    _string_schema(pattern=f"^{_RESOURCE.pattern}$"),
+    PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
+    _string_schema(pattern=f"^{_SITE.pattern}$"),
+]
+Resources = Annotated[
+    tuple[str, ...],
+    PlainValidator(_resources),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": f"^{_RESOURCE.pattern}$"},
+            "minItems": 1,
+            "maxItems": MOST_RESOURCES,
+            "uniqueItems": True,
+        }
+    ),
 ]
 HoldToken = Annotated[str, PlainValidator(_uuid), _string_schema(format="uuid")]
 DurationMinutes = Annotated[

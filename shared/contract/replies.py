@@ -15,7 +15,8 @@ OK = "ok"
 
 class Appointment(BaseModel):
     id: str
-    resource: str
+    site: str
+    resources: tuple[str, ...]
     slot: Instant
     durationMinutes: int | None = None
     patientName: str
@@ -34,8 +35,10 @@ class AppointmentFound(BaseModel):
 
 class Hold(BaseModel):
     token: str
-    resource: str
+    site: str
+    resources: tuple[str, ...]
     slot: Instant
+    durationMinutes: int | None = None
     expiresAt: Instant
 
 

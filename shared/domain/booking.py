@@ -1,25 +1,27 @@
 """A booking as it is kept: one document of `appointments`."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
 from shared.contract.commands import BookAppointment
-from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
+from shared.domain.claim import Claims
+from shared.domain.digests import Digests
 from shared.domain.grid import Span
 
 
 @dataclass(frozen=True)
 class Booking:
-    """`span` is where it lies, `key` the idempotency key within its resource; `version` counts updates."""
+    """It lies at `slot` for `duration` minutes (None where there is no grid). `key` is the idempotency key
+    within its site; `version` counts updates."""
 
     id: str
-    resource: str
-    span: Span
+    resources: tuple[str, ...]
+    slot: datetime
+    duration: int | None
+    claims: Claims
     patient_name: str
     status: Literal["booked", "cancelled"]
     key: str
@@ -28,19 +30,29 @@ class Booking:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def site(self) -> str:
+        return self.claims.site
+
     @classmethod
-    def new(cls, command: BookAppointment, span: Span) -> "Booking":
-        """The booking that `command` asks for; it exists once the store has taken it."""
+    def new(cls, command: BookAppointment, span: Span, digests: Digests) -> "Booking":
+        """The booking that `command` asks for; it exists once the store has taken it.
+
+        Raises:
+            InvalidRequest: it would claim too much.
+        """
         now = datetime.now(UTC)
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         return cls(
             id=str(uuid4()),
-            resource=command.resource,
-            span=span,
+            resources=command.resources,
+            slot=span.slot,
+            duration=span.duration,
+            claims=Claims.of(command, span),
             patient_name=command.patientName,
             status="booked",
             key=command.idempotencyKey or str(uuid4()),
-            request_hash=_hash_request(command, span),
+            request_hash=digests.of_request(command, span),
             version=1,
             created_at=now,
             updated_at=now,
@@ -49,10 +61,11 @@ class Booking:
     def to_document(self) -> dict[str, Any]:
         return {
             "_id": self.id,
-            "resource": self.resource,
-            "slot": self.span.slot,
-            "durationMinutes": self.span.duration,
-            "occupies": list(self.span.occupies),
+            "site": self.site,
+            "resources": list(self.resources),
+            "slot": self.slot,
+            "durationMinutes": self.duration,
+            "claims": list(self.claims.keys),
             "patientName": self.patient_name,
             "status": self.status,
             "idempotencyKey": self.key,
@@ -66,8 +79,10 @@ class Booking:
     def from_document(cls, row: dict[str, Any]) -> "Booking":
         return cls(
             id=row["_id"],
-            resource=row["resource"],
-            span=Span(row["slot"], row["durationMinutes"], tuple(row["occupies"])),
+            resources=tuple(row["resources"]),
+            slot=row["slot"],
+            duration=row["durationMinutes"],
+            claims=Claims(row["site"], tuple(row["claims"])),
             patient_name=row["patientName"],
             status=row["status"],
             key=row["idempotencyKey"],
@@ -81,16 +96,11 @@ class Booking:
         """What callers see of it."""
         return Appointment(
             id=self.id,
-            resource=self.resource,
-            slot=self.span.slot,
-            durationMinutes=self.span.duration,
+            site=self.site,
+            resources=self.resources,
+            slot=self.slot,
+            durationMinutes=self.duration,
             patientName=self.patient_name,
             status=self.status,
             createdAt=self.created_at,
         )
-
-
-def _hash_request(command: BookAppointment, span: Span) -> str:
-    """Tells a repeat from another request under the same key; equal for equal instants and names."""
-    asked = [format_instant(span.slot), span.duration, command.patientName]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

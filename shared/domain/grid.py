@@ -1,4 +1,4 @@
-"""The grid: which instants a booking covers. Two bookings overlap exactly when they share one of them."""
+"""The grid: which instants a booking covers."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ class Span:
 
     slot: datetime
     duration: int | None
-    occupies: tuple[datetime, ...]
+    instants: tuple[datetime, ...]
 
 
 @dataclass(frozen=True)

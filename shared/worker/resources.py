@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shared.contract.errors import NotExecuted
 from shared.contract.replies import OK, Readiness
+from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.process import settings
 from shared.stores.mongo import connection as mongodb
@@ -14,6 +15,8 @@ from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.intents import IntentStore
+from shared.stores.redis.scripts import Scripts
 from shared.worker.health import health_server
 
 
@@ -23,8 +26,14 @@ class Stores:
 
     bookings: BookingStore
     holds: HoldStore
+    intents: IntentStore
     schema: Schema
     grid: Grid
+
+    @property
+    def digests(self) -> Digests:
+        """Once the schema is verified."""
+        return Digests(self.schema.secret)
 
     async def readiness(self) -> Readiness:
         """Whether MongoDB and its indexes are as they must be, and Redis answers."""
@@ -47,9 +56,11 @@ async def open_stores() -> AsyncIterator[Stores]:
     grid = Grid(settings.load(settings.GridSettings).slot_minutes)
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     redis = connect_redis(settings.load(settings.RedisSettings).redis_url)
+    scripts = Scripts(redis)
     stores = Stores(
         BookingStore(database),
-        HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
+        HoldStore(scripts, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
+        IntentStore(scripts),
         Schema(database, grid.minutes),
         grid,
     )
@@ -62,5 +73,5 @@ async def open_stores() -> AsyncIterator[Stores]:
             finally:
                 watch.cancel()
     finally:
-        database.client.close()
+        mongodb.close(database)
         await redis.aclose()

@@ -58,7 +58,7 @@ class Round:
 def make(number: int) -> bytes:
     """A booking, or a hold, of a slot that nobody else asks for."""
     slot = (FIRST + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
-    return b'{"slot":"%b","patientName":"Ada","resource":"%b"}' % (slot.encode(), RESOURCE)
+    return b'{"slot":"%b","patientName":"Ada","site":"%b"}' % (slot.encode(), RESOURCE)
 
 
 RESOURCE = uuid4().hex.encode()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,20 @@ from deploy.local.servers import Mongod
 from shared.contract.commands import BookAppointment
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
+from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
-from shared.stores.mongo.bookings import BookingStore, Inserted
+from shared.stores.mongo.bookings import BookingStore, Found, Inserted
+from shared.stores.mongo.schema import Schema
 from tests.servers import Servers
 from tests.slots import fresh
 
-SLOT = ("r", datetime(2031, 5, 4, 9, tzinfo=UTC))
+CLAIM = ("site", "default/1936083600000")
+
+
+def new_booking() -> Booking:
+    command = BookAppointment.model_validate(fresh())
+    return Booking.new(command, Grid(0).span_of(command), Digests(b"secret"))
 
 
 @pytest.fixture
@@ -35,59 +41,56 @@ async def test_a_deadline_that_has_just_passed_is_no_error_of_its_own(
     store: BookingStore, timeout: float
 ) -> None:
     """A read with no time left is a read that was not answered in time."""
-    await store.find_booked([SLOT], timeout=5)
+    await store.find(claims=[CLAIM], timeout=5)
     with pytest.raises(OutcomeUnknown):
-        await store.find_booked([SLOT], timeout=timeout)
+        await store.find(claims=[CLAIM], timeout=timeout)
     with pytest.raises(NotExecuted):
-        await store.get("nothing", timeout=timeout)
+        await store.get_many(["nothing"], timeout=timeout)
 
 
 async def test_an_empty_batch_asks_for_nothing(store: BookingStore) -> None:
     """Where nothing is to be inserted or found, MongoDB is left alone."""
     assert await store.insert_many([], timeout=-1) == []
-    assert await store.find_by_keys([], timeout=-1) == {}
+    assert await store.find(timeout=-1) == Found()
 
 
 async def test_a_majority_that_knows_nothing_yet_is_asked_again(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new primary that does not know yet what a majority has says nothing of a booking; it is found."""
-    command = BookAppointment.model_validate(fresh())
-    booking = Booking.new(command, Grid(0).span_of(command))
+    booking = new_booking()
     assert await store.insert_many([booking], timeout=5) == [Inserted.BOOKED]
 
-    async def find_nothing(*_: Any) -> None:
-        return None
+    find = type(store._committed).find
 
-    monkeypatch.setattr(type(store._committed), "find_one", find_nothing)
-    found = await store.get(booking.id, timeout=5)
-    assert found is not None
-    assert found.id == booking.id
+    def find_nothing_at_first(collection: Any, query: Any, session: Any = None) -> Any:
+        return find(collection, query if session else {"_id": "nothing"}, session=session)
+
+    monkeypatch.setattr(type(store._committed), "find", find_nothing_at_first)
+    assert list(await store.get_many([booking.id], timeout=5)) == [booking.id]
 
 
 async def test_what_was_sent_to_nobody_is_not_executed() -> None:
     """Where no primary can be found, a booking is certainly not made, and nothing can be read."""
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
     store = BookingStore(database)
-    command = BookAppointment.model_validate(fresh())
-    booking = Booking.new(command, Grid(0).span_of(command))
+    booking = new_booking()
     assert await store.insert_many([booking], timeout=0.2) == [Inserted.NO_PRIMARY]
     async with asyncio.timeout(4):  # long before the caller gives up, so that it still hears of it
         with pytest.raises(NoPrimary):
-            await store.get(booking.id, timeout=60)
+            await store.get_many([booking.id], timeout=60)
         with pytest.raises(NoPrimary):
-            await store.find_booked([SLOT], timeout=60)
+            await store.find(claims=[CLAIM], timeout=60)
     database.client.close()
 
 
 async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path) -> None:
     """A worker does not wait for a MongoDB that hangs, for longer than the batch's callers do."""
-    command = BookAppointment.model_validate(fresh())
-    booking = Booking.new(command, Grid(0).span_of(command))
+    booking = new_booking()
     with Mongod(tmp_path) as mongod:
         database = mongodb.connect(mongod.url)
         store = BookingStore(database)
-        await store.find_booked([SLOT], timeout=5)
+        await store.find(claims=[CLAIM], timeout=5)
         mongod.pause()
         try:
             async with asyncio.timeout(20):
@@ -97,7 +100,7 @@ async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path)
         database.client.close()
 
 
-async def test_what_is_read_to_decide_comes_after_the_fence(
+async def test_what_is_read_to_decide_stands_behind_the_barrier(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read that decides is bound to the majority write before it, whichever primary answers it."""
@@ -109,14 +112,49 @@ async def test_what_is_read_to_decide_comes_after_the_fence(
         return find(committed, *args, session=session, **options)
 
     monkeypatch.setattr(collection, "find", note)
-    await store.find_booked([SLOT], timeout=5)
+    await store.find(claims=[CLAIM], timeout=5)
     assert bound == [True]
 
 
-async def test_every_fence_is_a_write_of_its_own(store: BookingStore) -> None:
+async def test_every_barrier_is_a_write_of_its_own(store: BookingStore) -> None:
     """Each read that decides changes something first: a deposed primary acknowledges what changes nothing."""
-    fences = []
+    barriers = []
     for _ in range(3):
-        await store.find_booked([SLOT], timeout=5)
-        fences.append(await store._fences.find_one({}))
-    assert all(later != earlier for earlier, later in pairwise(fences))
+        await store.find(claims=[CLAIM], timeout=5)
+        barriers.append(await store._barrier._barriers.find_one({}))
+    assert all(later != earlier for earlier, later in pairwise(barriers))
+
+
+async def test_who_waits_for_a_barrier_shares_it(
+    store: BookingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads that decide at one moment stand behind one write, and the next behind another."""
+    for at_once in (1, 50):
+        await asyncio.gather(*(store.find(claims=[CLAIM], timeout=5) for _ in range(at_once)))
+    row = await store._barrier._barriers.find_one({})
+    assert row is not None
+    assert row["writes"] == 2
+
+
+async def test_a_barrier_that_is_under_way_counts_for_nobody_who_comes_later(store: BookingStore) -> None:
+    """Who asks while a barrier is written waits for the next: the write may be older than what is asked."""
+    first = asyncio.create_task(store.find(claims=[CLAIM], timeout=5))
+    while store._barrier._current is None:  # noqa: ASYNC110  # the moment when it begins has no event
+        await asyncio.sleep(0)
+    await asyncio.gather(first, *(store.find(claims=[CLAIM], timeout=5) for _ in range(10)))
+    row = await store._barrier._barriers.find_one({})
+    assert row is not None
+    assert row["writes"] == 2
+
+
+async def test_each_process_has_a_barrier_of_its_own(servers: Servers) -> None:
+    """Processes do not queue for one document; what one left behind is deleted after a day."""
+    with servers.new_stack() as stack:
+        database = mongodb.connect(stack.env["MONGO_URI"])
+        await Schema(database, slot_minutes=0).wait_until_verified()
+        for _ in range(3):
+            await BookingStore(database).find(claims=[CLAIM], timeout=5)
+        barriers = database.get_collection("barriers")
+        assert [row["writes"] async for row in barriers.find()] == [1, 1, 1]
+        assert [index.get("expireAfterSeconds") async for index in barriers.list_indexes()] == [None, 86_400]
+        mongodb.close(database)

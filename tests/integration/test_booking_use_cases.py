@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -10,6 +11,7 @@ from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     NoPrimary,
+    NoSuchAppointment,
     NotExecuted,
     OutcomeUnknown,
     Refused,
@@ -18,9 +20,9 @@ from shared.contract.errors import (
 )
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore, Inserted
-from shared.stores.redis.claims import HoldState
-from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.intents import HoldState, IntentStore
 from shared.stores.redis.scripts import HoldsUnreachable
+from shared.worker.batcher import MOST_AT_ONCE
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 
@@ -36,7 +38,7 @@ async def test_a_booking_that_waited_past_its_deadline_is_not_written(use_cases:
     assert isinstance(answers[0], NotExecuted)
     assert isinstance(answers[1], Booked)
     rows = await use_cases.database.get_collection("appointments").find().to_list(None)
-    assert [row["resource"] for row in rows] == [punctual.resource]
+    assert [row["site"] for row in rows] == [punctual.site]
 
 
 async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
@@ -59,24 +61,70 @@ async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
     await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
 
 
-async def test_a_booking_is_under_way_until_its_deadline(
+async def test_a_booking_is_not_executed_beyond_its_own_deadline(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bookings that are committed together are under way, for holds, until the last of their deadlines."""
-    enter, under_way = HoldStore.register_intents, list[float]()
+    """Of bookings that come together, those due together are committed together, each in its own time.
 
-    async def note(*args: Any, seconds: float) -> Any:
-        under_way.append(seconds)
-        return await enter(*args, seconds=seconds)
+    A hasty one that ran as long as a patient one would still be under way when its next attempt is.
+    """
+    insert, times = BookingStore.insert_many, list[tuple[int, float]]()
 
-    monkeypatch.setattr(HoldStore, "register_intents", note)
-    commands = (BookAppointment.model_validate(fresh()) for _ in range(2))
-    deadlines = Deadline.after(5), Deadline.after(60)
+    async def note(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Inserted]:
+        times.append((len(bookings), timeout))
+        return await insert(store, bookings, timeout=timeout)
+
+    monkeypatch.setattr(BookingStore, "insert_many", note)
+    deadlines = [Deadline.after(60), Deadline.after(5), Deadline.after(60)]
     await asyncio.gather(
-        *(use_cases.bookings.book(*asked) for asked in zip(commands, deadlines, strict=True))
+        *(use_cases.bookings.book(BookAppointment.model_validate(fresh()), each) for each in deadlines)
     )
-    assert len(under_way) == 1
-    assert under_way[0] == pytest.approx(60, abs=10)
+    assert [count for count, _ in sorted(times)] == [1, 2]
+    assert [seconds for _, seconds in sorted(times)] == pytest.approx([5, 60], abs=4)
+
+
+async def test_a_stale_index_refuses_nobody(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A duplicate of which no booking is found, as of a deposed primary, is tried again: no false 409."""
+    insert, stale = BookingStore.insert_many, [True]
+
+    async def refuse_at_first(store: BookingStore, bookings: list[Booking], **more: Any) -> list[Inserted]:
+        if stale and stale.pop():
+            return [Inserted.DUPLICATE] * len(bookings)
+        return await insert(store, bookings, **more)
+
+    monkeypatch.setattr(BookingStore, "insert_many", refuse_at_first)
+    assert await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
+
+
+async def test_an_index_that_stays_stale_executes_nothing(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where such a duplicate stays, the caller hears that nothing was done, and no false 409."""
+
+    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
+        return [Inserted.DUPLICATE] * len(bookings)
+
+    monkeypatch.setattr(BookingStore, "insert_many", refuse)
+    with pytest.raises(NotExecuted):
+        await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
+
+
+async def test_reads_of_one_moment_are_one_read(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ids are asked for at once, and known to nobody, MongoDB is asked a few times."""
+    get_many, asked = BookingStore.get_many, list[int]()
+
+    async def note(store: BookingStore, ids: set[str], *, timeout: float) -> dict[str, Booking]:
+        asked.append(len(ids))
+        return await get_many(store, ids, timeout=timeout)
+
+    monkeypatch.setattr(BookingStore, "get_many", note)
+    answers = await asyncio.gather(
+        *(use_cases.bookings.get(str(uuid4()), Deadline.after(5)) for _ in range(100)),
+        return_exceptions=True,
+    )
+    assert {type(answer) for answer in answers} == {NoSuchAppointment}
+    assert sum(asked) == 100
+    assert len(asked) <= MOST_AT_ONCE
 
 
 async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
@@ -110,7 +158,7 @@ async def test_a_refusal_that_cannot_be_explained_is_unknown(
 
     command = BookAppointment.model_validate(fresh(idempotencyKey="order 4711"))
     await use_cases.bookings.book(command, Deadline.after(5))
-    monkeypatch.setattr(BookingStore, "find_by_keys", lose)
+    monkeypatch.setattr(BookingStore, "find", lose)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(command, Deadline.after(5))
 
@@ -125,7 +173,7 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
 
     body = fresh("Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
-    monkeypatch.setattr(HoldStore, "clear_intents", lose)
+    monkeypatch.setattr(IntentStore, "clear_intents", lose)
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     assert booked.booking.status == "booked"
 
@@ -149,14 +197,14 @@ async def test_a_booking_under_way_is_not_made_once_the_index_is_lost(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A booking that was let in while the indexes stood is not inserted after they were seen to be gone."""
-    enter = HoldStore.register_intents
+    register = IntentStore.register_intents
 
-    async def enter_late(store: HoldStore, *args: Any, **options: Any) -> list[HoldState | None]:
-        states = await enter(store, *args, **options)
-        use_cases.schema.verified = False
+    async def register_late(store: IntentStore, *args: Any, **options: Any) -> list[HoldState]:
+        states = await register(store, *args, **options)
+        use_cases.schema._valid_until = 0
         return states
 
-    monkeypatch.setattr(HoldStore, "register_intents", enter_late)
+    monkeypatch.setattr(IntentStore, "register_intents", register_late)
     with pytest.raises(NotExecuted):
         await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
     assert await use_cases.database.get_collection("appointments").count_documents({}) == 0

@@ -25,7 +25,8 @@ NO_PRIMARY = (
 )
 UNKNOWN = b'{"status":504,"body":{"error":"Not known","outcome":"unknown"}}'
 BOOKED = (
-    b'{"status":201,"body":{"message":"Booking confirmed","appointment":{"id":"4711","resource":"default",'
+    b'{"status":201,"body":{"message":"Booking confirmed","appointment":{"id":"4711","site":"default",'
+    b'"resources":["default"],'
     b'"slot":"2031-05-04T09:00:00.000Z","patientName":"Ada","status":"booked",'
     b'"createdAt":"2031-05-04T09:00:00.000Z"}}}'
 )

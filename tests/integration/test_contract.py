@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.callers import Caller
-from tests.slots import fresh
+from tests.slots import fresh, fresh_site
 
 BOOKED = {"error": "Slot already booked"}
 HELD = {"error": "Slot is currently held by another user"}
@@ -30,7 +30,8 @@ async def test_a_free_slot_is_booked(caller: Caller) -> None:
     assert UUID.fullmatch(appointment.pop("id"))
     assert ISO_MILLISECONDS.fullmatch(appointment.pop("createdAt"))
     assert appointment == {
-        "resource": body["resource"],
+        "site": body["site"],
+        "resources": ["default"],
         "slot": "2031-05-04T09:00:00.000Z",
         "patientName": "José",
         "status": "booked",
@@ -57,21 +58,23 @@ async def test_equal_instants_are_one_slot(caller: Caller, spelling: str) -> Non
 
 
 async def test_resources_do_not_touch_each_other(caller: Caller) -> None:
-    """The same instant of another resource is another slot."""
-    body, other = fresh(), fresh()
-    assert (await caller.book(body)).status == 201
-    assert (await caller.book(other)).status == 201
+    """The same instant of another resource, or of another site, is another slot."""
+    body = fresh(resources=["room.1"])
+    for other in (body, {**body, "resources": ["room.2"]}, {**body, "site": fresh_site()}):
+        assert (await caller.book(other)).status == 201
 
 
 @pytest.mark.parametrize("named_first", [True, False])
-async def test_without_a_resource_it_is_the_default(caller: Caller, named_first: bool) -> None:
-    """A request that names no resource is for `default`: with or without the name it is one slot."""
+async def test_without_a_site_and_resources_it_is_the_default(caller: Caller, named_first: bool) -> None:
+    """A request that names no site and no resources is for `default` of both, named or not."""
     instant = datetime.fromtimestamp(randrange(2**31), UTC)
-    named = fresh(slot=instant.isoformat(), resource="default")
-    unnamed = {field: value for field, value in named.items() if field != "resource"}
+    named = fresh(slot=instant.isoformat(), site="default", resources=["default"])
+    unnamed = {field: named[field] for field in ("slot", "patientName")}
     first, second = (named, unnamed) if named_first else (unnamed, named)
     booked = await caller.book(first)
-    assert (booked.status, booked.body["appointment"]["resource"]) == (201, "default")
+    assert booked.status == 201
+    assert booked.body["appointment"]["site"] == "default"
+    assert booked.body["appointment"]["resources"] == ["default"]
     for ask in (caller.book, caller.hold):
         assert (await ask({**second, "patientName": "Grace"})).body == BOOKED
 
@@ -105,7 +108,7 @@ async def test_a_free_slot_is_held(caller: Caller) -> None:
     hold = answer.body["hold"]
     assert UUID.fullmatch(hold.pop("token"))
     assert ISO_MILLISECONDS.fullmatch(hold.pop("expiresAt"))
-    assert hold == {"resource": body["resource"], "slot": "2031-05-04T09:00:00.000Z"}
+    assert hold == {"site": body["site"], "resources": ["default"], "slot": "2031-05-04T09:00:00.000Z"}
 
 
 async def test_a_held_slot_is_refused_to_others(caller: Caller) -> None:
@@ -208,12 +211,28 @@ async def test_what_is_no_time_is_refused(caller: Caller, use: str, slot: object
         ("patientName", "A\x00da"),
         ("patientName", "A\u0085da"),
         ("patientName", "\ud800"),
-        ("resource", {"$ne": None}),
-        ("resource", ["a"]),
-        ("resource", ""),
-        ("resource", "a" * 65),
-        ("resource", "a b"),
-        ("resource", "a\n"),
+        ("patientName", "A\u202eda"),
+        ("patientName", "A\u2066da"),
+        ("site", {"$ne": None}),
+        ("site", ["a"]),
+        ("site", ""),
+        ("site", "a" * 65),
+        ("site", "a b"),
+        ("site", "a.b"),
+        ("site", "a{b}"),
+        ("site", "a\n"),
+        ("resources", {"$ne": None}),
+        ("resources", "a"),
+        ("resources", []),
+        ("resources", [""]),
+        ("resources", ["a" * 65]),
+        ("resources", ["a b"]),
+        ("resources", ["a/b"]),
+        ("resources", ["a\n"]),
+        ("resources", ["a", 7]),
+        ("resources", ["a", ["b"]]),
+        ("resources", ["a", "b", "a"]),
+        ("resources", [f"r{n}" for n in range(9)]),
         ("durationMinutes", 15),
         ("durationMinutes", "15"),
         ("durationMinutes", {"$gt": 0}),

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from tests.callers import Answer, HttpCaller
 from tests.integration.breakable import http_caller
 from tests.servers import Servers
-from tests.slots import fresh, fresh_resource
+from tests.slots import fresh, fresh_site
 from tests.stack import Stack
 
 BOOKED = {"error": "Slot already booked"}
@@ -42,14 +42,14 @@ def at(time: str, minutes: int | None = None, **more: Any) -> dict[str, Any]:
 
 async def test_overlapping_appointments_conflict(caller: HttpCaller) -> None:
     """45 minutes at 10:00 leave no room at 10:30 or for what runs into them, but some at 10:45 and 9:45."""
-    resource = fresh_resource()
-    booked = await caller.book(at("10:00", 45, resource=resource))
+    site = fresh_site()
+    booked = await caller.book(at("10:00", 45, site=site))
     assert (booked.status, booked.body["appointment"]["durationMinutes"]) == (201, 45)
     for overlapping in (at("10:30", 15), at("10:30"), at("09:30", 45), at("09:00", 180)):
-        answer = await caller.book({**overlapping, "resource": resource})
+        answer = await caller.book({**overlapping, "site": site})
         assert (answer.status, answer.body) == (409, BOOKED)
     for beside in (at("10:45", 15), at("09:45")):
-        assert (await caller.book({**beside, "resource": resource})).status == 201
+        assert (await caller.book({**beside, "site": site})).status == 201
 
 
 async def test_a_slot_off_the_grid_is_refused(caller: HttpCaller) -> None:
@@ -74,7 +74,7 @@ async def test_a_hold_covers_all_of_its_time(caller: HttpCaller) -> None:
     body = at("10:00", 30)
     assert (await caller.hold(body)).status == 200
     for inside in (at("10:00"), at("10:15"), at("09:45", 30)):
-        rival = {**inside, "resource": body["resource"], "patientName": "Grace"}
+        rival = {**inside, "site": body["site"], "patientName": "Grace"}
         assert (await caller.book(rival)).body == HELD
         assert (await caller.hold(rival)).body == HELD
     assert (await caller.book(body)).status == 201
@@ -104,9 +104,9 @@ async def test_another_duration_is_another_request(caller: HttpCaller) -> None:
 
 async def race_for_overlapping_spans(caller: HttpCaller) -> list[Answer]:
     """32 callers ask at once for spans of up to two hours that begin within three hours."""
-    random, resource = Random(7), fresh_resource()
+    random, site = Random(7), fresh_site()
     bodies = [
-        at(f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}", 15 * random.randint(1, 8), resource=resource)
+        at(f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}", 15 * random.randint(1, 8), site=site)
         for quarter in (random.randrange(12) for _ in range(32))
     ]
     return await asyncio.gather(*(caller.book(body) for body in bodies))

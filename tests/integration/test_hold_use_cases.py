@@ -1,6 +1,7 @@
 """What a hold worker decides in moments that no caller can time."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,9 +13,12 @@ from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.domain.booking import Booking
+from shared.domain.claim import Claims
+from shared.domain.digests import Digests
 from shared.domain.grid import Grid
-from shared.stores.mongo.bookings import COLLECTION, BookingStore, Inserted
-from shared.stores.redis.claims import HoldClaim
+from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found, Inserted
+from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.keys import Holder
 from shared.stores.redis.scripts import HoldsUnreachable, Scripts
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -23,16 +27,21 @@ from tests.slots import fresh
 def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
     """What another patient asks for: the first quarter of a hold, and the second."""
     return [
-        BookAppointment(slot=hold.slot + timedelta(minutes=n), resource=hold.resource, patientName="Grace")
+        BookAppointment(slot=hold.slot + timedelta(minutes=n), site=hold.site, patientName="Grace")
         for n in (0, 15)
     ]
 
 
 async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
     """Book a slot as a worker does that cannot reach Redis."""
-    rival = Booking.new(command, Grid(0).span_of(command))
+    rival = Booking.new(command, Grid(0).span_of(command), Digests(use_cases.schema.secret))
     assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [Inserted.BOOKED]
     return rival
+
+
+def claimed(hold: PlaceHold, grid: Grid) -> tuple[Claims, Holder]:
+    """What a hold wants, and who."""
+    return Claims.of(hold, grid.span_of(hold)), Holder(hold.holdToken or "", "digest")
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -52,14 +61,14 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
 ) -> None:
     """MongoDB is read after Redis has said that nothing is under way: what was decided meanwhile is seen."""
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
-    insert, look = BookingStore.insert_many, BookingStore.find_booked
+    insert, look = BookingStore.insert_many, BookingStore.find
 
     async def insert_late(*args: Any, **options: Any) -> list[Inserted]:
         entered.set()
         await going_on.wait()
         return await insert(*args, **options)
 
-    async def look_and_let_it_be_booked(*args: Any, **options: Any) -> set[Any]:
+    async def look_and_let_it_be_booked(*args: Any, **options: Any) -> Found:
         seen = await look(*args, **options)
         if not going_on.is_set():
             going_on.set()
@@ -67,7 +76,7 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
         return seen
 
     monkeypatch.setattr(BookingStore, "insert_many", insert_late)
-    monkeypatch.setattr(BookingStore, "find_booked", look_and_let_it_be_booked)
+    monkeypatch.setattr(BookingStore, "find", look_and_let_it_be_booked)
     booking = asyncio.create_task(
         use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     )
@@ -89,7 +98,7 @@ async def test_an_extension_that_cannot_be_verified_is_unknown(
     hold = PlaceHold.model_validate(body)
     await use_cases.holds.place_hold(hold, Deadline.after(5))
     with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "find_booked", lose)
+        patch.setattr(BookingStore, "find", lose)
         with pytest.raises(OutcomeUnknown):
             await use_cases.holds.place_hold(hold, Deadline.after(5))
     rival = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
@@ -108,21 +117,21 @@ async def test_an_extension_that_is_partly_new_and_cannot_be_verified_is_unknown
     body, holds = fresh("Ada", holdToken=str(uuid4())), grid_use_cases.holds
     longer = PlaceHold.model_validate({**body, "durationMinutes": 30})
     await holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
-    monkeypatch.setattr(BookingStore, "find_booked", lose)
+    monkeypatch.setattr(BookingStore, "find", lose)
     with pytest.raises(OutcomeUnknown):
         await holds.place_hold(longer, Deadline.after(5))
 
 
-async def test_a_hold_that_cannot_be_taken_back_is_unknown(
+async def test_a_hold_that_cannot_be_withdrawn_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was set, and could be neither verified nor taken back, is not said not to stand."""
+    """A hold that was set, and could be neither verified nor withdrawn, is not said not to stand."""
 
     async def lose_primary(*_: Any, **__: Any) -> None:
         raise NoPrimary
 
-    monkeypatch.setattr(BookingStore, "find_booked", lose_primary)
-    refuse(monkeypatch, "remove")
+    monkeypatch.setattr(BookingStore, "find", lose_primary)
+    refuse(monkeypatch, "withdraw_hold")
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
 
@@ -131,7 +140,7 @@ async def test_a_hold_that_cannot_be_granted_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hold that was set, and of which Redis will not note that it is granted, is not said not to stand."""
-    refuse(monkeypatch, "grant")
+    refuse(monkeypatch, "grant_hold")
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
 
@@ -140,23 +149,23 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is promised a hold that Redis lost while MongoDB was read."""
-    hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find_booked
+    hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find
 
-    async def look_while_it_is_lost(*args: Any, **options: Any) -> set[Any]:
-        await use_cases.hold_store.take_back(HoldClaim.of(hold, Grid(0).span_of(hold)))
+    async def look_while_it_is_lost(*args: Any, **options: Any) -> Found:
+        await use_cases.hold_store.withdraw(*claimed(hold, Grid(0)))
         return await look(*args, **options)
 
-    monkeypatch.setattr(BookingStore, "find_booked", look_while_it_is_lost)
+    monkeypatch.setattr(BookingStore, "find", look_while_it_is_lost)
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(hold, Deadline.after(5))
 
 
-async def test_what_a_worker_left_that_died_is_taken_back(grid_use_cases: UseCases) -> None:
-    """A hold that was set and never granted does not keep a slot: its refused repeat takes back all of it."""
+async def test_what_a_worker_left_that_died_is_withdrawn(grid_use_cases: UseCases) -> None:
+    """A hold that was set and never granted does not keep a slot: its refused repeat withdraws all of it."""
     hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=30, holdToken=str(uuid4())))
     first, second = quarters_of(hold)
     await book_unseen(grid_use_cases, first)
-    await grid_use_cases.hold_store.place(HoldClaim.of(hold, Grid(15).span_of(hold)))
+    await grid_use_cases.hold_store.place(*claimed(hold, Grid(15)), seconds=60)
     with pytest.raises(SlotAlreadyBooked):
         await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
     assert await grid_use_cases.bookings.book(second, Deadline.after(5))
@@ -180,13 +189,13 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of holds that are looked up together, each is answered by its own deadline, and nothing is left."""
-    look, going_on = BookingStore.find_booked, asyncio.Event()
+    look, going_on = BookingStore.find, asyncio.Event()
 
-    async def look_late(*args: Any, **options: Any) -> set[Any]:
+    async def look_late(*args: Any, **options: Any) -> Found:
         await going_on.wait()
         return await look(*args, **options)
 
-    monkeypatch.setattr(BookingStore, "find_booked", look_late)
+    monkeypatch.setattr(BookingStore, "find", look_late)
     patient, hasty = (PlaceHold.model_validate(fresh("Ada")) for _ in range(2))
     waiting = asyncio.create_task(use_cases.holds.place_hold(patient, Deadline.after(60)))
     with pytest.raises(NotExecuted):
@@ -201,19 +210,16 @@ async def test_a_patient_hold_is_not_cut_off_with_a_hasty_one(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Holds that are looked up together are looked up until the last of their deadlines."""
-    find = BookingStore._find_fenced
+    find = BookingStore._find_behind_barrier
 
     async def find_late(*args: Any) -> Any:
         await asyncio.sleep(0.5)
         return await find(*args)
 
-    monkeypatch.setattr(BookingStore, "_find_fenced", find_late)
-    hasty, patient = (
-        HoldClaim.of(command, Grid(0).span_of(command))
-        for command in (PlaceHold.model_validate(fresh("Ada")) for _ in range(2))
-    )
+    monkeypatch.setattr(BookingStore, "_find_behind_barrier", find_late)
+    hasty, patient = (claimed(PlaceHold.model_validate(fresh("Ada")), Grid(0))[0] for _ in range(2))
     asked = [(hasty, Deadline.after(0.2)), (patient, Deadline.after(60))]
-    assert await use_cases.holds._look(asked) == [set(), set()]
+    assert await use_cases.holds._look(asked) == [frozenset(), frozenset()]
 
 
 async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> None:
@@ -252,3 +258,33 @@ async def test_a_hold_is_taken_off_a_slot_that_is_booked(use_cases: UseCases) ->
         await use_cases.holds.place_hold(hold, Deadline.after(5))
     await use_cases.database[COLLECTION].update_one({"_id": rival.id}, {"$set": {"status": "cancelled"}})
     assert await use_cases.bookings.book(command, Deadline.after(5))
+
+
+async def test_holds_that_wait_ask_together_and_ever_more_rarely(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many holds wait for bookings that are not decided, Redis is asked a few times a second."""
+    ask, questions = HoldStore.remaining_intents, list[int]()
+
+    async def note(store: HoldStore, asked: Sequence[Any]) -> list[list[str]]:
+        questions.append(len(asked))
+        return await ask(store, asked)
+
+    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
+        return [Inserted.UNKNOWN] * len(bookings)
+
+    bodies = [fresh("Ada") for _ in range(50)]
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "insert_many", lose)
+        await asyncio.gather(
+            *(use_cases.bookings.book(BookAppointment(**body), Deadline.after(5)) for body in bodies),
+            return_exceptions=True,
+        )
+    monkeypatch.setattr(HoldStore, "remaining_intents", note)
+    rivals = [PlaceHold(**{**body, "patientName": "Grace"}) for body in bodies]
+    answers = await asyncio.gather(
+        *(use_cases.holds.place_hold(rival, Deadline.after(1.5)) for rival in rivals), return_exceptions=True
+    )
+    assert {type(answer) for answer in answers} == {NotExecuted}
+    assert max(questions) == 50
+    assert len(questions) <= 30

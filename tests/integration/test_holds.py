@@ -40,8 +40,8 @@ def redis(short_stack: Stack) -> Iterator[Redis]:
         yield client
 
 
-def keys_of(redis: Redis, resource: str) -> list[str]:
-    return list(redis.scan_iter(f"*{{{resource}}}*"))
+def keys_of(redis: Redis, site: str) -> list[str]:
+    return list(redis.scan_iter(f"*{{{site}}}*"))
 
 
 async def test_a_hold_says_how_long_it_lasts(short: HttpCaller) -> None:
@@ -55,7 +55,7 @@ async def test_a_hold_expires(short: HttpCaller, redis: Redis) -> None:
     await short.hold(body)
     rival = {**body, "patientName": "Grace"}
     assert (await short.book(rival)).error == HELD
-    wait_until(lambda: not keys_of(redis, body["resource"]), "the hold has expired", 10)
+    wait_until(lambda: not keys_of(redis, body["site"]), "the hold has expired", 10)
     assert (await short.book(rival)).status == 201
 
 
@@ -75,7 +75,7 @@ async def test_every_key_has_an_end(short: HttpCaller, redis: Redis) -> None:
     """Redis never gets a key without a TTL, nor a patient's name."""
     body = fresh("Zebra Canary")
     await short.hold(body)
-    keys = keys_of(redis, body["resource"])
+    keys = keys_of(redis, body["site"])
     assert keys
     assert all(redis.pttl(key) > 0 for key in keys)
     assert "Zebra" not in f"{keys} {[redis.get(key) for key in keys]}"
@@ -86,7 +86,7 @@ async def test_a_booking_consumes_the_hold(short: HttpCaller, redis: Redis) -> N
     body = fresh("Ada")
     await short.hold(body)
     assert (await short.book(body)).status == 201
-    assert keys_of(redis, body["resource"]) == []
+    assert keys_of(redis, body["site"]) == []
 
 
 async def test_a_booked_slot_is_not_left_with_a_hold(short: HttpCaller, redis: Redis) -> None:
@@ -94,14 +94,14 @@ async def test_a_booked_slot_is_not_left_with_a_hold(short: HttpCaller, redis: R
     body = fresh("Ada")
     assert (await short.book(body)).status == 201
     assert (await short.hold(body)).error == "Slot already booked"
-    assert keys_of(redis, body["resource"]) == []
+    assert keys_of(redis, body["site"]) == []
 
 
 async def test_booked_wins_over_held(short: HttpCaller, redis: Redis) -> None:
     """A slot that is booked and, by some accident, held too, is told to be booked."""
     body = fresh("Ada")
     assert (await short.hold(body)).status == 200
-    key = keys_of(redis, body["resource"])[0]
+    key = keys_of(redis, body["site"])[0]
     value = str(redis.get(key))
     assert (await short.book(body)).status == 201
     redis.set(key, value, px=60_000)
@@ -172,7 +172,7 @@ async def hold_while_booking(servers: Servers, without: str) -> tuple[Answer, An
         booking = asyncio.create_task(caller.book(body, Deadline=str(Deadline.after(15).unix_ms)))
         with Redis.from_url(stack.env["REDIS_URL"], decode_responses=True) as redis:
             await asyncio.to_thread(
-                wait_until, lambda: bool(keys_of(redis, body["resource"])), "the booking is under way"
+                wait_until, lambda: bool(keys_of(redis, body["site"])), "the booking is under way"
             )
         late = {"Deadline": str(Deadline.after(15).unix_ms)}
         hold = await caller.request("hold.v1.place", {**body, "patientName": "Grace"}, late)

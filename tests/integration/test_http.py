@@ -98,7 +98,8 @@ async def test_the_api_documents_itself(http: httpx.AsyncClient) -> None:
     assert set(schema["components"]["schemas"]["SlotRequest"]["properties"]) == {
         "slot",
         "patientName",
-        "resource",
+        "site",
+        "resources",
         "durationMinutes",
         "holdToken",
     }

@@ -11,13 +11,15 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from shared.contract.commands import PlaceHold
+from shared.domain.claim import Claims
 from shared.domain.grid import Grid
-from shared.stores.redis.claims import HoldClaim
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.keys import Holder
+from shared.stores.redis.scripts import Scripts
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
 from tests.servers import Servers
-from tests.slots import fresh, fresh_resource
+from tests.slots import fresh, fresh_site
 from tests.stack import Stack
 
 KEY = {"Idempotency-Key": "order 4711"}
@@ -52,7 +54,7 @@ async def test_spelling_does_not_make_another_request(caller: Caller) -> None:
     body = fresh("José")
     first = await caller.book(body, **KEY)
     again = {
-        "resource": body["resource"],
+        "site": body["site"],
         "patientName": " Jose\u0301",
         "slot": "2031-05-04T11:00:00+02:00",
         "holdToken": "6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10",
@@ -60,20 +62,24 @@ async def test_spelling_does_not_make_another_request(caller: Caller) -> None:
     assert is_replay(await caller.book(again, **KEY), first)
 
 
-@pytest.mark.parametrize("change", [{"slot": "2031-05-04T09:00:00.001Z"}, {"patientName": "Grace"}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"slot": "2031-05-04T09:00:00.001Z"}, {"patientName": "Grace"}, {"resources": ["default", "room"]}],
+    ids=str,
+)
 async def test_the_key_of_another_request_is_refused(
-    caller: Caller, appointments: Collection[dict[str, Any]], change: dict[str, str]
+    caller: Caller, appointments: Collection[dict[str, Any]], change: dict[str, Any]
 ) -> None:
     """A key used for another request gets 422 and changes nothing, though that slot be free."""
     body = fresh("Ada")
     assert (await caller.book(body, **KEY)).status == 201
     answer = await caller.book({**body, **change}, **KEY)
     assert (answer.status, answer.body) == (422, REUSED)
-    assert appointments.count_documents({"resource": body["resource"]}) == 1
+    assert appointments.count_documents({"site": body["site"]}) == 1
 
 
-async def test_keys_are_scoped_to_the_resource(caller: Caller) -> None:
-    """The same key for another resource is another key."""
+async def test_keys_are_scoped_to_the_site(caller: Caller) -> None:
+    """The same key in another site is another key."""
     answers = [await caller.book(fresh(), **KEY) for _ in range(2)]
     assert len({answer.body["appointment"]["id"] for answer in answers}) == 2
 
@@ -96,13 +102,13 @@ async def test_64_simultaneous_repeats_make_one_booking(
     assert {answer.status for answer in answers} == {201}
     assert len({answer.body["appointment"]["id"] for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
-    assert appointments.count_documents({"resource": body["resource"]}) == 1
+    assert appointments.count_documents({"site": body["site"]}) == 1
 
 
 async def test_one_key_for_many_slots_at_once_books_one(caller: Caller) -> None:
     """Different requests that race under one key: one is booked, the others get 422."""
-    resource = fresh_resource()
-    bodies = [fresh(slot=f"2031-05-04T09:{minute:02}:00Z", resource=resource) for minute in range(30)]
+    site = fresh_site()
+    bodies = [fresh(slot=f"2031-05-04T09:{minute:02}:00Z", site=site) for minute in range(30)]
     answers = await asyncio.gather(*(caller.book(body, **KEY) for body in bodies))
     assert sorted(answer.status for answer in answers) == [201] + [422] * 29
 
@@ -113,7 +119,7 @@ async def test_refusals_are_not_remembered(caller: Caller, appointments: Collect
     assert (await caller.book(body)).status == 201
     rival = {**body, "patientName": "Grace"}
     assert (await caller.book(rival, **KEY)).status == 409
-    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
     assert (await caller.book(rival, **KEY)).status == 201
 
 
@@ -123,7 +129,7 @@ async def test_a_replay_tells_the_booking_as_it_stands(
     """A booking cancelled since is replayed as cancelled, held by another or not, and not made again."""
     body = fresh("Ada")
     first = await caller.book(body, **KEY)
-    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
     cancelled = await caller.book(body, **KEY)
     assert (cancelled.status, cancelled.body["appointment"]["status"]) == (201, "cancelled")
     assert cancelled.body["appointment"]["id"] == first.body["appointment"]["id"]
@@ -139,11 +145,12 @@ async def test_a_replay_uses_up_its_patients_hold(
     assert (await caller.book(body, **KEY)).status == 201
     redis = connect_redis(stack.env["REDIS_URL"])
     request = PlaceHold.model_validate(body)
-    claim = HoldClaim.of(request, Grid(0).span_of(request))
-    assert await HoldStore(redis, hold_ms=60_000, max_ms=60_000).place(claim)
+    store = HoldStore(Scripts(redis), hold_ms=60_000, max_ms=60_000)
+    claims = Claims.of(request, Grid(0).span_of(request))
+    assert await store.place(claims, Holder(str(request.holdToken), "digest"), seconds=60)
     await redis.aclose()
     assert (await caller.book(body, **KEY)).status == 201
-    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
     assert (await caller.book({**body, "patientName": "Grace", "holdToken": None})).status == 201
 
 
@@ -153,7 +160,7 @@ async def test_the_replay_of_a_cancelled_booking_leaves_a_new_hold(
     """A patient who has cancelled, and holds the slot again, keeps that hold whatever is repeated late."""
     body = fresh("Ada")
     assert (await caller.book(body, **KEY)).status == 201
-    appointments.update_one({"resource": body["resource"]}, {"$set": {"status": "cancelled"}})
+    appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
     assert (await caller.hold(body)).status == 200
     assert (await caller.book(body, **KEY)).body["appointment"]["status"] == "cancelled"
     assert (await caller.book({**body, "patientName": "Grace"})).status == 409

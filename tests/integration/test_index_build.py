@@ -49,7 +49,7 @@ def test_no_worker_serves_while_its_index_is_built(servers: Servers, mongod: Mon
 def index_being_built(client: MongoClient[dict[str, Any]]) -> Iterator[None]:
     """Somebody has begun to build the index, which is not done before the context ends."""
     appointments = client.get_default_database()["appointments"]
-    appointments.insert_one({"resource": "r", "idempotencyKey": "k", "status": "cancelled"})
+    appointments.insert_one({"site": "s", "idempotencyKey": "k", "status": "cancelled"})
     (slot_index, slot_options), *others = INDEXES.items()
     for name, options in others:
         appointments.create_index(name=name, **_arguments(options))

@@ -10,13 +10,13 @@ from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack
 
-SLOT_INDEX = "one_booking_per_slot"
-GONE = f"index {SLOT_INDEX} is gone"
+CLAIM_INDEX = "one_booking_per_claim"
+GONE = f"index {CLAIM_INDEX} is gone"
 
 
 def drop_index(stack: Stack) -> None:
     with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
-        client.get_default_database()["appointments"].drop_index(SLOT_INDEX)
+        client.get_default_database()["appointments"].drop_index(CLAIM_INDEX)
 
 
 def events(worker: Service) -> list[dict[str, object]]:

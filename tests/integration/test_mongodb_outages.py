@@ -66,7 +66,7 @@ async def test_a_booking_that_mongodb_does_not_answer_is_unknown(stack: Stack, m
         again = await caller.book(body, **KEY)
         assert again.status == 201
         assert (await caller.book(body, **KEY)).body == again.body
-    assert count_rows(stack, resource=body["resource"]) == 1
+    assert count_rows(stack, site=body["site"]) == 1
 
 
 async def test_a_write_taken_for_not_executed_is_executed(stack: Stack, mongod: Mongod) -> None:
@@ -83,7 +83,7 @@ async def test_a_write_taken_for_not_executed_is_executed(stack: Stack, mongod: 
         mongod.resume()
     await connection.close()
     assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
-    await until(lambda: count_rows(stack, resource=body["resource"]) == 1, "the booking is there")
+    await until(lambda: count_rows(stack, site=body["site"]) == 1, "the booking is there")
 
 
 async def test_a_mongodb_that_is_gone_costs_time_and_no_booking(stack: Stack, mongod: Mongod) -> None:
@@ -113,7 +113,7 @@ async def test_a_mongodb_that_is_gone_costs_time_and_no_booking(stack: Stack, mo
         await until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "MongoDB is back")
         assert (await caller.book(body, **KEY)).status == 201
         assert (await caller.book({**body, "patientName": "Grace"})).status == 409
-    assert count_rows(stack, resource=body["resource"]) == 1
+    assert count_rows(stack, site=body["site"]) == 1
 
 
 async def test_a_lost_answer_of_mongodb_is_asked_for_again(servers: Servers) -> None:
@@ -130,10 +130,10 @@ async def test_a_lost_answer_of_mongodb_is_asked_for_again(servers: Servers) -> 
             body = fresh()
             links.impose(REPLIES_LOST)
             booking = asyncio.create_task(NatsCaller(connection).book(body))
-            await until(lambda: count_rows(stack, resource=body["resource"]) > 0, "the row is there")
+            await until(lambda: count_rows(stack, site=body["site"]) > 0, "the row is there")
             assert not booking.done()
             links.lift(REPLIES_LOST)
             answer = await booking
             await connection.close()
         assert answer.status == 201
-        assert count_rows(stack, resource=body["resource"]) == 1
+        assert count_rows(stack, site=body["site"]) == 1

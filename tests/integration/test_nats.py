@@ -15,7 +15,7 @@ from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold
 from shared.contract.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
 from shared.worker.flow_control import round_trip
 from tests.callers import NatsCaller
-from tests.slots import fresh, fresh_resource
+from tests.slots import fresh, fresh_site
 from tests.stack import Stack
 
 BOOK = "booking.v1.book"
@@ -99,7 +99,7 @@ async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
     """Other Python services book with typed commands, and get typed replies."""
     slot = datetime(2031, 5, 4, 9, tzinfo=UTC)
     async with BookingClient(stack.env["NATS_URL"]) as client:
-        command = BookAppointment(slot=slot, patientName="Ada", resource=fresh_resource())
+        command = BookAppointment(slot=slot, patientName="Ada", site=fresh_site())
         booked = await client.book(command)
         assert (booked.status, booked.body.appointment.slot) == (201, slot)
         found = await client.get_appointment(GetAppointment(id=booked.body.appointment.id))
@@ -109,19 +109,17 @@ async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
 async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
     """Each refusal is an exception of its own."""
     async with BookingClient(stack.env["NATS_URL"]) as client:
-        slot, resource = datetime(2031, 5, 4, 9, tzinfo=UTC), fresh_resource()
-        await client.place_hold(PlaceHold(slot=slot, patientName="Ada", resource=resource))
+        slot, site = datetime(2031, 5, 4, 9, tzinfo=UTC), fresh_site()
+        await client.place_hold(PlaceHold(slot=slot, patientName="Ada", site=site))
         with pytest.raises(SlotHeld):
-            await client.book(BookAppointment(slot=slot, patientName="Grace", resource=resource))
-        await client.book(BookAppointment(slot=slot, patientName="Ada", resource=resource))
+            await client.book(BookAppointment(slot=slot, patientName="Grace", site=site))
+        await client.book(BookAppointment(slot=slot, patientName="Ada", site=site))
         with pytest.raises(SlotAlreadyBooked):
-            await client.book(BookAppointment(slot=slot, patientName="Ada", resource=resource))
+            await client.book(BookAppointment(slot=slot, patientName="Ada", site=site))
         with pytest.raises(NoSuchAppointment):
             await client.get_appointment(GetAppointment(id="nothing"))
         with pytest.raises(InvalidRequest, match="durationMinutes"):
-            await client.book(
-                BookAppointment(slot=slot, patientName="Ada", resource=resource, durationMinutes=15)
-            )
+            await client.book(BookAppointment(slot=slot, patientName="Ada", site=site, durationMinutes=15))
 
 
 @pytest.mark.parametrize("turns", range(6))

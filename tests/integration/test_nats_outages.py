@@ -90,7 +90,7 @@ async def lose_the_reply(servers: Servers, without: str) -> tuple[Answer, int, s
             await asyncio.to_thread(stack.wait_ready)
             async with http_caller(stack) as caller:
                 body = fresh()
-                mine = {"resource": body["resource"]}
+                mine = {"site": body["site"]}
                 links.impose(REPLIES_LOST)
                 booking = asyncio.create_task(caller.book(body))
                 await until(lambda: '"status": 201' in worker.log, "the worker has answered")

@@ -15,7 +15,7 @@ from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Stack, wait_until
 
-SLOT_INDEX = "one_booking_per_slot"
+CLAIM_INDEX = "one_booking_per_claim"
 
 
 @pytest.fixture
@@ -36,23 +36,23 @@ async def test_a_worker_makes_the_indexes(stack: Stack, appointments: Collection
     stack.start("booking_worker")
     stack.wait_serving()
     indexes = appointments.index_information()
-    slot, key = indexes[SLOT_INDEX], indexes["one_booking_per_key"]
+    slot, key = indexes[CLAIM_INDEX], indexes["one_booking_per_key"]
     assert slot["unique"]
     assert key["unique"]
-    assert slot["key"] == [("resource", 1), ("occupies", 1)]
+    assert slot["key"] == [("site", 1), ("claims", 1)]
     assert slot["partialFilterExpression"] == {"status": "booked"}
-    assert key["key"] == [("resource", 1), ("idempotencyKey", 1)]
+    assert key["key"] == [("site", 1), ("idempotencyKey", 1)]
 
 
 async def test_another_index_in_its_place_stops_the_worker(
     stack: Stack, appointments: Collection[dict[str, Any]]
 ) -> None:
     """An index of that name that is not unique is nothing to serve on: one line says so."""
-    appointments.create_index([("resource", 1), ("occupies", 1)], name=SLOT_INDEX)
+    appointments.create_index([("site", 1), ("claims", 1)], name=CLAIM_INDEX)
     for module in ("booking_worker", "hold_worker"):
         worker = stack.start(module)
         assert worker.wait() == 1
-        assert SLOT_INDEX in worker.log.splitlines()[-1]
+        assert CLAIM_INDEX in worker.log.splitlines()[-1]
 
 
 async def test_another_grid_stops_the_worker(stack: Stack) -> None:
@@ -61,15 +61,17 @@ async def test_another_grid_stops_the_worker(stack: Stack) -> None:
     stack.wait_serving()
     worker = stack.start("booking_worker", SLOT_MINUTES="15")
     assert worker.wait() == 1
-    assert worker.log.splitlines()[-1].startswith("SLOT_MINUTES is 15")
+    line = worker.log.splitlines()[-1]
+    assert line.startswith("SLOT_MINUTES is 15")
+    assert "set SLOT_MINUTES=0" in line
 
 
 async def test_a_lost_index_is_made_again(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:
     """A unique index dropped while a worker serves is back within seconds."""
     stack.start("booking_worker")
     stack.wait_serving()
-    appointments.drop_index(SLOT_INDEX)
-    wait_until(lambda: SLOT_INDEX in appointments.index_information(), "the index is back")
+    appointments.drop_index(CLAIM_INDEX)
+    wait_until(lambda: CLAIM_INDEX in appointments.index_information(), "the index is back")
 
 
 def status(port: int) -> int:
@@ -89,13 +91,14 @@ async def test_duplicates_keep_a_worker_from_serving(
     stack.start_gateway()
     stack.wait_serving()
     wait_until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "the gateway is ready")
-    appointments.drop_index(SLOT_INDEX)
+    appointments.drop_index(CLAIM_INDEX)
     booked, cancelled = datetime(2031, 5, 4, 9, tzinfo=UTC), datetime(2032, 5, 4, 9, tzinfo=UTC)
     appointments.insert_many(
         {
             "_id": f"{id} of {slot.year}",
-            "resource": "r1",
-            "occupies": [slot],
+            "site": "s1",
+            "resources": ["default"],
+            "claims": [f"default/{int(slot.timestamp() * 1000)}"],
             "slot": slot,
             "status": state,
             "idempotencyKey": f"{id} of {slot.year}",
@@ -112,15 +115,15 @@ async def test_duplicates_keep_a_worker_from_serving(
             assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
         assert (await client.get("/readyz")).status_code == 503
     wait_until(lambda: "slot_booked_twice" in worker.log, "the log names the slot")
-    assert "2031-05-04" in worker.log
-    assert "2032-05-04" not in worker.log, "cancelled bookings share a slot with anybody"
+    assert f"default/{int(booked.timestamp() * 1000)}" in worker.log
+    assert f"{int(cancelled.timestamp() * 1000)}" not in worker.log, "cancelled bookings claim nothing"
     assert "Zebra" not in worker.log
     appointments.delete_one({"_id": "b of 2031"})
     wait_until(lambda: all(status(port) == 200 for port in ports), "they are ready again")
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         caller = HttpCaller(client)
         assert (await caller.book(fresh())).status == 201
-        assert (await caller.book(fresh(resource="r1"))).error == "Slot already booked"
+        assert (await caller.book(fresh(site="s1"))).error == "Slot already booked"
 
 
 async def test_a_worker_has_its_own_health_port(stack: Stack) -> None:

@@ -87,7 +87,7 @@ async def test_a_killed_worker_costs_no_answer(servers: Servers) -> None:
             answers = await asyncio.gather(*requests)
             winners = [answer.body["appointment"] for answer in answers if answer.status == 201]
             assert Counter(answer.status for answer in answers) == {201: 20, 409: 280}
-            assert {winner["resource"] for winner in winners} == {body["resource"] for body in slots}
+            assert {winner["site"] for winner in winners} == {body["site"] for body in slots}
             for winner in winners:
                 assert (await caller.get(winner["id"])).body["appointment"] == winner
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from booking_worker.service import BookingService
 from hold_worker.service import HoldService
+from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.intents import IntentStore
+from shared.stores.redis.scripts import Scripts
 from tests.servers import Servers
 
 
@@ -31,9 +34,16 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
     """On a database of their own."""
     with servers.new_stack() as stack:
         database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
-        schema, holds = Schema(database, slot_minutes), HoldStore(redis, hold_ms=5000, max_ms=5000)
+        schema, scripts, bookings = Schema(database, slot_minutes), Scripts(redis), BookingStore(database)
+        holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
-        parts = BookingStore(database), holds, schema, Grid(slot_minutes)
-        yield UseCases(database, BookingService(*parts), HoldService(*parts), holds, schema)
+        parts = schema, Grid(slot_minutes), Digests(schema.secret)
+        yield UseCases(
+            database,
+            BookingService(bookings, IntentStore(scripts), *parts),
+            HoldService(bookings, holds, *parts),
+            holds,
+            schema,
+        )
         await redis.aclose()
-        database.client.close()
+        mongodb.close(database)

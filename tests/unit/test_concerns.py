@@ -16,7 +16,7 @@ async def test_the_uri_does_not_weaken_what_201_means() -> None:
     database = mongodb.connect(f"mongodb://127.0.0.1:1/booking{WEAK}")
     try:
         store = BookingStore(database)
-        for part in (database, store._latest, store._fences):
+        for part in (database, store._latest, store._barrier._barriers):
             assert part.write_concern.document == {"w": "majority", "j": True}
             assert part.read_concern.level == "local"
             assert part.read_preference.name == "Primary"

@@ -16,7 +16,7 @@ def request(slot: str = "2025-12-05T10:00:00Z", minutes: int | None = None) -> S
 def test_without_a_grid_every_instant_is_a_slot() -> None:
     """With SLOT_MINUTES 0 a booking covers its own instant alone."""
     span = Grid(0).span_of(request("2025-12-05T10:00:00.001Z"))
-    assert (span.duration, len(span.occupies)) == (None, 1)
+    assert (span.duration, len(span.instants)) == (None, 1)
 
 
 def test_without_a_grid_durations_are_refused() -> None:
@@ -28,7 +28,7 @@ def test_without_a_grid_durations_are_refused() -> None:
 def test_a_booking_covers_every_step_it_lasts() -> None:
     """45 minutes on a grid of 15 occupy three instants, so that one insert decides overlaps too."""
     span = Grid(15).span_of(request(minutes=45))
-    assert span.occupies == tuple(span.slot + timedelta(minutes=15 * n) for n in range(3))
+    assert span.instants == tuple(span.slot + timedelta(minutes=15 * n) for n in range(3))
 
 
 def test_one_step_is_the_default() -> None:

@@ -1,11 +1,13 @@
 """Patients' names: any script, one form, no characters that nobody can see."""
 
+import hashlib
+
 import pytest
 from pydantic import ValidationError
 
 from shared.contract.commands import SlotRequest
+from shared.domain.digests import Digests
 from shared.domain.grid import Grid
-from shared.stores.redis.claims import HoldClaim
 
 SLOT = "2025-12-05T10:00:00Z"
 
@@ -37,8 +39,19 @@ def test_other_values_are_no_names(name: object) -> None:
     assert caught.value.errors()[0]["loc"] == ("patientName",)
 
 
-def test_a_hold_is_kept_without_the_name() -> None:
-    """Redis gets a digest of the name, never the name."""
-    claim = HoldClaim.of(request("Zebra Canary"), Grid(0).span_of(request("Zebra Canary")))
-    assert "Zebra" not in f"{claim.keys} {claim.digest}"
-    assert len(claim.digest) == 64
+def test_what_is_derived_from_a_name_is_keyed() -> None:
+    """A digest of a name, or of a request, tells nothing to who has a telephone book and not the secret."""
+    asked = request("Zebra Canary")
+    span = Grid(0).span_of(asked)
+    ours, others = Digests(b"ours"), Digests(b"others'")
+    assert ours.of_name("Zebra Canary") != others.of_name("Zebra Canary")
+    assert ours.of_request(asked, span) != others.of_request(asked, span)
+    plain = {hashlib.sha256(text).hexdigest() for text in (b"Zebra Canary", b"name:Zebra Canary")}
+    assert ours.of_name("Zebra Canary") not in plain
+
+
+def test_equal_names_have_equal_digests() -> None:
+    """A patient is known again by the name, however it was composed."""
+    digests = Digests(b"ours")
+    assert digests.of_name(request(" Jose\u0301").patientName) == digests.of_name("José")
+    assert digests.of_name("José") != digests.of_name("Jose")

@@ -1,16 +1,11 @@
 """Bookings in MongoDB. One insert decides: the unique indexes are the only judge of who gets a slot.
 
-Reads that decide are fenced: a majority write, and a majority read that comes after it in one causally
-consistent session. A primary that was deposed and does not know it yet can take no such write, so what
-is read is all that was acknowledged before the question, and absent is absent. (Read concern
-linearizable promises the same, and takes 100 ms on a set of one.)
-https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
+Reads that decide stand behind a read barrier (`read_barrier.py`).
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -22,15 +17,16 @@ from pymongo.read_concern import ReadConcern
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
 from shared.stores.mongo.connection import Database, Document, knows_primary
+from shared.stores.mongo.read_barrier import ReadBarrier
 
 COLLECTION = "appointments"
-FENCE = {"_id": "fence"}
 DUPLICATE_KEY = 11000
 STATUS_BOOKED = "booked"
 SHORTEST_SECONDS = 0.001
 PRIMARY_SECONDS = 0.4  # the driver looks again each half second, so this takes one look
 
-SlotKey = tuple[str, datetime]
+InSite = tuple[str, str]
+"""A site, and an idempotency key or a claim in it."""
 
 
 class Inserted(Enum):
@@ -43,12 +39,20 @@ class Inserted(Enum):
     UNKNOWN = auto()
 
 
+@dataclass(frozen=True)
+class Found:
+    """Bookings by (site, idempotency key), and the (site, claim) pairs that active bookings have."""
+
+    by_key: Mapping[InSite, Booking] = field(default_factory=dict)
+    booked: frozenset[InSite] = frozenset()
+
+
 class BookingStore:
     """The collection `appointments`; every call is bounded by `timeout` seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._fences = database.get_collection("fences")
+        self._barrier = ReadBarrier(database)
         self._latest = database.get_collection(COLLECTION)
         self._committed = self._latest.with_options(read_concern=ReadConcern("majority"))
 
@@ -81,8 +85,8 @@ class BookingStore:
             return [Inserted.UNKNOWN] * len(bookings)
         return [Inserted.BOOKED] * len(bookings)
 
-    async def get(self, id: str, *, timeout: float) -> Booking | None:
-        """A booking by its id, as a majority has it.
+    async def get_many(self, ids: Collection[str], *, timeout: float) -> dict[str, Booking]:
+        """Bookings by their ids, as a majority has them; those that are not there are left out.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
@@ -90,58 +94,51 @@ class BookingStore:
         await self.find_primary(timeout=timeout)
         try:
             with _within(timeout):
-                row = await self._committed.find_one({"_id": id})
+                rows = await self._committed.find({"_id": {"$in": list(ids)}}).to_list(None)
                 # A new primary may not know yet of all that a majority has.
-                rows = [row] if row else await self._find_fenced({"_id": id})
-        except PyMongoError:
+                if missing := set(ids) - {row["_id"] for row in rows}:
+                    rows += await self._find_behind_barrier({"_id": {"$in": list(missing)}}, timeout)
+        except (PyMongoError, TimeoutError):
             raise NotExecuted("The booking could not be read") from None
-        return Booking.from_document(rows[0]) if rows else None
+        return {row["_id"]: Booking.from_document(row) for row in rows}
 
-    async def find_by_keys(
-        self, keys: Iterable[tuple[str, str]], *, timeout: float
-    ) -> dict[tuple[str, str], Booking]:
-        """Bookings by (resource, idempotency key); the keys that have none are left out.
-
-        Raises:
-            NoPrimary, OutcomeUnknown: MongoDB did not answer in time.
-        """
-        rows = await self._find_any("idempotencyKey", keys, {}, timeout)
-        return {(row["resource"], row["idempotencyKey"]): Booking.from_document(row) for row in rows}
-
-    async def find_booked(self, slots: Iterable[SlotKey], *, timeout: float) -> set[SlotKey]:
-        """Those of the given (resource, instant) pairs that an active booking covers.
+    async def find(
+        self, *, keys: Collection[InSite] = (), claims: Collection[InSite] = (), timeout: float
+    ) -> Found:
+        """The bookings that have one of `keys`, and which of `claims` are an active booking's.
 
         Raises:
             NoPrimary, OutcomeUnknown: MongoDB did not answer in time.
         """
-        asked = set(slots)
-        rows = await self._find_any("occupies", asked, {"status": STATUS_BOOKED}, timeout)
-        return asked & {(row["resource"], instant) for row in rows for instant in row["occupies"]}
-
-    async def _find_any(
-        self, field: str, pairs: Iterable[tuple[str, Any]], also: Document, timeout: float
-    ) -> list[Document]:
-        """The rows whose resource and `field` are one of `pairs`."""
-        values: dict[str, list[Any]] = defaultdict(list)
-        for resource, value in pairs:
-            values[resource].append(value)
-        if not values:
-            return []
-        any_of = [{"resource": name, field: {"$in": listed}, **also} for name, listed in values.items()]
+        any_of = [{"site": site, "idempotencyKey": {"$in": those}} for site, those in _by_site(keys)]
+        any_of += [
+            {"site": site, "status": STATUS_BOOKED, "claims": {"$in": those}}
+            for site, those in _by_site(claims)
+        ]
+        if not any_of:
+            return Found()
         await self.find_primary(timeout=timeout)
         try:
             with _within(timeout):
-                return await self._find_fenced({"$or": any_of})
-        except PyMongoError:
+                rows = await self._find_behind_barrier({"$or": any_of}, timeout)
+        except (PyMongoError, TimeoutError):
             raise OutcomeUnknown() from None
+        bookings = [Booking.from_document(row) for row in rows]
+        asked = set(keys)
+        by_key = {(each.site, each.key): each for each in bookings if (each.site, each.key) in asked}
+        active = (each.claims.in_site for each in bookings if each.status == STATUS_BOOKED)
+        return Found(by_key, frozenset[InSite]().union(*active).intersection(claims))
 
-    async def _find_fenced(self, query: Document) -> list[Document]:
-        async with await self._database.client.start_session(causal_consistency=True) as session:
-            # It has to change something: a write without effect is acknowledged by whoever takes it.
-            await self._fences.find_one_and_update(
-                FENCE, {"$inc": {"writes": 1}}, upsert=True, session=session
-            )
+    async def _find_behind_barrier(self, query: Document, timeout: float) -> list[Document]:
+        async with self._barrier.session(timeout=timeout) as session:
             return await self._committed.find(query, session=session).to_list(None)
+
+
+def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:
+    values: dict[str, list[str]] = {}
+    for site, value in pairs:
+        values.setdefault(site, []).append(value)
+    return list(values.items())
 
 
 def _within(seconds: float) -> AbstractContextManager[None]:

@@ -1,5 +1,11 @@
-"""The MongoDB connection. The one module that imports the driver, so that another can take its place."""
+"""The MongoDB connection. The one module that imports the driver, so that another can take its place.
 
+What PyMongo's own async API does in another way (sessions, aggregations, closing) is called here alone.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -44,6 +50,35 @@ def connect(uri: str) -> Database:
         read_concern=ReadConcern("local"),
         read_preference=ReadPreference.PRIMARY,
     )
+
+
+def close(database: Database) -> None:
+    """Close the connection of a database."""
+    database.client.close()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in the order of all writes; None where the server knows no such order (standalone)."""
+
+    cluster_time: Any
+    operation_time: Any
+
+
+@asynccontextmanager
+async def causal_session(database: Database, after: Moment | None = None) -> AsyncIterator[Any]:
+    """A causally consistent session; what is read in it comes after the moment."""
+    async with await database.client.start_session(causal_consistency=True) as session:
+        if after and after.operation_time:
+            session.advance_cluster_time(after.cluster_time)
+            session.advance_operation_time(after.operation_time)
+        yield session
+
+
+async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:
+    """What a pipeline yields; it may use the server's disk."""
+    async for row in collection.aggregate(list(stages), allowDiskUse=True):
+        yield row
 
 
 async def is_standalone(database: Database) -> bool:

@@ -12,13 +12,13 @@ from shared.stores.mongo.connection import Database, Document, is_standalone
 
 NAMESPACE_NOT_FOUND = 26
 INDEXES: dict[str, dict[str, Any]] = {
-    "one_booking_per_slot": {
-        "key": {"resource": 1, "occupies": 1},
+    "one_booking_per_claim": {
+        "key": {"site": 1, "claims": 1},
         "unique": True,
         "partialFilterExpression": {"status": STATUS_BOOKED},
     },
-    "one_booking_per_key": {"key": {"resource": 1, "idempotencyKey": 1}, "unique": True},
-    "by_slot": {"key": {"resource": 1, "slot": 1}},
+    "one_booking_per_key": {"key": {"site": 1, "idempotencyKey": 1}, "unique": True},
+    "by_resource_and_slot": {"key": {"site": 1, "resources": 1, "slot": 1}},
 }
 _NOT_OPTIONS = {"v", "name", "ns", "background"}
 
@@ -49,7 +49,8 @@ async def find_absent(database: Database) -> list[str]:
     built = [index for index in listed["cursor"]["firstBatch"] if "spec" not in index]
     found = {index["name"]: _options(index) for index in built}
     for name in INDEXES.keys() & found.keys():
-        if found[name] != INDEXES[name]:
+        # A dict says nothing of the order of the keys, which is half of what an index is.
+        if found[name] != INDEXES[name] or list(found[name]["key"]) != list(INDEXES[name]["key"]):
             raise Misconfigured(f"MongoDB index {name} has other options than it must have")
     return [name for name in INDEXES if name not in found]
 

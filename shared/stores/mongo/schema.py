@@ -1,11 +1,12 @@
 """The indexes and the grid that the promises rest on: verified before a worker serves, and watched after."""
 
 import asyncio
+import time
 from contextlib import suppress
+from math import inf
 
 import pymongo
 import structlog
-from pymongo import ReturnDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.contract.errors import NotExecuted
@@ -13,21 +14,47 @@ from shared.process.settings import Misconfigured
 from shared.stores.mongo import indexes
 from shared.stores.mongo.connection import Database, is_standalone
 from shared.stores.mongo.duplicates import log_duplicates
+from shared.stores.mongo.meta import Meta, settle
+from shared.stores.mongo.read_barrier import forget_old_barriers
 
 WATCH_SECONDS = 1.0
 CHECK_SECONDS = 5.0
+VALID_SECONDS = 5.0
+"""How long after a look began it counts: nothing is confirmed later than that without another."""
 
 log = structlog.get_logger()
 
 
 class Schema:
-    """Whether the indexes are there (`verified`), and what is wrong with MongoDB (`problem`)."""
+    """Whether the indexes are known to be there (`verified`), and what is wrong with MongoDB (`problem`)."""
 
     def __init__(self, database: Database, slot_minutes: int) -> None:
         self._database = database
         self._slot_minutes = slot_minutes
-        self.verified = False
-        self.problem: str | None = "not verified yet"
+        self._meta: Meta | None = None
+        self._valid_until = -inf
+        self._has_served = False
+        self._problem: str | None = "not verified yet"
+
+    @property
+    def verified(self) -> bool:
+        return time.monotonic() < self._valid_until
+
+    @property
+    def problem(self) -> str | None:
+        lapsed = None if self.verified else f"not verified for {VALID_SECONDS:.0f} s"
+        return self._problem or lapsed
+
+    @property
+    def secret(self) -> bytes:
+        """The key of the deployment's digests.
+
+        Raises:
+            RuntimeError: nothing was verified yet.
+        """
+        if self._meta is None:
+            raise RuntimeError("the database was not verified yet")
+        return self._meta.secret
 
     def require(self) -> None:
         """Let a command through only while the indexes are known to be there.
@@ -47,7 +74,9 @@ class Schema:
         while True:
             await self._check()
             if self.verified:
-                with suppress(PyMongoError):
+                self._has_served = True
+                with suppress(PyMongoError), pymongo.timeout(CHECK_SECONDS):
+                    await forget_old_barriers(self._database)
                     if await is_standalone(self._database):
                         log.warning(
                             "mongodb_is_standalone", effect="no retryable writes; a replica set is the norm"
@@ -62,50 +91,48 @@ class Schema:
             try:
                 await self._check()
             except Misconfigured as error:
-                self._report(str(error), verified=False)
+                self._report_lost(str(error))
             except Exception:
                 log.exception("database_check_failed")
-                self._report("cannot be verified", verified=False)
+                self._report_lost("cannot be verified")
 
     async def _check(self) -> None:
         try:
-            with pymongo.timeout(CHECK_SECONDS):
-                await self._verify_grid()
-                absent = await indexes.find_absent(self._database)
-            if self.verified:  # and serving: what is not unique decides nothing, and waits for a next start
-                absent = [name for name in absent if "unique" in indexes.INDEXES[name]]
-                if absent:
-                    self._report(f"index {absent[0]} is gone", verified=False)
-            for name in absent:  # not bounded: a large collection takes its time, and a new start loses it
-                await indexes.create(self._database, name)
+            while absent := await self._look():
+                for name in absent:  # not bounded: a large collection takes its time
+                    await indexes.create(self._database, name)
         except indexes.Duplicated as error:
-            if self.problem != str(error):
+            if self._problem != str(error):
                 with suppress(PyMongoError):
                     await log_duplicates(self._database, indexes.INDEXES[error.index]["key"])
-            self._report(str(error), verified=False)
+            self._report_lost(str(error))
         except PyMongoError as error:
-            # The indexes are not known to be gone, and nothing can be booked either while this lasts.
+            # The indexes are not known to be gone: the last look counts until its time is up.
             # A server that is away comes back by itself; what else there is may need a person.
-            self._report(_describe(error), verified=self.verified, level="warning")
-        else:
-            self._report(None, verified=True)
+            self._report(_describe(error), level="warning")
 
-    async def _verify_grid(self) -> None:
-        grid = await self._database.get_collection("meta").find_one_and_update(
-            {"_id": "grid"},
-            {"$setOnInsert": {"slotMinutes": self._slot_minutes}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
-        if grid["slotMinutes"] != self._slot_minutes:
-            raise Misconfigured(
-                f"SLOT_MINUTES is {self._slot_minutes}, but the database was made with {grid['slotMinutes']}"
-            )
+    async def _look(self) -> list[str]:
+        """The indexes to make; where there is none to make, all is verified for `VALID_SECONDS`."""
+        began = time.monotonic()
+        with pymongo.timeout(CHECK_SECONDS):
+            self._meta = await settle(self._database, self._meta or self._slot_minutes)
+            absent = await indexes.find_absent(self._database)
+        if self._has_served:  # what is not unique decides nothing, and waits for a next start
+            absent = [name for name in absent if "unique" in indexes.INDEXES[name]]
+            if absent:
+                self._report_lost(f"index {absent[0]} is gone")
+        if not absent:
+            self._valid_until = began + VALID_SECONDS
+            self._report(None)
+        return absent
 
-    def _report(self, problem: str | None, *, verified: bool, level: str = "error") -> None:
-        self.verified = verified
-        if problem != self.problem:
-            self.problem = problem
+    def _report_lost(self, problem: str) -> None:
+        self._valid_until = -inf
+        self._report(problem)
+
+    def _report(self, problem: str | None, *, level: str = "error") -> None:
+        if problem != self._problem:
+            self._problem = problem
             if problem is None:
                 log.info("database_verified")
             else:

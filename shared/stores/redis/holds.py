@@ -1,78 +1,88 @@
-"""Holds in Redis: one key an instant, set where there is none, with a TTL, compared and removed by Lua.
+"""Holds in Redis: one key a claim, set where there is none, with a TTL, compared and removed by Lua.
 
 A hold keeps others from booking a slot while its patient checks out. It never decides who gets the
 slot, so losing Redis loses holds and nothing else.
 
-A hold and a booking that are under way together would miss each other: the booking finds no hold, the
-hold is set, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So a booking
-enters: one script reads the holds and, if it may pass, registers the booking as under way (an intent).
-It leaves once it is decided. A hold is set first; then it waits for the bookings that were under way at
-that moment, and only then reads MongoDB. Whatever comes later finds the hold. Intents never keep
-bookings from each other: between bookings the index alone decides.
-
-Only then is the hold granted, by a mark in Redis, and its caller answered. What has no mark was promised
-to nobody: a hold of a worker that died on the way is taken back by the next attempt that is refused.
+A hold is placed first, for hardly longer than its command may take; then it waits for the intents that were
+there (`intents.py`), and only then MongoDB is read. Whatever comes later finds the hold. If nothing is booked
+it is granted, which gives it its full time, and its caller is answered. What is not granted was promised to
+nobody: it is withdrawn, or ends by itself soon after its command's deadline.
 
 What this cannot promise: a hold that Redis has lost (a failover, a flush, an eviction, a clock that
-jumps) is not honoured, nor one that a booking worker cannot reach; an insert that MongoDB carries out
-later than `INTENT_MARGIN_MS` after its caller's deadline is no longer waited for.
+jumps) is not honoured, nor one that a booking worker cannot reach.
 """
 
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
-
-from redis.asyncio import Redis
 
 from shared.contract.errors import OutcomeUnknown
-from shared.stores.redis.claims import BookingIntent, HoldClaim, HoldState, PlacedHold
+from shared.domain.claim import Claims
+from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Call, HoldsUnreachable, Scripts, in_pipelines
 
-# How long a booking counts as under way beyond its deadline, if nobody says that it is decided.
-INTENT_MARGIN_MS = 5000
+# How long a hold that is yet to be granted stands beyond its command's deadline.
+PLACED_MARGIN_MS = 1000
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A hold that is yet to be granted: when each claim was placed (Unix ms), and what intents were there."""
+
+    at: Sequence[int]
+    intents: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A hold that stands until `expires_at`, which is in so many `milliseconds`."""
+
+    expires_at: datetime
+    milliseconds: int
 
 
 class HoldStore:
-    """Holds of up to `hold_ms`, extended by their token to at most `max_ms` from the first."""
+    """Holds of `hold_ms`, extended by their token to at most `max_ms` from when they were first granted."""
 
-    def __init__(self, redis: Redis, *, hold_ms: int, max_ms: int) -> None:
-        self._scripts = Scripts(redis)
+    def __init__(self, scripts: Scripts, *, hold_ms: int, max_ms: int) -> None:
+        self._scripts = scripts
         self._hold_ms = hold_ms
         self._max_ms = max_ms
 
-    async def place(self, claim: HoldClaim) -> PlacedHold | None:
-        """Set a hold on a slot, or extend the one with the same token; it is yet to be granted.
+    async def place(self, claims: Claims, holder: Holder, *, seconds: float) -> Placed | None:
+        """Place a hold, or an extension of the one with the same token, to be granted within `seconds`.
 
         Returns:
-            The hold; None where another token holds the slot.
+            What was placed; None where another token holds one of the claims.
 
         Raises:
             HoldsUnreachable, OutcomeUnknown
         """
-        await self._scripts.ask_twice(self._scripts.ping)
+        await self._scripts.ask(self._scripts.ping, seconds=seconds)
         # What fails from here on may have been executed.
-        args = (claim.token, claim.digest, self._hold_ms, self._max_ms)
-        answer = await self._scripts.run("place", Call(claim.keys, args))
-        if not answer:
-            return None
-        expires_ms, milliseconds, since, under_way = answer
-        expires_at = datetime.fromtimestamp(expires_ms / 1000, UTC)
-        return PlacedHold(expires_at, milliseconds, since, under_way)
+        milliseconds = int(max(seconds, 0) * 1000) + PLACED_MARGIN_MS
+        args = (holder.token, holder.digest, milliseconds, self._max_ms)
+        answer = await self._scripts.run("place_hold", Call(keys_of(claims), args))
+        return Placed(*answer) if answer else None
 
-    async def grant(self, claim: HoldClaim, placed: PlacedHold) -> bool:
-        """Promise a hold to its patient, if all of it still stands as it was placed.
+    async def grant(self, claims: Claims, holder: Holder, placed: Placed) -> Granted | None:
+        """Promise a hold to its patient, if all of it still stands as it was placed; None if it does not.
 
         Raises:
             OutcomeUnknown
         """
+        args: list[str | int] = [holder.token, self._hold_ms, self._max_ms, *placed.at]
         try:
-            return bool(await self._scripts.run("grant", Call(claim.keys, (claim.token, *placed.since))))
+            answer = await self._scripts.run("grant_hold", Call(keys_of(claims), args))
         except HoldsUnreachable:
-            raise OutcomeUnknown from None  # it is set, though not granted
+            raise OutcomeUnknown from None  # it is placed, though not granted
+        if not answer:
+            return None
+        expires_ms, milliseconds = answer
+        return Granted(datetime.fromtimestamp(expires_ms / 1000, UTC), milliseconds)
 
-    async def take_back(self, claim: HoldClaim, booked: Set[datetime] = frozenset()) -> bool:
-        """Remove what was set and not granted, and what is `booked`.
+    async def withdraw(self, claims: Claims, holder: Holder, booked: Set[str] = frozenset()) -> bool:
+        """Withdraw what was placed and not granted, and the claims that are `booked`.
 
         Returns:
             Whether some of it was granted before, and stays.
@@ -80,47 +90,27 @@ class HoldStore:
         Raises:
             OutcomeUnknown
         """
-        flags = [int(instant in booked) for instant in claim.instants]
+        flags = [int(claim in booked) for claim in claims.keys]
         try:
-            return bool(await self._scripts.run("remove", Call(claim.keys, (claim.token, *flags))))
+            return bool(
+                await self._scripts.run("withdraw_hold", Call(keys_of(claims), (holder.token, *flags)))
+            )
         except HoldsUnreachable:
             raise OutcomeUnknown from None  # it may stand
 
-    async def still_under_way(self, claim: HoldClaim, ids: Sequence[str]) -> list[str]:
-        """Those of the given bookings that are not decided yet.
+    async def remaining_intents(self, asked: Sequence[tuple[Claims, Sequence[str]]]) -> list[list[str]]:
+        """Of each of several lists of intents on some claims, those that are not cleared yet.
 
         Raises:
-            HoldsUnreachable, OutcomeUnknown
+            HoldsUnreachable
         """
-        return list(await self._scripts.run("pending", Call(claim.keys, ids))) if ids else []
-
-    async def register_intents(
-        self, intents: Sequence[BookingIntent], *, seconds: float
-    ) -> list[HoldState | None]:
-        """What each booking finds on its slot; those that may pass are under way for up to `seconds`.
-
-        Returns:
-            A state each, in their order; None where Redis could not say.
-        """
-        # From a worker that was paused, seconds may be negative: a key without an end would be left.
-        milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
-        calls = [_call(intent, milliseconds) for intent in intents]
-        found: list[Any] = []
-        try:
-            for part in in_pipelines(calls):  # to enter twice is once
-                found += await self._scripts.ask_twice(partial(self._scripts.run_all, "enter", part))
-        except HoldsUnreachable:
-            found += [None] * (len(calls) - len(found))
-        return [HoldState(state) if isinstance(state, int) else None for state in found]
-
-    async def clear_intents(self, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
-        """Bookings that are no longer under way; with True, the booking has used up its patient's holds.
-
-        Raises:
-            HoldsUnreachable: what was not removed expires by itself.
-        """
-        for part in in_pipelines([_call(intent, int(booked)) for intent, booked in decided]):
-            await self._scripts.run_all("leave", part)
+        remaining: list[list[str]] = []
+        for part in in_pipelines([Call(keys_of(claims), ids) for claims, ids in asked]):
+            for answer in await self._scripts.run_all("remaining_intents", part):
+                if not isinstance(answer, list):
+                    raise HoldsUnreachable
+                remaining.append(answer)
+        return remaining
 
     async def ping(self) -> None:
         """Ask Redis whether it is there.
@@ -129,8 +119,3 @@ class HoldStore:
             HoldsUnreachable
         """
         await self._scripts.ping()
-
-
-def _call(intent: BookingIntent, last: int) -> Call:
-    """A call of `enter.lua` or `leave.lua`, which differ in their last argument."""
-    return Call(intent.claim.keys, (intent.claim.token, intent.claim.digest, intent.id, last))

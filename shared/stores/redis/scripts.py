@@ -1,5 +1,6 @@
 """Lua scripts on Redis: each runs as a whole or not at all, and sees nothing of the others half done."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,14 +10,25 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.contract.errors import NotExecuted, OutcomeUnknown
+from shared.stores.redis.connection import SOCKET_SECONDS
 
 # What one pipeline carries: so much that Redis answers all of several workers' within a socket's timeout.
 MOST_KEYS = 1000
+MOST_UNANSWERED = 2
+# A time-out that is later than this did not come when it was due.
+LATE_SECONDS = 0.025
 
 AnswerT = TypeVar("AnswerT")
 _SOURCES = {
     name: (files(__package__) / "lua" / f"{name}.lua").read_text()
-    for name in ("enter", "grant", "leave", "pending", "place", "remove")
+    for name in (
+        "clear_intent",
+        "grant_hold",
+        "place_hold",
+        "register_intent",
+        "remaining_intents",
+        "withdraw_hold",
+    )
 }
 
 
@@ -24,6 +36,10 @@ class HoldsUnreachable(NotExecuted):
     """Redis does not answer: no hold was placed, and none could be read."""
 
     message = "Holds are not available at the moment; nothing was done"
+
+
+class NoTimeToAsk(HoldsUnreachable):
+    """This process stood still until no time was left to ask Redis, which may well be there."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,7 @@ class Call:
 
 
 class Scripts:
-    """Runs the scripts of the folder `lua` by their names."""
+    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of its Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -83,25 +99,34 @@ class Scripts:
         except (RedisError, OSError):
             raise HoldsUnreachable() from None
 
-    async def ask_twice(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        """Ask again before Redis is taken for lost; not while it is, for that costs every caller the time.
+    async def ask(self, question: Callable[[], Awaitable[AnswerT]], *, seconds: float) -> AnswerT:
+        """Ask, for at most some `seconds`, until Redis has answered, or left two questions unanswered.
 
-        A process that was paused, or had much to do, finds its time up though the answer is there.
+        Only one where it was lost before, for that costs every caller the time. A question whose time-out
+        came late counts for none: this process stood still (its host is busy, it was stopped), and the answer
+        may be there.
 
         Raises:
-            HoldsUnreachable
+            HoldsUnreachable: Redis is lost.
+            NoTimeToAsk: it is not known to be.
         """
-        for again in (True, False):
+        ends, unanswered = time.monotonic() + seconds, 0
+        while True:
+            asked = time.monotonic()
             try:
-                answer = await ask()
+                answer = await question()
             except HoldsUnreachable:
-                if self._lost or not again:
+                if time.monotonic() - asked > SOCKET_SECONDS + LATE_SECONDS:
+                    if time.monotonic() + SOCKET_SECONDS > ends:
+                        raise NoTimeToAsk from None
+                    continue
+                unanswered += 1
+                if self._lost or unanswered == MOST_UNANSWERED:
                     self._lost = True  # not before: others may have found their time up in the same moment
                     raise
             else:
                 self._lost = False
-                break
-        return answer
+                return answer
 
 
 def in_pipelines(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:

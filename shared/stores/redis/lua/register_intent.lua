@@ -1,6 +1,6 @@
--- Let a booking pass the holds on its slot, and register it as under way.
--- KEYS: a hold key per instant, then an intents key per instant.
--- ARGV: token ('' for none), digest of the patient's name, id of the booking, how long it may be under way (ms).
+-- Let a booking pass the holds on its claims, and register its intent.
+-- KEYS: a hold key a claim, then an intents key a claim.
+-- ARGV: token ('' for none), digest of the patient's name, id of the booking, how long the intent may stand (ms).
 -- Returns 0 where nothing is held, 1 where all that is held is this patient's, 2 where another holds.
 local count, state = #KEYS / 2, 0
 for i = 1, count do
@@ -22,6 +22,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i = count + 1, #KEYS do
   redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', string.format('%.0f', now))
   redis.call('ZADD', KEYS[i], string.format('%.0f', now + ARGV[4]), ARGV[3])
+  -- An intent that stands longer is not forgotten with a shorter one.
   if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[4]) then
     redis.call('PEXPIRE', KEYS[i], ARGV[4])
   end

@@ -1,5 +1,5 @@
--- A booking is decided: it is no longer under way, and one that was confirmed uses up its patient's holds.
--- KEYS: a hold key per instant, then an intents key per instant.
+-- A booking is decided: its intent is cleared, and one that was confirmed uses up its patient's holds.
+-- KEYS: a hold key a claim, then an intents key a claim.
 -- ARGV: token ('' for none), digest of the patient's name, id of the booking, 1 to use up the holds.
 for i = 1, #KEYS / 2 do
   local held = ARGV[4] == '1' and redis.call('GET', KEYS[i])

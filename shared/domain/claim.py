@@ -1,0 +1,42 @@
+"""Claims: what a booking or a hold has of its site. Two exclude each other exactly when they share a claim.
+
+A claim is one resource at one instant of the grid, written `<resource>/<Unix ms>`. MongoDB's unique index is
+on it, and so are the keys of holds in Redis. Half an hour of a doctor and a room, on a grid of 15 minutes, is
+four claims.
+"""
+
+from dataclasses import dataclass
+
+from shared.contract.commands import SlotRequest
+from shared.contract.errors import InvalidRequest
+from shared.contract.instants import unix_milliseconds
+from shared.domain.grid import Span
+
+MOST_CLAIMS = 600
+
+
+@dataclass(frozen=True)
+class Claims:
+    """All that is claimed together, or not at all. `keys` are the claims, by resource and time."""
+
+    site: str
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of(cls, request: SlotRequest, span: Span) -> "Claims":
+        """What a request wants.
+
+        Raises:
+            InvalidRequest: more than `MOST_CLAIMS`.
+        """
+        if len(request.resources) * len(span.instants) > MOST_CLAIMS:
+            raise InvalidRequest(
+                f"durationMinutes times resources must not be more than {MOST_CLAIMS} steps of the grid"
+            )
+        moments = [unix_milliseconds(instant) for instant in span.instants]
+        return cls(request.site, tuple(f"{name}/{ms}" for name in request.resources for ms in moments))
+
+    @property
+    def in_site(self) -> frozenset[tuple[str, str]]:
+        """The (site, claim) pairs, which tell claims of several sites apart."""
+        return frozenset((self.site, key) for key in self.keys)

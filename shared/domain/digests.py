@@ -1,0 +1,31 @@
+"""Digests of what may not be stored or logged as it is: HMACs under the deployment's own secret.
+
+A plain hash of a name that stands in a telephone book is that name.
+"""
+
+import hmac
+import json
+from dataclasses import dataclass
+
+from shared.contract.commands import SlotRequest
+from shared.contract.instants import format_instant
+from shared.domain.grid import Span
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Keyed by `secret`, which all workers of a database share."""
+
+    secret: bytes
+
+    def of_name(self, name: str) -> str:
+        """Tells one patient's holds from another's; equal for equal names, normalised."""
+        return self._digest("name", name)
+
+    def of_request(self, request: SlotRequest, span: Span) -> str:
+        """Tells a repeat from another request under the same key; equal for equal instants and names."""
+        asked = [format_instant(span.slot), span.duration, request.resources, request.patientName]
+        return self._digest("request", json.dumps(asked))
+
+    def _digest(self, kind: str, text: str) -> str:
+        return hmac.digest(self.secret, f"{kind}:{text}".encode(), "sha256").hex()

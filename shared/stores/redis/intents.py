@@ -1,0 +1,84 @@
+"""Intents in Redis: a booking that is being made says so, that no hold is granted meanwhile.
+
+A hold and a booking that are made together would miss each other: the booking finds no hold, the hold is
+set, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So one script reads the holds
+and, if the booking may pass, registers its intent, which is cleared once the booking is decided. Intents
+never keep bookings from each other: between bookings the index alone decides.
+
+An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is waited for no more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, auto
+from functools import partial
+
+from shared.domain.claim import Claims
+from shared.stores.redis.keys import Holder, keys_of
+from shared.stores.redis.scripts import Call, HoldsUnreachable, NoTimeToAsk, Scripts, in_pipelines
+
+# How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
+INTENT_MARGIN_MS = 5000
+
+
+class HoldState(IntEnum):
+    """What a booking finds held of its claims; the first numbers are those of `register_intent.lua`."""
+
+    FREE = 0
+    MINE = 1
+    OTHERS = 2
+    UNREACHABLE = auto()
+    """Redis is lost, or refuses: a booking goes on without it."""
+    NOT_ASKED = auto()
+    """This process stood still until no time was left: what is held is not known; nothing is booked."""
+
+
+@dataclass(frozen=True)
+class BookingIntent:
+    """The booking with this `id` is to be made."""
+
+    id: str
+    claims: Claims
+    holder: Holder
+
+
+class IntentStore:
+    """The intents of a booking worker."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    async def register_intents(self, intents: Sequence[BookingIntent], *, seconds: float) -> list[HoldState]:
+        """Register what may pass the holds, for `seconds` (till the deadline) and a margin.
+
+        Returns:
+            What each finds, in their order.
+        """
+        # From a worker that was paused, seconds may be negative: a key without an end would be left.
+        milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
+        calls = [_call(intent, milliseconds) for intent in intents]
+        found: list[HoldState] = []
+        try:
+            for part in in_pipelines(calls):  # to register twice is once
+                run = partial(self._scripts.run_all, "register_intent", part)
+                answers = await self._scripts.ask(run, seconds=seconds)
+                found += [HoldState(a) if isinstance(a, int) else HoldState.UNREACHABLE for a in answers]
+        except NoTimeToAsk:
+            found += [HoldState.NOT_ASKED] * (len(calls) - len(found))
+        except HoldsUnreachable:
+            found += [HoldState.UNREACHABLE] * (len(calls) - len(found))
+        return found
+
+    async def clear_intents(self, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
+        """Clear the intents of what is decided; with True, the booking has used up its patient's holds.
+
+        Raises:
+            HoldsUnreachable: what was not cleared expires by itself.
+        """
+        for part in in_pipelines([_call(intent, int(booked)) for intent, booked in decided]):
+            await self._scripts.run_all("clear_intent", part)
+
+
+def _call(intent: BookingIntent, last: int) -> Call:
+    """A call of either script, which differ in their last argument."""
+    return Call(keys_of(intent.claims), (intent.holder.token, intent.holder.digest, intent.id, last))

@@ -1,0 +1,209 @@
+"""Bookings of several resources: a doctor and a room, both or neither, whoever else wants one of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from random import Random
+from typing import Any, Literal
+
+import nats
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo import MongoClient
+
+from tests.callers import Answer, Caller, HttpCaller, NatsCaller
+from tests.integration.breakable import http_caller
+from tests.servers import Servers
+from tests.slots import fresh, fresh_site
+from tests.stack import Stack
+
+BOOKED = {"error": "Slot already booked"}
+HELD = {"error": "Slot is currently held by another user"}
+GRID = {"SLOT_MINUTES": "15"}
+NINE = datetime(2031, 5, 4, 9, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def grid_stack(servers: Servers) -> Iterator[Stack]:
+    with servers.new_stack(**GRID) as stack:
+        yield stack.up()
+
+
+@pytest.fixture
+async def callers(grid_stack: Stack) -> AsyncIterator[tuple[HttpCaller, NatsCaller]]:
+    connection = await nats.connect(grid_stack.env["NATS_URL"])
+    async with http_caller(grid_stack) as caller:
+        yield caller, NatsCaller(connection)
+    await connection.close()
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Some resources for some quarters of an hour from nine o'clock on."""
+
+    resources: tuple[str, ...]
+    first: int
+    quarters: int
+
+    @property
+    def claims(self) -> set[tuple[str, int]]:
+        span = range(self.first, self.first + self.quarters)
+        return {(resource, quarter) for resource in self.resources for quarter in span}
+
+    def body(self, site: str, patient: str) -> dict[str, Any]:
+        return {
+            "site": site,
+            "resources": list(self.resources),
+            "slot": (NINE + timedelta(minutes=15 * self.first)).isoformat(),
+            "durationMinutes": 15 * self.quarters,
+            "patientName": patient,
+        }
+
+
+RESOURCES = ("doctor", "nurse", "room.1", "room.2")
+asks = st.builds(
+    Ask,
+    st.lists(st.sampled_from(RESOURCES), min_size=1, max_size=3, unique=True).map(tuple),
+    st.integers(0, 6),
+    st.integers(1, 4),
+)
+crowds = st.lists(asks, min_size=2, max_size=16)
+with_real_servers = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+async def race(
+    callers: Sequence[Caller], site: str, crowd: Sequence[Ask], use: Literal["book", "hold"]
+) -> list[Answer]:
+    """All ask at once, by both ways in."""
+
+    async def send(number: int, ask: Ask) -> Answer:
+        caller, body = callers[number % len(callers)], ask.body(site, f"patient {number}")
+        return await (caller.book(body) if use == "book" else caller.hold(body))
+
+    return await asyncio.gather(*(send(number, ask) for number, ask in enumerate(crowd)))
+
+
+def claimed_twice(winners: Sequence[Ask]) -> bool:
+    return any(one.claims & other.claims for one, other in combinations(winners, 2))
+
+
+async def test_a_doctor_and_a_room_are_one_booking(caller: Caller) -> None:
+    """A booking of two resources keeps others from each of them, and tells both, sorted."""
+    body = fresh(resources=["room.1", "doctor"])
+    answer = await caller.book(body)
+    assert (answer.status, answer.body["appointment"]["resources"]) == (201, ["doctor", "room.1"])
+    found = await caller.get(answer.body["appointment"]["id"])
+    assert found.body["appointment"] == answer.body["appointment"]
+    for resources in (["doctor"], ["room.1"], ["room.1", "room.2"], ["room.2", "doctor"]):
+        assert (await caller.book({**body, "resources": resources})).body == BOOKED
+        assert (await caller.hold({**body, "resources": resources})).body == BOOKED
+    assert (await caller.book({**body, "resources": ["room.2"]})).status == 201
+
+
+async def test_both_or_neither(caller: Caller) -> None:
+    """Where one of two resources is taken, the other stays free."""
+    body = fresh(resources=["room.1"])
+    assert (await caller.book(body)).status == 201
+    assert (await caller.book({**body, "resources": ["doctor", "room.1"]})).body == BOOKED
+    assert (await caller.hold({**body, "resources": ["doctor", "room.1"]})).body == BOOKED
+    assert (await caller.hold({**body, "resources": ["doctor"]})).status == 200
+
+
+async def test_a_hold_of_several_resources_is_one_hold(caller: Caller) -> None:
+    """A hold of two resources keeps others from each of them, and is used up as a whole."""
+    body = fresh(resources=["room.1", "doctor"])
+    held = await caller.hold(body)
+    assert (held.status, held.body["hold"]["resources"]) == (200, ["doctor", "room.1"])
+    for resources in (["doctor"], ["room.1", "room.2"]):
+        rival = {**body, "resources": resources, "patientName": "Grace"}
+        assert (await caller.book(rival)).body == HELD
+        assert (await caller.hold(rival)).body == HELD
+    assert (await caller.book(body)).status == 201
+    assert (await caller.hold({**body, "resources": ["room.2"], "patientName": "Grace"})).status == 200
+
+
+async def test_the_order_of_resources_makes_no_other_request(caller: Caller) -> None:
+    """A repeat that names the same resources in another order is a repeat."""
+    key, body = {"Idempotency-Key": "order 4711"}, fresh(resources=["b", "a", "c"])
+    first = await caller.book(body, **key)
+    again = await caller.book({**body, "resources": ["c", "b", "a"]}, **key)
+    assert (again.status, again.body) == (201, first.body)
+
+
+async def test_a_booking_claims_no_more_than_600(callers: tuple[HttpCaller, NatsCaller]) -> None:
+    """Six resources for a day on a grid of 15 minutes are 576 claims; seven would be more than is allowed."""
+    for caller in callers:
+        day = fresh(slot=NINE.isoformat(), durationMinutes=24 * 60, resources=[f"r{n}" for n in range(7)])
+        for ask in (caller.book, caller.hold):
+            answer = await ask(day)
+            assert answer.status == 400
+            assert "durationMinutes" in answer.error
+            assert "resources" in answer.error
+            assert "600" in answer.error
+        assert (await caller.hold({**day, "resources": day["resources"][:6]})).status == 200
+        assert (await caller.book({**day, "resources": day["resources"][:6]})).status == 201
+
+
+@with_real_servers
+@given(crowd=crowds)
+async def test_of_random_bookings_no_claim_is_booked_twice(
+    callers: tuple[HttpCaller, NatsCaller], grid_stack: Stack, crowd: list[Ask]
+) -> None:
+    """Whoever wants what at once, no claim is booked twice, and each booking is whole; refusals met one."""
+    site = fresh_site()
+    answers = await race(callers, site, crowd, "book")
+    winners = [ask for ask, answer in zip(crowd, answers, strict=True) if answer.status == 201]
+    assert not claimed_twice(winners)
+    taken = set[tuple[str, int]]().union(*(winner.claims for winner in winners))
+    for ask, answer in zip(crowd, answers, strict=True):
+        assert answer.status == 201 or answer.body == BOOKED
+        assert answer.status == 201 or ask.claims & taken
+    with MongoClient[dict[str, Any]](grid_stack.env["MONGO_URI"]) as client:
+        rows = list(client.get_default_database()["appointments"].find({"site": site}))
+    assert len(rows) == len(winners)
+    assert sum(len(row["claims"]) for row in rows) == len(taken)
+    # What was refused has left nothing: all that is free can be booked.
+    free = [Ask((name,), first, 1) for name in RESOURCES for first in range(10)]
+    rest = [ask for ask in free if not ask.claims & taken]
+    assert {answer.status for answer in await race(callers, site, rest, "book")} <= {201}
+
+
+@with_real_servers
+@given(crowd=crowds)
+async def test_of_random_holds_no_claim_is_held_twice(
+    callers: tuple[HttpCaller, NatsCaller], crowd: list[Ask]
+) -> None:
+    """Whoever wants to hold what at once: no claim is held twice, and what is refused has left nothing."""
+    site = fresh_site()
+    answers = await race(callers, site, crowd, "hold")
+    winners = [ask for ask, answer in zip(crowd, answers, strict=True) if answer.status == 200]
+    assert winners
+    assert not claimed_twice(winners)
+    assert all(answer.status == 200 or answer.body == HELD for answer in answers)
+    taken = set[tuple[str, int]]().union(*(winner.claims for winner in winners))
+    free = [Ask((name,), first, 1) for name in RESOURCES for first in range(10)]
+    for ask, answer in zip(free, await race(callers, site, free, "book"), strict=True):
+        assert (answer.status, answer.body.get("error")) == (
+            (409, HELD["error"]) if ask.claims & taken else (201, None)
+        )
+
+
+async def test_without_the_index_a_room_is_booked_twice(servers: Servers) -> None:
+    """Control: with the unique index dropped, and nobody looking, claims are booked twice."""
+    random = Random(7)
+    crowd = [Ask(tuple(random.sample(RESOURCES, 2)), random.randrange(6), 2) for _ in range(16)]
+    with servers.new_stack(**GRID) as stack:
+        stack.start_gateway()
+        for module in ("booking_worker", "hold_worker"):
+            stack.start(module, without="no_index_check")
+        stack.wait_ready()
+        with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
+            client.get_default_database()["appointments"].drop_indexes()
+        async with http_caller(stack) as caller:
+            answers = await race([caller], fresh_site(), crowd, "book")
+    assert claimed_twice([ask for ask, answer in zip(crowd, answers, strict=True) if answer.status == 201])
