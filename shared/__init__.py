@@ -1,0 +1,21 @@
+"""What client, gateway and workers share. Others install the client and the contract of it as `slotkeeper`.
+
+    from slotkeeper import BookAppointment, BookingClient
+
+Its public names are those of `client`, which is loaded once one of them is used: a worker never does.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import *  # noqa: F403
+    from .client import __all__ as __all__
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__" or not name.startswith("_"):
+        client = import_module(".client", __name__)
+        if name == "__all__" or name in client.__all__:
+            return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

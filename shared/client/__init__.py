@@ -1,0 +1,40 @@
+"""The public names of `slotkeeper`: the client, what it is asked, what it answers, how it refuses."""
+
+from ..contract.commands import BookAppointment, GetAppointment, PlaceHold
+from ..contract.errors import (
+    InvalidRequest,
+    KeyReused,
+    NoSuchAppointment,
+    NotExecuted,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    SlotAlreadyBooked,
+    SlotHeld,
+    SlotUnavailable,
+)
+from ..contract.replies import Appointment, AppointmentFound, BookingConfirmed, Hold, HoldPlaced, Reply
+from .booking_client import BookingClient
+
+__all__ = [
+    "Appointment",
+    "AppointmentFound",
+    "BookAppointment",
+    "BookingClient",
+    "BookingConfirmed",
+    "GetAppointment",
+    "Hold",
+    "HoldPlaced",
+    "InvalidRequest",
+    "KeyReused",
+    "NoSuchAppointment",
+    "NotExecuted",
+    "NotFound",
+    "OutcomeUnknown",
+    "PlaceHold",
+    "Refused",
+    "Reply",
+    "SlotAlreadyBooked",
+    "SlotHeld",
+    "SlotUnavailable",
+]

@@ -4,7 +4,7 @@
         reply = await client.book(BookAppointment(slot="2025-12-05T10:00:00Z", patientName="Ada"))
         print(reply.body.appointment.id)
 
-Every method returns a `Reply` or raises a `shared.errors.Refused`. A command whose reply is lost is
+Every method returns a `Reply` or raises a `Refused`. A command whose reply is lost is
 repeated within the caller's timeout; its key or token makes that safe, so the caller sees one answer.
 """
 
