@@ -1,43 +1,160 @@
-"""The layout: who may import whom."""
+"""The layout: who may import whom. Arrows go down only."""
 
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-IMPORT = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.MULTILINE)
-SERVICES = ("gateway", "booking_worker", "hold_worker")
+# Without `ast`: on Python 3.11.7 it fails where a finalizer's exception is formatted meanwhile.
+IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import\b|import[ \t]+(\w[\w., \t]*))", re.MULTILINE
+)
+
+OURS = {"gateway", "booking_worker", "hold_worker", "shared", "deploy", "tests", "slotkeeper"}
+
+# A folder, and what of ours it may import beside itself.
+WORKER_SERVICE = ("shared.worker", "shared.stores", "shared.domain", "shared.contract", "shared.process")
+ARROWS: dict[str, tuple[str, ...]] = {
+    "gateway": ("shared.client", "shared.contract", "shared.process"),
+    "booking_worker": WORKER_SERVICE,
+    "hold_worker": WORKER_SERVICE,
+    "shared.worker": ("shared.stores", "shared.domain", "shared.contract", "shared.process"),
+    "shared.stores": ("shared.domain", "shared.contract", "shared.process"),
+    "shared.domain": ("shared.contract",),
+    "shared.client": ("shared.contract", "shared.process.nats_options"),
+    "shared.contract": (),
+    "shared.process": (),
+    "deploy": ("shared.process",),
+}
+
+# A library that does I/O, and the only modules that may import it, tests included.
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "motor": ("shared.stores.mongo.connection",),
+    "pymongo": ("shared.stores.mongo", "deploy", "tests"),
+    "redis": ("shared.stores.redis", "tests"),
+    "nats": ("shared.client", "shared.worker", "shared.process.nats_options", "tests"),
+    "faststream": ("shared.worker", "booking_worker", "hold_worker"),
+    "fastapi": ("gateway",),
+}
+
+# What the pure folders may import beside the standard library, and what of that they may not.
+PURE = ("shared.contract", "shared.domain")
+PURE_LIBRARIES = {"pydantic", "pydantic_core"}
+IMPURE = {
+    "asyncio",
+    "http",
+    "io",
+    "logging",
+    "os",
+    "pathlib",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+    "urllib",
+}
 
 
-def imported(package: str) -> dict[Path, set[str]]:
-    """The top-level packages that each module of `package` imports."""
-    # Without `ast`: on Python 3.11.7 it fails where a finalizer's exception is formatted meanwhile.
-    return {path: set(IMPORT.findall(path.read_text())) for path in (ROOT / package).rglob("*.py")}
+def imports(module: str, source: str) -> Iterator[str]:
+    """The modules that `source` imports, by their full names."""
+    for match in IMPORT.finditer(source):
+        if match[2]:
+            yield from (name.split()[0] for name in match[2].split(",") if name.strip())
+            continue
+        name = match[1].lstrip(".")
+        dots = len(match[1]) - len(name)
+        yield ".".join([*module.split(".")[:-dots], *filter(None, [name])]) if dots else name
 
 
-def test_the_driver_is_imported_in_one_module() -> None:
-    """The day that motor is replaced, one file changes."""
-    users = [
-        path
-        for package in (*SERVICES, "shared")
-        for path, names in imported(package).items()
-        if "motor" in names
-    ]
-    assert users == [ROOT / "shared/stores/mongo/connection.py"]
+def within(module: str, folders: tuple[str, ...]) -> bool:
+    return any(module == folder or module.startswith(f"{folder}.") for folder in folders)
 
 
-@pytest.mark.parametrize("package", [*SERVICES, "shared"])
-def test_services_do_not_import_each_other(package: str) -> None:
-    """Services share messages, not code; `shared` knows no service."""
-    for path, names in imported(package).items():
-        assert not names & (set(SERVICES) - {package}), path
+def violations(module: str, source: str) -> list[str]:
+    """What `source`, the text of `module`, imports against the tables above."""
+    return [name for name in imports(module, source) if not may_import(module, name)]
 
 
-def test_the_gateway_talks_to_nats_alone() -> None:
-    """The gateway reaches no database, not even through `shared`."""
-    loaded = "import gateway.app, sys; print(*{'motor', 'pymongo', 'redis'} & set(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == ""
+def may_import(module: str, name: str) -> bool:
+    library = name.partition(".")[0]
+    if library in LIBRARIES and not within(module, LIBRARIES[library]):
+        return False
+    if library in OURS:
+        rooms = [room for room in ARROWS if within(module, (room,))]
+        return all(within(name, (room, *ARROWS[room])) for room in rooms)
+    if within(module, PURE):
+        return library in PURE_LIBRARIES | set(sys.stdlib_module_names) - IMPURE
+    return True
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the tree: its dotted name, `__init__` included, and its file."""
+    paths = (path for package in OURS for path in (ROOT / package).rglob("*.py"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+
+
+def loaded_by(module: str) -> set[str]:
+    """All modules that are there once `module` has been imported, by whomever."""
+    print_them = f"import {module}, sys; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", print_them], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.split())
+
+
+def test_arrows_go_down_only() -> None:
+    """No module imports what stands above it, or a library that is not its concern."""
+    found = {module: violations(module, path.read_text()) for module, path in modules().items()}
+    assert not {module: names for module, names in found.items() if names}
+
+
+def test_every_folder_has_its_arrows() -> None:
+    """A new folder of the product cannot escape the table."""
+    for module in modules():
+        in_no_room = module == "shared.__init__" or module.startswith("tests.")
+        assert in_no_room or within(module, tuple(ARROWS)), module
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("booking_worker.service", "from shared.client import BookingClient"),
+        ("booking_worker.service", "from shared import BookingClient"),
+        ("booking_worker.service", "import hold_worker.service"),
+        ("gateway.routes", "import json, pymongo"),
+        ("gateway.routes", "from shared.stores.mongo.bookings import BookingStore"),
+        ("shared.worker.run", "def f():\n    from booking_worker.app import booking_worker"),
+        ("shared.stores.redis.holds", "from shared.worker.batcher import Batcher"),
+        ("shared.stores.redis.holds", "from ...worker import batcher"),
+        ("shared.domain.booking", "from shared.stores.mongo.bookings import BookingStore"),
+        ("shared.domain.booking", "import asyncio"),
+        ("shared.contract.commands", "from ..domain.grid import Grid"),
+        ("shared.contract.commands", "import structlog"),
+        ("shared.client.booking_client", "from ..process.settings import NatsSettings"),
+        ("shared.client.__init__", "from ..worker.batcher import Batcher"),
+        ("shared.process.logs", "from shared.contract.errors import Refused"),
+        ("tests.unit.test_grid", "from motor.motor_asyncio import AsyncIOMotorClient"),
+    ],
+)
+def test_control_a_wrong_arrow_is_found(module: str, source: str) -> None:
+    """The tables do refuse: one wrong import of each kind is found."""
+    assert violations(module, source)
+
+
+def test_the_gateway_reaches_no_database() -> None:
+    """The gateway loads no driver, not even through `shared`."""
+    loaded = loaded_by("gateway.app")
+    assert not {"motor", "pymongo", "redis"} & loaded
+    assert "shared.client.booking_client" in loaded
+
+
+@pytest.mark.parametrize("worker", ["booking_worker", "hold_worker"])
+def test_no_worker_loads_the_client(worker: str) -> None:
+    """A worker answers commands and never sends one: the client is not loaded, by whatever way."""
+    loaded = loaded_by(f"{worker}.app")
+    assert not {name for name in loaded if within(name, ("shared.client",))}
+    assert "shared.stores.redis.holds" in loaded
