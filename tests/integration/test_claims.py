@@ -77,12 +77,16 @@ with_real_servers = settings(
 
 
 async def race(
-    callers: Sequence[Caller], site: str, crowd: Sequence[Ask], use: Literal["book", "hold"]
+    callers: Sequence[Caller],
+    site: str,
+    crowd: Sequence[Ask],
+    use: Literal["book", "hold"],
+    who: str = "patient",
 ) -> list[Answer]:
     """All ask at once, by both ways in."""
 
     async def send(number: int, ask: Ask) -> Answer:
-        caller, body = callers[number % len(callers)], ask.body(site, f"patient {number}")
+        caller, body = callers[number % len(callers)], ask.body(site, f"{who} {number}")
         return await (caller.book(body) if use == "book" else caller.hold(body))
 
     return await asyncio.gather(*(send(number, ask) for number, ask in enumerate(crowd)))
@@ -187,7 +191,7 @@ async def test_of_random_holds_no_claim_is_held_twice(
     assert all(answer.status == 200 or answer.body == HELD for answer in answers)
     taken = set[tuple[str, int]]().union(*(winner.claims for winner in winners))
     free = [Ask((name,), first, 1) for name in RESOURCES for first in range(10)]
-    for ask, answer in zip(free, await race(callers, site, free, "book"), strict=True):
+    for ask, answer in zip(free, await race(callers, site, free, "book", "stranger"), strict=True):
         assert (answer.status, answer.body.get("error")) == (
             (409, HELD["error"]) if ask.claims & taken else (201, None)
         )
