@@ -112,6 +112,7 @@ Site = Annotated[
 Resources = Annotated[
     tuple[str, ...],
     PlainValidator(_resources),
+    PlainSerializer(list, return_type=list[str]),
     WithJsonSchema(
         {
             "type": "array",
