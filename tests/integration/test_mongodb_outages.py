@@ -108,7 +108,8 @@ async def test_a_mongodb_that_is_gone_costs_time_and_no_booking(stack: Stack, mo
         assert all(is_honest(answer) for answer in (*at_once, *answers)), (at_once, answers)
         *nothing_done, extended, stands_in_the_way = answers
         assert [answer.status for answer in nothing_done] == [503] * 4
-        assert extended.status == 504  # the hold was granted before, and may last longer now
+        # The hold was granted before: while the last look at the indexes counts, it may be prolonged.
+        assert extended.status in {503, 504}
         assert stands_in_the_way.status == 503
         await until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "MongoDB is back")
         assert (await caller.book(body, **KEY)).status == 201

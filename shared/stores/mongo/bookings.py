@@ -123,15 +123,20 @@ class BookingStore:
                 rows = await self._find_behind_barrier({"$or": any_of}, timeout)
         except (PyMongoError, TimeoutError):
             raise OutcomeUnknown() from None
-        bookings = [Booking.from_document(row) for row in rows]
-        asked = set(keys)
-        by_key = {(each.site, each.key): each for each in bookings if (each.site, each.key) in asked}
-        active = (each.claims.in_site for each in bookings if each.status == STATUS_BOOKED)
-        return Found(by_key, frozenset[InSite]().union(*active).intersection(claims))
+        by_key = {(row["site"], row["idempotencyKey"]): row for row in rows}
+        active = ({(row["site"], claim) for claim in row["claims"]} for row in rows if _is_active(row))
+        return Found(
+            {key: Booking.from_document(by_key[key]) for key in by_key.keys() & set(keys)},
+            frozenset[InSite]().union(*active).intersection(claims),
+        )
 
     async def _find_behind_barrier(self, query: Document, timeout: float) -> list[Document]:
         async with self._barrier.session(timeout=timeout) as session:
             return await self._committed.find(query, session=session).to_list(None)
+
+
+def _is_active(row: Document) -> bool:
+    return bool(row["status"] == STATUS_BOOKED)
 
 
 def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:
