@@ -1,5 +1,6 @@
 """How every process of the system connects to NATS: for good, and saying so when it is cut off."""
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -9,12 +10,30 @@ PING_SECONDS = 3
 log = structlog.get_logger()
 
 
-class NatsOptions:
-    """A connection to `url`: a server, or several separated by commas. What becomes of it is logged once."""
+def _nothing() -> None:
+    """For whoever need not know."""
 
-    def __init__(self, url: str, name: str) -> None:
+
+class NatsOptions:
+    """A connection to `url`: a server, or several separated by commas. What becomes of it is logged once.
+
+    nats-py closes a connection for good at an error of NATS that it does not know, whatever the number of
+    attempts to reconnect. `on_closed` is called then, once: the process is of no use any more.
+    `on_disconnected` is called whenever the connection is lost, before anything comes from the next one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        on_closed: Callable[[], None] = _nothing,
+        on_disconnected: Callable[[], None] = _nothing,
+    ) -> None:
         self._url = url
         self._name = name
+        self._on_closed = on_closed
+        self._on_disconnected = on_disconnected
         self._told = False
         self.closing = False
         """Set it before closing the connection: that is nothing to warn of."""
@@ -35,10 +54,12 @@ class NatsOptions:
             "max_outstanding_pings": 2,
             "disconnected_cb": self._disconnected,
             "reconnected_cb": self._reconnected,
+            "closed_cb": self._closed,
             "error_cb": self._failed,
         }
 
     async def _disconnected(self) -> None:
+        self._on_disconnected()
         if not self.closing:
             log.warning("nats_disconnected")
             self._told = True
@@ -46,6 +67,12 @@ class NatsOptions:
     async def _reconnected(self) -> None:
         log.info("nats_reconnected")
         self._told = False
+
+    async def _closed(self) -> None:
+        if not self.closing:
+            self.closing = True
+            log.error("nats_closed", hint="the log of NATS says why")
+            self._on_closed()
 
     async def _failed(self, error: Exception) -> None:
         # A server that is away is tried again at once; one that refuses the connection needs a person.

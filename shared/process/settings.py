@@ -8,6 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MINUTES_A_DAY = 1440
 NATS_SCHEMES = {"nats", "tls", "ws", "wss"}
+# Answers are a little later than deadlines: a driver has to notice, and the last commands come after SIGTERM.
+DRAIN_MARGIN_SECONDS = 3.0
+STOP_MARGIN_SECONDS = 2.0
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -39,7 +42,18 @@ class _Settings(BaseSettings):
 
 class NatsSettings(_Settings):
     nats_url: Annotated[str, AfterValidator(_nats_servers)] = "nats://localhost:4222"
-    request_timeout_seconds: Annotated[float, Field(ge=0.1, le=60, allow_inf_nan=False)] = 5
+    # Not less than a second: a third of it, one attempt, must be longer than hosts' clocks may differ.
+    request_timeout_seconds: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 5
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long a process that stops may take to answer what it has in flight."""
+        return self.request_timeout_seconds + DRAIN_MARGIN_SECONDS
+
+    @property
+    def stop_seconds(self) -> float:
+        """After which a supervisor may kill a process that it has told to stop."""
+        return self.drain_seconds + STOP_MARGIN_SECONDS
 
 
 class MongoSettings(_Settings):

@@ -74,7 +74,7 @@ async def test_what_is_kept_for_nats_is_booked_though_its_caller_has_gone(
 ) -> None:
     """Control: a gateway that keeps commands for NATS books the slot after it has let its caller go."""
     safeguards = {"gateway": "no_buffer_limit", "worker": "no_deadline"}
-    answer, _, rival = await book_without_nats(servers, nats_server, timeout=0.6, **safeguards)
+    answer, _, rival = await book_without_nats(servers, nats_server, timeout=1, **safeguards)
     assert answer.status == 504
     assert (rival.status, rival.error) == (409, "Slot already booked")
 

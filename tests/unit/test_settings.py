@@ -15,6 +15,7 @@ from shared.process import settings
         (settings.NatsSettings, "NATS_URL", "nats://localhost:4222,"),
         (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "-1"),
         (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "nan"),
+        (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "0.9"),
         (settings.MongoSettings, "MONGO_URI", "postgres://secret@localhost"),
         (settings.RedisSettings, "REDIS_URL", "localhost"),
         (settings.HoldSettings, "SOFT_HOLD_SECONDS", "0"),
@@ -52,3 +53,10 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     """`PORT= make up` means the default."""
     monkeypatch.setenv("PORT", "")
     assert settings.load(settings.GatewaySettings).port == 3000
+
+
+@pytest.mark.parametrize("timeout", [1, 5, 60])
+def test_what_is_in_flight_has_its_whole_time_in_a_shutdown(timeout: float) -> None:
+    """A process that stops may take longer than any request, and is not killed before that."""
+    nats = settings.NatsSettings(request_timeout_seconds=timeout)
+    assert timeout < nats.drain_seconds < nats.stop_seconds
