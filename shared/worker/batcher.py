@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
@@ -27,7 +28,8 @@ class Batcher(Generic[ItemT, ResultT]):
         self._waiting.append((item, future))
         # A task that has just ended is listed until its callback is called, and takes nothing more.
         if sum(not task.done() for task in self._running) < MOST_AT_ONCE:
-            task = asyncio.create_task(self._work())
+            # It works for many callers: what it logs bears nobody's request id.
+            task = asyncio.create_task(self._work(), context=Context())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return await future

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+import structlog
 
 from shared.worker.batcher import LARGEST_BATCH, MOST_AT_ONCE, Batcher
 
@@ -93,3 +94,16 @@ async def test_what_comes_with_an_answer_is_committed_too() -> None:
     gate.set()
     async with asyncio.timeout(10):
         assert await asyncio.gather(*submitted) == [2, *[1] * (MOST_AT_ONCE - 1)]
+
+
+async def test_a_commit_bears_nobodys_request_id() -> None:
+    """What a commit logs, it logs for all whose commands are in it, not for the one who came first."""
+    seen = list[dict[str, object]]()
+
+    async def commit(items: Sequence[int]) -> list[int | Exception]:
+        seen.append(structlog.contextvars.get_contextvars())
+        return list(items)
+
+    with structlog.contextvars.bound_contextvars(request_id="of the first"):
+        await Batcher(commit).submit(1)
+    assert seen == [{}]
