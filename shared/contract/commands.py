@@ -77,16 +77,22 @@ class AskReady(Command):
 CommandT = TypeVar("CommandT", bound=Command)
 
 
-def parse_command(model: type[CommandT], data: bytes) -> CommandT:
-    """Read a command from JSON; an empty message is an empty object.
+def parse_command(model: type[CommandT], data: bytes, key: str | None = None) -> CommandT:
+    """Read a command from JSON in UTF-8; an empty message is an empty object.
+
+    `key` is an idempotency key that was sent beside the body.
 
     Raises:
         InvalidRequest: with one sentence that names the field and never repeats its value.
     """
     try:
-        body = json.loads(data or b"{}")
+        body = json.loads((data or b"{}").decode())  # of bytes, it would read UTF-16 and UTF-32 too
     except (ValueError, RecursionError):
         raise InvalidRequest(NOT_JSON) from None
+    if key is not None and isinstance(body, dict):
+        if body.get("idempotencyKey") not in (None, key):
+            raise InvalidRequest("Idempotency-Key and idempotencyKey are not the same")
+        body["idempotencyKey"] = key
     try:
         return model.model_validate(body)
     except ValidationError as error:

@@ -41,7 +41,16 @@ def test_each_sentence_names_the_field(body: object, sentence: str) -> None:
     assert CANARY not in caught.value.text
 
 
-@pytest.mark.parametrize("data", [b"{", b"\xff\xfe\xfd", b"[" * 9000, b"1" * 9000, b"{'a': 1}"])
+BODY = json.dumps({"slot": SLOT, "patientName": CANARY})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"{", b"\xff\xfe\xfd", b"[" * 9000, b"1" * 9000, b"{'a': 1}"),
+        *(BODY.encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be")),
+    ],
+)
 def test_what_is_no_json_is_said_to_be_none(data: bytes) -> None:
     """Broken, badly encoded, deeply nested and endless numbers are refused alike."""
     with pytest.raises(InvalidRequest, match="JSON"):
@@ -52,3 +61,24 @@ def test_a_missing_field_is_named() -> None:
     """A command without its one field says which."""
     with pytest.raises(InvalidRequest, match="^Missing id$"):
         parse_command(GetAppointment, b"{}")
+
+
+@pytest.mark.parametrize("field", [{}, {"idempotencyKey": None}, {"idempotencyKey": "one"}])
+def test_a_key_may_be_sent_beside_the_body(field: dict[str, str | None]) -> None:
+    """It counts as the field, which may say the same."""
+    data = json.dumps({"slot": SLOT, "patientName": CANARY, **field}).encode()
+    assert parse_command(BookAppointment, data, "one").idempotencyKey == "one"
+
+
+def test_two_keys_are_refused() -> None:
+    """Which of two keys is meant, nobody can say."""
+    data = json.dumps({"slot": SLOT, "patientName": CANARY, "idempotencyKey": CANARY}).encode()
+    with pytest.raises(InvalidRequest, match="Idempotency-Key") as caught:
+        parse_command(BookAppointment, data, "another")
+    assert CANARY not in caught.value.text
+
+
+def test_a_wrong_key_beside_the_body_is_named() -> None:
+    """It is judged as the field is."""
+    with pytest.raises(InvalidRequest, match="^idempotencyKey must be"):
+        parse_command(BookAppointment, BODY.encode(), "")
