@@ -5,10 +5,9 @@ from faststream.nats import NatsBroker
 from booking_worker.service import BookingService
 from shared.contract import subjects
 from shared.contract.commands import AskReady, BookAppointment, GetAppointment
-from shared.contract.deadline import current_deadline
 from shared.contract.replies import REPLAYED, AppointmentFound, BookingConfirmed, Readiness, Reply
 from shared.worker.health import AskReadiness
-from shared.worker.in_flight import decode
+from shared.worker.in_flight import current_deadline, decode
 
 
 def register(broker: NatsBroker, service: BookingService, ask_readiness: AskReadiness) -> None:
@@ -27,6 +26,6 @@ def register(broker: NatsBroker, service: BookingService, ask_readiness: AskRead
         return Reply(AppointmentFound(appointment=booking.to_appointment()))
 
     @broker.subscriber(subjects.BOOKING_READY, queue=group, decoder=decode(AskReady), no_reply=True)
-    async def ready(_command: AskReady) -> Reply[Readiness]:
+    async def ready(command: AskReady) -> Reply[Readiness]:
         readiness = await ask_readiness()
         return Reply(readiness, 200 if readiness.ready else 503)

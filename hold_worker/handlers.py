@@ -5,10 +5,9 @@ from faststream.nats import NatsBroker
 from hold_worker.service import HoldService
 from shared.contract import subjects
 from shared.contract.commands import AskReady, PlaceHold
-from shared.contract.deadline import current_deadline
 from shared.contract.replies import Hold, HoldPlaced, Readiness, Reply
 from shared.worker.health import AskReadiness
-from shared.worker.in_flight import decode
+from shared.worker.in_flight import current_deadline, decode
 
 
 def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadiness) -> None:
@@ -29,7 +28,7 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
         return Reply(HoldPlaced(message=f"Slot held for {describe_seconds(held.seconds)}", hold=hold))
 
     @broker.subscriber(subjects.HOLD_READY, queue=group, decoder=decode(AskReady), no_reply=True)
-    async def ready(_command: AskReady) -> Reply[Readiness]:
+    async def ready(command: AskReady) -> Reply[Readiness]:
         readiness = await ask_readiness()
         return Reply(readiness, 200 if readiness.ready else 503)
 

@@ -2,7 +2,6 @@
 
 import re
 import time
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 from .errors import InvalidRequest, NotExecuted
@@ -50,7 +49,3 @@ class Deadline:
         """
         if self.remaining <= 0:
             raise NotExecuted("The deadline passed before the request was started")
-
-
-current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
-"""The deadline of the command that the running task answers."""

@@ -3,77 +3,144 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import structlog
+from faststream import AckPolicy
 from faststream.nats import NatsBroker
+from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.process.nats_options import NatsOptions
+from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
 from shared.process.settings import NatsSettings
-from shared.worker.flow_control import FlowControl, round_trip
+from shared.worker import nats_wire
+from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import InFlightCommands
+from shared.worker.middleware import CommandMiddleware
 
-DRAIN_SECONDS = 6.0
 QUIET_SECONDS = 0.2
 
 log = structlog.get_logger()
 
 
-@asynccontextmanager
-async def serve(
-    name: str, settings: NatsSettings, register: Callable[[NatsBroker], None]
-) -> AsyncIterator[None]:
-    """Subscribe the handlers that `register` declares, and answer every command they are sent."""
-    in_flight = InFlightCommands(longest_seconds=settings.request_timeout_seconds)
-    options = NatsOptions(settings.nats_url, name)
-    broker = NatsBroker(
-        **options.connect,
-        middlewares=(in_flight.middleware,),
-        logger=None,  # its own lines quote exception texts, which could quote a name
-        apply_types=False,  # commands come decoded and valid; to check them again costs more than the handler
-    )
-    register(broker)
-    subscribers: list[Any] = list(broker.subscribers)
-    # Whether it is ready, a worker says however much it has in hand.
-    controls = [
-        FlowControl(each, in_flight) for each in subscribers if not each.subject.template.endswith(".ready")
-    ]
-    await broker.start()
-    with suppress(NatsError):  # where NATS is lost again, it hears of them when it is back
-        await round_trip(subscribers[0].subscription._conn)  # who reads `serving` may send
-    running = [asyncio.create_task(control.run()) for control in controls]
-    try:
-        yield
-    finally:
-        for task in running:
-            task.cancel()
-        await drain([each.subscription for each in subscribers], in_flight)
-        options.closing = True
-        with suppress(NatsError, OSError):  # where NATS is away there is nobody to take leave of
-            await broker.stop()
+class WorkerBroker:
+    """A worker's way to NATS. `fail` is called where the worker can serve no more, and must end."""
+
+    def __init__(self, name: str, settings: NatsSettings, fail: Callable[[], None]) -> None:
+        self._drain_seconds = settings.drain_seconds
+        self._fail = fail
+        self._in_flight = InFlightCommands(longest_seconds=settings.request_timeout_seconds)
+        self._controls: dict[str, FlowControl] = {}
+        self._options = NatsOptions(
+            settings.nats_url, name, on_closed=fail, on_disconnected=self._connection_lost
+        )
+        self._broker = NatsBroker(
+            **self._options.connect,
+            middlewares=(partial(CommandMiddleware, in_flight=self._in_flight, controls=self._controls),),
+            ack_policy=AckPolicy.MANUAL,  # nothing to acknowledge: finding that out each time is dear
+            logger=None,  # its own lines quote exception texts, which could quote a name
+            apply_types=False,  # commands come decoded and valid: checking them again is dear
+        )
+        self._connection: Client | None = None
+        self._subscribed = False
+        self._draining = False
+
+    def problem(self) -> str | None:
+        """Why no commands come from NATS, or None."""
+        if self._connection is None or not self._connection.is_connected:
+            return "not connected"
+        return None if self._subscribed else "not subscribed"
+
+    @asynccontextmanager
+    async def serve(self, register: Callable[[NatsBroker], None]) -> AsyncIterator[None]:
+        """Subscribe the handlers that `register` declares, and answer every command they are sent."""
+        register(self._broker)
+        subscribers: list[Any] = list(self._broker.subscribers)
+        # Whether it is ready, a worker says however much it has in hand.
+        self._controls.update(
+            (each.subject.template, FlowControl(each, self._in_flight))
+            for each in subscribers
+            if not each.subject.template.endswith(".ready")
+        )
+        running: list[asyncio.Task[None]] = []
+        try:
+            self._connection = await self._broker.connect()
+            nats_wire.keep_repeated_headers(self._connection)
+            await self._broker.start()
+            await _round_trip(self._connection)  # who reads `serving` may send
+            running = [asyncio.create_task(control.run()) for control in self._controls.values()]
+            for task in running:
+                task.add_done_callback(self._flow_control_ended)
+            self._subscribed = True
+            yield
+        finally:
+            self._subscribed, self._draining = False, True
+            for task in running:
+                task.cancel()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        if self._connection is None or self._connection.is_closed:
+            return
+        await drain(self._subscriptions, self._in_flight, self._drain_seconds)
+        self._options.closing = True
+        if not self._connection.is_closed:
+            with suppress(NatsError, OSError):  # where NATS is away there is nobody to take leave of
+                await self._broker.stop()
+
+    @property
+    def _subscriptions(self) -> list[Subscription]:
+        subscribers: list[Any] = list(self._broker.subscribers)
+        return [each.subscription for each in subscribers if each.subscription is not None]
+
+    def _connection_lost(self) -> None:
+        for control in self._controls.values():
+            control.connection_lost()
+        for subscription in self._subscriptions if self._draining else ():
+            nats_wire.forget(subscription)
+
+    def _flow_control_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error("flow_control_ended", exc_info=task.exception())
+            self._fail()
 
 
-async def drain(subscriptions: list[Subscription], in_flight: InFlightCommands) -> None:
-    """Take no more commands, and wait until all in hand are answered."""
+async def _round_trip(connection: Client) -> None:
+    """However often the connection is lost meanwhile: the next one has the same subscriptions."""
+    while not connection.is_closed:
+        try:
+            await nats_wire.round_trip(connection)
+        except NatsError:
+            await asyncio.sleep(RECONNECT_SECONDS)
+        else:
+            return
+
+
+async def drain(subscriptions: list[Subscription], in_flight: InFlightCommands, seconds: float) -> None:
+    """Take no more commands, and answer all that have come, within that time."""
     try:
-        async with asyncio.timeout(DRAIN_SECONDS):
+        async with asyncio.timeout(seconds):
             await asyncio.gather(*(_finish(subscription) for subscription in subscriptions))
-    except (TimeoutError, NatsError) as error:
-        log.warning("drain_incomplete", error=type(error).__name__)
-    await in_flight.wait_until_empty(DRAIN_SECONDS)
+            await in_flight.wait_until_empty()
+    except TimeoutError:
+        log.warning("drain_incomplete", in_flight=in_flight.count)
 
 
 async def _finish(subscription: Subscription) -> None:
     """Have no more sent, and take what was sent already.
 
-    Not `Subscription.drain`: it forgets the subscription after one round trip. NATS was seen to send whole
-    buffers of messages after that, which nobody would answer.
+    NATS was seen to send whole buffers of messages after a round trip.
     """
-    await subscription._conn._send_unsubscribe(subscription._id)
-    seen = -1
-    while seen != (seen := subscription.delivered):
-        await round_trip(subscription._conn)
-        await asyncio.sleep(QUIET_SECONDS)
-    await subscription._pending_queue.join()
+    connection = nats_wire.connection_of(subscription)
+    if connection.is_connected:
+        with suppress(NatsError):  # where it is lost now, nothing more comes
+            await nats_wire.unsubscribe(subscription)
+            seen = -1
+            while seen != (seen := subscription.delivered):
+                await nats_wire.round_trip(connection)
+                await asyncio.sleep(QUIET_SECONDS)
+    else:
+        nats_wire.forget(subscription)
+    await nats_wire.handed_out(subscription)

@@ -1,32 +1,32 @@
-"""Every command is answered, concurrently.
-
-FastStream calls a handler with one message at a time, and sends no reply where one raises. This
-middleware runs each command as a task of its own, turns whatever happens into a reply, and knows what
-is still in hand. (FastStream's `max_workers` costs more than the whole handler, and a shutdown would
-lose what waits in its buffer.)
-"""
+"""Every command is answered, concurrently: each in a task of its own, whatever happens."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from faststream import BaseMiddleware, StreamMessage
+from faststream import StreamMessage
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
 from shared.contract.commands import LARGEST_REQUEST, CommandT, parse_command
-from shared.contract.deadline import DEADLINE_HEADER, Deadline, current_deadline
-from shared.contract.errors import OutcomeUnknown, Refused, TooLarge
+from shared.contract.deadline import DEADLINE_HEADER, Deadline
+from shared.contract.errors import InvalidRequest, OutcomeUnknown, Refused, TooLarge
 from shared.contract.replies import Reply, refusal
 from shared.contract.request_id import HEADER as REQUEST_ID
 from shared.contract.request_id import accept_request_id
+from shared.worker.nats_wire import REPEATED
 
 MOST_IN_FLIGHT = 1000
 FEW_IN_FLIGHT = 250
+
+IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
+
+current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
+"""The deadline of the command that the running task answers."""
 
 log = structlog.get_logger()
 Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
@@ -39,11 +39,6 @@ class InFlightCommands:
         self._longest_seconds = longest_seconds
         self._tasks: set[asyncio.Task[None]] = set()
         self._few = asyncio.Event()
-
-    @property
-    def middleware(self) -> Callable[..., BaseMiddleware]:
-        """For `NatsBroker(middlewares=...)`; the subscribers must be declared with `no_reply=True`."""
-        return partial(_StartInFlight, in_flight=self)
 
     @property
     def count(self) -> int:
@@ -62,10 +57,10 @@ class InFlightCommands:
         if self.count > FEW_IN_FLIGHT:
             await self._few.wait()
 
-    async def wait_until_empty(self, seconds: float) -> None:
-        """Wait until every command in hand is answered, but no longer than that."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+    async def wait_until_empty(self) -> None:
+        """Wait until every command in hand is answered."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -75,7 +70,8 @@ class InFlightCommands:
     async def _answer(self, handler: Handler, message: StreamMessage[Msg]) -> None:
         started = time.perf_counter()
         subject = message.raw_message.subject
-        request_id = accept_request_id(message.headers.get(REQUEST_ID))
+        message.headers = in_lower_case(message.headers)
+        request_id = accept_request_id(message.headers.get(REQUEST_ID.lower()))
         with structlog.contextvars.bound_contextvars(request_id=request_id, subject=subject):
             reply = await self._run(handler, message)
             await send(message.raw_message, reply)
@@ -86,7 +82,9 @@ class InFlightCommands:
         try:
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
-            deadline = Deadline.from_header(message.headers.get(DEADLINE_HEADER), self._longest_seconds)
+            deadline = Deadline.from_header(
+                message.headers.get(DEADLINE_HEADER.lower()), self._longest_seconds
+            )
             deadline.check()
             current_deadline.set(deadline)
             reply: Reply[BaseModel] = await handler(message)
@@ -98,20 +96,27 @@ class InFlightCommands:
         return reply
 
 
-class _StartInFlight(BaseMiddleware):
-    def __init__(self, msg: Msg | None, /, *, context: Any, in_flight: InFlightCommands) -> None:
-        super().__init__(msg, context=context)
-        self._in_flight = in_flight
-
-    async def consume_scope(self, call_next: Handler, msg: StreamMessage[Msg]) -> None:
-        await self._in_flight.start(call_next, msg)
+def in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers by their names in lower case; values whose names differ in case alone are joined."""
+    lower: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        lower[key] = f"{lower[key]}{REPEATED}{value}" if key in lower else value
+    return lower
 
 
 def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[CommandT]]:
-    """A FastStream decoder that reads `model`, so that handlers get a valid command."""
+    """A FastStream decoder that reads `model`, so that handlers get a valid command.
+
+    Where the command has a key, the header `Idempotency-Key` says it as well as the field.
+    """
+    has_key = "idempotencyKey" in model.model_fields
 
     async def read(message: StreamMessage[Msg]) -> CommandT:
-        return parse_command(model, message.body)
+        key = message.headers.get(IDEMPOTENCY_KEY_HEADER.lower()) if has_key else None
+        if key is not None and REPEATED in key:
+            raise InvalidRequest(f"{IDEMPOTENCY_KEY_HEADER} was sent more than once")
+        return parse_command(model, message.body, key)
 
     return read
 
@@ -121,7 +126,8 @@ async def send(message: Msg, reply: Reply[Any]) -> None:
     if not message.reply:
         return
     payload, headers = reply.to_wire()
-    try:  # not `Msg.respond`, which cannot send headers
-        await message._client.publish(message.reply, payload, headers=headers)
+    message.headers = headers or None  # those that `respond` sends
+    try:
+        await message.respond(payload)
     except NatsError as error:
         log.error("reply_not_sent", error=type(error).__name__)

@@ -1,7 +1,7 @@
 """The stores of a worker: opened, verified before it serves, watched while it does, and closed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ class Stores:
     intents: IntentStore
     schema: Schema
     grid: Grid
+    nats_problem: Callable[[], str | None]
 
     @property
     def digests(self) -> Digests:
@@ -36,8 +37,8 @@ class Stores:
         return Digests(self.schema.secret)
 
     async def readiness(self) -> Readiness:
-        """Whether MongoDB and its indexes are as they must be, and Redis answers."""
-        checks = {"mongodb": self.schema.problem or OK, "redis": OK}
+        """Whether commands come from NATS, MongoDB and its indexes are as they must be, and Redis answers."""
+        checks = {"nats": self.nats_problem() or OK, "mongodb": self.schema.problem or OK, "redis": OK}
         try:
             await self.holds.ping()
         except NotExecuted:
@@ -46,7 +47,7 @@ class Stores:
 
 
 @asynccontextmanager
-async def open_stores() -> AsyncIterator[Stores]:
+async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[Stores]:
     """Stores as the environment names them. Enters once the indexes are verified, however long that takes.
 
     Raises:
@@ -63,6 +64,7 @@ async def open_stores() -> AsyncIterator[Stores]:
         IntentStore(scripts),
         Schema(database, grid.minutes),
         grid,
+        nats_problem,
     )
     try:
         async with health_server(worker, stores.readiness):

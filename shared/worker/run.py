@@ -11,31 +11,43 @@ from shared.process.logs import configure_logs
 from shared.process.settings import LogSettings, Misconfigured, load
 
 log = structlog.get_logger()
-Worker = Callable[[], AbstractAsyncContextManager[None]]
+Worker = Callable[[Callable[[], None]], AbstractAsyncContextManager[None]]
 
 
 def run(name: str, worker: Worker) -> None:
-    """Run a worker until it is told to stop. `worker` serves while its context lasts."""
+    """Run a worker until it is told to stop.
+
+    `worker` serves while its context lasts. It is given what it calls where it can serve no more: the
+    process then ends with an error, and whoever supervises it starts it anew.
+    """
     try:
         configure_logs(load(LogSettings), name)
-        asyncio.run(_run(worker))
+        failed = asyncio.run(_run(worker))
     except Misconfigured as error:
         raise SystemExit(str(error)) from None
+    if failed:
+        raise SystemExit(1)
 
 
-async def _run(worker: Worker) -> None:
-    stopping = asyncio.Event()
+async def _run(worker: Worker) -> bool:
+    """Whether it has failed."""
+    stopping, failed = asyncio.Event(), asyncio.Event()
+
+    def fail() -> None:
+        failed.set()
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         # A start waits for its servers as long as that takes; a signal must be able to end it.
-        start = asyncio.ensure_future(stack.enter_async_context(worker()))
+        start = asyncio.ensure_future(stack.enter_async_context(worker(fail)))
         stop = asyncio.ensure_future(stopping.wait())
         await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
         if not start.done():
             start.cancel()
             await asyncio.wait({start})
-            return
+            return failed.is_set()
         try:
             await start
             log.info("serving")
@@ -43,3 +55,4 @@ async def _run(worker: Worker) -> None:
             log.info("stopping")
         finally:
             stop.cancel()
+    return failed.is_set()

@@ -1,6 +1,7 @@
 """Connections to NATS that are closed for good, whatever the number of attempts to connect again."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import structlog
 
 from deploy.local.servers import Nats
 from shared.process.nats_options import NatsOptions
+from tests.integration.breakable import until
+from tests.servers import Servers
 
 
 class Strict(Nats):
@@ -19,6 +22,28 @@ class Strict(Nats):
         config = self.data_dir / "strict.conf"
         config.write_text("max_subscriptions: 1")
         return [*super().options(port), "-c", str(config)]
+
+
+class Shrinking(Nats):
+    """A NATS that lets no more than one connection live, once it is told to."""
+
+    def options(self, port: int) -> list[str]:
+        self._config.write_text("max_connections: 100")
+        return [*super().options(port), "-c", str(self._config)]
+
+    def shrink(self) -> None:
+        self._config.write_text("max_connections: 1")
+        self.send(signal.SIGHUP)
+
+    @property
+    def _config(self) -> Path:
+        return self.data_dir / "shrinking.conf"
+
+
+@pytest.fixture
+def shrinking(tmp_path: Path) -> Iterator[Shrinking]:
+    with Shrinking(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
@@ -58,3 +83,30 @@ async def test_a_connection_that_is_meant_to_close_is_not_told_of(strict: Nats) 
         await connection.close()
     assert not closed
     assert not lines
+
+
+@pytest.mark.parametrize("module", ["booking_worker", "hold_worker"])
+async def test_a_worker_that_is_closed_out_of_nats_ends(servers: Servers, strict: Nats, module: str) -> None:
+    """A worker without NATS for good ends with an error and says why once, though it has not served yet."""
+    with servers.new_stack(NATS_URL=strict.url) as stack:
+        worker = stack.start(module)
+        assert await asyncio.to_thread(worker.wait) == 1
+        assert worker.log.count('"level": "error"') == 1
+        assert "nats_closed" in worker.log
+        assert "Traceback" not in worker.log
+
+
+async def test_a_serving_worker_that_is_closed_out_of_nats_ends(
+    servers: Servers, shrinking: Shrinking
+) -> None:
+    """Of two workers NATS lets one stay: the other ends with an error, and says why once."""
+    with servers.new_stack(NATS_URL=shrinking.url) as stack:
+        workers = [stack.start("booking_worker") for _ in range(2)]
+        await asyncio.to_thread(stack.wait_serving)
+        shrinking.shrink()
+        await until(lambda: any(worker.process.poll() is not None for worker in workers), "one has ended")
+        (ended,) = (worker for worker in workers if worker.process.poll() is not None)
+        assert ended.process.returncode == 1
+        assert ended.log.count('"level": "error"') == 1
+        assert "nats_closed" in ended.log
+        assert "Traceback" not in ended.log

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from shared.client.booking_client import BookingClient
 from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold
 from shared.contract.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
-from shared.worker.flow_control import round_trip
+from shared.worker.nats_wire import round_trip
 from tests.callers import NatsCaller
 from tests.slots import fresh, fresh_site
 from tests.stack import Stack
@@ -91,7 +91,7 @@ async def test_workers_say_whether_they_are_ready(nats_caller: NatsCaller) -> No
         answer = await nats_caller.request(subject, b"")
         assert (answer.status, answer.body) == (
             200,
-            {"ready": True, "checks": {"mongodb": "ok", "redis": "ok"}},
+            {"ready": True, "checks": {"nats": "ok", "mongodb": "ok", "redis": "ok"}},
         )
 
 
@@ -133,3 +133,37 @@ async def test_who_no_longer_waits_for_a_round_trip_leaves_the_connection_whole(
             await asyncio.sleep(0)
         waiting.cancel()
         assert (await NatsCaller(connection).book(fresh())).status == 201
+
+
+@pytest.mark.parametrize("name", ["deadline", "DEADLINE", "Deadline"])
+async def test_a_header_is_read_in_any_case(nats_caller: NatsCaller, name: str) -> None:
+    """A deadline that has passed is kept, however the header is written."""
+    answer = await nats_caller.request(BOOK, fresh(), {name: "1"})
+    assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+
+
+async def test_a_key_may_be_sent_as_a_header(nats_caller: NatsCaller) -> None:
+    """`Idempotency-Key` is the field of that name: with it a booking is made once."""
+    body = fresh()
+    first = await nats_caller.request(BOOK, body, {"idempotency-key": "one"})
+    again = await nats_caller.request(BOOK, {**body, "idempotencyKey": "one"}, {"Idempotency-Key": "one"})
+    assert (first.status, again.status) == (201, 201)
+    assert again.body == first.body
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("field", "headers"),
+    [
+        ({"idempotencyKey": "one"}, {"Idempotency-Key": "two"}),
+        ({}, {"Idempotency-Key": "one", "idempotency-key": "one"}),
+        ({}, {"Idempotency-Key": "one", "Idempotency-Key ": "one"}),  # blanks are not sent
+    ],
+)
+async def test_two_keys_are_refused(
+    nats_caller: NatsCaller, field: dict[str, str], headers: dict[str, str]
+) -> None:
+    """A key that is sent twice, or as two, is refused by its name."""
+    answer = await nats_caller.request(BOOK, {**fresh(), **field}, headers)
+    assert answer.status == 400
+    assert "Idempotency-Key" in answer.error

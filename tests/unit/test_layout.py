@@ -37,7 +37,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pymongo": ("shared.stores.mongo", "deploy", "tests"),
     "redis": ("shared.stores.redis", "tests"),
     "nats": ("shared.client", "shared.worker", "shared.process.nats_options", "tests"),
-    "faststream": ("shared.worker", "booking_worker", "hold_worker"),
+    "faststream": ("shared.worker", "booking_worker", "hold_worker", "tests"),
     "fastapi": ("gateway",),
 }
 

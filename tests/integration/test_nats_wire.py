@@ -1,0 +1,130 @@
+"""What a worker says to NATS below the client library does what it is for, on a real server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import ConnectionReconnectingError
+
+from deploy.local.servers import Nats
+from shared.worker import nats_wire
+from tests.integration.breakable import until
+
+SUBJECT = "test.v1.wire"
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[Nats]:
+    with Nats(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def connection(nats_server: Nats) -> AsyncIterator[Client]:
+    connection = await nats.connect(nats_server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def taken() -> list[bytes]:
+    """What has been handed out."""
+    return []
+
+
+@pytest.fixture
+async def subscription(connection: Client, taken: list[bytes]) -> Subscription:
+    async def take(message: Msg) -> None:
+        taken.append(message.data)
+
+    return await connection.subscribe(SUBJECT, cb=take)
+
+
+async def publish(connection: Client, *payloads: str) -> None:
+    """Publish on this connection, to which NATS sends in order: what comes of it is there when this ends."""
+    for payload in payloads:
+        await connection.publish(SUBJECT, payload.encode())
+    await nats_wire.round_trip(connection)
+
+
+async def test_a_limit_is_kept_and_can_be_raised(
+    connection: Client, subscription: Subscription, taken: list[bytes]
+) -> None:
+    """NATS sends no more than the last limit in all, and the task that hands out lives on."""
+    await nats_wire.unsubscribe(subscription, after=2)
+    await publish(connection, "a")
+    await nats_wire.unsubscribe(subscription, after=3)
+    await publish(connection, "b", "c", "d")
+    await nats_wire.handed_out(subscription)
+    assert taken == [b"a", b"b", b"c"]
+
+
+async def test_who_subscribes_again_counts_anew(
+    connection: Client, subscription: Subscription, taken: list[bytes]
+) -> None:
+    """Under the same id, NATS sends as many as the new limit says, and nothing twice."""
+    await nats_wire.unsubscribe(subscription, after=1)
+    await publish(connection, "a", "lost")
+    await nats_wire.subscribe_again(subscription, limit=2)
+    await nats_wire.subscribe_again(subscription, limit=2)
+    await publish(connection, "b", "c", "lost")
+    await nats_wire.handed_out(subscription)
+    assert taken == [b"a", b"b", b"c"]
+
+
+async def test_a_round_trip_comes_after_what_was_said_before(
+    connection: Client, subscription: Subscription
+) -> None:
+    """Whatever waits to be written, NATS has read it when a round trip is over."""
+    for _ in range(20):
+        await nats_wire.subscribe_again(subscription, limit=10)
+        await nats_wire.unsubscribe(subscription)
+        await nats_wire.round_trip(connection)
+        seen = subscription.delivered
+        async with await nats.connect(connection.connected_url.geturl()) as another:  # type: ignore[union-attr]
+            await another.publish(SUBJECT)
+            await another.flush()
+        await nats_wire.round_trip(connection)
+        assert subscription.delivered == seen
+
+
+async def test_a_round_trip_ends_where_the_connection_does(nats_server: Nats, connection: Client) -> None:
+    """NATS that is lost in the middle of a round trip, or before, is told of."""
+    nats_server.pause()
+    waiting = asyncio.create_task(nats_wire.round_trip(connection))
+    await asyncio.sleep(0)
+    nats_server.kill()
+    with pytest.raises(ConnectionReconnectingError):
+        await waiting
+    with pytest.raises(ConnectionReconnectingError):
+        await nats_wire.round_trip(connection)
+
+
+async def test_what_is_forgotten_is_not_subscribed_on_the_next_connection(
+    nats_server: Nats, connection: Client, subscription: Subscription, taken: list[bytes]
+) -> None:
+    """What has come is handed out all the same; on the next connection nothing comes."""
+    await publish(connection, "a")
+    nats_wire.forget(subscription)
+    await nats_wire.handed_out(subscription)
+    nats_server.kill()
+    nats_server.start()
+    await until(lambda: connection.stats["reconnects"] == 1, "it is back")
+    await publish(connection, "lost")
+    assert taken == [b"a"]
+
+
+async def test_a_header_that_is_sent_twice_shows_both(connection: Client) -> None:
+    """None of its values is lost; all else is read as before."""
+    nats_wire.keep_repeated_headers(connection)
+    subscription = await connection.subscribe(SUBJECT)
+    twice = {"Once": "a: b", "Twice": "one", "Twice ": "two"}  # the blank is not sent
+    for headers in (twice, {"Once": "a"}, None):
+        await connection.publish(SUBJECT, b"", headers=headers)
+    seen = [(await subscription.next_msg(timeout=20)).headers for _ in range(3)]
+    assert seen == [{"Once": "a: b", "Twice": "one\ntwo"}, {"Once": "a"}, None]

@@ -1,0 +1,55 @@
+"""AsyncAPI describes the subjects, from the subscribers that serve them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from faststream.nats import NatsBroker
+from faststream.specification import AsyncAPI
+
+import booking_worker.handlers
+import hold_worker.handlers
+from shared.contract import subjects
+from shared.contract.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
+
+
+def describe(register: Callable[..., None]) -> dict[str, Any]:
+    broker = NatsBroker(apply_types=False)  # as a worker's
+    register(broker, None, None)
+    document: dict[str, Any] = AsyncAPI(broker).to_specification().to_jsonable()
+    return document
+
+
+@pytest.mark.parametrize(
+    ("register", "group", "commands"),
+    [
+        (
+            booking_worker.handlers.register,
+            subjects.BOOKING_GROUP,
+            {
+                subjects.BOOK: BookAppointment,
+                subjects.GET_APPOINTMENT: GetAppointment,
+                subjects.BOOKING_READY: AskReady,
+            },
+        ),
+        (
+            hold_worker.handlers.register,
+            subjects.HOLD_GROUP,
+            {subjects.PLACE_HOLD: PlaceHold, subjects.HOLD_READY: AskReady},
+        ),
+    ],
+)
+def test_each_subject_is_described_with_its_command(
+    register: Callable[..., None], group: str, commands: dict[str, type[Command]]
+) -> None:
+    """A worker's document has its subjects, their queue group, and the fields of each command."""
+    document = describe(register)
+    channels = {channel["address"]: channel for channel in document["channels"].values()}
+    assert set(channels) == set(commands)
+    for subject, command in commands.items():
+        assert channels[subject]["bindings"]["nats"]["queue"] == group
+        (message,) = channels[subject]["messages"].values()
+        described = document["components"]["messages"][message["$ref"].removeprefix("#/components/messages/")]
+        assert described["payload"] == {"$ref": f"#/components/schemas/{command.__name__}"}
+        schema = document["components"]["schemas"][command.__name__]
+        assert set(schema["properties"]) == set(command.model_fields)
