@@ -5,7 +5,8 @@ from faststream.nats import NatsBroker
 from booking_worker.service import BookingService
 from shared.contract import subjects
 from shared.contract.commands import AskReady, BookAppointment, GetAppointment
-from shared.contract.replies import REPLAYED, AppointmentFound, BookingConfirmed, Readiness, Reply
+from shared.contract.headers import REPLAYED
+from shared.contract.replies import AppointmentFound, BookingConfirmed, Readiness, Reply
 from shared.worker.health import AskReadiness
 from shared.worker.in_flight import current_deadline, decode
 
@@ -25,7 +26,7 @@ def register(broker: NatsBroker, service: BookingService, ask_readiness: AskRead
         booking = await service.get(command.id, current_deadline.get())
         return Reply(AppointmentFound(appointment=booking.to_appointment()))
 
-    @broker.subscriber(subjects.BOOKING_READY, queue=group, decoder=decode(AskReady), no_reply=True)
+    @broker.subscriber(subjects.BOOKING_READY, decoder=decode(AskReady), no_reply=True)
     async def ready(command: AskReady) -> Reply[Readiness]:
         readiness = await ask_readiness()
         return Reply(readiness, 200 if readiness.ready else 503)

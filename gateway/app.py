@@ -1,7 +1,7 @@
 """Wiring of the gateway: HTTP in, NATS request out, HTTP back. It keeps no state and decides nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,14 +18,18 @@ log = structlog.get_logger()
 DESCRIPTION = "Books appointment slots so that no two callers ever get the same one."
 
 
-def create_app(nats: NatsSettings) -> FastAPI:
-    """The gateway. It starts without NATS too, and answers 503 until NATS is there."""
+def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None) -> FastAPI:
+    """The gateway. It starts without NATS too, and answers 503 until NATS is there.
+
+    `on_cut_off` is called where it will not be: it refuses the connection, or has closed it for good.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        client = BookingClient(nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway")
-        connecting = asyncio.create_task(client.connect())
-        connecting.add_done_callback(_report)
+        client = BookingClient(
+            nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway", on_closed=on_cut_off
+        )
+        connecting = asyncio.create_task(_connect(client, on_cut_off))
         app.state.client = client
         yield
         connecting.cancel()
@@ -48,6 +52,9 @@ def create_app(nats: NatsSettings) -> FastAPI:
     return app
 
 
-def _report(connecting: asyncio.Task[None]) -> None:
-    if not connecting.cancelled() and (error := connecting.exception()):
+async def _connect(client: BookingClient, on_cut_off: Callable[[], None]) -> None:
+    try:
+        await client.connect()
+    except Exception as error:
         log.error("nats_cannot_be_used", error=type(error).__name__)
+        on_cut_off()

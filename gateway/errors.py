@@ -1,18 +1,21 @@
 """Every refusal as JSON, in one place: `{"error": "..."}`, with `outcome` where the service failed."""
 
-from collections.abc import Mapping
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from shared.contract.commands import NOT_JSON, describe
-from shared.contract.errors import ErrorBody, InvalidRequest, Refused
-from shared.contract.replies import Reply, refusal
+from shared.contract.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Refused,
+    UnsupportedMediaType,
+)
+from shared.contract.replies import refusal
 
-NOT_JSON_TYPE = "Content-Type must be application/json"
-_SENTENCES = {400: NOT_JSON, 404: "Not found", 405: "Method not allowed", 415: NOT_JSON_TYPE}
+_OF_STARLETTE = {404: NotFound(), 405: MethodNotAllowed(), 415: UnsupportedMediaType()}
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -28,16 +31,12 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> Response:
-        sentence = _SENTENCES.get(error.status_code, "Request refused")
-        return _respond(Reply(ErrorBody(error=sentence), error.status_code), error.headers)
+        response = to_response(_OF_STARLETTE.get(error.status_code, InvalidRequest(NOT_JSON)))
+        response.headers.update(error.headers or {})
+        return response
 
 
 def to_response(error: Refused) -> Response:
     """The HTTP answer that tells a caller of `error`."""
-    return _respond(refusal(error))
-
-
-def _respond(reply: Reply[ErrorBody], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        reply.json, reply.status, {**reply.headers, **(headers or {})}, media_type="application/json"
-    )
+    reply = refusal(error)
+    return Response(reply.json, reply.status, reply.headers, media_type="application/json")

@@ -1,14 +1,16 @@
 """Health of the gateway: whether it lives, and whether it can pass bookings on."""
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
 
 from shared.client.booking_client import BookingClient
 from shared.contract import subjects
-from shared.contract.errors import Refused
+from shared.contract.headers import RETRY_AFTER
 from shared.contract.replies import OK, Readiness
 
+HEALTH = {"/livez", "/readyz"}
 ANSWER_SECONDS = 1.0
 router = APIRouter(tags=["health"])
 
@@ -21,35 +23,42 @@ async def livez() -> dict[str, bool]:
 
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(request: Request) -> Response:
-    """Whether NATS is connected, a booking worker is ready, and a hold worker answers.
+    """Whether NATS is connected, and a worker of each kind can serve, however many others cannot.
 
     Redis alone does not make the gateway unready: bookings go on without it, and `checks` says so.
     """
     client: BookingClient = request.app.state.client
-    checks = {"nats": OK if client.is_connected else "not connected"}
     booking, hold = await asyncio.gather(
-        _ask(client, subjects.BOOKING_READY), _ask(client, subjects.HOLD_READY)
+        client.ask_ready(subjects.BOOKING_READY, seconds=ANSWER_SECONDS, enough=_serves),
+        client.ask_ready(subjects.HOLD_READY, seconds=ANSWER_SECONDS, enough=_serves),
     )
-    checks["booking_worker"] = _describe(booking)
-    checks["hold_worker"] = _describe(hold)
-    can_book = booking is not None and booking.checks.get("mongodb") == OK
-    ready = client.is_connected and can_book and hold is not None
+    checks = {
+        "nats": OK if client.is_connected else "not connected",
+        "booking_worker": _describe(booking),
+        "hold_worker": _describe(hold),
+    }
+    ready = client.is_connected and all(any(map(_serves, kind)) for kind in (booking, hold))
     return Response(
         Readiness(ready=ready, checks=checks).model_dump_json(),
         200 if ready else 503,
-        {} if ready else {"Retry-After": "1"},
+        {} if ready else {RETRY_AFTER: "1"},
         media_type="application/json",
     )
 
 
-async def _ask(client: BookingClient, subject: str) -> Readiness | None:
-    try:
-        return (await client.ask_ready(subject, timeout=ANSWER_SECONDS)).body
-    except Refused:
-        return None
+def _serves(worker: Readiness) -> bool:
+    return worker.checks.get("mongodb") == OK
 
 
-def _describe(readiness: Readiness | None) -> str:
-    if readiness is None:
+def _describe(workers: Sequence[Readiness]) -> str:
+    """What is wrong with those that answered, each thing once, and how many of them are ready."""
+    if not workers:
         return "no worker answers"
-    return "; ".join(f"{part}: {state}" for part, state in readiness.checks.items() if state != OK) or OK
+    wrong = {
+        f"{part}: {state}": None for worker in workers for part, state in worker.checks.items() if state != OK
+    }
+    if not wrong:
+        return OK
+    ready = sum(worker.ready for worker in workers)
+    count = [f"{ready} of {len(workers)} ready"] if len(workers) > 1 else []
+    return "; ".join([*count, *wrong])

@@ -3,17 +3,24 @@
 import asyncio
 
 from fastapi import Request
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import to_response
+from gateway.health import HEALTH
 from shared.contract.commands import LARGEST_REQUEST
-from shared.contract.errors import TOO_MANY, NotExecuted, Refused, TooLarge, TooSlow
+from shared.contract.errors import (
+    TOO_MANY,
+    InvalidRequest,
+    NotExecuted,
+    Refused,
+    TooLarge,
+    TooSlow,
+    UnsupportedMediaType,
+)
 
 # What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
 MOST_IN_FLIGHT = 4000
 BODY_SECONDS = 10
-HEALTH = {"/livez", "/readyz"}
 
 
 async def require_json(request: Request) -> None:
@@ -21,7 +28,7 @@ async def require_json(request: Request) -> None:
     if request.method in {"POST", "PATCH", "PUT"}:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
-            raise HTTPException(415)
+            raise UnsupportedMediaType
 
 
 class BodyLimit:
@@ -41,7 +48,10 @@ class BodyLimit:
         try:
             body = await _read(scope, receive)
         except Refused as error:
-            await to_response(error)(scope, receive, send)
+            response = to_response(error)
+            # What still comes of the body is read by nobody, and must not be taken for a request.
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send)
             return
         # As over NATS, an empty body is an empty object.
         messages: list[Message] = [{"type": "http.request", "body": body or b"{}", "more_body": False}]
@@ -79,18 +89,24 @@ async def _read(scope: Scope, receive: Receive) -> bytes:
     Raises:
         TooLarge: at once where the caller says its length.
         TooSlow
+        InvalidRequest: the caller has gone before it was complete.
     """
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if not declared.isdigit() or int(declared[:20]) > LARGEST_REQUEST:
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0")
+    if length and (not length.isdigit() or int(length[:20]) > LARGEST_REQUEST):
         raise TooLarge
-    body, more = b"", True
+    body, more = b"", length != b"0"
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while more:
                 message = await receive()
-                body, more = body + message.get("body", b""), message.get("more_body", False)
+                if message["type"] == "http.disconnect":
+                    raise InvalidRequest("Body is not complete")
+                body += message.get("body", b"")
                 if len(body) > LARGEST_REQUEST:
                     raise TooLarge
+                # The end of a body of a known length is not waited for.
+                more = message.get("more_body", False) and not (length and len(body) >= int(length))
     except TimeoutError:
         raise TooSlow from None
     return body

@@ -8,6 +8,7 @@ from shared.client.booking_client import BookingClient
 from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest
 from shared.contract.errors import ErrorBody, InvalidRequest
 from shared.contract.fields import IdempotencyKey
+from shared.contract.headers import IDEMPOTENCY_KEY
 from shared.contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
 
 
@@ -36,8 +37,8 @@ router = APIRouter(prefix="/api", responses=REFUSALS)
 
 
 async def _sent_once(request: Request) -> None:
-    if len(request.headers.getlist("Idempotency-Key")) > 1:
-        raise InvalidRequest("Idempotency-Key was sent more than once")
+    if len(request.headers.getlist(IDEMPOTENCY_KEY)) > 1:
+        raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
 
 
 @router.post(
@@ -53,7 +54,7 @@ async def _sent_once(request: Request) -> None:
 async def book_appointment(
     body: SlotRequest,
     client: Client,
-    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
+    idempotency_key: Annotated[IdempotencyKey | None, Header(alias=IDEMPOTENCY_KEY)] = None,
 ) -> Response:
     """Book a slot. Of all who ask for it, exactly one gets 201."""
     command = BookAppointment(**body.model_dump(exclude_none=True), idempotencyKey=idempotency_key)

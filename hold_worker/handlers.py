@@ -27,7 +27,7 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
         )
         return Reply(HoldPlaced(message=f"Slot held for {describe_seconds(held.seconds)}", hold=hold))
 
-    @broker.subscriber(subjects.HOLD_READY, queue=group, decoder=decode(AskReady), no_reply=True)
+    @broker.subscriber(subjects.HOLD_READY, decoder=decode(AskReady), no_reply=True)
     async def ready(command: AskReady) -> Reply[Readiness]:
         readiness = await ask_readiness()
         return Reply(readiness, 200 if readiness.ready else 503)

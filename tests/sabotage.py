@@ -14,6 +14,7 @@ import structlog
 from pymongo import WriteConcern
 
 from hold_worker.intent_watch import IntentWatch
+from shared.client import attempts
 from shared.client import booking_client as client
 from shared.contract.deadline import Deadline
 from shared.process import logs
@@ -115,7 +116,7 @@ def _delay_inserts(seconds: float) -> None:
 
 def no_repeats() -> None:
     """Send a command once, and give up where its reply is lost."""
-    client.ATTEMPTS = 1
+    attempts.ATTEMPTS = 1
 
 
 def no_buffer_limit() -> None:

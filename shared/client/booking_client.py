@@ -9,7 +9,7 @@ repeated within the caller's timeout; its key or token makes that safe, so the c
 """
 
 import asyncio
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -20,32 +20,38 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, OutboundBufferLimitError
-from nats.errors import TimeoutError as NoReplyError
 from pydantic import BaseModel
 
 from ..contract import subjects
-from ..contract.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
-from ..contract.deadline import DEADLINE_HEADER, Deadline
-from ..contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotHeld
+from ..contract.commands import BookAppointment, Command, GetAppointment, PlaceHold
+from ..contract.deadline import Deadline
+from ..contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
+from ..contract.headers import DEADLINE, REQUEST_ID
 from ..contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply, read_reply
-from ..contract.request_id import HEADER as REQUEST_ID
 from ..process.nats_options import NatsOptions
+from .attempts import attempt_repeatedly
 
-ATTEMPTS = 3
-NO_RESPONDERS_PAUSE_SECONDS = 0.1
+UNREACHABLE = "The message queue cannot be reached; nothing was done"
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
-log = structlog.get_logger()
 
 
 class BookingClient:
     """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds.
 
-    `url` is one server of NATS, or a comma-separated list.
+    `url` is one server of NATS, or a comma-separated list. `on_closed` is called where NATS has closed the
+    connection for good.
     """
 
-    def __init__(self, url: str, *, timeout: float = 5, name: str = "booking-client") -> None:
-        self._nats = NatsOptions(url, name)
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 5,
+        name: str = "booking-client",
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._nats = NatsOptions(url, name, on_closed=on_closed)
         self._timeout = timeout
         self._connection = Client()
 
@@ -105,68 +111,59 @@ class BookingClient:
         """
         return await self._request(subjects.GET_APPOINTMENT, command, AppointmentFound)
 
-    async def ask_ready(self, subject: str, *, timeout: float) -> Reply[Readiness]:
-        """Ask one worker of a kind (`subjects.BOOKING_READY`, `HOLD_READY`) whether it can serve.
+    async def ask_ready(
+        self, subject: str, *, seconds: float, enough: Callable[[Readiness], bool]
+    ) -> list[Readiness]:
+        """Ask all workers of a kind (`subjects.BOOKING_READY`, `HOLD_READY`) whether they can serve.
 
-        Raises:
-            NotExecuted: no worker of that kind answers.
+        What those say that answer in time, until one answer is `enough`.
         """
-        try:
-            return await self._attempt(subject, AskReady(), Readiness, timeout)
-        except OutcomeUnknown:
-            raise NotExecuted("no worker answers") from None
+        answers: list[Readiness] = []
+        with suppress(TimeoutError, NatsError):
+            inbox = self._connection.new_inbox()
+            subscription = await self._connection.subscribe(inbox)
+            try:
+                await self._connection.publish(subject, b"{}", inbox, headers=_headers(seconds))
+                async with asyncio.timeout(seconds):
+                    while not (answers and enough(answers[-1])):
+                        message = await subscription.next_msg(None)
+                        if not message.data:  # it is NATS itself that says that there is none
+                            break
+                        with suppress(Refused):
+                            answers.append(read_reply(message.data, message.headers or {}, Readiness).body)
+            finally:
+                await subscription.unsubscribe()
+        return answers
 
     async def _request(self, subject: str, command: Command, body: type[BodyT]) -> Reply[BodyT]:
-        """Attempt a command up to three times, a third of the timeout each, never two at once.
-
-        The next attempt waits until the deadline of the one before has passed, so that no two are
-        ever under way together. 503 is answered only if no attempt can have been executed.
-        """
-        unknown: OutcomeUnknown | None = None
-        failure: Refused = OutcomeUnknown()
-        for attempt in range(1, ATTEMPTS + 1):
-            started = time.monotonic()
-            pause = self._timeout / ATTEMPTS
-            try:
-                return await self._attempt(subject, command, body, pause)
-            except _NobodyThere as error:
-                failure, pause = unknown or error, NO_RESPONDERS_PAUSE_SECONDS * attempt
-            except NoPrimary as error:
-                failure = unknown or error  # one may be elected in the caller's time
-            except NotExecuted:
-                if unknown is None:
-                    raise
-                failure = unknown  # the next attempt may hear what became of it
-            except OutcomeUnknown as error:
-                failure = unknown = error
-                log.warning("attempt_unanswered", subject=subject, attempt=attempt)
-            except SlotHeld:
-                # An attempt that was not answered may yet book: the hold that was met came after it.
-                if unknown is None or subject != subjects.BOOK:
-                    raise
-            if attempt < ATTEMPTS:
-                await asyncio.sleep(max(0, started + pause - time.monotonic()))
-        raise failure
-
-    async def _attempt(
-        self, subject: str, command: Command, body: type[BodyT], seconds: float
-    ) -> Reply[BodyT]:
-        headers = {DEADLINE_HEADER: str(Deadline.after(seconds).unix_ms)}
-        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
-            headers[REQUEST_ID] = request_id
         payload = command.model_dump_json(exclude_none=True).encode()
+
+        async def attempt(seconds: float) -> Reply[BodyT]:
+            return await self._attempt(subject, payload, body, seconds)
+
+        return await attempt_repeatedly(subject, attempt, self._timeout)
+
+    async def _attempt(self, subject: str, payload: bytes, body: type[BodyT], seconds: float) -> Reply[BodyT]:
+        if self._connection.is_closed:
+            raise NotExecuted(UNREACHABLE)
         if not self._connection.is_connected:
-            raise _NobodyThere("The message queue cannot be reached; nothing was done")
+            raise NobodyThere(UNREACHABLE)
         try:
-            message = await self._connection.request(subject, payload, timeout=seconds, headers=headers)
+            message = await self._connection.request(
+                subject, payload, timeout=seconds, headers=_headers(seconds)
+            )
         except NoRespondersError:
-            raise _NobodyThere("No worker is free to answer; nothing was done") from None
+            raise NobodyThere from None
         except OutboundBufferLimitError:
-            raise _NobodyThere("The message queue cannot be reached; nothing was done") from None
-        except (NoReplyError, NatsError):
-            raise OutcomeUnknown() from None
+            raise NobodyThere(UNREACHABLE) from None
+        except NatsError:
+            raise OutcomeUnknown from None
         return read_reply(message.data, message.headers or {}, body)
 
 
-class _NobodyThere(NotExecuted):
-    """The command did not reach a worker; worth trying again at once."""
+def _headers(seconds: float) -> dict[str, str]:
+    """Those of an attempt that may be started within `seconds`."""
+    headers = {DEADLINE: str(Deadline.after(seconds).unix_ms)}
+    if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+        headers[REQUEST_ID] = request_id
+    return headers

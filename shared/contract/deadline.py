@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 
 from .errors import InvalidRequest, NotExecuted
+from .headers import DEADLINE
 
-DEADLINE_HEADER = "Deadline"
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")
 
 
@@ -33,7 +33,7 @@ class Deadline:
         if value is None:
             return cls.after(longest_seconds)
         if _UNIX_MILLISECONDS.fullmatch(value) is None:
-            raise InvalidRequest(f"{DEADLINE_HEADER} header must be a Unix time in milliseconds")
+            raise InvalidRequest(f"{DEADLINE} header must be a Unix time in milliseconds")
         return cls(min(int(value), cls.after(longest_seconds).unix_ms))
 
     @property

@@ -3,17 +3,23 @@
 Refused
 ├── InvalidRequest 400
 ├── NotFound 404            NoSuchAppointment
+├── MethodNotAllowed 405
 ├── TooSlow 408
 ├── SlotUnavailable 409     SlotAlreadyBooked, SlotHeld
 ├── TooLarge 413
+├── UnsupportedMediaType 415
 ├── KeyReused 422
-├── NotExecuted 503         nothing was done, and nothing will be: NoPrimary
+├── NotExecuted 503         nothing was done, and nothing will be: NoPrimary, NobodyThere
 └── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
+
+Programs know a refusal by the name of its class, which goes with it as a header; its sentence is for people.
 """
 
 from typing import ClassVar
 
 from pydantic import BaseModel
+
+from .headers import ERROR_TYPE, RETRY_AFTER
 
 RETRY_AFTER_SECONDS = "1"
 TOO_MANY = "Too many requests at once; nothing was done"
@@ -41,13 +47,14 @@ class Refused(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Retry-After": RETRY_AFTER_SECONDS} if self.outcome else {}
+        retry = {RETRY_AFTER: RETRY_AFTER_SECONDS} if self.outcome else {}
+        return {ERROR_TYPE: type(self).__name__, **retry}
 
     @staticmethod
-    def from_wire(status: int, text: str) -> "Refused":
-        """The refusal that a reply stands for; of its family where the sentence is not a known one."""
+    def from_wire(status: int, text: str, error_type: str | None) -> "Refused":
+        """The refusal that a reply stands for; of its family where the type is not a known one."""
         family = _FAMILIES.get(status, OutcomeUnknown if status >= 500 else Refused)
-        exact = (kind for kind in family.__subclasses__() if vars(kind).get("message") == text)
+        exact = (kind for kind in family.__subclasses__() if kind.__name__ == error_type)
         return next(exact, family)(text)
 
 
@@ -62,6 +69,11 @@ class NotFound(Refused):
 
 class NoSuchAppointment(NotFound):
     message = "No such appointment"
+
+
+class MethodNotAllowed(Refused):
+    status = 405
+    message = "Method not allowed"
 
 
 class TooSlow(Refused):
@@ -86,6 +98,11 @@ class TooLarge(Refused):
     message = "Request is larger than 16 KiB"
 
 
+class UnsupportedMediaType(Refused):
+    status = 415
+    message = "Content-Type must be application/json"
+
+
 class KeyReused(Refused):
     status = 422
     message = "Idempotency-Key was used for a different request"
@@ -103,6 +120,12 @@ class NoPrimary(NotExecuted):
     message = "The booking database cannot be reached; nothing was done"
 
 
+class NobodyThere(NotExecuted):
+    """The command did not reach a worker; one may be there soon."""
+
+    message = "No worker is free to answer; nothing was done"
+
+
 class OutcomeUnknown(Refused):
     status = 504
     message = "The outcome is not known; repeating with the same key is safe"
@@ -114,9 +137,11 @@ _FAMILIES: dict[int, type[Refused]] = {
     for family in (
         InvalidRequest,
         NotFound,
+        MethodNotAllowed,
         TooSlow,
         SlotUnavailable,
         TooLarge,
+        UnsupportedMediaType,
         KeyReused,
         NotExecuted,
         OutcomeUnknown,

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from .errors import ErrorBody, OutcomeUnknown, Refused
 from .fields import Instant
+from .headers import ERROR_TYPE, REPLAYED
 
-REPLAYED = "Idempotency-Replayed"
 OK = "ok"
 
 
@@ -93,7 +93,7 @@ def read_reply(data: bytes, headers: dict[str, str], body: type[BodyT]) -> Reply
         envelope = json.loads(data)
         status = int(envelope["status"])
         if status >= 400 and "error" in envelope["body"]:
-            raise Refused.from_wire(status, envelope["body"]["error"])
+            raise Refused.from_wire(status, envelope["body"]["error"], headers.get(ERROR_TYPE))
         said = {name: headers[name] for name in (REPLAYED,) if name in headers}
         return Reply(body.model_validate(envelope["body"]), status, said)
     except (ValueError, KeyError, TypeError):

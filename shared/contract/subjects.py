@@ -1,4 +1,7 @@
-"""NATS subjects and queue groups: the names that callers and workers agree on."""
+"""NATS subjects and queue groups: the names that callers and workers agree on.
+
+A command goes to one worker of its group. Whether it is ready, every worker says for itself, without a group.
+"""
 
 BOOKING_GROUP = "booking_worker"
 BOOK = "booking.v1.book"

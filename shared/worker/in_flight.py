@@ -13,17 +13,14 @@ from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
 from shared.contract.commands import LARGEST_REQUEST, CommandT, parse_command
-from shared.contract.deadline import DEADLINE_HEADER, Deadline
+from shared.contract.deadline import Deadline
 from shared.contract.errors import InvalidRequest, OutcomeUnknown, Refused, TooLarge
+from shared.contract.headers import DEADLINE, IDEMPOTENCY_KEY, REQUEST_ID, accept_request_id
 from shared.contract.replies import Reply, refusal
-from shared.contract.request_id import HEADER as REQUEST_ID
-from shared.contract.request_id import accept_request_id
 from shared.worker.nats_wire import REPEATED
 
 MOST_IN_FLIGHT = 1000
 FEW_IN_FLIGHT = 250
-
-IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
 
 current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
 """The deadline of the command that the running task answers."""
@@ -82,9 +79,7 @@ class InFlightCommands:
         try:
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
-            deadline = Deadline.from_header(
-                message.headers.get(DEADLINE_HEADER.lower()), self._longest_seconds
-            )
+            deadline = Deadline.from_header(message.headers.get(DEADLINE.lower()), self._longest_seconds)
             deadline.check()
             current_deadline.set(deadline)
             reply: Reply[BaseModel] = await handler(message)
@@ -113,9 +108,9 @@ def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[Co
     has_key = "idempotencyKey" in model.model_fields
 
     async def read(message: StreamMessage[Msg]) -> CommandT:
-        key = message.headers.get(IDEMPOTENCY_KEY_HEADER.lower()) if has_key else None
+        key = message.headers.get(IDEMPOTENCY_KEY.lower()) if has_key else None
         if key is not None and REPEATED in key:
-            raise InvalidRequest(f"{IDEMPOTENCY_KEY_HEADER} was sent more than once")
+            raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
         return parse_command(model, message.body, key)
 
     return read

@@ -1,5 +1,6 @@
 """What the typed client makes of answers that are seldom. The test takes the worker's place on NATS."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +14,15 @@ from nats.aio.msg import Msg
 from shared.client.booking_client import BookingClient
 from shared.contract import subjects
 from shared.contract.commands import BookAppointment, PlaceHold
-from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotHeld
+from shared.contract.errors import (
+    NobodyThere,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    SlotAlreadyBooked,
+    SlotHeld,
+    SlotUnavailable,
+)
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -31,6 +40,7 @@ BOOKED = (
     b'"createdAt":"2031-05-04T09:00:00.000Z"}}}'
 )
 NOBODY = b""
+ERROR_TYPES = {HELD: "SlotHeld", NO_PRIMARY: "NoPrimary", NOT_EXECUTED: "NotExecuted"}
 Replies = list[bytes | None]
 
 
@@ -40,7 +50,7 @@ async def answering(servers: Servers, subject: str, replies: Replies) -> AsyncIt
 
     async def answer(message: Msg) -> None:
         if (reply := replies.pop(0)) is not None:
-            await message.respond(reply) if reply else await _say_that_nobody_is_there(message)
+            await (_respond(message, reply) if reply else _say_that_nobody_is_there(message))
 
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
@@ -48,6 +58,33 @@ async def answering(servers: Servers, subject: str, replies: Replies) -> AsyncIt
             await connection.flush()
             async with BookingClient(stack.env["NATS_URL"], timeout=0.6) as client:
                 yield client
+
+
+@asynccontextmanager
+async def slow_to_answer(
+    servers: Servers, before: Replies, *, seconds: float
+) -> AsyncIterator[BookingClient]:
+    """A client that first gets these replies, and then a booking, but only after so long."""
+
+    async def answer(message: Msg) -> None:
+        if before:
+            await _say_that_nobody_is_there(message)
+            before.pop()
+        else:
+            await asyncio.sleep(seconds)
+            await message.respond(BOOKED)
+
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            await connection.subscribe(subjects.BOOK, cb=answer)
+            await connection.flush()
+            async with BookingClient(stack.env["NATS_URL"], timeout=6) as client:
+                yield client
+
+
+async def _respond(message: Msg, reply: bytes) -> None:
+    headers = {"Error-Type": ERROR_TYPES[reply]} if reply in ERROR_TYPES else None
+    await message._client.publish(message.reply, reply, headers=headers)
 
 
 async def _say_that_nobody_is_there(message: Msg) -> None:
@@ -61,7 +98,7 @@ async def test_a_booking_refused_as_held_may_still_come_of_an_earlier_attempt(se
             await client.book(BookAppointment.model_validate(fresh()))
 
 
-@pytest.mark.parametrize("reply", [NOT_EXECUTED, NOBODY], ids=["503", "no responders"])
+@pytest.mark.parametrize("reply", [NOT_EXECUTED], ids=["503"])
 @pytest.mark.parametrize("subject", [subjects.BOOK, subjects.PLACE_HOLD])
 async def test_a_repeat_that_was_not_executed_tells_nothing_of_the_first_attempt(
     servers: Servers, subject: str, reply: bytes
@@ -134,6 +171,47 @@ async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> N
         with pytest.raises(SlotHeld):
             await client.book(BookAppointment.model_validate(fresh()))
     assert replies == [None]
+
+
+async def test_where_an_attempt_was_not_answered_and_then_nobody_is_there_it_is_unknown(
+    servers: Servers,
+) -> None:
+    """That repeats reached nobody tells nothing of the attempt before them."""
+    async with answering(servers, subjects.BOOK, [None, *[NOBODY] * 50]) as client:
+        with pytest.raises(OutcomeUnknown):
+            await client.book(BookAppointment.model_validate(fresh()))
+
+
+async def test_attempts_that_reach_nobody_do_not_count(servers: Servers) -> None:
+    """However often nobody is there, an attempt that reaches a worker still has the time for its answer."""
+    replies: Replies = [NOBODY] * 4
+    async with slow_to_answer(servers, replies, seconds=1) as client:
+        reply = await client.book(BookAppointment.model_validate(fresh()))
+    assert reply.status == 201
+    assert not replies
+
+
+async def test_where_nobody_comes_in_time_nothing_was_done(servers: Servers) -> None:
+    """A caller whose patience would not last for one more attempt hears that nothing was done."""
+    async with answering(servers, subjects.BOOK, [NOBODY] * 50) as client:
+        with pytest.raises(NobodyThere):
+            await client.book(BookAppointment.model_validate(fresh()))
+
+
+@pytest.mark.parametrize(
+    ("error_type", "refusal"),
+    [("SlotHeld", SlotHeld), ("SlotAlreadyBooked", SlotAlreadyBooked), ("Unheard", SlotUnavailable)],
+)
+async def test_a_refusal_is_known_by_its_type_whatever_its_sentence(
+    servers: Servers, error_type: str, refusal: type[Refused], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sentence may be reworded; a type that a client does not know is one of its status."""
+    reworded = b'{"status":409,"body":{"error":"Someone was faster"}}'
+    monkeypatch.setitem(ERROR_TYPES, reworded, error_type)
+    async with answering(servers, subjects.BOOK, [reworded]) as client:
+        with pytest.raises(SlotUnavailable) as raised:
+            await client.book(BookAppointment.model_validate(fresh()))
+    assert (type(raised.value), raised.value.text) == (refusal, "Someone was faster")
 
 
 async def test_a_moment_without_workers_is_waited_for(servers: Servers) -> None:

@@ -61,6 +61,23 @@ async def test_a_large_body_without_a_length_is_refused(http: httpx.AsyncClient)
     assert answer.status_code == 413
 
 
+async def test_every_refusal_names_its_type(http: httpx.AsyncClient, http_caller: HttpCaller) -> None:
+    """Programs read what a refusal is from `Error-Type`, whoever refuses; people read the sentence."""
+    body, json = fresh(), {"Content-Type": "application/json"}
+    assert "error-type" not in (await http_caller.book(body)).headers
+    refusals = {
+        "SlotAlreadyBooked": await http.post(BOOK, json={**body, "patientName": "Grace"}),
+        "InvalidRequest": await http.post(BOOK, content=b"{", headers=json),
+        "NoSuchAppointment": await http.get("/api/appointments/nothing"),
+        "NotFound": await http.get("/nothing"),
+        "MethodNotAllowed": await http.get(BOOK),
+        "UnsupportedMediaType": await http.post(BOOK, content=b"{}"),
+        "TooLarge": await http.post(BOOK, content=b" " * 20_000, headers=json),
+    }
+    for name, answer in refusals.items():
+        assert answer.headers["Error-Type"] == name
+
+
 async def test_every_answer_names_its_request(http: httpx.AsyncClient) -> None:
     """A caller's hexadecimal request id comes back; anything else is replaced by a new one."""
     mine = "0123456789abcdef"

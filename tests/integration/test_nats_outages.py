@@ -60,9 +60,9 @@ async def book_without_nats(
             return answer, took, await caller.book({**body, "patientName": "Grace"})
 
 
-async def test_without_nats_a_booking_is_refused_at_once(servers: Servers, nats_server: Nats) -> None:
-    """With NATS away a booking is answered 503 at once, and is not made when NATS is back."""
-    answer, took, rival = await book_without_nats(servers, nats_server, timeout=30)
+async def test_without_nats_a_booking_is_refused_in_time(servers: Servers, nats_server: Nats) -> None:
+    """With NATS away a booking is answered 503 in its caller's time, and is not made when NATS is back."""
+    answer, took, rival = await book_without_nats(servers, nats_server, timeout=3)
     assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
     assert answer.headers["retry-after"] == "1"
     assert took < 3

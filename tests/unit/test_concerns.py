@@ -3,7 +3,7 @@
 from pymongo import MongoClient
 from pymongo.read_preferences import SecondaryPreferred
 
-from shared.client.booking_client import ATTEMPTS
+from shared.client.attempts import ATTEMPTS
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 

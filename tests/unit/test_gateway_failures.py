@@ -1,22 +1,26 @@
 """What fails inside the gateway itself."""
 
+import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from gateway.access_log import RequestLog
 from tests.slots import fresh
 
 
-async def test_what_fails_inside_the_gateway_is_unknown() -> None:
-    """A command of a gateway that failed may have been sent: 504, in the shape of every other refusal."""
+@pytest.mark.parametrize("failure", [RuntimeError("Ada Lovelace"), asyncio.CancelledError()])
+async def test_what_fails_inside_the_gateway_is_unknown(failure: BaseException) -> None:
+    """A command of a gateway that failed, or was stopped, may have been sent: 504, in the usual shape."""
 
     async def fail(*_: Any) -> None:
-        raise RuntimeError("Ada Lovelace")
+        raise failure
 
     transport = httpx.ASGITransport(RequestLog(fail))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.post("/api/book-appointment", json=fresh())
     assert (answer.status_code, answer.json()["outcome"]) == (504, "unknown")
     assert answer.headers["retry-after"]
+    assert answer.headers["error-type"] == "OutcomeUnknown"
     assert "Ada" not in answer.text

@@ -10,6 +10,8 @@ from gateway.app import create_app
 from gateway.limits import MOST_IN_FLIGHT, BodyLimit, InFlightLimit
 from shared.process.settings import NatsSettings
 
+CHUNKED: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+
 
 async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
     """What comes on top is refused with 503, but for questions about health; an answer makes room."""
@@ -51,9 +53,27 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     async def send(message: Message) -> None:
         answer.append(message)
 
-    await BodyLimit(application)({"type": "http", "headers": []}, arriving.get, send)
+    await BodyLimit(application)(CHUNKED, arriving.get, send)
     assert answer[0]["status"] == 408
+    assert (b"connection", b"close") in answer[0]["headers"]
     assert b"not complete in time; nothing was done" in answer[1]["body"]
+
+
+async def test_a_body_whose_caller_has_gone_is_not_passed_on() -> None:
+    """A connection that is lost is not the end of a body, however complete what has come of it looks."""
+    answer = list[Message]()
+    arriving = asyncio.Queue[Message]()
+    arriving.put_nowait({"type": "http.request", "body": b"{}", "more_body": True})
+    arriving.put_nowait({"type": "http.disconnect"})
+
+    async def application(*_: object) -> None:
+        raise AssertionError("half a body was passed on")
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    await BodyLimit(application)(CHUNKED, arriving.get, send)
+    assert answer[0]["status"] == 400
 
 
 def test_who_sends_slowly_keeps_nobody_else_away() -> None:

@@ -1,9 +1,18 @@
-"""Request ids: one a request, from the gateway through NATS into the worker's logs."""
+"""Headers: their names, over HTTP and NATS alike, and the ids of requests.
+
+A request has one id, from the gateway through NATS into the worker's logs.
+"""
 
 import re
 from uuid import uuid4
 
-HEADER = "X-Request-Id"
+DEADLINE = "Deadline"
+ERROR_TYPE = "Error-Type"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+REQUEST_ID = "X-Request-Id"
+RETRY_AFTER = "Retry-After"
+
 # Hexadecimal only: an id is logged, and free text could carry a patient's name into the logs.
 _ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 
