@@ -1,34 +1,42 @@
 """Starts the gateway: `python -m gateway`."""
 
-from contextlib import suppress
+import asyncio
+import signal
+import socket
 
-import uvicorn
+import uvloop
 
 from gateway.app import create_app
+from gateway.server import HttpServer
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
 from shared.process.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
 
-STOP_SECONDS = 8
-# Longer than clients keep theirs, or a request may meet the closing of its connection.
-KEEP_ALIVE_SECONDS = 75
-
 
 def main() -> None:
-    """Serve HTTP until SIGTERM or SIGINT, then finish what is in hand."""
+    """Serve HTTP until SIGTERM or SIGINT, then finish what is in flight.
+
+    Raises:
+        Misconfigured: a setting is wrong, or the port is taken.
+        SystemExit: it cannot serve any more, for NATS has closed the connection for good.
+    """
     configure_logs(load(LogSettings), "gateway")
-    settings = load(GatewaySettings)
-    app = create_app(load(NatsSettings))
+    settings, nats = load(GatewaySettings), load(NatsSettings)
     listener = bind(settings.host, settings.port, variable="PORT")
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-    )
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again, once it has stopped
-        uvicorn.Server(config).run(sockets=[listener])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        told_to_stop = runner.run(_serve(listener, nats))
+    if not told_to_stop:
+        raise SystemExit(1)
+
+
+async def _serve(listener: socket.socket, nats: NatsSettings) -> bool:
+    """Serve, and say whether it was a signal that ended it."""
+    told, cut_off = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    server = HttpServer(create_app(nats, on_cut_off=cut_off.set), listener)
+    await server.serve_until(told, cut_off, drain_seconds=nats.drain_seconds)
+    return told.is_set() and not cut_off.is_set()
 
 
 if __name__ == "__main__":

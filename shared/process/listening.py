@@ -5,6 +5,9 @@ import socket
 
 from shared.process.settings import Misconfigured
 
+BACKLOG = 2048
+"""How many connections may wait to be accepted."""
+
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:
     """A listening socket.
@@ -14,7 +17,7 @@ def bind(host: str, port: int, *, variable: str) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except socket.gaierror:
         raise Misconfigured(f"HOST: no such address: {host}") from None
     except OSError as error:

@@ -39,6 +39,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "nats": ("shared.client", "shared.worker", "shared.process.nats_options", "tests"),
     "faststream": ("shared.worker", "booking_worker", "hold_worker", "tests"),
     "fastapi": ("gateway",),
+    "granian": ("gateway.server",),
 }
 
 # What the pure folders may import beside the standard library, and what of that they may not.
