@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from deploy.local.servers import Nats
@@ -19,6 +20,7 @@ from tests.integration.breakable import (
     start_gateway,
     until,
 )
+from tests.integration.test_closed_connections import Strict
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -126,3 +128,16 @@ async def test_a_worker_can_be_stopped_while_nats_is_away(
         assert await asyncio.to_thread(worker.wait) == 0
         assert '"level": "error"' not in worker.log
         assert "Traceback" not in worker.log
+
+
+async def test_a_gateway_that_nats_has_cut_off_for_good_ends(servers: Servers, tmp_path: Path) -> None:
+    """Where NATS closes its connection for good, the gateway ends with an error, to be started anew."""
+    with Strict(tmp_path) as nats_server, servers.new_stack(NATS_URL=nats_server.url) as stack:
+        gateway = start_gateway(stack)
+        async with http_caller(stack) as caller:
+            await until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
+            # It asks each kind of worker with a subscription of its own: that is one too many for this NATS.
+            assert (await caller.client.get("/readyz")).status_code == 503
+        assert await asyncio.to_thread(gateway.wait) == 1
+        assert '"nats_closed"' in gateway.log
+        assert "Traceback" not in gateway.log

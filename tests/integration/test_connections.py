@@ -1,0 +1,210 @@
+"""What a connection to the gateway may cost, and what becomes of it when the gateway ends."""
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import nats
+import psutil
+import pytest
+from nats.aio.msg import Msg
+
+from gateway.server import HEAD_SECONDS
+from shared.contract import subjects
+from tests.integration.breakable import until
+from tests.integration.test_client import BOOKED
+from tests.servers import Servers
+from tests.slots import fresh
+from tests.stack import Service, Stack, wait_until
+
+FEW_DESCRIPTORS = 256
+MANY_CONNECTIONS = 1300
+POST = b"POST /api/book-appointment HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@dataclass
+class Gateway:
+    """A gateway without workers, and the connections that a test makes to it."""
+
+    stack: Stack
+    service: Service
+
+    @property
+    def address(self) -> tuple[str, int]:
+        url = httpx.URL(self.stack.url)
+        return url.host, url.port or 0
+
+    def connect(self) -> socket.socket:
+        connection = self.stack.closing.enter_context(socket.create_connection(self.address))
+        connection.settimeout(20)
+        return connection
+
+
+@pytest.fixture
+def gateway(servers: Servers) -> Iterator[Gateway]:
+    with servers.new_stack() as stack:
+        with few_descriptors():
+            service = stack.start_gateway()
+        wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
+        yield Gateway(stack, service)
+
+
+@contextlib.contextmanager
+def few_descriptors() -> Iterator[None]:
+    """A low limit for this process, and those that it starts."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_DESCRIPTORS, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """All that still comes, until the gateway closes the connection."""
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while more := connection.recv(65536):
+            answer += more
+    return answer
+
+
+def test_a_head_without_end_is_cut_off(gateway: Gateway) -> None:
+    """Header lines without end are answered 431 after 64 KB, and cost no more memory than that."""
+    process = psutil.Process(gateway.service.process.pid)
+    before, line = process.memory_info().rss, b"A" * 60 + b": b\r\n"
+    connection = gateway.connect()
+    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: gateway\r\n")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(50_000_000 // len(line)):
+            connection.sendall(line)
+    assert read_to_end(connection).startswith(b"HTTP/1.1 431 ")
+    assert process.memory_info().rss < before + 20_000_000
+
+
+def test_half_a_head_is_not_waited_for(gateway: Gateway) -> None:
+    """A connection on which no whole head comes is closed."""
+    silent, half = gateway.connect(), gateway.connect()
+    half.sendall(b"GET /livez HTTP/1.1\r\nHost:")
+    started = time.monotonic()
+    assert read_to_end(silent) == read_to_end(half) == b""
+    assert time.monotonic() - started > HEAD_SECONDS / 2
+
+
+def test_silent_connections_keep_nobody_away(gateway: Gateway) -> None:
+    """With more connections than a process may have by default, questions about health are answered."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for _ in range(MANY_CONNECTIONS):
+        gateway.connect()
+    answer = httpx.get(f"{gateway.stack.url}/readyz", timeout=HEAD_SECONDS / 2)
+    assert answer.json()["checks"]["nats"] == "ok"
+
+
+def test_after_a_body_that_is_too_large_the_connection_is_closed(gateway: Gateway) -> None:
+    """What follows a body that was refused with 413 is not taken for a request, and not swallowed."""
+    connection = gateway.connect()
+    connection.sendall(POST + b"Content-Length: 20000\r\n\r\n{}")
+    answer = read_to_end(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+async def test_a_caller_who_goes_in_the_middle_of_a_body_books_nothing(gateway: Gateway, reset: bool) -> None:
+    """A body in chunks that is broken off after complete JSON is no request."""
+    commands = list[bytes]()
+
+    async def book(message: Msg) -> None:
+        commands.append(message.data)
+        await message.respond(BOOKED)
+
+    async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
+        await connection.subscribe(subjects.BOOK, cb=book)
+        await connection.flush()
+        body, caller = json.dumps(fresh("Ada")).encode(), gateway.connect()
+        caller.sendall(CHUNKED + b"%x\r\n%b\r\n" % (len(body), body))
+        if reset:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        caller.close()
+        await until(lambda: '"answered"' in gateway.service.log, "the gateway has done with it")
+        async with httpx.AsyncClient(base_url=gateway.stack.url) as client:
+            whole = await client.post("/api/book-appointment", json=fresh("Grace"))
+    assert whole.status_code == 201
+    assert [json.loads(command)["patientName"] for command in commands] == ["Grace"]
+
+
+@asynccontextmanager
+async def in_flight(gateway: Gateway) -> AsyncIterator[tuple[asyncio.Task[httpx.Response], asyncio.Event]]:
+    """A booking whose answer comes once the event is set."""
+    met, answer = asyncio.Event(), asyncio.Event()
+
+    async def book(message: Msg) -> None:
+        met.set()
+        await answer.wait()
+        await message.respond(BOOKED)
+
+    async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
+        await connection.subscribe(subjects.BOOK, cb=book)
+        await connection.flush()
+        async with httpx.AsyncClient(base_url=gateway.stack.url, timeout=20) as client:
+            booking = asyncio.create_task(client.post("/api/book-appointment", json=fresh()))
+            await met.wait()
+            yield booking, answer
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_gateway_that_stops_answers_what_is_in_flight(
+    gateway: Gateway, number: signal.Signals
+) -> None:
+    """A signal to end: no more connections, the answers that are due, and 0."""
+    async with in_flight(gateway) as (booking, answer):
+        gateway.service.send(number)
+        await until(lambda: refuses(gateway), "it takes no more connections")
+        answer.set()
+        assert (await booking).status_code == 201
+    assert await asyncio.to_thread(gateway.service.wait) == 0
+
+
+def refuses(gateway: Gateway) -> bool:
+    try:
+        socket.create_connection(gateway.address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_killed_gateway_leaves_its_port(gateway: Gateway) -> None:
+    """SIGKILL ends the whole of it: nothing is left that would hold the port."""
+    gateway.service.kill()
+    assert refuses(gateway)
+
+
+def test_a_paused_gateway_answers_nothing(gateway: Gateway) -> None:
+    """SIGSTOP pauses the service itself; what was asked meanwhile is answered once it goes on."""
+    gateway.service.send(signal.SIGSTOP)
+    connection = gateway.connect()
+    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+    connection.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    gateway.service.send(signal.SIGCONT)
+    connection.settimeout(20)
+    assert read_to_end(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_port_that_is_taken_is_one_line(gateway: Gateway) -> None:
+    """A second gateway on the port of the first ends with one line that names the variable."""
+    second = gateway.stack.start("gateway", PORT=str(gateway.address[1]))
+    assert second.wait() == 1
+    assert second.log.startswith("PORT: ")
+    assert second.log.count("\n") == 1

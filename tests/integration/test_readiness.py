@@ -1,0 +1,86 @@
+"""Whether the gateway is ready: of each kind of worker one that can serve is enough."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from shared.client.booking_client import BookingClient
+from shared.contract import subjects
+from shared.contract.replies import Readiness
+from tests.integration.breakable import until
+from tests.servers import Servers
+from tests.stack import Stack
+
+READY = {"mongodb": "ok", "redis": "ok"}
+UNREADY = {"mongodb": "index one_booking_per_slot is missing", "redis": "ok"}
+
+
+async def answer_ready(connection: Client, subject: str, *workers: dict[str, str]) -> None:
+    """Answer in the place of workers whose checks these are, in this order."""
+
+    async def answer(message: Msg) -> None:
+        for checks in workers:
+            ready = set(checks.values()) == {"ok"}
+            body = {"status": 200 if ready else 503, "body": {"ready": ready, "checks": checks}}
+            await message.respond(json.dumps(body).encode())
+
+    await connection.subscribe(subject, cb=answer)
+    await connection.flush()
+
+
+@asynccontextmanager
+async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway with such booking workers, and a hold worker that is ready."""
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            await answer_ready(connection, subjects.BOOKING_READY, *workers)
+            await answer_ready(connection, subjects.HOLD_READY, READY)
+            gateway = stack.start_gateway()
+            async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+                await until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
+                assert gateway.process.poll() is None
+                yield client
+
+
+@pytest.mark.parametrize(
+    ("workers", "status", "check"),
+    [
+        ([UNREADY, READY], 200, f"1 of 2 ready; mongodb: {UNREADY['mongodb']}"),
+        ([READY], 200, "ok"),
+        ([UNREADY, UNREADY], 503, f"0 of 2 ready; mongodb: {UNREADY['mongodb']}"),
+        ([], 503, "no worker answers"),
+    ],
+)
+async def test_one_worker_of_each_kind_is_enough(
+    servers: Servers, workers: list[dict[str, str]], status: int, check: str
+) -> None:
+    """`/readyz` is 200 where any worker of each kind can serve, and says how many of those heard can."""
+    async with gateway_among(servers, *workers) as client:
+        for _ in range(3):
+            answer = await client.get("/readyz")
+            checks = answer.json()["checks"]
+            assert (answer.status_code, checks["booking_worker"], checks["hold_worker"]) == (
+                status,
+                check,
+                "ok",
+            )
+
+
+async def test_every_worker_says_whether_it_is_ready(stack: Stack) -> None:
+    """A question whether workers are ready reaches every one of them, not one of the group."""
+    heard = list[Readiness]()
+
+    def enough(readiness: Readiness) -> bool:
+        heard.append(readiness)
+        return len(heard) == len(stack.workers("booking_worker"))
+
+    async with BookingClient(stack.env["NATS_URL"]) as client:
+        answers = await client.ask_ready(subjects.BOOKING_READY, seconds=20, enough=enough)
+    assert answers == heard
+    assert [answer.ready for answer in answers] == [True] * len(stack.workers("booking_worker"))
