@@ -12,9 +12,10 @@ from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
-from deploy.local.server import Server as Embedded
-from deploy.local.servers import Nats, Redis
+from deploy.local.nats import Nats
+from deploy.local.redis import Redis
 from tests.containers import MongoContainer, NatsContainer, RedisContainer, docker_answers
 from tests.stack import Stack
 
@@ -54,7 +55,7 @@ class Servers:
         """A Redis that a test may stop."""
         return self._start(Redis, RedisContainer, self._resources)
 
-    def _start(self, embedded: type[Embedded], container: type[Server], resources: ExitStack) -> Server:
+    def _start(self, embedded: type[EmbeddedServer], container: type[Server], resources: ExitStack) -> Server:
         server: Server
         if self._kind == "docker":
             server = container()

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.local.child import ROOT
 from deploy.local.env import env
 from deploy.local.errors import StackError
+from deploy.local.process import ROOT
 from deploy.local.up import up
 from shared.process.settings import Misconfigured
 

@@ -6,15 +6,15 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from deploy.local.embedded import EmbeddedServer
 from deploy.local.ports import LOOPBACK
-from deploy.local.server import Server
 
 SET_NAME = "rs0"
 DATABASE = "booking"
 NOT_YET_INITIALIZED = 94
 
 
-class Mongod(Server):
+class Mongod(EmbeddedServer):
     """mongod with a small cache, initiated at its first start."""
 
     kind = "mongod"

@@ -6,17 +6,17 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.local.child import Child
 from deploy.local.ports import LOOPBACK, free_port, reachable
+from deploy.local.process import Process
 
 ANSWER_SECONDS = 3.0
 
 
-class Service(Child):
+class Service(Process):
     """A process of the module `kind`, ready once its `/readyz` says so."""
 
-    def __init__(self, kind: str, name: str, log: Path, env: dict[str, str]) -> None:
-        super().__init__(name, log)
+    def __init__(self, kind: str, name: str, log_file: Path, env: dict[str, str]) -> None:
+        super().__init__(name, log_file)
         self.kind = kind
         self._env = env
         self._address = (reachable(env["HOST"]), int(env["PORT"]))

@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.running import Running
+from deploy.local.recorded import RecordedProcess
 
 
 @dataclass(frozen=True)
 class State:
     """A stack: its supervisor, its addresses by variable, its processes in the order of their start."""
 
-    supervisor: Running
+    supervisor: RecordedProcess
     addresses: dict[str, str] = field(default_factory=dict)
-    processes: Sequence[Running] = ()
+    processes: Sequence[RecordedProcess] = ()
 
     def pids(self, kind: str) -> list[int]:
         """The ids of the running processes of a kind."""
@@ -44,8 +44,8 @@ class StateFile:
         """What was last written; None if nothing was, or if it cannot be understood."""
         try:
             read = json.loads(self._file.read_text())
-            processes = [Running(**process) for process in read["processes"]]
-            return State(Running(**read["supervisor"]), read["addresses"], processes)
+            processes = [RecordedProcess(**process) for process in read["processes"]]
+            return State(RecordedProcess(**read["supervisor"]), read["addresses"], processes)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 

@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from deploy.local.child import POLL_SECONDS, Child, end
 from deploy.local.console import say
 from deploy.local.errors import StackError
+from deploy.local.process import POLL_SECONDS, Process, end
 
 READY_SECONDS = 60.0
 SLOW_SECONDS = 10.0
@@ -34,34 +34,34 @@ class Stopped(Exception):
 class Supervisor:
     """The processes of one stack. `changed` is called whenever one was started."""
 
-    def __init__(self, changed: Callable[[Sequence[Child]], None], *, verbose: bool = False) -> None:
-        self.children: list[Child] = []
+    def __init__(self, changed: Callable[[Sequence[Process]], None], *, verbose: bool = False) -> None:
+        self.processes: list[Process] = []
         self._changed = changed
         self._verbose = verbose
         self._signals = 0
         self._is_up = False
-        self._deaths: dict[Child, int] = {}
-        self._restart_at: dict[Child, float] = {}
+        self._deaths: dict[Process, int] = {}
+        self._restart_at: dict[Process, float] = {}
 
     def on_signal(self, *_: object) -> None:
         """Handle a signal: the first asks for an orderly stop, the second for a quick one."""
         self._signals += 1
 
-    def start(self, children: Sequence[Child]) -> None:
+    def start(self, processes: Sequence[Process]) -> None:
         """Start processes and wait until all of them are ready.
 
         Raises:
             StackError: one does not come up; says why.
             Stopped: a signal came first.
         """
-        for child in children:
-            self._spawn(child)
+        for process in processes:
+            self._spawn(process)
         ends, slow = time.monotonic() + READY_SECONDS, time.monotonic() + SLOW_SECONDS
-        while problems := self._problems(children):
-            told = "; ".join(f"{child.name}: {problem}" for child, problem in problems.items())
+        while problems := self._problems(processes):
+            told = "; ".join(f"{process.name}: {problem}" for process, problem in problems.items())
             if time.monotonic() > ends:
                 raise StackError(
-                    f"Not ready after {READY_SECONDS:.0f} s: {told} (logs: {children[0].log.parent})"
+                    f"Not ready after {READY_SECONDS:.0f} s: {told} (logs: {processes[0].log_file.parent})"
                 )
             if time.monotonic() > slow:
                 slow = ends
@@ -82,62 +82,64 @@ class Supervisor:
     def stop(self) -> None:
         """Stop everything: the gateway, the workers, which drain, then the servers."""
         for kinds, seconds in STOP_ORDER:
-            group = [child for child in self.children if child.kind in kinds]
+            group = [process for process in self.processes if process.kind in kinds]
             end(group, seconds, hurry=lambda: self._signals > 1)
-            for child in group if self._verbose else ():
-                self._show(child)
+            for process in group if self._verbose else ():
+                self._show(process)
 
-    def _problems(self, children: Sequence[Child]) -> dict[Child, str]:
+    def _problems(self, processes: Sequence[Process]) -> dict[Process, str]:
         problems = {}
-        for child in children:
+        for process in processes:
             self._step()
-            if problem := child.problem() if child.running else "is not running":
-                problems[child] = problem
+            if problem := process.problem() if process.running else "is not running":
+                problems[process] = problem
         return problems
 
     def _step(self) -> None:
         if self._signals:
             raise Stopped
-        for child in self.children:
+        for process in self.processes:
             if self._verbose:
-                self._show(child)
-            if child.running:
+                self._show(process)
+            if process.running:
                 continue
-            if child not in self._restart_at:
-                self._mourn(child)
-            elif time.monotonic() >= self._restart_at[child]:
-                self._revive(child)
+            if process not in self._restart_at:
+                self._mourn(process)
+            elif time.monotonic() >= self._restart_at[process]:
+                self._revive(process)
 
-    def _show(self, child: Child) -> None:
+    def _show(self, process: Process) -> None:
         with contextlib.suppress(OSError):
-            sys.stdout.write(child.fresh_output())
+            sys.stdout.write(process.fresh_output())
             sys.stdout.flush()
 
-    def _mourn(self, child: Child) -> None:
-        if time.monotonic() - child.started_at > STEADY_SECONDS:
-            self._deaths.pop(child, None)
-        deaths = self._deaths[child] = self._deaths.get(child, 0) + 1
+    def _mourn(self, process: Process) -> None:
+        if time.monotonic() - process.started_at > STEADY_SECONDS:
+            self._deaths.pop(process, None)
+        deaths = self._deaths[process] = self._deaths.get(process, 0) + 1
         if not self._is_up and deaths >= STARTS:
-            raise StackError(f"{child.name} does not start: {child.last_words()} (log: {child.log})")
+            raise StackError(
+                f"{process.name} does not start: {process.last_words()} (log: {process.log_file})"
+            )
         pause = 0.0 if deaths == 1 else min(0.25 * 2**deaths, LONGEST_PAUSE_SECONDS)
-        self._restart_at[child] = time.monotonic() + pause
+        self._restart_at[process] = time.monotonic() + pause
 
-    def _revive(self, child: Child) -> None:
-        obituary = f"{child.name} (pid {child.pid}) {child.obituary()}"
+    def _revive(self, process: Process) -> None:
+        obituary = f"{process.name} (pid {process.pid}) {process.obituary()}"
         try:
-            self._spawn(child)
+            self._spawn(process)
         except StackError as error:
             if not self._is_up:
                 raise
             say(f"{obituary}; cannot be restarted yet: {error}")
-            self._restart_at[child] = time.monotonic() + LONGEST_PAUSE_SECONDS
+            self._restart_at[process] = time.monotonic() + LONGEST_PAUSE_SECONDS
             return
-        del self._restart_at[child]
+        del self._restart_at[process]
         if self._is_up:
-            say(f"{obituary}; restarted (pid {child.pid})")
+            say(f"{obituary}; restarted (pid {process.pid})")
 
-    def _spawn(self, child: Child) -> None:
-        child.spawn()
-        if child not in self.children:
-            self.children.append(child)
-        self._changed(self.children)
+    def _spawn(self, process: Process) -> None:
+        process.spawn()
+        if process not in self.processes:
+            self.processes.append(process)
+        self._changed(self.processes)

@@ -7,18 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.binaries import find_binary
-from deploy.local.child import Child, end
 from deploy.local.console import say, screen
+from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
+from deploy.local.nats import Nats
 from deploy.local.ports import require_free
-from deploy.local.running import Running
-from deploy.local.servers import Nats, Redis, Server
+from deploy.local.process import Process, end
+from deploy.local.recorded import RecordedProcess
+from deploy.local.redis import Redis
 from deploy.local.services import Service, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import STOP_ORDER, Stopped, Supervisor
 
-EMBEDDED: dict[str, type[Server]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
+EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
 
 def up(data: Path, *, verbose: bool) -> None:
@@ -32,7 +34,7 @@ def up(data: Path, *, verbose: bool) -> None:
         _end_orphans(file)
         require_free(settings.host, settings.port)
         addresses = {"GATEWAY_URL": settings.url}
-        supervisor = Supervisor(lambda children: file.write(_state(addresses, children)), verbose=verbose)
+        supervisor = Supervisor(lambda processes: file.write(_state(addresses, processes)), verbose=verbose)
         with _signals_to(supervisor):
             try:
                 _run(supervisor, settings, addresses, data)
@@ -50,7 +52,7 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
         old.replace(old.with_suffix(".log.old"))
     given = {variable: os.environ.get(variable, "") for variable in EMBEDDED}
     servers = {
-        variable: server(data / server.kind, log=logs / f"{server.kind}.log")
+        variable: server(data / server.kind, log_file=logs / f"{server.kind}.log")
         for variable, server in EMBEDDED.items()
         if not given[variable]
     }
@@ -64,7 +66,7 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     supervisor.watch()
 
 
-def _services(settings: StackSettings, addresses: dict[str, str], logs: Path) -> list[Child]:
+def _services(settings: StackSettings, addresses: dict[str, str], logs: Path) -> list[Process]:
     env = {
         **{variable: addresses[variable] for variable in EMBEDDED},
         "HOST": settings.host,
@@ -77,9 +79,9 @@ def _services(settings: StackSettings, addresses: dict[str, str], logs: Path) ->
     return [*workers, Service("gateway", "gateway", logs / "gateway.log", env)]
 
 
-def _state(addresses: dict[str, str], children: Sequence[Child]) -> State:
-    processes = [Running.now(child.kind, child.pid) for child in children]
-    return State(Running.now("supervisor", os.getpid()), addresses, processes)
+def _state(addresses: dict[str, str], processes: Sequence[Process]) -> State:
+    recorded = [RecordedProcess.now(process.kind, process.pid) for process in processes]
+    return State(RecordedProcess.now("supervisor", os.getpid()), addresses, recorded)
 
 
 def _end_orphans(file: StateFile) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
+from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import SET_NAME
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.servers import Server
 from tests.faults.nodes import MongoNode, NatsNode, forget_bookings, initiate
 from tests.faults.owners import ports_of
 from tests.faults.proxy import Proxy
@@ -42,7 +42,7 @@ class Cluster:
         self.services = Services(Stack({}), without)
 
     @property
-    def servers(self) -> dict[str, Server]:
+    def servers(self) -> dict[str, EmbeddedServer]:
         return {**self.mongods, **self.nats, "redis": self.redis}
 
     @property

@@ -8,8 +8,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from deploy.local.mongod import SET_NAME, Mongod
+from deploy.local.nats import Nats
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.servers import Nats
 from shared.stores.mongo.bookings import COLLECTION
 
 ELECTION_MS = 1500

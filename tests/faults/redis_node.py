@@ -11,7 +11,7 @@ from pathlib import Path
 from redis import Redis
 
 from deploy.local.ports import LOOPBACK
-from deploy.local.servers import Redis as RedisServer
+from deploy.local.redis import Redis as RedisServer
 
 CLOCK_FOLLOWS_SECONDS = 5.0
 TOLERANCE_SECONDS = 1.5

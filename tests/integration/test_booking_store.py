@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.servers import Mongod
+from deploy.local.mongod import Mongod
 from shared.contract.commands import BookAppointment
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking

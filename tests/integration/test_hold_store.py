@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from deploy.local import servers as local
+from deploy.local.redis import Redis as EmbeddedRedis
 from shared.contract.commands import PlaceHold
 from shared.contract.errors import OutcomeUnknown
 from shared.domain.claim import Claims
@@ -440,7 +440,7 @@ async def test_a_hold_hears_of_a_booking_under_way_on_any_of_its_instants(
 
 async def test_a_redis_that_takes_no_writes_says_of_nothing_that_it_is_held(tmp_path: Path) -> None:
     """Where Redis is there and refuses to write, bookings go on as without it, and no hold is granted."""
-    with local.Redis(tmp_path) as server:
+    with EmbeddedRedis(tmp_path) as server:
         redis = connect_redis(server.url)
         stores = Stores.on(redis)
         await redis.config_set("min-replicas-to-write", 1)

@@ -11,7 +11,7 @@ import nats
 import pytest
 from redis import Redis
 
-from deploy.local.servers import Redis as EmbeddedRedis
+from deploy.local.redis import Redis as EmbeddedRedis
 from shared.contract.deadline import Deadline
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.servers import Servers

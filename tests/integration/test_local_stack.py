@@ -17,8 +17,11 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
+from deploy.local.embedded import EmbeddedServer
+from deploy.local.mongod import Mongod
+from deploy.local.nats import Nats
 from deploy.local.ports import free_port
-from deploy.local.servers import Mongod, Nats, Redis, Server
+from deploy.local.redis import Redis
 from tests.slots import fresh
 from tests.stack import wait_until
 
@@ -232,7 +235,7 @@ def test_env_needs_a_running_stack(data: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [Mongod, Redis, Nats])
-def test_an_embedded_server_keeps_its_port(kind: type[Server], tmp_path: Path) -> None:
+def test_an_embedded_server_keeps_its_port(kind: type[EmbeddedServer], tmp_path: Path) -> None:
     """A server that was killed comes back at the same address."""
     with kind(tmp_path) as server:
         url = server.url
@@ -254,5 +257,5 @@ def test_mongod_keeps_its_data_on_another_port(tmp_path: Path) -> None:
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     """Two servers cannot share their data, and the second one says so in one line."""
     with Mongod(tmp_path), pytest.raises(Exception, match="mongod does not start: .*DBPathInUse") as refused:
-        Mongod(tmp_path, log=tmp_path / "second.log").start()
+        Mongod(tmp_path, log_file=tmp_path / "second.log").start()
     assert "\n" not in str(refused.value)

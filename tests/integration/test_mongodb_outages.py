@@ -10,7 +10,7 @@ import httpx
 import nats
 import pytest
 
-from deploy.local.servers import Mongod
+from deploy.local.mongod import Mongod
 from shared.contract.deadline import Deadline
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.integration.breakable import LINK, REPLIES_LOST, count_rows, http_caller, proxy, until

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.servers import Nats
+from deploy.local.nats import Nats
 from tests.callers import Answer
 from tests.integration.breakable import (
     LINK,

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from deploy.local.errors import StackError
 
@@ -16,14 +16,14 @@ POLL_SECONDS = 0.05
 KILL_SECONDS = 2.0
 
 
-class Child(ABC):
+class Process(ABC):
     """A process whose output goes to a file. It may be started again after it ended."""
 
     kind: str
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, log_file: Path) -> None:
         self.name = name
-        self.log = log
+        self.log_file = log_file
         self.started_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -47,9 +47,9 @@ class Child(ABC):
         Raises:
             StackError: the system cannot run its binary.
         """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
         command = self.command()
-        with self.log.open("ab") as output:
+        with self.log_file.open("ab") as output:
             self._log_start = output.tell()
             try:
                 self._process = subprocess.Popen(
@@ -84,6 +84,11 @@ class Child(ABC):
         """Send a signal, unless it has ended."""
         self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.send(signal.SIGKILL)
+        self.process.wait()
+
     def obituary(self) -> str:
         """How it ended."""
         code = self.process.returncode
@@ -91,16 +96,16 @@ class Child(ABC):
 
     def last_words(self) -> str:
         """The last line that it wrote since it was started."""
-        with self.log.open("rb") as written:
+        with self.log_file.open("rb") as written:
             written.seek(self._log_start)
             lines = written.read().decode(errors="replace").strip().splitlines()
         return self.gist(lines)
 
     def fresh_output(self) -> str:
         """The whole lines that it wrote since the last call, each with its name."""
-        if not self.log.exists():
+        if not self.log_file.exists():
             return ""
-        with self.log.open("rb") as written:
+        with self.log_file.open("rb") as written:
             written.seek(self._log_seen)
             whole, newline, _ = written.read().rpartition(b"\n")
         self._log_seen += len(whole) + len(newline)
@@ -121,8 +126,17 @@ class Stoppable(Protocol):
     def send(self, number: signal.Signals) -> None: ...
 
 
-def end(processes: Iterable[Stoppable], seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
-    """Ask processes to stop, and kill those that have not done so in time, or once there is a hurry."""
+StoppableT = TypeVar("StoppableT", bound=Stoppable)
+
+
+def end(
+    processes: Iterable[StoppableT], seconds: float, *, hurry: Callable[[], bool] = lambda: False
+) -> list[StoppableT]:
+    """Ask processes to stop, and kill those that have not done so in time, or once there is a hurry.
+
+    Returns:
+        Those that had to be killed.
+    """
     left = [process for process in processes if process.running]
     for process in left:
         process.send(signal.SIGTERM)
@@ -136,3 +150,4 @@ def end(processes: Iterable[Stoppable], seconds: float, *, hurry: Callable[[], b
     ends = time.monotonic() + KILL_SECONDS
     while any(process.running for process in left) and time.monotonic() < ends:
         time.sleep(POLL_SECONDS)
+    return left

@@ -13,7 +13,7 @@ NEVER = -1.0
 
 
 @dataclass(frozen=True)
-class Running:
+class RecordedProcess:
     """A process by its id and its start time, as an id may be given to another process later."""
 
     kind: str

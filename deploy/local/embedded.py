@@ -1,4 +1,10 @@
-"""A server of the stack, embedded."""
+"""What the embedded servers have in common: real ones, on loopback, on ports chosen free. Tests use them too.
+
+with Mongod(folder) as mongod:
+    connect(mongod.url)
+    mongod.kill()       # as a crash would
+    mongod.start()      # the same port, the same data
+"""
 
 import signal
 import time
@@ -7,22 +13,22 @@ from pathlib import Path
 from typing import Self
 
 from deploy.local.binaries import find_binary
-from deploy.local.child import POLL_SECONDS, Child, end
 from deploy.local.errors import StackError
 from deploy.local.ports import free_port, require_unused
+from deploy.local.process import POLL_SECONDS, Process, end
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 STARTS = 3
 
 
-class Server(Child):
+class EmbeddedServer(Process):
     """A server with data of its own. Once it was up, it keeps its port for every later start."""
 
     binary: str
 
-    def __init__(self, data_dir: Path, port: int | None = None, log: Path | None = None) -> None:
-        super().__init__(self.kind, log or data_dir / f"{self.kind}.log")
+    def __init__(self, data_dir: Path, port: int | None = None, log_file: Path | None = None) -> None:
+        super().__init__(self.kind, log_file or data_dir / f"{self.kind}.log")
         self.data_dir = data_dir
         self._given = port
         self._port = port
@@ -79,18 +85,13 @@ class Server(Child):
                     return self
                 if time.monotonic() > ends:
                     self.kill()
-                    raise StackError(f"{self.name} is not up after {seconds:.0f} s (log: {self.log})")
+                    raise StackError(f"{self.name} is not up after {seconds:.0f} s (log: {self.log_file})")
                 time.sleep(POLL_SECONDS)
-        raise StackError(f"{self.name} does not start: {self.last_words()} (log: {self.log})")
+        raise StackError(f"{self.name} does not start: {self.last_words()} (log: {self.log_file})")
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Stop it in an orderly way, paused or not; kill it when that takes too long."""
         end([self], seconds)
-
-    def kill(self) -> None:
-        """End it at once, as a crash would."""
-        self.send(signal.SIGKILL)
-        self.process.wait()
 
     def pause(self) -> None:
         """Let it hang: its port stays open, nothing is answered."""

@@ -1,0 +1,29 @@
+"""Redis or Valkey, embedded."""
+
+from deploy.local.embedded import EmbeddedServer
+from deploy.local.ports import LOOPBACK, answers
+
+
+class Redis(EmbeddedServer):
+    """Holds survive its restart; it never evicts one."""
+
+    kind = "redis"
+    binary = "redis-server"
+
+    @property
+    def url(self) -> str:
+        return f"redis://{LOOPBACK}:{self.port}"
+
+    def options(self, port: int) -> list[str]:
+        settings = {
+            "bind": LOOPBACK,
+            "port": str(port),
+            "dir": str(self.data_dir),
+            "appendonly": "yes",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+        }
+        return [word for name, value in settings.items() for word in (f"--{name}", value)]
+
+    def look(self, port: int) -> str | None:
+        return None if answers(port, b"PING\r\n", b"+PONG") else "does not answer yet"
