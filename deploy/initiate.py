@@ -4,6 +4,7 @@ Not a script for the database's own shell, which not every MongoDB image has.
 """
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from pymongo import MongoClient
@@ -14,8 +15,24 @@ ALREADY_INITIALIZED = 23
 PATIENCE_MS = 60_000
 
 
-def initiate(uri: str) -> None:
-    """Make the hosts of `uri` a replica set unless they are one, and wait until it takes writes.
+def initiate(member: MongoClient[dict[str, Any]], name: str, hosts: Iterable[str], **settings: int) -> None:
+    """Make `hosts` (`host:port`) the replica set `name`, unless they are one. It has no primary yet.
+
+    `member` is connected to one of them directly; `settings` are those of the set, as MongoDB calls them.
+
+    Raises:
+        PyMongoError: a host does not answer, or has another set.
+    """
+    members = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
+    try:
+        member.admin.command("replSetInitiate", {"_id": name, "members": members, "settings": settings})
+    except OperationFailure as error:
+        if error.code != ALREADY_INITIALIZED:
+            raise
+
+
+def initiate_as_named(uri: str) -> None:
+    """Make the hosts of `uri` the replica set that it names, and wait until that takes writes.
 
     Raises:
         ValueError: `uri` names no replica set.
@@ -25,13 +42,8 @@ def initiate(uri: str) -> None:
     name, hosts = parsed["options"].get("replicaSet"), [f"{host}:{port}" for host, port in parsed["nodelist"]]
     if not name:
         raise ValueError("it names no replicaSet")
-    members = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
     with _client(hosts[0], directConnection=True) as first:
-        try:
-            first.admin.command("replSetInitiate", {"_id": name, "members": members})
-        except OperationFailure as error:
-            if error.code != ALREADY_INITIALIZED:
-                raise
+        initiate(first, name, hosts)
     with _client(uri) as replica_set:
         replica_set.admin.command("ping")
 
@@ -42,6 +54,6 @@ def _client(address: str, **options: Any) -> MongoClient[dict[str, Any]]:
 
 if __name__ == "__main__":
     try:
-        initiate(os.environ.get("MONGO_URI", ""))
+        initiate_as_named(os.environ.get("MONGO_URI", ""))
     except (PyMongoError, ValueError) as error:
         raise SystemExit(f"MONGO_URI: the replica set cannot be initiated: {error}") from None

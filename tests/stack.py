@@ -2,50 +2,51 @@
 
 import contextlib
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import httpx
 
 from deploy.local.ports import free_port
+from deploy.local.process import Process, end
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
 
-@dataclass
-class Service:
-    """One process of a service; `log` is all that it has printed."""
+class Service(Process):
+    """One process of a service, `without` a safeguard of `tests.sabotage` or with all."""
 
-    module: str
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
+    def __init__(self, kind: str, log_file: Path, env: Mapping[str, str], without: str = "") -> None:
+        super().__init__(log_file.stem, log_file)
+        self.kind = kind
+        self._env = env
+        self._without = without
+
+    def command(self) -> list[str]:
+        sabotage = ["tests.sabotage", self._without] if self._without else []
+        return [sys.executable, "-m", *sabotage, self.kind]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LOG_FORMAT": "json", **self._env}
+
+    def problem(self) -> str | None:
+        return None if '"serving"' in self.log else "does not serve yet"
 
     @property
     def log(self) -> str:
-        self.output.seek(0)
-        return self.output.read().decode()
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        """All that it has printed."""
+        return self.log_file.read_text()
 
     def wait(self) -> int:
         """Its exit code, once it has ended."""
         return self.process.wait(STOP_SECONDS)
-
-    def kill(self) -> None:
-        """End it at once, as a crash would."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait(STOP_SECONDS)
 
 
 @dataclass
@@ -60,18 +61,11 @@ class Stack:
     services: list[Service] = field(default_factory=list)
     url: str = ""
 
-    def start(self, module: str, *, without: str = "", **env: str) -> Service:
+    def start(self, kind: str, *, without: str = "", **env: str) -> Service:
         """Start a `gateway`, `booking_worker` or `hold_worker`; `without` a safeguard of `tests.sabotage`."""
-        command = ["-m", "tests.sabotage", without, module] if without else ["-m", module]
-        output = self.closing.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            env={**os.environ, "LOG_FORMAT": "json", **self.env, **env},
-            cwd=Path(__file__).parents[1],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        service = Service(module, process, output)
+        folder = self.closing.enter_context(tempfile.TemporaryDirectory())
+        service = Service(kind, Path(folder, f"{kind}.log"), {**self.env, **env}, without)
+        service.spawn()
         self.services.append(service)
         return service
 
@@ -99,27 +93,17 @@ class Stack:
     def wait_serving(self) -> None:
         """Wait until every worker that was started says that it serves."""
         for worker in self.workers():
-            wait_until(partial(_has_started, worker), f"{worker.module} serves")
-            assert worker.process.poll() is None, worker.log
+            wait_until(partial(_has_started, worker), f"{worker.kind} serves")
+            assert worker.running, worker.log
 
-    def workers(self, module: str = "") -> list[Service]:
+    def workers(self, kind: str = "") -> list[Service]:
         """The workers, of one kind or of both."""
-        return [
-            service for service in self.services if service.module != "gateway" and module in service.module
-        ]
+        return [service for service in self.services if service.kind != "gateway" and kind in service.kind]
 
     def down(self) -> None:
         """Stop what still runs, and leave no process."""
-        running = [service for service in self.services if service.process.poll() is None]
-        for service in running:
-            service.send(signal.SIGCONT)
-            service.send(signal.SIGTERM)
-        for service in running:
-            try:
-                service.wait()
-            except subprocess.TimeoutExpired:
-                service.kill()
-                raise AssertionError(f"{service.module} did not stop:\n{service.log}") from None
+        killed = end(self.services, STOP_SECONDS)
+        assert not killed, "\n".join(f"{service.kind} did not stop:\n{service.log}" for service in killed)
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +114,7 @@ class Stack:
 
 
 def _has_started(service: Service) -> bool:
-    return '"serving"' in service.log or service.process.poll() is not None
+    return service.problem() is None or not service.running
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:

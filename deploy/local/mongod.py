@@ -6,6 +6,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from deploy.initiate import initiate
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.ports import LOOPBACK
 
@@ -65,8 +66,7 @@ def _configure(client: MongoClient[dict[str, Any]], address: str) -> None:
     except OperationFailure as error:
         if error.code != NOT_YET_INITIALIZED:
             raise
-        first = {"_id": SET_NAME, "members": [{"_id": 0, "host": address}]}
-        client.admin.command("replSetInitiate", first)
+        initiate(client, SET_NAME, [address])
         return
     member = config["members"][0]
     if member["host"] != address:

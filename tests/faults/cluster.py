@@ -14,7 +14,7 @@ from typing import Self
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import SET_NAME
 from deploy.local.ports import LOOPBACK, free_port
-from tests.faults.nodes import MongoNode, NatsNode, forget_bookings, initiate
+from tests.faults.nodes import MongoNode, NatsNode, forget_bookings, form_set
 from tests.faults.owners import ports_of
 from tests.faults.proxy import Proxy
 from tests.faults.redis_node import RedisNode
@@ -82,7 +82,7 @@ class Cluster:
             "SOFT_HOLD_SECONDS": str(HOLD_SECONDS),
             "HOLD_MAX_SECONDS": str(HOLD_MAX_SECONDS),
         }
-        await asyncio.to_thread(initiate, self.mongods["mongo-1"], [gates[name] for name in self.mongods])
+        await asyncio.to_thread(form_set, self.mongods["mongo-1"], [gates[name] for name in self.mongods])
         await asyncio.to_thread(self._wait_for_primary)
         counts = {"gateway": GATEWAYS, "booking_worker": BOOKING_WORKERS, "hold_worker": HOLD_WORKERS}
         for module, count in counts.items():

@@ -7,6 +7,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from deploy.initiate import initiate
 from deploy.local.mongod import SET_NAME, Mongod
 from deploy.local.nats import Nats
 from deploy.local.ports import LOOPBACK, free_port
@@ -49,15 +50,12 @@ class MongoNode(Mongod):
             client.admin.command({"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 1, "force": True})
 
 
-def initiate(first: MongoNode, advertised: Sequence[int]) -> None:
+def form_set(first: MongoNode, advertised: Sequence[int]) -> None:
     """Form the set. Members know each other by the given ports, which are those of their gates."""
-    config = {
-        "_id": SET_NAME,
-        "members": [{"_id": n, "host": f"{LOOPBACK}:{port}"} for n, port in enumerate(advertised)],
-        "settings": {"electionTimeoutMillis": ELECTION_MS, "heartbeatIntervalMillis": HEARTBEAT_MS},
-    }
+    hosts = [f"{LOOPBACK}:{port}" for port in advertised]
+    times = {"electionTimeoutMillis": ELECTION_MS, "heartbeatIntervalMillis": HEARTBEAT_MS}
     with direct(first.port) as client:
-        client.admin.command("replSetInitiate", config)
+        initiate(client, SET_NAME, hosts, **times)
 
 
 def forget_bookings(uri: str) -> None:

@@ -9,7 +9,7 @@ import nats
 import pytest
 import structlog
 
-from deploy.local.servers import Nats
+from deploy.local.nats import Nats
 from shared.process.nats_options import NatsOptions
 from tests.integration.breakable import until
 from tests.servers import Servers
