@@ -1,11 +1,28 @@
 """The servers that tests run on."""
 
+import os
 from collections.abc import Iterator
 
 import hypothesis  # noqa: F401  # its plugin else imports it at the end, where CPython 3.11.7 may fail
 import pytest
 
-from tests.servers import Servers, choose_servers
+from tests.servers import NoServers, Servers, choose_kind, choose_servers
+
+
+def pytest_configure() -> None:
+    """Settle which servers this run uses, for the processes of pytest-xdist too."""
+    try:
+        kind, _ = choose_kind()
+    except NoServers as error:
+        raise pytest.UsageError(str(error)) from None
+    if kind != "given":
+        os.environ["TEST_SERVERS"] = kind
+
+
+def pytest_report_header() -> str:
+    """Say which servers they are."""
+    kind, why = choose_kind()
+    return f"servers: {kind} ({why})"
 
 
 @pytest.fixture(scope="session")

@@ -1,23 +1,45 @@
 """Servers in containers, through testcontainers."""
 
 import time
-from contextlib import suppress
-from typing import ClassVar
+from contextlib import closing, suppress
+from typing import Any, ClassVar
 
 import docker
-from docker.errors import DockerException, NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 from pymongo import MongoClient
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import PortWaitStrategy
 
+from deploy.initiate import initiate
+
 SELF = "127.0.0.1:27017"
+ANSWER_SECONDS = 10
 
 
-def docker_answers() -> bool:
-    """Whether a Docker engine is there."""
+def what_is_missing() -> str | None:
+    """Why containers cannot be had, in a few words, or None. Does without Ryuk where that is missing."""
     try:
-        docker.from_env(timeout=5).ping()
-    except DockerException:
+        engine = docker.from_env(timeout=ANSWER_SECONDS)
+        engine.ping()
+    except (DockerException, OSError):
+        return "no Docker engine answers"
+    with closing(engine):
+        for kind in (MongoContainer, RedisContainer, NatsContainer):
+            if not _can_be_had(engine, kind.image):
+                return f"Docker neither has {kind.image} nor can get it"
+        if not _can_be_had(engine, testcontainers_config.ryuk_image):
+            testcontainers_config.ryuk_disabled = True
+    return None
+
+
+def _can_be_had(engine: docker.DockerClient, image: str) -> bool:
+    try:
+        with suppress(ImageNotFound):
+            engine.images.get(image)
+            return True
+        engine.images.get_registry_data(image)
+    except (DockerException, OSError):
         return False
     return True
 
@@ -57,8 +79,8 @@ class MongoContainer(_Container):
 
     def start(self) -> None:
         super().start()
-        with MongoClient[dict[str, object]](self.url) as client:
-            client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": SELF}]})
+        with MongoClient[dict[str, Any]](self.url) as client:
+            initiate(client, "rs0", [SELF])
             while not client.admin.command("hello")["isWritablePrimary"]:
                 time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""Real servers for the tests: given by URL, in containers where Docker answers, else embedded.
+"""Real servers for the tests: given by URL, in containers where Docker has them, else embedded.
 
 `MONGO_URI`, `REDIS_URL` and `NATS_URL` all set: those. Else `TEST_SERVERS=docker|embedded` forces one.
 """
@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -16,7 +17,7 @@ from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
 from deploy.local.redis import Redis
-from tests.containers import MongoContainer, NatsContainer, RedisContainer, docker_answers
+from tests.containers import MongoContainer, NatsContainer, RedisContainer, what_is_missing
 from tests.stack import Stack
 
 VARIABLES = ("MONGO_URI", "REDIS_URL", "NATS_URL")
@@ -66,12 +67,33 @@ class Servers:
         return server
 
 
+class NoServers(Exception):
+    """The servers that were asked for cannot be had: one line that says why."""
+
+
+@cache
+def choose_kind() -> tuple[str, str]:
+    """`given`, `docker` or `embedded`, and why; asked once, as a Docker engine takes its time.
+
+    Raises:
+        NoServers: `TEST_SERVERS` insists on what cannot be had.
+    """
+    forced = os.environ.get("TEST_SERVERS")
+    if forced not in {None, "", "docker", "embedded"}:
+        raise NoServers("TEST_SERVERS must be docker or embedded")
+    if forced == "embedded":
+        return forced, "TEST_SERVERS says so"
+    if not forced and all(os.environ.get(name) for name in VARIABLES):
+        return "given", f"{', '.join(VARIABLES)} are set"
+    missing = what_is_missing()
+    if forced and missing:
+        raise NoServers(f"TEST_SERVERS=docker: {missing}")
+    return ("embedded", missing) if missing else ("docker", "Docker has their images, or can get them")
+
+
 @contextmanager
 def choose_servers() -> Iterator[Servers]:
     """The servers of this run; all that was started is stopped at the end."""
-    forced = os.environ.get("TEST_SERVERS")
-    assert forced in {None, "", "docker", "embedded"}, "TEST_SERVERS must be docker or embedded"
-    if not forced and all(os.environ.get(name) for name in VARIABLES):
-        forced = "given"
+    kind, _ = choose_kind()
     with ExitStack() as resources:
-        yield Servers(forced or ("docker" if docker_answers() else "embedded"), resources)
+        yield Servers(kind, resources)
