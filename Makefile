@@ -15,10 +15,14 @@ help:  ## this list
 $(READY): pyproject.toml deploy/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	@# Not to stdout, which a shell may evaluate: `make -s env`.
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -c deploy/constraints.txt -e '.[local,dev]' >&2
-	@touch $@
+	@$(PYTHON) -m venv $(VENV)
+	@# Of all that pip says, the large files alone, so that one sees it go on.
+	@# Nothing to stdout, which a shell may evaluate: `make -s env`.
+	@rm -f $@; echo "Installing the Python packages; the first time this takes a few minutes ..." >&2
+	@{ $(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off \
+		-c deploy/constraints.txt -e '.[local,dev]' 2>&1 && touch $@; } | tee $(VENV)/pip.log | \
+		awk '/^ *(Downloading|Using cached) .* MB\)/ {print; fflush()} /^Installing/ {print "  " $$1 " ..."; fflush()}' >&2
+	@test -f $@ || { tail -n 20 $(VENV)/pip.log >&2; exit 1; }
 
 up: $(READY)  ## start everything on this machine, at http://localhost:3000 (PORT)
 	@exec $(VENV)/bin/python -m deploy.local
