@@ -6,11 +6,10 @@ from pathlib import Path
 
 from deploy.local.env import env
 from deploy.local.errors import StackError
-from deploy.local.process import ROOT
+from deploy.local.state import DATA
 from deploy.local.up import up
 from shared.process.settings import Misconfigured
 
-DATA = ROOT / ".local"
 DESCRIPTION = """\
 Runs MongoDB, Redis, NATS, the gateway and the workers on this machine, without Docker.
 
@@ -35,17 +34,17 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", choices=["up", "env"], default="up")
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="data and logs (.local)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data and logs (.local)")
     parser.add_argument("--verbose", action="store_true", help="show the processes' logs too")
     options = parser.parse_args()
     try:
-        _do(options.command, options.data.absolute(), verbose=options.verbose)
+        _do(options.command, options.data and options.data.absolute(), verbose=options.verbose)
     except (StackError, Misconfigured, OSError) as error:
         sys.exit(str(error))
 
 
-def _do(command: str, data: Path, *, verbose: bool) -> None:
+def _do(command: str, data: Path | None, *, verbose: bool) -> None:
     if command == "env":
         print(env(data))
     else:
-        up(data, verbose=verbose)
+        up(data or DATA, verbose=verbose)

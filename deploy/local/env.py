@@ -1,10 +1,12 @@
 """`python -m deploy.local env`: where a running stack is."""
 
 import shlex
+import sys
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.state import StateFile
+from deploy.local.registry import registered_folders
+from deploy.local.state import DATA, State, StateFile
 
 ADDRESSES = ("GATEWAY_URL", "NATS_URL", "MONGO_URI", "REDIS_URL")
 PIDS = {
@@ -15,19 +17,41 @@ PIDS = {
     "REDIS_PID": "redis",
     "NATS_PID": "nats",
 }
+NONE_RUNS = "No stack is running; start one: make up"
 
 
-def env(data: Path) -> str:
-    """The addresses and process ids of the stack that runs on `data`, as shell assignments.
+def env(data: Path | None) -> str:
+    """The addresses and process ids of a stack (`find_stack`), as shell assignments.
 
     Raises:
-        StackError: none is running, or it is still starting.
+        StackError: there is none, or it is still starting.
     """
-    state = StateFile(data).read()
-    if state is None or not state.supervisor.running:
-        raise StackError("No stack is running; start one: make up")
-    if not all(name in state.addresses for name in ADDRESSES):
-        raise StackError("The stack is still starting")
+    state = find_stack(data)
+    if not state.supervisor.running:
+        print(
+            "The supervisor was killed: what dies is not started again; `make up` begins anew",
+            file=sys.stderr,
+        )
     values = {name: state.addresses[name] for name in ADDRESSES}
     values |= {name: " ".join(map(str, state.pids(kind))) for name, kind in PIDS.items()}
     return "\n".join(f"{name}={shlex.quote(value) if value else ''}" for name, value in values.items())
+
+
+def find_stack(data: Path | None = None) -> State:
+    """The stack that runs on `data`, else on `.local`, else the one that this user runs elsewhere.
+
+    What a supervisor that was killed has left running is a stack too.
+
+    Raises:
+        StackError: there is none or more than one, or it is still starting.
+    """
+    folders = [data] if data else [DATA, *registered_folders()]
+    stacks = {folder: state for folder in folders if (state := StateFile(folder).read()) and state.running}
+    if not stacks:
+        raise StackError(NONE_RUNS)
+    if len(stacks) > 1 and DATA not in stacks:
+        raise StackError(f"Several stacks are running; choose one with --data: {', '.join(map(str, stacks))}")
+    state = stacks.get(DATA) or next(iter(stacks.values()))
+    if not all(name in state.addresses for name in ADDRESSES):
+        raise StackError("The stack is still starting" if state.supervisor.running else NONE_RUNS)
+    return state

@@ -1,6 +1,7 @@
 """Ports and addresses."""
 
 import errno
+import re
 import socket
 from contextlib import suppress
 from random import SystemRandom
@@ -63,6 +64,11 @@ def require_unused(port: int) -> None:
 def reachable(host: str) -> str:
     """The address at which this machine reaches a server that listens on `host`."""
     return ANY_ADDRESS.get(host, host)
+
+
+def shown(urls: str) -> str:
+    """The address, or several separated by commas, without what may be secret: credentials and options."""
+    return ",".join(re.sub(r"//.*@", "//", url).partition("?")[0] for url in re.split(r",(?=\w+://)", urls))
 
 
 def answers(port: int, request: bytes, answer: bytes) -> bool:

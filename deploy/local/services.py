@@ -6,10 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.local.ports import LOOPBACK, free_port, reachable
+from deploy.local.ports import LOOPBACK, free_port, reachable, shown
 from deploy.local.process import Process
 
 ANSWER_SECONDS = 3.0
+# Where the parts are that a service may say not to be ready.
+VARIABLES = {"mongodb": "MONGO_URI", "redis": "REDIS_URL", "nats": "NATS_URL"}
 
 
 class Service(Process):
@@ -32,11 +34,22 @@ class Service(Process):
         try:
             connection.request("GET", "/readyz")
             answer = connection.getresponse()
-            return None if answer.status == 200 else _unready(answer.read())
+            return None if answer.status == 200 else self._unready(answer.read())
         except (OSError, http.client.HTTPException):
             return "does not answer"
         finally:
             connection.close()
+
+    def _unready(self, body: bytes) -> str:
+        try:
+            checks: dict[str, str] = json.loads(body)["checks"]
+        except (ValueError, KeyError):
+            return "is not ready"
+        return ", ".join(f"{self._place(part)}: {state}" for part, state in checks.items() if state != "ok")
+
+    def _place(self, part: str) -> str:
+        url = self._env.get(VARIABLES.get(part, ""))
+        return f"{part} at {shown(url)}" if url else part
 
 
 class Worker(Service):
@@ -45,11 +58,3 @@ class Worker(Service):
     def environment(self) -> dict[str, str]:
         self._address = (LOOPBACK, free_port())
         return {**super().environment(), "HOST": LOOPBACK, "WORKER_HTTP_PORT": str(self._address[1])}
-
-
-def _unready(body: bytes) -> str:
-    try:
-        checks: dict[str, str] = json.loads(body)["checks"]
-    except (ValueError, KeyError):
-        return "is not ready"
-    return ", ".join(f"{part}: {state}" for part, state in checks.items() if state != "ok")

@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from deploy.local.process import ROOT
 from deploy.local.recorded import RecordedProcess
+
+DATA = ROOT / ".local"
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class State:
     supervisor: RecordedProcess
     addresses: dict[str, str] = field(default_factory=dict)
     processes: Sequence[RecordedProcess] = ()
+
+    @property
+    def running(self) -> bool:
+        """Whether anything of it runs."""
+        return any(process.running for process in (self.supervisor, *self.processes))
 
     def pids(self, kind: str) -> list[int]:
         """The ids of the running processes of a kind."""
@@ -60,7 +68,9 @@ class StateFile:
         Raises:
             StackError: a stack is running on it.
         """
-        self._data.mkdir(parents=True, exist_ok=True)
+        self._data.mkdir(0o700, parents=True, exist_ok=True)
+        if self._data == DATA:  # which may be older; another one may be shared for a reason
+            self._data.chmod(0o700)
         with (self._data / "stack.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,7 @@ honcho ends everything when one process ends, and neither restarts nor orders; t
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from deploy.local.console import say
 from deploy.local.errors import StackError
@@ -17,14 +17,20 @@ SLOW_SECONDS = 10.0
 STEADY_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 5.0
 STARTS = 2
-# In this order; the seconds that each kind may take add up to less than the ten that a stop may take.
-STOP_ORDER = (
-    (("gateway",), 3.0),
-    (("booking_worker", "hold_worker"), 3.0),
-    (("nats",), 0.5),
-    (("redis",), 1.0),
-    (("mongod",), 2.0),
-)
+
+
+def stop_order(service_seconds: float) -> tuple[tuple[tuple[str, ...], float], ...]:
+    """Which kinds of processes stop one after the other, and after how many seconds each is killed.
+
+    Services drain, for which they may take `service_seconds`. Servers answer nobody any more by then.
+    """
+    return (
+        (("gateway",), service_seconds),
+        (("booking_worker", "hold_worker"), service_seconds),
+        (("nats",), 0.5),
+        (("redis",), 1.0),
+        (("mongod",), 2.0),
+    )
 
 
 class Stopped(Exception):
@@ -32,11 +38,21 @@ class Stopped(Exception):
 
 
 class Supervisor:
-    """The processes of one stack. `changed` is called whenever one was started."""
+    """The processes of one stack. `changed` is called whenever one was started.
 
-    def __init__(self, changed: Callable[[Sequence[Process]], None], *, verbose: bool = False) -> None:
+    A service that is told to stop is killed after `service_seconds`.
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[Sequence[Process]], None],
+        *,
+        service_seconds: float,
+        verbose: bool = False,
+    ) -> None:
         self.processes: list[Process] = []
         self._changed = changed
+        self._service_seconds = service_seconds
         self._verbose = verbose
         self._signals = 0
         self._is_up = False
@@ -58,14 +74,14 @@ class Supervisor:
             self._spawn(process)
         ends, slow = time.monotonic() + READY_SECONDS, time.monotonic() + SLOW_SECONDS
         while problems := self._problems(processes):
-            told = "; ".join(f"{process.name}: {problem}" for process, problem in problems.items())
             if time.monotonic() > ends:
                 raise StackError(
-                    f"Not ready after {READY_SECONDS:.0f} s: {told} (logs: {processes[0].log_file.parent})"
+                    f"Not ready after {READY_SECONDS:.0f} s: {_tell(problems)} "
+                    f"(logs: {processes[0].log_file.parent})"
                 )
             if time.monotonic() > slow:
                 slow = ends
-                say(f"Still waiting: {told}")
+                say(f"Still waiting, and giving up after {READY_SECONDS:.0f} s: {_tell(problems)}")
             time.sleep(POLL_SECONDS)
 
     def watch(self) -> None:
@@ -81,7 +97,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop everything: the gateway, the workers, which drain, then the servers."""
-        for kinds, seconds in STOP_ORDER:
+        for kinds, seconds in stop_order(self._service_seconds):
             group = [process for process in self.processes if process.kind in kinds]
             end(group, seconds, hurry=lambda: self._signals > 1)
             for process in group if self._verbose else ():
@@ -143,3 +159,11 @@ class Supervisor:
         if process not in self.processes:
             self.processes.append(process)
         self._changed(self.processes)
+
+
+def _tell(problems: Mapping[Process, str]) -> str:
+    """What is wrong, each thing once, with all whom it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for process, problem in problems.items():
+        concerned.setdefault(problem, []).append(process.name)
+    return "; ".join(f"{', '.join(names)}: {problem}" for problem, names in concerned.items())

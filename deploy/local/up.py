@@ -15,10 +15,12 @@ from deploy.local.ports import require_free
 from deploy.local.process import Process, end
 from deploy.local.recorded import RecordedProcess
 from deploy.local.redis import Redis
+from deploy.local.registry import registered
 from deploy.local.services import Service, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
-from deploy.local.supervisor import STOP_ORDER, Stopped, Supervisor
+from deploy.local.supervisor import Stopped, Supervisor, stop_order
+from shared.process.settings import NatsSettings, load
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
@@ -30,11 +32,17 @@ def up(data: Path, *, verbose: bool) -> None:
         StackError, Misconfigured: the one line that says what to change; nothing is left running.
     """
     settings, file = load_settings(), StateFile(data)
-    with file.lock():
-        _end_orphans(file)
+    service_seconds = load(NatsSettings).stop_seconds
+    os.umask(0o077)  # bookings have names in them
+    with file.lock(), registered(data):
+        _end_orphans(file, service_seconds)
         require_free(settings.host, settings.port)
         addresses = {"GATEWAY_URL": settings.url}
-        supervisor = Supervisor(lambda processes: file.write(_state(addresses, processes)), verbose=verbose)
+        supervisor = Supervisor(
+            lambda processes: file.write(_state(addresses, processes)),
+            service_seconds=service_seconds,
+            verbose=verbose,
+        )
         with _signals_to(supervisor):
             try:
                 _run(supervisor, settings, addresses, data)
@@ -84,12 +92,12 @@ def _state(addresses: dict[str, str], processes: Sequence[Process]) -> State:
     return State(RecordedProcess.now("supervisor", os.getpid()), addresses, recorded)
 
 
-def _end_orphans(file: StateFile) -> None:
+def _end_orphans(file: StateFile, service_seconds: float) -> None:
     left = file.read()
     orphans = [process for process in left.processes if process.running] if left else []
     if orphans:
         say(f"Stopping {len(orphans)} processes of a stack that was killed")
-    for kinds, seconds in STOP_ORDER:
+    for kinds, seconds in stop_order(service_seconds):
         end([process for process in orphans if process.kind in kinds], seconds)
     file.remove()
 

@@ -1,5 +1,6 @@
 """`python -m deploy.local`: everything on one machine, from one command, with nothing left behind."""
 
+import asyncio
 import contextlib
 import os
 import shlex
@@ -13,20 +14,30 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import nats
 import psutil
 import pytest
 from pymongo import MongoClient
 
+from deploy.local import env, state
 from deploy.local.embedded import EmbeddedServer
+from deploy.local.errors import StackError
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
 from deploy.local.ports import free_port
+from deploy.local.process import KILL_SECONDS
+from deploy.local.recorded import RecordedProcess
 from deploy.local.redis import Redis
+from deploy.local.registry import registered
+from deploy.local.state import State, StateFile
+from deploy.local.supervisor import stop_order
+from shared.process.settings import NatsSettings
+from tests.concurrency.addresses import of_local_stack
 from tests.slots import fresh
 from tests.stack import wait_until
 
 ADDRESSES = {"MONGO_URI", "REDIS_URL", "NATS_URL"}
-STOP_SECONDS = 10.0
+STOP_SECONDS = sum(seconds for _, seconds in stop_order(NatsSettings().stop_seconds)) + KILL_SECONDS
 
 
 class LocalStack:
@@ -37,7 +48,11 @@ class LocalStack:
         self.port = int(env.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
-        self._env = {**inherited, "BOOKING_WORKERS": "1", "HOLD_WORKERS": "1", "PORT": str(self.port), **env}
+        self._env = {
+            **inherited,
+            **{"BOOKING_WORKERS": "1", "HOLD_WORKERS": "1", "PORT": str(self.port)},
+            **{"XDG_STATE_HOME": str(state_home(data)), **env},
+        }
         self._output = data.with_suffix(".out")
         self._command = [sys.executable, "-m", "deploy.local", "--data", str(data)]
         with self._output.open("wb") as output:
@@ -59,10 +74,11 @@ class LocalStack:
         return self
 
     def refused(self) -> str:
-        """What it says when it does not start, without the line that tells that it starts."""
+        """What it says when it does not start, without the lines that tell that it tries."""
         assert self.process.wait(60) == 1
         assert self.processes() == []
-        return self.output.removeprefix("Starting ...\n").strip()
+        lines = self.output.splitlines()
+        return "\n".join(line for line in lines if not line.startswith(("Starting ...", "Still waiting")))
 
     def addresses(self) -> dict[str, str]:
         """What `env` prints."""
@@ -80,6 +96,11 @@ class LocalStack:
         self.process.send_signal(number)
         assert self.process.wait(STOP_SECONDS * 3) == 0, self.output
         return time.monotonic() - began
+
+
+def state_home(data: Path) -> Path:
+    """Where a stack is noted: with its data, not where those of whoever runs the tests are."""
+    return data.with_suffix(".state")
 
 
 def running_on(data: Path, port: int = 0) -> list[psutil.Process]:
@@ -120,6 +141,25 @@ def test_the_stack_serves_stops_and_keeps_its_bookings(data: Path) -> None:
     }
     assert again.stop(signal.SIGTERM) < STOP_SECONDS
     assert again.processes() == []
+    assert [file for file in (data, *data.rglob("*")) if file.stat().st_mode & 0o077] == []  # names are in it
+
+
+async def test_what_is_in_flight_when_the_stack_stops_is_answered(data: Path) -> None:
+    """A booking that MongoDB keeps waiting gets its answer, however long it may take."""
+    stack = await asyncio.to_thread(LocalStack(data).ready)
+    addresses = stack.addresses()
+    witness = await nats.connect(addresses["NATS_URL"])
+    commands = await witness.subscribe("booking.v1.*")
+    os.kill(int(addresses["MONGOD_PID"]), signal.SIGSTOP)
+    async with httpx.AsyncClient(timeout=60) as client:
+        booking = asyncio.create_task(client.post(f"{stack.url}/api/book-appointment", json=fresh()))
+        while "book" not in (await commands.next_msg(60)).subject.rpartition(".")[2]:
+            pass
+        await witness.close()
+        stopping = asyncio.create_task(asyncio.to_thread(stack.stop))
+        assert (await booking).status_code in {503, 504}
+    await stopping
+    assert stack.processes() == []
 
 
 def test_what_dies_is_restarted(data: Path) -> None:
@@ -157,7 +197,7 @@ def test_a_killed_supervisor_leaves_nothing_for_long(data: Path) -> None:
 
 
 def test_a_paused_stack_stops_in_time(data: Path) -> None:
-    """Processes that hang do not keep the stack from stopping within ten seconds."""
+    """Processes that hang do not keep the stack from stopping within the time that requests may take."""
     stack = LocalStack(data).ready()
     addresses = stack.addresses()
     for name in ("MONGOD_PID", "NATS_PID", "BOOKING_WORKER_PIDS"):
@@ -199,8 +239,17 @@ def test_a_service_that_cannot_start_stops_the_stack(data: Path) -> None:
     """What a service says when it refuses to start is shown in one line, and everything is stopped."""
     LocalStack(data, SLOT_MINUTES="15").ready().stop()
     line = LocalStack(data, SLOT_MINUTES="30").refused()
-    assert "SLOT_MINUTES" in line
+    assert "SLOT_MINUTES is 30, but the database was made with 15: set SLOT_MINUTES=15, or start on" in line
     assert "\n" not in line
+
+
+def test_a_server_that_is_waited_for_is_named_without_its_password(data: Path) -> None:
+    """Whoever waits hears for what, where that is looked for, and how long."""
+    stack = LocalStack(data, MONGO_URI="mongodb://someone:secret@127.0.0.1:1/booking")
+    wait_until(lambda: stack.said("Still waiting, and giving up after 60 s: "), "it says so")
+    assert "mongodb at mongodb://127.0.0.1:1/booking: " in stack.output
+    assert "secret" not in stack.output
+    stack.stop()
 
 
 def test_one_stack_at_a_time(data: Path) -> None:
@@ -224,6 +273,49 @@ def test_given_servers_are_used(data: Path, tmp_path: Path) -> None:
         assert addresses["MONGOD_PID"]
         stack.stop()
         assert (nats.running, redis.running) == (True, True)
+
+
+def test_a_stack_is_found_wherever_its_data_is(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make env` and `make prove` know of a stack with `--data`, and of what a killed supervisor left."""
+    monkeypatch.setattr(env, "DATA", data.with_name("none"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(state_home(data)))
+    stack = LocalStack(data).ready()
+    addresses = stack.addresses()
+    assert of_local_stack() == (stack.url, addresses["NATS_URL"])
+    stack.process.kill()
+    stack.process.wait()
+    assert of_local_stack() == (stack.url, addresses["NATS_URL"])
+    assert f"GATEWAY_PIDS={addresses['GATEWAY_PIDS']}" in env.env(None)
+    LocalStack(data, PORT=str(stack.port)).ready().stop()
+    assert of_local_stack() is None
+
+
+def test_of_several_stacks_one_has_to_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one on `.local` comes first; two others cannot be told apart."""
+    monkeypatch.setattr(env, "DATA", tmp_path / "a")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    me = RecordedProcess.now("supervisor", os.getpid())
+    with registered(tmp_path / "a"), registered(tmp_path / "b"), registered(tmp_path / "c"):
+        for name in ("a", "b", "c"):
+            (tmp_path / name).mkdir()
+            StateFile(tmp_path / name).write(State(me, dict.fromkeys(env.ADDRESSES, name)))
+        assert env.find_stack().addresses["GATEWAY_URL"] == "a"
+        StateFile(tmp_path / "a").remove()
+        with pytest.raises(StackError, match=f"choose one with --data: {tmp_path / 'b'}, {tmp_path / 'c'}$"):
+            env.find_stack()
+        assert env.find_stack(tmp_path / "c").addresses["GATEWAY_URL"] == "c"
+
+
+def test_the_usual_data_directory_is_its_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older `.local` becomes so; another directory that is there already stays as it is."""
+    for name in ("usual", "other"):
+        (tmp_path / name).mkdir(0o755)
+    monkeypatch.setattr(state, "DATA", tmp_path / "usual")
+    for name, mode in (("usual", 0o700), ("other", 0o755)):
+        with StateFile(tmp_path / name).lock():
+            assert (tmp_path / name).stat().st_mode & 0o777 == mode
 
 
 def test_env_needs_a_running_stack(data: Path) -> None:

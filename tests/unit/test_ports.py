@@ -5,7 +5,7 @@ from random import SystemRandom
 
 import pytest
 
-from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.ports import LOOPBACK, free_port, shown
 
 
 def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,3 +17,17 @@ def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not again
     with socket.create_server((LOOPBACK, first)) as server:
         assert server.getsockname() == (LOOPBACK, first)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("nats://localhost:4222", "nats://localhost:4222"),
+        ("nats://u:secret@a:1,tls://secret@b:2", "nats://a:1,tls://b:2"),
+        ("mongodb://u:secret,@a:1,b:2/booking?replicaSet=rs0", "mongodb://a:1,b:2/booking"),
+        ("redis://:sec/ret@a:1/0?password=secret", "redis://a:1/0"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, expected: str) -> None:
+    """Neither credentials nor options, which may be some, are printed."""
+    assert shown(url) == expected

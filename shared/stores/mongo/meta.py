@@ -49,7 +49,8 @@ async def settle(database: Database, wanted: Meta | int) -> Meta:
     if found["slotMinutes"] != meta.slot_minutes:
         raise Misconfigured(
             f"SLOT_MINUTES is {meta.slot_minutes}, but the database was made with {found['slotMinutes']}: "
-            f"set SLOT_MINUTES={found['slotMinutes']}, or name another database in MONGO_URI"
+            f"set SLOT_MINUTES={found['slotMinutes']}, or start on fresh data (another database in "
+            "MONGO_URI, or another --data of the local stack)"
         )
     if isinstance(wanted, Meta) and found["secret"] != wanted.secret:
         raise Misconfigured("The database's secret is another than when this worker started: start it anew")

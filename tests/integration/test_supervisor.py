@@ -1,0 +1,96 @@
+"""The supervisor of the local stack, with processes that do what it has to bear."""
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from deploy.local.process import Process
+from deploy.local.supervisor import Stopped, Supervisor, stop_order
+from shared.process.settings import NatsSettings
+from tests.stack import wait_until
+
+FAILS_WHEN_TOLD = """
+import pathlib, sys, time
+told = pathlib.Path(sys.argv[1])
+print("serving", flush=True)
+while not told.exists():
+    time.sleep(0.01)
+told.unlink()
+sys.exit(3)
+"""
+NEVER_DRAINS = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("draining", flush=True))
+print("serving", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+class Script(Process):
+    """A gateway that is a script of Python."""
+
+    kind = "gateway"
+
+    def __init__(self, folder: Path, script: str) -> None:
+        super().__init__("gateway", folder / "gateway.log")
+        self.told = folder / "told"
+        self._script = script
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", self._script, str(self.told)]
+
+    def problem(self) -> str | None:
+        return None if self.said("serving") else "is silent"
+
+    def said(self, word: str) -> bool:
+        return word in self.log_file.read_text()
+
+
+def test_a_service_that_ends_by_itself_is_restarted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One whose connection to NATS is closed for good ends with an error: another one takes its place."""
+    gateway = Script(tmp_path, FAILS_WHEN_TOLD)
+    supervisor = Supervisor(lambda _: None, service_seconds=10)
+    supervisor.start([gateway])
+    first = gateway.pid
+
+    def fail() -> None:
+        gateway.told.touch()
+        try:
+            wait_until(lambda: gateway.pid != first, "another one runs")
+        finally:
+            supervisor.on_signal()
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    with pytest.raises(Stopped):
+        supervisor.watch()
+    failing.join()
+    supervisor.stop()
+    assert f"gateway (pid {first}) exited with 3; restarted (pid {gateway.pid})" in capsys.readouterr().out
+
+
+def test_a_second_signal_ends_a_stop_that_takes_its_time(tmp_path: Path) -> None:
+    """Whoever presses Ctrl-C twice does not wait for what is in flight."""
+    gateway = Script(tmp_path, NEVER_DRAINS)
+    supervisor = Supervisor(lambda _: None, service_seconds=10_000)
+    supervisor.start([gateway])
+    supervisor.on_signal()
+    stopping = threading.Thread(target=supervisor.stop)
+    stopping.start()
+    wait_until(lambda: gateway.said("draining"), "it drains")
+    assert gateway.running
+    supervisor.on_signal()
+    stopping.join()
+    assert gateway.obituary() == "died with SIGKILL"
+
+
+@pytest.mark.parametrize("timeout", [1, 60])
+def test_services_have_the_time_that_requests_take(timeout: float) -> None:
+    """The gateway stops first, then the workers, and both may take as long as what is in flight."""
+    seconds = NatsSettings(request_timeout_seconds=timeout).stop_seconds
+    assert stop_order(seconds)[:2] == ((("gateway",), seconds), (("booking_worker", "hold_worker"), seconds))
