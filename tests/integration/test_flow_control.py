@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from deploy.local.servers import Nats
+from deploy.local.nats import Nats
 from shared.worker import flow_control, nats_wire
 from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import InFlightCommands

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import ConnectionReconnectingError
 
-from deploy.local.servers import Nats
+from deploy.local.nats import Nats
 from shared.worker import nats_wire
 from tests.integration.breakable import until
 

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from deploy.local.servers import Nats
+from deploy.local.nats import Nats
 from shared.contract.commands import AskReady
 from shared.contract.replies import Readiness, Reply
 from shared.process.settings import NatsSettings

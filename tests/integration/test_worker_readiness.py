@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.local.nats import Nats
 from deploy.local.ports import free_port
-from deploy.local.servers import Nats
 from tests.integration.breakable import until
 from tests.servers import Servers
 
