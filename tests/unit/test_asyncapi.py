@@ -47,7 +47,8 @@ def test_each_subject_is_described_with_its_command(
     channels = {channel["address"]: channel for channel in document["channels"].values()}
     assert set(channels) == set(commands)
     for subject, command in commands.items():
-        assert channels[subject]["bindings"]["nats"]["queue"] == group
+        # Whether it is ready is asked of every worker, all else of one of them.
+        assert channels[subject]["bindings"]["nats"].get("queue") == (None if command is AskReady else group)
         (message,) = channels[subject]["messages"].values()
         described = document["components"]["messages"][message["$ref"].removeprefix("#/components/messages/")]
         assert described["payload"] == {"$ref": f"#/components/schemas/{command.__name__}"}
