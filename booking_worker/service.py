@@ -9,6 +9,7 @@ import structlog
 from shared.contract.commands import BookAppointment
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
+    HoldsUnreachable,
     KeyReused,
     NoPrimary,
     NoSuchAppointment,
@@ -26,7 +27,6 @@ from shared.stores.mongo.bookings import BookingStore, Inserted, InSite
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder
-from shared.stores.redis.scripts import HoldsUnreachable
 from shared.worker.batcher import Batcher
 
 DUE_TOGETHER_MS = 100

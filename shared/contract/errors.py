@@ -9,7 +9,7 @@ Refused
 ├── TooLarge 413
 ├── UnsupportedMediaType 415
 ├── KeyReused 422
-├── NotExecuted 503         nothing was done, and nothing will be: NoPrimary, NobodyThere
+├── NotExecuted 503         nothing was done, nothing will be: HoldsUnreachable, NoPrimary, NobodyThere
 └── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
 
 Programs know a refusal by the name of its class, which goes with it as a header; its sentence is for people.
@@ -112,6 +112,12 @@ class NotExecuted(Refused):
     status = 503
     message = "Nothing was done; try again"
     outcome = "not_executed"
+
+
+class HoldsUnreachable(NotExecuted):
+    """Redis does not answer: no hold was placed, and none could be read."""
+
+    message = "Holds are not available at the moment; nothing was done"
 
 
 class NoPrimary(NotExecuted):

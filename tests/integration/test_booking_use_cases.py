@@ -10,6 +10,7 @@ from booking_worker.service import Booked
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
+    HoldsUnreachable,
     NoPrimary,
     NoSuchAppointment,
     NotExecuted,
@@ -21,7 +22,6 @@ from shared.contract.errors import (
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore, Inserted
 from shared.stores.redis.intents import HoldState, IntentStore
-from shared.stores.redis.scripts import HoldsUnreachable
 from shared.worker.batcher import MOST_AT_ONCE
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from deploy.local.redis import Redis as EmbeddedRedis
 from shared.contract.commands import PlaceHold
-from shared.contract.errors import OutcomeUnknown
+from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis import intents as intents_module
@@ -23,7 +23,7 @@ from shared.stores.redis.connection import SOCKET_SECONDS, connect_redis
 from shared.stores.redis.holds import PLACED_MARGIN_MS, Granted, HoldStore
 from shared.stores.redis.intents import INTENT_MARGIN_MS, BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import LATE_SECONDS, MOST_KEYS, HoldsUnreachable, Scripts
+from shared.stores.redis.scripts import LATE_SECONDS, MOST_KEYS, Scripts
 from tests.servers import Servers
 from tests.slots import fresh, fresh_site
 
@@ -480,3 +480,18 @@ async def test_a_worker_that_stood_still_does_not_take_redis_for_lost(
     found = await stores.intents.register_intents([rival_of(claim)], seconds=1.5)
     assert found == [HoldState.NOT_ASKED]
     assert len(asked) == 2
+
+
+async def test_a_hold_that_redis_could_not_be_asked_for_says_so(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether Redis is lost or could not be asked in time, the caller hears one type of refusal."""
+
+    async def ping_late() -> None:
+        time.sleep(SOCKET_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
+        raise RedisTimeoutError
+
+    monkeypatch.setattr(stores.redis, "ping", ping_late)
+    with pytest.raises(HoldsUnreachable) as refused:
+        await stores.holds.place(*wanted(), seconds=0.6)
+    assert type(refused.value) is HoldsUnreachable

@@ -11,7 +11,14 @@ import pytest
 from hold_worker.service import Held
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import (
+    HoldsUnreachable,
+    NoPrimary,
+    NotExecuted,
+    OutcomeUnknown,
+    SlotAlreadyBooked,
+    SlotHeld,
+)
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
@@ -19,7 +26,7 @@ from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found, Inserted
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.keys import Holder
-from shared.stores.redis.scripts import HoldsUnreachable, Scripts
+from shared.stores.redis.scripts import Scripts
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.contract.errors import OutcomeUnknown
+from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
 from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import Call, HoldsUnreachable, Scripts, in_pipelines
+from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_pipelines
 
 # How long a hold that is yet to be granted stands beyond its command's deadline.
 PLACED_MARGIN_MS = 1000
@@ -58,7 +58,10 @@ class HoldStore:
         Raises:
             HoldsUnreachable, OutcomeUnknown
         """
-        await self._scripts.ask(self._scripts.ping, seconds=seconds)
+        try:
+            await self._scripts.ask(self._scripts.ping, seconds=seconds)
+        except NoTimeToAsk:
+            raise HoldsUnreachable from None
         # What fails from here on may have been executed.
         milliseconds = int(max(seconds, 0) * 1000) + PLACED_MARGIN_MS
         args = (holder.token, holder.digest, milliseconds, self._max_ms)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import partial
 
+from shared.contract.errors import HoldsUnreachable
 from shared.domain.claim import Claims
 from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import Call, HoldsUnreachable, NoTimeToAsk, Scripts, in_pipelines
+from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_pipelines
 
 # How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
 INTENT_MARGIN_MS = 5000

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from shared.contract.errors import NotExecuted, OutcomeUnknown
+from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.stores.redis.connection import SOCKET_SECONDS
 
 # What one pipeline carries: so much that Redis answers all of several workers' within a socket's timeout.
@@ -30,12 +30,6 @@ _SOURCES = {
         "withdraw_hold",
     )
 }
-
-
-class HoldsUnreachable(NotExecuted):
-    """Redis does not answer: no hold was placed, and none could be read."""
-
-    message = "Holds are not available at the moment; nothing was done"
 
 
 class NoTimeToAsk(HoldsUnreachable):
