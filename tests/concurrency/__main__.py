@@ -6,8 +6,8 @@ import sys
 
 from rich.console import Console
 
-from tests.concurrency.callers import UnreachableError
 from tests.concurrency.cli import parse_options
+from tests.concurrency.connections import UnreachableError
 from tests.concurrency.proof import prove
 
 OPEN_FILES = 4096

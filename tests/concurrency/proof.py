@@ -7,8 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from rich.console import Console
 
 from tests.concurrency.aftermath import settle
-from tests.concurrency.callers import Caller, HttpCaller, NatsCaller, UnreachableError
 from tests.concurrency.checked import check_run
+from tests.concurrency.connections import (
+    Connections,
+    HttpConnections,
+    NatsConnections,
+    UnreachableError,
+)
 from tests.concurrency.operations import Operation, Run
 from tests.concurrency.options import Options, Via
 from tests.concurrency.plan import Planner
@@ -34,7 +39,7 @@ async def prove(options: Options, console: Console) -> int:
     """
     planner = Planner(options)
     report = Report(console, options)
-    async with _callers(options) as callers:
+    async with _connections(options) as connections:
         report.begin(planner.resource)
         with report.progress() as progress:
             task = report.track(progress)
@@ -42,7 +47,7 @@ async def prove(options: Options, console: Console) -> int:
             def advance(operation: Operation) -> None:
                 progress.advance(task, operation.ask.step == "race")
 
-            run = await _run(options, planner, callers, Recorder(callers, advance))
+            run = await _run(options, planner, connections, Recorder(connections, advance))
     verdict = judge(run)
     if options.check:
         verdict = Verdict(verdict.violations + check_run(run))
@@ -52,11 +57,13 @@ async def prove(options: Options, console: Console) -> int:
     return 0 if verdict.proved else 1
 
 
-async def _run(options: Options, planner: Planner, callers: dict[Via, Caller], recorder: Recorder) -> Run:
+async def _run(
+    options: Options, planner: Planner, connections: dict[Via, Connections], recorder: Recorder
+) -> Run:
     for slots in _waves(planner.slots, options.contenders):
         # Refreshes connections; if that fails now, the requests themselves tell.
         with suppress(UnreachableError):
-            await _warm(callers)
+            await _warm(connections)
         asks = [ask for slot in slots for ask in planner.race(slot)]
         raced = await recorder.race(asks)
         async with asyncio.TaskGroup() as group:
@@ -73,23 +80,23 @@ def _waves(slots: list[str], contenders: int) -> Iterator[list[str]]:
 
 
 @asynccontextmanager
-async def _callers(options: Options) -> AsyncIterator[dict[Via, Caller]]:
+async def _connections(options: Options) -> AsyncIterator[dict[Via, Connections]]:
     at_once = min(REQUESTS_AT_ONCE, options.slots * options.contenders)
 
-    def make(via: Via) -> Caller:
+    def make(via: Via) -> Connections:
         if via == "http":
-            return HttpCaller(options.url, connections=at_once, timeout=options.timeout)
-        return NatsCaller(options.nats, connections=NATS_CONNECTIONS, timeout=options.timeout)
+            return HttpConnections(options.url, connections=at_once, timeout=options.timeout)
+        return NatsConnections(options.nats, connections=NATS_CONNECTIONS, timeout=options.timeout)
 
     async with AsyncExitStack() as stack:
-        callers: dict[Via, Caller] = {}
+        opened: dict[Via, Connections] = {}
         for via in options.transports:
-            callers[via] = make(via)
-            stack.push_async_callback(callers[via].close)
-        await _warm(callers)
-        yield callers
+            opened[via] = make(via)
+            stack.push_async_callback(opened[via].close)
+        await _warm(opened)
+        yield opened
 
 
-async def _warm(callers: dict[Via, Caller]) -> None:
-    for caller in callers.values():
-        await caller.warm()
+async def _warm(connections: dict[Via, Connections]) -> None:
+    for each in connections.values():
+        await each.warm()

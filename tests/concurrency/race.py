@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from tests.concurrency.callers import Call, Caller
+from tests.concurrency.connections import Call, Connections
 from tests.concurrency.operations import Ask, Operation
 from tests.concurrency.options import Via
 
@@ -13,10 +13,10 @@ from tests.concurrency.options import Via
 class Recorder:
     """Asks, and records each ask with its times and its answer."""
 
-    def __init__(self, callers: dict[Via, Caller], on_answer: Callable[[Operation], None]) -> None:
+    def __init__(self, connections: dict[Via, Connections], on_answer: Callable[[Operation], None]) -> None:
         self.operations: list[Operation] = []
         self.race_seconds = 0.0
-        self._callers = callers
+        self._connections = connections
         self._on_answer = on_answer
         self.began_at = datetime.now(UTC)
         self._began = time.monotonic()
@@ -27,7 +27,7 @@ class Recorder:
         holds = {slot: _Holds(asks, slot) for slot in {ask.slot for ask in asks}}
 
         async def contend(ask: Ask) -> Operation:
-            call = self._build(ask)
+            call = self._connections[ask.via].build(ask)
             await gate.wait()
             if ask.follows:
                 await holds[ask.slot].granted.wait()
@@ -44,17 +44,7 @@ class Recorder:
 
     async def ask(self, ask: Ask) -> Operation:
         """Ask alone."""
-        return await self._perform(ask, self._build(ask))
-
-    def _build(self, ask: Ask) -> Call:
-        caller = self._callers[ask.via]
-        match ask.kind:
-            case "book":
-                return caller.book(ask.body, ask.request_id)
-            case "hold":
-                return caller.hold(ask.body, ask.request_id)
-            case "get":
-                return caller.get(ask.body, ask.request_id)
+        return await self._perform(ask, self._connections[ask.via].build(ask))
 
     async def _perform(self, ask: Ask, call: Call) -> Operation:
         invoked = time.monotonic() - self._began
