@@ -104,6 +104,11 @@ def sluggish_store() -> None:
     _delay_inserts(0.5)
 
 
+def stuck_store() -> None:
+    """No safeguard, but a MongoDB that does not answer in any test's time: commands stay in hand."""
+    _delay_inserts(3600)
+
+
 def _delay_inserts(seconds: float) -> None:
     insert_many = BookingStore.insert_many
 
@@ -174,6 +179,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_deadline,
     slow_store,
     sluggish_store,
+    stuck_store,
     no_repeats,
     no_buffer_limit,
     no_doubt,

@@ -5,7 +5,7 @@ import asyncio
 from redis import Redis
 
 from tests.callers import Answer
-from tests.integration.breakable import count_rows, http_caller, start_gateway, until
+from tests.integration.breakable import http_caller, start_gateway, until
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -13,9 +13,12 @@ from tests.slots import fresh
 async def kill_with_commands_in_hand(
     servers: Servers, *, timeout: float, gateway: str
 ) -> tuple[list[Answer], str]:
-    """Book 20 slots with two workers, and kill the slow one with some in hand: answers, and gateway's log."""
+    """Book 20 slots with two workers, and kill the one that finishes nothing: answers, and gateway's log.
+
+    What that one has in hand stays there until it is killed, however slow the machine is.
+    """
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS=str(timeout)) as stack:
-        slow = stack.start("booking_worker", without="slow_store")
+        stuck = stack.start("booking_worker", without="stuck_store")
         stack.start("booking_worker")
         stack.start("hold_worker")
         serving = start_gateway(stack, without=gateway)
@@ -32,14 +35,13 @@ async def kill_with_commands_in_hand(
                     )
 
                 await until(is_all_in_hand_or_answered, "each command is answered or in a worker's hands")
-                assert count_rows(stack) < len(bodies), "the slow worker has some in hand"
-                slow.kill()
+                stuck.kill()
                 return await asyncio.gather(*bookings.values()), serving.log
 
 
 async def test_what_a_killed_worker_had_in_hand_is_booked_by_another(servers: Servers) -> None:
     """SIGKILL with commands in hand: the gateway notices, asks again, and every caller hears 201."""
-    answers, log = await kill_with_commands_in_hand(servers, timeout=3, gateway="")
+    answers, log = await kill_with_commands_in_hand(servers, timeout=6, gateway="")
     assert [answer.status for answer in answers] == [201] * 20
     assert "attempt_unanswered" in log
 
