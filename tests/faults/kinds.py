@@ -29,6 +29,8 @@ _KINDS = (
     Kind("worker_kill", "service", services.kill_service, 0.2, 2),
     Kind("worker_term", "service", services.terminate_service, 0.2, 1),
     Kind("worker_pause", "service", services.pause_service, 2, 7),
+    # Its length is its own. It loses no hold: Redis is well, and only the worker's clock stands still.
+    Kind("worker_stutter", "service", partial(services.stutter_service, module="booking_worker"), 0, 0),
     Kind("gateway_kill", "service", partial(services.kill_service, module="gateway"), 0.2, 2),
     Kind("gateway_term", "service", partial(services.terminate_service, module="gateway"), 0.2, 1),
     # With its own patience of five seconds, a gateway that was paused still answers within ten.

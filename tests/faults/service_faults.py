@@ -9,6 +9,10 @@ from random import Random
 from tests.faults.cluster import Cluster
 
 WORKERS = ("booking_worker", "hold_worker")
+STUTTERS = 3, 4
+FROZEN_SECONDS = 0.5, 0.7
+"""Longer than a worker's patience with Redis."""
+THAWED_SECONDS = 0.001, 0.005
 
 
 def _choose(cluster: Cluster, random: Random, module: str) -> str:
@@ -48,3 +52,24 @@ async def pause_service(cluster: Cluster, random: Random, *, module: str = "") -
         yield name
     finally:
         service.send(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def stutter_service(cluster: Cluster, random: Random, *, module: str) -> AsyncIterator[str]:
+    """SIGSTOP a few times in a row, with hardly time to work between: a busy host, a stopped VM."""
+    name = _choose(cluster, random, module)
+    stuttering = asyncio.create_task(_stutter(cluster, random, name))
+    try:
+        yield name
+    finally:
+        await stuttering
+
+
+async def _stutter(cluster: Cluster, random: Random, name: str) -> None:
+    for _ in range(random.randint(*STUTTERS)):
+        service = cluster.services.pause(name)
+        try:
+            await asyncio.sleep(random.uniform(*FROZEN_SECONDS))
+        finally:
+            service.send(signal.SIGCONT)
+        await asyncio.sleep(random.uniform(*THAWED_SECONDS))
