@@ -1,4 +1,4 @@
-"""After the race: a hold that won is claimed, a latecomer is refused, and the winner is read back."""
+"""After the race: holds that won are claimed, a latecomer is refused, and the winners are read back."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,17 @@ async def settle(
     async def ask(ask: Ask) -> None:
         operations.append(await recorder.ask(ask))
 
-    held = next((operation for operation in raced if operation.granted), None)
-    if held and not any(operation.confirmed for operation in raced):
-        await ask(planner.book("stranger", slot))
-        token = str(held.ask.body["holdToken"])
-        await ask(planner.book("claim", slot, patient=held.ask.patient, token=token))
-    await ask(planner.book("late", slot))
+    for held in (operation for operation in raced if operation.granted):
+        if any(operation.confirmed and operation.rivals(held) for operation in operations):
+            continue
+        wanted = held.ask.resources
+        await ask(planner.book("stranger", slot, wanted))
+        own = {"patientName": held.ask.patient, "holdToken": str(held.ask.body["holdToken"])}
+        await ask(planner.book("claim", slot, wanted, **own))
+    # Whoever wants all that there is meets every winner.
+    await ask(planner.book("late", slot, planner.resources))
     if options.holds:
-        await ask(planner.hold("late", slot))
+        await ask(planner.hold("late", slot, planner.resources))
     for appointment_id in confirmed_ids(operations):
         for via in options.transports:
             await ask(planner.read(slot, appointment_id, via))

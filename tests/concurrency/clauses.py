@@ -14,6 +14,7 @@ CLOCK_SECONDS = 0.25
 
 class Clause(StrEnum):
     ONE_WINNER = "exactly one booking confirmed"
+    ONE_OWNER = "no two winners share a resource"
     REFUSED = "everyone else refused, with the right text"
     HOLDS = "every hold honoured"
     ANSWERED = "every request answered"
@@ -64,6 +65,11 @@ class SlotHistory:
         ]
 
     @property
+    def winning(self) -> Clause:
+        """The clause for who may win: of several resources, several may, where they share none."""
+        return Clause.ONE_WINNER if len(self.run.resources) == 1 else Clause.ONE_OWNER
+
+    @property
     def holds_raced(self) -> bool:
         return any(operation.ask.kind == "hold" for operation in self.of("race"))
 
@@ -72,6 +78,12 @@ class SlotHistory:
 
     def find(self, clause: Clause, text: str) -> Finding:
         return Finding(clause, self.slot, text)
+
+
+def wanted(operation: Operation) -> dict[str, object]:
+    """What an answer that grants it tells of where and when."""
+    resources = sorted(operation.ask.resources)
+    return {"site": "default", "resources": resources, "slot": operation.ask.slot}
 
 
 def expiry(run: Run, operation: Operation) -> float | None:

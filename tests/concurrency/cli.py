@@ -11,6 +11,7 @@ from tests.concurrency.addresses import are_same, of_local_stack
 from tests.concurrency.options import DEFAULT_NATS, DEFAULT_URL, Options
 
 _MOST = 10_000
+_MOST_RESOURCES = 8
 
 
 def parse_options(argv: Sequence[str] | None = None) -> Options:
@@ -33,6 +34,13 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         "--requests", type=_count, default=10, metavar="N", help="bookings per slot (default: 10)"
     )
     parser.add_argument("--slots", type=_count, default=1, metavar="M", help="fresh slots (default: 1)")
+    parser.add_argument(
+        "--resources",
+        type=_resources,
+        default=1,
+        metavar="R",
+        help=f"each booking wants some of so many, at most {_MOST_RESOURCES} (default: 1)",
+    )
     parser.add_argument("--via", choices=("http", "nats", "both"), default="http", help="default: http")
     parser.add_argument("--holds", action="store_true", help="N holds per slot race with the bookings")
     parser.add_argument("--json", type=_writable, metavar="FILE", help="write every request and the verdict")
@@ -60,6 +68,12 @@ def _addresses(url: str | None, nats: str | None) -> tuple[str, str]:
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {_MOST}")
+    return int(text)
+
+
+def _resources(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_RESOURCES:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {_MOST_RESOURCES}")
     return int(text)
 
 

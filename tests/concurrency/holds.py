@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-from tests.concurrency.clauses import HELD, Clause, Finding, SlotHistory, refused_with
+from tests.concurrency.clauses import HELD, Clause, Finding, SlotHistory, refused_with, wanted
 
 
 def holds_are_honoured(history: SlotHistory) -> Iterator[Finding]:
@@ -11,7 +11,8 @@ def holds_are_honoured(history: SlotHistory) -> Iterator[Finding]:
     for grant in history.grants:
         for booking in history.confirmed:
             stranger = booking.ask.patient != grant.operation.ask.patient
-            if stranger and not grant.expired_by(booking.returned):
+            rivals = booking.rivals(grant.operation)
+            if stranger and rivals and not grant.expired_by(booking.returned):
                 text = (
                     f"{grant.operation.ask.patient} was granted a hold, and {booking.ask.patient} a booking"
                 )
@@ -19,11 +20,12 @@ def holds_are_honoured(history: SlotHistory) -> Iterator[Finding]:
 
 
 def one_hold_at_a_time(history: SlotHistory) -> Iterator[Finding]:
-    """Two patients may hold a slot one after the other, never together."""
+    """Two patients may hold a resource one after the other, never together."""
     together = {
         grant.operation.ask.ordinal
         for first, second in combinations(history.grants, 2)
-        if not (first.expired_by(second.operation.returned) or second.expired_by(first.operation.returned))
+        if first.operation.rivals(second.operation)
+        and not (first.expired_by(second.operation.returned) or second.expired_by(first.operation.returned))
         for grant in (first, second)
     }
     if together:
@@ -37,9 +39,8 @@ def grants_what_was_asked(history: SlotHistory) -> Iterator[Finding]:
             continue
         hold = (operation.answer.body or {}).get("hold")
         expected = {
+            **wanted(operation),
             "token": operation.ask.body["holdToken"],
-            "resource": history.run.resource,
-            "slot": history.slot,
         }
         wrong = [
             field
@@ -53,9 +54,13 @@ def grants_what_was_asked(history: SlotHistory) -> Iterator[Finding]:
 
 
 def stranger_is_refused(history: SlotHistory) -> Iterator[Finding]:
-    """Whoever asks for a slot that is held, and not by himself, hears so."""
+    """Whoever asks for what is held, and not by himself, hears so."""
     for stranger in history.of("stranger"):
-        held = [grant for grant in history.grants if not grant.expired_by(stranger.returned)]
+        held = [
+            grant
+            for grant in history.grants
+            if grant.operation.rivals(stranger) and not grant.expired_by(stranger.returned)
+        ]
         if held and stranger.answer.answered and not refused_with(stranger, HELD):
             text = f"a stranger asked for the held slot and heard {stranger.answer}"
             yield history.find(Clause.HOLDS, text)
@@ -64,7 +69,7 @@ def stranger_is_refused(history: SlotHistory) -> Iterator[Finding]:
 def holder_can_book(history: SlotHistory) -> Iterator[Finding]:
     """The holder's own booking is confirmed, unless the hold expired and another was faster."""
     for claim in history.of("claim"):
-        if claim.answer.answered and not history.confirmed:
+        if claim.answer.answered and not any(booking.rivals(claim) for booking in history.confirmed):
             yield history.find(Clause.HOLDS, f"the holder asked to book and heard {claim.answer}")
 
 

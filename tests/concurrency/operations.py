@@ -68,6 +68,11 @@ class Ask:
     def patient(self) -> str:
         return str(self.body.get("patientName", ""))
 
+    @property
+    def resources(self) -> frozenset[str]:
+        """What is asked for, all of it or nothing; none of a read."""
+        return frozenset(self.body.get("resources", ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -90,10 +95,14 @@ class Operation:
     def granted(self) -> bool:
         return self.ask.kind == "hold" and self.answer.status == 200
 
+    def rivals(self, other: "Operation") -> bool:
+        """Whether at most one of the two can have what it asks for."""
+        return self.ask.slot == other.ask.slot and bool(self.ask.resources & other.ask.resources)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    resource: str
+    resources: tuple[str, ...]
     began_at: datetime
     race_seconds: float
     operations: tuple[Operation, ...]

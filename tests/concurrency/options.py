@@ -16,6 +16,7 @@ class Options:
     nats: str = DEFAULT_NATS
     requests: int = 10
     slots: int = 1
+    resources: int = 1
     via: Literal["http", "nats", "both"] = "http"
     holds: bool = False
     json: Path | None = None

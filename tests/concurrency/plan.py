@@ -1,13 +1,14 @@
-"""Plans who asks for what: fresh slots on a fresh resource, so that no run meets another."""
+"""Plans who asks for what: fresh slots of fresh resources, so that no run meets another."""
 
 import random
 import secrets
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, cycle
 from uuid import uuid4
 
-from tests.concurrency.operations import Ask, Kind, Step
+from tests.concurrency.operations import Ask, Json, Kind, Step
 from tests.concurrency.options import Options, Via
 
 _FIRST_DAY = datetime(2100, 1, 1, tzinfo=UTC)
@@ -17,7 +18,8 @@ DAYS = 290_000
 class Planner:
     def __init__(self, options: Options) -> None:
         self._run = secrets.token_hex(6)
-        self.resource = f"prove-{self._run}"
+        names = [f"prove-{self._run}-{number}" for number in range(1, options.resources + 1)]
+        self.resources = tuple(names) if len(names) > 1 else (f"prove-{self._run}",)
         # Midnight lies on every grid that a deployment can have.
         days = random.sample(range(DAYS), options.slots)
         self.slots = [canonical(_FIRST_DAY + timedelta(days=day)) for day in days]
@@ -31,32 +33,36 @@ class Planner:
         """Everyone who wants `slot` at once, in no particular order."""
         # A hold takes longer than a booking and would hardly ever win; in every second slot it can.
         follows = self._holds > 0 and self.slots.index(slot) % 2 == 1
-        asks = [replace(self.book("race", slot), follows=follows) for _ in range(self._bookings)]
-        asks += [self.hold("race", slot) for _ in range(self._holds)]
+        asks = [replace(self.book("race", slot, self.some()), follows=follows) for _ in range(self._bookings)]
+        asks += [self.hold("race", slot, self.some()) for _ in range(self._holds)]
         random.shuffle(asks)
         return asks
 
-    def book(self, step: Step, slot: str, *, patient: str | None = None, token: str | None = None) -> Ask:
-        holder = {} if token is None else {"holdToken": token}
-        return self._want(step, "book", slot, patient, holder)
+    def some(self) -> tuple[str, ...]:
+        """One or more of the resources, in no particular order."""
+        return tuple(random.sample(self.resources, random.randint(1, len(self.resources))))
 
-    def hold(self, step: Step, slot: str) -> Ask:
-        return self._want(step, "hold", slot, None, {"holdToken": str(uuid4())})
+    def book(self, step: Step, slot: str, resources: Iterable[str], **more: str) -> Ask:
+        """A booking; `more` names its patient or its hold's token."""
+        return self._want(step, "book", slot, resources, more)
+
+    def hold(self, step: Step, slot: str, resources: Iterable[str]) -> Ask:
+        return self._want(step, "hold", slot, resources, {"holdToken": str(uuid4())})
 
     def read(self, slot: str, appointment_id: str, via: Via) -> Ask:
         return self._ask("read", "get", via, slot, {"id": appointment_id})
 
-    def _want(self, step: Step, kind: Kind, slot: str, patient: str | None, more: dict[str, str]) -> Ask:
+    def _want(self, step: Step, kind: Kind, slot: str, resources: Iterable[str], more: dict[str, str]) -> Ask:
         number = next(self._patients)
         body = {
             "slot": _SPELLINGS[number % len(_SPELLINGS)](slot),
-            "patientName": patient or f"Patient {number}",
-            "resource": self.resource,
+            "patientName": f"Patient {number}",
+            "resources": [*resources],
             **more,
         }
         return self._ask(step, kind, next(self._transports), slot, body)
 
-    def _ask(self, step: Step, kind: Kind, via: Via, slot: str, body: dict[str, str]) -> Ask:
+    def _ask(self, step: Step, kind: Kind, via: Via, slot: str, body: Json) -> Ask:
         ordinal = next(self._ordinals)
         return Ask(ordinal, step, kind, via, slot, f"{self._run}-{ordinal}", body)
 

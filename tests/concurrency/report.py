@@ -26,15 +26,21 @@ class Report:
         self._options = options
         self._few = options.slots * options.contenders <= FEW_REQUESTS
 
-    def begin(self, resource: str) -> None:
+    def begin(self, resources: Sequence[str]) -> None:
         options = self._options
         addresses = {"http": options.url, "nats": options.nats}
         where = " and ".join(shown(addresses[via]) for via in options.transports)
         what = f"{options.requests} bookings" + (f" and {options.requests} holds" if options.holds else "")
         slots = f"{options.slots} slot{'s' if options.slots > 1 else ''}"
-        self._line(f"{slots} x {what} at once, against {where}, resource {resource}")
+        self._line(f"{slots} x {what} at once, against {where}, {self._what(resources)}")
         if options.holds and options.slots > 1:
             self._line("in every second slot the bookings start as soon as a hold is granted")
+
+    @staticmethod
+    def _what(resources: Sequence[str]) -> str:
+        if len(resources) == 1:
+            return f"resource {resources[0]}"
+        return f"each wants some of {len(resources)} resources: {resources[0]} to {resources[-1]}"
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -60,9 +66,9 @@ class Report:
         for finding in verdict.violations:
             self._line(f"VIOLATION {finding.clause}: {finding}", "red")
         if verdict.proved:
-            self._line(
-                "PROVED: one winner per slot, everyone else refused, every request answered", "bold green"
-            )
+            one = len(run.resources) == 1
+            winners = "one winner per slot" if one else "no two winners share a resource"
+            self._line(f"PROVED: {winners}, everyone else refused, every request answered", "bold green")
         else:
             broken = len(verdict.violations)
             self._line(f"NOT PROVED: {broken} violation{'s' if broken > 1 else ''}", "bold red")
@@ -115,6 +121,8 @@ class Report:
         slots = {operation.ask.slot for operation in run.operations}
         won = {operation.ask.slot for operation in run.operations if operation.confirmed}
         for clause in Clause:
+            if clause is (Clause.ONE_OWNER if len(run.resources) == 1 else Clause.ONE_WINNER):
+                continue
             if clause is Clause.HOLDS and not self._options.holds:
                 continue
             if clause is Clause.LINEARIZABLE and not self._options.check:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.concurrency import holds
 from tests.concurrency.aftermath import appointment_id
-from tests.concurrency.clauses import BOOKED, HELD, Clause, Finding, SlotHistory, refused_with
+from tests.concurrency.clauses import BOOKED, HELD, Clause, Finding, SlotHistory, refused_with, wanted
 from tests.concurrency.operations import Operation, Run, tally
 
 Rule = Callable[[SlotHistory], Iterator[Finding]]
@@ -32,17 +32,20 @@ def judge(run: Run) -> Verdict:
 
 
 def one_winner(history: SlotHistory) -> Iterator[Finding]:
-    """One booking, and only one, is confirmed, and in the race rather than to a latecomer."""
-    winners = history.confirmed
-    if len(winners) > 1:
-        ways = Counter(winner.ask.via for winner in winners)
-        how = ", ".join(f"{count} via {via}" for via, count in sorted(ways.items()))
-        yield history.find(Clause.ONE_WINNER, f"{len(winners)} bookings confirmed, at most 1 may be ({how})")
-    in_time = [winner for winner in winners if winner.ask.step != "late"]
+    """At most one booking of a resource is confirmed, and at least one in the race, not to a latecomer."""
+    for resource in history.run.resources:
+        winners = [winner for winner in history.confirmed if resource in winner.ask.resources]
+        if len(winners) > 1:
+            ways = Counter(winner.ask.via for winner in winners)
+            how = ", ".join(f"{count} via {via}" for via, count in sorted(ways.items()))
+            of = f" of {resource}" if len(history.run.resources) > 1 else ""
+            text = f"{len(winners)} bookings{of} confirmed, at most 1 may be ({how})"
+            yield history.find(history.winning, text)
+    in_time = [winner for winner in history.confirmed if winner.ask.step != "late"]
     if not in_time and not history.unknown:
         asked = history.of("race")
         text = f"no booking confirmed in the race of {len(asked)} requests ({tally(asked)})"
-        yield history.find(Clause.ONE_WINNER, text)
+        yield history.find(history.winning, text)
 
 
 def confirms_what_was_asked(history: SlotHistory) -> Iterator[Finding]:
@@ -50,8 +53,7 @@ def confirms_what_was_asked(history: SlotHistory) -> Iterator[Finding]:
         body = winner.answer.body or {}
         appointment = body.get("appointment")
         expected = {
-            "slot": history.slot,
-            "resource": history.run.resource,
+            **wanted(winner),
             "patientName": winner.ask.patient,
             "status": "booked",
         }
@@ -63,7 +65,7 @@ def confirms_what_was_asked(history: SlotHistory) -> Iterator[Finding]:
         wrong += ["id"] if appointment_id(winner) is None else []
         wrong += ["message"] if body.get("message") != "Booking confirmed" else []
         if wrong:
-            yield history.find(Clause.ONE_WINNER, f"the confirmation is wrong in {', '.join(wrong)}")
+            yield history.find(history.winning, f"the confirmation is wrong in {', '.join(wrong)}")
 
 
 def refusals_have_the_right_text(history: SlotHistory) -> Iterator[Finding]:
@@ -80,7 +82,7 @@ def refusals_have_the_right_text(history: SlotHistory) -> Iterator[Finding]:
 
 
 def refusals_are_true(history: SlotHistory) -> Iterator[Finding]:
-    """Nobody hears `Slot already booked` before anybody can have booked, nor `held` once it is booked."""
+    """Nobody hears `Slot already booked` unless a rival can have booked, nor `held` once one has."""
     bookings = [
         *history.confirmed,
         *(operation for operation in history.unknown if operation.ask.kind == "book"),
@@ -89,7 +91,9 @@ def refusals_are_true(history: SlotHistory) -> Iterator[Finding]:
         operation
         for operation in history.operations
         if refused_with(operation, BOOKED)
-        and not any(booking.invoked < operation.returned for booking in bookings)
+        and not any(
+            booking.invoked < operation.returned and booking.rivals(operation) for booking in bookings
+        )
     ]
     if phantom:
         yield history.find(Clause.REFUSED, f"'{BOOKED}' though nobody had booked: {len(phantom)}")
@@ -97,7 +101,10 @@ def refusals_are_true(history: SlotHistory) -> Iterator[Finding]:
         operation
         for operation in history.operations
         if refused_with(operation, HELD)
-        and any(booking.returned < operation.invoked for booking in history.confirmed)
+        and any(
+            booking.returned < operation.invoked and booking.rivals(operation)
+            for booking in history.confirmed
+        )
     ]
     if outdated:
         yield history.find(Clause.REFUSED, f"'{HELD}' though it was booked: {len(outdated)}")

@@ -6,12 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from tests.callers import Answer, Caller
 from tests.faults.history import Kind, Operation, Via
 from tests.faults.recorder import Recorder
-from tests.faults.slots import RESOURCE, Slots
+from tests.faults.slots import SITES, Slots
 
 PATIENCE_SECONDS = 12.0
 REPEATS = 4
@@ -19,16 +20,18 @@ REPEATS = 4
 
 @dataclass(frozen=True)
 class Visit:
-    """A patient who wants a slot."""
+    """A patient who wants some resources at once, all of them or none."""
 
     patient: str
+    site: str
+    resources: tuple[str, ...]
     slot: str
     key: str | None
     token: str | None = None
 
-    def body(self) -> dict[str, str]:
-        body = {"resource": RESOURCE, "slot": self.slot, "patientName": self.patient}
-        return {**body, "holdToken": self.token} if self.token else body
+    def body(self) -> dict[str, Any]:
+        wanted = {"site": self.site, "resources": self.resources, "slot": self.slot}
+        return {**wanted, "patientName": self.patient} | ({"holdToken": self.token} if self.token else {})
 
 
 @dataclass
@@ -59,7 +62,8 @@ class FaultClient:
             return
         self.visits += 1
         name = f"{self.name}-{self.visits}"
-        visit = Visit(f"patient {name}", self.slots.choose(self.random), name if self._chance(0.5) else None)
+        key = name if self._chance(0.5) else None
+        visit = Visit(f"patient {name}", *self.slots.choose(self.random), key)
         if self._chance(0.35):
             visit = await self._hold(visit)
             if self._chance(0.3):
@@ -90,6 +94,8 @@ class FaultClient:
             await self._book(visit)
         if visit.key and self._chance(0.05):
             await self._book(replace(visit, patient=f"{visit.patient} or another"))
+        if visit.key and self._chance(0.05):
+            await self._book(replace(visit, site=next(site for site in SITES if site != visit.site)))
         if self._chance(0.3):
             await self._get(done.appointment_id, visit)
 
@@ -122,7 +128,8 @@ class FaultClient:
             client=self.name,
             kind=kind,
             via=self.via,
-            resource=RESOURCE,
+            site=visit.site,
+            resources=visit.resources,
             slot=visit.slot,
             patient=visit.patient,
             key=visit.key,

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,10 @@ from typing import Any, Literal
 Kind = Literal["book", "hold", "get"]
 Outcome = Literal["ok", "refused", "not_executed", "unknown"]
 Via = Literal["http", "nats"]
+Claim = tuple[str, str, str]
+"""What at most one booking may own: a site, a resource in it, an instant."""
+REQUEST_TIMEOUT_SECONDS = 5.0
+"""After this the gateway starts no attempt. (A worker that is told no deadline counts from the receipt.)"""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,9 @@ class Operation:
     client: str
     kind: Kind
     via: Via
-    resource: str
+    site: str
+    resources: tuple[str, ...]
+    """What is asked for, all of it or nothing; of a get, as far as its caller knows."""
     slot: str
     """The canonical instant, such as 2031-05-04T09:00:00.000Z."""
     patient: str
@@ -43,6 +50,10 @@ class Operation:
     """When a granted hold ends, on the run's clock."""
     deadline: float | None = None
     """When a booking may be started at the latest, on the run's clock; None: that is not known."""
+
+    @cached_property
+    def claims(self) -> frozenset[Claim]:
+        return claims_of(self)
 
     @property
     def unknown(self) -> bool:
@@ -67,13 +78,23 @@ class Row:
     """A booking read back after the run healed."""
 
     id: str
-    resource: str
+    site: str
+    resources: tuple[str, ...]
     slot: str
     patient: str
     key: str
     status: str
     created: float | None = None
     """When it says that it was made, on the run's clock."""
+
+    @cached_property
+    def claims(self) -> frozenset[Claim]:
+        return claims_of(self)
+
+
+def claims_of(source: Operation | Row) -> frozenset[Claim]:
+    """Everything that a request, or a booking, claims."""
+    return frozenset((source.site, resource, source.slot) for resource in source.resources)
 
 
 @dataclass(frozen=True)
@@ -99,8 +120,8 @@ class History:
     def from_json(cls, text: str) -> "History":
         stored: dict[str, Any] = json.loads(text)
         return cls(
-            operations=tuple(Operation(**each) for each in stored["operations"]),
-            rows=tuple(Row(**each) for each in stored["rows"]),
+            operations=tuple(Operation(**_restored(each)) for each in stored["operations"]),
+            rows=tuple(Row(**_restored(each)) for each in stored["rows"]),
             faults=tuple(Fault(**each) for each in stored["faults"]),
         )
 
@@ -110,3 +131,8 @@ class History:
     @classmethod
     def load(cls, path: Path) -> "History":
         return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def _restored(stored: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples."""
+    return {**stored, "resources": tuple(stored["resources"])}

@@ -11,11 +11,9 @@ import httpx
 from nats.errors import NoRespondersError, OutboundBufferLimitError
 
 from tests.callers import Answer
-from tests.faults.history import Operation, Outcome
+from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Operation, Outcome
 
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
-REQUEST_TIMEOUT_SECONDS = 5.0
-"""After this the gateway starts no attempt. (A worker that is told no deadline counts from the receipt.)"""
 LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
 
 
@@ -102,7 +100,11 @@ def _mismatches(answer: Answer, heard: Operation) -> Iterator[str]:
     if heard.outcome != "ok":
         return
     told = answer.body["hold" if heard.kind == "hold" else "appointment"]
-    wanted: dict[str, str | None] = {"resource": heard.resource, "slot": heard.slot}
+    wanted: dict[str, object] = {
+        "site": heard.site,
+        "resources": sorted(heard.resources),
+        "slot": heard.slot,
+    }
     if heard.kind == "hold":
         wanted |= {"token": heard.token} if heard.token else {}
     else:

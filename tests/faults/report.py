@@ -76,7 +76,6 @@ def print_result(console: Console, result: Result) -> None:
     figures.show_header = False
     figures.add_row("bookings read back", str(len(history.rows)))
     figures.add_row("seconds from healed to ready", f"{result.seconds_to_heal:.1f}")
-    figures.add_row("stale refusals forgiven", str(verdict.forgiven))
     figures.add_row("answers that break the contract", str(len(result.oddities)))
     figures.add_row("violations", str(len(verdict.violations)))
     console.print(figures)

@@ -90,7 +90,8 @@ def _read_rows(uri: str, recorder: Recorder) -> tuple[Row, ...]:
         return tuple(
             Row(
                 id=row["_id"],
-                resource=row["resource"],
+                site=row["site"],
+                resources=tuple(row["resources"]),
                 slot=slot_text(row["slot"]),
                 patient=row["patientName"],
                 key=row["idempotencyKey"],

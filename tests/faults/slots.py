@@ -1,10 +1,17 @@
-"""Slots that callers compete for: fresh ones all the time, most of the crowd at the freshest."""
+"""What callers compete for: fresh slots all the time, most of the crowd at the freshest.
+
+Each wants some of the resources then, so that bookings overlap in some of what they claim; a few want the
+same in another site, where it is something else. No two instants share a claim: what the checker must judge
+together stays as small as one instant of one site.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-RESOURCE = "room-1"
+SITES = ("clinic", "annexe")
+RESOURCES = ("dr-who", "room-1", "room-2")
+ELSEWHERE = 0.15
 FIRST = datetime(2031, 1, 1, tzinfo=UTC)
 CROWD_AT_LAST = 6.0
 OLD = 0.15
@@ -18,8 +25,12 @@ class Slots:
         self._now = now
         self._per_second = per_second
 
-    def choose(self, random: Random) -> str:
-        """A slot, in its canonical form."""
+    def choose(self, random: Random) -> tuple[str, tuple[str, ...], str]:
+        """A site, one or more of its resources, and a slot in its canonical form."""
+        resources = random.sample(RESOURCES, random.randint(1, len(RESOURCES)))
+        return SITES[random.random() < ELSEWHERE], tuple(sorted(resources)), self._choose_slot(random)
+
+    def _choose_slot(self, random: Random) -> str:
         newest = int(self._now() * self._per_second)
         if random.random() < OLD:
             back = random.uniform(0, OLDEST_SECONDS * self._per_second)

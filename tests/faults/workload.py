@@ -19,12 +19,12 @@ from tests.faults.slots import Slots
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many callers there are, how many calls they make in a second, and how many to one slot, about."""
+    """How many callers there are, and about how many calls they make in a second, and about one instant."""
 
     seed: int
     rate: float = 100.0
     clients: int = 24
-    calls_a_slot: float = 14
+    calls_a_slot: float = 20
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.checker import Rule, Verdict, check
 from tests.faults.checker.model import HELD
-from tests.faults.checker.stories import booked, held, lost, read, refused, row, story
+from tests.faults.checker.stories import booked, held, lost, of, read, refused, row, story
 from tests.faults.history import Fault, History, Operation, Row
 
 
@@ -79,6 +79,33 @@ def test_a_booked_slot_is_not_held(patient: str) -> None:
     assert rules(booked("Bob", 0, 1), held(patient, 2, 3, 10)) == {Rule.HOLD}
 
 
+def test_holds_are_judged_by_what_they_share() -> None:
+    """A hold binds whoever wants any of its resources, and nobody else."""
+    hold = of("ab", held("Ada", 0, 1, 10))
+    beside, across = of("c", booked("Bob", 2, 3)), of("bc", booked("Bob", 2, 3))
+    assert check(story(hold, beside, rows=(row("Bob", ("c",)),))) == Verdict(())
+    assert {each.rule for each in check(story(hold, across, rows=(row("Bob", ("b", "c")),))).violations} == {
+        Rule.HOLD
+    }
+
+
+def test_holds_that_share_nothing_may_stand_together() -> None:
+    """Two holds are granted at once where they share no resource, and never where they share one."""
+    links = of("bc", lost("Bob", 0))  # connects the two, so that they are judged together
+    ada, cyd = of("ab", held("Ada", 0, 1, 10)), of("cd", held("Cyd", 2, 3, 12))
+    assert check(story(ada, cyd, links)) == Verdict(())
+    assert {each.rule for each in check(story(ada, of("bd", cyd), links)).violations} == {Rule.HOLD}
+
+
+def test_a_hold_of_something_else_is_no_reason_for_a_refusal() -> None:
+    """`held` needs a hold that shares a resource with what was asked for."""
+    links, bob = of("ab", lost("Dan", 0)), of("b", refused("Bob", 2, 3, HELD))
+    assert check(story(of("ab", held("Ada", 0, 1, 10)), links, bob)) == Verdict(())
+    assert {each.rule for each in check(story(of("a", held("Ada", 0, 1, 10)), links, bob)).violations} == {
+        Rule.TRUE_REFUSAL
+    }
+
+
 def test_one_hold_at_a_time() -> None:
     """Two holds with different tokens are a violation while both are alive; an extension is none."""
     assert rules(held("Ada", 0, 1, 10), held("Cyd", 2, 3, 12), lost("Bob", 0)) == {Rule.HOLD}
@@ -118,7 +145,8 @@ def test_a_hold_that_was_not_granted_may_stand_for_a_while() -> None:
     not_granted = replace(ada, outcome="not_executed", status=503, expires=None)
 
     assert check(story(nobody_knows, late)) == Verdict(())
-    assert check(story(not_granted, refused_as_held("Bob", 2, 3))) == Verdict(())
+    assert check(story(not_granted, refused_as_held("Bob", 6.9, 7))) == Verdict(())
+    assert not check(story(not_granted, refused_as_held("Bob", 7.1, 7.2))).accepted
     assert not check(story(not_granted, late)).accepted
 
 

@@ -8,17 +8,22 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.checker import Rule, Verdict, Violation, check
-from tests.faults.checker.model import BOOKED
+from tests.faults.checker.model import BOOKED, HELD
 from tests.faults.checker.simulation import valid_history
 from tests.faults.checker.stories import asked, booked, held, read, refused, story
-from tests.faults.history import History, Operation
+from tests.faults.history import History, Kind, Operation
 
 MANY = settings(max_examples=100, deadline=None, derandomize=True)
 
 
+RESOURCES = ("a", "b", "c")
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    return valid_history(Random(draw(st.integers(0, 10**9))), draw(st.integers(1, 25)))
+    """Of one resource, or of several that patients want some of."""
+    resources = draw(st.sampled_from([RESOURCES[:1], RESOURCES]))
+    return valid_history(Random(draw(st.integers(0, 10**9))), draw(st.integers(1, 25)), resources)
 
 
 def confirmed(history: History) -> Operation:
@@ -34,6 +39,11 @@ def mutated(history: History, old: Operation, new: Operation) -> History:
 
 def extended(history: History, *more: Operation) -> History:
     return replace(story(*history.operations, *more), rows=history.rows)
+
+
+def wanting_more(operation: Operation, winner: Operation) -> Operation:
+    """The operation with the last of what the winner has, and with something that nobody else wants."""
+    return replace(operation, resources=(winner.resources[-1], "z"))
 
 
 def shown(history: History, rule: Rule) -> Violation:
@@ -79,7 +89,7 @@ def test_a_lost_acknowledgement_is_noticed(history: History) -> None:
 @given(histories())
 def test_a_phantom_refusal_is_noticed(history: History) -> None:
     """A refusal that came before anybody had asked is shown, alone or with one that asked later."""
-    phantom = replace(refused("Eve", -2, -1), number=0)
+    phantom = replace(refused("Eve", -2, -1), resources=RESOURCES)
     violation = shown(extended(history, phantom), Rule.TRUE_REFUSAL)
 
     assert "Eve" in [each.patient for each in violation.operations]
@@ -112,10 +122,59 @@ def test_a_changed_id_of_a_replay_is_noticed(history: History) -> None:
 def test_a_broken_hold_is_noticed(history: History) -> None:
     """A hold granted to a stranger just before a booking is confirmed is shown with the booking."""
     winner = confirmed(history)
-    hold = held("Eve", winner.end - 0.01, winner.end - 0.005, winner.end + 60)
+    hold = wanting_more(held("Eve", winner.end - 0.01, winner.end - 0.005, winner.end + 60), winner)
     violation = shown(extended(history, hold), Rule.HOLD)
 
     assert "hold" in [each.kind for each in violation.operations]
+
+
+@MANY
+@given(histories())
+def test_a_second_winner_of_one_claim_is_noticed(history: History) -> None:
+    """Another booking with only one resource in common is shown with the winner or a reader of it."""
+    winner = confirmed(history)
+    second = wanting_more(booked("Eve", winner.invoked, winner.end), winner)
+    violation = shown(extended(history, second), Rule.LINEARIZABLE)
+
+    assert "Eve" in [each.patient for each in violation.operations]
+
+
+@MANY
+@given(histories())
+def test_a_refusal_of_what_nobody_has_is_noticed(history: History) -> None:
+    """Whoever wants nothing that a booking has hears that it is booked: that refusal alone is shown."""
+    elsewhere = replace(refused("Eve", 2, 9), resources=("y", "z"))
+    violation = shown(extended(history, elsewhere), Rule.TRUE_REFUSAL)
+
+    assert [each.patient for each in violation.operations] == ["Eve"]
+
+
+@MANY
+@given(histories(), st.sampled_from(["book", "hold"]))
+def test_held_after_booked_is_noticed(history: History, kind: Kind) -> None:
+    """`held` of what was booked before is shown with an answer that says so; a hold is no excuse."""
+    winner = confirmed(history)
+    asking = asked(kind, "Eve", 20, 21, key="e", token="e", outcome="refused", error=HELD)
+    excuse = wanting_more(held("Zoe", 19, 19.5, 99), winner)
+    told = wanting_more(asking, winner)
+    violation = shown(extended(history, replace(excuse, outcome="unknown"), told), Rule.TRUE_REFUSAL)
+
+    assert "Eve" in [each.patient for each in violation.operations]
+
+
+@MANY
+@given(histories())
+def test_a_booking_of_half_its_claims_is_noticed(history: History) -> None:
+    """A row without one of the resources that were confirmed is shown with its 201."""
+    winner = confirmed(history)
+    assume(len(winner.resources) > 1)
+    rows = tuple(
+        replace(row, resources=row.resources[1:]) if row.id == winner.appointment_id else row
+        for row in history.rows
+    )
+    violation = shown(replace(history, rows=rows), Rule.DURABLE)
+
+    assert [each.appointment_id for each in violation.operations] == [winner.appointment_id]
 
 
 @MANY
@@ -123,7 +182,9 @@ def test_a_broken_hold_is_noticed(history: History) -> None:
 def test_a_booking_out_of_time_is_noticed(history: History, created: float) -> None:
     """A row made before anybody had asked, or after every deadline, is shown with the request for it."""
     winner = confirmed(history)
-    rows = tuple(replace(row, created=created) for row in history.rows)
+    rows = tuple(
+        replace(row, created=created) if row.id == winner.appointment_id else row for row in history.rows
+    )
     violation = shown(replace(history, rows=rows), Rule.IN_TIME)
 
     assert [each.key for each in violation.operations] == [winner.key]

@@ -1,5 +1,6 @@
 """The verdict of the concurrency proof: sound runs pass, and each way of being unsound is named."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -21,16 +22,17 @@ def asked(
     step: Step, kind: Kind, patient: str, answer: Answer, *, at: float = 0.0, took: float = 1.0, **body: Any
 ) -> Operation:
     if kind != "get":
-        body = {"slot": SLOT, "patientName": patient, "resource": RESOURCE, **body}
+        body = {"slot": SLOT, "patientName": patient, "resources": [RESOURCE], **body}
     ordinal = next(ORDINALS)
     ask = Ask(ordinal, step, kind, "http", SLOT, f"{RESOURCE}-{ordinal}", body)
     return Operation(ask, at, at + took, answer)
 
 
-def appointment(patient: str) -> Json:
+def appointment(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Json:
     return {
         "id": f"id-of-{patient}",
-        "resource": RESOURCE,
+        "site": "default",
+        "resources": [*resources],
         "slot": SLOT,
         "patientName": patient,
         "status": "booked",
@@ -38,17 +40,23 @@ def appointment(patient: str) -> Json:
     }
 
 
-def confirmed(patient: str) -> Answer:
-    return Answer(201, {"message": "Booking confirmed", "appointment": appointment(patient)})
+def confirmed(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Answer:
+    return Answer(201, {"message": "Booking confirmed", "appointment": appointment(patient, resources)})
 
 
 def refused(text: str) -> Answer:
     return Answer(409, {"error": text})
 
 
-def granted(token: str, *, seconds: float = 300) -> Answer:
+def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RESOURCE,)) -> Answer:
     expires = (BEGAN + timedelta(seconds=seconds)).isoformat()
-    hold = {"token": token, "resource": RESOURCE, "slot": SLOT, "expiresAt": expires}
+    hold = {
+        "token": token,
+        "site": "default",
+        "resources": [*resources],
+        "slot": SLOT,
+        "expiresAt": expires,
+    }
     return Answer(200, {"message": "Slot held for 5 minutes", "hold": hold})
 
 
@@ -83,7 +91,7 @@ def won_by_hold() -> dict[str, Operation]:
 def verdict_of(story: dict[str, Operation], **answers: Answer) -> Verdict:
     """The verdict on `story` with some of its answers replaced."""
     told = {name: replace(story[name], answer=answer) for name, answer in answers.items()}
-    return judge(Run(RESOURCE, BEGAN, 1.0, tuple({**story, **told}.values())))
+    return judge(Run((RESOURCE,), BEGAN, 1.0, tuple({**story, **told}.values())))
 
 
 def broken_clauses(verdict: Verdict) -> set[Clause]:
@@ -118,7 +126,7 @@ def test_slots_are_judged_apart() -> None:
     story = won_by_booking()
     other = "2200-01-01T00:00:00.000Z"
     elsewhere = [replace(operation, ask=replace(operation.ask, slot=other)) for operation in story.values()]
-    verdict = judge(Run(RESOURCE, BEGAN, 1.0, (*story.values(), *elsewhere)))
+    verdict = judge(Run((RESOURCE,), BEGAN, 1.0, (*story.values(), *elsewhere)))
 
     assert {finding.slot for finding in verdict.violations} == {other}
 
@@ -137,7 +145,7 @@ def test_a_winner_that_only_came_late_is_a_violation() -> None:
     assert Clause.ONE_WINNER in broken_clauses(verdict)
 
 
-@pytest.mark.parametrize("field", ["id", "slot", "resource", "patientName", "status"])
+@pytest.mark.parametrize("field", ["id", "slot", "site", "resources", "patientName", "status"])
 def test_a_confirmation_of_something_else_is_a_violation(field: str) -> None:
     """A 201 must confirm the slot, resource and patient that were asked for, with an id."""
     wrong = {**appointment("Ada"), field: ""}
@@ -261,7 +269,7 @@ def test_one_hold_may_follow_another_that_expired() -> None:
     assert not [finding for finding in verdict.violations if "at once" in finding.text]
 
 
-@pytest.mark.parametrize("field", ["token", "resource", "slot", "expiresAt"])
+@pytest.mark.parametrize("field", ["token", "site", "resources", "slot", "expiresAt"])
 def test_a_hold_of_something_else_is_a_violation(field: str) -> None:
     """A 200 must hold the slot and resource that were asked for, with the caller's token and an expiry."""
     body = granted("t1").body or {}
@@ -320,3 +328,80 @@ def crossing() -> Verdict:
 def test_a_hold_and_a_booking_that_cross_are_a_violation() -> None:
     """A hold and another's booking that are under way at the same moment are never both granted."""
     assert broken_clauses(crossing()) == {Clause.HOLDS}
+
+
+def wanting(resources: str, operation: Operation) -> Operation:
+    """The operation with other resources, a letter each."""
+    ask = replace(operation.ask, body={**operation.ask.body, "resources": [*resources]})
+    return replace(operation, ask=ask)
+
+
+def won_by_two() -> dict[str, Operation]:
+    """Ada wins a, Bob b and c; who wants some of that is refused, and a latecomer who wants it all."""
+    ada, bob = (Answer(200, {"appointment": appointment(*who)}) for who in (("Ada", "a"), ("Bob", "bc")))
+    return {
+        "ada": wanting("a", asked("race", "book", "Ada", confirmed("Ada", "a"))),
+        "bob": wanting("cb", asked("race", "book", "Bob", confirmed("Bob", "bc"))),
+        "cyd": wanting("ab", asked("race", "book", "Cyd", refused(BOOKED))),
+        "dan": wanting("c", asked("race", "book", "Dan", refused(BOOKED))),
+        "late": wanting("abc", asked("late", "book", "Lea", refused(BOOKED), at=2)),
+        "read ada": asked("read", "get", "", ada, at=4, id="id-of-Ada"),
+        "read bob": asked("read", "get", "", bob, at=4, id="id-of-Bob"),
+    }
+
+
+def verdict_of_three(story: dict[str, Operation]) -> Verdict:
+    return judge(Run(("a", "b", "c"), BEGAN, 1.0, tuple(story.values())))
+
+
+def test_winners_that_share_nothing_are_proved() -> None:
+    """Of several resources, several bookings may win, where no two of them share one."""
+    assert verdict_of_three(won_by_two()) == Verdict(())
+
+
+def test_two_winners_that_share_a_resource_are_a_violation() -> None:
+    """The line names the resource that two bookings got."""
+    story = won_by_two()
+    story["cyd"] = replace(story["cyd"], answer=confirmed("Cyd", "ab"))
+    verdict = verdict_of_three(story)
+
+    texts = {finding.text for finding in verdict.violations if finding.clause is Clause.ONE_OWNER}
+    assert {f"2 bookings of {each} confirmed, at most 1 may be (2 via http)" for each in "ab"} == texts
+
+
+def test_a_refusal_that_shares_nothing_with_a_winner_is_a_violation() -> None:
+    """Whoever wants what nobody booked is not refused because of others' bookings."""
+    story = without(without(won_by_two(), "bob"), "read bob")
+
+    assert broken_clauses(verdict_of_three(story)) == {Clause.REFUSED}
+
+
+def test_a_confirmation_of_part_of_what_was_asked_is_a_violation() -> None:
+    """All of the resources are booked, and told sorted."""
+    for told in ("b", "cb"):
+        story = won_by_two()
+        story["bob"] = replace(story["bob"], answer=confirmed("Bob", told))
+        texts = [finding.text for finding in verdict_of_three(story).violations]
+        assert "the confirmation is wrong in resources" in texts
+
+
+def test_a_hold_binds_those_who_share_a_resource_with_it() -> None:
+    """A hold beside a booking of other resources is sound; one resource in common makes it broken."""
+    story = won_by_two()
+    for resources, broken in (("c", set()), ("ac", {Clause.HOLDS})):
+        hal = asked("race", "hold", "Hal", granted("t1", resources=resources), holdToken="t1")
+        ivy = asked("race", "hold", "Ivy", refused(HELD), holdToken="t2")
+        kept = without(without(without(story, "bob"), "read bob"), "dan")
+        verdict = verdict_of_three({**kept, "hal": wanting(resources, hal), "ivy": wanting("c", ivy)})
+        assert broken_clauses(verdict) == broken
+
+
+def test_holds_of_different_resources_stand_together() -> None:
+    """Two holds are two too many only where they share a resource."""
+    for resources, together in (("c", False), ("bc", True)):
+        kept = without(without(won_by_two(), "bob"), "read bob")
+        hal = wanting("b", asked("race", "hold", "Hal", granted("t1", resources="b"), holdToken="t1"))
+        answer = granted("t2", resources=resources)
+        ivy = wanting(resources, asked("race", "hold", "Ivy", answer, holdToken="t2"))
+        texts = [finding.text for finding in verdict_of_three({**kept, "hal": hal, "ivy": ivy}).violations]
+        assert ("2 holds granted at once, at most 1 may be" in texts) == together

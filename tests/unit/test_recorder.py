@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from tests.callers import Answer
-from tests.faults.checker.stories import RESOURCE, SLOT, booked, held, read
+from tests.faults.checker.stories import RESOURCES, SITE, SLOT, booked, held, read
 from tests.faults.history import Operation
 from tests.faults.recorder import Recorder
 
-APPOINTMENT = {"id": "ada", "resource": RESOURCE, "slot": SLOT, "patientName": "Ada", "status": "booked"}
-HOLD = {"token": "token-Ada", "resource": RESOURCE, "slot": SLOT, "expiresAt": "2031-05-04T08:00:00.000Z"}
+WHERE: dict[str, Any] = {"site": SITE, "resources": [*RESOURCES], "slot": SLOT}
+APPOINTMENT = {**WHERE, "id": "ada", "patientName": "Ada", "status": "booked"}
+HOLD = {**WHERE, "token": "token-Ada", "expiresAt": "2031-05-04T08:00:00.000Z"}
 ASKED = {
     "book": booked("Ada", 0, 1),
     "get": replace(read("ada", 0, 1), patient="Ada"),
@@ -46,9 +47,9 @@ async def test_a_right_answer_is_not_odd(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "field"),
     [
-        *(("book", field) for field in ("resource", "slot", "patientName", "status")),
-        *(("get", field) for field in ("id", "resource", "slot", "patientName", "status")),
-        *(("hold", field) for field in ("token", "resource", "slot")),
+        *(("book", field) for field in ("site", "resources", "slot", "patientName", "status")),
+        *(("get", field) for field in ("id", "site", "resources", "slot", "patientName", "status")),
+        *(("hold", field) for field in ("token", "site", "resources", "slot")),
     ],
 )
 async def test_an_answer_about_something_else_is_odd(kind: str, field: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tests.faults.history import History, Operation, Row
 
-Request = tuple[str, str | None, str, str]
+Request = tuple[str, tuple[str, ...], str | None, str, str]
 
 
 def identify(history: History) -> tuple[Operation, ...]:
@@ -36,13 +36,13 @@ def identify(history: History) -> tuple[Operation, ...]:
 def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[Request, str]:
     """Rows that only a booking sent without a key, and whose answer was lost, can have made."""
     told = {each.appointment_id for each in answered}
-    sent = {(each.resource, each.key) for each in history.operations}
+    sent = {(each.site, each.key) for each in history.operations}
     return {
-        (row.resource, None, row.slot, row.patient): row.id
+        (row.site, row.resources, None, row.slot, row.patient): row.id
         for row in history.rows
-        if row.id not in told and (row.resource, row.key) not in sent
+        if row.id not in told and (row.site, row.key) not in sent
     }
 
 
 def _request(source: Operation | Row) -> Request:
-    return source.resource, source.key, source.slot, source.patient
+    return source.site, source.resources, source.key, source.slot, source.patient

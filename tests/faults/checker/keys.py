@@ -1,24 +1,23 @@
-"""One key, one booking: a retry hears of the same booking, another request is turned away."""
+"""One key of a site, one booking: a retry hears of the same booking, another request is turned away."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from tests.faults.checker.model import may_take_effect, refused_as_booked
-from tests.faults.checker.slots import Forgivable
-from tests.faults.checker.verdict import Forgiven, Rule, Violation, violation
+from tests.faults.checker.model import may_take_effect, refused_as_booked, refused_as_held
+from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import Operation
 
 
-def judge_keys(operations: Sequence[Operation], forgivable: Forgivable) -> Iterator[Violation | Forgiven]:
+def judge_keys(operations: Sequence[Operation]) -> Iterator[Violation]:
     groups: dict[tuple[str, str], list[Operation]] = defaultdict(list)
     for each in operations:
         if each.kind == "book" and each.key is not None:
-            groups[each.resource, each.key].append(each)
+            groups[each.site, each.key].append(each)
     for group in groups.values():
         confirmed = [each for each in group if each.ok]
         yield from _different_answers(confirmed)
-        yield from _refusals(confirmed[:1], group, forgivable)
+        yield from _refusals(confirmed[:1], group)
         yield from _unfounded(group)
         yield from _replays_of_nothing(group)
 
@@ -35,24 +34,19 @@ def _different_answers(confirmed: Sequence[Operation]) -> Iterator[Violation]:
         yield violation(Rule.ONE_KEY, text, first, other)
 
 
-def _refusals(
-    confirmed: Sequence[Operation], group: Sequence[Operation], forgivable: Forgivable
-) -> Iterator[Violation | Forgiven]:
+def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Iterator[Violation]:
     """After a 201 a retry is not refused, and another request hears 422."""
     for first, later in product(confirmed, group):
         if not later.refused or later.invoked <= first.end:
             continue
         if _same_request(first, later):
-            if not refused_as_booked(later):  # that one is judged with its slot
+            if not (refused_as_booked(later) or refused_as_held(later)):  # judged with their claims
                 yield violation(
                     Rule.ONE_KEY, f"a retry of the confirmed key {first.key} was refused", first, later
                 )
         elif later.status != 422:
-            if refused_as_booked(later) and forgivable(later):
-                yield Forgiven(later)
-            else:
-                text = f"the confirmed key {first.key} was sent with another request, which hears only 422"
-                yield violation(Rule.ONE_KEY, text, first, later)
+            text = f"the confirmed key {first.key} was sent with another request, which hears only 422"
+            yield violation(Rule.ONE_KEY, text, first, later)
 
 
 def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
@@ -74,4 +68,4 @@ def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _same_request(one: Operation, other: Operation) -> bool:
-    return (one.slot, one.patient) == (other.slot, other.patient)
+    return (one.claims, one.patient) == (other.claims, other.patient)

@@ -1,11 +1,14 @@
 """What is stored at the end is what callers were told, and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from tests.faults.checker.model import may_take_effect
-from tests.faults.checker.verdict import Rule, Violation, violation
-from tests.faults.history import Operation, Row
+from tests.faults.checker.verdict import Rule, Violation, violation, where
+from tests.faults.history import Claim, Operation, Row
+
+Of = TypeVar("Of")
 
 
 def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
@@ -13,10 +16,10 @@ def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator
     yield from _lost(books, rows)
     yield from _unasked(books, rows)
     active = [row for row in rows if row.status == "booked"]
-    for twins in _twins(active, [(row.resource, row.slot) for row in active]):
-        yield _violation(Rule.ONE_WINNER, f"{len(twins)} bookings own the slot", twins, books)
-    for twins in _twins(rows, [(row.resource, row.key) for row in rows]):
-        yield _violation(Rule.ONE_KEY, f"{len(twins)} bookings have the key {twins[0].key}", twins, books)
+    for (_, resource, _), twins in _twins((claim, row) for row in active for claim in row.claims):
+        yield _violation(Rule.ONE_WINNER, f"{len(twins)} bookings own {resource} then", twins, books)
+    for (_, key), twins in _twins(((row.site, row.key), row) for row in rows):
+        yield _violation(Rule.ONE_KEY, f"{len(twins)} bookings have the key {key}", twins, books)
 
 
 def _lost(books: Iterable[Operation], rows: Iterable[Row]) -> Iterator[Violation]:
@@ -32,33 +35,35 @@ def _lost(books: Iterable[Operation], rows: Iterable[Row]) -> Iterator[Violation
 
 
 def _differences(book: Operation, row: Row) -> str:
-    wrong = [name for name in ("resource", "slot", "patient") if getattr(book, name) != getattr(row, name)]
+    names = ("site", "resources", "slot", "patient")
+    wrong = [name for name in names if getattr(book, name) != getattr(row, name)]
     wrong += ["key"] if book.key not in (None, row.key) else []
     wrong += ["status"] if row.status != "booked" else []
     return ", ".join(wrong)
 
 
 def _unasked(books: Sequence[Operation], rows: Iterable[Row]) -> Iterator[Violation]:
-    """A row on a slot of this history that only a booking said not to have been made can have made."""
-    touched = {(each.resource, each.slot) for each in books}
+    """A row on claims of this history that only a booking said not to have been made can have made."""
+    touched = frozenset[Claim]().union(*(each.claims for each in books))
     made = {each.appointment_id for each in books if may_take_effect(each)}
     for row in rows:
-        if (row.resource, row.slot) in touched and row.id not in made:
+        if row.claims & touched and row.id not in made:
             denied = [each for each in books if _resembles(each, row)]
             text = f"the booking {row.id} is stored, but no caller was told that it is or may be"
             yield _violation(Rule.KNOWN_OUTCOME, text, [row], denied)
 
 
 def _resembles(book: Operation, row: Row) -> bool:
-    same_slot = (book.resource, book.slot) == (row.resource, row.slot)
-    return same_slot and (book.key == row.key or (book.key is None and book.patient == row.patient))
+    return book.claims == row.claims and (
+        book.key == row.key or (book.key is None and book.patient == row.patient)
+    )
 
 
-def _twins(rows: Iterable[Row], keys: Iterable[Hashable]) -> Iterator[list[Row]]:
-    groups: dict[Hashable, list[Row]] = defaultdict(list)
-    for row, key in zip(rows, keys, strict=True):
+def _twins(rows: Iterable[tuple[Of, Row]]) -> Iterator[tuple[Of, list[Row]]]:
+    groups: dict[Of, list[Row]] = defaultdict(list)
+    for key, row in rows:
         groups[key].append(row)
-    return (group for group in groups.values() if len(group) > 1)
+    return ((key, group) for key, group in groups.items() if len(group) > 1)
 
 
 def _violation(rule: Rule, text: str, rows: Sequence[Row], books: Iterable[Operation]) -> Violation:
@@ -69,4 +74,4 @@ def _violation(rule: Rule, text: str, rows: Sequence[Row], books: Iterable[Opera
     ids = [row.id for row in rows]
     shown = [book for id, book in about.items() if id in ids or rule is Rule.KNOWN_OUTCOME]
     names = ", ".join(f"{row.id} of {row.patient} (key {row.key}, {row.status})" for row in rows)
-    return Violation(rule, rows[0].resource, rows[0].slot, f"{text}: {names}", tuple(shown))
+    return Violation(rule, where(rows[0]), rows[0].slot, f"{text}: {names}", tuple(shown))

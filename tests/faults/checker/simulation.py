@@ -1,36 +1,48 @@
 """A service that keeps every promise, in a few lines: what it answers is a valid history by construction."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.faults.checker.model import BOOKED, HELD
-from tests.faults.checker.stories import RESOURCE, SLOT, asked, story
-from tests.faults.history import History, Operation, Row
+from tests.faults.checker.stories import RESOURCES, SITE, SLOT, asked, story
+from tests.faults.history import Claim, History, Operation, Row
 
 PATIENTS = ("Ada", "Bob", "Cyd", "Dan")
 HOLD_SECONDS = 3.0
+Wishes = dict[str, tuple[str, ...]]
+"""The resources that each patient wants."""
 
 
-def valid_history(random: Random, length: int) -> History:
-    """Requests for one slot at random moments, each taking effect at one moment between call and answer."""
+def valid_history(random: Random, length: int, resources: tuple[str, ...] = RESOURCES) -> History:
+    """Requests at random moments, each taking effect at one moment between call and answer.
+
+    Each patient wants some of the resources, of one and the same instant.
+    """
+    wishes = {patient: some_of(random, resources) for patient in PATIENTS}
     service = AtomicService()
-    requests = sorted((_request(random) for _ in range(length)), key=lambda each: each[0])
+    requests = sorted((_request(random, wishes) for _ in range(length)), key=lambda each: each[0])
     answered = [_deliver(service.answer(moment, request), random) for moment, request in requests]
     return story(*answered, rows=service.rows)
 
 
+def some_of(random: Random, resources: tuple[str, ...]) -> tuple[str, ...]:
+    """One or more of the resources, sorted."""
+    return tuple(sorted(random.sample(resources, random.randint(1, len(resources)))))
+
+
 @dataclass
 class AtomicService:
-    """One slot and its holds; each request is answered in one step."""
+    """Owners and holds of claims; a request is answered in one step, and gets all of its claims or none."""
 
-    owner: Operation | None = None
-    hold: Operation | None = None
+    owners: dict[Claim, Operation] = field(default_factory=dict)
+    holds: dict[Claim, Operation] = field(default_factory=dict)
     rows: tuple[Row, ...] = field(default=())
 
     def answer(self, now: float, request: Operation) -> Operation:
         match request.kind:
             case "get":
-                found = self.owner is not None and self.owner.appointment_id == request.appointment_id
+                found = any(owner.appointment_id == request.appointment_id for owner in self.owners.values())
                 return request if found else replace(request, outcome="refused", status=404)
             case "book":
                 return self._book(now, request)
@@ -38,45 +50,49 @@ class AtomicService:
                 return self._place(now, request)
 
     def _book(self, now: float, request: Operation) -> Operation:
-        if self.owner:
-            same = self.owner.key == request.key
-            return (
-                replace(request, appointment_id=self.owner.appointment_id, replayed=True)
-                if same
-                else _refused(request, BOOKED)
-            )
-        if (hold := self._alive(now)) and hold.patient != request.patient:
+        owners = [self.owners[claim] for claim in request.claims if claim in self.owners]
+        if own := next((owner for owner in owners if owner.key == request.key), None):
+            return replace(request, appointment_id=own.appointment_id, replayed=True)
+        if owners:
+            return _refused(request, BOOKED)
+        if any(hold.patient != request.patient for hold in self._alive(now, request)):
             return _refused(request, HELD)
-        self.owner = replace(request, appointment_id=f"id-{request.patient}")
         id, key = f"id-{request.patient}", str(request.key)
-        self.rows = (Row(id, RESOURCE, SLOT, request.patient, key, "booked", created=now),)
-        return self.owner
+        made = replace(request, appointment_id=id)
+        self.owners |= dict.fromkeys(request.claims, made)
+        row = Row(id, SITE, request.resources, SLOT, request.patient, key, "booked", created=now)
+        self.rows = (*self.rows, row)
+        return made
 
     def _place(self, now: float, request: Operation) -> Operation:
-        if self.owner:
+        if any(claim in self.owners for claim in request.claims):
             return _refused(request, BOOKED)
-        if (hold := self._alive(now)) and hold.token != request.token:
+        if any(hold.token != request.token for hold in self._alive(now, request)):
             return _refused(request, HELD)
-        self.hold = replace(request, expires=now + HOLD_SECONDS)
-        return self.hold
+        placed = replace(request, expires=now + HOLD_SECONDS)
+        self.holds |= dict.fromkeys(request.claims, placed)
+        return placed
 
-    def _alive(self, now: float) -> Operation | None:
-        return self.hold if self.hold and now < (self.hold.expires or 0) else None
+    def _alive(self, now: float, request: Operation) -> Iterator[Operation]:
+        holds = (self.holds[claim] for claim in request.claims if claim in self.holds)
+        return (hold for hold in holds if now < (hold.expires or 0))
 
 
-def _request(random: Random) -> tuple[float, Operation]:
+def _request(random: Random, wishes: Wishes) -> tuple[float, Operation]:
     """A request that would be granted, and the moment at which it takes effect."""
     moment = random.uniform(1, 10)
     invoked, returned = moment - random.uniform(0, 1), moment + random.uniform(0, 1)
     patient = random.choice(PATIENTS)
+    resources = wishes[patient]
     match random.choice(("book", "book", "book", "hold", "get")):
         case "book":
-            deadline = moment + random.uniform(0, 1)
-            return moment, asked("book", patient, invoked, returned, key=f"key-{patient}", deadline=deadline)
+            deadline, key = moment + random.uniform(0, 1), f"key-{patient}"
+            asks = asked("book", patient, invoked, returned, key=key, deadline=deadline, resources=resources)
         case "hold":
-            return moment, asked("hold", patient, invoked, returned, token=f"token-{patient}")
+            asks = asked("hold", patient, invoked, returned, token=f"token-{patient}", resources=resources)
         case _:
-            return moment, asked("get", "", invoked, returned, id=f"id-{patient}")
+            asks = asked("get", "", invoked, returned, id=f"id-{patient}", resources=resources)
+    return moment, asks
 
 
 def _deliver(answer: Operation, random: Random) -> Operation:

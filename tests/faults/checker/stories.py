@@ -5,7 +5,8 @@ from dataclasses import replace
 from tests.faults.checker.model import BOOKED
 from tests.faults.history import History, Kind, Operation, Outcome, Row
 
-RESOURCE = "dr-who"
+SITE = "clinic"
+RESOURCES = ("dr-who",)
 SLOT = "2031-05-04T09:00:00.000Z"
 STATUS: dict[tuple[Kind, Outcome], int] = {
     ("book", "ok"): 201,
@@ -26,6 +27,8 @@ def asked(
     outcome: Outcome = "ok",
     key: str | None = None,
     token: str | None = None,
+    site: str = SITE,
+    resources: tuple[str, ...] = RESOURCES,
     slot: str = SLOT,
     status: int | None = None,
     error: str | None = None,
@@ -42,7 +45,8 @@ def asked(
         client="caller",
         kind=kind,
         via="http",
-        resource=RESOURCE,
+        site=site,
+        resources=resources,
         slot=slot,
         patient=patient,
         key=key,
@@ -82,9 +86,14 @@ def read(id: str, invoked: float, returned: float, *, found: bool = True) -> Ope
     return asked("get", "", invoked, returned, id=id, outcome="ok" if found else "refused")
 
 
-def row(patient: str) -> Row:
+def row(patient: str, resources: tuple[str, ...] = RESOURCES) -> Row:
     """What `booked` or `lost` leaves behind."""
-    return Row(patient.lower(), RESOURCE, SLOT, patient, f"key-{patient}", "booked")
+    return Row(patient.lower(), SITE, resources, SLOT, patient, f"key-{patient}", "booked")
+
+
+def of(resources: str, operation: Operation) -> Operation:
+    """The operation with other resources, a letter each."""
+    return replace(operation, resources=tuple(resources))
 
 
 def story(*operations: Operation, rows: tuple[Row, ...] = ()) -> History:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.faults.history import Operation
+from tests.faults.history import Operation, Row
 
 
 class Rule(StrEnum):
@@ -22,41 +22,37 @@ class Violation:
     """A rule that was broken, and the shortest part of the history that shows it, in order of invocation."""
 
     rule: Rule
-    resource: str
+    where: str
     slot: str
     text: str
     operations: tuple[Operation, ...] = ()
 
     def __str__(self) -> str:
-        head = f"{self.rule}: {self.resource} {self.slot}: {self.text}"
+        head = f"{self.rule}: {self.where} {self.slot}: {self.text}"
         return "\n".join([head, *(f"    {describe(each)}" for each in self.operations)])
-
-
-@dataclass(frozen=True)
-class Forgiven:
-    """A refusal that is not true, and may have been given by a deposed primary on stale data."""
-
-    refusal: Operation
 
 
 @dataclass(frozen=True)
 class Verdict:
     violations: tuple[Violation, ...]
-    forgiven: int = 0
 
     @property
     def accepted(self) -> bool:
         return not self.violations
 
     def __str__(self) -> str:
-        head = f"{len(self.violations)} violations, {self.forgiven} stale refusals forgiven"
-        return "\n".join([head, *map(str, self.violations)])
+        return "\n".join([f"{len(self.violations)} violations", *map(str, self.violations)])
 
 
 def violation(rule: Rule, text: str, *operations: Operation) -> Violation:
-    """A violation of the slot where the first operation was."""
+    """A violation of what the first operation asked for."""
     shown = tuple(sorted(set(operations), key=lambda each: (each.invoked, each.number)))
-    return Violation(rule, operations[0].resource, operations[0].slot, text, shown)
+    return Violation(rule, where(operations[0]), operations[0].slot, text, shown)
+
+
+def where(source: Operation | Row) -> str:
+    """A site and resources in one word."""
+    return f"{source.site}/{'+'.join(source.resources)}"
 
 
 def describe(operation: Operation) -> str:
@@ -69,7 +65,7 @@ def describe(operation: Operation) -> str:
         "token": operation.token,
         "until": operation.expires and f"{operation.expires:.3f}",
     }
-    asked = " ".join(f"{name}={value}" for name, value in details.items() if value)
+    asked = " ".join([where(operation), *(f"{name}={value}" for name, value in details.items() if value)])
     answer = " ".join(str(part) for part in (operation.status, operation.error) if part)
     return (
         f"{operation.invoked:9.3f} – {returned} s  #{operation.number} {operation.client}"

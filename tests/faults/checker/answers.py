@@ -1,39 +1,36 @@
-"""The history of one slot is linearizable, and no `Slot already booked` was said of a free slot."""
+"""The answers about connected claims are linearizable, and no refusal was said of what it was not true of."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
-from tests.faults.checker.model import may_take_effect, refused_as_booked
+from tests.faults.checker.model import may_take_effect, refused_as_booked, refused_as_held
 from tests.faults.checker.search import linearizable
 from tests.faults.checker.shortest import shortest_bad_part
-from tests.faults.checker.verdict import Forgiven, Rule, Violation, violation
+from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import Operation, Row
 
-Forgivable = Callable[[Operation], bool]
 
-
-def judge_slot(operations: Sequence[Operation], forgivable: Forgivable) -> Iterator[Violation | Forgiven]:
-    """What is wrong with the answers of one slot."""
+def judge_answers(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """What is wrong with the answers of one component."""
     if linearizable(operations):
         return
-    firm = [each for each in operations if not refused_as_booked(each)]
+    refusals = [each for each in operations if refused_as_booked(each) or refused_as_held(each)]
+    firm = [each for each in operations if each not in refusals]
     if not linearizable(firm):
         yield _unordered(firm)
         return
     true = []
-    for refusal in filter(refused_as_booked, operations):
+    for refusal in refusals:
         if linearizable([*firm, refusal]):
             true.append(refusal)
-        elif forgivable(refusal) and _may_be_stale(refusal, firm):
-            yield Forgiven(refusal)
         else:
-            yield _phantom(refusal, firm)
+            yield _untrue(refusal, firm)
     if not linearizable([*firm, *true]):
         yield _unordered([*firm, *true])
 
 
 def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Operation]:
-    """The rows as reads after everything else: whatever the lost answers were, these own their slots.
+    """The rows as reads after everything else: whatever the lost answers were, these own their claims.
 
     When they were read is not recorded, so they are no witness of what was booked during a hold.
     """
@@ -45,7 +42,8 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
             client="read back",
             kind="get",
             via="http",
-            resource=row.resource,
+            site=row.site,
+            resources=row.resources,
             slot=row.slot,
             patient=row.patient,
             key=None,
@@ -60,23 +58,17 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
     ]
 
 
-def _may_be_stale(refusal: Operation, firm: Iterable[Operation]) -> bool:
-    """Stale data too has come from somewhere: from another's booking that was asked for before."""
-    return any(
-        may_take_effect(each)
-        and each.invoked <= refusal.end
-        and each.appointment_id != refusal.appointment_id
-        for each in firm
-    )
-
-
 def _unordered(operations: Sequence[Operation]) -> Violation:
-    text = "in no order are these answers true of a slot that is free or has one owner"
+    text = "in no order are these answers true of claims that are free or have one owner"
     return violation(Rule.LINEARIZABLE, text, *_bad_part(operations))
 
 
-def _phantom(refusal: Operation, firm: Sequence[Operation]) -> Violation:
-    text = f"#{refusal.number} was refused as already booked, but no other booking can have owned the slot"
+def _untrue(refusal: Operation, firm: Sequence[Operation]) -> Violation:
+    if refused_as_booked(refusal):
+        why = "as already booked, but no other booking can have owned any of its claims"
+    else:
+        why = "as held, but at every moment one of its claims was booked"
+    text = f"#{refusal.number} was refused {why}"
     return violation(Rule.TRUE_REFUSAL, text, *_bad_part([*firm, refusal]))
 
 
