@@ -20,6 +20,7 @@ from shared.contract.deadline import Deadline
 from shared.process import logs
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore, Found, Inserted
+from shared.stores.mongo.indexes import INDEXES
 from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.intents import HoldState, IntentStore
@@ -168,6 +169,11 @@ def failing_store() -> None:
     BookingStore.insert_many = fail  # type: ignore[assignment,method-assign]
 
 
+def first_claim_only() -> None:
+    """Keep bookings apart by the first of their claims alone."""
+    INDEXES["one_booking_per_claim"]["key"] = {"site": 1, "claims.0": 1}
+
+
 _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_index_check,
     write_concern_one,
@@ -185,6 +191,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_doubt,
     no_log_filter,
     failing_store,
+    first_claim_only,
 )
 SABOTAGES = {sabotage.__name__: sabotage for sabotage in _SABOTAGES}
 

@@ -39,6 +39,7 @@ class Control:
 
 CONTROLS = (
     Control("no_index_check", Rule.ONE_WINNER),
+    Control("first_claim_only", Rule.ONE_WINNER),
     Control("write_concern_one", Rule.DURABLE, APART, DEPOSED),
     Control("no_deadline", Rule.IN_TIME, APART, PAUSED),
     Control("no_hold_check", Rule.HOLD),

@@ -12,7 +12,7 @@ from tests.slots import fresh
 async def hold_by_cut_off_primary(cluster: Cluster) -> Answer:
     """What a hold is answered where its worker sees only the primary, and the primary no other member.
 
-    It is not the first one: where the fence is already there, a write that changes nothing would pass.
+    It is not the first one: where the barrier's document is there, a write that changes nothing would pass.
     """
     primary = await cluster.primary()
     others = frozenset(cluster.mongods) - {primary}
@@ -35,7 +35,7 @@ async def test_a_primary_without_a_majority_grants_no_hold(cluster: Cluster) -> 
     assert (answer.status, answer.body.get("outcome")) == (503, "not_executed")
 
 
-async def test_without_the_fence_a_primary_without_a_majority_grants_holds(cluster: Cluster) -> None:
+async def test_without_the_read_barrier_a_primary_without_a_majority_grants_holds(cluster: Cluster) -> None:
     """Control: without the majority write before the read, a slot that was booked elsewhere could be held."""
-    await cluster.start_over("no_fence")
+    await cluster.start_over("no_read_barrier")
     assert (await hold_by_cut_off_primary(cluster)).status == 200

@@ -11,7 +11,7 @@ from tests.callers import NatsCaller
 from tests.faults.cluster import Cluster
 from tests.slots import fresh
 
-SLOT_INDEX = "one_booking_per_slot"
+CLAIM_INDEX = "one_booking_per_claim"
 
 
 async def test_a_lost_index_is_made_again_without_a_member(cluster: Cluster) -> None:
@@ -25,7 +25,7 @@ async def test_a_lost_index_is_made_again_without_a_member(cluster: Cluster) -> 
         assert (await caller.book(fresh())).status == 201  # members have a say only where there is a row
         await asyncio.to_thread(secondary.kill)
         try:
-            await database[COLLECTION].drop_index(SLOT_INDEX)
+            await database[COLLECTION].drop_index(CLAIM_INDEX)
             async with asyncio.timeout(30):
                 await _until_built(database)
             await cluster.wait_ready()

@@ -26,12 +26,12 @@ async def kill_with_commands_in_hand(
         with Redis.from_url(stack.env["REDIS_URL"], decode_responses=True) as redis:
             async with http_caller(stack) as caller:
                 bodies = [fresh() for _ in range(20)]
-                bookings = {body["resource"]: asyncio.create_task(caller.book(body)) for body in bodies}
+                bookings = {body["site"]: asyncio.create_task(caller.book(body)) for body in bodies}
 
                 def is_all_in_hand_or_answered() -> bool:
                     return all(
-                        booking.done() or any(redis.scan_iter(f"intents:{{{resource}}}:*"))
-                        for resource, booking in bookings.items()
+                        booking.done() or any(redis.scan_iter(f"intents:{{{site}}}:*"))
+                        for site, booking in bookings.items()
                     )
 
                 await until(is_all_in_hand_or_answered, "each command is answered or in a worker's hands")

@@ -39,6 +39,27 @@ def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:
     assert json.loads(report.read_text())
 
 
+def test_bookings_that_overlap_in_some_resources_pass(stack: Stack) -> None:
+    """Each wants some of three resources: several may win a slot, and no two of them share one."""
+    options = ["--via", "both", "--requests", "12", "--slots", "6", "--resources", "3", "--holds", "--check"]
+    result = prove(stack, *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "PROVED: no two winners share a resource" in result.stdout
+
+
+def test_with_an_index_on_the_first_claim_alone_the_proof_fails(servers: Servers) -> None:
+    """Control: where bookings are kept apart by one of their claims, two winners share another: exit 1."""
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        for module in ("booking_worker", "hold_worker"):
+            stack.start(module, without="first_claim_only")
+        stack.wait_ready()
+        result = prove(stack, "--requests", "20", "--slots", "5", "--resources", "3", "--check")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "VIOLATION no two winners share a resource" in result.stdout
+    assert "VIOLATION the history is linearizable" in result.stdout
+
+
 def test_without_the_unique_index_the_proof_fails(servers: Servers) -> None:
     """Control: with the unique index dropped and nobody watching, the proof sees two winners: exit 1."""
     with servers.new_stack() as stack:
