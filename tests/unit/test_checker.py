@@ -291,6 +291,7 @@ def test_two_winners_that_share_one_resource_are_a_violation() -> None:
 def test_a_booking_gets_all_of_its_claims_or_none() -> None:
     """Where a lost booking took one of its claims, it took all: another of them was not free later."""
     taken = of("ab", lost("Ada", 0)), of("a", refused("Bob", 1, 2))
+    assert rules(story(*taken)) == set()
     assert rules(story(*taken, of("b", refused("Cyd", 3, 4)))) == set()
     assert rules(story(*taken, of("b", booked("Cyd", 3, 4)), rows=(row("Cyd", ("b",)),))) == {
         Rule.TRUE_REFUSAL
@@ -298,6 +299,36 @@ def test_a_booking_gets_all_of_its_claims_or_none() -> None:
     later = of("b", booked("Cyd", 1, 4)), of("a", refused("Dan", 5, 6))
     for rows in ((row("Cyd", ("b",)),), ()):
         assert Rule.TRUE_REFUSAL in rules(story(taken[0], *later, rows=rows))
+
+
+@pytest.mark.parametrize("sooner", ["b", "ab"])
+def test_of_lost_bookings_the_one_that_fits_was_made(sooner: str) -> None:
+    """A refusal is true if any of the lost bookings explains it without taking what another got later."""
+    later = "ab" if sooner == "b" else "b"
+    history = story(
+        of(sooner, lost("Ada", 0)),
+        of(later, lost("Bob", 1)),
+        of("b", refused("Cyd", 2, 3)),
+        of("a", booked("Eve", 4, 5)),
+        rows=(row("Eve", ("a",)),),
+    )
+    assert rules(history) == set()
+
+
+def test_refusals_that_contradict_each_other_are_a_violation() -> None:
+    """Booked at one time, and later held and so not booked: each may be true, both are not."""
+    lost_one, hold = lost("Ada", 0), held("Eve", 0, 0.2, 0.3)
+    bob, cyd = refused("Bob", 1, 2), refused("Cyd", 3, 4, HELD)
+    assert rules(story(lost_one, hold, bob)) == rules(story(lost_one, hold, cyd)) == set()
+    assert rules(story(lost_one, hold, bob, cyd)) == {Rule.LINEARIZABLE}
+
+
+def test_a_row_that_nobody_asked_for_is_noticed_by_one_resource() -> None:
+    """A stored booking that shares a resource with what was asked for must be somebody's."""
+    strange = row("Eve", ("a", "z"))
+    assert rules(
+        story(of("ab", refused("Bob", 0, 1, HELD)), of("a", held("Zoe", 0, 1, 9)), rows=(strange,))
+    ) == {Rule.KNOWN_OUTCOME}
 
 
 def test_a_booking_is_stored_with_all_that_it_claims() -> None:
@@ -318,7 +349,11 @@ def test_a_key_is_for_the_same_resources() -> None:
     """The same key with more resources is another request: never a second 201."""
     more = replace(of("ab", booked("Ada", 2, 3)), appointment_id="other")
     rows = (row("Ada", ("a",)), replace(row("Ada", ("a", "b")), id="other"))
-    assert Rule.ONE_KEY in rules(story(of("a", booked("Ada", 0, 1)), more, rows=rows))
+    first = of("a", booked("Ada", 0, 1))
+    texts = [each.text for each in check(story(first, more, rows=rows)).violations]
+    assert "the key key-Ada was confirmed for two different requests" in texts
+    told = replace(more, appointment_id=None, outcome="refused", status=422, error=REUSED)
+    assert rules(story(first, told, rows=rows[:1])) == set()
 
 
 def test_booked_wins_over_held() -> None:

@@ -49,6 +49,8 @@ def true_throughout(order: Sequence[Operation]) -> bool:
             true = any(owner not in (None, each.appointment_id) for owner in owners)
         elif each.error == HELD:
             true = free
+        elif each.status == 422:
+            true = True
         elif each.kind == "get":
             true = own == (each.outcome == "ok")
         elif each.kind == "book":
@@ -72,13 +74,15 @@ def anything(draw: st.DrawFn, wishes: dict[str, str]) -> Operation:
     invoked = draw(st.integers(0, 8))
     returned = invoked + draw(st.integers(0, 4))
     answer = draw(
-        st.sampled_from(["ok", "ok", "replayed", "refused", "held", "unknown", "hold", "get", "404"])
+        st.sampled_from(["ok", "ok", "replayed", "refused", "held", "422", "unknown", "hold", "get", "404"])
     )
     match answer:
         case "ok" | "replayed":
             operation = booked(patient, invoked, returned, replayed=answer == "replayed")
         case "refused" | "held":
             operation = refused(patient, invoked, returned, BOOKED if answer == "refused" else HELD)
+        case "422":
+            operation = replace(refused(patient, invoked, returned, "Idempotency-Key was used"), status=422)
         case "unknown":
             operation = lost(patient, invoked)
         case "hold":

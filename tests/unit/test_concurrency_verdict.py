@@ -405,3 +405,33 @@ def test_holds_of_different_resources_stand_together() -> None:
         ivy = wanting(resources, asked("race", "hold", "Ivy", answer, holdToken="t2"))
         texts = [finding.text for finding in verdict_of_three({**kept, "hal": hal, "ivy": ivy}).violations]
         assert ("2 holds granted at once, at most 1 may be" in texts) == together
+
+
+def won_by_one_and_a_hold() -> dict[str, Operation]:
+    """Ada wins a, Hal holds c; strangers are refused for what they want, and Hal books what he holds."""
+    story = without(without(without(won_by_two(), "bob"), "read bob"), "dan")
+    hal = asked("race", "hold", "Hal", granted("t1", resources="c"), holdToken="t1")
+    read = Answer(200, {"appointment": appointment("Hal", "c")})
+    claim = asked("claim", "book", "Hal", confirmed("Hal", "c"), at=4, holdToken="t1")
+    return {
+        **story,
+        "hal": wanting("c", hal),
+        "stranger": wanting("c", asked("stranger", "book", "Sam", refused(HELD), at=2)),
+        "other": wanting("a", asked("stranger", "book", "Sue", refused(BOOKED), at=2)),
+        "claim": wanting("c", claim),
+        "late": wanting("abc", asked("late", "book", "Lea", refused(BOOKED), at=6)),
+        "read hal": asked("read", "get", "", read, at=8, id="id-of-Hal"),
+    }
+
+
+def test_a_hold_beside_a_winner_is_proved() -> None:
+    """`held` is true of what is held, though something else of that slot is booked; each to its own."""
+    assert verdict_of_three(won_by_one_and_a_hold()) == Verdict(())
+
+
+def test_a_holder_who_cannot_book_beside_a_winner_is_a_violation() -> None:
+    """That somebody booked something else is no reason to refuse the holder."""
+    story = without(won_by_one_and_a_hold(), "read hal")
+    story["claim"] = replace(story["claim"], answer=refused(HELD))
+
+    assert broken_clauses(verdict_of_three(story)) == {Clause.HOLDS}

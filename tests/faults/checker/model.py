@@ -53,7 +53,7 @@ def apply(state: Ownership, operation: Operation) -> Ownership | None:
         return state if owners == {None} else None
     if operation.kind == "get" and operation.ok:
         return state if owners == {id} else None
-    if operation.kind == "get" and operation.refused and operation.status == 404:
+    if not_found(operation):
         return state if owners != {id} else None
     return state
 
@@ -68,8 +68,8 @@ def is_never_true(state: Ownership, operation: Operation) -> bool:
         return bool(taken - {id})
     if refused_as_held(operation):
         return bool(taken)
-    own = operation.refused and id is not None and owners == {id}
-    return own and apply(state, operation) is None
+    own = id is not None and owners == {id}
+    return own and (refused_as_booked(operation) or not_found(operation))
 
 
 def refused_as_booked(operation: Operation) -> bool:
@@ -78,6 +78,10 @@ def refused_as_booked(operation: Operation) -> bool:
 
 def refused_as_held(operation: Operation) -> bool:
     return operation.refused and operation.error == HELD
+
+
+def not_found(operation: Operation) -> bool:
+    return operation.kind == "get" and operation.refused and operation.status == 404
 
 
 def may_take_effect(operation: Operation) -> bool:
