@@ -134,4 +134,7 @@ async def test_a_worker_has_its_own_health_port(stack: Stack) -> None:
         stack.wait_serving()
         assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
         ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
-        assert (ready.status_code, ready.json()["checks"]) == (200, {"mongodb": "ok", "redis": "ok"})
+        assert (ready.status_code, ready.json()["checks"]) == (
+            200,
+            {"nats": "ok", "mongodb": "ok", "redis": "ok"},
+        )
