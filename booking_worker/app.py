@@ -21,3 +21,4 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         handlers = partial(register, service=service, ask_readiness=stores.readiness)
         async with broker.serve(handlers):
             yield
+        await service.drain()

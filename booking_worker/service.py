@@ -29,7 +29,8 @@ from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder
 from shared.worker.batcher import Batcher
 
-DUE_TOGETHER_MS = 100
+REGISTERED = {HoldState.FREE, HoldState.MINE, HoldState.NOT_ASKED}
+"""Where an intent may stand: one that could not be asked for may have been registered all the same."""
 # What was in the way, and is gone when it is looked for, was cancelled, or known to a deposed primary alone.
 MOST_ROUNDS = 3
 CHANGING = "The slot was taken and is free again; nothing was done"
@@ -49,6 +50,12 @@ class Request:
     @property
     def key(self) -> InSite:
         return self.booking.site, self.booking.key
+
+
+@dataclass(frozen=True)
+class _Read:
+    id: str
+    deadline: Deadline
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,9 @@ class BookingService:
         self._schema = schema
         self._grid = grid
         self._digests = digests
-        self._commits = Batcher(self.book_many)
+        self._commits = Batcher(self._book_many)
         self._reads = Batcher(self._get_many)
+        self._clearing: set[asyncio.Task[None]] = set()
 
     async def book(self, command: BookAppointment, deadline: Deadline) -> Booked:
         """Book a slot of all the resources that are asked for.
@@ -98,49 +106,40 @@ class BookingService:
         """
         if not is_uuid(id):
             raise NoSuchAppointment
-        try:
-            async with asyncio.timeout(deadline.remaining):
-                booking = await self._reads.submit((id.lower(), deadline))
-        except TimeoutError:
-            raise NotExecuted from None
+        booking = await self._reads.submit(_Read(id.lower(), deadline))
         if booking is None:
             raise NoSuchAppointment
         return booking
 
-    async def _get_many(self, asked: Sequence[tuple[str, Deadline]]) -> list[Booking | None]:
-        latest = max(deadline.remaining for _, deadline in asked)
-        found = await self._bookings.get_many({each for each, _ in asked}, timeout=latest)
-        return [found.get(each) for each, _ in asked]
+    async def _get_many(self, asked: Sequence[_Read], deadline: Deadline) -> list[Booking | None]:
+        found = await self._bookings.get_many({each.id for each in asked}, timeout=deadline.remaining)
+        return [found.get(each.id) for each in asked]
 
-    async def book_many(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Decide a batch of requests; one outcome each, in their order.
+    async def _book_many(self, requests: Sequence[Request], deadline: Deadline) -> list[Outcome]:
+        """Decide a batch of requests by a deadline; one outcome each, in their order.
 
-        What is due together is decided together, by the first of its deadlines: none is executed after its
-        own, when its next attempt may be under way.
+        1. Redis: one script reads the holds, and registers intents of those that may pass.
+        2. MongoDB: one insert of the first that wants each claim. The index decides, whoever else inserts.
+        3. Where one was refused: what is in the way is read behind a barrier, and refuses its rivals too.
+        What is explained by nothing is tried again. Intents are cleared while the callers are answered.
         """
-        decided = await asyncio.gather(*(self._decide(due) for due in _due_together(requests)))
-        outcomes = {request: outcome for each in decided for request, outcome in each.items()}
-        return [outcomes[request] for request in requests]
-
-    async def _decide(self, requests: Sequence[Request]) -> dict[Request, Outcome]:
-        """Register intents, insert, and look for what was in the way: a hold, a booking, an earlier self."""
-        deadline = min((request.deadline for request in requests), key=lambda each: each.unix_ms)
         found = await self._register(requests, deadline)
         outcomes: dict[Request, Outcome] = {request: NotExecuted() for request in requests}
         held = [r for r in requests if found[r] is HoldState.OTHERS]
         passing = [r for r in requests if found[r] not in (HoldState.OTHERS, HoldState.NOT_ASKED)]
         for _ in range(MOST_ROUNDS):
-            inserted = await self._insert(passing, deadline)
+            firsts, rivals = _first_of_each_claim(passing)
+            inserted = await self._insert(firsts, deadline)
             outcomes |= {request: _outcome(request, each) for request, each in inserted.items()}
             duplicates = [r for r, each in inserted.items() if each is Inserted.DUPLICATE]
-            explained = await self._explain(duplicates, held, deadline)
+            explained = await self._explain(duplicates, [*held, *rivals], deadline)
             outcomes |= explained
-            held, passing = [], [request for request in duplicates if request not in explained]
+            outcomes |= {r: SlotHeld() for r in held if r not in explained}
+            held, passing = [], [r for r in (*duplicates, *rivals) if r not in explained]
             if not passing:
                 break
-        registered = [r for r in requests if found[r] not in (HoldState.OTHERS, HoldState.UNREACHABLE)]
-        await self._clear({request: outcomes[request] for request in registered})
-        return outcomes
+        self._clear({r: outcomes[r] for r in requests if found[r] in REGISTERED})
+        return [outcomes[request] for request in requests]
 
     async def _register(self, requests: Sequence[Request], deadline: Deadline) -> dict[Request, HoldState]:
         """What each request finds held. Where Redis cannot say, a booking goes on without it."""
@@ -162,22 +161,22 @@ class BookingService:
         return dict(zip(requests, outcomes, strict=True))
 
     async def _explain(
-        self, duplicates: Sequence[Request], held: Sequence[Request], deadline: Deadline
+        self, duplicates: Sequence[Request], others: Sequence[Request], deadline: Deadline
     ) -> dict[Request, Outcome]:
-        """Why requests are refused: they have been carried out before, or a claim is booked, or held.
+        """Why requests are refused: they have been carried out before, or a claim of theirs is booked.
 
         Not told by the index that an insert met: where two are met only one is named, and a primary that was
-        deposed has an old one. A duplicate of which nothing is found is left out.
+        deposed has an old one. What nothing explains is left out. `others` were not inserted by this attempt.
         """
-        refused = [*duplicates, *held]
+        refused = [*duplicates, *others]
         claims = {claim for request in refused for claim in request.booking.claims.in_site}
         keys = {request.key for request in refused if request.has_key}
         try:
             found = await self._bookings.find(keys=keys, claims=claims, timeout=deadline.remaining)
         except NoPrimary as nothing_done:
-            return _each(duplicates, OutcomeUnknown()) | _each(held, nothing_done)
+            return _each(duplicates, OutcomeUnknown()) | _each(others, nothing_done)
         except OutcomeUnknown as unknown:
-            return _each(duplicates, unknown) | _each(held, NotExecuted())
+            return _each(duplicates, unknown) | _each(others, NotExecuted())
 
         explained: dict[Request, Outcome] = {}
         for request in refused:
@@ -186,25 +185,40 @@ class BookingService:
                 explained[request] = Booked(own, replayed=True) if same else KeyReused()
             elif request.booking.claims.in_site & found.booked:
                 explained[request] = SlotAlreadyBooked()
-        return _each(held, SlotHeld()) | explained
+        return explained
 
-    async def _clear(self, decided: Mapping[Request, Outcome]) -> None:
-        """The intents of what is decided; what is unknown may still be made, until its time is up."""
+    def _clear(self, decided: Mapping[Request, Outcome]) -> None:
+        """Begin to clear the intents of what is decided; what is unknown may still be made.
+
+        Nobody waits for it: a Redis that hangs delays no answer.
+        """
         known = [(r.intent, _stands(r, o)) for r, o in decided.items() if not isinstance(o, OutcomeUnknown)]
+        task = asyncio.create_task(self._clear_intents(known))
+        self._clearing.add(task)
+        task.add_done_callback(self._clearing.discard)
+
+    async def _clear_intents(self, known: Sequence[tuple[BookingIntent, bool]]) -> None:
         try:
             await self._intents.clear_intents(known)
         except HoldsUnreachable:
             log.warning("intents_not_cleared", effect="they expire by themselves", bookings=len(known))
 
+    async def drain(self) -> None:
+        """Wait until nothing is left to do for commands that were answered."""
+        while self._clearing:
+            await asyncio.wait(self._clearing)
 
-def _due_together(requests: Sequence[Request]) -> list[list[Request]]:
-    groups: list[list[Request]] = []
-    for request in sorted(requests, key=lambda each: each.deadline.unix_ms):
-        if groups and request.deadline.unix_ms - groups[-1][0].deadline.unix_ms <= DUE_TOGETHER_MS:
-            groups[-1].append(request)
-        else:
-            groups.append([request])
-    return groups
+
+def _first_of_each_claim(requests: Sequence[Request]) -> tuple[list[Request], list[Request]]:
+    """Those that come first to all of their claims, and the others: of rivals one insert can succeed."""
+    taken: set[InSite] = set()
+    firsts: list[Request] = []
+    rivals: list[Request] = []
+    for request in requests:
+        claims = request.booking.claims.in_site
+        (firsts if taken.isdisjoint(claims) else rivals).append(request)
+        taken |= claims
+    return firsts, rivals
 
 
 def _each(requests: Collection[Request], outcome: Outcome) -> dict[Request, Outcome]:

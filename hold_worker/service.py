@@ -3,27 +3,36 @@
 The hold is placed first and MongoDB read after it: a booking that was made before is then seen, and one
 that comes later finds the hold. Read first, a booking made in between would be left with a hold. One
 that is being made at that moment is waited for. Then the hold is granted (`shared/stores/redis/holds.py`
-says why).
+says why). Each step is done for all holds together that are there.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
 from hold_worker.intent_watch import IntentWatch
 from shared.contract.commands import PlaceHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked, SlotHeld
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid, Span
-from shared.stores.mongo.bookings import BookingStore, InSite
+from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.schema import Schema
-from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.holds import Granted, HoldStore, Placed, Wanted
 from shared.stores.redis.keys import Holder
 from shared.worker.batcher import Batcher
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A command to hold, with what came of it so far: `placed` is None where another holds a claim."""
+
+    wanted: Wanted
+    deadline: Deadline
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,8 @@ class HoldService:
         self._schema = schema
         self._grid = grid
         self._digests = digests
-        self._looks = Batcher(self._look)
+        self._places = Batcher(self._place_many)
+        self._decisions = Batcher(self._decide_many)
         self._intents = IntentWatch(holds)
 
     async def place_hold(self, command: PlaceHold, deadline: Deadline) -> Held:
@@ -58,43 +68,83 @@ class HoldService:
         """
         self._schema.require()
         span = self._grid.span_of(command)
-        claims = Claims.of(command, span)
         holder = Holder(command.holdToken or str(uuid4()), self._digests.of_name(command.patientName))
-        placed = await self._holds.place(claims, holder, seconds=deadline.remaining)
-        try:
-            booked = await self._find_out(claims, placed.intents if placed else [], deadline)
-        except (NotExecuted, OutcomeUnknown) as error:
-            if placed and await self._holds.withdraw(claims, holder):
-                raise OutcomeUnknown from None  # some was granted before, and may be extended now
-            raise error if isinstance(error, NotExecuted) else NotExecuted() from None
-        if booked:
-            if placed:
-                await self._holds.withdraw(claims, holder, booked)
-            raise SlotAlreadyBooked
-        if placed is None:
-            raise SlotHeld
-        granted = await self._holds.grant(claims, holder, placed)
-        if granted is None:
-            raise OutcomeUnknown  # lost, or withdrawn by an earlier attempt that ended late
+        request = Request(Wanted(Claims.of(command, span), holder), deadline)
+        request = replace(request, placed=await self._places.submit(request))
+        while (granted := await self._decisions.submit(request)) is None:
+            request = await self._wait_for_intents(request)
         return Held(holder.token, span, granted.expires_at, granted.milliseconds // 1000)
 
-    async def _find_out(self, claims: Claims, intents: Sequence[str], deadline: Deadline) -> set[str]:
-        """The claims that are booked, once the bookings that had an intent are decided."""
+    async def _place_many(self, requests: Sequence[Request], deadline: Deadline) -> list[Placed | None]:
+        return await self._holds.place_many([each.wanted for each in requests], seconds=deadline.remaining)
+
+    async def _decide_many(
+        self, requests: Sequence[Request], deadline: Deadline
+    ) -> list[Granted | Refused | None]:
+        """Grant what is placed and free; None for what has to wait, for somebody is booking it."""
+        claims = {claim for each in requests for claim in each.wanted.claims.in_site}
         try:
-            async with asyncio.timeout(deadline.remaining):
-                while not (booked := await self._find_booked(claims, deadline)) and intents:
-                    intents = await self._intents.next_change(claims, intents)
-                return booked
-        except TimeoutError:
-            raise NotExecuted from None
+            found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
+        except (NotExecuted, OutcomeUnknown) as error:
+            return list(await self._give_up(requests, error))
+        booked = {
+            each: {claim for _, claim in found.booked & each.wanted.claims.in_site} for each in requests
+        }
+        refused = [each for each in requests if booked[each]]
+        free = [each for each in requests if not booked[each] and each.placed and not each.placed.intents]
+        outcomes: dict[Request, Granted | Refused | None] = {
+            each: None if each.placed else SlotHeld() for each in requests
+        }
+        outcomes |= zip(refused, await self._refuse_as_booked(refused, booked), strict=True)
+        outcomes |= zip(free, await self._grant(free), strict=True)
+        return [outcomes[each] for each in requests]
 
-    async def _find_booked(self, claims: Claims, deadline: Deadline) -> set[str]:
-        booked = await self._looks.submit((claims, deadline))
-        return {claim for _, claim in booked & claims.in_site}
+    async def _grant(self, requests: Sequence[Request]) -> list[Granted | Refused]:
+        try:
+            granted = await self._holds.grant_many([(r.wanted, r.placed) for r in requests if r.placed])
+        except OutcomeUnknown as unknown:
+            return [unknown] * len(requests)
+        # Else it was lost, or withdrawn by an earlier attempt that ended late.
+        return [each or OutcomeUnknown() for each in granted]
 
-    async def _look(self, asked: Sequence[tuple[Claims, Deadline]]) -> list[frozenset[InSite]]:
-        """Look for what is booked of several claims at once."""
-        claims = {claim for each, _ in asked for claim in each.in_site}
-        latest = max(deadline.remaining for _, deadline in asked)
-        found = await self._bookings.find(claims=claims, timeout=latest)
-        return [found.booked] * len(asked)
+    async def _refuse_as_booked(
+        self, requests: Sequence[Request], booked: Mapping[Request, Set[str]]
+    ) -> list[Refused]:
+        outcomes: dict[Request, Refused] = {each: SlotAlreadyBooked() for each in requests}
+        placed = [each for each in requests if each.placed]
+        try:
+            await self._holds.withdraw_many([(each.wanted, booked[each]) for each in placed])
+        except OutcomeUnknown as unknown:
+            outcomes |= dict.fromkeys(placed, unknown)
+        return list(outcomes.values())
+
+    async def _wait_for_intents(self, request: Request) -> Request:
+        """The request with one intent less at least.
+
+        Raises:
+            NotExecuted, OutcomeUnknown: its time was up before.
+        """
+        assert request.placed is not None  # noqa: S101 - what is not placed does not wait
+        try:
+            async with asyncio.timeout(request.deadline.remaining):
+                left = await self._intents.next_change(request.wanted.claims, request.placed.intents)
+        except (NotExecuted, TimeoutError):
+            (refused,) = await self._give_up([request], NotExecuted())
+            raise refused from None
+        return replace(request, placed=replace(request.placed, intents=left))
+
+    async def _give_up(
+        self, requests: Sequence[Request], error: NotExecuted | OutcomeUnknown
+    ) -> list[NotExecuted | OutcomeUnknown]:
+        """Withdraw what cannot be granted, for it is not known whether it is free."""
+        nothing_done = error if isinstance(error, NotExecuted) else NotExecuted()
+        outcomes: dict[Request, NotExecuted | OutcomeUnknown] = dict.fromkeys(requests, nothing_done)
+        placed = [each for each in requests if each.placed]
+        try:
+            stay = await self._holds.withdraw_many([(each.wanted, frozenset()) for each in placed])
+        except OutcomeUnknown as unknown:
+            outcomes |= dict.fromkeys(placed, unknown)
+        else:
+            # Some of it was granted before, and may be extended now.
+            outcomes |= {each: OutcomeUnknown() for each, stays in zip(placed, stay, strict=True) if stays}
+        return list(outcomes.values())

@@ -94,7 +94,7 @@ class Booking:
 
     def to_appointment(self) -> Appointment:
         """What callers see of it."""
-        return Appointment(
+        return Appointment.model_construct(  # nothing of it has to be checked again
             id=self.id,
             site=self.site,
             resources=self.resources,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo.collection import Collection
 
 from deploy.local.mongod import Mongod
 from shared.contract.commands import BookAppointment
@@ -104,14 +105,13 @@ async def test_what_is_read_to_decide_stands_behind_the_barrier(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read that decides is bound to the majority write before it, whichever primary answers it."""
-    collection = type(store._committed)
-    find, bound = collection.find, []
+    find, bound = Collection.find, []
 
     def note(committed: Any, *args: Any, session: Any = None, **options: Any) -> Any:
         bound.append(session is not None and session.operation_time is not None)
         return find(committed, *args, session=session, **options)
 
-    monkeypatch.setattr(collection, "find", note)
+    monkeypatch.setattr(Collection, "find", note)
     await store.find(claims=[CLAIM], timeout=5)
     assert bound == [True]
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -20,7 +20,7 @@ from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis import intents as intents_module
 from shared.stores.redis.connection import SOCKET_SECONDS, connect_redis
-from shared.stores.redis.holds import PLACED_MARGIN_MS, Granted, HoldStore
+from shared.stores.redis.holds import PLACED_MARGIN_MS, Granted, HoldStore, Placed, Wanted
 from shared.stores.redis.intents import INTENT_MARGIN_MS, BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import LATE_SECONDS, MOST_KEYS, Scripts
@@ -41,6 +41,18 @@ class Stores:
         scripts = Scripts(redis)
         return cls(redis, HoldStore(scripts, hold_ms=hold_ms, max_ms=60_000), IntentStore(scripts))
 
+    async def place(self, wanted: Wanted, *, seconds: float) -> Placed | None:
+        """Place one hold."""
+        return (await self.holds.place_many([wanted], seconds=seconds))[0]
+
+    async def grant(self, wanted: Wanted, placed: Placed) -> Granted | None:
+        """Grant one hold."""
+        return (await self.holds.grant_many([(wanted, placed)]))[0]
+
+    async def withdraw(self, wanted: Wanted) -> bool:
+        """Withdraw one hold; whether some of it stays."""
+        return (await self.holds.withdraw_many([(wanted, frozenset())]))[0]
+
     async def found_by(self, rival: BookingIntent) -> HoldState:
         """What a booking finds."""
         return (await self.intents.register_intents([rival], seconds=60))[0]
@@ -51,15 +63,9 @@ class Stores:
         return [await self.redis.pttl(key) for key in keys]
 
 
-class Wanted(NamedTuple):
-    """What somebody wants to hold."""
-
-    claims: Claims
-    holder: Holder
-
-    def part(self, first: int, last: int) -> "Wanted":
-        """Some of the claims, for the same patient."""
-        return Wanted(Claims(self.claims.site, self.claims.keys[first:last]), self.holder)
+def part(wanted: Wanted, first: int, last: int) -> Wanted:
+    """Some of the claims, for the same patient."""
+    return replace(wanted, claims=replace(wanted.claims, keys=wanted.claims.keys[first:last]))
 
 
 @pytest.fixture
@@ -84,41 +90,41 @@ async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(sto
     """An attempt to hold that fails late undoes what nobody was granted, and no more."""
     claim = wanted()
     attempt, repeat = (
-        await stores.holds.place(*claim, seconds=60),
-        await stores.holds.place(*claim, seconds=60),
+        await stores.place(claim, seconds=60),
+        await stores.place(claim, seconds=60),
     )
     assert attempt is not None
     assert repeat is not None
-    assert await stores.holds.grant(*claim, repeat)
-    assert await stores.holds.withdraw(*claim)
+    assert await stores.grant(claim, repeat)
+    assert await stores.withdraw(claim)
     assert await stores.intents.register_intents([rival_of(claim)], seconds=1) == [HoldState.OTHERS]
-    assert await stores.holds.grant(*claim, attempt)
+    assert await stores.grant(claim, attempt)
 
 
 async def test_a_hold_that_was_taken_back_is_not_granted(stores: Stores) -> None:
     """A hold that an earlier attempt took back is not granted, nor is another that was set since for it."""
     claim = wanted()
-    placed = await stores.holds.place(*claim, seconds=60)
+    placed = await stores.place(claim, seconds=60)
     assert placed is not None
-    assert not await stores.holds.withdraw(*claim)
-    assert not await stores.holds.grant(*claim, placed)
+    assert not await stores.withdraw(claim)
+    assert not await stores.grant(claim, placed)
     assert await stores.intents.register_intents([rival_of(claim)], seconds=1) == [HoldState.FREE]
     await asyncio.sleep(0.002)  # Redis tells placements apart by its clock, in milliseconds
-    again = await stores.holds.place(*claim, seconds=60)
+    again = await stores.place(claim, seconds=60)
     assert again is not None
-    assert not await stores.holds.grant(*claim, placed)
-    assert not await stores.holds.withdraw(*claim)
+    assert not await stores.grant(claim, placed)
+    assert not await stores.withdraw(claim)
 
 
 async def test_a_hold_is_granted_as_a_whole_or_not_at_all(stores: Stores) -> None:
     """Of a hold that lost an instant, the others are not granted: whoever fails next takes them back."""
     redis = stores.redis
     claim = wanted(minutes=30)
-    placed = await stores.holds.place(*claim, seconds=60)
+    placed = await stores.place(claim, seconds=60)
     assert placed is not None
     await redis.delete(keys_of(claim.claims)[1])
-    assert not await stores.holds.grant(*claim, placed)
-    assert not await stores.holds.withdraw(*claim)
+    assert not await stores.grant(claim, placed)
+    assert not await stores.withdraw(claim)
     assert not await redis.exists(*keys_of(claim.claims))
 
 
@@ -126,16 +132,16 @@ async def test_a_hold_that_is_not_granted_ends_soon_after_its_command(stores: St
     """What a worker placed and did not live to grant blocks nobody for longer than a command may take."""
     claim = wanted(minutes=30)
     for _ in range(2):  # a repeat prolongs it by no more than its own command
-        assert await stores.holds.place(*claim, seconds=1.5)
+        assert await stores.place(claim, seconds=1.5)
         assert all(1500 < end <= 1500 + PLACED_MARGIN_MS for end in await stores.ends(claim.claims))
 
 
 async def test_granting_a_hold_gives_it_its_full_time(stores: Stores) -> None:
     """A hold that is granted lasts as long as its answer says, counted from then."""
     claim = wanted()
-    placed = await stores.holds.place(*claim, seconds=1)
+    placed = await stores.place(claim, seconds=1)
     assert placed is not None
-    granted = await stores.holds.grant(*claim, placed)
+    granted = await stores.grant(claim, placed)
     assert granted is not None
     assert granted.milliseconds == 60_000
     assert all(50_000 < end <= 60_000 for end in await stores.ends(claim.claims))
@@ -143,9 +149,9 @@ async def test_granting_a_hold_gives_it_its_full_time(stores: Stores) -> None:
 
 async def grant(stores: Stores, claim: Wanted, *, seconds: float = 60) -> Granted:
     """Place a hold and grant it."""
-    placed = await stores.holds.place(*claim, seconds=seconds)
+    placed = await stores.place(claim, seconds=seconds)
     assert placed is not None
-    granted = await stores.holds.grant(*claim, placed)
+    granted = await stores.grant(claim, placed)
     assert granted is not None
     return granted
 
@@ -153,11 +159,11 @@ async def grant(stores: Stores, claim: Wanted, *, seconds: float = 60) -> Grante
 async def test_extending_a_hold_never_shortens_what_was_granted(stores: Stores) -> None:
     """A hold that is extended to more claims ends for each of them no sooner than was granted before."""
     claim, shorter = wanted(minutes=30), Stores.on(stores.redis, hold_ms=5_000)
-    await grant(stores, claim.part(0, 1))
-    placed = await shorter.holds.place(*claim, seconds=1)
+    await grant(stores, part(claim, 0, 1))
+    placed = await shorter.place(claim, seconds=1)
     assert placed is not None
     assert (await stores.ends(claim.claims))[0] > 50_000
-    granted = await shorter.holds.grant(*claim, placed)
+    granted = await shorter.grant(claim, placed)
     assert granted is not None
     assert granted.milliseconds == 5_000
     ends = await stores.ends(claim.claims)
@@ -168,7 +174,7 @@ async def test_extending_a_hold_never_shortens_what_was_granted(stores: Stores) 
 async def test_a_hold_ends_with_the_first_of_its_claims(stores: Stores) -> None:
     """What is extended to more claims is told to end when the oldest of them does, which is capped."""
     claim = wanted(minutes=30)
-    first = await grant(stores, claim.part(0, 1))
+    first = await grant(stores, part(claim, 0, 1))
     await asyncio.sleep(0.05)
     both = await grant(stores, claim)
     assert both.expires_at == first.expires_at
@@ -178,9 +184,9 @@ async def test_a_hold_ends_with_the_first_of_its_claims(stores: Stores) -> None:
 async def test_a_hold_claims_all_or_nothing(stores: Stores) -> None:
     """Where another holds one of the claims, none of the others is held: a doctor and a room, or neither."""
     ours = wanted(minutes=45)
-    theirs = ours.part(2, 3)._replace(holder=Holder(str(uuid4()), "grace"))
+    theirs = replace(part(ours, 2, 3), holder=Holder(str(uuid4()), "grace"))
     await grant(stores, theirs)
-    assert await stores.holds.place(*ours, seconds=60) is None
+    assert await stores.place(ours, seconds=60) is None
     assert len(await stores.ends(ours.claims)) == 1
 
 
@@ -208,7 +214,7 @@ async def test_a_booking_uses_up_no_hold_of_another(stores: Stores) -> None:
     """A confirmed booking ends its patient's holds on the slot, and leaves one that another has set since."""
     redis = stores.redis
     claim = wanted()
-    assert await stores.holds.place(*claim, seconds=60)
+    assert await stores.place(claim, seconds=60)
     rival = rival_of(claim)
     await stores.intents.clear_intents([(rival, True)])
     assert await redis.exists(keys_of(claim.claims)[0])
@@ -238,8 +244,8 @@ async def test_a_redis_that_was_late_once_is_asked_again(
         return await execute(pipeline, **options)
 
     monkeypatch.setattr(redis, "ping", late_ping)
+    assert await stores.place(claim, seconds=60)
     monkeypatch.setattr(Pipeline, "execute", late_execute)
-    assert await stores.holds.place(*claim, seconds=60)
     rival = rival_of(claim)
     assert await stores.intents.register_intents([rival], seconds=1) == [HoldState.OTHERS]
     assert not late
@@ -267,13 +273,14 @@ async def test_all_that_were_late_in_one_moment_are_asked_again(
         await be_late()
         return await execute(pipeline, **options)
 
-    assert await stores.holds.place(*claim, seconds=60)
+    assert await stores.place(claim, seconds=60)
     monkeypatch.setattr(redis, "ping", late_ping)
     monkeypatch.setattr(Pipeline, "execute", late_execute)
     rivals = [rival_of(claim, f"booking {n}") for n in range(4)]
     found = await asyncio.gather(*(stores.intents.register_intents([rival], seconds=1) for rival in rivals))
     assert found == [[HoldState.OTHERS]] * 4
-    assert all(await asyncio.gather(*(stores.holds.place(*wanted(), seconds=60) for _ in range(4))))
+    monkeypatch.setattr(Pipeline, "execute", execute)
+    assert all(await asyncio.gather(*(stores.place(wanted(), seconds=60) for _ in range(4))))
 
 
 async def test_a_redis_that_is_back_is_asked_again_as_before(
@@ -290,9 +297,9 @@ async def test_a_redis_that_is_back_is_asked_again_as_before(
     monkeypatch.setattr(redis, "ping", ping)
     for _ in range(2):
         with pytest.raises(HoldsUnreachable):
-            await stores.holds.place(*wanted(), seconds=60)
+            await stores.place(wanted(), seconds=60)
     for _ in range(2):
-        assert await stores.holds.place(*wanted(), seconds=60)
+        assert await stores.place(wanted(), seconds=60)
     assert in_time == []
 
 
@@ -300,16 +307,15 @@ async def test_a_hold_whose_answer_was_lost_is_unknown(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What Redis was asked to set, and did not answer, may be set."""
-    redis = stores.redis
-    evaluate = redis.eval
+    execute = Pipeline.execute
 
-    async def lose(*args: Any) -> None:
-        await evaluate(*args)
+    async def lose(pipeline: Pipeline, **options: bool) -> None:
+        await execute(pipeline, **options)
         raise RedisTimeoutError
 
-    monkeypatch.setattr(redis, "eval", lose)
+    monkeypatch.setattr(Pipeline, "execute", lose)
     with pytest.raises(OutcomeUnknown):
-        await stores.holds.place(*wanted(), seconds=60)
+        await stores.place(wanted(), seconds=60)
 
 
 async def test_a_booking_whose_time_is_up_is_under_way_no_longer(
@@ -348,7 +354,7 @@ async def test_a_booking_that_is_refused_is_not_under_way(stores: Stores) -> Non
     """One whose first answer was lost, and that is refused when it asks again, keeps no hold waiting."""
     claim = wanted()
     assert await stores.intents.register_intents([rival_of(claim)], seconds=60) == [HoldState.FREE]
-    assert await stores.holds.place(*claim, seconds=60)
+    assert await stores.place(claim, seconds=60)
     assert await stores.intents.register_intents([rival_of(claim)], seconds=60) == [HoldState.OTHERS]
     assert await stores.holds.remaining_intents([(claim.claims, ["booking"])]) == [[]]
 
@@ -364,11 +370,11 @@ async def test_what_many_ask_together_is_asked_in_parts(
         keys.append(sum(int(args[2]) for args, _ in pipeline.command_stack))
         return await execute(pipeline, **options)
 
-    monkeypatch.setattr(Pipeline, "execute", count)
     claims = [wanted(minutes=24 * 60) for _ in range(20)]
     held = claims[::3]
     for claim in held:
-        await stores.holds.place(*claim, seconds=60)
+        await stores.place(claim, seconds=60)
+    monkeypatch.setattr(Pipeline, "execute", count)
     intents = [rival_of(claim, str(n)) for n, claim in enumerate(claims)]
     found = await stores.intents.register_intents(intents, seconds=60)
     assert found == [HoldState.OTHERS if claim in held else HoldState.FREE for claim in claims]
@@ -389,7 +395,7 @@ async def test_of_parts_the_lost_ones_are_not_read(stores: Stores, monkeypatch: 
         raise RedisTimeoutError
 
     claims = [wanted(minutes=24 * 60) for _ in range(10)]
-    await stores.holds.place(*claims[0], seconds=60)
+    await stores.place(claims[0], seconds=60)
     monkeypatch.setattr(Pipeline, "execute", answer_once)
     found = await stores.intents.register_intents([rival_of(claim) for claim in claims], seconds=1)
     assert found == [HoldState.OTHERS, *[HoldState.FREE] * 4, *[HoldState.UNREACHABLE] * 5]
@@ -398,7 +404,7 @@ async def test_of_parts_the_lost_ones_are_not_read(stores: Stores, monkeypatch: 
 async def test_many_long_bookings_at_once_pass_over_no_hold(stores: Stores) -> None:
     """Batches as large as they get, of bookings of a day on a fine grid: Redis answers all in time."""
     claim = wanted(minutes=24 * 60, grid=5)
-    assert await stores.holds.place(*claim, seconds=60)
+    assert await stores.place(claim, seconds=60)
     batches = [[rival_of(claim, f"{batch} {n}") for n in range(128)] for batch in range(4)]
     free = [[replace(each, claims=replace(each.claims, site=fresh_site())) for each in b] for b in batches]
     found = await asyncio.gather(
@@ -428,11 +434,11 @@ async def test_a_hold_hears_of_a_booking_under_way_on_any_of_its_instants(
 ) -> None:
     """Of a hold and a booking one lasts half an hour, and the other is in its second quarter: they meet."""
     both = wanted(minutes=30)
-    second = both.part(1, 2)
+    second = part(both, 1, 2)
     claim, booked = (both, second) if longer == "hold" else (second, both)
     rival = rival_of(booked)
     await stores.intents.register_intents([rival], seconds=60)
-    placed = await stores.holds.place(*claim, seconds=60)
+    placed = await stores.place(claim, seconds=60)
     assert placed is not None
     assert placed.intents == ["booking"]
     assert await stores.holds.remaining_intents([(claim.claims, placed.intents)]) == [["booking"]]
@@ -446,7 +452,7 @@ async def test_a_redis_that_takes_no_writes_says_of_nothing_that_it_is_held(tmp_
         await redis.config_set("min-replicas-to-write", 1)
         assert await stores.found_by(rival_of(wanted())) is HoldState.UNREACHABLE
         with pytest.raises(HoldsUnreachable):
-            await stores.holds.place(*wanted(), seconds=60)
+            await stores.place(wanted(), seconds=60)
         await redis.aclose()
 
 
@@ -493,5 +499,5 @@ async def test_a_hold_that_redis_could_not_be_asked_for_says_so(
 
     monkeypatch.setattr(stores.redis, "ping", ping_late)
     with pytest.raises(HoldsUnreachable) as refused:
-        await stores.holds.place(*wanted(), seconds=0.6)
+        await stores.place(wanted(), seconds=0.6)
     assert type(refused.value) is HoldsUnreachable

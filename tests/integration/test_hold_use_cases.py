@@ -24,7 +24,7 @@ from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found, Inserted
-from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.holds import HoldStore, Wanted
 from shared.stores.redis.keys import Holder
 from shared.stores.redis.scripts import Scripts
 from tests.integration.use_cases import UseCases
@@ -46,9 +46,9 @@ async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
     return rival
 
 
-def claimed(hold: PlaceHold, grid: Grid) -> tuple[Claims, Holder]:
-    """What a hold wants, and who."""
-    return Claims.of(hold, grid.span_of(hold)), Holder(hold.holdToken or "", "digest")
+def wanted(hold: PlaceHold, grid: Grid) -> Wanted:
+    """What a hold wants, and for whom."""
+    return Wanted(Claims.of(hold, grid.span_of(hold)), Holder(hold.holdToken or "", "digest"))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -138,7 +138,7 @@ async def test_a_hold_that_cannot_be_withdrawn_is_unknown(
         raise NoPrimary
 
     monkeypatch.setattr(BookingStore, "find", lose_primary)
-    refuse(monkeypatch, "withdraw_hold")
+    refuse(monkeypatch, "withdraw_holds")
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
 
@@ -147,7 +147,7 @@ async def test_a_hold_that_cannot_be_granted_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hold that was set, and of which Redis will not note that it is granted, is not said not to stand."""
-    refuse(monkeypatch, "grant_hold")
+    refuse(monkeypatch, "grant_holds")
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
 
@@ -159,7 +159,7 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
     hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find
 
     async def look_while_it_is_lost(*args: Any, **options: Any) -> Found:
-        await use_cases.hold_store.withdraw(*claimed(hold, Grid(0)))
+        await use_cases.hold_store.withdraw_many([(wanted(hold, Grid(0)), frozenset())])
         return await look(*args, **options)
 
     monkeypatch.setattr(BookingStore, "find", look_while_it_is_lost)
@@ -172,7 +172,7 @@ async def test_what_a_worker_left_that_died_is_withdrawn(grid_use_cases: UseCase
     hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=30, holdToken=str(uuid4())))
     first, second = quarters_of(hold)
     await book_unseen(grid_use_cases, first)
-    await grid_use_cases.hold_store.place(*claimed(hold, Grid(15)), seconds=60)
+    await grid_use_cases.hold_store.place_many([wanted(hold, Grid(15))], seconds=60)
     with pytest.raises(SlotAlreadyBooked):
         await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
     assert await grid_use_cases.bookings.book(second, Deadline.after(5))
@@ -198,9 +198,13 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
     """Of holds that are looked up together, each is answered by its own deadline, and nothing is left."""
     look, going_on = BookingStore.find, asyncio.Event()
 
-    async def look_late(*args: Any, **options: Any) -> Found:
-        await going_on.wait()
-        return await look(*args, **options)
+    async def look_late(*args: Any, timeout: float, **options: Any) -> Found:
+        try:
+            async with asyncio.timeout(timeout):
+                await going_on.wait()
+        except TimeoutError:
+            raise OutcomeUnknown from None
+        return await look(*args, timeout=timeout, **options)
 
     monkeypatch.setattr(BookingStore, "find", look_late)
     patient, hasty = (PlaceHold.model_validate(fresh("Ada")) for _ in range(2))
@@ -211,22 +215,6 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
     assert (await waiting).token
     rival = {**hasty.model_dump(), "patientName": "Grace"}
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
-
-
-async def test_a_patient_hold_is_not_cut_off_with_a_hasty_one(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Holds that are looked up together are looked up until the last of their deadlines."""
-    find = BookingStore._find_behind_barrier
-
-    async def find_late(*args: Any) -> Any:
-        await asyncio.sleep(0.5)
-        return await find(*args)
-
-    monkeypatch.setattr(BookingStore, "_find_behind_barrier", find_late)
-    hasty, patient = (claimed(PlaceHold.model_validate(fresh("Ada")), Grid(0))[0] for _ in range(2))
-    asked = [(hasty, Deadline.after(0.2)), (patient, Deadline.after(60))]
-    assert await use_cases.holds._look(asked) == [frozenset(), frozenset()]
 
 
 async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> None:

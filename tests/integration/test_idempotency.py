@@ -14,7 +14,7 @@ from shared.contract.commands import PlaceHold
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.holds import HoldStore
+from shared.stores.redis.holds import HoldStore, Wanted
 from shared.stores.redis.keys import Holder
 from shared.stores.redis.scripts import Scripts
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
@@ -147,7 +147,7 @@ async def test_a_replay_uses_up_its_patients_hold(
     request = PlaceHold.model_validate(body)
     store = HoldStore(Scripts(redis), hold_ms=60_000, max_ms=60_000)
     claims = Claims.of(request, Grid(0).span_of(request))
-    assert await store.place(claims, Holder(str(request.holdToken), "digest"), seconds=60)
+    assert await store.place_many([Wanted(claims, Holder(str(request.holdToken), "digest"))], seconds=60)
     await redis.aclose()
     assert (await caller.book(body, **KEY)).status == 201
     appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})

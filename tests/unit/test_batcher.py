@@ -2,24 +2,32 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 import structlog
 
+from shared.contract.deadline import Deadline
 from shared.worker.batcher import LARGEST_BATCH, MOST_AT_ONCE, Batcher
+
+
+@dataclass(frozen=True)
+class Item:
+    number: int
+    deadline: Deadline = field(default_factory=lambda: Deadline.after(60))
 
 
 async def test_what_waits_is_committed_together() -> None:
     """While commits are under way, what arrives waits and then shares one."""
     gate, sizes = asyncio.Event(), list[int]()
 
-    async def commit(items: Sequence[int]) -> list[int | Exception]:
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
         sizes.append(len(items))
         await gate.wait()
-        return [item * 2 for item in items]
+        return [item.number * 2 for item in items]
 
     batcher = Batcher(commit)
-    submitted = [asyncio.create_task(batcher.submit(n)) for n in range(500)]
+    submitted = [asyncio.create_task(batcher.submit(Item(n))) for n in range(500)]
     await asyncio.sleep(0)
     gate.set()
     assert await asyncio.gather(*submitted) == [n * 2 for n in range(500)]
@@ -30,11 +38,11 @@ async def test_what_waits_is_committed_together() -> None:
 async def test_each_item_gets_its_own_outcome() -> None:
     """One refused item of a batch does not touch the others."""
 
-    async def commit(items: Sequence[int]) -> list[int | Exception]:
-        return [ValueError(str(item)) if item % 2 else item for item in items]
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
+        return [ValueError(str(item)) if item.number % 2 else item.number for item in items]
 
     batcher = Batcher(commit)
-    outcomes = await asyncio.gather(*(batcher.submit(n) for n in range(4)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(batcher.submit(Item(n)) for n in range(4)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
 
 
@@ -42,28 +50,31 @@ async def test_a_failed_commit_is_everybodys_failure() -> None:
     """An error of the whole batch reaches each of its items, and the next batch is not touched."""
     fail = True
 
-    async def commit(items: Sequence[int]) -> list[int | Exception]:
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
         if fail:
             raise RuntimeError
-        return list(items)
+        return [item.number for item in items]
 
     batcher = Batcher(commit)
-    outcomes = await asyncio.gather(*(batcher.submit(n) for n in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(batcher.submit(Item(n)) for n in range(3)), return_exceptions=True)
     assert all(isinstance(outcome, RuntimeError) for outcome in outcomes)
     fail = False
-    assert await batcher.submit(1) == 1
+    assert await batcher.submit(Item(1)) == 1
 
 
 async def test_an_item_given_up_does_not_disturb_its_batch() -> None:
     """A caller that is cancelled leaves the others their outcomes."""
     gate = asyncio.Event()
 
-    async def commit(items: Sequence[int]) -> list[int | Exception]:
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
         await gate.wait()
-        return list(items)
+        return [item.number for item in items]
 
     batcher = Batcher(commit)
-    given_up, kept = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
+    given_up, kept = (
+        asyncio.create_task(batcher.submit(Item(1))),
+        asyncio.create_task(batcher.submit(Item(2))),
+    )
     await asyncio.sleep(0)
     given_up.cancel()
     gate.set()
@@ -76,19 +87,19 @@ async def test_what_comes_with_an_answer_is_committed_too() -> None:
     """An item is taken though it comes in the very moment in which all the commits that there may be end."""
     gate = asyncio.Event()
 
-    async def commit(items: Sequence[int]) -> list[int | Exception]:
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
         await gate.wait()
-        return list(items)
+        return [item.number for item in items]
 
     async def submit_two() -> int:
-        return await batcher.submit(1) + await batcher.submit(1)
+        return await batcher.submit(Item(1)) + await batcher.submit(Item(1))
 
     batcher = Batcher(commit)
     submitted = [asyncio.create_task(submit_two())]
     for _ in range(MOST_AT_ONCE - 1):  # each the first of a commit of its own
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        submitted.append(asyncio.create_task(batcher.submit(1)))
+        submitted.append(asyncio.create_task(batcher.submit(Item(1))))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     gate.set()
@@ -100,10 +111,34 @@ async def test_a_commit_bears_nobodys_request_id() -> None:
     """What a commit logs, it logs for all whose commands are in it, not for the one who came first."""
     seen = list[dict[str, object]]()
 
-    async def commit(items: Sequence[int]) -> list[int | Exception]:
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
         seen.append(structlog.contextvars.get_contextvars())
-        return list(items)
+        return [item.number for item in items]
 
     with structlog.contextvars.bound_contextvars(request_id="of the first"):
-        await Batcher(commit).submit(1)
+        await Batcher(commit).submit(Item(1))
     assert seen == [{}]
+
+
+async def test_what_is_due_together_is_committed_together() -> None:
+    """A hasty item is committed by its own deadline, and has its outcome though a patient one waits on."""
+    going_on, patient = asyncio.Event(), Deadline.after(60)
+    hasty = [Deadline(patient.unix_ms - 50_000), Deadline(patient.unix_ms - 49_950)]
+    committed = list[tuple[list[int], Deadline]]()
+
+    async def commit(items: Sequence[Item], deadline: Deadline) -> list[int | Exception]:
+        committed.append(([item.number for item in items], deadline))
+        if deadline == patient:
+            await going_on.wait()
+        return [item.number for item in items]
+
+    batcher = Batcher(commit)
+    waiting = asyncio.create_task(batcher.submit(Item(1, patient)))
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(
+            *(batcher.submit(Item(n, each)) for n, each in enumerate(hasty, start=2))
+        ) == [2, 3]
+    assert not waiting.done()
+    going_on.set()
+    assert await waiting == 1
+    assert sorted(committed, key=lambda each: each[0]) == [([1], patient), ([2, 3], hasty[0])]

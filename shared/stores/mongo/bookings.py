@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
-from shared.stores.mongo.connection import Database, Document, knows_primary
+from shared.stores.mongo.connection import Database, Document, find_after, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
 
 COLLECTION = "appointments"
@@ -131,8 +131,8 @@ class BookingStore:
         )
 
     async def _find_behind_barrier(self, query: Document, timeout: float) -> list[Document]:
-        async with self._barrier.session(timeout=timeout) as session:
-            return await self._committed.find(query, session=session).to_list(None)
+        moment = await self._barrier.passed(timeout=timeout)
+        return await find_after(moment, self._committed, query)
 
 
 def _is_active(row: Document) -> bool:

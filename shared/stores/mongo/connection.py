@@ -1,10 +1,11 @@
 """The MongoDB connection. The one module that imports the driver, so that another can take its place.
 
-What PyMongo's own async API does in another way (sessions, aggregations, closing) is called here alone.
+What PyMongo's own async API does in another way (sessions, aggregations, closing) is called here alone. Each
+call hops to a thread and back, so what is done in one session is done there in one hop.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -65,14 +66,28 @@ class Moment:
     operation_time: Any
 
 
-@asynccontextmanager
-async def causal_session(database: Database, after: Moment | None = None) -> AsyncIterator[Any]:
-    """A causally consistent session; what is read in it comes after the moment."""
-    async with await database.client.start_session(causal_consistency=True) as session:
-        if after and after.operation_time:
-            session.advance_cluster_time(after.cluster_time)
-            session.advance_operation_time(after.operation_time)
-        yield session
+async def update_and_tell_when(collection: Collection, query: Document, update: Document) -> Moment:
+    """Update a document, or insert it, and tell the moment of that."""
+
+    def work() -> Moment:
+        with collection.database.client.delegate.start_session(causal_consistency=True) as session:
+            collection.delegate.find_one_and_update(query, update, upsert=True, session=session)
+            return Moment(session.cluster_time, session.operation_time)
+
+    return await asyncio.to_thread(work)
+
+
+async def find_after(moment: Moment, collection: Collection, query: Document) -> list[Document]:
+    """What a query finds, in a causally consistent session that comes after the moment."""
+
+    def work() -> list[Document]:
+        with collection.database.client.delegate.start_session(causal_consistency=True) as session:
+            if moment.operation_time:
+                session.advance_cluster_time(moment.cluster_time)
+                session.advance_operation_time(moment.operation_time)
+            return list(collection.delegate.find(query, session=session))
+
+    return await asyncio.to_thread(work)
 
 
 async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:

@@ -8,15 +8,12 @@ https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import Context
-from typing import Any
 from uuid import uuid4
 
 import pymongo
 
-from shared.stores.mongo.connection import Database, Moment, causal_session
+from shared.stores.mongo.connection import Database, Moment, update_and_tell_when
 
 COLLECTION = "barriers"
 WRITE_SECONDS = 5.0
@@ -34,15 +31,13 @@ class ReadBarrier:
     """One write for all who wait for one; a document a process, or all processes would queue for it."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._barriers = database.get_collection(COLLECTION)
         self._id = str(uuid4())
         self._current: asyncio.Task[Moment] | None = None
         self._next: asyncio.Task[Moment] | None = None
 
-    @asynccontextmanager
-    async def session(self, *, timeout: float) -> AsyncIterator[Any]:
-        """A session whose majority reads see all that was acknowledged before this call.
+    async def passed(self, *, timeout: float) -> Moment:
+        """A moment after all that was acknowledged before this call: what is read after it sees all of that.
 
         Raises:
             PyMongoError, TimeoutError: no majority took the write within `timeout` seconds.
@@ -51,24 +46,16 @@ class ReadBarrier:
             self._next = asyncio.create_task(self._write_after(self._current), context=Context())
             self._next.add_done_callback(_take_note)
         async with asyncio.timeout(timeout):
-            moment = await asyncio.shield(self._next)
-        async with causal_session(self._database, moment) as session:
-            yield session
+            return await asyncio.shield(self._next)
 
     async def _write_after(self, current: asyncio.Task[Moment] | None) -> Moment:
         if current is not None:
             await asyncio.wait({current}, timeout=PATIENCE_SECONDS)
         self._current, self._next = self._next, None
+        # It has to change something: a write without effect is acknowledged by whoever takes it.
+        update = {"$inc": {"writes": 1}, "$currentDate": {"at": True}}
         with pymongo.timeout(WRITE_SECONDS):
-            async with causal_session(self._database) as session:
-                # It has to change something: a write without effect is acknowledged by whoever takes it.
-                await self._barriers.find_one_and_update(
-                    {"_id": self._id},
-                    {"$inc": {"writes": 1}, "$currentDate": {"at": True}},
-                    upsert=True,
-                    session=session,
-                )
-                return Moment(session.cluster_time, session.operation_time)
+            return await update_and_tell_when(self._barriers, {"_id": self._id}, update)
 
 
 def _take_note(barrier: asyncio.Task[Moment]) -> None:

@@ -15,14 +15,25 @@ jumps) is not honoured, nor one that a booking worker cannot reach.
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+
+from redis.exceptions import ResponseError
 
 from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
 from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_pipelines
+from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_parts
 
 # How long a hold that is yet to be granted stands beyond its command's deadline.
 PLACED_MARGIN_MS = 1000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody wants to hold."""
+
+    claims: Claims
+    holder: Holder
 
 
 @dataclass(frozen=True)
@@ -49,8 +60,8 @@ class HoldStore:
         self._hold_ms = hold_ms
         self._max_ms = max_ms
 
-    async def place(self, claims: Claims, holder: Holder, *, seconds: float) -> Placed | None:
-        """Place a hold, or an extension of the one with the same token, to be granted within `seconds`.
+    async def place_many(self, wanted: Sequence[Wanted], *, seconds: float) -> list[Placed | None]:
+        """Place holds, or extensions of those with the same tokens, to be granted within `seconds`.
 
         Returns:
             What was placed; None where another token holds one of the claims.
@@ -64,28 +75,29 @@ class HoldStore:
             raise HoldsUnreachable from None
         # What fails from here on may have been executed.
         milliseconds = int(max(seconds, 0) * 1000) + PLACED_MARGIN_MS
-        args = (holder.token, holder.digest, milliseconds, self._max_ms)
-        answer = await self._scripts.run("place_hold", Call(keys_of(claims), args))
-        return Placed(*answer) if answer else None
+        calls = [_call(each, (each.holder.token, each.holder.digest, milliseconds)) for each in wanted]
+        answers = await self._run("place_holds", calls, (self._max_ms,))
+        if any(isinstance(answer, ResponseError) for answer in answers):
+            raise HoldsUnreachable  # refused by Redis itself: out of memory, read-only, loading
+        return [Placed(*answer) if answer else None for answer in answers]
 
-    async def grant(self, claims: Claims, holder: Holder, placed: Placed) -> Granted | None:
-        """Promise a hold to its patient, if all of it still stands as it was placed; None if it does not.
+    async def grant_many(self, placed: Sequence[tuple[Wanted, Placed]]) -> list[Granted | None]:
+        """Promise holds to their patients; None where not all of one still stands as it was placed.
 
         Raises:
             OutcomeUnknown
         """
-        args: list[str | int] = [holder.token, self._hold_ms, self._max_ms, *placed.at]
-        try:
-            answer = await self._scripts.run("grant_hold", Call(keys_of(claims), args))
-        except HoldsUnreachable:
-            raise OutcomeUnknown from None  # it is placed, though not granted
-        if not answer:
-            return None
-        expires_ms, milliseconds = answer
-        return Granted(datetime.fromtimestamp(expires_ms / 1000, UTC), milliseconds)
+        calls = [_call(each, (each.holder.token, *as_placed.at)) for each, as_placed in placed]
+        answers = await self._run("grant_holds", calls, (self._hold_ms, self._max_ms))
+        if any(isinstance(answer, ResponseError) for answer in answers):
+            raise OutcomeUnknown  # they are placed, though not granted
+        return [
+            Granted(datetime.fromtimestamp(answer[0] / 1000, UTC), answer[1]) if answer else None
+            for answer in answers
+        ]
 
-    async def withdraw(self, claims: Claims, holder: Holder, booked: Set[str] = frozenset()) -> bool:
-        """Withdraw what was placed and not granted, and the claims that are `booked`.
+    async def withdraw_many(self, placed: Sequence[tuple[Wanted, Set[str]]]) -> list[bool]:
+        """Withdraw what was placed and not granted of each, and those of its claims that are booked.
 
         Returns:
             Whether some of it was granted before, and stays.
@@ -93,13 +105,14 @@ class HoldStore:
         Raises:
             OutcomeUnknown
         """
-        flags = [int(claim in booked) for claim in claims.keys]
-        try:
-            return bool(
-                await self._scripts.run("withdraw_hold", Call(keys_of(claims), (holder.token, *flags)))
-            )
-        except HoldsUnreachable:
-            raise OutcomeUnknown from None  # it may stand
+        calls = [
+            _call(each, (each.holder.token, *(int(claim in booked) for claim in each.claims.keys)))
+            for each, booked in placed
+        ]
+        answers = await self._run("withdraw_holds", calls)
+        if any(isinstance(answer, ResponseError) for answer in answers):
+            raise OutcomeUnknown  # they may stand
+        return [bool(answer) for answer in answers]
 
     async def remaining_intents(self, asked: Sequence[tuple[Claims, Sequence[str]]]) -> list[list[str]]:
         """Of each of several lists of intents on some claims, those that are not cleared yet.
@@ -108,12 +121,22 @@ class HoldStore:
             HoldsUnreachable
         """
         remaining: list[list[str]] = []
-        for part in in_pipelines([Call(keys_of(claims), ids) for claims, ids in asked]):
-            for answer in await self._scripts.run_all("remaining_intents", part):
+        calls = [Call(claims.site, keys_of(claims), (len(ids), *ids)) for claims, ids in asked]
+        for part in in_parts(calls):
+            for answer in await self._scripts.run("remaining_intents", part):
                 if not isinstance(answer, list):
                     raise HoldsUnreachable
                 remaining.append(answer)
         return remaining
+
+    async def _run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
+        answers: list[Any] = []
+        try:
+            for part in in_parts(calls):
+                answers += await self._scripts.run(name, part, common)
+        except HoldsUnreachable:
+            raise OutcomeUnknown from None
+        return answers
 
     async def ping(self) -> None:
         """Ask Redis whether it is there.
@@ -122,3 +145,7 @@ class HoldStore:
             HoldsUnreachable
         """
         await self._scripts.ping()
+
+
+def _call(wanted: Wanted, args: Sequence[str | int]) -> Call:
+    return Call(wanted.claims.site, keys_of(wanted.claims), args)

@@ -16,7 +16,7 @@ from functools import partial
 from shared.contract.errors import HoldsUnreachable
 from shared.domain.claim import Claims
 from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_pipelines
+from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_parts
 
 # How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
 INTENT_MARGIN_MS = 5000
@@ -60,8 +60,8 @@ class IntentStore:
         calls = [_call(intent, milliseconds) for intent in intents]
         found: list[HoldState] = []
         try:
-            for part in in_pipelines(calls):  # to register twice is once
-                run = partial(self._scripts.run_all, "register_intent", part)
+            for part in in_parts(calls):  # to register twice is once
+                run = partial(self._scripts.run, "register_intents", part)
                 answers = await self._scripts.ask(run, seconds=seconds)
                 found += [HoldState(a) if isinstance(a, int) else HoldState.UNREACHABLE for a in answers]
         except NoTimeToAsk:
@@ -76,10 +76,11 @@ class IntentStore:
         Raises:
             HoldsUnreachable: what was not cleared expires by itself.
         """
-        for part in in_pipelines([_call(intent, int(booked)) for intent, booked in decided]):
-            await self._scripts.run_all("clear_intent", part)
+        for part in in_parts([_call(intent, int(booked)) for intent, booked in decided]):
+            await self._scripts.run("clear_intents", part)
 
 
 def _call(intent: BookingIntent, last: int) -> Call:
     """A call of either script, which differ in their last argument."""
-    return Call(keys_of(intent.claims), (intent.holder.token, intent.holder.digest, intent.id, last))
+    holder = intent.holder
+    return Call(intent.claims.site, keys_of(intent.claims), (holder.token, holder.digest, intent.id, last))

@@ -1,5 +1,6 @@
 """Lua scripts on Redis: each runs as a whole or not at all, and sees nothing of the others half done."""
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,12 +8,12 @@ from importlib.resources import files
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 
-from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
+from shared.contract.errors import HoldsUnreachable
 from shared.stores.redis.connection import SOCKET_SECONDS
 
-# What one pipeline carries: so much that Redis answers all of several workers' within a socket's timeout.
+# What one round trip carries: so much that Redis answers all of several workers' within a socket's timeout.
 MOST_KEYS = 1000
 MOST_UNANSWERED = 2
 # A time-out that is later than this did not come when it was due.
@@ -22,14 +23,15 @@ AnswerT = TypeVar("AnswerT")
 _SOURCES = {
     name: (files(__package__) / "lua" / f"{name}.lua").read_text()
     for name in (
-        "clear_intent",
-        "grant_hold",
-        "place_hold",
-        "register_intent",
+        "clear_intents",
+        "grant_holds",
+        "place_holds",
+        "register_intents",
         "remaining_intents",
-        "withdraw_hold",
+        "withdraw_holds",
     )
 }
+_DIGESTS = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in _SOURCES.items()}  # noqa: S324
 
 
 class NoTimeToAsk(HoldsUnreachable):
@@ -38,45 +40,56 @@ class NoTimeToAsk(HoldsUnreachable):
 
 @dataclass(frozen=True)
 class Call:
-    """The KEYS and ARGV of a script."""
+    """What a script gets of one booking or hold: its KEYS, which are two a claim, and its ARGV."""
 
+    site: str
     keys: Sequence[str]
     args: Sequence[str | int]
 
 
 class Scripts:
-    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of its Redis."""
+    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of its Redis.
+
+    Each script serves any number of calls, one command a site, whose keys lie together: a command costs
+    its sender and Redis more than what one booking has Redis do.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._lost = False
 
-    async def run(self, name: str, call: Call) -> Any:
-        """Run a script once.
-
-        Raises:
-            HoldsUnreachable: Redis refused.
-            OutcomeUnknown: it did not answer.
-        """
-        try:
-            return await self._redis.eval(_SOURCES[name], len(call.keys), *call.keys, *call.args)
-        except ResponseError:  # refused by Redis itself: out of memory, read-only, loading
-            raise HoldsUnreachable() from None
-        except (RedisError, OSError):
-            raise OutcomeUnknown() from None
-
-    async def run_all(self, name: str, calls: Sequence[Call]) -> list[Any]:
-        """Run a script for each of some `calls` that fit one pipeline (`in_pipelines`).
+    async def run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
+        """Run a script for some `calls` that fit together (`in_parts`); `common` are the first ARGV.
 
         Returns:
-            Their answers; a ResponseError where Redis refused.
+            An answer for each, in their order; a ResponseError where Redis refused.
 
         Raises:
             HoldsUnreachable: Redis did not answer; some may have run.
         """
+        sites: dict[str, list[int]] = {}
+        for index, call in enumerate(calls):
+            sites.setdefault(call.site, []).append(index)
+        commands = [_merge([calls[index] for index in indexes], common) for indexes in sites.values()]
+        answers: list[Any] = [None] * len(calls)
+        for indexes, answer in zip(sites.values(), await self._evaluate(name, commands), strict=True):
+            each = answer if isinstance(answer, list) else [answer] * len(indexes)
+            # What answers nothing (`{}`) answers so for all.
+            for index, part in zip(indexes, each or [None] * len(indexes), strict=True):
+                answers[index] = part
+        return answers
+
+    async def _evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        answers = await self._send("EVALSHA", _DIGESTS[name], commands)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            # Redis was started anew, or flushed. To run twice is once, for each of the scripts.
+            answers = await self._send("EVAL", _SOURCES[name], commands)
+        return answers
+
+    async def _send(self, command: str, script: str, many: Sequence[Sequence[str | int]]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.eval(_SOURCES[name], len(call.keys), *call.keys, *call.args)
+        for arguments in many:
+            pipeline.execute_command(command, script, *arguments)
         try:
             return await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError):
@@ -123,7 +136,7 @@ class Scripts:
                 return answer
 
 
-def in_pipelines(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
+def in_parts(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
     """The calls in their order, in parts of at most `MOST_KEYS` keys; a larger one is a part of its own."""
     start = keys = 0
     for end, call in enumerate(calls):
@@ -133,3 +146,13 @@ def in_pipelines(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
         keys += len(call.keys)
     if calls:
         yield calls[start:]
+
+
+def _merge(calls: Sequence[Call], common: Sequence[str | int]) -> list[str | int]:
+    """The arguments of one command: how many KEYS, the KEYS, the ARGV."""
+    keys = [key for call in calls for key in call.keys]
+    merged: list[str | int] = [len(keys), *keys, *common]
+    for call in calls:
+        merged.append(len(call.keys) // 2)
+        merged += call.args
+    return merged

@@ -1,0 +1,37 @@
+-- Grant holds: each gets its full time. On all of its claims, if each is still held as it was placed.
+-- KEYS: for each a hold key a claim, then an intents key a claim.
+-- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, and when each claim was placed (Unix ms).
+-- Returns for each when it ends (Unix ms) and in how many ms; nothing where a claim was lost, used up or withdrawn.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local answers, first, a = {}, 0, 3
+while a <= #ARGV do
+  local count, token = tonumber(ARGV[a]), ARGV[a + 1]
+  local digests, granted, stands = {}, {}, true
+  for i = 1, count do
+    local value = redis.call('GET', KEYS[first + i]) or ''
+    local by, digest, at, since = string.match(value, '^(%S+) (%S+) (%d+) ?(%d*)$')
+    if by ~= token or at ~= ARGV[a + 1 + i] then
+      stands = false
+      break
+    end
+    digests[i], granted[i] = digest, tonumber(since)
+  end
+  local answer = {}
+  if stands then
+    local earliest = math.huge
+    for i = 1, count do
+      local key, since = KEYS[first + i], granted[i] or now
+      local expires = math.min(now + ARGV[1], since + ARGV[2])
+      if granted[i] then -- what was granted before is never shortened
+        expires = math.max(expires, now + redis.call('PTTL', key))
+      end
+      local value = string.format('%s %s %s %.0f', token, digests[i], ARGV[a + 1 + i], since)
+      redis.call('SET', key, value, 'PXAT', string.format('%.0f', expires))
+      earliest = math.min(earliest, expires)
+    end
+    answer = {earliest, earliest - now}
+  end
+  answers[#answers + 1], first, a = answer, first + 2 * count, a + 2 + count
+end
+return answers
