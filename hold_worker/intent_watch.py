@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass
 
+import structlog
+
 from shared.contract.errors import NotExecuted
 from shared.domain.claim import Claims
 from shared.stores.redis.holds import HoldStore
 
+log = structlog.get_logger()
 SHORTEST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 0.2
 
@@ -44,14 +47,17 @@ class IntentWatch:
             self._waiting.discard(waiting)
 
     async def _poll_all(self) -> None:
-        pause = 0.0
-        while waiting := list(self._waiting):
+        pause, waiting = 0.0, list[_Waiting]()
+        while self._waiting:
             await asyncio.sleep(pause)
-            changed = False
+            changed = bool(self._waiting.difference(waiting))
+            waiting = list(self._waiting)
             try:
                 answers = await self._holds.remaining_intents([(w.claims, w.intents) for w in waiting])
-            except NotExecuted as error:
-                _tell(waiting, error)
+            except Exception as error:
+                if not isinstance(error, NotExecuted):
+                    log.exception("intents_not_read")
+                self._give_up(waiting)
                 continue
             for each, remaining in zip(waiting, answers, strict=True):
                 if len(remaining) < len(each.intents):
@@ -59,12 +65,11 @@ class IntentWatch:
                     self._waiting.discard(each)
                     if not each.remaining.done():
                         each.remaining.set_result(remaining)
-            newcomers = self._waiting.difference(waiting)
-            pause = SHORTEST_PAUSE_SECONDS if changed or newcomers else pause * 2
+            pause = SHORTEST_PAUSE_SECONDS if changed else pause * 2
             pause = min(max(pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
-
-def _tell(waiting: Sequence[_Waiting], error: NotExecuted) -> None:
-    for each in waiting:
-        if not each.remaining.done():
-            each.remaining.set_exception(error)
+    def _give_up(self, waiting: Sequence[_Waiting]) -> None:
+        self._waiting.difference_update(waiting)
+        for each in waiting:
+            if not each.remaining.done():
+                each.remaining.set_exception(NotExecuted())

@@ -34,6 +34,10 @@ class Request:
     deadline: Deadline
     placed: Placed | None = None
 
+    @property
+    def weight(self) -> int:
+        return len(self.wanted.claims.keys)
+
 
 @dataclass(frozen=True)
 class Held:
@@ -76,7 +80,7 @@ class HoldService:
         return Held(holder.token, span, granted.expires_at, granted.milliseconds // 1000)
 
     async def _place_many(self, requests: Sequence[Request], deadline: Deadline) -> list[Placed | None]:
-        return await self._holds.place_many([each.wanted for each in requests], seconds=deadline.remaining)
+        return await self._holds.place_many([each.wanted for each in requests], deadline)
 
     async def _decide_many(
         self, requests: Sequence[Request], deadline: Deadline
@@ -85,6 +89,7 @@ class HoldService:
         claims = {claim for each in requests for claim in each.wanted.claims.in_site}
         try:
             found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
+            deadline.check()  # nothing is granted after it
         except (NotExecuted, OutcomeUnknown) as error:
             return list(await self._give_up(requests, error))
         booked = {
@@ -113,7 +118,7 @@ class HoldService:
         outcomes: dict[Request, Refused] = {each: SlotAlreadyBooked() for each in requests}
         placed = [each for each in requests if each.placed]
         try:
-            await self._holds.withdraw_many([(each.wanted, booked[each]) for each in placed])
+            await self._holds.withdraw_many([(r.wanted, r.placed, booked[r]) for r in placed if r.placed])
         except OutcomeUnknown as unknown:
             outcomes |= dict.fromkeys(placed, unknown)
         return list(outcomes.values())
@@ -141,7 +146,9 @@ class HoldService:
         outcomes: dict[Request, NotExecuted | OutcomeUnknown] = dict.fromkeys(requests, nothing_done)
         placed = [each for each in requests if each.placed]
         try:
-            stay = await self._holds.withdraw_many([(each.wanted, frozenset()) for each in placed])
+            stay = await self._holds.withdraw_many(
+                [(r.wanted, r.placed, frozenset()) for r in placed if r.placed]
+            )
         except OutcomeUnknown as unknown:
             outcomes |= dict.fromkeys(placed, unknown)
         else:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from booking_worker.service import Booked
+from booking_worker.decisions import Booked
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -208,3 +208,56 @@ async def test_a_booking_under_way_is_not_made_once_the_index_is_lost(
     with pytest.raises(NotExecuted):
         await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
     assert await use_cases.database.get_collection("appointments").count_documents({}) == 0
+
+
+async def test_what_was_inserted_while_the_look_lapsed_is_not_confirmed(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A booking whose insert outlasts the last look at the indexes is not known to be the only one."""
+    insert = BookingStore.insert_many
+
+    async def insert_and_lapse(*args: Any, **options: Any) -> list[Inserted]:
+        outcomes = await insert(*args, **options)
+        use_cases.schema._valid_until = 0
+        return outcomes
+
+    monkeypatch.setattr(BookingStore, "insert_many", insert_and_lapse)
+    with pytest.raises(OutcomeUnknown):
+        await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
+
+
+async def test_a_hasty_booking_is_answered_beside_patient_ones(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With MongoDB stalled each is answered by its own deadline, not by that of those it came with."""
+
+    async def stall(_store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Inserted]:
+        await asyncio.sleep(timeout)
+        return [Inserted.UNKNOWN] * len(bookings)
+
+    monkeypatch.setattr(BookingStore, "insert_many", stall)
+    patient = [
+        asyncio.create_task(
+            use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(60))
+        )
+        for _ in range(20)
+    ]
+    with pytest.raises(OutcomeUnknown):
+        await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(0.3))
+    assert not any(task.done() for task in patient)
+    for task in patient:
+        task.cancel()
+    await asyncio.gather(*patient, return_exceptions=True)
+
+
+async def test_large_bookings_leave_room_for_small_ones(grid_use_cases: UseCases) -> None:
+    """However many bookings of 576 claims come at once, those of one claim beside them are made."""
+    large = [
+        BookAppointment(**fresh(durationMinutes=24 * 60, resources=[f"r{n}" for n in range(6)]))
+        for _ in range(60)
+    ]
+    small = [BookAppointment.model_validate(fresh()) for _ in range(20)]
+    answers = await asyncio.gather(
+        *(grid_use_cases.bookings.book(command, Deadline.after(20)) for command in (*large, *small))
+    )
+    assert {answer.booking.status for answer in answers} == {"booked"}

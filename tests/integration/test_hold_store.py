@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from deploy.local.redis import Redis as EmbeddedRedis
 from shared.contract.commands import PlaceHold
+from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
@@ -43,15 +44,15 @@ class Stores:
 
     async def place(self, wanted: Wanted, *, seconds: float) -> Placed | None:
         """Place one hold."""
-        return (await self.holds.place_many([wanted], seconds=seconds))[0]
+        return (await self.holds.place_many([wanted], Deadline.after(seconds)))[0]
 
     async def grant(self, wanted: Wanted, placed: Placed) -> Granted | None:
         """Grant one hold."""
         return (await self.holds.grant_many([(wanted, placed)]))[0]
 
-    async def withdraw(self, wanted: Wanted) -> bool:
+    async def withdraw(self, wanted: Wanted, placed: Placed) -> bool:
         """Withdraw one hold; whether some of it stays."""
-        return (await self.holds.withdraw_many([(wanted, frozenset())]))[0]
+        return (await self.holds.withdraw_many([(wanted, placed, frozenset())]))[0]
 
     async def found_by(self, rival: BookingIntent) -> HoldState:
         """What a booking finds."""
@@ -86,34 +87,35 @@ def rival_of(hold: Wanted, booking: str = "booking") -> BookingIntent:
     return BookingIntent(booking, hold.claims, Holder("", "another"))
 
 
-async def test_a_late_attempt_does_not_take_back_what_its_repeat_was_granted(stores: Stores) -> None:
+async def test_a_late_attempt_does_not_withdraw_what_its_repeat_was_granted(stores: Stores) -> None:
     """An attempt to hold that fails late undoes what nobody was granted, and no more."""
     claim = wanted()
-    attempt, repeat = (
-        await stores.place(claim, seconds=60),
-        await stores.place(claim, seconds=60),
-    )
+    attempt, repeat = [await stores.place(claim, seconds=60) for _ in range(2)]
     assert attempt is not None
     assert repeat is not None
     assert await stores.grant(claim, repeat)
-    assert await stores.withdraw(claim)
+    assert await stores.withdraw(claim, attempt)
     assert await stores.intents.register_intents([rival_of(claim)], seconds=1) == [HoldState.OTHERS]
     assert await stores.grant(claim, attempt)
 
 
-async def test_a_hold_that_was_taken_back_is_not_granted(stores: Stores) -> None:
-    """A hold that an earlier attempt took back is not granted, nor is another that was set since for it."""
+async def test_a_hold_that_was_withdrawn_is_not_granted(stores: Stores) -> None:
+    """A hold that an earlier attempt withdrew is not granted, nor is one that was placed since for it.
+
+    Nor does that attempt, which ends late, withdraw the other.
+    """
     claim = wanted()
     placed = await stores.place(claim, seconds=60)
     assert placed is not None
-    assert not await stores.withdraw(claim)
+    assert not await stores.withdraw(claim, placed)
     assert not await stores.grant(claim, placed)
     assert await stores.intents.register_intents([rival_of(claim)], seconds=1) == [HoldState.FREE]
     await asyncio.sleep(0.002)  # Redis tells placements apart by its clock, in milliseconds
     again = await stores.place(claim, seconds=60)
     assert again is not None
     assert not await stores.grant(claim, placed)
-    assert not await stores.withdraw(claim)
+    assert await stores.withdraw(claim, placed)
+    assert await stores.grant(claim, again)
 
 
 async def test_a_hold_is_granted_as_a_whole_or_not_at_all(stores: Stores) -> None:
@@ -124,7 +126,7 @@ async def test_a_hold_is_granted_as_a_whole_or_not_at_all(stores: Stores) -> Non
     assert placed is not None
     await redis.delete(keys_of(claim.claims)[1])
     assert not await stores.grant(claim, placed)
-    assert not await stores.withdraw(claim)
+    assert not await stores.withdraw(claim, placed)
     assert not await redis.exists(*keys_of(claim.claims))
 
 

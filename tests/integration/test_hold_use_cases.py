@@ -1,6 +1,7 @@
 """What a hold worker decides in moments that no caller can time."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found, Inserted
 from shared.stores.redis.holds import HoldStore, Wanted
-from shared.stores.redis.keys import Holder
+from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Scripts
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -159,7 +160,7 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
     hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find
 
     async def look_while_it_is_lost(*args: Any, **options: Any) -> Found:
-        await use_cases.hold_store.withdraw_many([(wanted(hold, Grid(0)), frozenset())])
+        await use_cases.hold_store._scripts._redis.delete(*keys_of(wanted(hold, Grid(0)).claims))
         return await look(*args, **options)
 
     monkeypatch.setattr(BookingStore, "find", look_while_it_is_lost)
@@ -172,7 +173,7 @@ async def test_what_a_worker_left_that_died_is_withdrawn(grid_use_cases: UseCase
     hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=30, holdToken=str(uuid4())))
     first, second = quarters_of(hold)
     await book_unseen(grid_use_cases, first)
-    await grid_use_cases.hold_store.place_many([wanted(hold, Grid(15))], seconds=60)
+    await grid_use_cases.hold_store.place_many([wanted(hold, Grid(15))], Deadline.after(60))
     with pytest.raises(SlotAlreadyBooked):
         await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
     assert await grid_use_cases.bookings.book(second, Deadline.after(5))
@@ -214,6 +215,26 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
     going_on.set()
     assert (await waiting).token
     rival = {**hasty.model_dump(), "patientName": "Grace"}
+    assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
+
+
+async def test_no_hold_is_granted_after_its_deadline(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was frozen while it looked, and goes on late, grants nothing and leaves nothing."""
+    look = BookingStore.find
+
+    async def look_and_freeze(*args: Any, **options: Any) -> Found:
+        found = await look(*args, **options)
+        time.sleep(1.2)  # noqa: ASYNC251  # the whole process stands still
+        return found
+
+    hold = PlaceHold.model_validate(fresh("Ada"))
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "find", look_and_freeze)
+        with pytest.raises((NotExecuted, OutcomeUnknown)):
+            await use_cases.holds.place_hold(hold, Deadline.after(1))
+    rival = {**hold.model_dump(), "patientName": "Grace"}
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 

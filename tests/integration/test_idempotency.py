@@ -11,6 +11,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from shared.contract.commands import PlaceHold
+from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis.connection import connect_redis
@@ -147,7 +148,8 @@ async def test_a_replay_uses_up_its_patients_hold(
     request = PlaceHold.model_validate(body)
     store = HoldStore(Scripts(redis), hold_ms=60_000, max_ms=60_000)
     claims = Claims.of(request, Grid(0).span_of(request))
-    assert await store.place_many([Wanted(claims, Holder(str(request.holdToken), "digest"))], seconds=60)
+    wanted = Wanted(claims, Holder(str(request.holdToken), "digest"))
+    assert await store.place_many([wanted], Deadline.after(60))
     await redis.aclose()
     assert (await caller.book(body, **KEY)).status == 201
     appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})

@@ -109,7 +109,7 @@ async def test_the_watch_outlives_what_nobody_foresaw(
 ) -> None:
     """An error of any kind stops a worker from serving, not the watch: it serves again once it is over."""
 
-    async def fail(_database: mongodb.Database) -> list[str]:
+    async def fail(*_: object) -> list[str]:
         raise RuntimeError
 
     watching = asyncio.create_task(schema.watch())
@@ -176,7 +176,7 @@ async def test_an_index_with_its_keys_in_another_order_is_refused(database: mong
 async def test_a_look_counts_for_some_seconds(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
     """While looks fail, the last that succeeded counts for some seconds, and then nothing is confirmed."""
 
-    async def fail(_database: mongodb.Database) -> list[str]:
+    async def fail(*_: object) -> list[str]:
         raise ServerSelectionTimeoutError
 
     watching = asyncio.create_task(schema.watch())
@@ -195,8 +195,8 @@ async def test_a_look_counts_from_its_beginning(schema: Schema, monkeypatch: pyt
     """What a slow look found may have changed since it began: it counts from then, however it ends."""
     find = indexes.find_absent
 
-    async def find_slowly(database: mongodb.Database) -> list[str]:
-        found = await find(database)
+    async def find_slowly(*args: Any) -> list[str]:
+        found = await find(*args)
         await asyncio.sleep(0.1)
         return found
 
@@ -205,6 +205,23 @@ async def test_a_look_counts_from_its_beginning(schema: Schema, monkeypatch: pyt
     await schema._check()
     assert not schema.verified
     assert "not verified for" in str(schema.problem)
+
+
+async def test_another_option_of_an_index_that_decides_nothing_stops_nobody(
+    database: mongodb.Database, schema: Schema
+) -> None:
+    """While a worker serves, an index for reading may be replaced by another."""
+    await database[COLLECTION].drop_index("by_resource_and_slot")
+    await database[COLLECTION].create_index([("slot", 1)], name="by_resource_and_slot")
+    await schema._check()
+    assert schema.verified
+
+
+async def test_data_of_before_there_were_versions_stops_a_worker(database: mongodb.Database) -> None:
+    """A worker does not serve on what a release has made that kept another document of settings."""
+    await database.get_collection("meta").insert_one({"_id": "grid", "slotMinutes": 0})
+    with pytest.raises(Misconfigured, match="version 0"):
+        await Schema(database, slot_minutes=0).wait_until_verified()
 
 
 async def test_all_workers_of_a_database_share_one_secret(database: mongodb.Database) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from booking_worker.decisions import Decisions
 from booking_worker.service import BookingService
 from hold_worker.service import HoldService
 from shared.domain.digests import Digests
@@ -40,7 +41,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         parts = schema, Grid(slot_minutes), Digests(schema.secret)
         yield UseCases(
             database,
-            BookingService(bookings, IntentStore(scripts), *parts),
+            BookingService(bookings, Decisions(bookings, IntentStore(scripts), schema), *parts),
             HoldService(bookings, holds, *parts),
             holds,
             schema,

@@ -8,13 +8,15 @@ import pytest
 import structlog
 
 from shared.contract.deadline import Deadline
-from shared.worker.batcher import LARGEST_BATCH, MOST_AT_ONCE, Batcher
+from shared.contract.errors import NotExecuted, OutcomeUnknown
+from shared.worker.batcher import HEAVIEST_BATCH, LARGEST_BATCH, MOST_AT_ONCE, Batcher
 
 
 @dataclass(frozen=True)
 class Item:
     number: int
     deadline: Deadline = field(default_factory=lambda: Deadline.after(60))
+    weight: int = 1
 
 
 async def test_what_waits_is_committed_together() -> None:
@@ -142,3 +144,42 @@ async def test_what_is_due_together_is_committed_together() -> None:
     going_on.set()
     assert await waiting == 1
     assert sorted(committed, key=lambda each: each[0]) == [([1], patient), ([2, 3], hasty[0])]
+
+
+async def test_a_heavy_batch_is_a_short_one() -> None:
+    """Items that claim much are committed a few at a time: they do not use up the time of all others."""
+    sizes = list[int]()
+
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
+        sizes.append(sum(item.weight for item in items))
+        await asyncio.sleep(0)
+        return [item.number for item in items]
+
+    batcher = Batcher(commit)
+    weights = [600] * 30 + [HEAVIEST_BATCH + 1] + [1] * 200
+    items = [Item(n, weight=weight) for n, weight in enumerate(weights)]
+    await asyncio.gather(*(batcher.submit(item) for item in items))
+    assert sum(sizes) == sum(weights)
+    assert sorted(sizes)[-2] <= HEAVIEST_BATCH < max(sizes)
+
+
+async def test_nobody_waits_beyond_his_deadline() -> None:
+    """Behind commits that hang, an item that was not begun is not executed; one that was is unknown."""
+    begun = list[int]()
+
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
+        begun.extend(item.number for item in items)
+        await asyncio.Event().wait()
+        return []
+
+    batcher = Batcher(commit)
+    hanging = list[asyncio.Task[int]]()
+    for number in range(MOST_AT_ONCE):
+        hanging.append(asyncio.create_task(batcher.submit(Item(number, Deadline.after(0.5)))))
+        while number not in begun:  # noqa: ASYNC110  # it is a matter of some turns of the loop
+            await asyncio.sleep(0)
+    with pytest.raises(NotExecuted):
+        await batcher.submit(Item(100, Deadline.after(0.05)))
+    outcomes = await asyncio.gather(*hanging, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {OutcomeUnknown}
+    assert 100 not in begun

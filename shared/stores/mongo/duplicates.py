@@ -24,7 +24,7 @@ async def log_duplicates(database: Database, key: dict[str, int]) -> None:
         stages = [{"$match": {"status": STATUS_BOOKED}}, {"$unwind": "$claims"}, *stages]
     with pymongo.timeout(SEARCH_SECONDS):
         async for group in aggregate(database.get_collection(COLLECTION), stages):
-            site, value = group["_id"]["site"], group["_id"]["value"]
+            site, value = group["_id"].get("site"), group["_id"].get("value")
             if field == "claims":
                 log.error("slot_booked_twice", site=site, claim=value, appointments=group["ids"])
             else:

@@ -1,5 +1,6 @@
 """The indexes of `appointments`. The two that are unique decide who gets a slot."""
 
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -20,6 +21,8 @@ INDEXES: dict[str, dict[str, Any]] = {
     "one_booking_per_key": {"key": {"site": 1, "idempotencyKey": 1}, "unique": True},
     "by_resource_and_slot": {"key": {"site": 1, "resources": 1, "slot": 1}},
 }
+DECIDING = [name for name, index in INDEXES.items() if "unique" in index]
+"""Where one of these is gone, a worker serves no more; another waits for a next start."""
 _NOT_OPTIONS = {"v", "name", "ns", "background"}
 
 log = structlog.get_logger()
@@ -33,8 +36,8 @@ class Duplicated(Exception):
         self.index = index
 
 
-async def find_absent(database: Database) -> list[str]:
-    """The indexes that are not there, or still being built: until then they guarantee nothing.
+async def find_absent(database: Database, names: Collection[str] = INDEXES.keys()) -> list[str]:
+    """Those of the indexes that are not there, or still being built: until then they guarantee nothing.
 
     Raises:
         Misconfigured: one is there with other options.
@@ -43,16 +46,16 @@ async def find_absent(database: Database) -> list[str]:
         listed = await database.command("listIndexes", COLLECTION, includeBuildUUIDs=True)
     except OperationFailure as error:
         if error.code == NAMESPACE_NOT_FOUND:
-            return list(INDEXES)
+            return list(names)
         raise
     # One that is being built is listed as {"spec": {...}, "buildUUID": ...}.
     built = [index for index in listed["cursor"]["firstBatch"] if "spec" not in index]
     found = {index["name"]: _options(index) for index in built}
-    for name in INDEXES.keys() & found.keys():
+    for name in found.keys() & names:
         # A dict says nothing of the order of the keys, which is half of what an index is.
         if found[name] != INDEXES[name] or list(found[name]["key"]) != list(INDEXES[name]["key"]):
             raise Misconfigured(f"MongoDB index {name} has other options than it must have")
-    return [name for name in INDEXES if name not in found]
+    return [name for name in names if name not in found]
 
 
 async def create(database: Database, name: str) -> None:

@@ -14,6 +14,10 @@ ID = "settled"
 VERSION = 1
 """Of the shape of the data. A release that changes it migrates, and counts it up."""
 SECRET_BYTES = 32
+OTHER_VERSION = (
+    "The database has data of version {}, and this release reads version "
+    f"{VERSION}: run the release that made it, migrate, or name another database in MONGO_URI"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ async def settle(database: Database, wanted: Meta | int) -> Meta:
     meta = wanted if isinstance(wanted, Meta) else Meta(wanted, secrets.token_bytes(SECRET_BYTES))
     settled = {"version": VERSION, "slotMinutes": meta.slot_minutes, "secret": meta.secret}
     collection = database.get_collection(COLLECTION)
+    if not isinstance(wanted, Meta) and await collection.find_one({"_id": {"$ne": ID}}):
+        raise Misconfigured(OTHER_VERSION.format("0"))
     while True:
         try:
             found = await collection.find_one_and_update(
@@ -42,10 +48,7 @@ async def settle(database: Database, wanted: Meta | int) -> Meta:
         except DuplicateKeyError:  # of many workers that start at once, another was faster
             continue
     if found["version"] != VERSION:
-        raise Misconfigured(
-            f"The database has data of version {found['version']}, and this release reads version {VERSION}: "
-            "run the release that made it, migrate, or name another database in MONGO_URI"
-        )
+        raise Misconfigured(OTHER_VERSION.format(found["version"]))
     if found["slotMinutes"] != meta.slot_minutes:
         raise Misconfigured(
             f"SLOT_MINUTES is {meta.slot_minutes}, but the database was made with {found['slotMinutes']}: "

@@ -116,11 +116,10 @@ class Schema:
         began = time.monotonic()
         with pymongo.timeout(CHECK_SECONDS):
             self._meta = await settle(self._database, self._meta or self._slot_minutes)
-            absent = await indexes.find_absent(self._database)
-        if self._has_served:  # what is not unique decides nothing, and waits for a next start
-            absent = [name for name in absent if "unique" in indexes.INDEXES[name]]
-            if absent:
-                self._report_lost(f"index {absent[0]} is gone")
+            names = indexes.DECIDING if self._has_served else list(indexes.INDEXES)
+            absent = await indexes.find_absent(self._database, names)
+        if self._has_served and absent:
+            self._report_lost(f"index {absent[0]} is gone")
         if not absent:
             self._valid_until = began + VALID_SECONDS
             self._report(None)

@@ -19,6 +19,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
 from shared.stores.redis.keys import Holder, keys_of
@@ -60,21 +61,22 @@ class HoldStore:
         self._hold_ms = hold_ms
         self._max_ms = max_ms
 
-    async def place_many(self, wanted: Sequence[Wanted], *, seconds: float) -> list[Placed | None]:
-        """Place holds, or extensions of those with the same tokens, to be granted within `seconds`.
+    async def place_many(self, wanted: Sequence[Wanted], deadline: Deadline) -> list[Placed | None]:
+        """Place holds, or extensions of those with the same tokens, to be granted by a deadline.
 
         Returns:
             What was placed; None where another token holds one of the claims.
 
         Raises:
-            HoldsUnreachable, OutcomeUnknown
+            HoldsUnreachable, NotExecuted, OutcomeUnknown
         """
         try:
-            await self._scripts.ask(self._scripts.ping, seconds=seconds)
+            await self._scripts.ask(self._scripts.ping, seconds=deadline.remaining)
         except NoTimeToAsk:
             raise HoldsUnreachable from None
+        deadline.check()
         # What fails from here on may have been executed.
-        milliseconds = int(max(seconds, 0) * 1000) + PLACED_MARGIN_MS
+        milliseconds = int(deadline.remaining * 1000) + PLACED_MARGIN_MS
         calls = [_call(each, (each.holder.token, each.holder.digest, milliseconds)) for each in wanted]
         answers = await self._run("place_holds", calls, (self._max_ms,))
         if any(isinstance(answer, ResponseError) for answer in answers):
@@ -96,8 +98,10 @@ class HoldStore:
             for answer in answers
         ]
 
-    async def withdraw_many(self, placed: Sequence[tuple[Wanted, Set[str]]]) -> list[bool]:
+    async def withdraw_many(self, placed: Sequence[tuple[Wanted, Placed, Set[str]]]) -> list[bool]:
         """Withdraw what was placed and not granted of each, and those of its claims that are booked.
+
+        What the same token has placed since is another's affair.
 
         Returns:
             Whether some of it was granted before, and stays.
@@ -106,8 +110,11 @@ class HoldStore:
             OutcomeUnknown
         """
         calls = [
-            _call(each, (each.holder.token, *(int(claim in booked) for claim in each.claims.keys)))
-            for each, booked in placed
+            _call(
+                each,
+                (each.holder.token, *as_placed.at, *(int(claim in booked) for claim in each.claims.keys)),
+            )
+            for each, as_placed, booked in placed
         ]
         answers = await self._run("withdraw_holds", calls)
         if any(isinstance(answer, ResponseError) for answer in answers):

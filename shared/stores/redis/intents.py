@@ -8,6 +8,7 @@ never keep bookings from each other: between bookings the index alone decides.
 An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is waited for no more.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
@@ -57,12 +58,13 @@ class IntentStore:
         """
         # From a worker that was paused, seconds may be negative: a key without an end would be left.
         milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
+        ends = time.monotonic() + seconds
         calls = [_call(intent, milliseconds) for intent in intents]
         found: list[HoldState] = []
         try:
             for part in in_parts(calls):  # to register twice is once
                 run = partial(self._scripts.run, "register_intents", part)
-                answers = await self._scripts.ask(run, seconds=seconds)
+                answers = await self._scripts.ask(run, seconds=ends - time.monotonic())
                 found += [HoldState(a) if isinstance(a, int) else HoldState.UNREACHABLE for a in answers]
         except NoTimeToAsk:
             found += [HoldState.NOT_ASKED] * (len(calls) - len(found))

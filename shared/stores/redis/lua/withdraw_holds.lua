@@ -1,21 +1,22 @@
--- Withdraw holds that cannot be granted: where one is not granted already, or where its claim is booked.
+-- Withdraw holds that cannot be granted: where one is not granted already, or where its claim is booked. What was
+-- placed anew since then stays.
 -- KEYS: for each a hold key a claim, then an intents key a claim.
--- ARGV: for each how many claims, token, then 1 for a claim that is booked.
+-- ARGV: for each how many claims, token, when each claim was placed (Unix ms), then 1 for a claim that is booked.
 -- Returns for each how many claims stay held by the token.
 local answers, first, a = {}, 0, 1
 while a <= #ARGV do
   local count, token, stay = tonumber(ARGV[a]), ARGV[a + 1], 0
   for i = 1, count do
     local key = KEYS[first + i]
-    local by, granted = string.match(redis.call('GET', key) or '', '^(%S+) %S+ %d+ ?(%d*)$')
+    local by, at, granted = string.match(redis.call('GET', key) or '', '^(%S+) %S+ (%d+) ?(%d*)$')
     if by == token then
-      if granted ~= '' and ARGV[a + 1 + i] ~= '1' then
+      if at ~= ARGV[a + 1 + i] or (granted ~= '' and ARGV[a + 1 + count + i] ~= '1') then
         stay = stay + 1
       else
         redis.call('DEL', key)
       end
     end
   end
-  answers[#answers + 1], first, a = stay, first + 2 * count, a + 2 + count
+  answers[#answers + 1], first, a = stay, first + 2 * count, a + 2 + 2 * count
 end
 return answers
