@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MINUTES_A_DAY = 1440
+from shared.contract.fields import DAY_MINUTES
+
 NATS_SCHEMES = {"nats", "tls", "ws", "wss"}
 # Answers are a little later than deadlines: a driver has to notice, and the last commands come after SIGTERM.
 DRAIN_MARGIN_SECONDS = 3.0
@@ -76,13 +77,13 @@ class HoldSettings(_Settings):
 
 
 def _divides_a_day(minutes: int) -> int:
-    if minutes and MINUTES_A_DAY % minutes:
+    if minutes and DAY_MINUTES % minutes:
         raise ValueError("must be 0, or divide 1440 (the minutes of a day)")
     return minutes
 
 
 class GridSettings(_Settings):
-    slot_minutes: Annotated[int, Field(ge=0, le=MINUTES_A_DAY), AfterValidator(_divides_a_day)] = 0
+    slot_minutes: Annotated[int, Field(ge=0, le=DAY_MINUTES), AfterValidator(_divides_a_day)] = 0
 
 
 class LogSettings(_Settings):

@@ -27,7 +27,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.domain": ("shared.contract",),
     "shared.client": ("shared.contract", "shared.process.nats_options"),
     "shared.contract": (),
-    "shared.process": (),
+    "shared.process": ("shared.contract",),
+    "shared.process.nats_options": (),
     "deploy": ("shared.process",),
 }
 
@@ -137,7 +138,7 @@ def test_every_folder_has_its_arrows() -> None:
         ("shared.contract.commands", "import structlog"),
         ("shared.client.booking_client", "from ..process.settings import NatsSettings"),
         ("shared.client.__init__", "from ..worker.batcher import Batcher"),
-        ("shared.process.logs", "from shared.contract.errors import Refused"),
+        ("shared.process.nats_options", "from shared.contract.errors import Refused"),
         ("tests.unit.test_grid", "from motor.motor_asyncio import AsyncIOMotorClient"),
     ],
 )
