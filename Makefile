@@ -6,7 +6,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 
 SEEDS ?= $(shell seq 1 20)
 
-.PHONY: help up env prove test soak check format clean
+.PHONY: help up env prove test soak bench check format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -43,6 +43,9 @@ endif
 
 soak: $(READY)  ## break a cluster for a minute a seed, and judge every answer (SEEDS="1 2 3")
 	@for seed in $(SEEDS); do $(VENV)/bin/python -m tests.faults --seconds 60 --seed $$seed || exit 1; done
+
+bench: $(READY)  ## measure it beside the monoliths one would write otherwise; needs wrk, node (ARGS=--quick)
+	@exec $(VENV)/bin/python -m tests.bench $(ARGS)
 
 check: $(READY)  ## lint, types and format
 	$(VENV)/bin/ruff check .

@@ -34,12 +34,12 @@ ARROWS: dict[str, tuple[str, ...]] = {
 
 # A library that does I/O, and the only modules that may import it, tests included.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "motor": ("shared.stores.mongo.connection",),
+    "motor": ("shared.stores.mongo.connection", "tests.bench.monoliths"),
     "pymongo": ("shared.stores.mongo", "deploy", "tests"),
     "redis": ("shared.stores.redis", "tests"),
     "nats": ("shared.client", "shared.worker", "shared.process.nats_options", "tests"),
     "faststream": ("shared.worker", "booking_worker", "hold_worker", "tests"),
-    "fastapi": ("gateway",),
+    "fastapi": ("gateway", "tests.bench.monoliths"),
     "granian": ("gateway.server",),
 }
 

@@ -1,0 +1,103 @@
+"""The command line."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.bench.options import SCENARIOS, Options
+from tests.bench.sides import AGAINST, EXPRESS, FASTAPI, OURS
+from tests.bench.tools import WORK
+
+_MOST = 10_000_000
+
+DESCRIPTION = """\
+Measure this service beside the monoliths that one would write otherwise, on the same servers.
+
+book         bookings of slots that nobody else asks for
+storm        the same slot wanted by all, another one after every hundred requests
+hold         holds of slots that nobody else asks for
+alone        bookings of one caller alone
+beside       bookings of one caller beside 256 others
+connections  bookings over the number of connections
+workers      bookings over the number of booking workers (ours)
+stored       bookings over the number of appointments that are there already (ours)
+overload     bookings with ten times as many connections; over NATS (ours) with ten times the peak's rate
+nats         bookings straight over NATS (ours)
+"""
+
+
+def parse_options(argv: Sequence[str] | None = None) -> Options:
+    """Read the command line; what is wrong ends the process with status 2 and says why."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit status: 0 measured, 1 some answers were not as they should be, "
+        "2 wrong arguments or something is missing, 130 interrupted.",
+    )
+    parser.add_argument("--quick", action="store_true", help="one short round of everything, in two minutes")
+    parser.add_argument("--only", type=_names(*SCENARIOS), metavar="A,B", help="these scenarios alone")
+    parser.add_argument(
+        "--sides", type=_names(OURS, EXPRESS, FASTAPI), metavar="A,B", help="of ours, express and fastapi"
+    )
+    parser.add_argument(
+        "--against",
+        type=_checkout,
+        metavar="DIR",
+        help="another checkout of this repository, as one more side",
+    )
+    parser.add_argument("--connections", type=_number(1), default=64, metavar="N", help="(default: 64)")
+    parser.add_argument("--rounds", type=_number(1), metavar="N", help="(default: 5)")
+    parser.add_argument("--seconds", type=_number(1), metavar="S", help="of each measurement (default: 5)")
+    parser.add_argument("--over-connections", type=_numbers(1), metavar="N,M")
+    parser.add_argument("--over-workers", type=_numbers(1), metavar="N,M")
+    parser.add_argument("--over-stored", type=_numbers(0), metavar="N,M")
+    parser.add_argument(
+        "--output", type=Path, default=WORK, metavar="DIR", help="for JSON and charts (default: .local/bench)"
+    )
+    given = parser.parse_args(argv)
+    quick = given.quick
+    sides = given.sides or (OURS, EXPRESS, FASTAPI)
+    return Options(
+        sides=(*sides, AGAINST) if given.against else sides,
+        against=given.against,
+        only=given.only or SCENARIOS,
+        connections=given.connections,
+        rounds=given.rounds or (1 if quick else 5),
+        seconds=given.seconds or (1 if quick else 5),
+        over_connections=given.over_connections or ((1, 64, 256) if quick else (1, 4, 16, 64, 256, 512)),
+        over_workers=given.over_workers or ((1, 2) if quick else (1, 2, 4)),
+        over_stored=given.over_stored or ((0, 100_000) if quick else (0, 1_000_000, 5_000_000)),
+        output=given.output,
+    )
+
+
+def _checkout(text: str) -> Path:
+    path = Path(text).absolute()
+    if not (path / "gateway" / "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no checkout of this repository")
+    return path
+
+
+def _names(*known: str) -> Callable[[str], tuple[str, ...]]:
+    def check(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return names
+
+    return check
+
+
+def _number(least: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= _MOST:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {_MOST}")
+        return int(text)
+
+    return check
+
+
+def _numbers(least: int) -> Callable[[str], tuple[int, ...]]:
+    check = _number(least)
+    return lambda text: tuple(sorted({check(part) for part in text.split(",")}))

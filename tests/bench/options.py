@@ -1,0 +1,24 @@
+"""What to measure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+AT_ONE_LOAD = ("book", "storm", "hold", "alone", "beside")
+SWEEPS = ("connections", "workers", "stored", "overload", "nats")
+SCENARIOS = (*AT_ONE_LOAD, *SWEEPS)
+
+
+@dataclass(frozen=True)
+class Options:
+    """`seconds` of each measurement, of which there are `rounds`; `sides` take turns."""
+
+    sides: tuple[str, ...]
+    against: Path | None
+    only: tuple[str, ...]
+    connections: int
+    rounds: int
+    seconds: int
+    over_connections: tuple[int, ...]
+    over_workers: tuple[int, ...]
+    over_stored: tuple[int, ...]
+    output: Path

@@ -1,0 +1,131 @@
+"""The order of things: in each round every side is started, measured and stopped.
+
+Another one is first each time. Only the side that is measured runs, so that what the others do when idle
+costs it nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from tests.bench import straight
+from tests.bench.cpu import CpuMeter, peaks, wait_idle
+from tests.bench.options import Options
+from tests.bench.results import Measurement, Where
+from tests.bench.scenarios import OVERLOAD, Load, booking, loads_of
+from tests.bench.servers import Servers
+from tests.bench.sides import EXPRESS, OURS, Running, Side, sides_of
+from tests.bench.stored import stored
+from tests.bench.tools import install_express
+from tests.bench.wrk import BOOK, HOLD, http_load
+
+# Requests, in seconds of load: what compiles itself while it runs is not measured cold.
+WARM_UP = {BOOK: 2_000, HOLD: 1_000}
+WARM_UP_MOST_SECONDS = 8
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A round of a side."""
+
+    number: int
+    side: Side
+
+
+class Run:
+    """Measures what `options` ask for; `tell` hears what is under way."""
+
+    def __init__(self, options: Options, tell: Tell) -> None:
+        self._options = options
+        self._tell = tell
+        self._sides = sides_of(options.sides, options.against)
+        self.measurements: list[Measurement] = []
+
+    def measure(self) -> None:
+        """Start the servers, and take all rounds; what was measured so far is in `measurements`."""
+        if EXPRESS in self._options.sides:
+            self._tell("looking for the Express monolith, or installing it")
+            install_express()
+        with ExitStack() as resources:
+            self._tell("starting mongod, Redis and nats-server")
+            servers = resources.enter_context(Servers.started())
+            if set(self._options.only) - {"workers", "stored"}:
+                self._at_one_setup(servers)
+            if "workers" in self._options.only:
+                self._over_workers(servers)
+            if "stored" in self._options.only:
+                self._over_stored(servers, resources)
+
+    def _turns(self, sides: Sequence[Side]) -> Iterator[Turn]:
+        for number in range(self._options.rounds):
+            first = number % max(1, len(sides))
+            yield from (Turn(number, side) for side in (*sides[first:], *sides[:first]))
+
+    def _at_one_setup(self, servers: Servers) -> None:
+        for turn in self._turns(self._sides):
+            with self._running(servers, turn) as running:
+                for load in loads_of(running, self._options):
+                    self._take(running, turn, load)
+                if "overload" in self._options.only and running.nats_url:
+                    self._overload_over_nats(running, turn, running.nats_url)
+
+    def _overload_over_nats(self, running: Running, turn: Turn, nats_url: str) -> None:
+        seconds = self._options.seconds
+        peak = partial(straight.peak, nats_url, seconds)
+        rate = self._take(running, turn, Load("overload over NATS", 1, peak)).rate
+        flood = partial(straight.flooded, nats_url, seconds, OVERLOAD * rate)
+        self._take(running, turn, Load("overload over NATS", OVERLOAD, flood))
+
+    def _over_workers(self, servers: Servers) -> None:
+        for turn in self._turns([side for side in self._sides if not side.is_monolith]):
+            for workers in _there_and_back(self._options.over_workers, turn):
+                with self._running(servers, turn, workers=workers) as running:
+                    self._take(running, turn, booking(running, self._options, "workers", workers))
+
+    def _over_stored(self, servers: Servers, resources: ExitStack) -> None:
+        """Ours alone: what is stored is as this release writes it."""
+        databases: dict[int, str] = {}
+        for number in self._options.over_stored:
+            self._tell(f"storing {number:,} appointments")
+            databases[number] = resources.enter_context(stored(servers, number))
+        for turn in self._turns([side for side in self._sides if side.name == OURS]):
+            for number in _there_and_back(self._options.over_stored, turn):
+                with self._running(servers, turn, database=databases[number]) as running:
+                    self._take(running, turn, booking(running, self._options, "stored", number))
+
+    @contextmanager
+    def _running(
+        self, servers: Servers, turn: Turn, *, workers: int = 1, database: str | None = None
+    ) -> Iterator[Running]:
+        """The side, started and warmed up."""
+        self._tell(f"round {turn.number + 1} of {self._options.rounds}: {turn.side.name} starts")
+        with turn.side.running(servers, workers=workers, database=database) as running:
+            for path, requests in WARM_UP.items():
+                _warm_up(running.url, path, self._options.connections, requests)
+            yield running
+
+    def _take(self, running: Running, turn: Turn, load: Load) -> Measurement:
+        name = f"{turn.side.name}, {load.scenario} {load.x:,}"
+        self._tell(f"round {turn.number + 1} of {self._options.rounds}: {name}")
+        wait_idle(running.pids)
+        meter = CpuMeter.start(running.pids)
+        heard = load.run()
+        used = meter.used() if load.all_heard else {}
+        where = Where(load.scenario, turn.side.name, load.x, turn.number)
+        self.measurements.append(Measurement.of(where, heard, used, peaks(running.pids)))
+        return self.measurements[-1]
+
+
+def _warm_up(url: str, path: str, connections: int, requests: int) -> None:
+    for _ in range(WARM_UP_MOST_SECONDS):
+        requests -= http_load(url, path, connections, seconds=1).done
+        if requests <= 0:
+            return
+
+
+def _there_and_back(places: Sequence[int], turn: Turn) -> Sequence[int]:
+    """Upwards and downwards by turns, so that what changes with time does not look like the sweep."""
+    return places[::-1] if turn.number % 2 else places

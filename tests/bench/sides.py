@@ -1,0 +1,131 @@
+"""What is compared: this service, the same at another checkout, and two monoliths; on the same servers."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.embedded import START_SECONDS
+from deploy.local.errors import StackError
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.process import POLL_SECONDS, ROOT, Process, end
+from deploy.local.services import Service, Worker
+from tests.bench.cpu import Pids
+from tests.bench.servers import Servers
+from tests.bench.tools import find, install_express
+
+OURS, AGAINST, EXPRESS, FASTAPI = "ours", "against", "express", "fastapi"
+MONOLITHS = (EXPRESS, FASTAPI)
+STOP_SECONDS = 15.0
+
+
+class Running:
+    """A side that serves: where, and what its processes are."""
+
+    def __init__(
+        self, servers: Servers, url: str, nats_url: str | None, processes: Sequence[Service]
+    ) -> None:
+        """`nats_url` is where it takes bookings too, without its gateway."""
+        self.url, self.nats_url = url, nats_url
+        pids: dict[str, list[int]] = {}
+        for process in processes:
+            pids.setdefault(process.kind, []).append(process.pid)
+        self.pids: Pids = {**pids, **servers.pids}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of those compared. `checkout` is the tree that ours is run from."""
+
+    name: str
+    checkout: Path = ROOT
+
+    @property
+    def is_monolith(self) -> bool:
+        return self.name in MONOLITHS
+
+    @contextmanager
+    def running(
+        self, servers: Servers, *, workers: int = 1, database: str | None = None
+    ) -> Iterator[Running]:
+        """Start it on an empty database, or on `database`, which then stays; one process of each kind.
+
+        Raises:
+            StackError: it does not come up; the line says why.
+        """
+        own = None if database else f"bench_{self.name}"
+        env = {
+            "HOST": LOOPBACK,
+            "PORT": str(free_port()),
+            "MONGO_URI": servers.mongo_uri(database or f"bench_{self.name}"),
+            "REDIS_URL": servers.redis.url,
+            "NATS_URL": servers.nats.url,
+            "NODE_ENV": "production",
+        }
+        servers.forget(own)
+        with tempfile.TemporaryDirectory(prefix="bench-logs-") as logs:
+            processes = self._processes(Path(logs), env, workers)
+            try:
+                for process in processes:
+                    process.spawn()
+                for process in reversed(processes):
+                    _wait_ready(process)
+                nats_url = None if self.is_monolith else servers.nats.url
+                yield Running(servers, f"http://{LOOPBACK}:{env['PORT']}", nats_url, processes)
+            finally:
+                end(processes, STOP_SECONDS)
+        servers.forget(own)
+
+    def _processes(self, logs: Path, env: dict[str, str], workers: int) -> list[Service]:
+        if self.name == EXPRESS:
+            command = [find("node"), str(install_express() / "server.js")]
+            return [_Monolith(self.name, logs, env, command)]
+        if self.name == FASTAPI:
+            command = [sys.executable, "-m", "tests.bench.monoliths.fastapi_motor"]
+            return [_Monolith(self.name, logs, env, command)]
+        kinds = ["booking_worker"] * workers + ["hold_worker"]
+        started: list[Service] = [
+            _OurWorker(self.checkout, kind, f"{kind}-{number}", logs / f"{kind}-{number}.log", env)
+            for number, kind in enumerate(kinds)
+        ]
+        return [_OurGateway(self.checkout, "gateway", "gateway", logs / "gateway.log", env), *started]
+
+
+class _Monolith(Service):
+    def __init__(self, name: str, logs: Path, env: dict[str, str], command: list[str]) -> None:
+        super().__init__(name, name, logs / f"{name}.log", env)
+        self._command = command
+
+    def command(self) -> list[str]:
+        return self._command
+
+
+class _OurGateway(Service):
+    def __init__(self, checkout: Path, kind: str, name: str, log_file: Path, env: dict[str, str]) -> None:
+        super().__init__(kind, name, log_file, env)
+        self._checkout = checkout
+
+    def command(self) -> list[str]:
+        return ["env", "-C", str(self._checkout), *super().command()]
+
+
+class _OurWorker(_OurGateway, Worker):
+    """As a gateway, but with a health port of its own."""
+
+
+def _wait_ready(process: Process) -> None:
+    ends = time.monotonic() + START_SECONDS
+    while problem := process.problem():
+        if not process.running:
+            raise StackError(f"{process.name} {process.obituary()}: {process.last_words()}")
+        if time.monotonic() > ends:
+            raise StackError(f"{process.name} {problem} after {START_SECONDS:.0f} s: {process.last_words()}")
+        time.sleep(POLL_SECONDS)
+
+
+def sides_of(names: Sequence[str], against: Path | None) -> list[Side]:
+    """The sides of these names; `against` is the other checkout."""
+    return [Side(name, against if name == AGAINST and against else ROOT) for name in names]

@@ -1,0 +1,76 @@
+"""Load over HTTP, by wrk."""
+
+import json
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+from deploy.local.errors import StackError
+from tests.bench.heard import Heard
+from tests.bench.slots import next_day
+from tests.bench.tools import find
+
+SCRIPT = Path(__file__).with_name("wrk.lua")
+TIMEOUT_SECONDS = 10
+BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
+
+
+class Wrk:
+    """A load that runs: `connections` callers, each of whom asks again once it is answered."""
+
+    def __init__(
+        self, url: str, path: str, connections: int, seconds: int, *, share: int = 1, refused: bool = False
+    ) -> None:
+        """`share` requests in turn are for the same slot; with `refused`, 409 is an answer as good as any."""
+        options = {"-t": 1, "-c": connections, "-d": f"{seconds}s", "--timeout": f"{TIMEOUT_SECONDS}s"}
+        words = [str(word) for option in options.items() for word in option]
+        first = str(round(next_day().timestamp() * 1000))
+        self._as_good = frozenset({409} if refused else ())
+        self._process = subprocess.Popen(
+            [find("wrk"), *words, "-s", str(SCRIPT), url, "--", path, first, str(share)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> "Wrk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            self._process.kill()
+
+    def heard(self) -> Heard:
+        """Wait for its end.
+
+        Raises:
+            StackError: wrk failed, with what it said.
+        """
+        output, _ = self._process.communicate()
+        _, found, result = output.partition("RESULT ")
+        if not found or self._process.returncode:
+            raise StackError(f"wrk failed: {output.strip() or self._process.returncode}")
+        told = json.loads(result.splitlines()[0])
+        return Heard(
+            seconds=told["seconds"],
+            statuses={int(status): number for status, number in told["statuses"].items()},
+            p50=told["p50"],
+            p99=told["p99"],
+            broken=told["broken"],
+            as_good=self._as_good,
+        )
+
+
+def http_load(
+    url: str, path: str, connections: int, seconds: int, *, share: int = 1, refused: bool = False
+) -> Heard:
+    """Load `url` and wait for the end."""
+    with Wrk(url, path, connections, seconds, share=share, refused=refused) as wrk:
+        return wrk.heard()
+
+
+def one_beside(url: str, connections: int, seconds: int) -> Heard:
+    """What one caller hears who books beside so many others."""
+    with ExitStack() as running:
+        running.enter_context(Wrk(url, BOOK, connections, seconds))
+        return running.enter_context(Wrk(url, BOOK, 1, seconds)).heard()
