@@ -56,7 +56,7 @@ def no_read_barrier() -> None:
 
 
 def no_drain() -> None:
-    """Stop without waiting for what is in hand."""
+    """Stop without waiting for what is in flight."""
     broker.drain = _nothing  # type: ignore[assignment]
 
 
@@ -106,7 +106,7 @@ def sluggish_store() -> None:
 
 
 def stuck_store() -> None:
-    """No safeguard, but a MongoDB that does not answer in any test's time: commands stay in hand."""
+    """No safeguard, but a MongoDB that does not answer in any test's time: commands stay in flight."""
     _delay_inserts(3600)
 
 

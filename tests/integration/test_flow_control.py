@@ -27,7 +27,7 @@ def nats_server(tmp_path: Path) -> Iterator[Nats]:
 
 
 class Subscriber:
-    """Takes messages as fast as `gate` lets it, and has nothing in hand."""
+    """Takes messages as fast as `gate` lets it, and has nothing in flight."""
 
     def __init__(self) -> None:
         self.subscription: Subscription | None = None
@@ -83,7 +83,7 @@ async def test_a_flood_on_a_new_connection_leaves_no_worker_deaf(
     async with connected(nats_server, subscriber) as connection:
         subscriber.gate.clear()
         await connection.publish(SUBJECT)
-        await until(lambda: subscriber.taken == 1, "the first is in hand")
+        await until(lambda: subscriber.taken == 1, "the first is in flight")
         nats_server.kill()
         nats_server.start()
         await until(lambda: connection.stats["reconnects"] == 1, "it is back")

@@ -1,4 +1,4 @@
-"""Workers that are killed with commands in hand: what their callers hear."""
+"""Workers that are killed with commands in flight: what their callers hear."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ async def kill_with_commands_in_hand(
 ) -> tuple[list[Answer], str]:
     """Book 20 slots with two workers, and kill the one that finishes nothing: answers, and gateway's log.
 
-    What that one has in hand stays there until it is killed, however slow the machine is.
+    What that one has in flight stays there until it is killed, however slow the machine is.
     """
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS=str(timeout)) as stack:
         stuck = stack.start("booking_worker", without="stuck_store")
@@ -40,13 +40,13 @@ async def kill_with_commands_in_hand(
 
 
 async def test_what_a_killed_worker_had_in_hand_is_booked_by_another(servers: Servers) -> None:
-    """SIGKILL with commands in hand: the gateway notices, asks again, and every caller hears 201."""
+    """SIGKILL with commands in flight: the gateway notices, asks again, and every caller hears 201."""
     answers, log = await kill_with_commands_in_hand(servers, timeout=6, gateway="")
     assert [answer.status for answer in answers] == [201] * 20
     assert "attempt_unanswered" in log
 
 
 async def test_without_repeats_a_killed_worker_costs_answers(servers: Servers) -> None:
-    """Control: a gateway that asks only once cannot say what became of the commands in hand."""
+    """Control: a gateway that asks only once cannot say what became of the commands in flight."""
     answers, _ = await kill_with_commands_in_hand(servers, timeout=1, gateway="no_repeats")
     assert {answer.status for answer in answers} == {201, 504}

@@ -18,7 +18,7 @@ from tests.servers import Servers
 from tests.stack import Stack
 
 READY = {"mongodb": "ok", "redis": "ok"}
-UNREADY = {"mongodb": "index one_booking_per_slot is missing", "redis": "ok"}
+UNREADY = {"mongodb": "index one_booking_per_claim is missing", "redis": "ok"}
 
 
 async def answer_ready(connection: Client, subject: str, *workers: dict[str, str]) -> None:

@@ -47,7 +47,7 @@ async def book_through_stop(
 
 
 async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
-    """SIGTERM under load: every command in hand is executed and answered, and the worker exits with 0."""
+    """SIGTERM under load: every command in flight is executed and answered, and the worker exits with 0."""
     with servers.new_stack() as stack:
         stopped = stack.start("booking_worker", without="slow_store")
         stack.start("booking_worker")
@@ -58,7 +58,7 @@ async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
 
 
 async def test_a_worker_that_does_not_drain_loses_commands(servers: Servers) -> None:
-    """Control: without the drain, commands in hand at SIGTERM are never answered."""
+    """Control: without the drain, commands in flight at SIGTERM are never answered."""
     with servers.new_stack() as stack:
         stopped = stack.start("booking_worker", without="no_drain,slow_store")
         stack.start("booking_worker")
@@ -122,7 +122,7 @@ async def test_without_the_deadline_late_commands_are_executed(servers: Servers)
 
 
 async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
-    """A worker has a bounded number of commands in hand; what comes on top is refused, and not forgotten."""
+    """A worker has at most so many commands in flight; what comes on top is refused, and not forgotten."""
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
         stack.start("booking_worker", without="slow_store")
         stack.wait_serving()
@@ -171,7 +171,7 @@ async def test_a_burst_that_nats_lets_through_is_refused_by_the_worker(servers: 
 
 
 async def test_a_worker_with_its_hands_full_is_ready(servers: Servers) -> None:
-    """Whether it can serve, a worker says however much it has in hand: it is not to be restarted for that."""
+    """A worker says whether it can serve, however much is in flight: it is not to be restarted for that."""
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
         worker = stack.start("booking_worker", without="slow_store")
         stack.wait_serving()

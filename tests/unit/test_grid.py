@@ -26,7 +26,7 @@ def test_without_a_grid_durations_are_refused() -> None:
 
 
 def test_a_booking_covers_every_step_it_lasts() -> None:
-    """45 minutes on a grid of 15 occupy three instants, so that one insert decides overlaps too."""
+    """45 minutes on a grid of 15 cover three instants, so that one insert decides overlaps too."""
     span = Grid(15).span_of(request(minutes=45))
     assert span.instants == tuple(span.slot + timedelta(minutes=15 * n) for n in range(3))
 

@@ -77,7 +77,7 @@ async def test_a_body_whose_caller_has_gone_is_not_passed_on() -> None:
 
 
 def test_who_sends_slowly_keeps_nobody_else_away() -> None:
-    """A request is in hand, of which there are so many, once all of it has arrived."""
+    """A request is in flight, of which there are so many, once all of it has arrived."""
     order: list[object] = [
         layer.cls for layer in create_app(NatsSettings()).user_middleware
     ]  # the outermost first
