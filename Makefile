@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
 PYTEST := $(VENV)/bin/python -m pytest
+FLOCK := $(if $(shell command -v flock 2>/dev/null),flock Makefile)
 
 SEEDS ?= $(shell seq 1 20)
 
@@ -12,7 +13,11 @@ SEEDS ?= $(shell seq 1 20)
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/; s/\$$\$$/$$/' | expand -t 16
 
+# Of two that are started at once one installs; the other waits, and finds it done.
 $(READY): pyproject.toml deploy/constraints.txt
+ifndef INSTALLING
+	@$(FLOCK) $(MAKE) -s INSTALLING=1 $@
+else
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
@@ -23,6 +28,7 @@ $(READY): pyproject.toml deploy/constraints.txt
 		-c deploy/constraints.txt -e '.[local,dev]' 2>&1 && touch $@; } | tee $(VENV)/pip.log | \
 		awk '/^ *(Downloading|Using cached) .* MB\)/ {print; fflush()} /^Installing/ {print "  " $$1 " ..."; fflush()}' >&2
 	@test -f $@ || { tail -n 20 $(VENV)/pip.log >&2; exit 1; }
+endif
 
 up: $(READY)  ## start everything on this machine, at http://localhost:3000 (PORT)
 	@exec $(VENV)/bin/python -m deploy.local

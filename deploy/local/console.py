@@ -1,8 +1,18 @@
 """What a person who runs the stack sees."""
 
 import contextlib
+import os
+import shlex
+import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+
+from deploy.local.ports import shown
+from deploy.local.process import ROOT
+from deploy.local.state import DATA
+
+SERVERS = {"MONGO_URI": "MongoDB", "REDIS_URL": "Redis", "NATS_URL": "NATS"}
 
 
 def say(line: str) -> None:
@@ -11,19 +21,28 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
-def screen(url: str, data: Path) -> str:
-    """What to do with a stack that is ready."""
-    return textwrap.dedent(
+def screen(url: str, data: Path, given: Mapping[str, str]) -> str:
+    """What to do with a stack that is ready; `given` are the servers that are not its own, by variable."""
+    prove, env = "make prove", "make env"
+    if data != DATA:
+        prove = f'make prove ARGS="--url {url}"'
+        python = sys.executable.removeprefix(f"{ROOT}/")
+        env = f"{python} -m deploy.local --data {shlex.quote(str(data))} env"
+    servers = {SERVERS[name]: f"{shown(address)} (from {name})" for name, address in given.items() if address}
+    rows = {
+        "Prove that it cannot double-book": prove,
+        "Addresses and process ids": env,
+        **servers,
+        "Data": str(data),
+        "Logs": str(data / "logs"),
+        "Stop": f"Ctrl-C, or: kill {os.getpid()}",
+    }
+    example = textwrap.dedent(
         f"""
         The booking service is ready at {url}  (API: {url}/docs)
 
           curl -i {url}/api/book-appointment -H 'Content-Type: application/json' \\
                -d '{{"slot":"2030-01-07T09:00:00Z","patientName":"Ada Lovelace"}}'
-
-          Prove that it cannot double-book:  make prove
-          Addresses and process ids:         make env
-          Data:                              {data}
-          Logs:                              {data / "logs"}
-          Stop:                              Ctrl-C
         """
     )
+    return "\n".join([example, *(f"  {title + ':':<35}{row}" for title, row in rows.items()), ""])

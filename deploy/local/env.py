@@ -33,6 +33,7 @@ def env(data: Path | None) -> str:
             file=sys.stderr,
         )
     values = {name: state.addresses[name] for name in ADDRESSES}
+    values["SUPERVISOR_PID"] = str(state.supervisor.pid) if state.supervisor.running else ""
     values |= {name: " ".join(map(str, state.pids(kind))) for name, kind in PIDS.items()}
     return "\n".join(f"{name}={shlex.quote(value) if value else ''}" for name, value in values.items())
 

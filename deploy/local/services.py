@@ -10,7 +10,7 @@ from deploy.local.ports import LOOPBACK, free_port, reachable, shown
 from deploy.local.process import Process
 
 ANSWER_SECONDS = 3.0
-# Where the parts are that a service may say not to be ready.
+# Where the parts are that a service may say not to be ready: the causes first, as a worker connects to them.
 VARIABLES = {"mongodb": "MONGO_URI", "redis": "REDIS_URL", "nats": "NATS_URL"}
 
 
@@ -45,7 +45,9 @@ class Service(Process):
             checks: dict[str, str] = json.loads(body)["checks"]
         except (ValueError, KeyError):
             return "is not ready"
-        return ", ".join(f"{self._place(part)}: {state}" for part, state in checks.items() if state != "ok")
+        order = [*VARIABLES, *checks]
+        wrong = sorted((part for part, state in checks.items() if state != "ok"), key=order.index)
+        return ", ".join(f"{self._place(part)}: {checks[part]}" for part in wrong)
 
     def _place(self, part: str) -> str:
         url = self._env.get(VARIABLES.get(part, ""))

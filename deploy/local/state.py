@@ -75,9 +75,12 @@ class StateFile:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StackError(f"{self._describe()} is already running on {self._data}") from None
+                raise StackError(self._describe()) from None
             yield
 
     def _describe(self) -> str:
         state = self.read()
-        return f"A stack (pid {state.supervisor.pid})" if state else "A stack"
+        if state is None:
+            return f"A stack is already running on {self._data}"
+        pid, url = state.supervisor.pid, state.addresses.get("GATEWAY_URL")
+        return f"A stack (pid {pid}) is already running on {self._data}, at {url}; to stop it: kill {pid}"

@@ -162,8 +162,9 @@ class Supervisor:
 
 
 def _tell(problems: Mapping[Process, str]) -> str:
-    """What is wrong, each thing once, with all whom it concerns."""
+    """What is wrong, each thing once, with all whom it concerns; of a gateway, what no worker explains."""
+    causes = {process: problem for process, problem in problems.items() if process.kind != "gateway"}
     concerned: dict[str, list[str]] = {}
-    for process, problem in problems.items():
+    for process, problem in (causes or problems).items():
         concerned.setdefault(problem, []).append(process.name)
     return "; ".join(f"{', '.join(names)}: {problem}" for problem, names in concerned.items())

@@ -70,7 +70,7 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     supervisor.start(list(servers.values()))
     addresses |= {name: servers[name].url if name in servers else given[name] for name in EMBEDDED}
     supervisor.start(_services(settings, addresses, logs))
-    say(screen(settings.url, data))
+    say(screen(settings.url, data, given))
     supervisor.watch()
 
 

@@ -98,6 +98,12 @@ class LocalStack:
         return time.monotonic() - began
 
 
+def shown(screen: str, title: str) -> str:
+    """What a stack's screen says under a title."""
+    (line,) = (line for line in screen.splitlines() if line.startswith(f"  {title}: "))
+    return line.partition(": ")[2].strip()
+
+
 def state_home(data: Path) -> Path:
     """Where a stack is noted: with its data, not where those of whoever runs the tests are."""
     return data.with_suffix(".state")
@@ -244,10 +250,11 @@ def test_a_service_that_cannot_start_stops_the_stack(data: Path) -> None:
 
 
 def test_a_server_that_is_waited_for_is_named_without_its_password(data: Path) -> None:
-    """Whoever waits hears for what, where that is looked for, and how long."""
+    """Whoever waits hears for what, where that is looked for, and how long: the cause before what follows."""
     stack = LocalStack(data, MONGO_URI="mongodb://someone:secret@127.0.0.1:1/booking")
-    wait_until(lambda: stack.said("Still waiting, and giving up after 60 s: "), "it says so")
-    assert "mongodb at mongodb://127.0.0.1:1/booking: " in stack.output
+    cause = "booking_worker-1, hold_worker-1: mongodb at mongodb://127.0.0.1:1/booking: "
+    wait_until(lambda: stack.said(f"Still waiting, and giving up after 60 s: {cause}"), "it says so")
+    assert "gateway" not in stack.output
     assert "secret" not in stack.output
     stack.stop()
 
@@ -258,21 +265,40 @@ def test_one_stack_at_a_time(data: Path) -> None:
     second = [sys.executable, "-m", "deploy.local", "--data", str(data)]
     result = subprocess.run(second, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert result.stderr == f"A stack (pid {stack.process.pid}) is already running on {data}\n"
+    pid = stack.process.pid
+    assert result.stderr == (
+        f"A stack (pid {pid}) is already running on {data}, at {stack.url}; to stop it: kill {pid}\n"
+    )
     assert httpx.get(f"{stack.url}/readyz").status_code == 200
     stack.stop()
 
 
 def test_given_servers_are_used(data: Path, tmp_path: Path) -> None:
-    """`MONGO_URI`, `REDIS_URL` and `NATS_URL` take the place of the embedded servers."""
+    """`MONGO_URI`, `REDIS_URL` and `NATS_URL` take the place of embedded servers, and the screen says so."""
     with Nats(tmp_path / "nats") as nats, Redis(tmp_path / "redis") as redis:
-        stack = LocalStack(data, NATS_URL=nats.url, REDIS_URL=redis.url).ready()
+        nats_url = nats.url.replace("//", "//someone:secret@")
+        stack = LocalStack(data, NATS_URL=nats_url, REDIS_URL=redis.url).ready()
+        assert shown(stack.output, "NATS") == f"{nats.url} (from NATS_URL)"
+        assert shown(stack.output, "Redis") == f"{redis.url} (from REDIS_URL)"
+        assert "secret" not in stack.output
+        assert "MongoDB" not in stack.output
         addresses = stack.addresses()
-        assert (addresses["NATS_URL"], addresses["REDIS_URL"]) == (nats.url, redis.url)
+        assert (addresses["NATS_URL"], addresses["REDIS_URL"]) == (nats_url, redis.url)
         assert (addresses["NATS_PID"], addresses["REDIS_PID"]) == ("", "")
         assert addresses["MONGOD_PID"]
         stack.stop()
         assert (nats.running, redis.running) == (True, True)
+
+
+def test_the_screen_is_about_its_own_stack(data: Path) -> None:
+    """What the screen of a stack with `--data` offers to run finds that one, whatever else runs."""
+    stack = LocalStack(data).ready()
+    assert shown(stack.output, "Prove that it cannot double-book") == f'make prove ARGS="--url {stack.url}"'
+    env_command = shlex.split(shown(stack.output, "Addresses and process ids"))
+    printed = subprocess.run(env_command, capture_output=True, text=True, check=True).stdout
+    assert f"GATEWAY_URL={stack.url}\n" in printed
+    assert shown(stack.output, "Stop") == f"Ctrl-C, or: kill {stack.process.pid}"
+    stack.stop()
 
 
 def test_a_stack_is_found_wherever_its_data_is(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,8 +308,10 @@ def test_a_stack_is_found_wherever_its_data_is(data: Path, monkeypatch: pytest.M
     stack = LocalStack(data).ready()
     addresses = stack.addresses()
     assert of_local_stack() == (stack.url, addresses["NATS_URL"])
+    assert addresses["SUPERVISOR_PID"] == str(stack.process.pid)
     stack.process.kill()
     stack.process.wait()
+    assert "SUPERVISOR_PID=\n" in env.env(None)
     assert of_local_stack() == (stack.url, addresses["NATS_URL"])
     assert f"GATEWAY_PIDS={addresses['GATEWAY_PIDS']}" in env.env(None)
     LocalStack(data, PORT=str(stack.port)).ready().stop()
