@@ -9,7 +9,7 @@ from tests.faults import checker, history
 def check_run(run: Run) -> tuple[Finding, ...]:
     """What the checker finds: histories that no single owner of a claim explains, and holds broken."""
     operations = tuple(_record(run, operation) for operation in run.operations)
-    rows = {row.id: row for operation in run.operations if (row := _read_back(operation))}
+    rows = {row.id: row for operation in run.operations if (row := _read_back(run, operation))}
     verdict = checker.check(history.History(operations, tuple(rows.values())))
     return tuple(Finding(Clause.LINEARIZABLE, each.slot, str(each)) for each in verdict.violations)
 
@@ -21,7 +21,7 @@ def _record(run: Run, operation: Operation) -> history.Operation:
         client=ask.patient or "reader",
         kind=ask.kind,
         via=ask.via,
-        site="default",
+        site=run.site,
         resources=tuple(sorted(ask.resources)),
         slot=ask.slot,
         patient=ask.patient,
@@ -41,11 +41,11 @@ def _outcome(answer: Answer) -> history.Outcome:
     return "ok" if answer.outcome == "done" else answer.outcome
 
 
-def _read_back(operation: Operation) -> history.Row | None:
+def _read_back(run: Run, operation: Operation) -> history.Row | None:
     match operation.answer.body:
         case {"appointment": {"id": str(id), "patientName": str(patient), "status": str(status)} as told}:
             resources = told.get("resources", ())
             # The key is not told to callers; each booking of a run has one of its own.
-            return history.Row(id, "default", tuple(resources), operation.ask.slot, patient, id, status)
+            return history.Row(id, run.site, tuple(resources), operation.ask.slot, patient, id, status)
         case _:
             return None

@@ -83,7 +83,7 @@ class SlotHistory:
 def wanted(operation: Operation) -> dict[str, object]:
     """What an answer that grants it tells of where and when."""
     resources = sorted(operation.ask.resources)
-    return {"site": "default", "resources": resources, "slot": operation.ask.slot}
+    return {"site": operation.ask.body["site"], "resources": resources, "slot": operation.ask.slot}
 
 
 def expiry(run: Run, operation: Operation) -> float | None:

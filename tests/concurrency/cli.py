@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from tests.concurrency.addresses import are_same, of_local_stack
@@ -14,9 +15,15 @@ _MOST = 10_000
 _MOST_RESOURCES = 8
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, without the usage, which is long."""
+        self.exit(2, f"{message} (all options: --help)\n")
+
+
 def parse_options(argv: Sequence[str] | None = None) -> Options:
     """Read the command line; what is wrong ends the process with status 2 and says why."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m tests.concurrency",
         description="Prove on a running deployment that of many simultaneous requests one wins.",
         epilog="Exit status: 0 proved, 1 an invariant was broken or a request not answered, "

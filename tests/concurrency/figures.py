@@ -47,6 +47,14 @@ def outcomes(operations: Sequence[Operation]) -> Outcomes:
     return Outcomes(len(operations), confirmed, granted, booked, held, other, unanswered)
 
 
+def claimed(run: Run, slot: str | None = None) -> int:
+    """How many holders booked what they held of `slot`, or of all slots, after the race."""
+    return sum(
+        operation.confirmed and operation.ask.step == "claim" and slot in (None, operation.ask.slot)
+        for operation in run.operations
+    )
+
+
 def speed(run: Run) -> Speed:
     """Throughput and latency of the race itself."""
     operations = raced(run)

@@ -102,6 +102,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Run:
+    site: str
     resources: tuple[str, ...]
     began_at: datetime
     race_seconds: float

@@ -1,4 +1,4 @@
-"""Plans who asks for what: fresh slots of fresh resources, so that no run meets another."""
+"""Plans who asks for what, in a site of its own, so that no run meets another booking."""
 
 import random
 import secrets
@@ -18,8 +18,8 @@ DAYS = 290_000
 class Planner:
     def __init__(self, options: Options) -> None:
         self._run = secrets.token_hex(6)
-        names = [f"prove-{self._run}-{number}" for number in range(1, options.resources + 1)]
-        self.resources = tuple(names) if len(names) > 1 else (f"prove-{self._run}",)
+        self.site = f"prove-{self._run}"
+        self.resources = tuple(f"room-{number}" for number in range(1, options.resources + 1))
         # Midnight lies on every grid that a deployment can have.
         days = random.sample(range(DAYS), options.slots)
         self.slots = [canonical(_FIRST_DAY + timedelta(days=day)) for day in days]
@@ -57,6 +57,7 @@ class Planner:
         body = {
             "slot": _SPELLINGS[number % len(_SPELLINGS)](slot),
             "patientName": f"Patient {number}",
+            "site": self.site,
             "resources": [*resources],
             **more,
         }

@@ -40,7 +40,7 @@ async def prove(options: Options, console: Console) -> int:
     planner = Planner(options)
     report = Report(console, options)
     async with _connections(options) as connections:
-        report.begin(planner.resources)
+        report.begin(planner.site, planner.resources)
         with report.progress() as progress:
             task = report.track(progress)
 
@@ -70,7 +70,13 @@ async def _run(
             for slot in slots:
                 contenders = [operation for operation in raced if operation.ask.slot == slot]
                 group.create_task(settle(slot, contenders, options, planner, recorder))
-    return Run(planner.resources, recorder.began_at, recorder.race_seconds, tuple(recorder.operations))
+    return Run(
+        planner.site,
+        planner.resources,
+        recorder.began_at,
+        recorder.race_seconds,
+        tuple(recorder.operations),
+    )
 
 
 def _waves(slots: list[str], contenders: int) -> Iterator[list[str]]:

@@ -31,6 +31,7 @@ def _record(options: Options, run: Run, verdict: Verdict) -> Json:
             "holds": options.holds,
             "timeout": options.timeout,
         },
+        "site": run.site,
         "resources": run.resources,
         "beganAt": run.began_at.isoformat(timespec="milliseconds"),
         "raceSeconds": round(run.race_seconds, 6),

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tests.concurrency.addresses import shown
 from tests.concurrency.clauses import Clause
-from tests.concurrency.figures import Outcomes, outcomes, raced, speed
+from tests.concurrency.figures import claimed, outcomes, raced, speed
 from tests.concurrency.operations import Operation, Run
 from tests.concurrency.options import Options
 from tests.concurrency.verdict import Verdict
@@ -26,21 +26,21 @@ class Report:
         self._options = options
         self._few = options.slots * options.contenders <= FEW_REQUESTS
 
-    def begin(self, resources: Sequence[str]) -> None:
+    def begin(self, site: str, resources: Sequence[str]) -> None:
         options = self._options
         addresses = {"http": options.url, "nats": options.nats}
         where = " and ".join(shown(addresses[via]) for via in options.transports)
         what = f"{options.requests} bookings" + (f" and {options.requests} holds" if options.holds else "")
         slots = f"{options.slots} slot{'s' if options.slots > 1 else ''}"
-        self._line(f"{slots} x {what} at once, against {where}, {self._what(resources)}")
+        self._line(f"{slots} x {what} at once, against {where}, in site {site}{self._what(resources)}")
         if options.holds and options.slots > 1:
             self._line("in every second slot the bookings start as soon as a hold is granted")
 
     @staticmethod
     def _what(resources: Sequence[str]) -> str:
         if len(resources) == 1:
-            return f"resource {resources[0]}"
-        return f"each wants some of {len(resources)} resources: {resources[0]} to {resources[-1]}"
+            return ""
+        return f", each wants some of {len(resources)} resources: {resources[0]} to {resources[-1]}"
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -66,12 +66,19 @@ class Report:
         for finding in verdict.violations:
             self._line(f"VIOLATION {finding.clause}: {finding}", "red")
         if verdict.proved:
-            one = len(run.resources) == 1
-            winners = "one winner per slot" if one else "no two winners share a resource"
-            self._line(f"PROVED: {winners}, everyone else refused, every request answered", "bold green")
+            self._line(f"PROVED: {', '.join(self._proved(run))}", "bold green")
         else:
             broken = len(verdict.violations)
             self._line(f"NOT PROVED: {broken} violation{'s' if broken > 1 else ''}", "bold red")
+
+    def _proved(self, run: Run) -> Iterator[str]:
+        yield "one winner per slot" if len(run.resources) == 1 else Clause.ONE_OWNER
+        yield "everyone else refused"
+        if self._options.holds:
+            yield Clause.HOLDS
+        yield Clause.ANSWERED
+        if self._options.check:
+            yield Clause.LINEARIZABLE
 
     def _requests(self, operations: Sequence[Operation]) -> None:
         answered = sorted(operations, key=lambda operation: operation.returned)
@@ -93,25 +100,28 @@ class Report:
 
     def _slots(self, run: Run) -> None:
         slots = sorted({operation.ask.slot for operation in run.operations})
-        rows = {slot: outcomes(raced(run, slot)) for slot in slots} if len(slots) <= FEW_SLOTS else {}
+        rows = slots if len(slots) <= FEW_SLOTS else []
         table = Table("slot", box=None, pad_edge=False, header_style="bold")
         for heading in (
             "requests",
             "201",
-            *(["held"] if self._options.holds else []),
+            *(["held", "claimed"] if self._options.holds else []),
             "409",
             "other",
             "silent",
         ):
             table.add_column(heading, justify="right")
-        for slot, row in rows.items():
-            table.add_row(slot, *self._cells(row))
+        for slot in rows:
+            table.add_row(slot, *self._cells(run, slot))
         if len(slots) > 1:
-            table.add_row(f"all {len(slots)} slots", *self._cells(outcomes(raced(run))), style="bold")
+            table.add_row(f"all {len(slots)} slots", *self._cells(run), style="bold")
         self._console.print(table)
+        if self._options.holds:
+            self._line("claimed: booked after the race, by whoever held it")
 
-    def _cells(self, row: Outcomes) -> list[str]:
-        held = [row.granted] if self._options.holds else []
+    def _cells(self, run: Run, slot: str | None = None) -> list[str]:
+        row = outcomes(raced(run, slot))
+        held = [row.granted, claimed(run, slot)] if self._options.holds else []
         refused = row.already_booked + row.currently_held
         return [
             str(cell) for cell in (row.requests, row.confirmed, *held, refused, row.other, row.unanswered)

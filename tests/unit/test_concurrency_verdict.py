@@ -13,7 +13,8 @@ from tests.concurrency.operations import Answer, Ask, Json, Kind, Operation, Run
 from tests.concurrency.verdict import Verdict, judge
 
 SLOT = "2100-01-01T00:00:00.000Z"
-RESOURCE = "prove-unit"
+SITE = "prove-unit"
+RESOURCE = "room-1"
 ORDINALS = count(1)
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,16 +23,16 @@ def asked(
     step: Step, kind: Kind, patient: str, answer: Answer, *, at: float = 0.0, took: float = 1.0, **body: Any
 ) -> Operation:
     if kind != "get":
-        body = {"slot": SLOT, "patientName": patient, "resources": [RESOURCE], **body}
+        body = {"slot": SLOT, "patientName": patient, "site": SITE, "resources": [RESOURCE], **body}
     ordinal = next(ORDINALS)
-    ask = Ask(ordinal, step, kind, "http", SLOT, f"{RESOURCE}-{ordinal}", body)
+    ask = Ask(ordinal, step, kind, "http", SLOT, f"{SITE}-{ordinal}", body)
     return Operation(ask, at, at + took, answer)
 
 
 def appointment(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Json:
     return {
         "id": f"id-of-{patient}",
-        "site": "default",
+        "site": SITE,
         "resources": [*resources],
         "slot": SLOT,
         "patientName": patient,
@@ -52,7 +53,7 @@ def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RES
     expires = (BEGAN + timedelta(seconds=seconds)).isoformat()
     hold = {
         "token": token,
-        "site": "default",
+        "site": SITE,
         "resources": [*resources],
         "slot": SLOT,
         "expiresAt": expires,
@@ -91,7 +92,7 @@ def won_by_hold() -> dict[str, Operation]:
 def verdict_of(story: dict[str, Operation], **answers: Answer) -> Verdict:
     """The verdict on `story` with some of its answers replaced."""
     told = {name: replace(story[name], answer=answer) for name, answer in answers.items()}
-    return judge(Run((RESOURCE,), BEGAN, 1.0, tuple({**story, **told}.values())))
+    return judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, tuple({**story, **told}.values())))
 
 
 def broken_clauses(verdict: Verdict) -> set[Clause]:
@@ -126,7 +127,7 @@ def test_slots_are_judged_apart() -> None:
     story = won_by_booking()
     other = "2200-01-01T00:00:00.000Z"
     elsewhere = [replace(operation, ask=replace(operation.ask, slot=other)) for operation in story.values()]
-    verdict = judge(Run((RESOURCE,), BEGAN, 1.0, (*story.values(), *elsewhere)))
+    verdict = judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, (*story.values(), *elsewhere)))
 
     assert {finding.slot for finding in verdict.violations} == {other}
 
@@ -351,7 +352,7 @@ def won_by_two() -> dict[str, Operation]:
 
 
 def verdict_of_three(story: dict[str, Operation]) -> Verdict:
-    return judge(Run(("a", "b", "c"), BEGAN, 1.0, tuple(story.values())))
+    return judge(Run(SITE, ("a", "b", "c"), BEGAN, 1.0, tuple(story.values())))
 
 
 def test_winners_that_share_nothing_are_proved() -> None:

@@ -1,0 +1,54 @@
+"""What the concurrency proof tells of a run, and of arguments that it cannot take."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from tests.concurrency.cli import parse_options
+from tests.concurrency.operations import Run
+from tests.concurrency.options import Options
+from tests.concurrency.report import Report
+from tests.concurrency.verdict import judge
+from tests.unit.test_concurrency_verdict import won_by_booking, won_by_hold
+
+MANY = 50
+
+
+def told(options: Options) -> list[str]:
+    """The report's lines of a race that a hold won, or without holds a booking."""
+    story = won_by_hold() if options.holds else won_by_booking()
+    run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, tuple(story.values()))
+    text = io.StringIO()
+    Report(Console(file=text, width=120), options).finish(run, judge(run))
+    return text.getvalue().splitlines()
+
+
+def test_a_hold_that_won_is_seen_to_be_claimed() -> None:
+    """Where a hold won the race nobody booked in it: the table has the booking that its holder made then."""
+    heading, row, *_ = told(Options(requests=MANY, holds=True))
+    assert heading.split() == ["slot", "requests", "201", "held", "claimed", "409", "other", "silent"]
+    assert row.split()[1:] == ["4", "0", "1", "1", "3", "0", "0"]
+
+
+@pytest.mark.parametrize("holds", [False, True])
+@pytest.mark.parametrize("check", [False, True])
+def test_what_was_judged_is_what_is_proved(holds: bool, check: bool) -> None:
+    """Holds and linearizability stand in the last line where they were judged, and nowhere else."""
+    last = told(Options(requests=MANY, holds=holds, check=check))[-1]
+    assert last.startswith("PROVED: one winner per slot, ")
+    assert ("every hold honoured" in last) == holds
+    assert ("the history is linearizable" in last) == check
+
+
+@pytest.mark.parametrize("arguments", [["--requests", "0"], ["--nonsense"], ["--via", "post"]])
+def test_a_wrong_argument_is_told_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the argument; the exit status is 2."""
+    with pytest.raises(SystemExit) as ended:
+        parse_options(arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert arguments[0] in line
