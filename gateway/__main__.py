@@ -1,7 +1,6 @@
 """Starts the gateway: `python -m gateway`."""
 
 import asyncio
-import gc
 import signal
 import socket
 
@@ -9,12 +8,10 @@ import uvloop
 
 from gateway.app import create_app
 from gateway.server import HttpServer
+from shared.process.garbage import collect_seldom
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
 from shared.process.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
-
-# New objects; the default is 700, which is hardly more than a request makes.
-COLLECT_AFTER = 50_000
 
 
 def main() -> None:
@@ -42,12 +39,6 @@ async def _serve(listener: socket.socket, nats: NatsSettings) -> bool:
     collect_seldom()
     await server.serve_until(told, cut_off, drain_seconds=nats.drain_seconds)
     return told.is_set() and not cut_off.is_set()
-
-
-def collect_seldom() -> None:
-    """Let the garbage collector pass over what is there to stay, and look for the rest less often."""
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
 
 
 if __name__ == "__main__":

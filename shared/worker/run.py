@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
+import uvloop
 
+from shared.process.garbage import collect_seldom
 from shared.process.logs import configure_logs
 from shared.process.settings import LogSettings, Misconfigured, load
 
@@ -22,7 +24,8 @@ def run(name: str, worker: Worker) -> None:
     """
     try:
         configure_logs(load(LogSettings), name)
-        failed = asyncio.run(_run(worker))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            failed = runner.run(_run(worker))
     except Misconfigured as error:
         raise SystemExit(str(error)) from None
     if failed:
@@ -50,6 +53,7 @@ async def _run(worker: Worker) -> bool:
             return failed.is_set()
         try:
             await start
+            collect_seldom()
             log.info("serving")
             await stop
             log.info("stopping")
