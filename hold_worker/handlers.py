@@ -5,16 +5,17 @@ from faststream.nats import NatsBroker
 from hold_worker.service import HoldService
 from shared.contract import subjects
 from shared.contract.commands import AskReady, PlaceHold
+from shared.contract.many import PlaceMany
 from shared.contract.replies import Hold, HoldPlaced, Readiness, Reply
+from shared.worker.answering import Each, current_deadline
 from shared.worker.health import AskReadiness
-from shared.worker.in_flight import current_deadline, decode
+from shared.worker.messages import decode
 
 
 def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadiness) -> None:
     """Declare the subscribers on `broker`."""
     group = subjects.HOLD_GROUP
 
-    @broker.subscriber(subjects.PLACE_HOLD, queue=group, decoder=decode(PlaceHold), no_reply=True)
     async def place_hold(command: PlaceHold) -> Reply[HoldPlaced]:
         held = await service.place_hold(command, current_deadline.get())
         hold = Hold(
@@ -26,6 +27,12 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
             expiresAt=held.expires_at,
         )
         return Reply(HoldPlaced(message=f"Slot held for {describe_seconds(held.seconds)}", hold=hold))
+
+    broker.subscriber(subjects.PLACE_HOLD, queue=group, decoder=decode(PlaceHold), no_reply=True)(place_hold)
+
+    @broker.subscriber(subjects.PLACE_MANY, queue=group, decoder=decode(PlaceMany), no_reply=True)
+    async def place_many(many: PlaceMany) -> Each:
+        return Each(many.commands, PlaceMany.one, place_hold)
 
     @broker.subscriber(subjects.HOLD_READY, decoder=decode(AskReady), no_reply=True)
     async def ready(command: AskReady) -> Reply[Readiness]:

@@ -93,6 +93,15 @@ def parse_command(model: type[CommandT], data: bytes, key: str | None = None) ->
         if body.get("idempotencyKey") not in (None, key):
             raise InvalidRequest("Idempotency-Key and idempotencyKey are not the same")
         body["idempotencyKey"] = key
+    return validate(model, body)
+
+
+def validate(model: type[CommandT], body: Any) -> CommandT:
+    """A command of what was read from JSON.
+
+    Raises:
+        InvalidRequest: as `parse_command`.
+    """
     try:
         return model.model_validate(body)
     except ValidationError as error:

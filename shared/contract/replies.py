@@ -1,8 +1,9 @@
 """Replies: the bodies of 2xx answers, and the envelope that carries any answer over NATS."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -76,6 +77,15 @@ class Reply(Generic[BodyT]):
             headers["Nats-Service-Error"] = getattr(self.body, "error", "Not ready")
             headers["Nats-Service-Error-Code"] = str(self.status)
         return f'{{"status":{self.status},"body":{self.json}}}'.encode(), headers
+
+
+def many_to_wire(replies: Iterable[Reply[Any]]) -> bytes:
+    """The NATS payload that answers a message of many commands, each by its own reply."""
+    each = (
+        f'{{"status":{reply.status},"body":{reply.json},"headers":{json.dumps(reply.headers)}}}'
+        for reply in replies
+    )
+    return f'{{"replies":[{",".join(each)}]}}'.encode()
 
 
 def refusal(error: Refused) -> Reply[ErrorBody]:

@@ -5,9 +5,14 @@ A command goes to one worker of its group. Whether it is ready, every worker say
 
 BOOKING_GROUP = "booking_worker"
 BOOK = "booking.v1.book"
+BOOK_MANY = "booking.v1.book_many"
 GET_APPOINTMENT = "booking.v1.get"
 BOOKING_READY = "booking.v1.ready"
 
 HOLD_GROUP = "hold_worker"
 PLACE_HOLD = "hold.v1.place"
+PLACE_MANY = "hold.v1.place_many"
 HOLD_READY = "hold.v1.ready"
+
+MANY = {BOOK_MANY, PLACE_MANY}
+"""Those whose messages carry many commands."""

@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
 from shared.process.settings import NatsSettings
 from shared.worker import nats_wire
+from shared.worker.answering import Answering
 from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.middleware import CommandMiddleware
@@ -31,14 +32,15 @@ class WorkerBroker:
     def __init__(self, name: str, settings: NatsSettings, fail: Callable[[], None]) -> None:
         self._drain_seconds = settings.drain_seconds
         self._fail = fail
-        self._in_flight = InFlightCommands(longest_seconds=settings.request_timeout_seconds)
+        self._in_flight = InFlightCommands()
+        answering = Answering(self._in_flight, longest_seconds=settings.request_timeout_seconds)
         self._controls: dict[str, FlowControl] = {}
         self._options = NatsOptions(
             settings.nats_url, name, on_closed=fail, on_disconnected=self._connection_lost
         )
         self._broker = NatsBroker(
             **self._options.connect,
-            middlewares=(partial(CommandMiddleware, in_flight=self._in_flight, controls=self._controls),),
+            middlewares=(partial(CommandMiddleware, answering=answering, controls=self._controls),),
             ack_policy=AckPolicy.MANUAL,  # nothing to acknowledge: finding that out each time is dear
             logger=None,  # its own lines quote exception texts, which could quote a name
             apply_types=False,  # commands come decoded and valid: checking them again is dear

@@ -5,6 +5,8 @@ commands are answered. Where it is reached, the worker is out of the queue group
 in hand is answered, and then subscribes again. Meanwhile NATS gives the commands to other workers, and
 where there is none it answers `no responders` by itself, at once: to turn callers away would cost a worker
 more time than it has left to serve the others.
+
+NATS counts messages, and a message may have many commands: how many, is learned from the last ones.
 https://docs.nats.io/reference/reference-protocols/nats-protocol#unsub
 """
 
@@ -19,8 +21,9 @@ from nats.errors import Error as NatsError
 from shared.worker import nats_wire
 from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands
 
-STEP = 50
-LATE = 250
+# In messages, however many commands each has: what is too much is turned away by the worker.
+LEAST_CREDIT = 16
+LEARN_FROM = 8
 IDLE_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -43,13 +46,19 @@ class FlowControl:
         """How many messages there had been when NATS began to count."""
         self._limit = 0
         self._seen = 0
+        self._commands_a_message = 1.0
+        """On average, of late."""
         self._low = asyncio.Event()
 
     def admit(self) -> bool:
-        """Whether there is room for the command that has come."""
-        if self._limit - self._sent < MOST_IN_FLIGHT // 2:
+        """Whether there is room for what has come. A message of many is taken where there is room for one."""
+        if self._limit - self._sent < self._full // 2:
             self._low.set()
         return self._in_flight.count < MOST_IN_FLIGHT
+
+    def count(self, commands: int) -> None:
+        """Learn how many commands there were in a message."""
+        self._commands_a_message += (commands - self._commands_a_message) / LEARN_FROM
 
     def connection_lost(self) -> None:
         """NATS counts anew on the next connection, and has no limit there."""
@@ -77,23 +86,33 @@ class FlowControl:
         return self._subscriber.subscription
 
     @property
+    def _full(self) -> int:
+        """The credit of a worker that has nothing in hand, in messages."""
+        return max(LEAST_CREDIT, round(MOST_IN_FLIGHT / self._commands_a_message))
+
+    @property
+    def _credit(self) -> int:
+        """The credit that there is room for. Never none: NATS would take that for the end."""
+        return max(1, self._full * (MOST_IN_FLIGHT - self._in_flight.count) // MOST_IN_FLIGHT)
+
+    @property
     def _sent(self) -> int:
         return self._subscription.delivered - self._before
 
     async def _raise_limit(self) -> bool:
         """Raise it by what there is room for; False where it may have been reached before that."""
         subscription, before = self._subscription, self._limit
-        limit = self._sent + MOST_IN_FLIGHT - self._in_flight.count - subscription.pending_msgs
-        if limit >= before + STEP:
+        limit = self._sent + self._credit - subscription.pending_msgs
+        if limit >= before + max(1, self._full // 20):
             self._limit = limit
             await nats_wire.unsubscribe(subscription, after=limit)
         with contextlib.suppress(NatsError):  # after a round trip most of what was sent before is there
             await nats_wire.round_trip(nats_wire.connection_of(subscription))
-        return self._sent < (before or limit) - LATE
+        return self._sent < (before or limit) - self._full // 4
 
     async def _subscribe_again(self) -> None:
         """With all the credit there is."""
-        self._before, self._limit = self._subscription.delivered, MOST_IN_FLIGHT - self._in_flight.count
+        self._before, self._limit = self._subscription.delivered, self._credit
         await nats_wire.subscribe_again(self._subscription, limit=self._limit)
 
     async def _look_while_idle(self) -> None:

@@ -1,4 +1,4 @@
-"""What FastStream does with each command: admit it, and have it answered in a task of its own.
+"""What FastStream does with each message: admit it, and have its commands answered in tasks of their own.
 
 FastStream calls a handler with one message at a time, and sends no reply where one raises. (Its
 `max_workers` costs more than the whole handler, and a shutdown would lose what waits in its buffer.)
@@ -11,10 +11,12 @@ from faststream import BaseMiddleware, StreamMessage
 from faststream.exceptions import IgnoredException
 from nats.aio.msg import Msg
 
+from shared.contract import subjects
 from shared.contract.errors import TOO_MANY, NotExecuted
 from shared.contract.replies import refusal
+from shared.worker.answering import Answering, Handler
 from shared.worker.flow_control import FlowControl
-from shared.worker.in_flight import Handler, InFlightCommands, send
+from shared.worker.messages import send
 
 REFUSAL = refusal(NotExecuted(TOO_MANY))
 
@@ -31,21 +33,25 @@ class CommandMiddleware(BaseMiddleware):
         /,
         *,
         context: Any,
-        in_flight: InFlightCommands,
+        answering: Answering,
         controls: Mapping[str, FlowControl],
     ) -> None:
         super().__init__(msg, context=context)
         self._message = msg
-        self._in_flight = in_flight
+        self._answering = answering
         self._controls = controls
 
     async def on_receive(self) -> None:
-        """Turn a command away where there is no room for it; FastStream leaves it at that."""
+        """Turn a message away where there is no room for it; FastStream leaves it at that."""
         control = self._controls.get(self._message.subject)
         if control is not None and not control.admit():
             await send(self._message, REFUSAL)
             raise IgnoredException
 
     async def consume_scope(self, call_next: Handler, msg: StreamMessage[Msg]) -> None:
-        """Begin to answer a command, and be ready for the next."""
-        await self._in_flight.start(call_next, msg)
+        """Begin to answer a message, and be ready for the next."""
+        subject = self._message.subject
+        if subject in subjects.MANY:
+            self._controls[subject].count(await self._answering.start_many(call_next, msg))
+        else:
+            await self._answering.start(call_next, msg)

@@ -5,6 +5,7 @@ https://docs.nats.io/reference/reference-protocols/nats-protocol
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ DEADLINE_SECONDS = 1.6
 TICK_SECONDS = 0.005
 SETTLE_SECONDS = 10.0
 DONE = {200, 201}
+_STATUS = re.compile(rb'\{"status":(\d{3}),"body"')
 _CONNECT = {"headers": True, "no_responders": True, "verbose": False, "pedantic": False}
 
 Make = Callable[[int], bytes]
@@ -48,26 +50,37 @@ class Flood:
     """Sends commands to one subject, and counts the answers."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, subject: str, deadline: float
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        subject: str,
+        deadline: float,
+        together: int,
     ) -> None:
         self._reader, self._writer = reader, writer
         self._deadline = deadline
         self._subject = subject.encode()
-        self._numbers = count()
-        self._under_way: dict[int, float] = {}
+        self._together = together
+        self._numbers, self._made = count(), count()
+        self._under_way: dict[int, tuple[int, float]] = {}
+        """Messages by their numbers: how many commands, and when they were sent."""
+        self._commands_under_way = 0
         self._answered = asyncio.Event()
         self._answers = Answers()
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, subject: str, *, deadline: float = DEADLINE_SECONDS
+        cls, url: str, subject: str, *, deadline: float = DEADLINE_SECONDS, together: int = 0
     ) -> AsyncIterator[Self]:
-        """A connection of its own to the NATS server at `url`; each command has `deadline` seconds."""
+        """A connection of its own to the NATS server at `url`; each command has `deadline` seconds.
+
+        `together`: how many commands go in one message of many, at most; 0 where each goes alone.
+        """
         parts = urlsplit(url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**20)
         writer.write(f"CONNECT {json.dumps(_CONNECT)}\r\nSUB inbox.* 1\r\n".encode())
-        flood = cls(reader, writer, subject, deadline)
+        flood = cls(reader, writer, subject, deadline, together)
         reading = asyncio.create_task(flood._read())
         try:
             yield flood
@@ -79,7 +92,7 @@ class Flood:
         """Closed loop: as fast as answers come, never more than so many at once."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            self._send(commands - len(self._under_way), make)
+            self._send(commands - self._commands_under_way, make)
             self._answered.clear()
             await asyncio.wait_for(self._answered.wait(), self._deadline * 4)
         return await self._settle()
@@ -103,20 +116,25 @@ class Flood:
                     self._answered.clear()
                     await self._answered.wait()
         answers, self._answers = self._answers, Answers()
-        answers.unanswered = len(self._under_way)
+        answers.unanswered, self._commands_under_way = self._commands_under_way, 0
         self._under_way.clear()
         return answers
 
     def _send(self, commands: int, make: Make) -> None:
-        headers = b"NATS/1.0\r\nDeadline: %d\r\n\r\n" % int((time.time() + self._deadline) * 1000)
+        unix_ms = int((time.time() + self._deadline) * 1000)
+        headers = b"NATS/1.0\r\nDeadline: %d\r\n\r\n" % unix_ms
         parts = []
-        for number in (next(self._numbers) for _ in range(commands)):
-            payload = make(number)
+        for first in range(0, commands, self._together or 1):
+            number, size = next(self._numbers), min(self._together or 1, commands - first)
+            made = [make(next(self._made)) for _ in range(size)]
+            each = b",".join(b'{"command":%b}' % command for command in made)
+            payload = b'{"commands":[%b]}' % each if self._together else made[0]
             sizes = len(headers), len(headers) + len(payload)
             parts.append(
                 b"HPUB %b inbox.%d %d %d\r\n%b%b\r\n" % (self._subject, number, *sizes, headers, payload)
             )
-            self._under_way[number] = time.monotonic()
+            self._under_way[number] = size, time.monotonic()
+            self._commands_under_way += size
         self._writer.write(b"".join(parts))
 
     async def _read(self) -> None:
@@ -130,14 +148,16 @@ class Flood:
                 self._hear(int(arguments[0].rpartition(b".")[2]), content[header_size:-2])
 
     def _hear(self, number: int, body: bytes) -> None:
-        began = self._under_way.pop(number, None)
-        if began is None:
-            return
-        status = int(body[10:13]) if body else 503  # {"status":201,...
-        self._answers.statuses[status] += 1
-        self._answers.no_responders += not body
-        if status in DONE:
-            seconds = time.monotonic() - began
-            self._answers.seconds.append(seconds)
-            self._answers.late += seconds > self._deadline
+        size, began = self._under_way.pop(number, (0, 0.0))
+        self._commands_under_way -= size
+        statuses = [int(status) for status in _STATUS.findall(body)] or [503]
+        if len(statuses) < size:  # one answer for all of them
+            statuses *= size
+        seconds = time.monotonic() - began
+        for status in statuses[:size]:
+            self._answers.statuses[status] += 1
+            self._answers.no_responders += not body
+            if status in DONE:
+                self._answers.seconds.append(seconds)
+                self._answers.late += seconds > self._deadline
         self._answered.set()

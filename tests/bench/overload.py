@@ -2,6 +2,7 @@
 
 python -m tests.bench.overload --seconds 5 --rounds 3
 python -m tests.bench.overload --seconds 5 --rounds 3 --holds
+python -m tests.bench.overload --seconds 5 --rounds 3 --many 64
 
 A stack of its own on real servers. In each round: the peak (commands follow each other as fast as answers
 come), then ten times as many a second, whether answered or not. Goodput counts what was confirmed in time.
@@ -64,10 +65,12 @@ def make(number: int) -> bytes:
 RESOURCE = uuid4().hex.encode()
 
 
-async def measure(stack: Stack, subject: str, seconds: float, rounds: int, factor: float) -> list[Round]:
+async def measure(
+    stack: Stack, subject: str, seconds: float, rounds: int, factor: float, *, together: int
+) -> list[Round]:
     """Peak and overload by turns."""
     measured = []
-    async with Flood.connect(stack.env["NATS_URL"], subject) as flood:
+    async with Flood.connect(stack.env["NATS_URL"], subject, together=together) as flood:
         await flood.keep_under_way(UNDER_WAY, 2, make)
         for _ in range(rounds):
             peak = _figures("peak", await flood.keep_under_way(UNDER_WAY, seconds, make), seconds, stack)
@@ -103,15 +106,19 @@ def main() -> None:
     parser.add_argument("--factor", type=float, default=10.0, help="times the peak is offered (default: 10)")
     parser.add_argument("--workers", type=int, default=1, help="of the kind that is measured (default: 1)")
     parser.add_argument("--holds", action="store_true", help="holds, not bookings")
+    parser.add_argument("--many", type=int, default=0, help="commands in a message (default: each alone)")
     arguments = parser.parse_args()
-    module, subject = (
-        ("hold_worker", subjects.PLACE_HOLD) if arguments.holds else ("booking_worker", subjects.BOOK)
+    module, alone, many = (
+        ("hold_worker", subjects.PLACE_HOLD, subjects.PLACE_MANY)
+        if arguments.holds
+        else ("booking_worker", subjects.BOOK, subjects.BOOK_MANY)
     )
+    load = many if arguments.many else alone, arguments.seconds, arguments.rounds, arguments.factor
     with choose_servers() as servers, servers.new_stack() as stack:
         for _ in range(arguments.workers):
             stack.start(module)
         stack.wait_serving()
-        measured = asyncio.run(measure(stack, subject, arguments.seconds, arguments.rounds, arguments.factor))
+        measured = asyncio.run(measure(stack, *load, together=arguments.many))
     table = Table(*HEADERS, box=None)
     for each in measured:
         table.add_row(

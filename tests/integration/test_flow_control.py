@@ -14,7 +14,7 @@ from nats.aio.subscription import Subscription
 from deploy.local.nats import Nats
 from shared.worker import flow_control, nats_wire
 from shared.worker.flow_control import FlowControl
-from shared.worker.in_flight import InFlightCommands
+from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands
 from tests.integration.breakable import until
 
 SUBJECT = "test.v1.take"
@@ -31,7 +31,8 @@ class Subscriber:
 
     def __init__(self) -> None:
         self.subscription: Subscription | None = None
-        self.control = FlowControl(self, InFlightCommands(longest_seconds=5))
+        self.in_flight = InFlightCommands()
+        self.control = FlowControl(self, self.in_flight)
         self.gate = asyncio.Event()
         self.gate.set()
         self.taken = 0
@@ -96,5 +97,26 @@ async def test_a_flood_on_a_new_connection_leaves_no_worker_deaf(
         await until(lambda: subscriber.taken == flood + 1, "all of it is taken")
         async with asyncio.timeout(20):
             while subscriber.taken < flood + 1000:
+                await connection.publish(SUBJECT)
+                await connection.flush()
+
+
+async def test_a_subscription_that_was_idle_in_an_overload_is_not_lost(
+    nats_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where other subjects fill a worker, it keeps a little credit for an idle one, and hears it later."""
+    monkeypatch.setattr(flow_control, "IDLE_SECONDS", 1000)
+    subscriber = Subscriber()
+    async with connected(nats_server, subscriber) as connection:
+        await connection.publish(SUBJECT)
+        await until(lambda: subscriber.taken == 1, "the first is taken")
+        for _ in range(MOST_IN_FLIGHT):
+            subscriber.in_flight.begin(asyncio.sleep(0))  # others' commands, not decided yet
+        for _ in range(2):  # from the second on it is idle
+            await subscriber.control._look_while_idle()
+        for _ in range(MOST_IN_FLIGHT):
+            subscriber.in_flight.decided()
+        async with asyncio.timeout(20):
+            while subscriber.taken == 1:
                 await connection.publish(SUBJECT)
                 await connection.flush()

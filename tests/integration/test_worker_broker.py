@@ -20,7 +20,7 @@ from shared.process.settings import NatsSettings
 from shared.worker import nats_wire
 from shared.worker.broker import WorkerBroker
 from shared.worker.flow_control import FlowControl
-from shared.worker.in_flight import decode
+from shared.worker.messages import decode
 from tests.integration.breakable import until
 
 SUBJECT = "test.v1.wait"

@@ -11,6 +11,7 @@ import booking_worker.handlers
 import hold_worker.handlers
 from shared.contract import subjects
 from shared.contract.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
+from shared.contract.many import BookMany, PlaceMany
 
 
 def describe(register: Callable[..., None]) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def describe(register: Callable[..., None]) -> dict[str, Any]:
             subjects.BOOKING_GROUP,
             {
                 subjects.BOOK: BookAppointment,
+                subjects.BOOK_MANY: BookMany,
                 subjects.GET_APPOINTMENT: GetAppointment,
                 subjects.BOOKING_READY: AskReady,
             },
@@ -35,7 +37,7 @@ def describe(register: Callable[..., None]) -> dict[str, Any]:
         (
             hold_worker.handlers.register,
             subjects.HOLD_GROUP,
-            {subjects.PLACE_HOLD: PlaceHold, subjects.HOLD_READY: AskReady},
+            {subjects.PLACE_HOLD: PlaceHold, subjects.PLACE_MANY: PlaceMany, subjects.HOLD_READY: AskReady},
         ),
     ],
 )
@@ -54,3 +56,22 @@ def test_each_subject_is_described_with_its_command(
         assert described["payload"] == {"$ref": f"#/components/schemas/{command.__name__}"}
         schema = document["components"]["schemas"][command.__name__]
         assert set(schema["properties"]) == set(command.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("register", "many", "one"),
+    [
+        (booking_worker.handlers.register, "BookMany", "BookAppointment"),
+        (hold_worker.handlers.register, "PlaceMany", "PlaceHold"),
+    ],
+)
+def test_a_message_of_many_is_described_down_to_its_commands(
+    register: Callable[..., None], many: str, one: str
+) -> None:
+    """The document says how many commands a message may have, and what each of them is."""
+    schemas = describe(register)["components"]["schemas"]
+    commands = schemas[many]["properties"]["commands"]
+    assert (commands["minItems"], commands["maxItems"]) == (1, 128)
+    item = schemas[commands["items"]["$ref"].rpartition("/")[2]]
+    assert set(item["properties"]) == {"command", "deadline", "requestId"}
+    assert item["properties"]["command"] == {"$ref": f"#/components/schemas/{one}"}

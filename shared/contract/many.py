@@ -1,0 +1,71 @@
+"""Many commands in one message: a way to travel. Each is read, judged and answered by itself.
+
+`{"commands":[{"deadline":1764928800000,"requestId":"0f3a…","command":{…}}]}`
+"""
+
+import json
+from typing import Annotated, Any, ClassVar, Generic
+
+from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, WithJsonSchema
+
+from .commands import NOT_JSON, BookAppointment, Command, CommandT, PlaceHold
+from .errors import InvalidRequest
+from .fields import invalid
+
+MOST_TOGETHER = 128
+_LATEST_UNIX_MS = 10**15
+
+
+def _unix_milliseconds(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LATEST_UNIX_MS:
+        return value
+    raise invalid("must be a Unix time in milliseconds")
+
+
+def _count(commands: Any) -> Any:
+    if isinstance(commands, list) and 1 <= len(commands) <= MOST_TOGETHER:
+        return commands
+    raise invalid(f"must be a list of 1 to {MOST_TOGETHER} commands")
+
+
+class OneOfMany(Command, Generic[CommandT]):
+    """A command, with what a message of its own would say in headers."""
+
+    command: CommandT
+    deadline: (
+        Annotated[int, PlainValidator(_unix_milliseconds), WithJsonSchema({"type": "integer", "minimum": 0})]
+        | None
+    ) = None
+    requestId: Annotated[Any, WithJsonSchema({"type": "string"})] = None
+
+
+class Many(Command, Generic[CommandT]):
+    """Its commands are not read yet: what is wrong with one of them is no fault of the others."""
+
+    commands: Annotated[
+        list[OneOfMany[CommandT]],
+        Field(min_length=1, max_length=MOST_TOGETHER),
+        SkipValidation,
+        BeforeValidator(_count),
+    ]
+
+
+class BookMany(Many[BookAppointment]):
+    one: ClassVar = OneOfMany[BookAppointment]
+
+
+class PlaceMany(Many[PlaceHold]):
+    one: ClassVar = OneOfMany[PlaceHold]
+
+
+def size_of(command: Any) -> int:
+    """Bytes of the JSON of what was read from JSON.
+
+    Raises:
+        InvalidRequest: it is nested too deeply to tell.
+    """
+    try:
+        text = json.dumps(command, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise InvalidRequest(NOT_JSON) from None
+    return len(text.encode(errors="surrogatepass"))

@@ -1,0 +1,153 @@
+"""Every command is answered, concurrently, whatever happens: one that came alone, and each of many."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from faststream import StreamMessage
+from nats.aio.msg import Msg
+
+from shared.contract.commands import LARGEST_REQUEST, validate
+from shared.contract.deadline import Deadline
+from shared.contract.errors import OutcomeUnknown, Refused, TooLarge
+from shared.contract.headers import DEADLINE, REQUEST_ID, accept_request_id
+from shared.contract.many import OneOfMany, size_of
+from shared.contract.replies import Reply, many_to_wire, refusal
+from shared.worker.in_flight import InFlightCommands
+from shared.worker.messages import in_lower_case, respond, send
+
+current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
+"""The deadline of the command that the running task answers."""
+
+log = structlog.get_logger()
+Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
+Execute = Callable[[], Awaitable[Reply[Any]]]
+
+
+@dataclass(frozen=True)
+class Each:
+    """What the handler of a message of many returns: its commands, not read yet, and what answers each."""
+
+    commands: Sequence[Any]
+    model: type[OneOfMany[Any]]
+    use_case: Callable[[Any], Awaitable[Reply[Any]]]
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """A command that is decided, and what its line in the log says."""
+
+    subject: str
+    request_id: str
+    reply: Reply[Any]
+    seconds: float
+
+    def log(self) -> None:
+        level = log.debug if self.subject.endswith(".ready") else log.info
+        level(
+            "answered",
+            request_id=self.request_id,
+            subject=self.subject,
+            status=self.reply.status,
+            ms=round(self.seconds * 1000, 1),
+        )
+
+
+class Answering:
+    """Answers what a worker was sent. No deadline counts that is more than `longest_seconds` ahead."""
+
+    def __init__(self, in_flight: InFlightCommands, *, longest_seconds: float) -> None:
+        self._in_flight = in_flight
+        self._longest_seconds = longest_seconds
+
+    async def start(self, handler: Handler, message: StreamMessage[Msg]) -> None:
+        """Begin to answer a command that came alone."""
+        message.headers = in_lower_case(message.headers)
+
+        async def execute() -> Reply[Any]:
+            if len(message.body) > LARGEST_REQUEST:
+                raise TooLarge
+            return await _execute(handler, message, self._latest(message))
+
+        self._in_flight.begin(self._answer(message, execute))
+
+    async def start_many(self, handler: Handler, message: StreamMessage[Msg]) -> int:
+        """Begin to answer each of many commands; how many there are. `handler` only reads the message.
+
+        Their replies travel together, once all are decided. Where the message cannot be read, one refusal
+        answers it.
+        """
+        message.headers = in_lower_case(message.headers)
+        try:
+            latest = self._latest(message)
+            each: Each = await handler(message)
+        except Exception as error:
+            self._in_flight.begin(self._answer(message, _fail_with(error)))
+            return 1
+        self._in_flight.begin(self._answer_each(message, each, latest), commands=len(each.commands))
+        return len(each.commands)
+
+    async def _answer(self, message: StreamMessage[Msg], execute: Execute) -> None:
+        request_id = message.headers.get(REQUEST_ID.lower())
+        decided = await self._decide(message.raw_message.subject, request_id, execute, time.perf_counter())
+        await send(message.raw_message, decided.reply)
+        decided.log()
+
+    async def _answer_each(self, message: StreamMessage[Msg], each: Each, latest: Deadline) -> None:
+        subject, started = message.raw_message.subject, time.perf_counter()
+        all_small = len(message.body) <= LARGEST_REQUEST
+
+        async def decide(sent: Any) -> _Decided:
+            envelope = sent if isinstance(sent, dict) else {}
+
+            async def execute() -> Reply[Any]:
+                if not all_small and size_of(envelope.get("command")) > LARGEST_REQUEST:
+                    raise TooLarge
+                one = validate(each.model, sent)
+                deadline = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
+                return await _execute(each.use_case, one.command, deadline)
+
+            return await self._decide(subject, envelope.get("requestId"), execute, started)
+
+        decided = await asyncio.gather(*map(decide, each.commands))  # a task each
+        await respond(message.raw_message, many_to_wire(one.reply for one in decided))
+        for one in decided:
+            one.log()
+
+    async def _decide(self, subject: str, request_id: object, execute: Execute, started: float) -> _Decided:
+        """Decide a command, in a task that is its own."""
+        accepted = accept_request_id(request_id if isinstance(request_id, str) else None)
+        structlog.contextvars.bind_contextvars(request_id=accepted, subject=subject)
+        try:
+            reply = await execute()
+        except Refused as refused:
+            reply = refusal(refused)
+        except Exception:
+            log.exception("command_failed")
+            reply = refusal(OutcomeUnknown())
+        finally:
+            self._in_flight.decided()
+        return _Decided(subject, accepted, reply, time.perf_counter() - started)
+
+    def _latest(self, message: StreamMessage[Msg]) -> Deadline:
+        """The deadline that a message's header says; none of its commands has a later one."""
+        return Deadline.from_header(message.headers.get(DEADLINE.lower()), self._longest_seconds)
+
+
+async def _execute(
+    use_case: Callable[[Any], Awaitable[Reply[Any]]], asked: Any, deadline: Deadline
+) -> Reply[Any]:
+    deadline.check()
+    current_deadline.set(deadline)
+    return await use_case(asked)
+
+
+def _fail_with(error: Exception) -> Execute:
+    async def execute() -> Reply[Any]:
+        raise error
+
+    return execute

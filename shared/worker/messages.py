@@ -1,0 +1,61 @@
+"""Messages of NATS as a worker reads and answers them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from faststream import StreamMessage
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+
+from shared.contract.commands import CommandT, parse_command
+from shared.contract.errors import InvalidRequest, OutcomeUnknown
+from shared.contract.headers import IDEMPOTENCY_KEY
+from shared.contract.replies import Reply, refusal
+from shared.worker.nats_wire import REPEATED
+
+log = structlog.get_logger()
+
+
+def in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers by their names in lower case; values whose names differ in case alone are joined."""
+    lower: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        lower[key] = f"{lower[key]}{REPEATED}{value}" if key in lower else value
+    return lower
+
+
+def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[CommandT]]:
+    """A FastStream decoder that reads `model`, so that handlers get a valid command.
+
+    Where the command has a key, the header `Idempotency-Key` says it as well as the field.
+    """
+    has_key = "idempotencyKey" in model.model_fields
+
+    async def read(message: StreamMessage[Msg]) -> CommandT:
+        key = message.headers.get(IDEMPOTENCY_KEY.lower()) if has_key else None
+        if key is not None and REPEATED in key:
+            raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
+        return parse_command(model, message.body, key)
+
+    return read
+
+
+async def send(message: Msg, reply: Reply[Any]) -> None:
+    """Answer a message, if its sender waits for an answer."""
+    await respond(message, *reply.to_wire())
+
+
+async def respond(message: Msg, payload: bytes, headers: dict[str, str] | None = None) -> None:
+    """Answer a message by these bytes, if its sender waits for an answer."""
+    if not message.reply:
+        return
+    message.headers = headers or None  # those that `respond` sends
+    try:
+        await message.respond(payload)
+    except MaxPayloadError:
+        await send(message, refusal(OutcomeUnknown()))
+    except NatsError as error:
+        log.error("reply_not_sent", error=type(error).__name__)

@@ -1,0 +1,206 @@
+"""Many commands in one message: a way to travel. Each is judged and answered by itself."""
+
+import asyncio
+import json
+import signal
+import time
+from collections import Counter
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from shared.contract import subjects
+from tests.callers import NatsCaller
+from tests.integration.many import alone, ask, ask_many, statuses
+from tests.integration.test_logs import REQUEST_ID
+from tests.servers import Servers
+from tests.slots import fresh
+from tests.stack import wait_until
+
+MANY = [subjects.BOOK_MANY, subjects.PLACE_MANY]
+DONE = {subjects.BOOK_MANY: 201, subjects.PLACE_MANY: 200}
+PASSED = int(time.time() * 1000) - 1
+
+
+@pytest.mark.parametrize("subject", MANY)
+async def test_replies_come_in_the_order_of_the_commands(nats_connection: Client, subject: str) -> None:
+    """The largest message there may be, of 128: the first reply is the first command's, and so on."""
+    bodies = [fresh(resources=[f"room-{number}"]) for number in range(128)]
+    replies = await ask_many(nats_connection, subject, alone(*bodies))
+    kept = [reply["body"].get("appointment") or reply["body"]["hold"] for reply in replies]
+    assert set(statuses(replies)) == {DONE[subject]}
+    assert [(each["site"], each["resources"]) for each in kept] == [
+        (body["site"], body["resources"]) for body in bodies
+    ]
+
+
+@pytest.mark.parametrize("subject", MANY)
+async def test_a_bad_command_is_no_fault_of_the_others(nats_connection: Client, subject: str) -> None:
+    """What is wrong with a command, its deadline and its fields included, is told of it alone."""
+    large = fresh("x" * 16 * 1024)
+    bad: list[tuple[Any, int, str]] = [
+        ({"command": {"slot": "2031-05-04T09:00:00Z"}}, 400, "Missing slot or patientName"),
+        ({"command": fresh(surprise=1)}, 400, "Unknown field surprise"),
+        ({"command": fresh(slot="soon")}, 400, "slot must be an ISO 8601 time"),
+        ({"command": large}, 413, "Request is larger than 16 KiB"),
+        ({"command": []}, 400, "Body must be a JSON object"),
+        ({}, 400, "Missing command"),
+        (7, 400, "Body must be a JSON object"),
+        ({"command": fresh(), "surprise": 1}, 400, "Unknown field surprise"),
+        *(
+            ({"command": fresh(), "deadline": deadline}, 400, "deadline must be a Unix time in milliseconds")
+            for deadline in ("soon", -1, 1.5, True, 10**20, "1764928800000")
+        ),
+    ]
+    mixed = [each for command, *_ in bad for each in (command, {"command": fresh()})]
+    replies = await ask_many(nats_connection, subject, mixed)
+    assert set(statuses(replies[1::2])) == {DONE[subject]}
+    for reply, (_, status, sentence) in zip(replies[::2], bad, strict=True):
+        assert (reply["status"], reply["body"]["error"][: len(sentence)]) == (status, sentence)
+        assert reply["headers"]["Error-Type"] == {400: "InvalidRequest", 413: "TooLarge"}[status]
+
+
+@pytest.mark.parametrize("subject", MANY)
+async def test_each_command_has_its_own_deadline(nats_connection: Client, subject: str) -> None:
+    """One that is met too late gets 503, and those beside it are executed; its slot is still free."""
+    late, ahead = fresh(), int(time.time() * 1000) + 60_000
+    commands = [
+        {"command": fresh(), "deadline": ahead},
+        {"command": late, "deadline": PASSED},
+        {"command": fresh(), "deadline": None},
+    ]
+    replies = await ask_many(nats_connection, subject, commands)
+    assert statuses(replies) == [DONE[subject], 503, DONE[subject]]
+    assert replies[1]["body"]["outcome"] == "not_executed"
+    assert replies[1]["headers"] == {"Error-Type": "NotExecuted", "Retry-After": "1"}
+    assert statuses(await ask_many(nats_connection, subject, alone(late))) == [DONE[subject]]
+
+
+async def test_the_deadline_of_a_message_counts_for_all_of_it(nats_connection: Client) -> None:
+    """No command has more time than the message that it came in, though it says so."""
+    ahead = int(time.time() * 1000) + 60_000
+    commands = [{"command": fresh()}, {"command": fresh(), "deadline": ahead}]
+    payload = json.dumps({"commands": commands}).encode()
+    reply = await nats_connection.request(
+        subjects.BOOK_MANY, payload, timeout=20, headers={"Deadline": str(PASSED)}
+    )
+    assert statuses(json.loads(reply.data)["replies"]) == [503, 503]
+
+
+async def test_rivals_in_one_message_have_one_winner(nats_connection: Client) -> None:
+    """A message is no transaction: of those that want one slot one gets it, and the others hear 409."""
+    body = fresh()
+    rivals = [{**body, "patientName": f"Patient {number}"} for number in range(40)]
+    for subject in (subjects.PLACE_MANY, subjects.BOOK_MANY):
+        replies = await ask_many(nats_connection, subject, alone(*rivals))
+        assert Counter(statuses(replies)) == {DONE[subject]: 1, 409: 39}
+
+
+async def test_a_key_works_in_a_message_of_many(nats_connection: Client, nats_caller: NatsCaller) -> None:
+    """A repeat gets the same booking and says so in its headers, the other way of travelling included."""
+    body = fresh(idempotencyKey="one")
+    first = await nats_caller.book(body)
+    again, other = await ask_many(
+        nats_connection, subjects.BOOK_MANY, alone(body, {**body, "patientName": "Grace"})
+    )
+    assert (again["status"], again["body"]) == (201, first.body)
+    assert again["headers"] == {"Idempotency-Replayed": "true"}
+    assert (other["status"], other["headers"]) == (422, {"Error-Type": "KeyReused"})
+
+
+@pytest.mark.parametrize("subject", MANY)
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ({"commands": []}, "commands must be a list of 1 to 128 commands"),
+        ({"commands": alone(*[{}] * 129)}, "commands must be a list of 1 to 128 commands"),
+        ({"commands": {"command": {}}}, "commands must be a list of 1 to 128 commands"),
+        ({"commands": alone({}), "surprise": 1}, "Unknown field surprise"),
+        ({}, "Missing commands"),
+        (b"", "Missing commands"),
+        (b"{", "Body is not valid JSON"),
+        ([], "Body must be a JSON object"),
+    ],
+)
+async def test_a_message_that_cannot_be_read_is_refused_as_a_whole(
+    nats_caller: NatsCaller, subject: str, message: object, sentence: str
+) -> None:
+    """No command of it is executed, and its sender hears one refusal, as of a command that came alone."""
+    answer = await nats_caller.request(subject, message)
+    assert (answer.status, answer.error) == (400, sentence)
+    assert answer.headers["error-type"] == "InvalidRequest"
+
+
+async def test_a_malformed_deadline_of_a_message_is_refused(nats_caller: NatsCaller) -> None:
+    """The header of a message of many is read as that of any other."""
+    answer = await nats_caller.request(subjects.BOOK_MANY, {"commands": alone(fresh())}, {"Deadline": "soon"})
+    assert answer.status == 400
+    assert answer.error.startswith("Deadline")
+
+
+async def test_many_commands_without_a_reply_subject_are_executed(nats_connection: Client) -> None:
+    """Whoever does not want to hear the answers is served all the same."""
+    bodies = [fresh() for _ in range(3)]
+    await nats_connection.publish(subjects.BOOK_MANY, json.dumps({"commands": alone(*bodies)}).encode())
+    async with asyncio.timeout(20):
+        while True:
+            holds = alone(*({**body, "holdToken": "00000000-0000-4000-8000-000000000000"} for body in bodies))
+            if set(statuses(await ask_many(nats_connection, subjects.PLACE_MANY, holds))) == {409}:
+                break
+
+
+async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
+    """Each has a line of its own in the log, with its request id, subject, status and time, and no name."""
+    ids = [f"{REQUEST_ID}-{number}" for number in range(3)]
+    body = fresh("Zebra-Canary")
+    commands = [
+        {"command": body, "requestId": ids[0]},
+        {"command": body, "requestId": ids[1]},
+        {"command": {**body, "Zebra-Canary": 1}, "requestId": ids[2]},
+        {"command": fresh("Zebra-Canary"), "requestId": "Zebra-Canary"},
+        {"command": fresh("Zebra-Canary"), "requestId": {"Zebra-Canary": 1}},
+    ]
+    with servers.new_stack(LOG_LEVEL="debug") as stack:
+        worker = stack.start("booking_worker")
+        stack.wait_serving()
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            replies = await ask_many(connection, subjects.BOOK_MANY, commands)
+            await ask(connection, subjects.BOOK_MANY, {"commands": [], "Zebra-Canary": 1})
+        wait_until(lambda: worker.log.count('"answered"') == 6, "all is logged")
+        text = worker.log
+    lines = [json.loads(line) for line in text.splitlines()]
+    answered = [line for line in lines if line["event"] == "answered"]
+    by_id = {line["request_id"]: line for line in answered}
+    assert [by_id[each]["status"] for each in ids] == statuses(replies)[:3] == [201, 409, 400]
+    assert {line["subject"] for line in answered} == {subjects.BOOK_MANY}
+    assert all(by_id[each]["ms"] > 0 for each in ids)
+    assert len(by_id) == 6, "no two commands share an id"
+    assert "Zebra-Canary" not in text
+    assert "Zebra-Canary" not in json.dumps([reply for reply in replies if reply["status"] >= 400])
+
+
+async def test_a_stopped_worker_loses_none_of_many(servers: Servers) -> None:
+    """SIGTERM while messages of many are in hand: each command is executed, and each message is answered."""
+    with servers.new_stack() as stack:
+        stopped = stack.start("booking_worker", without="slow_store")
+        stack.start("booking_worker")
+        stack.wait_serving()
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            ahead = int(time.time() * 1000) + 60_000
+            first_answered = asyncio.Event()
+
+            async def book_forty() -> list[dict[str, Any]]:
+                commands = [{"command": fresh(), "deadline": ahead} for _ in range(40)]
+                replies = await ask_many(connection, subjects.BOOK_MANY, commands)
+                first_answered.set()
+                return replies
+
+            asked = [asyncio.create_task(book_forty()) for _ in range(15)]
+            await first_answered.wait()
+            stopped.send(signal.SIGTERM)
+            exit_code = await asyncio.to_thread(stopped.wait)
+            answers = await asyncio.gather(*asked)
+    assert Counter(status for replies in answers for status in statuses(replies)) == {201: 600}
+    assert exit_code == 0

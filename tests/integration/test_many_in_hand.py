@@ -1,0 +1,198 @@
+"""Messages of many in a worker's hands: it counts their commands, bounds them, and answers them all."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+import structlog
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from nats.errors import NoRespondersError
+
+from deploy.local.nats import Nats
+from shared.contract import subjects
+from shared.contract.commands import BookAppointment
+from shared.contract.many import MOST_TOGETHER, BookMany
+from shared.contract.replies import Readiness, Reply
+from shared.process.settings import NatsSettings
+from shared.worker.answering import Each
+from shared.worker.broker import WorkerBroker
+from shared.worker.in_flight import MOST_IN_FLIGHT
+from shared.worker.messages import decode
+from tests.integration.breakable import until
+from tests.integration.many import alone, ask, ask_many, statuses
+from tests.slots import fresh
+
+DONE = Reply(Readiness(ready=True, checks={}))
+LARGE = Reply(Readiness(ready=True, checks={"padding": "x" * 2**20}))
+SLOW, FAILING, VERBOSE = "Slow", "Failing", "Verbose"
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[Nats]:
+    with Nats(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def caller(nats_server: Nats) -> AsyncIterator[Client]:
+    async with await nats.connect(nats_server.url) as connection:
+        yield connection
+
+
+class Worker:
+    """A worker whose commands of the patient `Slow` take until it is told to go on."""
+
+    def __init__(self, server: Nats, *, timeout: float = 60) -> None:
+        self.started = 0
+        self.go_on, self.stop = asyncio.Event(), asyncio.Event()
+        self._serving = asyncio.Event()
+        settings = NatsSettings(nats_url=server.url, request_timeout_seconds=timeout)
+        self._broker = WorkerBroker("test", settings, lambda: None)
+        self.running = asyncio.create_task(self._run())
+
+    def has_begun(self, commands: int) -> bool:
+        return self.started == commands
+
+    def _register(self, broker: NatsBroker) -> None:
+        async def book(command: BookAppointment) -> Reply[Readiness]:
+            self.started += 1
+            if command.patientName == SLOW:
+                await self.go_on.wait()
+            if command.patientName == FAILING:
+                raise RuntimeError
+            return LARGE if command.patientName == VERBOSE else DONE
+
+        broker.subscriber(subjects.BOOK, queue="test", decoder=decode(BookAppointment), no_reply=True)(book)
+
+        @broker.subscriber(subjects.BOOK_MANY, queue="test", decoder=decode(BookMany), no_reply=True)
+        async def book_many(many: BookMany) -> Each:
+            return Each(many.commands, BookMany.one, book)
+
+    async def _run(self) -> None:
+        async with self._broker.serve(self._register):
+            self._serving.set()
+            await self.stop.wait()
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, server: Nats, *, timeout: float = 60) -> AsyncIterator["Worker"]:
+        worker = cls(server, timeout=timeout)
+        await worker._serving.wait()
+        try:
+            yield worker
+        finally:
+            worker.go_on.set()
+            worker.stop.set()
+            await worker.running
+
+
+def send(caller: Client, *patients: str) -> asyncio.Task[list[dict[str, Any]]]:
+    commands = alone(*(fresh(patient) for patient in patients))
+    return asyncio.create_task(ask_many(caller, subjects.BOOK_MANY, commands))
+
+
+async def ask_if_there_is_room(caller: Client, subject: str, message: object) -> int:
+    """The status that a message is answered, or 503 where it is NATS itself that refuses it."""
+    try:
+        answer = await ask(caller, subject, message)
+    except NoRespondersError:
+        return 503
+    status: int = answer["replies"][0]["status"] if "replies" in answer else answer["status"]
+    return status
+
+
+async def test_a_failure_inside_is_that_of_one_command(nats_server: Nats, caller: Client) -> None:
+    """Where a use case fails, its outcome is unknown, and those beside it are answered as ever."""
+    async with Worker.serving(nats_server):
+        with structlog.testing.capture_logs() as lines:
+            replies = await send(caller, "Ada", FAILING, "Ada")
+    assert statuses(replies) == [200, 504, 200]
+    assert replies[1]["body"]["outcome"] == "unknown"
+    assert [line["event"] for line in lines].count("command_failed") == 1
+
+
+async def test_an_answer_that_nats_does_not_carry_is_not_silence(nats_server: Nats, caller: Client) -> None:
+    """Where all replies together are larger than NATS allows, the sender hears of an unknown outcome."""
+    async with Worker.serving(nats_server):
+        many = {"commands": alone(fresh(), fresh(VERBOSE))}
+        answer = await ask(caller, subjects.BOOK_MANY, many)
+    assert (answer["status"], answer["body"]["outcome"]) == (504, "unknown")
+
+
+async def test_a_worker_that_stops_answers_the_many_that_it_has(nats_server: Nats, caller: Client) -> None:
+    """SIGTERM with a message of many in hand: the worker waits for the last of its commands."""
+    async with Worker.serving(nats_server) as worker:
+        asked = send(caller, "Ada", SLOW, SLOW)
+        await until(lambda: worker.started == 3, "all have begun")
+        worker.stop.set()
+        done, _ = await asyncio.wait({worker.running}, timeout=1)
+        assert not done, "it waits for what is in hand"
+        worker.go_on.set()
+        assert statuses(await asked) == [200, 200, 200]
+        await worker.running
+
+
+async def test_what_is_left_behind_is_counted_in_commands(nats_server: Nats, caller: Client) -> None:
+    """A worker that has to give up says how many commands it had in hand, decided ones not among them."""
+    async with Worker.serving(nats_server, timeout=1) as worker:
+        asked = send(caller, "Ada", SLOW, SLOW)
+        await until(lambda: worker.started == 3, "all have begun")
+        with structlog.testing.capture_logs() as lines:
+            worker.stop.set()
+            await worker.running
+    assert [line["in_flight"] for line in lines if line["event"] == "drain_incomplete"] == [2]
+    asked.cancel()
+
+
+async def test_too_many_commands_are_refused_however_they_come(nats_server: Nats, caller: Client) -> None:
+    """A worker takes a message where there is room for a command, and so never a message more than it may.
+
+    What comes on top hears 503 at once, many together or one alone, and is not begun; the rest is answered.
+    """
+    messages = 40
+    async with Worker.serving(nats_server) as worker:
+        many = {"commands": alone(*(fresh(SLOW) for _ in range(MOST_TOGETHER)))}
+        asked = [
+            asyncio.create_task(ask_if_there_is_room(caller, subjects.BOOK_MANY, many))
+            for _ in range(messages)
+        ]
+        most = -(-MOST_IN_FLIGHT // MOST_TOGETHER)
+        await until(lambda: sum(task.done() for task in asked) == messages - most, "the others are refused")
+        assert worker.started == most * MOST_TOGETHER < MOST_IN_FLIGHT + MOST_TOGETHER
+        assert await ask_if_there_is_room(caller, subjects.BOOK, fresh()) == 503
+        assert worker.started == most * MOST_TOGETHER
+        worker.go_on.set()
+        assert Counter(await asyncio.gather(*asked)) == {200: most, 503: messages - most}
+        async with asyncio.timeout(20):
+            while await ask_if_there_is_room(caller, subjects.BOOK, fresh()) != 200:
+                await caller.flush()
+
+
+async def test_a_decided_command_takes_no_room(nats_server: Nats, caller: Client) -> None:
+    """Messages that wait for their last command each do not fill a worker that has little in hand."""
+    async with Worker.serving(nats_server) as worker:
+        asked = []
+        for number in range(1, 13):
+            asked.append(send(caller, SLOW, *["Ada"] * (MOST_TOGETHER - 1)))
+            await until(partial(worker.has_begun, number * MOST_TOGETHER), "all have begun")
+        assert await ask_if_there_is_room(caller, subjects.BOOK, fresh()) == 200
+        worker.go_on.set()
+        for each in asked:
+            assert statuses(await each) == [200] * MOST_TOGETHER
+
+
+async def test_a_worker_learns_how_large_messages_are(nats_server: Nats, caller: Client) -> None:
+    """After large messages NATS is given credit for few, and small ones are answered all the same."""
+    async with Worker.serving(nats_server) as worker:
+        for _ in range(30):
+            await send(caller, *["Ada"] * MOST_TOGETHER)
+        assert worker.started == 30 * MOST_TOGETHER
+        for _ in range(300):
+            assert statuses(await send(caller, "Ada")) == [200]
