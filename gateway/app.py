@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from gateway import health, routes
-from gateway.access_log import RequestLog
+from gateway.documentation import DocumentedApi
 from gateway.errors import install_error_handlers
-from gateway.limits import BodyLimit, InFlightLimit, require_json
+from gateway.middleware import RequestMiddleware
 from shared.client.booking_client import BookingClient
 from shared.process.settings import NatsSettings
 
@@ -35,7 +35,7 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
         connecting.cancel()
         await client.close()
 
-    app = FastAPI(
+    app = DocumentedApi(
         title="Booking service",
         version="1",
         description=DESCRIPTION,
@@ -44,11 +44,9 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    app.include_router(routes.router, dependencies=[Depends(require_json)])
+    routes.register(app)
     app.include_router(health.router)
-    app.add_middleware(InFlightLimit)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestMiddleware)
     return app
 
 

@@ -1,23 +1,24 @@
-"""The HTTP API: each route makes a command of the request, sends it, and answers what came back."""
+"""The HTTP API: each route makes a command of the request, sends it, and answers what came back.
 
-from typing import Annotated, Any
+The way of a booking, and why it takes these steps. A route takes the whole request: to have FastAPI read its
+body and headers costs more than all the rest here. The body is validated once, for the caller's sake: a
+worker trusts nobody and does it again. The client then gives it a key, without which it could not be
+repeated, and sends it with others (`shared/client/batches.py`), since NATS and FastStream are paid for by the
+message. What comes back is JSON already: it is passed on, and read as a model by nobody.
+"""
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from typing import Any
 
+from fastapi import FastAPI, Request, Response
+
+from gateway.body import read_command
+from gateway.documentation import KEY_HEADER, body_of
 from shared.client.booking_client import BookingClient
-from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest
+from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest, read_key
 from shared.contract.errors import ErrorBody, InvalidRequest
-from shared.contract.fields import IdempotencyKey
 from shared.contract.headers import IDEMPOTENCY_KEY
 from shared.contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
 
-
-async def _client(request: Request) -> BookingClient:
-    client: BookingClient = request.app.state.client
-    return client
-
-
-Client = Annotated[BookingClient, Depends(_client)]
 Responses = dict[int | str, dict[str, Any]]
 REFUSALS: Responses = {
     # A range: it also keeps FastAPI from adding a 422 of its own, which is never answered.
@@ -33,48 +34,57 @@ REFUSALS: Responses = {
     },
 }
 CONFLICT: Responses = {409: {"model": ErrorBody, "description": "The slot is booked or held"}}
-router = APIRouter(prefix="/api", responses=REFUSALS)
 
 
-async def _sent_once(request: Request) -> None:
-    if len(request.headers.getlist(IDEMPOTENCY_KEY)) > 1:
+def register(app: FastAPI) -> None:
+    """Answer the calls of the API. They are `app`'s own: a router that is included is searched twice."""
+
+    @app.post(
+        "/api/book-appointment",
+        status_code=201,
+        response_model=BookingConfirmed,
+        responses={
+            **REFUSALS,
+            **CONFLICT,
+            422: {"model": ErrorBody, "description": "The Idempotency-Key was used for a different request"},
+        },
+        openapi_extra={**body_of(SlotRequest), **KEY_HEADER},
+    )
+    async def book_appointment(request: Request) -> Response:
+        """Book a slot. Of all who ask for it, exactly one gets 201."""
+        body = await read_command(SlotRequest, request)
+        return _answer(await _client(request).book(BookAppointment.of(body, _key(request))))
+
+    @app.post(
+        "/api/hold-appointment",
+        response_model=HoldPlaced,
+        responses={**REFUSALS, **CONFLICT},
+        openapi_extra=body_of(PlaceHold),
+    )
+    async def hold_appointment(request: Request) -> Response:
+        """Hold a slot while its patient checks out, or extend the hold that `holdToken` names."""
+        return _answer(await _client(request).place_hold(await read_command(PlaceHold, request)))
+
+    @app.get(
+        "/api/appointments/{id}",
+        response_model=AppointmentFound,
+        responses={**REFUSALS, 404: {"model": ErrorBody, "description": "No such appointment"}},
+    )
+    async def get_appointment(id: str, request: Request) -> Response:
+        """Read an appointment."""
+        return _answer(await _client(request).get_appointment(GetAppointment(id=id)))
+
+
+def _client(request: Request) -> BookingClient:
+    client: BookingClient = request.app.state.client
+    return client
+
+
+def _key(request: Request) -> str | None:
+    keys = request.headers.getlist(IDEMPOTENCY_KEY)
+    if len(keys) > 1:
         raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
-
-
-@router.post(
-    "/book-appointment",
-    status_code=201,
-    response_model=BookingConfirmed,
-    responses={
-        **CONFLICT,
-        422: {"model": ErrorBody, "description": "The Idempotency-Key was used for a different request"},
-    },
-    dependencies=[Depends(_sent_once)],
-)
-async def book_appointment(
-    body: SlotRequest,
-    client: Client,
-    idempotency_key: Annotated[IdempotencyKey | None, Header(alias=IDEMPOTENCY_KEY)] = None,
-) -> Response:
-    """Book a slot. Of all who ask for it, exactly one gets 201."""
-    command = BookAppointment(**body.model_dump(exclude_none=True), idempotencyKey=idempotency_key)
-    return _answer(await client.book(command))
-
-
-@router.post("/hold-appointment", response_model=HoldPlaced, responses=CONFLICT)
-async def hold_appointment(body: PlaceHold, client: Client) -> Response:
-    """Hold a slot while its patient checks out, or extend the hold that `holdToken` names."""
-    return _answer(await client.place_hold(body))
-
-
-@router.get(
-    "/appointments/{id}",
-    response_model=AppointmentFound,
-    responses={404: {"model": ErrorBody, "description": "No such appointment"}},
-)
-async def get_appointment(id: str, client: Client) -> Response:
-    """Read an appointment."""
-    return _answer(await client.get_appointment(GetAppointment(id=id)))
+    return read_key(keys[0]) if keys else None
 
 
 def _answer(reply: Reply[Any]) -> Response:

@@ -3,7 +3,7 @@
 import json
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from .errors import InvalidRequest
@@ -16,12 +16,14 @@ from .fields import (
     Resources,
     Site,
 )
+from .headers import IDEMPOTENCY_KEY
 
 DEFAULT_SITE = "default"
 DEFAULT_RESOURCES = ("default",)
 LARGEST_REQUEST = 16 * 1024
 NOT_JSON = "Body is not valid JSON"
 _ECHOED_FIELD_LENGTH = 32
+_KEY = TypeAdapter[str](IdempotencyKey)
 
 
 class Command(BaseModel):
@@ -60,6 +62,11 @@ class SlotRequest(Command):
 
 class BookAppointment(SlotRequest):
     idempotencyKey: IdempotencyKey | None = None
+
+    @classmethod
+    def of(cls, request: SlotRequest, key: str | None) -> "BookAppointment":
+        """A request that was validated, and its key, which was too."""
+        return cls.model_construct(**request.__dict__, idempotencyKey=key)
 
 
 class PlaceHold(SlotRequest):
@@ -106,6 +113,18 @@ def validate(model: type[CommandT], body: Any) -> CommandT:
         return model.model_validate(body)
     except ValidationError as error:
         raise InvalidRequest(describe(error.errors()[0])) from None
+
+
+def read_key(text: str) -> str:
+    """An idempotency key that was sent in a header.
+
+    Raises:
+        InvalidRequest
+    """
+    try:
+        return _KEY.validate_python(text)
+    except ValidationError as error:
+        raise InvalidRequest(f"{IDEMPOTENCY_KEY} {error.errors()[0]['msg']}") from None
 
 
 def describe(error: ErrorDetails) -> str:

@@ -4,7 +4,7 @@ A request has one id, from the gateway through NATS into the worker's logs.
 """
 
 import re
-from uuid import uuid4
+from secrets import token_hex
 
 DEADLINE = "Deadline"
 ERROR_TYPE = "Error-Type"
@@ -19,4 +19,4 @@ _ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 
 def accept_request_id(value: str | None) -> str:
     """The caller's id where it is one (hexadecimal digits and dashes), else a new one."""
-    return value if value and _ID.fullmatch(value) else uuid4().hex
+    return value if value and _ID.fullmatch(value) else token_hex(16)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.access_log import RequestLog
+from gateway.middleware import RequestMiddleware
 from tests.slots import fresh
 
 
@@ -17,7 +17,7 @@ async def test_what_fails_inside_the_gateway_is_unknown(failure: BaseException) 
     async def fail(*_: Any) -> None:
         raise failure
 
-    transport = httpx.ASGITransport(RequestLog(fail))
+    transport = httpx.ASGITransport(RequestMiddleware(fail))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.post("/api/book-appointment", json=fresh())
     assert (answer.status_code, answer.json()["outcome"]) == (504, "unknown")

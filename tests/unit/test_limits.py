@@ -5,12 +5,11 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway import limits
-from gateway.app import create_app
-from gateway.limits import MOST_IN_FLIGHT, BodyLimit, InFlightLimit
-from shared.process.settings import NatsSettings
+from gateway import body, middleware
+from gateway.middleware import MOST_IN_FLIGHT, RequestMiddleware
 
-CHUNKED: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+BOOK: Scope = {"type": "http", "method": "POST", "path": "/api/book-appointment", "headers": []}
+CHUNKED: Scope = {**BOOK, "headers": [(b"transfer-encoding", b"chunked")]}
 
 
 async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
@@ -21,7 +20,7 @@ async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
         await going_on.wait()
         await send({"type": "http.response.start", "status": 201, "headers": []})
 
-    limited = InFlightLimit(application)
+    limited = RequestMiddleware(application)
 
     async def ask(path: str = "/api/book-appointment") -> int:
         statuses: list[int] = []
@@ -29,7 +28,7 @@ async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
         async def send(message: Message) -> None:
             statuses.extend([message["status"]] if "status" in message else [])
 
-        await limited({"type": "http", "path": path}, asyncio.Queue[Message]().get, send)
+        await limited({**BOOK, "path": path}, asyncio.Queue[Message]().get, send)
         return statuses[0]
 
     in_hand = [asyncio.create_task(ask()) for _ in range(MOST_IN_FLIGHT)]
@@ -42,7 +41,7 @@ async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
 
 async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who stops in the middle of a body is refused with 408, and nothing was done."""
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
+    monkeypatch.setattr(body, "BODY_SECONDS", 0.01)
     answer = list[Message]()
     arriving = asyncio.Queue[Message]()
     arriving.put_nowait({"type": "http.request", "body": b'{"slot":', "more_body": True})
@@ -53,7 +52,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     async def send(message: Message) -> None:
         answer.append(message)
 
-    await BodyLimit(application)(CHUNKED, arriving.get, send)
+    await RequestMiddleware(application)(CHUNKED, arriving.get, send)
     assert answer[0]["status"] == 408
     assert (b"connection", b"close") in answer[0]["headers"]
     assert b"not complete in time; nothing was done" in answer[1]["body"]
@@ -72,13 +71,26 @@ async def test_a_body_whose_caller_has_gone_is_not_passed_on() -> None:
     async def send(message: Message) -> None:
         answer.append(message)
 
-    await BodyLimit(application)(CHUNKED, arriving.get, send)
+    await RequestMiddleware(application)(CHUNKED, arriving.get, send)
     assert answer[0]["status"] == 400
 
 
-def test_who_sends_slowly_keeps_nobody_else_away() -> None:
+async def test_who_sends_slowly_keeps_nobody_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request is in flight, of which there are so many, once all of it has arrived."""
-    order: list[object] = [
-        layer.cls for layer in create_app(NatsSettings()).user_middleware
-    ]  # the outermost first
-    assert order.index(BodyLimit) < order.index(InFlightLimit)
+    monkeypatch.setattr(middleware, "MOST_IN_FLIGHT", 1)
+    met = list[Scope]()
+
+    async def application(scope: Scope, _receive: Receive, send: Send) -> None:
+        met.append(scope)
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+
+    async def send(_message: Message) -> None:
+        pass
+
+    limited, arriving = RequestMiddleware(application), asyncio.Queue[Message]()
+    slow = asyncio.create_task(limited(CHUNKED, arriving.get, send))
+    await asyncio.sleep(0)
+    await limited(BOOK, arriving.get, send)
+    assert met == [BOOK]
+    arriving.put_nowait({"type": "http.disconnect"})
+    await slow
