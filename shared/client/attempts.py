@@ -52,7 +52,7 @@ async def attempt_repeatedly(
             log.warning("attempt_unanswered", subject=subject)
         except SlotHeld:
             # An attempt that was not answered may yet book: the hold that was met came after it.
-            if unknown is None or subject != subjects.BOOK:
+            if unknown is None or subject != subjects.BOOK_MANY:
                 raise
             failure = unknown
         if spare <= 0 or spent > spare:

@@ -11,7 +11,6 @@ repeated within the caller's timeout; its key or token makes that safe, so the c
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 from uuid import uuid4
@@ -19,19 +18,26 @@ from uuid import uuid4
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError, OutboundBufferLimitError
 from pydantic import BaseModel
 
 from ..contract import subjects
 from ..contract.commands import BookAppointment, Command, GetAppointment, PlaceHold
 from ..contract.deadline import Deadline
-from ..contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
+from ..contract.errors import Refused
 from ..contract.headers import DEADLINE, REQUEST_ID
-from ..contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Readiness, Reply, read_reply
+from ..contract.replies import (
+    AppointmentFound,
+    BookingConfirmed,
+    HoldPlaced,
+    Readiness,
+    Reply,
+    open_envelope,
+    read_reply,
+)
 from ..process.nats_options import NatsOptions
 from .attempts import attempt_repeatedly
-
-UNREACHABLE = "The message queue cannot be reached; nothing was done"
+from .batches import Batches
+from .requests import request
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -54,6 +60,10 @@ class BookingClient:
         self._nats = NatsOptions(url, name, on_closed=on_closed)
         self._timeout = timeout
         self._connection = Client()
+        self._batches = {
+            subject: Batches(self._connection, subject)
+            for subject in (subjects.BOOK_MANY, subjects.PLACE_MANY)
+        }
 
     async def connect(self) -> None:
         """Connect; waits until a server is there."""
@@ -88,10 +98,11 @@ class BookingClient:
             SlotAlreadyBooked, SlotHeld, KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
         """
         if command.idempotencyKey is not None:
-            return await self._request(subjects.BOOK, command, BookingConfirmed)
+            return await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
         command = command.model_copy(update={"idempotencyKey": str(uuid4())})
-        reply = await self._request(subjects.BOOK, command, BookingConfirmed)
-        return replace(reply, headers={})  # that an attempt of ours was replayed means nothing to the caller
+        reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
+        reply.headers = {}  # that an attempt of ours was replayed means nothing to the caller
+        return reply
 
     async def place_hold(self, command: PlaceHold) -> Reply[HoldPlaced]:
         """Hold a slot, or extend the hold that `holdToken` names.
@@ -101,7 +112,7 @@ class BookingClient:
         """
         if command.holdToken is None:
             command = command.model_copy(update={"holdToken": str(uuid4())})
-        return await self._request(subjects.PLACE_HOLD, command, HoldPlaced)
+        return await self._ask(subjects.PLACE_MANY, command, HoldPlaced)
 
     async def get_appointment(self, command: GetAppointment) -> Reply[AppointmentFound]:
         """Read an appointment back.
@@ -109,7 +120,7 @@ class BookingClient:
         Raises:
             NoSuchAppointment, NotExecuted, OutcomeUnknown
         """
-        return await self._request(subjects.GET_APPOINTMENT, command, AppointmentFound)
+        return await self._ask(subjects.GET_APPOINTMENT, command, AppointmentFound)
 
     async def ask_ready(
         self, subject: str, *, seconds: float, enough: Callable[[Readiness], bool]
@@ -135,35 +146,27 @@ class BookingClient:
                 await subscription.unsubscribe()
         return answers
 
-    async def _request(self, subject: str, command: Command, body: type[BodyT]) -> Reply[BodyT]:
+    async def _ask(self, subject: str, command: Command, body: type[BodyT]) -> Reply[BodyT]:
         payload = command.model_dump_json(exclude_none=True).encode()
+        batches = self._batches.get(subject)
 
         async def attempt(seconds: float) -> Reply[BodyT]:
-            return await self._attempt(subject, payload, body, seconds)
+            if batches is not None:
+                return open_envelope(*await batches.ask(payload, seconds, _request_id()), body)
+            answer = await request(self._connection, subject, payload, seconds, _headers(seconds))
+            return read_reply(*answer, body)
 
         return await attempt_repeatedly(subject, attempt, self._timeout)
 
-    async def _attempt(self, subject: str, payload: bytes, body: type[BodyT], seconds: float) -> Reply[BodyT]:
-        if self._connection.is_closed:
-            raise NotExecuted(UNREACHABLE)
-        if not self._connection.is_connected:
-            raise NobodyThere(UNREACHABLE)
-        try:
-            message = await self._connection.request(
-                subject, payload, timeout=seconds, headers=_headers(seconds)
-            )
-        except NoRespondersError:
-            raise NobodyThere from None
-        except OutboundBufferLimitError:
-            raise NobodyThere(UNREACHABLE) from None
-        except NatsError:
-            raise OutcomeUnknown from None
-        return read_reply(message.data, message.headers or {}, body)
+
+def _request_id() -> str | None:
+    request_id: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return request_id
 
 
 def _headers(seconds: float) -> dict[str, str]:
     """Those of an attempt that may be started within `seconds`."""
     headers = {DEADLINE: str(Deadline.after(seconds).unix_ms)}
-    if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+    if request_id := _request_id():
         headers[REQUEST_ID] = request_id
     return headers

@@ -1,11 +1,11 @@
 """Replies: the bodies of 2xx answers, and the envelope that carries any answer over NATS."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
 
 from .errors import ErrorBody, OutcomeUnknown, Refused
 from .fields import Instant
@@ -56,19 +56,51 @@ class Readiness(BaseModel):
 
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
+Envelope = tuple[Any, Mapping[str, str]]
+"""A decoded answer, `{"status","body"}`, and its headers."""
 
 
-@dataclass(frozen=True)
+class _Received(NamedTuple, Generic[BodyT]):
+    content: Any
+    model: type[BodyT]
+
+
 class Reply(Generic[BodyT]):
     """An answer: its HTTP status, its body, and what HTTP says in headers."""
 
-    body: BodyT
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+    def __init__(self, body: BodyT, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self._body: BodyT | _Received[BodyT] = body
+        self.status = status
+        self.headers = headers or {}
+
+    @classmethod
+    def received(cls, content: Any, model: type[BodyT], status: int, headers: dict[str, str]) -> Self:
+        """One whose body is decoded JSON, which is read as a `model` only if somebody asks for it."""
+        reply = cls.__new__(cls)
+        reply._body, reply.status, reply.headers = _Received(content, model), status, headers
+        return reply
+
+    @property
+    def body(self) -> BodyT:
+        """What was answered.
+
+        Raises:
+            OutcomeUnknown: it is not what a worker answers.
+        """
+        body = self._body
+        if isinstance(body, _Received):
+            try:
+                body = self._body = body.model.model_validate(body.content)
+            except ValidationError:
+                raise OutcomeUnknown from None
+        return body
 
     @property
     def json(self) -> str:
-        return self.body.model_dump_json(exclude_none=True)
+        """The body as JSON, passed on as it is where it has come so."""
+        if isinstance(self._body, _Received):
+            return to_json(self._body.content).decode()
+        return self._body.model_dump_json(exclude_none=True)
 
     def to_wire(self) -> tuple[bytes, dict[str, str]]:
         """The NATS payload and headers of this answer."""
@@ -93,18 +125,52 @@ def refusal(error: Refused) -> Reply[ErrorBody]:
     return Reply(error.body, error.status, error.headers)
 
 
-def read_reply(data: bytes, headers: dict[str, str], body: type[BodyT]) -> Reply[BodyT]:
+def read_reply(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Reply[BodyT]:
     """The answer that a NATS message carries.
 
     Raises:
         Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
     """
     try:
-        envelope = json.loads(data)
-        status = int(envelope["status"])
-        if status >= 400 and "error" in envelope["body"]:
-            raise Refused.from_wire(status, envelope["body"]["error"], headers.get(ERROR_TYPE))
-        said = {name: headers[name] for name in (REPLAYED,) if name in headers}
-        return Reply(body.model_validate(envelope["body"]), status, said)
-    except (ValueError, KeyError, TypeError):
+        envelope = from_json(data)
+    except ValueError:
         raise OutcomeUnknown from None
+    return open_envelope(envelope, headers, body)
+
+
+def read_replies(data: bytes, headers: Mapping[str, str], count: int) -> list[Envelope]:
+    """The answers, in their order, to `count` commands that went in one message, for `open_envelope`.
+
+    A refusal of the whole message is one of each of its commands.
+
+    Raises:
+        OutcomeUnknown: it is no answer of a worker, or not one to each command.
+    """
+    try:
+        answer = from_json(data)
+        if answer.get("status", 0) >= 400:
+            return [(answer, headers)] * count
+        replies = [(reply, reply.get("headers") or {}) for reply in answer["replies"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise OutcomeUnknown from None
+    if len(replies) != count:
+        raise OutcomeUnknown
+    return replies
+
+
+def open_envelope(envelope: Any, headers: Mapping[str, str], body: type[BodyT]) -> Reply[BodyT]:
+    """The answer in a decoded envelope.
+
+    Raises:
+        Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
+    """
+    try:
+        status, content = int(envelope["status"]), envelope["body"]
+        if not isinstance(content, dict):
+            raise OutcomeUnknown
+        if status >= 400 and "error" in content:
+            raise Refused.from_wire(status, content["error"], headers.get(ERROR_TYPE))
+        said = {REPLAYED: headers[REPLAYED]} if REPLAYED in headers else {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise OutcomeUnknown from None
+    return Reply.received(content, body, status, said)

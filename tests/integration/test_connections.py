@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import nats
@@ -20,7 +21,7 @@ from nats.aio.msg import Msg
 from gateway.server import HEAD_SECONDS
 from shared.contract import subjects
 from tests.integration.breakable import until
-from tests.integration.test_client import BOOKED
+from tests.integration.stand_in import BOOKED, answer_all, items_of
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack, wait_until
@@ -122,14 +123,14 @@ def test_after_a_body_that_is_too_large_the_connection_is_closed(gateway: Gatewa
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 async def test_a_caller_who_goes_in_the_middle_of_a_body_books_nothing(gateway: Gateway, reset: bool) -> None:
     """A body in chunks that is broken off after complete JSON is no request."""
-    commands = list[bytes]()
+    commands = list[dict[str, Any]]()
 
     async def book(message: Msg) -> None:
-        commands.append(message.data)
-        await message.respond(BOOKED)
+        commands.extend(item["command"] for item in items_of(message))
+        await answer_all(message, BOOKED)
 
     async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
-        await connection.subscribe(subjects.BOOK, cb=book)
+        await connection.subscribe(subjects.BOOK_MANY, cb=book)
         await connection.flush()
         body, caller = json.dumps(fresh("Ada")).encode(), gateway.connect()
         caller.sendall(CHUNKED + b"%x\r\n%b\r\n" % (len(body), body))
@@ -140,7 +141,7 @@ async def test_a_caller_who_goes_in_the_middle_of_a_body_books_nothing(gateway: 
         async with httpx.AsyncClient(base_url=gateway.stack.url) as client:
             whole = await client.post("/api/book-appointment", json=fresh("Grace"))
     assert whole.status_code == 201
-    assert [json.loads(command)["patientName"] for command in commands] == ["Grace"]
+    assert [command["patientName"] for command in commands] == ["Grace"]
 
 
 @asynccontextmanager
@@ -151,10 +152,10 @@ async def in_flight(gateway: Gateway) -> AsyncIterator[tuple[asyncio.Task[httpx.
     async def book(message: Msg) -> None:
         met.set()
         await answer.wait()
-        await message.respond(BOOKED)
+        await answer_all(message, BOOKED)
 
     async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
-        await connection.subscribe(subjects.BOOK, cb=book)
+        await connection.subscribe(subjects.BOOK_MANY, cb=book)
         await connection.flush()
         async with httpx.AsyncClient(base_url=gateway.stack.url, timeout=20) as client:
             booking = asyncio.create_task(client.post("/api/book-appointment", json=fresh()))
