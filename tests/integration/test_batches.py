@@ -9,6 +9,7 @@ from typing import Any
 import nats
 import pytest
 import structlog
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from shared.client import batches
@@ -18,6 +19,7 @@ from shared.contract import subjects
 from shared.contract.commands import LARGEST_REQUEST, BookAppointment
 from shared.contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
 from shared.contract.replies import Envelope
+from shared.worker import nats_wire
 from tests.integration.stand_in import BOOKED, answer_all, answer_each, items_of, say_that_nobody_is_there
 from tests.servers import Servers
 from tests.slots import fresh
@@ -32,6 +34,8 @@ class Worker:
     """The test in the place of a worker: it answers what it has met when it likes."""
 
     url: str
+    theirs: Client
+    ours: Client
     batches: Batches
     met: asyncio.Queue[Msg] = field(default_factory=asyncio.Queue)
 
@@ -45,9 +49,8 @@ class Worker:
 
     async def nothing_more(self) -> None:
         """Make sure that no message is on its way."""
-        await asyncio.gather(*[asyncio.sleep(0) for _ in range(10)])
-        await self.batches._connection.flush()
-        await asyncio.sleep(0)
+        await nats_wire.round_trip(self.ours)
+        await nats_wire.round_trip(self.theirs)
         assert self.met.empty()
 
     async def keep_all_busy(self) -> list[asyncio.Task[Envelope]]:
@@ -65,9 +68,9 @@ async def worker(servers: Servers) -> AsyncIterator[Worker]:
     with servers.new_stack() as stack:
         url = stack.env["NATS_URL"]
         async with await nats.connect(url) as theirs, await nats.connect(url) as ours:
-            worker = Worker(url, Batches(ours, subjects.BOOK_MANY))
+            worker = Worker(url, theirs, ours, Batches(ours, subjects.BOOK_MANY))
             await theirs.subscribe(subjects.BOOK_MANY, cb=worker.met.put)
-            await theirs.flush()
+            await nats_wire.round_trip(theirs)
             yield worker
 
 
