@@ -10,7 +10,7 @@ from booking_worker.service import BookingService
 from shared.contract.subjects import BOOKING_GROUP
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
-from shared.worker.resources import open_stores
+from shared.worker.dependencies import open_stores
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import State
 
 from shared.client.booking_client import BookingClient
 from shared.contract import subjects
@@ -28,10 +29,7 @@ async def readyz(request: Request) -> Response:
     Redis alone does not make the gateway unready: bookings go on without it, and `checks` says so.
     """
     client: BookingClient = request.app.state.client
-    booking, hold = await asyncio.gather(
-        client.ask_ready(subjects.BOOKING_READY, seconds=ANSWER_SECONDS, enough=_serves),
-        client.ask_ready(subjects.HOLD_READY, seconds=ANSWER_SECONDS, enough=_serves),
-    )
+    booking, hold = await _ask_together(request.app.state)
     checks = {
         "nats": OK if client.is_connected else "not connected",
         "booking_worker": _describe(booking),
@@ -46,6 +44,19 @@ async def readyz(request: Request) -> Response:
     )
 
 
+async def _ask_together(state: State) -> list[list[Readiness]]:
+    """What the workers say of themselves: one question for all who ask at once, which every worker hears."""
+    asking: asyncio.Future[list[list[Readiness]]] | None = getattr(state, "asking", None)
+    if asking is None or asking.done():
+        asking = state.asking = asyncio.gather(
+            *(
+                state.client.ask_ready(subject, seconds=ANSWER_SECONDS, enough=_serves)
+                for subject in (subjects.BOOKING_READY, subjects.HOLD_READY)
+            )
+        )
+    return await asyncio.shield(asking)
+
+
 def _serves(worker: Readiness) -> bool:
     return worker.checks.get("mongodb") == OK
 
@@ -54,11 +65,9 @@ def _describe(workers: Sequence[Readiness]) -> str:
     """What is wrong with those that answered, each thing once, and how many of them are ready."""
     if not workers:
         return "no worker answers"
+    ready = sum(worker.ready for worker in workers)
+    count = f"{ready} of {len(workers)} ready"
     wrong = {
         f"{part}: {state}": None for worker in workers for part, state in worker.checks.items() if state != OK
     }
-    if not wrong:
-        return OK
-    ready = sum(worker.ready for worker in workers)
-    count = [f"{ready} of {len(workers)} ready"] if len(workers) > 1 else []
-    return "; ".join([*count, *wrong])
+    return "; ".join([count, *wrong]) if wrong else f"{OK}, {count}"

@@ -21,7 +21,7 @@ from shared.process.listening import BACKLOG
 HEAD_SECONDS = 5
 LARGEST_HEAD = 64 * 1024
 # More than requests may be in flight: what is too much is told so. Further connections wait to be accepted.
-MOST_CONNECTIONS = 8192
+MOST_CONNECTIONS = 4096
 # Files, NATS, and connections that are being closed.
 OTHER_DESCRIPTORS = 64
 
@@ -67,7 +67,9 @@ class HttpServer(Server):
 
 
 def raise_descriptor_limit() -> int:
-    """Allow this process as many open files and connections as the system lets it have; that number."""
+    """Allow this process as many open files as it may need and the system lets it have; that number."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    wanted = MOST_CONNECTIONS + OTHER_DESCRIPTORS
+    limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit

@@ -9,7 +9,7 @@ from hold_worker.service import HoldService
 from shared.contract.subjects import HOLD_GROUP
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
-from shared.worker.resources import open_stores
+from shared.worker.dependencies import open_stores
 
 
 @asynccontextmanager

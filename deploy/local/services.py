@@ -46,7 +46,9 @@ class Service(Process):
         except (ValueError, KeyError):
             return "is not ready"
         order = [*VARIABLES, *checks]
-        wrong = sorted((part for part, state in checks.items() if state != "ok"), key=order.index)
+        wrong = sorted(
+            (part for part, state in checks.items() if not state.startswith("ok")), key=order.index
+        )
         return ", ".join(f"{self._place(part)}: {checks[part]}" for part in wrong)
 
     def _place(self, part: str) -> str:

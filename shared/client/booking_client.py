@@ -39,11 +39,15 @@ from .attempts import attempt_repeatedly
 from .batches import Batches
 from .requests import request
 
+LINGER_SECONDS = 0.05
+
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
 class BookingClient:
     """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds.
+
+    At least 1: a third of it is for one attempt, and the clocks of hosts may be 250 ms apart.
 
     `url` is one server of NATS, or a comma-separated list. `on_closed` is called where NATS has closed the
     connection for good.
@@ -127,21 +131,24 @@ class BookingClient:
     ) -> list[Readiness]:
         """Ask all workers of a kind (`subjects.BOOKING_READY`, `HOLD_READY`) whether they can serve.
 
-        What those say that answer in time, until one answer is `enough`.
+        What those say that answer in time, or hardly later than the first answer that is `enough`.
         """
         answers: list[Readiness] = []
+        now = asyncio.get_running_loop().time
         with suppress(TimeoutError, NatsError):
             inbox = self._connection.new_inbox()
             subscription = await self._connection.subscribe(inbox)
             try:
                 await self._connection.publish(subject, b"{}", inbox, headers=_headers(seconds))
-                async with asyncio.timeout(seconds):
-                    while not (answers and enough(answers[-1])):
+                async with asyncio.timeout_at(ends := now() + seconds) as limit:
+                    while True:
                         message = await subscription.next_msg(None)
                         if not message.data:  # it is NATS itself that says that there is none
                             break
                         with suppress(Refused):
                             answers.append(read_reply(message.data, message.headers or {}, Readiness).body)
+                            if enough(answers[-1]):
+                                limit.reschedule(ends := min(ends, now() + LINGER_SECONDS))
             finally:
                 await subscription.unsubscribe()
         return answers

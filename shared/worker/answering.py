@@ -64,8 +64,8 @@ class Answering:
         self._in_flight = in_flight
         self._longest_seconds = longest_seconds
 
-    async def start(self, handler: Handler, message: StreamMessage[Msg]) -> None:
-        """Begin to answer a command that came alone."""
+    async def start(self, handler: Handler, message: StreamMessage[Msg], *, counts: bool) -> None:
+        """Begin to answer a command that came alone; whether it `counts` among those that take room."""
         message.headers = in_lower_case(message.headers)
 
         async def execute() -> Reply[Any]:
@@ -73,7 +73,7 @@ class Answering:
                 raise TooLarge
             return await _execute(handler, message, self._latest(message))
 
-        self._in_flight.begin(self._answer(message, execute))
+        self._in_flight.begin(self._answer(message, execute, counts=counts), commands=int(counts))
 
     async def start_many(self, handler: Handler, message: StreamMessage[Msg]) -> int:
         """Begin to answer each of many commands; how many there are. `handler` only reads the message.
@@ -91,9 +91,9 @@ class Answering:
         self._in_flight.begin(self._answer_each(message, each, latest), commands=len(each.commands))
         return len(each.commands)
 
-    async def _answer(self, message: StreamMessage[Msg], execute: Execute) -> None:
-        request_id = message.headers.get(REQUEST_ID.lower())
-        decided = await self._decide(message.raw_message.subject, request_id, execute, time.perf_counter())
+    async def _answer(self, message: StreamMessage[Msg], execute: Execute, *, counts: bool = True) -> None:
+        subject, request_id = message.raw_message.subject, message.headers.get(REQUEST_ID.lower())
+        decided = await self._decide(subject, request_id, execute, time.perf_counter(), counts=counts)
         await send(message.raw_message, decided.reply)
         decided.log()
 
@@ -118,7 +118,9 @@ class Answering:
         for one in decided:
             one.log()
 
-    async def _decide(self, subject: str, request_id: object, execute: Execute, started: float) -> _Decided:
+    async def _decide(
+        self, subject: str, request_id: object, execute: Execute, started: float, *, counts: bool = True
+    ) -> _Decided:
         """Decide a command, in a task that is its own."""
         accepted = accept_request_id(request_id if isinstance(request_id, str) else None)
         structlog.contextvars.bind_contextvars(request_id=accepted, subject=subject)
@@ -130,7 +132,8 @@ class Answering:
             log.exception("command_failed")
             reply = refusal(OutcomeUnknown())
         finally:
-            self._in_flight.decided()
+            if counts:
+                self._in_flight.decided()
         return _Decided(subject, accepted, reply, time.perf_counter() - started)
 
     def _latest(self, message: StreamMessage[Msg]) -> Deadline:

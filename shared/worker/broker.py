@@ -60,7 +60,7 @@ class WorkerBroker:
         """Subscribe the handlers that `register` declares, and answer every command they are sent."""
         register(self._broker)
         subscribers: list[Any] = list(self._broker.subscribers)
-        # Whether it is ready, a worker says however much it has in hand.
+        # Whether it is ready, a worker says however much it has in flight.
         self._controls.update(
             (each.subject.template, FlowControl(each, self._in_flight))
             for each in subscribers

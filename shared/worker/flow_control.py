@@ -2,7 +2,7 @@
 
 `UNSUB <id> <limit>` makes NATS end a subscription once it has sent so many messages. The limit is raised as
 commands are answered. Where it is reached, the worker is out of the queue group until most of what it has
-in hand is answered, and then subscribes again. Meanwhile NATS gives the commands to other workers, and
+in flight is answered, and then subscribes again. Meanwhile NATS gives the commands to other workers, and
 where there is none it answers `no responders` by itself, at once: to turn callers away would cost a worker
 more time than it has left to serve the others.
 
@@ -87,7 +87,7 @@ class FlowControl:
 
     @property
     def _full(self) -> int:
-        """The credit of a worker that has nothing in hand, in messages."""
+        """The credit of a worker that has nothing in flight, in messages."""
         return max(LEAST_CREDIT, round(MOST_IN_FLIGHT / self._commands_a_message))
 
     @property

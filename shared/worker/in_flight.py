@@ -1,4 +1,4 @@
-"""The commands that a worker has in hand: how many, and when they are answered."""
+"""The commands that a worker has in flight: how many, and when they are answered."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -41,6 +41,6 @@ class InFlightCommands:
             await self._few.wait()
 
     async def wait_until_empty(self) -> None:
-        """Wait until every message in hand is answered."""
+        """Wait until every message in flight is answered."""
         while self._tasks:
             await asyncio.wait(self._tasks)

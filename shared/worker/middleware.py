@@ -54,4 +54,5 @@ class CommandMiddleware(BaseMiddleware):
         if subject in subjects.MANY:
             self._controls[subject].count(await self._answering.start_many(call_next, msg))
         else:
-            await self._answering.start(call_next, msg)
+            # Whether it is ready, it says beside all else: who asks often keeps no booking away.
+            await self._answering.start(call_next, msg, counts=subject in self._controls)

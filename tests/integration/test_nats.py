@@ -95,6 +95,16 @@ async def test_workers_say_whether_they_are_ready(nats_caller: NatsCaller) -> No
         )
 
 
+async def test_asking_whether_it_is_ready_keeps_no_booking_away(
+    nats_caller: NatsCaller, nats_connection: Client
+) -> None:
+    """However often a worker is asked whether it is ready, there is room for what it is there for."""
+    for _ in range(3000):
+        await nats_connection.publish("booking.v1.ready", b"{}")
+    answers = await asyncio.gather(*(nats_caller.book(fresh()) for _ in range(20)))
+    assert {answer.status for answer in answers} == {201}
+
+
 async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
     """Other Python services book with typed commands, and get typed replies."""
     slot = datetime(2031, 5, 4, 9, tzinfo=UTC)

@@ -52,7 +52,9 @@ async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIter
     ("workers", "status", "check"),
     [
         ([UNREADY, READY], 200, f"1 of 2 ready; mongodb: {UNREADY['mongodb']}"),
-        ([READY], 200, "ok"),
+        ([READY, UNREADY], 200, f"1 of 2 ready; mongodb: {UNREADY['mongodb']}"),
+        ([READY], 200, "ok, 1 of 1 ready"),
+        ([READY, READY], 200, "ok, 2 of 2 ready"),
         ([UNREADY, UNREADY], 503, f"0 of 2 ready; mongodb: {UNREADY['mongodb']}"),
         ([], 503, "no worker answers"),
     ],
@@ -68,7 +70,7 @@ async def test_one_worker_of_each_kind_is_enough(
             assert (answer.status_code, checks["booking_worker"], checks["hold_worker"]) == (
                 status,
                 check,
-                "ok",
+                "ok, 1 of 1 ready",
             )
 
 

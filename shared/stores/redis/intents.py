@@ -24,7 +24,7 @@ INTENT_MARGIN_MS = 5000
 
 
 class HoldState(IntEnum):
-    """What a booking finds held of its claims; the first numbers are those of `register_intent.lua`."""
+    """What a booking finds held of its claims; the first numbers are those of `register_intents.lua`."""
 
     FREE = 0
     MINE = 1
