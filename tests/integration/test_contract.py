@@ -282,6 +282,15 @@ async def test_what_is_no_object_is_refused(caller: Caller, use: str, body: obje
     assert "JSON" in answer.error
 
 
+@pytest.mark.parametrize("use", ["book", "hold"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1"])
+async def test_a_body_in_another_encoding_is_refused(caller: Caller, use: str, encoding: str) -> None:
+    """JSON is UTF-8, without a byte order mark: what else could be guessed is not."""
+    body = json.dumps(fresh("José"), ensure_ascii=False).encode(encoding)
+    answer = await getattr(caller, use)(body)
+    assert (answer.status, answer.error) == (400, "Body is not valid JSON")
+
+
 @pytest.mark.parametrize(("use", "status"), [("book", 201), ("hold", 200)])
 async def test_a_large_request_is_refused(caller: Caller, use: str, status: int) -> None:
     """A request of up to 16 KiB is read; one byte more gets 413."""
