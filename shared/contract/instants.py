@@ -8,6 +8,7 @@ _ISO_8601 = re.compile(
     r"T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.(?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND_DIGITS = 3
 
 
@@ -39,5 +40,5 @@ def format_instant(instant: datetime) -> str:
 
 def unix_milliseconds(instant: datetime) -> int:
     """Milliseconds from the Unix epoch to `instant`, exactly (a float would lose some)."""
-    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    since = instant - EPOCH
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000

@@ -1,12 +1,11 @@
 """The grid: which instants a booking covers."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from shared.contract.commands import SlotRequest
 from shared.contract.errors import InvalidRequest
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from shared.contract.instants import EPOCH
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Grid:
                 raise InvalidRequest("durationMinutes is not accepted here: every slot stands by itself")
             return Span(request.slot, None, (request.slot,))
         step = timedelta(minutes=self.minutes)
-        if (request.slot - _EPOCH) % step:
+        if (request.slot - EPOCH) % step:
             raise InvalidRequest(f"slot must lie on the grid of {self.minutes} minutes")
         duration = self.minutes if duration is None else duration
         if duration % self.minutes:
