@@ -1,6 +1,7 @@
 """The body of a request: JSON, of at most 16 KiB, there in time."""
 
 import asyncio
+from contextlib import suppress
 
 from fastapi import Request
 from starlette.types import Receive
@@ -9,6 +10,8 @@ from shared.contract.commands import LARGEST_REQUEST, CommandT, parse_command
 from shared.contract.errors import InvalidRequest, TooLarge, TooSlow, UnsupportedMediaType
 
 BODY_SECONDS = 10
+THROW_AWAY_SECONDS = 0.5
+MOST_THROWN_AWAY = 256 * 1024
 JSON = "application/json"
 
 
@@ -30,7 +33,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
     (The limit that FastAPI has answers in plain text, not in the shape of every other refusal.)
 
     Raises:
-        TooLarge: at once where the caller says its length.
+        TooLarge: before it is all there.
         TooSlow
         InvalidRequest: the caller has gone before it was complete.
     """
@@ -38,6 +41,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
     if length == b"0":
         return b""
     if length and (not length.isdigit() or int(length[:20]) > LARGEST_REQUEST):
+        await _throw_away(receive)
         raise TooLarge
     body, more = b"", True
     try:
@@ -47,10 +51,26 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
                 if message["type"] == "http.disconnect":
                     raise InvalidRequest("Body is not complete")
                 body += message.get("body", b"")
-                if len(body) > LARGEST_REQUEST:
-                    raise TooLarge
                 # The end of a body of a known length is not waited for.
                 more = message.get("more_body", False) and not (length and len(body) >= int(length))
+                if len(body) > LARGEST_REQUEST:
+                    break
     except TimeoutError:
         raise TooSlow from None
+    if len(body) > LARGEST_REQUEST:
+        if more:
+            await _throw_away(receive)
+        raise TooLarge
     return body
+
+
+async def _throw_away(receive: Receive) -> None:
+    """Read some more of what is too large: a caller whose sending fails does not hear why."""
+    left = MOST_THROWN_AWAY
+    with suppress(TimeoutError):
+        async with asyncio.timeout(THROW_AWAY_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return

@@ -140,6 +140,8 @@ def no_buffer_limit() -> None:
     async def connect(self: client.BookingClient) -> None:
         await self._connection.connect(**self._nats.connect)
         self._connection = Unaware(self._connection)  # type: ignore[assignment]
+        for batches in self._batches.values():
+            batches._connection = self._connection
 
     client.BookingClient.connect = connect  # type: ignore[method-assign]
 

@@ -102,9 +102,9 @@ async def test_another_duration_is_another_request(caller: HttpCaller) -> None:
     assert (await caller.book(body, **key)).body == first.body
 
 
-async def race_for_overlapping_spans(caller: HttpCaller) -> list[Answer]:
+async def race_for_overlapping_spans(caller: HttpCaller, site: str = "") -> list[Answer]:
     """32 callers ask at once for spans of up to two hours that begin within three hours."""
-    random, site = Random(7), fresh_site()
+    random, site = Random(7), site or fresh_site()
     bodies = [
         at(f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}", 15 * random.randint(1, 8), site=site)
         for quarter in (random.randrange(12) for _ in range(32))
@@ -142,4 +142,7 @@ async def test_without_the_index_bookings_overlap(servers: Servers) -> None:
         with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
             client.get_default_database()["appointments"].drop_indexes()
         async with http_caller(stack) as caller:
-            assert overlaps(await race_for_overlapping_spans(caller)) > 0
+            site = fresh_site()
+            # Twice: of rivals that a worker has together, it inserts one, and finds that in the others' way.
+            answers = [*await race_for_overlapping_spans(caller, site)]
+            assert overlaps(answers + await race_for_overlapping_spans(caller, site)) > 0

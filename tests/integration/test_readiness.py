@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from shared.client.booking_client import BookingClient
 from shared.contract import subjects
 from shared.contract.replies import Readiness
+from shared.worker.nats_wire import round_trip
 from tests.integration.breakable import until
 from tests.servers import Servers
 from tests.stack import Stack
@@ -31,7 +32,7 @@ async def answer_ready(connection: Client, subject: str, *workers: dict[str, str
             await message.respond(json.dumps(body).encode())
 
     await connection.subscribe(subject, cb=answer)
-    await connection.flush()
+    await round_trip(connection)
 
 
 @asynccontextmanager
