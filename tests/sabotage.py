@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from pymongo import WriteConcern
 
+from booking_worker import decisions
 from hold_worker.intent_watch import IntentWatch
 from shared.client import attempts
 from shared.client import booking_client as client
@@ -114,6 +115,7 @@ def _delay_inserts(seconds: float) -> None:
     insert_many = BookingStore.insert_many
 
     async def slow(*args: Any, **more: Any) -> Any:
+        structlog.get_logger().info("insert_delayed")
         await asyncio.sleep(seconds)
         return await insert_many(*args, **more)
 
@@ -172,8 +174,15 @@ def failing_store() -> None:
 
 
 def first_claim_only() -> None:
-    """Keep bookings apart by the first of their claims alone."""
+    """Keep bookings apart by the first of their claims alone, in a batch too."""
     INDEXES["one_booking_per_claim"]["key"] = {"site": 1, "claims.0": 1}
+
+    def first_of_each_first_claim(requests: Any) -> tuple[list[Any], list[Any]]:
+        firsts = {(each.booking.site, each.booking.claims.keys[0]): each for each in reversed(requests)}
+        rivals = [each for each in requests if each not in firsts.values()]
+        return list(firsts.values()), rivals
+
+    decisions._first_of_each_claim = first_of_each_first_claim
 
 
 _SABOTAGES: tuple[Callable[[], None], ...] = (
