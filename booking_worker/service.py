@@ -61,7 +61,7 @@ class BookingService:
         """Read a booking.
 
         Raises:
-            NoSuchAppointment, NotExecuted
+            NoSuchAppointment, NotExecuted, OutcomeUnknown: the last two where there was no answer in time.
         """
         if not is_uuid(id):
             raise NoSuchAppointment

@@ -11,11 +11,10 @@ from shared.contract.errors import (
     MethodNotAllowed,
     NotFound,
     Refused,
-    UnsupportedMediaType,
 )
 from shared.contract.replies import refusal
 
-_OF_STARLETTE = {404: NotFound(), 405: MethodNotAllowed(), 415: UnsupportedMediaType()}
+_OF_STARLETTE = {404: NotFound(), 405: MethodNotAllowed()}
 
 
 def install_error_handlers(app: FastAPI) -> None:

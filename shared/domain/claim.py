@@ -6,6 +6,7 @@ four claims.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from shared.contract.commands import SlotRequest
 from shared.contract.errors import InvalidRequest
@@ -36,7 +37,7 @@ class Claims:
         moments = [unix_milliseconds(instant) for instant in span.instants]
         return cls(request.site, tuple(f"{name}/{ms}" for name in request.resources for ms in moments))
 
-    @property
+    @cached_property  # a batch looks at it several times
     def in_site(self) -> frozenset[tuple[str, str]]:
         """The (site, claim) pairs, which tell claims of several sites apart."""
         return frozenset((self.site, key) for key in self.keys)

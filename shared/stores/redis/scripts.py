@@ -74,8 +74,7 @@ class Scripts:
         answers: list[Any] = [None] * len(calls)
         for indexes, answer in zip(sites.values(), await self._evaluate(name, commands), strict=True):
             each = answer if isinstance(answer, list) else [answer] * len(indexes)
-            # What answers nothing (`{}`) answers so for all.
-            for index, part in zip(indexes, each or [None] * len(indexes), strict=True):
+            for index, part in zip(indexes, each, strict=True):
                 answers[index] = part
         return answers
 

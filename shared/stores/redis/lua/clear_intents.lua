@@ -1,7 +1,8 @@
 -- Bookings are decided: their intents are cleared, and one that was confirmed uses up its patient's holds.
 -- KEYS: for each a hold key a claim, then an intents key a claim.
 -- ARGV: for each how many claims, token ('' for none), digest of the name, id, 1 to use up the holds.
-local first = 0
+-- Returns for each how many of its intents were there.
+local answers, first = {}, 0
 for a = 1, #ARGV, 5 do
   local count, token, digest, id = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
   if ARGV[a + 4] == '1' then
@@ -15,9 +16,10 @@ for a = 1, #ARGV, 5 do
       end
     end
   end
+  local cleared = 0
   for i = first + count + 1, first + 2 * count do
-    redis.call('ZREM', KEYS[i], id)
+    cleared = cleared + redis.call('ZREM', KEYS[i], id)
   end
-  first = first + 2 * count
+  answers[#answers + 1], first = cleared, first + 2 * count
 end
-return {}
+return answers
