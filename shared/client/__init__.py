@@ -2,6 +2,7 @@
 
 from ..contract.commands import BookAppointment, GetAppointment, PlaceHold
 from ..contract.errors import (
+    Conflict,
     InvalidRequest,
     KeyReused,
     NoSuchAppointment,
@@ -11,7 +12,6 @@ from ..contract.errors import (
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
-    SlotUnavailable,
 )
 from ..contract.replies import Appointment, AppointmentFound, BookingConfirmed, Hold, HoldPlaced, Reply
 from .booking_client import BookingClient
@@ -22,6 +22,7 @@ __all__ = [
     "BookAppointment",
     "BookingClient",
     "BookingConfirmed",
+    "Conflict",
     "GetAppointment",
     "Hold",
     "HoldPlaced",
@@ -36,5 +37,4 @@ __all__ = [
     "Reply",
     "SlotAlreadyBooked",
     "SlotHeld",
-    "SlotUnavailable",
 ]

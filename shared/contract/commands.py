@@ -1,25 +1,31 @@
 """Commands: what callers ask for. Field names are those on the wire, over HTTP and NATS alike."""
 
 import json
-from typing import Any, ClassVar, TypeVar
+from datetime import timedelta
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from .errors import InvalidRequest
 from .fields import (
+    Cursor,
     DurationMinutes,
     HoldToken,
     IdempotencyKey,
     Instant,
+    MoveId,
     PatientName,
+    Resource,
     Resources,
     Site,
 )
 from .headers import IDEMPOTENCY_KEY
 
 DEFAULT_SITE = "default"
-DEFAULT_RESOURCES = ("default",)
+DEFAULT_RESOURCE = "default"
+DEFAULT_RESOURCES = (DEFAULT_RESOURCE,)
+MOST_DAYS = 31
 LARGEST_REQUEST = 16 * 1024
 NOT_JSON = "Body is not valid JSON"
 _ECHOED_FIELD_LENGTH = 32
@@ -74,7 +80,78 @@ class PlaceHold(SlotRequest):
 
 
 class GetAppointment(Command):
+    """An appointment by its id; one that is no UUID is nobody's."""
+
     id: str = Field(strict=True)
+
+
+class GetHistory(GetAppointment):
+    pass
+
+
+class CancelAppointment(GetAppointment):
+    pass
+
+
+class MoveRequest(Command):
+    """Where an appointment is to lie: the HTTP body of a move. What is not sent stays as it is."""
+
+    slot: Instant | None = None
+    resources: Resources | None = None
+    durationMinutes: DurationMinutes | None = None
+    holdToken: HoldToken | None = None
+
+
+class MoveAppointment(MoveRequest):
+    """`moveId` is the caller's own, another for each move: what was carried out is not carried out again."""
+
+    id: str = Field(strict=True)
+    moveId: MoveId | None = None
+
+
+class ReleaseHold(Command):
+    """The hold with this token ends, on all that it has of its site."""
+
+    required_together: ClassVar[tuple[str, ...]] = ("slot", "holdToken")
+
+    slot: Instant
+    holdToken: HoldToken
+    site: Site = DEFAULT_SITE
+    resources: Resources = DEFAULT_RESOURCES
+    durationMinutes: DurationMinutes | None = None
+
+
+class Window(Command):
+    """What lies at a resource between two instants; `cursor` is what the page before said in `next`."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    required_together: ClassVar[tuple[str, ...]] = ("from", "to")
+
+    site: Site = DEFAULT_SITE
+    resource: Resource = DEFAULT_RESOURCE
+    from_: Instant = Field(alias="from")
+    to: Instant
+    cursor: Cursor | None = None
+
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        if self.to <= self.from_:
+            raise PydanticCustomError("wrong_window", "to must be later than from")
+        if self.to - self.from_ > timedelta(days=MOST_DAYS):
+            raise PydanticCustomError("wrong_window", f"to must be at most {MOST_DAYS} days after from")
+        return self
+
+
+class ListAppointments(Window):
+    """The appointments that overlap the window, in the order of their slots; cancelled ones are left out."""
+
+
+class ListSlots(Window):
+    """What is booked or held in the window."""
+
+
+class AskGrid(Command):
+    """Where slots may lie, and how long they may be."""
 
 
 class AskReady(Command):
@@ -131,7 +208,7 @@ def describe(error: ErrorDetails) -> str:
     """One sentence for the caller about a validation error."""
     field = str(error["loc"][-1]) if error["loc"] else ""
     match error["type"]:
-        case "missing_fields":
+        case "missing_fields" | "wrong_window":
             return error["msg"]
         case "missing":
             return f"Missing {field}"

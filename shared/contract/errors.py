@@ -2,10 +2,10 @@
 
 Refused
 ├── InvalidRequest 400
-├── NotFound 404            NoSuchAppointment
+├── NotFound 404            NoSuchAppointment, NoSuchHold
 ├── MethodNotAllowed 405
 ├── TooSlow 408
-├── SlotUnavailable 409     SlotAlreadyBooked, SlotHeld
+├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled
 ├── TooLarge 413
 ├── UnsupportedMediaType 415
 ├── KeyReused 422
@@ -71,6 +71,10 @@ class NoSuchAppointment(NotFound):
     message = "No such appointment"
 
 
+class NoSuchHold(NotFound):
+    message = "No such hold"
+
+
 class MethodNotAllowed(Refused):
     status = 405
     message = "Method not allowed"
@@ -81,16 +85,20 @@ class TooSlow(Refused):
     message = "Request was not complete in time; nothing was done"
 
 
-class SlotUnavailable(Refused):
+class Conflict(Refused):
     status = 409
 
 
-class SlotAlreadyBooked(SlotUnavailable):
+class SlotAlreadyBooked(Conflict):
     message = "Slot already booked"
 
 
-class SlotHeld(SlotUnavailable):
+class SlotHeld(Conflict):
     message = "Slot is currently held by another user"
+
+
+class AppointmentCancelled(Conflict):
+    message = "Appointment is cancelled"
 
 
 class TooLarge(Refused):
@@ -145,7 +153,7 @@ _FAMILIES: dict[int, type[Refused]] = {
         NotFound,
         MethodNotAllowed,
         TooSlow,
-        SlotUnavailable,
+        Conflict,
         TooLarge,
         UnsupportedMediaType,
         KeyReused,

@@ -17,8 +17,10 @@ MOST_RESOURCES = 8
 
 _SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_RESOURCE_TEXT = "1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PRINTABLE_ASCII = re.compile(r"[ -~]{1,255}")
 
 
@@ -70,7 +72,7 @@ def _resources(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_RESOURCES:
         raise invalid(f"must be a list of 1 to {MOST_RESOURCES} names")
     if not all(isinstance(name, str) and _RESOURCE.fullmatch(name) for name in value):
-        raise invalid("must be names of 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")
+        raise invalid(f"must be names of {_RESOURCE_TEXT}")
     if len(set(value)) < len(value):
         raise invalid("must be different names")
     return tuple(sorted(value))
@@ -109,6 +111,11 @@ Site = Annotated[
     PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
     _string_schema(pattern=f"^{_SITE.pattern}$"),
 ]
+Resource = Annotated[
+    str,
+    PlainValidator(_text(_RESOURCE, f"must be {_RESOURCE_TEXT}")),
+    _string_schema(pattern=f"^{_RESOURCE.pattern}$"),
+]
 Resources = Annotated[
     tuple[str, ...],
     PlainValidator(_resources),
@@ -124,6 +131,12 @@ Resources = Annotated[
     ),
 ]
 HoldToken = Annotated[str, PlainValidator(_uuid), _string_schema(format="uuid")]
+MoveId = Annotated[str, PlainValidator(_uuid), _string_schema(format="uuid")]
+Cursor = Annotated[
+    str,
+    PlainValidator(_text(_CURSOR, "must be what `next` of the page before says")),
+    _string_schema(pattern=f"^{_CURSOR.pattern}$"),
+]
 DurationMinutes = Annotated[
     int,
     PlainValidator(_minutes),

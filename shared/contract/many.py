@@ -8,7 +8,15 @@ from typing import Annotated, Any, ClassVar, Generic
 
 from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, WithJsonSchema
 
-from .commands import NOT_JSON, BookAppointment, Command, CommandT, PlaceHold
+from .commands import (
+    NOT_JSON,
+    BookAppointment,
+    CancelAppointment,
+    Command,
+    CommandT,
+    MoveAppointment,
+    PlaceHold,
+)
 from .errors import InvalidRequest
 from .fields import invalid
 
@@ -29,7 +37,11 @@ def _count(commands: Any) -> Any:
 
 
 class OneOfMany(Command, Generic[CommandT]):
-    """A command, with what a message of its own would say in headers."""
+    """A command, with what a message of its own would say in headers.
+
+    `first` says that its sender has never sent it before: no key of it has to be looked for, and no earlier
+    attempt can be carried out later.
+    """
 
     command: CommandT
     deadline: (
@@ -37,6 +49,7 @@ class OneOfMany(Command, Generic[CommandT]):
         | None
     ) = None
     requestId: Annotated[Any, WithJsonSchema({"type": "string"})] = None
+    first: Annotated[Any, WithJsonSchema({"type": "boolean"})] = None
 
 
 class Many(Command, Generic[CommandT]):
@@ -52,6 +65,14 @@ class Many(Command, Generic[CommandT]):
 
 class BookMany(Many[BookAppointment]):
     one: ClassVar = OneOfMany[BookAppointment]
+
+
+class CancelMany(Many[CancelAppointment]):
+    one: ClassVar = OneOfMany[CancelAppointment]
+
+
+class MoveMany(Many[MoveAppointment]):
+    one: ClassVar = OneOfMany[MoveAppointment]
 
 
 class PlaceMany(Many[PlaceHold]):

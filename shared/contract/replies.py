@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
 from .errors import ErrorBody, OutcomeUnknown, Refused
@@ -30,8 +30,72 @@ class BookingConfirmed(BaseModel):
     appointment: Appointment
 
 
+class BookingMoved(BaseModel):
+    message: str = "Booking moved"
+    appointment: Appointment
+
+
+class BookingCancelled(BaseModel):
+    message: str = "Booking cancelled"
+    appointment: Appointment
+
+
 class AppointmentFound(BaseModel):
     appointment: Appointment
+
+
+class Change(BaseModel):
+    """What became of an appointment, and where it lay from then on; `version` is 1 for `booked`."""
+
+    version: int
+    type: Literal["booked", "moved", "cancelled"]
+    at: Instant
+    slot: Instant
+    durationMinutes: int | None = None
+    resources: tuple[str, ...]
+
+
+class HistoryFound(BaseModel):
+    """The changes of an appointment, the oldest first."""
+
+    history: list[Change]
+
+
+class AppointmentsFound(BaseModel):
+    """A page of appointments; without `next` it is the last."""
+
+    appointments: list[Appointment]
+    next: str | None = None
+
+
+class TakenSlot(BaseModel):
+    """What lies at a resource, and nobody else can have."""
+
+    slot: Instant
+    durationMinutes: int | None = None
+    state: Literal["booked", "held"]
+
+
+class SlotsFound(BaseModel):
+    """A page of what is taken; without `next` it is the last."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+
+    site: str
+    resource: str
+    from_: Instant = Field(alias="from")
+    to: Instant
+    taken: list[TakenSlot]
+    next: str | None = None
+
+
+class GridFound(BaseModel):
+    """Slots lie on multiples of `slotMinutes` since the Unix epoch; 0: anywhere, and without a duration."""
+
+    slotMinutes: int
+    longestMinutes: int | None = None
+    mostResources: int
+    mostClaims: int
 
 
 class Hold(BaseModel):
@@ -46,6 +110,10 @@ class Hold(BaseModel):
 class HoldPlaced(BaseModel):
     message: str
     hold: Hold
+
+
+class HoldReleased(BaseModel):
+    message: str = "Hold released"
 
 
 class Readiness(BaseModel):

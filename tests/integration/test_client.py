@@ -16,13 +16,13 @@ from shared.client.booking_client import BookingClient
 from shared.contract import subjects
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.errors import (
+    Conflict,
     NobodyThere,
     NotExecuted,
     OutcomeUnknown,
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
-    SlotUnavailable,
 )
 from tests.integration.stand_in import BOOKED, answer_all, items_of, say_that_nobody_is_there
 from tests.servers import Servers
@@ -189,7 +189,7 @@ async def test_where_nobody_comes_in_time_nothing_was_done(servers: Servers) -> 
 
 @pytest.mark.parametrize(
     ("error_type", "refusal"),
-    [("SlotHeld", SlotHeld), ("SlotAlreadyBooked", SlotAlreadyBooked), ("Unheard", SlotUnavailable)],
+    [("SlotHeld", SlotHeld), ("SlotAlreadyBooked", SlotAlreadyBooked), ("Unheard", Conflict)],
 )
 async def test_a_refusal_is_known_by_its_type_whatever_its_sentence(
     servers: Servers, error_type: str, refusal: type[Refused]
@@ -200,7 +200,7 @@ async def test_a_refusal_is_known_by_its_type_whatever_its_sentence(
         % error_type.encode()
     )
     async with answering(servers, subjects.BOOK_MANY, [reworded]) as client:
-        with pytest.raises(SlotUnavailable) as raised:
+        with pytest.raises(Conflict) as raised:
             await client.book(BookAppointment.model_validate(fresh()))
     assert (type(raised.value), raised.value.text) == (refusal, "Someone was faster")
 

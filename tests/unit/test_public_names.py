@@ -11,6 +11,7 @@ NAMES = [
     "BookAppointment",
     "BookingClient",
     "BookingConfirmed",
+    "Conflict",
     "GetAppointment",
     "Hold",
     "HoldPlaced",
@@ -25,7 +26,6 @@ NAMES = [
     "Reply",
     "SlotAlreadyBooked",
     "SlotHeld",
-    "SlotUnavailable",
 ]
 
 
