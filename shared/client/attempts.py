@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 async def attempt_repeatedly(
-    subject: str, attempt: Callable[[float], Awaitable[ReplyT]], patience: float
+    subject: str, attempt: Callable[[float, bool], Awaitable[ReplyT]], patience: float
 ) -> ReplyT:
     """Attempt a command up to three times, a third of the patience (in seconds) each, never two at once.
 
@@ -36,7 +36,7 @@ async def attempt_repeatedly(
     while True:
         started, spent = time.monotonic(), 1.0
         try:
-            return await attempt(seconds)
+            return await attempt(seconds, unknown is not None)
         except NobodyThere as error:
             failure: Refused = unknown or error
             spent = min(spare, (time.monotonic() - started + pause) / seconds)

@@ -34,15 +34,19 @@ class Batches:
         self._about_to_send = False
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def ask(self, command: bytes, seconds: float, request_id: str | None) -> Envelope:
+    async def ask(
+        self, command: bytes, seconds: float, request_id: str | None, *, first: bool = False
+    ) -> Envelope:
         """The answer to a command (JSON) that may be started within `seconds`.
+
+        `first` says that it was never sent before.
 
         Raises:
             NobodyThere: it reached no worker.
             NotExecuted: it was not sent in that time.
             OutcomeUnknown: it was not answered in that time.
         """
-        waiting = _Waiting(command, seconds, request_id)
+        waiting = _Waiting(command, seconds, request_id, first)
         self._waiting.append(waiting)
         self._send_soon()
         try:
@@ -105,11 +109,12 @@ class Batches:
 class _Waiting:
     """A command whose caller waits."""
 
-    def __init__(self, command: bytes, seconds: float, request_id: str | None) -> None:
+    def __init__(self, command: bytes, seconds: float, request_id: str | None, first: bool) -> None:
         loop = asyncio.get_running_loop()
         self.deadline = Deadline.after(seconds)
         named = b'"requestId":"%b",' % request_id.encode() if request_id else b""
-        self.item = b'{"deadline":%d,%b"command":%b}' % (self.deadline.unix_ms, named, command)
+        said = b'"first":true,' if first else b""
+        self.item = b'{"deadline":%d,%b%b"command":%b}' % (self.deadline.unix_ms, named, said, command)
         self.outcome: asyncio.Future[Envelope | Refused] = loop.create_future()
         self.timer = loop.call_later(seconds, self._give_up)
         self.sent = False

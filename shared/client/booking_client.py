@@ -21,16 +21,35 @@ from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
 from ..contract import subjects
-from ..contract.commands import BookAppointment, Command, GetAppointment, PlaceHold
+from ..contract.commands import (
+    AskGrid,
+    BookAppointment,
+    CancelAppointment,
+    Command,
+    GetAppointment,
+    GetHistory,
+    ListAppointments,
+    ListSlots,
+    MoveAppointment,
+    PlaceHold,
+    ReleaseHold,
+)
 from ..contract.deadline import Deadline
-from ..contract.errors import Refused
+from ..contract.errors import NoSuchHold, Refused
 from ..contract.headers import DEADLINE, REQUEST_ID
 from ..contract.replies import (
     AppointmentFound,
+    AppointmentsFound,
+    BookingCancelled,
     BookingConfirmed,
+    BookingMoved,
+    GridFound,
+    HistoryFound,
     HoldPlaced,
+    HoldReleased,
     Readiness,
     Reply,
+    SlotsFound,
     open_envelope,
     read_reply,
 )
@@ -64,10 +83,7 @@ class BookingClient:
         self._nats = NatsOptions(url, name, on_closed=on_closed)
         self._timeout = timeout
         self._connection = Client()
-        self._batches = {
-            subject: Batches(self._connection, subject)
-            for subject in (subjects.BOOK_MANY, subjects.PLACE_MANY)
-        }
+        self._batches = {subject: Batches(self._connection, subject) for subject in subjects.MANY}
 
     async def connect(self) -> None:
         """Connect; waits until a server is there."""
@@ -104,19 +120,29 @@ class BookingClient:
         if command.idempotencyKey is not None:
             return await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
         command = command.model_copy(update={"idempotencyKey": str(uuid4())})
-        reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
+        reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed, new=True)
         reply.headers = {}  # that an attempt of ours was replayed means nothing to the caller
         return reply
 
-    async def place_hold(self, command: PlaceHold) -> Reply[HoldPlaced]:
-        """Hold a slot, or extend the hold that `holdToken` names.
+    async def cancel(self, command: CancelAppointment) -> Reply[BookingCancelled]:
+        """Cancel an appointment; one that is cancelled already stays so.
 
         Raises:
-            SlotAlreadyBooked, SlotHeld, InvalidRequest, NotExecuted, OutcomeUnknown
+            NoSuchAppointment, NotExecuted, OutcomeUnknown
         """
-        if command.holdToken is None:
-            command = command.model_copy(update={"holdToken": str(uuid4())})
-        return await self._ask(subjects.PLACE_MANY, command, HoldPlaced)
+        return await self._ask(subjects.CANCEL_MANY, command, BookingCancelled)
+
+    async def move(self, command: MoveAppointment) -> Reply[BookingMoved]:
+        """Move an appointment; where it is refused, the appointment stays where it was.
+
+        Raises:
+            SlotAlreadyBooked, SlotHeld, AppointmentCancelled, NoSuchAppointment, InvalidRequest,
+            NotExecuted, OutcomeUnknown
+        """
+        if command.moveId is not None:
+            return await self._ask(subjects.MOVE_MANY, command, BookingMoved)
+        command = command.model_copy(update={"moveId": str(uuid4())})
+        return await self._ask(subjects.MOVE_MANY, command, BookingMoved, new=True)
 
     async def get_appointment(self, command: GetAppointment) -> Reply[AppointmentFound]:
         """Read an appointment back.
@@ -125,6 +151,57 @@ class BookingClient:
             NoSuchAppointment, NotExecuted, OutcomeUnknown
         """
         return await self._ask(subjects.GET_APPOINTMENT, command, AppointmentFound)
+
+    async def get_history(self, command: GetHistory) -> Reply[HistoryFound]:
+        """Read what became of an appointment.
+
+        Raises:
+            NoSuchAppointment, NotExecuted, OutcomeUnknown
+        """
+        return await self._ask(subjects.GET_HISTORY, command, HistoryFound)
+
+    async def list_appointments(self, command: ListAppointments) -> Reply[AppointmentsFound]:
+        """Read a page of a resource's appointments.
+
+        Raises:
+            InvalidRequest, NotExecuted, OutcomeUnknown
+        """
+        return await self._ask(subjects.LIST_APPOINTMENTS, command, AppointmentsFound)
+
+    async def list_slots(self, command: ListSlots) -> Reply[SlotsFound]:
+        """Read a page of what is booked or held at a resource.
+
+        Raises:
+            InvalidRequest, HoldsUnreachable, NotExecuted, OutcomeUnknown
+        """
+        return await self._ask(subjects.LIST_SLOTS, command, SlotsFound)
+
+    async def get_grid(self) -> Reply[GridFound]:
+        """Read where slots may lie, and how long they may be.
+
+        Raises:
+            NotExecuted, OutcomeUnknown
+        """
+        return await self._ask(subjects.GET_GRID, AskGrid(), GridFound)
+
+    async def place_hold(self, command: PlaceHold) -> Reply[HoldPlaced]:
+        """Hold a slot, or extend the hold that `holdToken` names.
+
+        Raises:
+            SlotAlreadyBooked, SlotHeld, InvalidRequest, NotExecuted, OutcomeUnknown
+        """
+        if command.holdToken is not None:
+            return await self._ask(subjects.PLACE_MANY, command, HoldPlaced)
+        command = command.model_copy(update={"holdToken": str(uuid4())})
+        return await self._ask(subjects.PLACE_MANY, command, HoldPlaced, new=True)
+
+    async def release_hold(self, command: ReleaseHold) -> Reply[HoldReleased]:
+        """End a hold, on all that it has.
+
+        Raises:
+            NoSuchHold, InvalidRequest, NotExecuted, OutcomeUnknown
+        """
+        return await self._ask(subjects.RELEASE_HOLD, command, HoldReleased)
 
     async def ask_ready(
         self, subject: str, *, seconds: float, enough: Callable[[Readiness], bool]
@@ -153,15 +230,24 @@ class BookingClient:
                 await subscription.unsubscribe()
         return answers
 
-    async def _ask(self, subject: str, command: Command, body: type[BodyT]) -> Reply[BodyT]:
+    async def _ask(
+        self, subject: str, command: Command, body: type[BodyT], *, new: bool = False
+    ) -> Reply[BodyT]:
+        """Attempt a command. It is `new` if its key or id was made just now: nobody has sent it before."""
         payload = command.model_dump_json(exclude_none=True).encode()
         batches = self._batches.get(subject)
 
-        async def attempt(seconds: float) -> Reply[BodyT]:
+        async def attempt(seconds: float, repeated: bool) -> Reply[BodyT]:
             if batches is not None:
-                return open_envelope(*await batches.ask(payload, seconds, _request_id()), body)
+                first = new and not repeated
+                return open_envelope(*await batches.ask(payload, seconds, _request_id(), first=first), body)
             answer = await request(self._connection, subject, payload, seconds, _headers(seconds))
-            return read_reply(*answer, body)
+            try:
+                return read_reply(*answer, body)
+            except NoSuchHold:
+                if not repeated or body is not HoldReleased:
+                    raise
+                return Reply.received(HoldReleased().model_dump(), body, 200, {})
 
         return await attempt_repeatedly(subject, attempt, self._timeout)
 
