@@ -40,8 +40,8 @@ class BookingService:
         self._schema = schema
         self._grid = grid
         self._digests = digests
-        self._commits = Batcher(decisions.decide)
-        self._reads = Batcher(self._get_many)
+        self._commits = Batcher(decisions.decide, "book")
+        self._reads = Batcher(self._get_many, "get")
 
     async def book(self, command: BookAppointment, deadline: Deadline) -> Booked:
         """Book a slot of all the resources that are asked for.

@@ -11,6 +11,7 @@ from gateway.server import HttpServer
 from shared.process.garbage import collect_seldom
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
+from shared.process.metrics import tell_build
 from shared.process.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
 
 
@@ -22,6 +23,7 @@ def main() -> None:
         SystemExit: it cannot serve any more, for NATS has closed the connection for good.
     """
     configure_logs(load(LogSettings), "gateway")
+    tell_build("gateway")
     settings, nats = load(GatewaySettings), load(NatsSettings)
     listener = bind(settings.host, settings.port, variable="PORT")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

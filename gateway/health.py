@@ -1,17 +1,19 @@
-"""Health of the gateway: whether it lives, and whether it can pass bookings on."""
+"""Health of the gateway: whether it lives, whether it can pass bookings on, and its metrics."""
 
 import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from starlette.datastructures import State
 
 from shared.client.booking_client import BookingClient
 from shared.contract import subjects
 from shared.contract.headers import RETRY_AFTER
 from shared.contract.replies import OK, Readiness
+from shared.process import metrics
 
-HEALTH = {"/livez", "/readyz"}
+HEALTH = {"/livez", "/readyz", "/metrics"}
 ANSWER_SECONDS = 1.0
 router = APIRouter(tags=["health"])
 
@@ -42,6 +44,12 @@ async def readyz(request: Request) -> Response:
         {} if ready else {RETRY_AFTER: "1"},
         media_type="application/json",
     )
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def get_metrics() -> Response:
+    """What this process measures, for Prometheus."""
+    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
 
 async def _ask_together(state: State) -> list[list[Readiness]]:

@@ -60,8 +60,8 @@ class HoldService:
         self._schema = schema
         self._grid = grid
         self._digests = digests
-        self._places = Batcher(self._place_many)
-        self._decisions = Batcher(self._decide_many)
+        self._places = Batcher(self._place_many, "place")
+        self._decisions = Batcher(self._decide_many, "grant")
         self._intents = IntentWatch(holds)
 
     async def place_hold(self, command: PlaceHold, deadline: Deadline) -> Held:

@@ -14,11 +14,12 @@ from nats.aio.msg import Msg
 from shared.contract.commands import LARGEST_REQUEST, validate
 from shared.contract.deadline import Deadline
 from shared.contract.errors import OutcomeUnknown, Refused, TooLarge
-from shared.contract.headers import DEADLINE, REQUEST_ID, accept_request_id
+from shared.contract.headers import DEADLINE, ERROR_TYPE, REQUEST_ID, accept_request_id
 from shared.contract.many import OneOfMany, size_of
 from shared.contract.replies import Reply, many_to_wire, refusal
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import in_lower_case, respond, send
+from shared.worker.metrics import count_answer
 
 current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
 """The deadline of the command that the running task answers."""
@@ -134,7 +135,9 @@ class Answering:
         finally:
             if counts:
                 self._in_flight.decided()
-        return _Decided(subject, accepted, reply, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        count_answer(subject, reply.headers.get(ERROR_TYPE) or str(reply.status), seconds)
+        return _Decided(subject, accepted, reply, seconds)
 
     def _latest(self, message: StreamMessage[Msg]) -> Deadline:
         """The deadline that a message's header says; none of its commands has a later one."""

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown
+from shared.worker.metrics import BATCH_SIZE, QUEUE_SECONDS
 
 LARGEST_BATCH = 128
 HEAVIEST_BATCH = 2000
@@ -41,6 +42,7 @@ ResultT = TypeVar("ResultT")
 class _Waiting(Generic[ItemT, ResultT]):
     item: ItemT
     result: "asyncio.Future[ResultT]"
+    since: float
     begun: bool = False
 
     def time_is_up(self) -> None:
@@ -58,13 +60,17 @@ class _Waiting(Generic[ItemT, ResultT]):
 class Batcher(Generic[ItemT, ResultT]):
     """Collects items and hands them to `commit`, with the first of their deadlines.
 
-    `commit` returns one result or exception for each, in order.
+    `commit` returns one result or exception for each, in order. `name` is what metrics call it.
     """
 
     def __init__(
-        self, commit: Callable[[Sequence[ItemT], Deadline], Awaitable[Sequence[ResultT | Exception]]]
+        self,
+        commit: Callable[[Sequence[ItemT], Deadline], Awaitable[Sequence[ResultT | Exception]]],
+        name: str,
     ) -> None:
         self._commit = commit
+        self._size = BATCH_SIZE.labels(name)
+        self._waited = QUEUE_SECONDS.labels(name)
         self._waiting: deque[_Waiting[ItemT, ResultT]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
@@ -77,7 +83,7 @@ class Batcher(Generic[ItemT, ResultT]):
             OutcomeUnknown: it has not ended in time.
         """
         loop = asyncio.get_running_loop()
-        waiting: _Waiting[ItemT, ResultT] = _Waiting(item, loop.create_future())
+        waiting: _Waiting[ItemT, ResultT] = _Waiting(item, loop.create_future(), loop.time())
         self._waiting.append(waiting)
         # A task that has just ended is listed until its callback is called, and takes nothing more.
         if sum(not task.done() for task in self._running) < MOST_AT_ONCE:
@@ -111,6 +117,8 @@ class Batcher(Generic[ItemT, ResultT]):
 
     async def _settle(self, batch: Sequence[_Waiting[ItemT, ResultT]]) -> None:
         items = [waiting.item for waiting in batch]
+        self._size.observe(len(batch))
+        self._waited.observe(asyncio.get_running_loop().time() - min(waiting.since for waiting in batch))
         for waiting in batch:
             waiting.begun = True
         earliest = min((item.deadline for item in items), key=lambda deadline: deadline.unix_ms)

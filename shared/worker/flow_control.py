@@ -20,6 +20,7 @@ from nats.errors import Error as NatsError
 
 from shared.worker import nats_wire
 from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands
+from shared.worker.metrics import PAUSES
 
 # In messages, however many commands each has: what is too much is turned away by the worker.
 LEAST_CREDIT = 16
@@ -76,6 +77,7 @@ class FlowControl:
                 continue
             self._low.clear()
             if not await self._raise_limit():
+                PAUSES.inc()
                 log.warning("overloaded", in_flight=self._in_flight.count)
                 await self._in_flight.wait_for_capacity()
                 await self._subscribe_again()

@@ -1,4 +1,4 @@
-"""The worker's own HTTP port: `/livez` and `/readyz`."""
+"""The worker's own HTTP port: `/livez`, `/readyz` and `/metrics`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.contract.replies import Readiness
+from shared.process import metrics
 from shared.process.listening import bind
 from shared.process.settings import WorkerSettings
 
@@ -19,7 +20,7 @@ AskReadiness = Callable[[], Awaitable[Readiness]]
 
 @asynccontextmanager
 async def health_server(settings: WorkerSettings, ask: AskReadiness) -> AsyncIterator[None]:
-    """Serve health on `WORKER_HTTP_PORT` while the context lasts; nothing where that is 0.
+    """Serve health and metrics on `WORKER_HTTP_PORT` while the context lasts; nothing where that is 0.
 
     Raises:
         Misconfigured: the port is taken.
@@ -53,4 +54,7 @@ def _app(ask: AskReadiness) -> Starlette:
         readiness = await ask()
         return JSONResponse(readiness.model_dump(), status_code=200 if readiness.ready else 503)
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz)])
+    async def exposition(_request: Request) -> Response:
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", exposition)])

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from shared.worker.metrics import IN_FLIGHT
+
 MOST_IN_FLIGHT = 1000
 FEW_IN_FLIGHT = 250
 
@@ -15,6 +17,7 @@ class InFlightCommands:
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._few = asyncio.Event()
+        IN_FLIGHT.set_function(lambda: self._count)
 
     @property
     def count(self) -> int:

@@ -17,6 +17,7 @@ from shared.contract.replies import refusal
 from shared.worker.answering import Answering, Handler
 from shared.worker.flow_control import FlowControl
 from shared.worker.messages import send
+from shared.worker.metrics import TURNED_AWAY
 
 REFUSAL = refusal(NotExecuted(TOO_MANY))
 
@@ -45,6 +46,7 @@ class CommandMiddleware(BaseMiddleware):
         """Turn a message away where there is no room for it; FastStream leaves it at that."""
         control = self._controls.get(self._message.subject)
         if control is not None and not control.admit():
+            TURNED_AWAY.labels(self._message.subject).inc()
             await send(self._message, REFUSAL)
             raise IgnoredException
 

@@ -9,6 +9,7 @@ import structlog
 
 from shared.process.garbage import collect_seldom
 from shared.process.logs import configure_logs
+from shared.process.metrics import tell_build
 from shared.process.settings import LogSettings, Misconfigured, load
 
 log = structlog.get_logger()
@@ -23,6 +24,7 @@ def run(name: str, worker: Worker) -> None:
     """
     try:
         configure_logs(load(LogSettings), name)
+        tell_build(name)
         # Not on uvloop: with it redis-py lets a RuntimeError out, of a connection closed as it is written to.
         failed = asyncio.run(_run(worker))
     except Misconfigured as error:

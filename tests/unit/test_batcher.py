@@ -28,7 +28,7 @@ async def test_what_waits_is_committed_together() -> None:
         await gate.wait()
         return [item.number * 2 for item in items]
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     submitted = [asyncio.create_task(batcher.submit(Item(n))) for n in range(500)]
     await asyncio.sleep(0)
     gate.set()
@@ -43,7 +43,7 @@ async def test_each_item_gets_its_own_outcome() -> None:
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
         return [ValueError(str(item)) if item.number % 2 else item.number for item in items]
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     outcomes = await asyncio.gather(*(batcher.submit(Item(n)) for n in range(4)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
 
@@ -57,7 +57,7 @@ async def test_a_failed_commit_is_everybodys_failure() -> None:
             raise RuntimeError
         return [item.number for item in items]
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     outcomes = await asyncio.gather(*(batcher.submit(Item(n)) for n in range(3)), return_exceptions=True)
     assert all(isinstance(outcome, RuntimeError) for outcome in outcomes)
     fail = False
@@ -72,7 +72,7 @@ async def test_an_item_given_up_does_not_disturb_its_batch() -> None:
         await gate.wait()
         return [item.number for item in items]
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     given_up, kept = (
         asyncio.create_task(batcher.submit(Item(1))),
         asyncio.create_task(batcher.submit(Item(2))),
@@ -96,7 +96,7 @@ async def test_what_comes_with_an_answer_is_committed_too() -> None:
     async def submit_two() -> int:
         return await batcher.submit(Item(1)) + await batcher.submit(Item(1))
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     submitted = [asyncio.create_task(submit_two())]
     for _ in range(MOST_AT_ONCE - 1):  # each the first of a commit of its own
         await asyncio.sleep(0)
@@ -118,7 +118,7 @@ async def test_a_commit_bears_nobodys_request_id() -> None:
         return [item.number for item in items]
 
     with structlog.contextvars.bound_contextvars(request_id="of the first"):
-        await Batcher(commit).submit(Item(1))
+        await Batcher(commit, "test").submit(Item(1))
     assert seen == [{}]
 
 
@@ -134,7 +134,7 @@ async def test_what_is_due_together_is_committed_together() -> None:
             await going_on.wait()
         return [item.number for item in items]
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     waiting = asyncio.create_task(batcher.submit(Item(1, patient)))
     async with asyncio.timeout(10):
         assert await asyncio.gather(
@@ -155,7 +155,7 @@ async def test_a_heavy_batch_is_a_short_one() -> None:
         await asyncio.sleep(0)
         return [item.number for item in items]
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     weights = [600] * 30 + [HEAVIEST_BATCH + 1] + [1] * 200
     items = [Item(n, weight=weight) for n, weight in enumerate(weights)]
     await asyncio.gather(*(batcher.submit(item) for item in items))
@@ -172,7 +172,7 @@ async def test_nobody_waits_beyond_his_deadline() -> None:
         await asyncio.Event().wait()
         return []
 
-    batcher = Batcher(commit)
+    batcher = Batcher(commit, "test")
     hanging = list[asyncio.Task[int]]()
     for number in range(MOST_AT_ONCE):
         hanging.append(asyncio.create_task(batcher.submit(Item(number, Deadline.after(0.5)))))

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 LONGEST_LINE = 120
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 ALARM = re.compile(r"\blog\.(?:warning|error|exception)\(\s*\"(\w+)\"")
+METRIC = re.compile(r"\b(Counter|Gauge|Histogram)(?:MetricFamily)?\(\s*\"(\w+)\"")
 SERVICES = ("gateway", "booking_worker", "hold_worker", "shared")
 
 
@@ -39,11 +40,24 @@ def names_in_tables(text: str) -> set[str]:
     return {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
-def alarms() -> Iterator[str]:
-    """The events that services log as warnings or errors."""
+def sources() -> Iterator[str]:
+    """The code of the services, a file at a time."""
     for service in SERVICES:
         for path in (ROOT / service).rglob("*.py"):
-            yield from ALARM.findall(path.read_text())
+            yield path.read_text()
+
+
+def alarms() -> Iterator[str]:
+    """The events that services log as warnings or errors."""
+    for source in sources():
+        yield from ALARM.findall(source)
+
+
+def metrics() -> Iterator[str]:
+    """The metrics that services tell, by the names that Prometheus has of them."""
+    for source in sources():
+        for kind, name in METRIC.findall(source):
+            yield f"{name}_total" if kind == "Counter" else name
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -78,6 +92,13 @@ def test_every_alarm_is_explained() -> None:
     """Each warning and error that a service logs is a row of the table in deploy/README.md."""
     known = set(alarms())
     assert "holds_unreachable" in known
+    assert not known - names_in_tables((ROOT / "deploy" / "README.md").read_text())
+
+
+def test_every_metric_is_explained() -> None:
+    """Each metric of a service is a row of a table in deploy/README.md."""
+    known = set(metrics())
+    assert {"booking_build_info", "booking_commands_total"} <= known
     assert not known - names_in_tables((ROOT / "deploy" / "README.md").read_text())
 
 

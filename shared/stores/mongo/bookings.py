@@ -16,6 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
+from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.connection import Database, Document, find_after, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
 
@@ -75,7 +76,7 @@ class BookingStore:
             return []
         inserts = [InsertOne(booking.to_document()) for booking in bookings]
         try:
-            with _within(timeout):
+            with _within(timeout), timed(MONGODB_SECONDS.labels("insert")):
                 await self._latest.bulk_write(inserts, ordered=False)
         except BulkWriteError as error:
             return _read_bulk_errors(error.details, len(bookings))
@@ -132,7 +133,8 @@ class BookingStore:
 
     async def _find_behind_barrier(self, query: Document, timeout: float) -> list[Document]:
         moment = await self._barrier.passed(timeout=timeout)
-        return await find_after(moment, self._committed, query)
+        with timed(MONGODB_SECONDS.labels("find")):
+            return await find_after(moment, self._committed, query)
 
 
 def _is_active(row: Document) -> bool:

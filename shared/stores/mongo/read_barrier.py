@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pymongo
 
+from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.connection import Database, Moment, update_and_tell_when
 
 COLLECTION = "barriers"
@@ -54,7 +55,7 @@ class ReadBarrier:
         self._current, self._next = self._next, None
         # It has to change something: a write without effect is acknowledged by whoever takes it.
         update = {"$inc": {"writes": 1}, "$currentDate": {"at": True}}
-        with pymongo.timeout(WRITE_SECONDS):
+        with pymongo.timeout(WRITE_SECONDS), timed(MONGODB_SECONDS.labels("barrier")):
             return await update_and_tell_when(self._barriers, {"_id": self._id}, update)
 
 

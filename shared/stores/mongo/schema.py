@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.contract.errors import NotExecuted
 from shared.process.settings import Misconfigured
+from shared.stores.metrics import INDEXES_VERIFIED
 from shared.stores.mongo import indexes
 from shared.stores.mongo.connection import Database, is_standalone
 from shared.stores.mongo.duplicates import log_duplicates
@@ -35,6 +36,7 @@ class Schema:
         self._valid_until = -inf
         self._has_served = False
         self._problem: str | None = "not verified yet"
+        INDEXES_VERIFIED.set_function(lambda: self.verified)
 
     @property
     def verified(self) -> bool:

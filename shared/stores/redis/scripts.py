@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from shared.contract.errors import HoldsUnreachable
+from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
 from shared.stores.redis.connection import SOCKET_SECONDS
 
 # What one round trip carries: so much that Redis answers all of several workers' within a socket's timeout.
@@ -72,7 +73,9 @@ class Scripts:
             sites.setdefault(call.site, []).append(index)
         commands = [_merge([calls[index] for index in indexes], common) for indexes in sites.values()]
         answers: list[Any] = [None] * len(calls)
-        for indexes, answer in zip(sites.values(), await self._evaluate(name, commands), strict=True):
+        with timed(REDIS_SECONDS.labels(name)):
+            evaluated = await self._evaluate(name, commands)
+        for indexes, answer in zip(sites.values(), evaluated, strict=True):
             each = answer if isinstance(answer, list) else [answer] * len(indexes)
             for index, part in zip(indexes, each, strict=True):
                 answers[index] = part
@@ -92,6 +95,7 @@ class Scripts:
         try:
             return await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError):
+            REDIS_LOST.inc()
             raise HoldsUnreachable() from None
 
     async def ping(self) -> None:

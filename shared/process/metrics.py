@@ -1,0 +1,33 @@
+"""Metrics: what any process tells Prometheus of itself at `/metrics`.
+
+Each is defined where it is measured. A label has few values, all of them ours: never what a caller sent.
+https://prometheus.io/docs/practices/naming/
+"""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, disable_created_metrics, generate_latest
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+"""Buckets of latencies: from one round trip to the longest that a caller waits."""
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Buckets of how much goes together."""
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+_BUILD = Gauge("booking_build_info", "What runs here; always 1", ["service", "version", "python"])
+
+
+def tell_build(service: str) -> None:
+    """Tell which service this process is, and of which version."""
+    try:
+        release = version("slotkeeper")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        release = "unknown"
+    _BUILD.labels(service, release, platform.python_version()).set(1)
+
+
+def exposition() -> bytes:
+    """All metrics, in the text format of Prometheus (`CONTENT_TYPE`)."""
+    return generate_latest()

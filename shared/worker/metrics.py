@@ -1,0 +1,37 @@
+"""What a worker measures of the commands that it answers."""
+
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from shared.process.metrics import SECONDS, SIZES
+
+_ANSWERED = Counter("booking_commands", "Commands that were answered", ["subject", "outcome"])
+_SECONDS = Histogram(
+    "booking_command_seconds",
+    "Time until a command is decided",
+    ["subject"],
+    buckets=SECONDS,
+)
+IN_FLIGHT = Gauge("booking_commands_in_flight", "Commands that are not decided yet")
+TURNED_AWAY = Counter("booking_commands_turned_away", "Messages for which there was no room", ["subject"])
+PAUSES = Counter("booking_flow_control_pauses", "Times that NATS was told to send nothing for a while")
+QUEUE_SECONDS = Histogram(
+    "booking_queue_seconds",
+    "Time that the first of a batch waited",
+    ["queue"],
+    buckets=SECONDS,
+)
+BATCH_SIZE = Histogram("booking_batch_size", "Commands in a batch", ["queue"], buckets=SIZES)
+
+
+@cache  # a label is looked up under a lock, which costs more than to count
+def _of(subject: str, outcome: str) -> tuple[Counter, Histogram]:
+    return _ANSWERED.labels(subject, outcome), _SECONDS.labels(subject)
+
+
+def count_answer(subject: str, outcome: str, seconds: float) -> None:
+    """Count a command that is decided; `outcome` is its status, or the name of its refusal."""
+    answered, histogram = _of(subject, outcome)
+    answered.inc()
+    histogram.observe(seconds)

@@ -1,0 +1,103 @@
+"""What Prometheus is told of commands, latencies, batches, barriers and indexes; nothing of callers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.local.ports import free_port
+from tests.servers import Servers
+from tests.slots import fresh
+from tests.stack import Stack
+
+CANARY = "Zebra-Canary"
+
+
+@dataclass
+class Scraped:
+    """A stack whose workers tell their metrics, each at a port of its own."""
+
+    stack: Stack
+    booking: str
+    hold: str
+
+    @property
+    def gateway(self) -> str:
+        return self.stack.url
+
+
+@pytest.fixture(scope="module")
+def scraped(servers: Servers) -> Iterator[Scraped]:
+    """A gateway, a booking worker and a hold worker that have answered one of each."""
+    booking, hold = free_port(), free_port()
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        stack.start("booking_worker", WORKER_HTTP_PORT=str(booking))
+        stack.start("hold_worker", WORKER_HTTP_PORT=str(hold))
+        stack.wait_ready()
+        with httpx.Client(base_url=stack.url) as client:
+            slot = fresh(CANARY)
+            rival = {**slot, "patientName": f"{CANARY} Junior"}
+            assert client.post("/api/book-appointment", json=slot).status_code == 201
+            assert client.post("/api/book-appointment", json=rival).status_code == 409
+            assert client.post("/api/hold-appointment", json=fresh(CANARY)).status_code == 200
+            assert client.post("/api/book-appointment", json={"slot": CANARY}).status_code == 400
+            assert client.request(CANARY, f"/api/{CANARY}?{CANARY}").status_code == 404
+        yield Scraped(stack, f"http://127.0.0.1:{booking}", f"http://127.0.0.1:{hold}")
+
+
+def read(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """The samples at a URL's `/metrics`, by name and labels."""
+    response = httpx.get(f"{url}/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = text_string_to_metric_families(response.text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def value(url: str, name: str, **labels: str) -> float:
+    return read(url)[(name, frozenset(labels.items()))]
+
+
+@pytest.mark.parametrize("service", ["gateway", "booking", "hold"])
+def test_every_process_tells_what_it_is(scraped: Scraped, service: str) -> None:
+    """`booking_build_info` says service and version, and `process_*` what the process uses."""
+    samples = read(getattr(scraped, service))
+    (labels,) = [dict(labels) for name, labels in samples if name == "booking_build_info"]
+    assert set(labels) == {"service", "version", "python"}
+    assert labels["service"].startswith(service)
+    assert samples[("process_resident_memory_bytes", frozenset())] > 0
+
+
+def test_commands_are_counted_by_subject_and_outcome(scraped: Scraped) -> None:
+    """A worker counts what it answered, a refusal by its name, and how long each took."""
+    book = "booking.v1.book_many"
+    assert value(scraped.booking, "booking_commands_total", subject=book, outcome="201") == 1
+    assert value(scraped.booking, "booking_commands_total", subject=book, outcome="SlotAlreadyBooked") == 1
+    assert value(scraped.hold, "booking_commands_total", subject="hold.v1.place_many", outcome="200") == 1
+    assert value(scraped.booking, "booking_command_seconds_count", subject=book) == 2
+    assert value(scraped.booking, "booking_commands_in_flight") == 0
+
+
+def test_the_steps_of_a_booking_are_measured(scraped: Scraped) -> None:
+    """Waiting for a batch, Redis' scripts, MongoDB's insert and the read barrier each have a histogram."""
+    assert value(scraped.booking, "booking_queue_seconds_count", queue="book") >= 2
+    assert value(scraped.booking, "booking_batch_size_sum", queue="book") == 2
+    assert value(scraped.booking, "booking_redis_seconds_count", script="register_intents") >= 2
+    assert value(scraped.booking, "booking_mongodb_seconds_count", operation="insert") >= 2
+    assert value(scraped.booking, "booking_mongodb_seconds_count", operation="barrier") >= 1
+    assert value(scraped.hold, "booking_redis_seconds_count", script="grant_holds") == 1
+
+
+def test_the_state_of_the_indexes_is_told(scraped: Scraped) -> None:
+    """While the indexes are known to be there, `booking_indexes_verified` is 1."""
+    assert value(scraped.booking, "booking_indexes_verified") == 1
+    assert value(scraped.hold, "booking_indexes_verified") == 1
+
+
+@pytest.mark.parametrize("service", ["gateway", "booking", "hold"])
+def test_nothing_that_a_caller_sent_is_in_a_label(scraped: Scraped, service: str) -> None:
+    """Neither a name nor a path nor a method that somebody made up becomes a label."""
+    assert CANARY.lower() not in httpx.get(f"{getattr(scraped, service)}/metrics").text.lower()
