@@ -6,7 +6,7 @@ import socket
 
 import uvloop
 
-from gateway.app import create_app
+from gateway.app import create_gateway
 from gateway.server import HttpServer
 from shared.process.garbage import collect_seldom
 from shared.process.listening import bind
@@ -37,7 +37,7 @@ async def _serve(listener: socket.socket, nats: NatsSettings) -> bool:
     told, cut_off = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    server = HttpServer(create_app(nats, on_cut_off=cut_off.set), listener)
+    server = HttpServer(create_gateway(nats, on_cut_off=cut_off.set), listener)
     collect_seldom()
     await server.serve_until(told, cut_off, drain_seconds=nats.drain_seconds)
     return told.is_set() and not cut_off.is_set()

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from gateway import health, routes
 from gateway.documentation import DocumentedApi
 from gateway.errors import install_error_handlers
+from gateway.hot_calls import hot_calls
 from gateway.middleware import RequestMiddleware
 from shared.client.booking_client import BookingClient
 from shared.process.settings import NatsSettings
@@ -18,11 +19,17 @@ log = structlog.get_logger()
 DESCRIPTION = "Books appointment slots so that no two callers ever get the same one."
 
 
-def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None) -> FastAPI:
+def create_gateway(nats: NatsSettings, on_cut_off: Callable[[], None]) -> RequestMiddleware:
     """The gateway. It starts without NATS too, and answers 503 until NATS is there.
 
     `on_cut_off` is called where it will not be: it refuses the connection, or has closed it for good.
     """
+    app = create_app(nats, on_cut_off)
+    return RequestMiddleware(app, hot_calls(app.state))
+
+
+def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None) -> FastAPI:
+    """The API, declared and documented. It answers by itself too, but for what `RequestMiddleware` does."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +53,6 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
     install_error_handlers(app)
     routes.register(app)
     app.include_router(health.router)
-    app.add_middleware(RequestMiddleware)
     return app
 
 

@@ -1,9 +1,9 @@
-"""The body of a request: JSON, of at most 16 KiB, there in time."""
+"""What is read of a request: its headers, and its body, JSON of at most 16 KiB that is there in time."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
-from fastapi import Request
 from starlette.types import Receive
 
 from shared.contract.commands import LARGEST_REQUEST, CommandT, parse_command
@@ -12,19 +12,29 @@ from shared.contract.errors import InvalidRequest, TooLarge, TooSlow, Unsupporte
 BODY_SECONDS = 10
 THROW_AWAY_SECONDS = 0.5
 MOST_THROWN_AWAY = 256 * 1024
-JSON = "application/json"
+JSON = b"application/json"
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""As ASGI has them: names in lower case."""
 
 
-async def read_command(model: type[CommandT], request: Request) -> CommandT:
+def values(headers: Headers, name: str) -> list[bytes]:
+    """What was sent as the header `name`, as often as it was sent."""
+    wanted = name.lower().encode()
+    return [value for header, value in headers if header == wanted]
+
+
+def read_command(model: type[CommandT], headers: Headers, body: bytes) -> CommandT:
     """The command in the body of a request.
 
     Raises:
         UnsupportedMediaType: it does not say that it is JSON.
         InvalidRequest
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+    said = values(headers, "Content-Type")
+    if not said or (said[0] != JSON and said[0].partition(b";")[0].strip().lower() != JSON):
         raise UnsupportedMediaType
-    return parse_command(model, await request.body())
+    return parse_command(model, body)
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

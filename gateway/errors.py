@@ -10,6 +10,7 @@ from shared.contract.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    OutcomeUnknown,
     Refused,
 )
 from shared.contract.replies import refusal
@@ -33,6 +34,10 @@ def install_error_handlers(app: FastAPI) -> None:
         response = to_response(_OF_STARLETTE.get(error.status_code, InvalidRequest(NOT_JSON)))
         response.headers.update(error.headers or {})
         return response
+
+    @app.exception_handler(Exception)
+    async def failed(_request: Request, _error: Exception) -> Response:
+        return to_response(OutcomeUnknown())  # and Starlette raises it again, for the log
 
 
 def to_response(error: Refused) -> Response:

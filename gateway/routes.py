@@ -1,22 +1,14 @@
-"""The HTTP API: each route makes a command of the request, sends it, and answers what came back.
-
-The way of a booking, and why it takes these steps. A route takes the whole request: to have FastAPI read its
-body and headers costs more than all the rest here. The body is validated once, for the caller's sake: a
-worker trusts nobody and does it again. The client then gives it a key, without which it could not be
-repeated, and sends it with others (`shared/client/batches.py`), since NATS and FastStream are paid for by the
-message. What comes back is JSON already: it is passed on, and read as a model by nobody.
-"""
+"""The HTTP API: each route makes a command of the request, sends it, and answers what came back."""
 
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
-from gateway.body import read_command
 from gateway.documentation import KEY_HEADER, body_of
+from gateway.hot_calls import BOOK, HOLD, book, hold
 from shared.client.booking_client import BookingClient
-from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold, SlotRequest, read_key
-from shared.contract.errors import ErrorBody, InvalidRequest
-from shared.contract.headers import IDEMPOTENCY_KEY
+from shared.contract.commands import GetAppointment, PlaceHold, SlotRequest
+from shared.contract.errors import ErrorBody
 from shared.contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
 
 Responses = dict[int | str, dict[str, Any]]
@@ -40,7 +32,7 @@ def register(app: FastAPI) -> None:
     """Answer the calls of the API. They are `app`'s own: a router that is included is searched twice."""
 
     @app.post(
-        "/api/book-appointment",
+        BOOK,
         status_code=201,
         response_model=BookingConfirmed,
         responses={
@@ -52,18 +44,17 @@ def register(app: FastAPI) -> None:
     )
     async def book_appointment(request: Request) -> Response:
         """Book a slot. Of all who ask for it, exactly one gets 201."""
-        body = await read_command(SlotRequest, request)
-        return _answer(await _client(request).book(BookAppointment.of(body, _key(request))))
+        return _answer(await book(_client(request), request.scope["headers"], await request.body()))
 
     @app.post(
-        "/api/hold-appointment",
+        HOLD,
         response_model=HoldPlaced,
         responses={**REFUSALS, **CONFLICT},
         openapi_extra=body_of(PlaceHold),
     )
     async def hold_appointment(request: Request) -> Response:
         """Hold a slot while its patient checks out, or extend the hold that `holdToken` names."""
-        return _answer(await _client(request).place_hold(await read_command(PlaceHold, request)))
+        return _answer(await hold(_client(request), request.scope["headers"], await request.body()))
 
     @app.get(
         "/api/appointments/{id}",
@@ -78,13 +69,6 @@ def register(app: FastAPI) -> None:
 def _client(request: Request) -> BookingClient:
     client: BookingClient = request.app.state.client
     return client
-
-
-def _key(request: Request) -> str | None:
-    keys = request.headers.getlist(IDEMPOTENCY_KEY)
-    if len(keys) > 1:
-        raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
-    return read_key(keys[0]) if keys else None
 
 
 def _answer(reply: Reply[Any]) -> Response:

@@ -1,0 +1,36 @@
+"""The answer to one request, on its way to the caller."""
+
+from typing import Any
+
+from starlette.types import Message, Send
+
+from gateway.body import JSON
+from shared.contract.headers import REQUEST_ID
+from shared.contract.replies import Reply
+
+_REQUEST_ID = REQUEST_ID.lower().encode()
+
+
+class Answer:
+    """Sends an answer with the id of its request, and knows its status once it has begun."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.status: int | None = None
+        self._send = send
+        self._id = (_REQUEST_ID, request_id.encode())
+
+    async def send(self, message: Message) -> None:
+        """Send a message of ASGI."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), self._id]
+        await self._send(message)
+
+    async def reply(self, reply: Reply[Any], *more: tuple[bytes, bytes]) -> None:
+        """Send a whole reply, with `more` headers than it has."""
+        body = reply.json.encode()
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON), self._id, *more]
+        headers += [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
+        self.status = reply.status
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})

@@ -1,0 +1,60 @@
+"""The two calls that nearly all requests are, in as few steps as there can be.
+
+The way of a booking, and why it takes these steps. The middleware (`gateway/middleware.py`) is the outermost
+part of the gateway: it has read the body already, and calls what is here by itself. FastAPI's and Starlette's
+own layers, the search for a route, and their objects for request and response would cost more than all the
+rest of a booking. So headers are looked up among the bytes that came, and the answer is sent as bytes. The
+body is validated once, for the caller's sake: a worker trusts nobody and does it again. The client then gives
+it a key, without which it could not be repeated, and sends it with others (`shared/client/batches.py`), since
+NATS and FastStream are paid for by the message. What comes back is JSON already: it is passed on, and read as
+a model by nobody.
+
+FastAPI declares and documents both calls (`gateway/routes.py`), and answers them by the same functions.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from starlette.datastructures import State
+
+from gateway.body import Headers, read_command, values
+from shared.client.booking_client import BookingClient
+from shared.contract.commands import BookAppointment, PlaceHold, SlotRequest, read_key
+from shared.contract.errors import InvalidRequest
+from shared.contract.headers import IDEMPOTENCY_KEY
+from shared.contract.replies import BookingConfirmed, HoldPlaced, Reply
+
+BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
+
+
+class HotCall(NamedTuple):
+    """One of the two; `path` is what the log calls its route."""
+
+    path: str
+    answer: Callable[[Headers, bytes], Awaitable[Reply[Any]]]
+
+
+def hot_calls(state: State) -> dict[tuple[str, str], HotCall]:
+    """Both, by their method and path, exactly; `state` has the client once the gateway has started."""
+    return {
+        ("POST", BOOK): HotCall(BOOK, lambda headers, body: book(state.client, headers, body)),
+        ("POST", HOLD): HotCall(HOLD, lambda headers, body: hold(state.client, headers, body)),
+    }
+
+
+async def book(client: BookingClient, headers: Headers, body: bytes) -> Reply[BookingConfirmed]:
+    """Book a slot."""
+    command = read_command(SlotRequest, headers, body)
+    return await client.book(BookAppointment.of(command, _key(headers)))
+
+
+async def hold(client: BookingClient, headers: Headers, body: bytes) -> Reply[HoldPlaced]:
+    """Hold a slot."""
+    return await client.place_hold(read_command(PlaceHold, headers, body))
+
+
+def _key(headers: Headers) -> str | None:
+    keys = values(headers, IDEMPOTENCY_KEY)
+    if len(keys) > 1:
+        raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
+    return read_key(keys[0].decode("latin-1")) if keys else None

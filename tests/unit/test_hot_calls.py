@@ -1,0 +1,140 @@
+"""The hot calls are answered beside FastAPI, and exactly as FastAPI answers them."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+from structlog.testing import capture_logs
+
+from gateway.app import create_app
+from gateway.hot_calls import hot_calls
+from gateway.middleware import RequestMiddleware
+from shared.contract.errors import OutcomeUnknown, SlotAlreadyBooked
+from shared.contract.headers import REPLAYED
+from shared.contract.replies import BookingConfirmed, Reply
+from shared.process.settings import NatsSettings
+from tests.slots import fresh
+
+BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
+JSON = {"Content-Type": "application/json"}
+OF_ONE_REQUEST = {"x-request-id"}
+
+
+class Client:
+    """In the place of the client: what it answers is in the patient's name."""
+
+    async def book(self, command: Any) -> Reply[Any]:
+        match command.patientName:
+            case "Taken":
+                raise SlotAlreadyBooked
+            case "Lost":
+                raise OutcomeUnknown
+            case "Broken":
+                raise RuntimeError("Broken")
+        said = {REPLAYED: "true"} if getattr(command, "idempotencyKey", None) else {}
+        return Reply.received({"message": "é", "for": command.patientName}, BookingConfirmed, 201, said)
+
+    place_hold = book
+
+
+def body(name: str = "Ada", **more: Any) -> dict[str, Any]:
+    return {"json": {**fresh(), "patientName": name, **more}}
+
+
+SAME: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "booked": ("POST", BOOK, body()),
+    "replayed": ("POST", BOOK, {**body(), "headers": {"Idempotency-Key": "4711"}}),
+    "a key that is none": ("POST", BOOK, {**body(), "headers": {"Idempotency-Key": "é".encode("latin-1")}}),
+    "two keys": ("POST", BOOK, {**body(), "headers": [("Idempotency-Key", "1"), ("Idempotency-Key", "2")]}),
+    "two media types": (
+        "POST",
+        BOOK,
+        {"content": b"{}", "headers": [("Content-Type", "text/plain"), ("Content-Type", "application/json")]},
+    ),
+    "taken": ("POST", BOOK, body("Taken")),
+    "lost": ("POST", BOOK, body("Lost")),
+    "broken": ("POST", BOOK, body("Broken")),
+    "held": ("POST", HOLD, body()),
+    "hold taken": ("POST", HOLD, body("Taken")),
+    "a key for a hold": ("POST", HOLD, {**body(), "headers": {"Idempotency-Key": "4711"}}),
+    "query": ("POST", f"{BOOK}?site=4", body()),
+    "charset": (
+        "POST",
+        BOOK,
+        {"content": b"{}", "headers": {"Content-Type": "Application/JSON ; charset=utf-8"}},
+    ),
+    "no media type": ("POST", BOOK, {"content": b"{}"}),
+    "no body": ("POST", BOOK, {"headers": JSON}),
+    "no JSON": ("POST", HOLD, {"content": b"{", "headers": JSON}),
+    "a list": ("POST", HOLD, {"content": b"[]", "headers": JSON}),
+    "a surrogate": (
+        "POST",
+        BOOK,
+        {"content": b'{"slot":"2031-05-04T09:00Z","patientName":"\\ud800"}', "headers": JSON},
+    ),
+    "an unknown field": ("POST", BOOK, body(more=1)),
+    "too large": ("POST", BOOK, {"content": b" " * 20_000, "headers": JSON}),
+    "get": ("GET", BOOK, {}),
+    "head": ("HEAD", BOOK, {}),
+    "options": ("OPTIONS", HOLD, {}),
+    "put": ("PUT", BOOK, body()),
+    "lower case": ("post", BOOK, body()),
+    "trailing slash": ("POST", f"{BOOK}/", body()),
+    "two slashes": ("POST", f"/{BOOK}", body()),
+    "upper case": ("POST", BOOK.upper(), body()),
+    "escaped": ("POST", BOOK.replace("-", "%2D"), body()),
+}
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    app = create_app(NatsSettings())
+    app.state.client = Client()
+    return app
+
+
+async def ask(gateway: ASGIApp, method: str, url: str, more: dict[str, Any]) -> tuple[Any, ...]:
+    """All that a caller hears, and all that is logged, but what differs from request to request."""
+    transport = httpx.ASGITransport(gateway)
+    with capture_logs() as lines:
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            answer = await client.request(method, url, **more)
+    assert len(answer.headers["x-request-id"]) == 32
+    headers = {name: value for name, value in answer.headers.items() if name not in OF_ONE_REQUEST}
+    logged = [{key: value for key, value in line.items() if key != "ms"} for line in lines]
+    return answer.status_code, answer.content, headers, logged
+
+
+@pytest.mark.parametrize(("method", "url", "more"), SAME.values(), ids=SAME)
+async def test_a_hot_call_is_answered_as_fastapi_answers_it(
+    app: FastAPI, method: str, url: str, more: dict[str, Any]
+) -> None:
+    """Status, body, headers and log are the same as where FastAPI routes the request."""
+    hot = await ask(RequestMiddleware(app, hot_calls(app.state)), method, url, more)
+    assert hot == await ask(RequestMiddleware(app), method, url, more)
+
+
+@pytest.mark.parametrize("case", ["booked", "replayed", "taken", "held", "query", "no JSON"])
+async def test_a_hot_call_passes_nothing_of_fastapi(app: FastAPI, case: str) -> None:
+    """Neither of the two calls goes through FastAPI, which costs more than all the rest of them."""
+
+    async def never(*_: Any) -> None:
+        raise AssertionError("passed on")
+
+    status, *_ = await ask(RequestMiddleware(never, hot_calls(app.state)), *SAME[case])
+    assert status == {"taken": 409, "held": 201, "no JSON": 400}.get(case, 201)
+
+
+async def test_what_fails_in_a_route_is_unknown(app: FastAPI) -> None:
+    """A route of FastAPI's that fails answers 504 too, never a 500, and the log says that it failed."""
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("Ada")
+
+    status, content, headers, logged = await ask(RequestMiddleware(app), "GET", "/broken", {})
+    assert (status, headers["error-type"]) == (504, "OutcomeUnknown")
+    assert [line["event"] for line in logged] == ["request_failed", "answered"]
+    assert b"Ada" not in content
