@@ -18,6 +18,8 @@ NOT_YET_INITIALIZED = 94
 class Mongod(EmbeddedServer):
     """mongod with a small cache, initiated at its first start."""
 
+    cache_gb = 0.25
+
     kind = "mongod"
     binary = "mongod"
 
@@ -28,7 +30,7 @@ class Mongod(EmbeddedServer):
     def options(self, port: int) -> list[str]:
         return [
             *("--bind_ip", LOOPBACK, "--port", str(port), "--nounixsocket"),
-            *("--dbpath", str(self.data_dir), "--wiredTigerCacheSizeGB", "0.25"),
+            *("--dbpath", str(self.data_dir), "--wiredTigerCacheSizeGB", str(self.cache_gb)),
             *("--replSet", SET_NAME, "--oplogSize", "256"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"),
         ]

@@ -16,11 +16,17 @@ from deploy.local.redis import Redis
 from tests.bench.cpu import Pids
 
 
+class LargeMongod(Mongod):
+    """With a cache that the indexes of millions of appointments fit into, as one that serves them has."""
+
+    cache_gb = 4
+
+
 @dataclass(frozen=True)
 class Servers:
     """One of each, with their processes."""
 
-    mongod: Mongod
+    mongod: LargeMongod
     redis: Redis
     nats: Nats
 
@@ -31,7 +37,7 @@ class Servers:
         with ExitStack() as running:
             folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             yield cls(
-                running.enter_context(Mongod(folder / "mongod")),
+                running.enter_context(LargeMongod(folder / "mongod")),
                 running.enter_context(Redis(folder / "redis")),
                 running.enter_context(Nats(folder / "nats")),
             )
