@@ -25,7 +25,7 @@ def main() -> None:
     configure_logs(load(LogSettings), "gateway")
     tell_build("gateway")
     settings, nats = load(GatewaySettings), load(NatsSettings)
-    listener = bind(settings.host, settings.port, variable="PORT")
+    listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         told_to_stop = runner.run(_serve(listener, nats))
     if not told_to_stop:

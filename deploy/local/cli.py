@@ -18,7 +18,8 @@ Runs MongoDB, Redis, NATS, the gateway and the workers on this machine, without 
 """
 SETTINGS = """\
 environment:
-  PORT, HOST                        where the gateway listens (3000, 127.0.0.1)
+  PORT, HOST                        where gateways listen (3000, 127.0.0.1)
+  GATEWAYS                          how many gateways share that port (1)
   BOOKING_WORKERS, HOLD_WORKERS     how many workers of each kind (2)
   MONGO_URI, REDIS_URL, NATS_URL    a server to use in the place of an embedded one
   and every setting of the services, such as SOFT_HOLD_SECONDS or LOG_LEVEL

@@ -1,4 +1,4 @@
-"""How the stack is set up: the services' settings, and how many workers of each kind."""
+"""How the stack is set up: the services' settings, and how many of each there are."""
 
 from typing import Annotated
 
@@ -11,8 +11,9 @@ Count = Annotated[int, Field(ge=1, le=64)]
 
 
 class StackSettings(GatewaySettings):
-    """Where the gateway listens, and how many workers there are."""
+    """Where the gateway listens, and how many gateways and workers there are."""
 
+    gateways: Count = 1
     booking_workers: Count = 2
     hold_workers: Count = 2
 

@@ -79,12 +79,19 @@ def _services(settings: StackSettings, addresses: dict[str, str], logs: Path) ->
         **{variable: addresses[variable] for variable in EMBEDDED},
         "HOST": settings.host,
         "PORT": str(settings.port),
+        "SHARE_PORT": str(settings.share_port or settings.gateways > 1),
         "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console",
     }
-    counts = {"booking_worker": settings.booking_workers, "hold_worker": settings.hold_workers}
+    counts = {
+        "booking_worker": settings.booking_workers,
+        "hold_worker": settings.hold_workers,
+        "gateway": settings.gateways,
+    }
     names = [(kind, f"{kind}-{n}") for kind, count in counts.items() for n in range(1, count + 1)]
-    workers = [Worker(kind, name, logs / f"{name}.log", env) for kind, name in names]
-    return [*workers, Service("gateway", "gateway", logs / "gateway.log", env)]
+    return [
+        (Service if kind == "gateway" else Worker)(kind, name, logs / f"{name}.log", env)
+        for kind, name in names
+    ]
 
 
 def _state(addresses: dict[str, str], processes: Sequence[Process]) -> State:

@@ -9,15 +9,18 @@ BACKLOG = 2048
 """How many connections may wait to be accepted."""
 
 
-def bind(host: str, port: int, *, variable: str) -> socket.socket:
-    """A listening socket.
+def bind(host: str, port: int, *, variable: str, share: bool = False) -> socket.socket:
+    """A listening socket. With `share`, other processes of this user that share it too may listen there.
+
+    The system then spreads connections evenly. (A socket that processes inherit is no substitute: whoever
+    wakes first takes all that wait, and of few callers that stay connected one process has all.)
 
     Raises:
         Misconfigured: it cannot be had; the line names the variable that set the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=share)
     except socket.gaierror:
         raise Misconfigured(f"HOST: no such address: {host}") from None
     except OSError as error:

@@ -94,6 +94,7 @@ class LogSettings(_Settings):
 class GatewaySettings(_Settings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
+    share_port: bool = False
 
 
 class WorkerSettings(_Settings):

@@ -37,6 +37,7 @@ from tests.slots import fresh
 from tests.stack import wait_until
 
 ADDRESSES = {"MONGO_URI", "REDIS_URL", "NATS_URL"}
+BOOK = "/api/book-appointment"
 STOP_SECONDS = sum(seconds for _, seconds in stop_order(NatsSettings().stop_seconds)) + KILL_SECONDS
 
 
@@ -187,6 +188,45 @@ def test_what_dies_is_restarted(data: Path) -> None:
     assert {name: after[name] for name in ADDRESSES} == {name: before[name] for name in ADDRESSES}
     stack.stop()
     assert stack.processes() == []
+
+
+async def test_several_gateways_share_the_port(data: Path) -> None:
+    """With `GATEWAYS=2` both serve it; one that is killed keeps nobody waiting, and is started again."""
+    stack = await asyncio.to_thread(LocalStack(data, GATEWAYS="2").ready)
+    killed, other = (psutil.Process(pid) for pid in gateways_of(stack))
+    await serve_callers_with(stack, {killed, other})
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
+        killed.kill()
+        while not stack.said(f"gateway-1 (pid {killed.pid}) died with SIGKILL; restarted"):
+            # Cut off, or answered in time: one that hangs would end in a ReadTimeout.
+            with contextlib.suppress(httpx.NetworkError, httpx.RemoteProtocolError):
+                assert (await client.post(BOOK, json=fresh())).status_code == 201
+    (again,) = set(gateways_of(stack)) - {other.pid}
+    await serve_callers_with(stack, {other, psutil.Process(again)})
+    await asyncio.to_thread(stack.stop)
+    assert stack.processes() == []
+
+
+def gateways_of(stack: LocalStack) -> list[int]:
+    """The process ids of the gateways that run."""
+    return [int(pid) for pid in stack.addresses()["GATEWAY_PIDS"].split()]
+
+
+async def serve_callers_with(stack: LocalStack, gateways: set[psutil.Process]) -> None:
+    """Book over connections of their own, until each of the gateways has served some; all are booked."""
+    left = set(gateways)
+    async with asyncio.timeout(60):
+        while left:
+            async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
+                answers = await asyncio.gather(*(client.post(BOOK, json=fresh()) for _ in range(16)))
+                assert {answer.status_code for answer in answers} == {201}
+                left -= {gateway for gateway in gateways if serves(gateway, stack.port)}
+
+
+def serves(process: psutil.Process, port: int) -> bool:
+    """Whether callers of a port are connected with this process."""
+    connections = process.net_connections("tcp")
+    return any(each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED for each in connections)
 
 
 def test_a_killed_supervisor_leaves_nothing_for_long(data: Path) -> None:
