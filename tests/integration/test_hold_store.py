@@ -20,11 +20,11 @@ from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis import intents as intents_module
-from shared.stores.redis.connection import SOCKET_SECONDS, connect_redis
+from shared.stores.redis.connection import MOST_CONNECTIONS, connect_redis
 from shared.stores.redis.holds import PLACED_MARGIN_MS, Granted, HoldStore, Placed, Wanted
 from shared.stores.redis.intents import INTENT_MARGIN_MS, BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import LATE_SECONDS, MOST_KEYS, Scripts
+from shared.stores.redis.scripts import ANSWER_SECONDS, LATE_SECONDS, MOST_KEYS, Scripts
 from tests.servers import Servers
 from tests.slots import fresh, fresh_site
 
@@ -228,26 +228,18 @@ async def test_a_redis_that_was_late_once_is_asked_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One answer that did not come in time makes nobody pass over a hold, and refuses none."""
-    redis = stores.redis
-    claim, ping, execute = wanted(), redis.ping, Pipeline.execute
-    late = {"ping", "execute"}
+    execute: Any = Redis.execute_command
+    claim, late = wanted(), {"PING"}
 
-    def be_late(once: str) -> None:
-        if once in late:
-            late.remove(once)
+    async def late_execute(client: Redis, *command: Any) -> Any:
+        if command[0] in late:
+            late.remove(command[0])
             raise RedisTimeoutError
+        return await execute(client, *command)
 
-    async def late_ping() -> bool:
-        be_late("ping")
-        return bool(await ping())
-
-    async def late_execute(pipeline: Pipeline, **options: bool) -> list[Any]:
-        be_late("execute")
-        return await execute(pipeline, **options)
-
-    monkeypatch.setattr(redis, "ping", late_ping)
+    monkeypatch.setattr(Redis, "execute_command", late_execute)
     assert await stores.place(claim, seconds=60)
-    monkeypatch.setattr(Pipeline, "execute", late_execute)
+    late.add("EVALSHA")
     rival = rival_of(claim)
     assert await stores.intents.register_intents([rival], seconds=1) == [HoldState.OTHERS]
     assert not late
@@ -257,31 +249,22 @@ async def test_all_that_were_late_in_one_moment_are_asked_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A paused worker finds the time of all its questions up at once: none of them passes over a hold."""
-    redis = stores.redis
-    claim, execute, ping = wanted(), Pipeline.execute, redis.ping
+    execute: Any = Redis.execute_command
+    claim = wanted()
     late = set[asyncio.Task[Any] | None]()
 
-    async def be_late() -> None:
+    async def late_execute(client: Redis, *command: Any) -> Any:
         await asyncio.sleep(0)
         if (task := asyncio.current_task()) not in late:
             late.add(task)
             raise RedisTimeoutError
-
-    async def late_ping() -> bool:
-        await be_late()
-        return bool(await ping())
-
-    async def late_execute(pipeline: Pipeline, **options: bool) -> list[Any]:
-        await be_late()
-        return await execute(pipeline, **options)
+        return await execute(client, *command)
 
     assert await stores.place(claim, seconds=60)
-    monkeypatch.setattr(redis, "ping", late_ping)
-    monkeypatch.setattr(Pipeline, "execute", late_execute)
+    monkeypatch.setattr(Redis, "execute_command", late_execute)
     rivals = [rival_of(claim, f"booking {n}") for n in range(4)]
     found = await asyncio.gather(*(stores.intents.register_intents([rival], seconds=1) for rival in rivals))
     assert found == [[HoldState.OTHERS]] * 4
-    monkeypatch.setattr(Pipeline, "execute", execute)
     assert all(await asyncio.gather(*(stores.place(wanted(), seconds=60) for _ in range(4))))
 
 
@@ -309,13 +292,15 @@ async def test_a_hold_whose_answer_was_lost_is_unknown(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What Redis was asked to set, and did not answer, may be set."""
-    execute = Pipeline.execute
+    execute: Any = Redis.execute_command
 
-    async def lose(pipeline: Pipeline, **options: bool) -> None:
-        await execute(pipeline, **options)
-        raise RedisTimeoutError
+    async def lose(client: Redis, *command: Any) -> Any:
+        answer = await execute(client, *command)
+        if command[0] != "PING":
+            raise RedisTimeoutError
+        return answer
 
-    monkeypatch.setattr(Pipeline, "execute", lose)
+    monkeypatch.setattr(Redis, "execute_command", lose)
     with pytest.raises(OutcomeUnknown):
         await stores.place(wanted(), seconds=60)
 
@@ -418,6 +403,11 @@ async def test_many_long_bookings_at_once_pass_over_no_hold(stores: Stores) -> N
     assert found == [[HoldState.OTHERS] * 128 + [HoldState.FREE] * 128] * 4
 
 
+async def test_however_many_ask_at_once_each_has_its_turn(stores: Stores) -> None:
+    """More questions than there may be connections do not make Redis a lost one."""
+    await asyncio.gather(*(stores.holds.ping() for _ in range(2 * MOST_CONNECTIONS)))
+
+
 async def test_a_cut_connection_is_not_a_lost_redis(servers: Servers) -> None:
     """Connections that were cut while nobody used them fail nothing, and make nobody pass over a hold."""
     with servers.new_stack() as stack:
@@ -466,19 +456,20 @@ async def test_a_worker_that_stood_still_does_not_take_redis_for_lost(
 
     One whose time runs out so books nothing. A Redis that really does not answer is lost after two questions.
     """
-    claim, execute, asked = wanted(), Pipeline.execute, list[float]()
+    execute: Any = Redis.execute_command
+    claim, asked = wanted(), list[float]()
     await grant(stores, claim)
 
-    async def execute_late(pipeline: Pipeline, **options: bool) -> list[Any]:
+    async def execute_late(client: Redis, *command: Any) -> Any:
         asked.append(time.monotonic())
         if lost:
             raise RedisTimeoutError
         if len(asked) <= 4:
-            time.sleep(SOCKET_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
+            time.sleep(ANSWER_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
             raise RedisTimeoutError
-        return await execute(pipeline, **options)
+        return await execute(client, *command)
 
-    monkeypatch.setattr(Pipeline, "execute", execute_late)
+    monkeypatch.setattr(Redis, "execute_command", execute_late)
     if lost:
         assert await stores.found_by(rival_of(claim)) is HoldState.UNREACHABLE
         assert len(asked) == 2
@@ -496,7 +487,7 @@ async def test_a_hold_that_redis_could_not_be_asked_for_says_so(
     """Whether Redis is lost or could not be asked in time, the caller hears one type of refusal."""
 
     async def ping_late() -> None:
-        time.sleep(SOCKET_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
+        time.sleep(ANSWER_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
         raise RedisTimeoutError
 
     monkeypatch.setattr(stores.redis, "ping", ping_late)

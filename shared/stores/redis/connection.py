@@ -1,31 +1,29 @@
 """The Redis connection."""
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from shared.process.settings import Misconfigured
 
-# Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
-SOCKET_SECONDS = 0.5
-POOL_WAIT_SECONDS = 1.5
-# So many that hardly anybody waits: the pool is not fair, and some would wait until it is too late.
-POOL_CONNECTIONS = 128
+CONNECT_SECONDS = 0.5
+MOST_CONNECTIONS = 128
+"""So many that hardly anybody waits for one; who asks sees to it that no more are wanted at once."""
 
 
 def connect_redis(url: str) -> Redis:
-    """A client that connects when first used, and gives up after about a second where Redis is gone.
+    """A client that connects when first used. It does not bound how long an answer may take.
 
     Raises:
         Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
     """
     try:
-        pool = BlockingConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
-            max_connections=POOL_CONNECTIONS,
-            timeout=POOL_WAIT_SECONDS,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=SOCKET_SECONDS,
+            max_connections=MOST_CONNECTIONS,
+            # With it, redis-py starts a task a command, and a timer for each half of it.
+            socket_timeout=None,
+            socket_connect_timeout=CONNECT_SECONDS,
             # A script may have run although its answer was lost: whether to repeat it is the caller's choice.
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,

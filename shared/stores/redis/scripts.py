@@ -1,21 +1,25 @@
 """Lua scripts on Redis: each runs as a whole or not at all, and sees nothing of the others half done."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from shared.contract.errors import HoldsUnreachable
 from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
-from shared.stores.redis.connection import SOCKET_SECONDS
+from shared.stores.redis.connection import MOST_CONNECTIONS
 
-# What one round trip carries: so much that Redis answers all of several workers' within a socket's timeout.
+# What one round trip carries: so much that Redis answers all of several workers' in time.
 MOST_KEYS = 1000
+# Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
+ANSWER_SECONDS = 0.5
 MOST_UNANSWERED = 2
 # A time-out that is later than this did not come when it was due.
 LATE_SECONDS = 0.025
@@ -57,6 +61,7 @@ class Scripts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
         self._lost = False
 
     async def run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
@@ -89,14 +94,16 @@ class Scripts:
         return answers
 
     async def _send(self, command: str, script: str, many: Sequence[Sequence[str | int]]) -> list[Any]:
+        if len(many) == 1:  # a pipeline of one command is dearer than the command
+            try:
+                return [await self._answer(partial(self._redis.execute_command, command, script, *many[0]))]
+            except ResponseError as refusal:
+                return [refusal]
         pipeline = self._redis.pipeline(transaction=False)
         for arguments in many:
             pipeline.execute_command(command, script, *arguments)
-        try:
-            return await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError):
-            REDIS_LOST.inc()
-            raise HoldsUnreachable() from None
+        answers: list[Any] = await self._answer(partial(pipeline.execute, raise_on_error=False))
+        return answers
 
     async def ping(self) -> None:
         """Ask Redis whether it is there.
@@ -105,8 +112,24 @@ class Scripts:
             HoldsUnreachable
         """
         try:
-            await self._redis.ping()
+            await self._answer(self._redis.ping)
+        except ResponseError:
+            raise HoldsUnreachable from None
+
+    async def _answer(self, command: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        """What Redis answers in time, over a connection that nobody else uses meanwhile.
+
+        Raises:
+            ResponseError: Redis refuses.
+            HoldsUnreachable: it did not answer; what it was asked to do may be done.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), self._connections:
+                return await command()
+        except ResponseError:
+            raise
         except (RedisError, OSError):
+            REDIS_LOST.inc()
             raise HoldsUnreachable() from None
 
     async def ask(self, question: Callable[[], Awaitable[AnswerT]], *, seconds: float) -> AnswerT:
@@ -126,8 +149,8 @@ class Scripts:
             try:
                 answer = await question()
             except HoldsUnreachable:
-                if time.monotonic() - asked > SOCKET_SECONDS + LATE_SECONDS:
-                    if time.monotonic() + SOCKET_SECONDS > ends:
+                if time.monotonic() - asked > ANSWER_SECONDS + LATE_SECONDS:
+                    if time.monotonic() + ANSWER_SECONDS > ends:
                         raise NoTimeToAsk from None
                     continue
                 unanswered += 1
