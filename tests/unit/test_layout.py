@@ -39,7 +39,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "redis": ("shared.stores.redis", "tests"),
     "nats": ("shared.client", "shared.worker", "shared.process.nats_options", "tests"),
     "faststream": ("shared.worker", "booking_worker", "hold_worker", "tests"),
-    "fastapi": ("gateway", "tests.bench.monoliths", "tests.unit.test_openapi"),
+    "fastapi": ("gateway", "tests.bench.monoliths", "tests.unit"),
     "granian": ("gateway.server",),
 }
 
