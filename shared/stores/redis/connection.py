@@ -7,8 +7,8 @@ from redis.backoff import NoBackoff
 from shared.process.settings import Misconfigured
 
 CONNECT_SECONDS = 0.5
-MOST_CONNECTIONS = 128
-"""So many that hardly anybody waits for one; who asks sees to it that no more are wanted at once."""
+MOST_CONNECTIONS = 32
+"""More than a worker has batches at once; who asks sees to it that no more are wanted together."""
 
 
 def connect_redis(url: str) -> Redis:

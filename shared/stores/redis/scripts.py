@@ -124,7 +124,7 @@ class Scripts:
             HoldsUnreachable: it did not answer; what it was asked to do may be done.
         """
         try:
-            async with asyncio.timeout(ANSWER_SECONDS), self._connections:
+            async with self._connections, asyncio.timeout(ANSWER_SECONDS):
                 return await command()
         except ResponseError:
             raise
