@@ -1,5 +1,6 @@
 """Structured logs: one event a line, JSON or console, with no exception texts, which could quote a name."""
 
+import json
 import logging
 import sys
 import traceback
@@ -16,6 +17,8 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+# As structlog's renderer, which makes an encoder for each line: a line a request is a good part of its price.
+_to_json = json.JSONEncoder(default=repr).encode
 
 
 def configure_logs(settings: LogSettings, service: str) -> None:
@@ -28,14 +31,14 @@ def configure_logs(settings: LogSettings, service: str) -> None:
         _describe_exception,
     ]
     renderer: Processor = (
-        structlog.processors.JSONRenderer()
+        _render
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -55,6 +58,10 @@ def _name_service(service: str) -> Processor:
         return event
 
     return add
+
+
+def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return _to_json(event)
 
 
 def _keep_first_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
