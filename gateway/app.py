@@ -12,7 +12,7 @@ from gateway.documentation import DocumentedApi
 from gateway.errors import install_error_handlers
 from gateway.hot_calls import hot_calls
 from gateway.middleware import RequestMiddleware
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.process.settings import NatsSettings
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        client = BookingClient(
+        client = CommandClient(
             nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway", on_closed=on_cut_off
         )
         connecting = asyncio.create_task(_connect(client, on_cut_off))
@@ -56,7 +56,7 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
     return app
 
 
-async def _connect(client: BookingClient, on_cut_off: Callable[[], None]) -> None:
+async def _connect(client: CommandClient, on_cut_off: Callable[[], None]) -> None:
     try:
         await client.connect()
     except Exception as error:

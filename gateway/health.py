@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.datastructures import State
 
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract import subjects
 from shared.contract.headers import RETRY_AFTER
 from shared.contract.replies import OK, Readiness
@@ -30,7 +30,7 @@ async def readyz(request: Request) -> Response:
 
     Redis alone does not make the gateway unready: bookings go on without it, and `checks` says so.
     """
-    client: BookingClient = request.app.state.client
+    client: CommandClient = request.app.state.client
     booking, hold = await _ask_together(request.app.state)
     checks = {
         "nats": OK if client.is_connected else "not connected",

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from starlette.datastructures import State
 
 from gateway.body import Headers, read_command, values
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, PlaceHold, SlotRequest, read_key
 from shared.contract.errors import InvalidRequest
 from shared.contract.headers import IDEMPOTENCY_KEY
@@ -42,13 +42,13 @@ def hot_calls(state: State) -> dict[tuple[str, str], HotCall]:
     }
 
 
-async def book(client: BookingClient, headers: Headers, body: bytes) -> Reply[BookingConfirmed]:
+async def book(client: CommandClient, headers: Headers, body: bytes) -> Reply[BookingConfirmed]:
     """Book a slot."""
     command = read_command(SlotRequest, headers, body)
     return await client.book(BookAppointment.of(command, _key(headers)))
 
 
-async def hold(client: BookingClient, headers: Headers, body: bytes) -> Reply[HoldPlaced]:
+async def hold(client: CommandClient, headers: Headers, body: bytes) -> Reply[HoldPlaced]:
     """Hold a slot."""
     return await client.place_hold(read_command(PlaceHold, headers, body))
 

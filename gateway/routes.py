@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response
 
 from gateway.documentation import KEY_HEADER, body_of
 from gateway.hot_calls import BOOK, HOLD, book, hold
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract.commands import GetAppointment, PlaceHold, SlotRequest
 from shared.contract.errors import ErrorBody
 from shared.contract.replies import AppointmentFound, BookingConfirmed, HoldPlaced, Reply
@@ -66,8 +66,8 @@ def register(app: FastAPI) -> None:
         return _answer(await _client(request).get_appointment(GetAppointment(id=id)))
 
 
-def _client(request: Request) -> BookingClient:
-    client: BookingClient = request.app.state.client
+def _client(request: Request) -> CommandClient:
+    client: CommandClient = request.app.state.client
     return client
 
 

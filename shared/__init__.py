@@ -1,6 +1,6 @@
 """What client, gateway and workers share. Others install the client and the contract of it as `slotkeeper`.
 
-    from slotkeeper import BookAppointment, BookingClient
+    from slotkeeper import BookingClient
 
 Its public names are those of `client`, which is loaded once one of them is used: a worker never does.
 """

@@ -16,7 +16,7 @@ from pymongo import WriteConcern
 from booking_worker import decisions
 from hold_worker.intent_watch import IntentWatch
 from shared.client import attempts
-from shared.client import booking_client as client
+from shared.client import command_client as client
 from shared.contract.deadline import Deadline
 from shared.process import logs
 from shared.stores.mongo import connection as mongodb
@@ -139,13 +139,13 @@ def no_buffer_limit() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(self._connection, name)
 
-    async def connect(self: client.BookingClient) -> None:
+    async def connect(self: client.CommandClient) -> None:
         await self._connection.connect(**self._nats.connect)
         self._connection = Unaware(self._connection)  # type: ignore[assignment]
         for batches in self._batches.values():
             batches._connection = self._connection
 
-    client.BookingClient.connect = connect  # type: ignore[method-assign]
+    client.CommandClient.connect = connect  # type: ignore[method-assign]
 
 
 def no_doubt() -> None:

@@ -1,11 +1,14 @@
 """The public names of `slotkeeper`: the client, what it is asked, what it answers, how it refuses."""
 
-from ..contract.commands import BookAppointment, GetAppointment, PlaceHold
+from ..contract.commands import BookAppointment, MoveAppointment, PlaceHold, ReleaseHold
 from ..contract.errors import (
+    AppointmentCancelled,
     Conflict,
+    HoldsUnreachable,
     InvalidRequest,
     KeyReused,
     NoSuchAppointment,
+    NoSuchHold,
     NotExecuted,
     NotFound,
     OutcomeUnknown,
@@ -13,28 +16,32 @@ from ..contract.errors import (
     SlotAlreadyBooked,
     SlotHeld,
 )
-from ..contract.replies import Appointment, AppointmentFound, BookingConfirmed, Hold, HoldPlaced, Reply
-from .booking_client import BookingClient
+from ..contract.replies import Appointment, Change, GridFound, Hold, TakenSlot
+from .client import Booked, BookingClient
 
 __all__ = [
     "Appointment",
-    "AppointmentFound",
+    "AppointmentCancelled",
     "BookAppointment",
+    "Booked",
     "BookingClient",
-    "BookingConfirmed",
+    "Change",
     "Conflict",
-    "GetAppointment",
+    "GridFound",
     "Hold",
-    "HoldPlaced",
+    "HoldsUnreachable",
     "InvalidRequest",
     "KeyReused",
+    "MoveAppointment",
     "NoSuchAppointment",
+    "NoSuchHold",
     "NotExecuted",
     "NotFound",
     "OutcomeUnknown",
     "PlaceHold",
     "Refused",
-    "Reply",
+    "ReleaseHold",
     "SlotAlreadyBooked",
     "SlotHeld",
+    "TakenSlot",
 ]

@@ -1,9 +1,19 @@
-"""What a test says in the place of a worker, to messages of many commands."""
+"""What a test says in the place of a worker."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import nats
 from nats.aio.msg import Msg
+
+from shared.client.command_client import CommandClient
+from shared.contract import subjects
+from tests.servers import Servers
+
+NOBODY = b""
+Replies = list[bytes | None]
 
 BOOKED = (
     b'{"status":201,"body":{"message":"Booking confirmed","appointment":{"id":"4711","site":"default",'
@@ -32,3 +42,41 @@ async def answer_all(message: Msg, reply: bytes) -> None:
 async def say_that_nobody_is_there(message: Msg) -> None:
     """What NATS itself answers where no worker is subscribed."""
     await message._client.publish(message.reply, headers={"Status": "503"})
+
+
+@asynccontextmanager
+async def standing_in(
+    servers: Servers, subject: str, replies: Replies, met: list[dict[str, Any]] | None = None
+) -> AsyncIterator[str]:
+    """The URL of a NATS where attempts get these replies in turn: None is silence, NOBODY NATS itself.
+
+    `met` becomes what the attempts carried: of messages of many, their first item.
+    """
+    many = subject in subjects.MANY
+
+    async def answer(message: Msg) -> None:
+        if met is not None:
+            met.append(items_of(message)[0] if many else json.loads(message.data))
+        if (reply := replies.pop(0)) is None:
+            return
+        if not reply:
+            await say_that_nobody_is_there(message)
+        elif many:
+            await answer_all(message, reply)
+        else:
+            await connection.publish(message.reply, reply, headers=json.loads(reply).get("headers"))
+
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            await connection.subscribe(subject, cb=answer)
+            await connection.flush()
+            yield stack.env["NATS_URL"]
+
+
+@asynccontextmanager
+async def answering(
+    servers: Servers, subject: str, replies: Replies, met: list[dict[str, Any]] | None = None
+) -> AsyncIterator[CommandClient]:
+    """A client whose attempts are answered so, within 0.6 s."""
+    async with standing_in(servers, subject, replies, met) as url, CommandClient(url, timeout=0.6) as client:
+        yield client

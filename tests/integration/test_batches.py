@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from shared.client import batches
 from shared.client.batches import MOST_COMMANDS, MOST_UNDER_WAY, Batches
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract import subjects
 from shared.contract.commands import LARGEST_REQUEST, BookAppointment
 from shared.contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
@@ -239,7 +239,7 @@ async def test_what_becomes_of_a_message_becomes_of_each_of_its_commands(
 
 async def test_a_message_that_is_turned_away_was_not_executed(worker: Worker) -> None:
     """A worker that has no room refuses a message as a whole: nothing was done for any of its callers."""
-    async with BookingClient(worker.url) as client:
+    async with CommandClient(worker.url) as client:
         asked = [asyncio.create_task(client.book(BookAppointment(**fresh()))) for _ in range(3)]
         await (await worker.next()).respond(OVERLOADED)
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
@@ -261,7 +261,7 @@ async def test_a_message_has_a_largest_size(worker: Worker) -> None:
 
 async def test_each_command_carries_the_id_of_its_request(worker: Worker) -> None:
     """The id that a caller has bound for its logs goes with its command, not with its neighbours'."""
-    async with BookingClient(worker.url) as client:
+    async with CommandClient(worker.url) as client:
 
         async def book(request_id: str) -> None:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -276,7 +276,7 @@ async def test_each_command_carries_the_id_of_its_request(worker: Worker) -> Non
 
 async def test_each_command_is_repeated_by_itself(worker: Worker) -> None:
     """Of two in one message one is not known: it is sent again, alone and the same, and the other is done."""
-    async with BookingClient(worker.url, timeout=0.6) as client:
+    async with CommandClient(worker.url, timeout=0.6) as client:
         asked = [asyncio.create_task(client.book(BookAppointment(**fresh()))) for _ in range(2)]
         first = await worker.next()
         await answer_each(first, BOOKED, UNKNOWN)

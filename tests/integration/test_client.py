@@ -12,7 +12,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract import subjects
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.errors import (
@@ -24,7 +24,15 @@ from shared.contract.errors import (
     SlotAlreadyBooked,
     SlotHeld,
 )
-from tests.integration.stand_in import BOOKED, answer_all, items_of, say_that_nobody_is_there
+from tests.integration.stand_in import (
+    BOOKED,
+    NOBODY,
+    Replies,
+    answer_all,
+    answering,
+    items_of,
+    say_that_nobody_is_there,
+)
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -38,30 +46,12 @@ NO_PRIMARY = (
     b'"outcome":"not_executed"},"headers":{"Error-Type":"NoPrimary"}}'
 )
 UNKNOWN = b'{"status":504,"body":{"error":"Not known","outcome":"unknown"}}'
-NOBODY = b""
-Replies = list[bytes | None]
-
-
-@asynccontextmanager
-async def answering(servers: Servers, subject: str, replies: Replies) -> AsyncIterator[BookingClient]:
-    """A client whose attempts get these replies in turn; None is silence, NOBODY is what NATS says itself."""
-
-    async def answer(message: Msg) -> None:
-        if (reply := replies.pop(0)) is not None:
-            await (answer_all(message, reply) if reply else say_that_nobody_is_there(message))
-
-    with servers.new_stack() as stack:
-        async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(subject, cb=answer)
-            await connection.flush()
-            async with BookingClient(stack.env["NATS_URL"], timeout=0.6) as client:
-                yield client
 
 
 @asynccontextmanager
 async def slow_to_answer(
     servers: Servers, before: Replies, *, seconds: float
-) -> AsyncIterator[BookingClient]:
+) -> AsyncIterator[CommandClient]:
     """A client that first gets these replies, and then a booking, but only after so long."""
 
     async def answer(message: Msg) -> None:
@@ -76,7 +66,7 @@ async def slow_to_answer(
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             await connection.subscribe(subjects.BOOK_MANY, cb=answer)
             await connection.flush()
-            async with BookingClient(stack.env["NATS_URL"], timeout=6) as client:
+            async with CommandClient(stack.env["NATS_URL"], timeout=6) as client:
                 yield client
 
 
@@ -113,7 +103,7 @@ async def test_no_two_attempts_are_under_way_at_once(servers: Servers, reply: by
 
             await connection.subscribe(subjects.BOOK_MANY, cb=note)
             await connection.flush()
-            async with BookingClient(stack.env["NATS_URL"], timeout=0.6) as client:
+            async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
                 with pytest.raises(OutcomeUnknown):
                     await client.book(BookAppointment.model_validate(fresh()))
     assert len(met) == 3
@@ -137,7 +127,7 @@ async def test_all_attempts_have_the_key_or_the_token_that_was_made(
 
             await connection.subscribe(subject, cb=note)
             await connection.flush()
-            async with BookingClient(stack.env["NATS_URL"], timeout=0.6) as client:
+            async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
                 book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
                 with pytest.raises(OutcomeUnknown):
                     await (client.book(book) if subject == subjects.BOOK_MANY else client.place_hold(hold))
@@ -217,7 +207,7 @@ async def test_a_moment_without_workers_is_waited_for(servers: Servers) -> None:
 
             await connection.subscribe(subjects.BOOK_MANY, cb=answer)
             await connection.flush()
-            async with BookingClient(stack.env["NATS_URL"]) as client:
+            async with CommandClient(stack.env["NATS_URL"]) as client:
                 reply = await client.book(BookAppointment.model_validate(fresh()))
     assert reply.status == 201
 

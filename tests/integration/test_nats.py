@@ -10,7 +10,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold
 from shared.contract.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
 from shared.worker.nats_wire import round_trip
@@ -108,7 +108,7 @@ async def test_asking_whether_it_is_ready_keeps_no_booking_away(
 async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
     """Other Python services book with typed commands, and get typed replies."""
     slot = datetime(2031, 5, 4, 9, tzinfo=UTC)
-    async with BookingClient(stack.env["NATS_URL"]) as client:
+    async with CommandClient(stack.env["NATS_URL"]) as client:
         command = BookAppointment(slot=slot, patientName="Ada", site=fresh_site())
         booked = await client.book(command)
         assert (booked.status, booked.body.appointment.slot) == (201, slot)
@@ -118,7 +118,7 @@ async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
 
 async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
     """Each refusal is an exception of its own."""
-    async with BookingClient(stack.env["NATS_URL"]) as client:
+    async with CommandClient(stack.env["NATS_URL"]) as client:
         slot, site = datetime(2031, 5, 4, 9, tzinfo=UTC), fresh_site()
         await client.place_hold(PlaceHold(slot=slot, patientName="Ada", site=site))
         with pytest.raises(SlotHeld):

@@ -10,7 +10,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract import subjects
 from shared.contract.replies import Readiness
 from shared.worker.nats_wire import round_trip
@@ -83,7 +83,7 @@ async def test_every_worker_says_whether_it_is_ready(stack: Stack) -> None:
         heard.append(readiness)
         return len(heard) == len(stack.workers("booking_worker"))
 
-    async with BookingClient(stack.env["NATS_URL"]) as client:
+    async with CommandClient(stack.env["NATS_URL"]) as client:
         answers = await client.ask_ready(subjects.BOOKING_READY, seconds=20, enough=enough)
     assert answers == heard
     assert [answer.ready for answer in answers] == [True] * len(stack.workers("booking_worker"))

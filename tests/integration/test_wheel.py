@@ -32,10 +32,10 @@ from slotkeeper import BookAppointment, BookingClient, SlotAlreadyBooked
 async def main(nats_url: str, slot: str) -> None:
     command = BookAppointment(slot=datetime.fromisoformat(slot), patientName="Ada Lovelace")
     async with BookingClient(nats_url) as client:
-        confirmed = await client.book(command)
-        print(confirmed.body.appointment.status)
+        booked = await client.book(command)
+        print(booked.status)
         try:
-            await client.book(command)
+            await client.book(slot, "Ada Lovelace")
         except SlotAlreadyBooked as refused:
             print(refused.text)
 

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 from pymongo import MongoClient
 
-from shared.client.booking_client import BookingClient
+from shared.client.command_client import CommandClient
 from shared.contract import subjects
 from shared.contract.deadline import Deadline
 from shared.worker.in_flight import MOST_IN_FLIGHT
@@ -177,7 +177,7 @@ async def test_a_worker_with_its_hands_full_is_ready(servers: Servers) -> None:
         stack.wait_serving()
         burst = asyncio.create_task(send_to_paused(stack, worker))
         await until(lambda: "overloaded" in worker.log, "its hands are full")
-        async with BookingClient(stack.env["NATS_URL"]) as client:
+        async with CommandClient(stack.env["NATS_URL"]) as client:
             answers = await client.ask_ready(subjects.BOOKING_READY, seconds=10, enough=lambda _: True)
         assert [answer.ready for answer in answers] == [True]
         await burst

@@ -136,7 +136,7 @@ def test_every_folder_has_its_arrows() -> None:
         ("shared.domain.booking", "import asyncio"),
         ("shared.contract.commands", "from ..domain.grid import Grid"),
         ("shared.contract.commands", "import structlog"),
-        ("shared.client.booking_client", "from ..process.settings import NatsSettings"),
+        ("shared.client.command_client", "from ..process.settings import NatsSettings"),
         ("shared.client.__init__", "from ..worker.batcher import Batcher"),
         ("shared.process.nats_options", "from shared.contract.errors import Refused"),
         ("tests.unit.test_grid", "from motor.motor_asyncio import AsyncIOMotorClient"),
@@ -151,7 +151,7 @@ def test_the_gateway_reaches_no_database() -> None:
     """The gateway loads no driver, not even through `shared`."""
     loaded = loaded_by("gateway.app")
     assert not {"motor", "pymongo", "redis"} & loaded
-    assert "shared.client.booking_client" in loaded
+    assert "shared.client.command_client" in loaded
 
 
 @pytest.mark.parametrize("worker", ["booking_worker", "hold_worker"])

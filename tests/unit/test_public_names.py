@@ -7,25 +7,29 @@ import shared.client
 
 NAMES = [
     "Appointment",
-    "AppointmentFound",
+    "AppointmentCancelled",
     "BookAppointment",
+    "Booked",
     "BookingClient",
-    "BookingConfirmed",
+    "Change",
     "Conflict",
-    "GetAppointment",
+    "GridFound",
     "Hold",
-    "HoldPlaced",
+    "HoldsUnreachable",
     "InvalidRequest",
     "KeyReused",
+    "MoveAppointment",
     "NoSuchAppointment",
+    "NoSuchHold",
     "NotExecuted",
     "NotFound",
     "OutcomeUnknown",
     "PlaceHold",
     "Refused",
-    "Reply",
+    "ReleaseHold",
     "SlotAlreadyBooked",
     "SlotHeld",
+    "TakenSlot",
 ]
 
 
@@ -40,7 +44,7 @@ def test_the_package_hands_on_what_the_client_has() -> None:
         assert getattr(shared, name) is getattr(shared.client, name)
 
 
-@pytest.mark.parametrize("name", ["subjects", "booking_client", "Nothing", "__wrapped__"])
+@pytest.mark.parametrize("name", ["subjects", "command_client", "Nothing", "__wrapped__"])
 def test_no_other_name_is_handed_on(name: str) -> None:
     """What the client itself imports is not public by that."""
     with pytest.raises(AttributeError):

@@ -1,11 +1,9 @@
-"""The typed NATS client: what the gateway uses, and any other Python service can.
+"""What sends commands over NATS, as they are, and hands on the answers.
 
-    async with BookingClient("nats://localhost:4222") as client:
-        reply = await client.book(BookAppointment(slot="2025-12-05T10:00:00Z", patientName="Ada"))
-        print(reply.body.appointment.id)
+The gateway uses it by itself: it has commands already, and passes answers on unread.
 
-Every method returns a `Reply` or raises a `Refused`. A command whose reply is lost is
-repeated within the caller's timeout; its key or token makes that safe, so the caller sees one answer.
+Every method returns a `Reply` or raises a `Refused`. A command whose reply is lost is repeated within the
+caller's timeout; its key, move id or token makes that safe, so the caller sees one answer.
 """
 
 import asyncio
@@ -63,7 +61,7 @@ LINGER_SECONDS = 0.05
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
-class BookingClient:
+class CommandClient:
     """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds.
 
     At least 1: a third of it is for one attempt, and the clocks of hosts may be 250 ms apart.

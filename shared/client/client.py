@@ -1,0 +1,270 @@
+"""The client that others program against: a method for each thing one does with bookings.
+
+It makes a command of what it is given, sends it by the `CommandClient`, and answers what the caller is after.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from ..contract.commands import (
+    DEFAULT_RESOURCE,
+    DEFAULT_RESOURCES,
+    DEFAULT_SITE,
+    BookAppointment,
+    CancelAppointment,
+    Command,
+    GetAppointment,
+    GetHistory,
+    ListAppointments,
+    ListSlots,
+    MoveAppointment,
+    PlaceHold,
+    ReleaseHold,
+    validate,
+)
+from ..contract.headers import REPLAYED
+from ..contract.replies import Appointment, Change, GridFound, Hold, TakenSlot
+from .command_client import CommandClient
+
+Names = list[str] | tuple[str, ...]
+Time = str | datetime
+
+CommandT = TypeVar("CommandT", bound=Command)
+
+
+class Booked(Appointment):
+    """A new appointment; `replayed` where an earlier booking with the same key had made it already."""
+
+    replayed: bool = False
+
+
+class BookingClient:
+    """Books, holds, moves and cancels appointments, over NATS.
+
+        async with BookingClient("nats://localhost:4222") as client:
+            booked = await client.book("2030-01-07T09:00Z", "Ada", resources=["dr-lee"])
+            await client.cancel(booked.id)
+
+    `url` is one server of NATS, or a comma-separated list. `timeout` is your whole patience with one call, in
+    seconds, at least 1: a command whose reply is lost is repeated within it, and you see one answer.
+    `on_closed` is called where NATS has closed the connection for good.
+
+    A slot, as every time, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
+
+    - `site`: the branch or tenant, within which resources and keys have their names; "default".
+    - `resources`: all that is wanted at once, the doctor and the room: 1 to 8 names; ["default"].
+    - `duration_minutes`: on a service with a grid, a multiple of its step; one step.
+    - `hold_token`: a UUID, which names a hold. A hold without one gets a new one. A booking or a move with it
+      takes what it holds, and uses it up; so does one under the name of the patient whose hold it is.
+    - `idempotency_key`: 1 to 255 printable ASCII characters, new for each booking that you want. Then you may
+      repeat `book` after whatever went wrong, even from another process, and never book twice.
+    - `move_id`: a UUID, the same for moves.
+
+    Commands (`BookAppointment`, `PlaceHold`, `MoveAppointment`, `ReleaseHold`) say the same in one object.
+
+    Every call raises a kind of `Refused` where it is not done: `InvalidRequest` where an argument is wrong,
+    `NotExecuted` where nothing was done, nor will be, `OutcomeUnknown` where it may have been done, and what
+    stands at each.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 5,
+        name: str = "booking-client",
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._commands = CommandClient(url, timeout=timeout, name=name, on_closed=on_closed)
+
+    async def connect(self) -> None:
+        """Connect; waits until a server is there."""
+        await self._commands.connect()
+
+    async def close(self) -> None:
+        await self._commands.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @overload
+    async def book(self, slot: BookAppointment, /) -> Booked: ...
+    @overload
+    async def book(
+        self,
+        slot: Time,
+        patient_name: str,
+        *,
+        site: str = DEFAULT_SITE,
+        resources: Names = DEFAULT_RESOURCES,
+        duration_minutes: int | None = None,
+        hold_token: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Booked: ...
+    async def book(self, slot: BookAppointment | Time, patient_name: str = "", **options: Any) -> Booked:
+        """Book a slot.
+
+        Raises:
+            SlotAlreadyBooked, SlotHeld: each a `Conflict`.
+            KeyReused: `idempotency_key` was used for a different booking.
+        """
+        command = _command(BookAppointment, slot, patientName=patient_name, **options)
+        reply = await self._commands.book(command)
+        return Booked.model_construct(
+            **vars(reply.body.appointment), replayed=reply.headers.get(REPLAYED) == "true"
+        )
+
+    @overload
+    async def hold(self, slot: PlaceHold, /) -> Hold: ...
+    @overload
+    async def hold(
+        self,
+        slot: Time,
+        patient_name: str,
+        *,
+        site: str = DEFAULT_SITE,
+        resources: Names = DEFAULT_RESOURCES,
+        duration_minutes: int | None = None,
+        hold_token: str | None = None,
+    ) -> Hold: ...
+    async def hold(self, slot: PlaceHold | Time, patient_name: str = "", **options: Any) -> Hold:
+        """Keep a slot for a patient for a while, or extend the hold that `hold_token` names.
+
+        Raises:
+            SlotAlreadyBooked, SlotHeld: each a `Conflict`.
+        """
+        command = _command(PlaceHold, slot, patientName=patient_name, **options)
+        return (await self._commands.place_hold(command)).body.hold
+
+    @overload
+    async def release(self, slot: ReleaseHold, /) -> None: ...
+    @overload
+    async def release(self, slot: Time, hold_token: str, *, site: str = DEFAULT_SITE) -> None: ...
+    async def release(self, slot: ReleaseHold | Time, hold_token: str = "", **options: Any) -> None:
+        """End a hold, on all that it holds.
+
+        Raises:
+            NoSuchHold: it has ended already, or was used up.
+        """
+        command = _command(ReleaseHold, slot, hold_token=hold_token, **options)
+        await self._commands.release_hold(command)
+
+    @overload
+    async def move(self, id: MoveAppointment, /) -> Appointment: ...
+    @overload
+    async def move(
+        self,
+        id: str,
+        *,
+        slot: Time | None = None,
+        resources: Names | None = None,
+        duration_minutes: int | None = None,
+        hold_token: str | None = None,
+        move_id: str | None = None,
+    ) -> Appointment: ...
+    async def move(self, id: MoveAppointment | str, **options: Any) -> Appointment:
+        """Give an appointment another slot, other resources or another duration; what is left out stays.
+
+        Raises:
+            NoSuchAppointment, AppointmentCancelled
+            SlotAlreadyBooked, SlotHeld: each a `Conflict`; the appointment stays where it was.
+        """
+        command = _command(MoveAppointment, id, "id", **options)
+        return (await self._commands.move(command)).body.appointment
+
+    async def cancel(self, id: str) -> Appointment:
+        """Cancel an appointment; one that is cancelled stays so.
+
+        Raises:
+            NoSuchAppointment
+        """
+        return (await self._commands.cancel(_validated(CancelAppointment, id=id))).body.appointment
+
+    async def appointment(self, id: str) -> Appointment:
+        """An appointment, cancelled ones too.
+
+        Raises:
+            NoSuchAppointment
+        """
+        return (await self._commands.get_appointment(_validated(GetAppointment, id=id))).body.appointment
+
+    async def history(self, id: str) -> list[Change]:
+        """What became of an appointment, the oldest first.
+
+        Raises:
+            NoSuchAppointment
+        """
+        return (await self._commands.get_history(_validated(GetHistory, id=id))).body.history
+
+    async def appointments(
+        self, from_: Time, to: Time, *, resource: str = DEFAULT_RESOURCE, site: str = DEFAULT_SITE
+    ) -> AsyncIterator[Appointment]:
+        """The appointments of a resource that overlap a window of at most 31 days, ordered by their slots.
+
+        Cancelled ones are left out. Pages are read as the loop comes to them.
+        """
+        cursor: str | None = ""
+        while cursor is not None:
+            page = _validated(ListAppointments, **_window(from_, to, resource, site, cursor))
+            found = (await self._commands.list_appointments(page)).body
+            for appointment in found.appointments:
+                yield appointment
+            cursor = found.next
+
+    async def slots(
+        self, from_: Time, to: Time, *, resource: str = DEFAULT_RESOURCE, site: str = DEFAULT_SITE
+    ) -> AsyncIterator[TakenSlot]:
+        """What is booked or held of a resource in a window of at most 31 days, ordered by the slots."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = _validated(ListSlots, **_window(from_, to, resource, site, cursor))
+            found = (await self._commands.list_slots(page)).body
+            for taken in found.taken:
+                yield taken
+            cursor = found.next
+
+    async def grid(self) -> GridFound:
+        """Where slots may lie, and how long they may be."""
+        return (await self._commands.get_grid()).body
+
+
+# How options are called on the wire, where that is another name.
+_FIELDS = {
+    "duration_minutes": "durationMinutes",
+    "hold_token": "holdToken",
+    "idempotency_key": "idempotencyKey",
+    "move_id": "moveId",
+}
+
+
+def _command(model: type[CommandT], given: CommandT | Time, name: str = "slot", **fields: Any) -> CommandT:
+    """The command that was given, or that is made of the field `name` and the others."""
+    if not isinstance(given, model):
+        return _validated(model, **{name: given}, **fields)
+    if any(fields.values()):
+        raise TypeError(f"{model.__name__} says all by itself")
+    return given
+
+
+def _validated(model: type[CommandT], **fields: Any) -> CommandT:
+    """A command of what a caller said.
+
+    Raises:
+        InvalidRequest: with one sentence that names the field and never repeats its value.
+    """
+    return validate(model, {_FIELDS.get(name, name): value for name, value in fields.items()})
+
+
+def _window(from_: Time, to: Time, resource: str, site: str, cursor: str) -> dict[str, Any]:
+    return {"from": from_, "to": to, "resource": resource, "site": site, "cursor": cursor or None}
