@@ -80,12 +80,13 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_wheel_has_the_client_and_its_messages_alone(wheel: Path) -> None:
+def test_the_wheel_has_the_client_its_messages_and_the_command_alone(wheel: Path) -> None:
     """No package but `slotkeeper` lands on anybody's path, and in that are no services, stores or workers."""
     names = [Path(name) for name in ZipFile(wheel).namelist()]
     files = [name for name in names if not name.parts[0].endswith(".dist-info")]
     assert {name.parts[0] for name in files} == {"slotkeeper"}
-    assert {name.parts[1] for name in files} == {"__init__.py", "client", "contract", "process", "py.typed"}
+    parts = {"__init__.py", "cli", "client", "contract", "process", "py.typed"}
+    assert {name.parts[1] for name in files} == parts
     assert {name.name for name in files if "process" in name.parts} == {"__init__.py", "nats_options.py"}
 
 
@@ -102,6 +103,15 @@ async def test_a_stranger_books_with_it(stack: Stack, python: Path, program: Pat
     slot = datetime(2031, 1, 1, tzinfo=UTC) + timedelta(milliseconds=randrange(10**12))
     printed = run(python, "-I", program, stack.env["NATS_URL"], slot.isoformat(), cwd=program.parent)
     assert printed.splitlines() == [" ".join(shared.__all__), "booked", "Slot already booked"]
+
+
+def test_the_command_says_which_extra_it_needs(python: Path, tmp_path: Path) -> None:
+    """Beside the client alone, `slotkeeper` is there, and says in one line how to get what it needs."""
+    command = subprocess.run(
+        [python.parent / "slotkeeper"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    needed = "The command needs more than the client does: pip install 'slotkeeper[cli]'\n"
+    assert (command.returncode, command.stdout, command.stderr) == (2, "", needed)
 
 
 def test_its_types_are_seen_by_others(python: Path, program: Path) -> None:

@@ -26,6 +26,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.stores": ("shared.domain", "shared.contract", "shared.process"),
     "shared.domain": ("shared.contract",),
     "shared.client": ("shared.contract", "shared.process.nats_options"),
+    "shared.cli": ("shared.contract",),
+    "shared.examples": ("slotkeeper",),
     "shared.contract": (),
     "shared.process": ("shared.contract",),
     "shared.process.nats_options": (),
@@ -39,8 +41,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "redis": ("shared.stores.redis", "tests"),
     "nats": ("shared.client", "shared.worker", "shared.process.nats_options", "tests"),
     "faststream": ("shared.worker", "booking_worker", "hold_worker", "tests"),
-    "fastapi": ("gateway", "tests.bench.monoliths", "tests.unit"),
+    "fastapi": ("gateway", "shared.examples", "tests.bench.monoliths", "tests.unit"),
     "granian": ("gateway.server",),
+    "httpx": ("shared.cli", "tests"),
+    "typer": ("shared.cli", "tests"),
 }
 
 # What the pure folders may import beside the standard library, and what of that they may not.
@@ -138,6 +142,9 @@ def test_every_folder_has_its_arrows() -> None:
         ("shared.contract.commands", "import structlog"),
         ("shared.client.command_client", "from ..process.settings import NatsSettings"),
         ("shared.client.__init__", "from ..worker.batcher import Batcher"),
+        ("shared.client.client", "import httpx"),
+        ("shared.cli.desk", "from ..client import BookingClient"),
+        ("shared.examples.script", "from shared import BookingClient"),
         ("shared.process.nats_options", "from shared.contract.errors import Refused"),
         ("tests.unit.test_grid", "from motor.motor_asyncio import AsyncIOMotorClient"),
     ],

@@ -1,0 +1,19 @@
+"""Where the command begins."""
+
+import sys
+
+
+def main() -> None:
+    """Do what the command line says; without the extra's libraries, say how to get them."""
+    try:
+        from .app import app  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name not in {"httpx", "rich", "typer"}:
+            raise
+        print("The command needs more than the client does: pip install 'slotkeeper[cli]'", file=sys.stderr)
+        sys.exit(2)
+    app(prog_name="slotkeeper")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Commands that change something."""
+
+from typing import Annotated
+from urllib.parse import quote
+from uuid import uuid4
+
+import typer
+
+from ..contract.headers import IDEMPOTENCY_KEY
+from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
+from .desk import Desk, sent, sheet
+from .options import LOCAL, AsJson, HoldToken, Id, Minutes, NewSlot, Patient, Resources, Site, Slot, Url
+
+
+def book(
+    slot: Slot,
+    patient: Patient,
+    *,
+    resource: Resources = None,
+    minutes: Minutes = None,
+    hold: HoldToken = None,
+    site: Site = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Makes a repeat safe: new for each booking")
+    ] = None,
+    url: Url = LOCAL,
+    json: AsJson = False,
+) -> None:
+    """Book a slot."""
+    key = key or str(uuid4())
+    body = sent(
+        slot=slot,
+        patientName=patient,
+        resources=resource,
+        durationMinutes=minutes,
+        holdToken=hold,
+        site=site,
+    )
+    desk = Desk(url, json)
+    answer = desk.ask(
+        "POST",
+        "book-appointment",
+        BookingConfirmed,
+        json=body,
+        headers={IDEMPOTENCY_KEY: key},
+        if_unknown=f"To learn what became of it, repeat it with --key {key}",
+    )
+    desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
+
+
+def hold(
+    slot: Slot,
+    patient: Patient,
+    *,
+    resource: Resources = None,
+    minutes: Minutes = None,
+    token: Annotated[str | None, typer.Option("--token", help="A hold's own, which extends it")] = None,
+    site: Site = None,
+    url: Url = LOCAL,
+    json: AsJson = False,
+) -> None:
+    """Keep a slot for a patient for a while."""
+    token = token or str(uuid4())
+    body = sent(
+        slot=slot,
+        patientName=patient,
+        resources=resource,
+        durationMinutes=minutes,
+        holdToken=token,
+        site=site,
+    )
+    desk = Desk(url, json)
+    answer = desk.ask(
+        "POST",
+        "hold-appointment",
+        HoldPlaced,
+        json=body,
+        if_unknown=f"To learn what became of it, repeat it with --token {token}",
+    )
+    desk.say(sheet(answer.body.message, answer.body.hold), answer.json)
+
+
+def release(
+    slot: Slot,
+    token: Annotated[str, typer.Argument(help="The hold's token")],
+    site: Site = None,
+    url: Url = LOCAL,
+    json: AsJson = False,
+) -> None:
+    """End a hold."""
+    desk = Desk(url, json)
+    body = sent(slot=slot, holdToken=token, site=site)
+    answer = desk.ask("POST", "release-hold", HoldReleased, json=body)
+    desk.say(answer.body.message, answer.json)
+
+
+def cancel(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
+    """Cancel an appointment."""
+    desk = Desk(url, json)
+    answer = desk.ask("DELETE", f"appointments/{quote(id, safe='')}", BookingCancelled)
+    desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
+
+
+def move(
+    id: Id,
+    slot: NewSlot = None,
+    *,
+    resource: Resources = None,
+    minutes: Minutes = None,
+    hold: HoldToken = None,
+    url: Url = LOCAL,
+    json: AsJson = False,
+) -> None:
+    """Move an appointment; what is left out stays as it is."""
+    desk = Desk(url, json)
+    body = sent(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
+    answer = desk.ask("PATCH", f"appointments/{quote(id, safe='')}", BookingMoved, json=body)
+    desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)

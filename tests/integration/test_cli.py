@@ -1,0 +1,240 @@
+"""The command `slotkeeper`: what it asks a gateway, what it says, and how it ends."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from deploy.local.ports import free_port
+from shared.cli.app import app
+from tests.integration.canned import Met, canned
+
+ID = "0b5f2a53-6f0e-4d1c-9a53-0c9f1f3a2c11"
+TOKEN = "6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10"
+NINE = "2031-05-04T09:00:00.000Z"
+WINDOW = "resource=dr-lee&from=2031-05-03T22%3A00%3A00.000Z&to=2031-05-04T22%3A00%3A00.000Z"
+APPOINTMENT = {
+    "id": ID,
+    "site": "default",
+    "resources": ["dr-lee"],
+    "slot": NINE,
+    "durationMinutes": 45,
+    "patientName": "Ada [red] :cat:",
+    "status": "booked",
+    "createdAt": NINE,
+}
+HOLD = {"token": TOKEN, "site": "default", "resources": ["dr-lee"], "slot": NINE, "expiresAt": NINE}
+BOOKED = {"message": "Booking confirmed", "appointment": APPOINTMENT}
+TAKEN = {"slot": NINE, "durationMinutes": 45, "state": "held"}
+PAGE = {"site": "default", "resource": "dr-lee", "from": NINE, "to": NINE}
+
+
+@pytest.fixture(autouse=True)
+def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def type_in(url: str, *words: str) -> Result:
+    """What becomes of a command that one types."""
+    result = CliRunner(env={"SLOTKEEPER_URL": url, "COLUMNS": "100"}).invoke(app, words)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+CALLS: list[tuple[tuple[str, ...], Any, Met, tuple[str, ...]]] = [
+    (
+        (
+            "book",
+            "2031-05-04 11:00",
+            "Ada",
+            *["-r", "dr-lee", "-r", "room-2", "-m", "45", "-s", "harbour", "--hold"],
+            TOKEN,
+        ),
+        BOOKED,
+        Met(
+            "POST",
+            "/api/book-appointment",
+            {
+                "slot": NINE,
+                "patientName": "Ada",
+                "resources": ["dr-lee", "room-2"],
+                "durationMinutes": 45,
+                "holdToken": TOKEN,
+                "site": "harbour",
+            },
+        ),
+        ("Booking confirmed", ID, "Ada [red] :cat:", "2031-05-04 11:00 +02:00, 45 minutes", "dr-lee"),
+    ),
+    (
+        ("hold", "2031-05-04T09:00Z", "Ada", "--token", TOKEN),
+        {"message": "Slot held for 5 minutes", "hold": HOLD},
+        Met("POST", "/api/hold-appointment", {"slot": NINE, "patientName": "Ada", "holdToken": TOKEN}),
+        ("Slot held for 5 minutes", TOKEN, "2031-05-04 11:00 +02:00"),
+    ),
+    (
+        ("release", "2031-05-04 11:00", TOKEN),
+        {"message": "Hold released"},
+        Met("POST", "/api/release-hold", {"slot": NINE, "holdToken": TOKEN}),
+        ("Hold released",),
+    ),
+    (
+        ("cancel", ID),
+        {"message": "Booking cancelled", "appointment": {**APPOINTMENT, "status": "cancelled"}},
+        Met("DELETE", f"/api/appointments/{ID}"),
+        ("Booking cancelled", "cancelled"),
+    ),
+    (
+        ("move", ID, "2031-05-04 11:00", "-r", "dr-wu"),
+        {"message": "Booking moved", "appointment": APPOINTMENT},
+        Met("PATCH", f"/api/appointments/{ID}", {"slot": NINE, "resources": ["dr-wu"]}),
+        ("Booking moved", ID),
+    ),
+    (
+        ("move", ID, "-m", "30"),
+        {"message": "Booking moved", "appointment": APPOINTMENT},
+        Met("PATCH", f"/api/appointments/{ID}", {"durationMinutes": 30}),
+        ("Booking moved",),
+    ),
+    (
+        ("show", "a/b?c"),
+        {"appointment": APPOINTMENT},
+        Met("GET", "/api/appointments/a%2Fb%3Fc"),
+        ("Ada [red] :cat:", "booked"),
+    ),
+    (
+        ("history", ID),
+        {"history": [{"version": 1, "type": "booked", "at": NINE, "slot": NINE, "resources": ["dr-lee"]}]},
+        Met("GET", f"/api/appointments/{ID}/history"),
+        ("booked", "2031-05-04 11:00 +02:00", "dr-lee"),
+    ),
+    (
+        ("day", "2031-05-04", "-r", "dr-lee"),
+        {"appointments": [APPOINTMENT]},
+        Met("GET", f"/api/appointments?{WINDOW}"),
+        ("Ada [red] :cat:", ID, "2031-05-04 11:00 +02:00", "45"),
+    ),
+    (
+        ("slots", "2031-05-04", "-r", "dr-lee", "-s", "harbour"),
+        {**PAGE, "taken": [TAKEN]},
+        Met("GET", f"/api/slots?site=harbour&{WINDOW}"),
+        ("held", "2031-05-04 11:00 +02:00", "45"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "answer", "asked", "said"), CALLS, ids=[words[0] for words, *_ in CALLS])
+def test_each_command_asks_and_says(
+    words: tuple[str, ...], answer: Any, asked: Met, said: tuple[str, ...]
+) -> None:
+    """It sends what was typed, and says what came of it to a person, or to a program as it came."""
+    with canned((200, answer), (200, answer)) as (url, met):
+        to_a_person = type_in(url, *words)
+        to_a_program = type_in(url, *words, "--json")
+    assert met == [asked, asked]
+    assert to_a_person.exit_code == to_a_program.exit_code == 0
+    assert all(text in to_a_person.stdout for text in said), to_a_person.stdout
+    assert json.loads(to_a_program.stdout) == answer
+    assert not to_a_person.stderr + to_a_program.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, 1), (409, 1), (422, 1), (400, 2), (413, 2), (415, 2), (503, 3), (504, 4), (500, 4)],
+)
+def test_an_exit_code_tells_scripts_why(status: int, code: int) -> None:
+    """A refusal is 1, a wrong request 2, nothing done 3, not known 4; the sentence goes to stderr."""
+    refusal = {"error": "Because"}
+    with canned((status, refusal), (status, refusal)) as (url, _):
+        to_a_person = type_in(url, "cancel", ID)
+        to_a_program = type_in(url, "cancel", ID, "--json")
+    assert (to_a_person.exit_code, to_a_person.stdout, to_a_person.stderr) == (code, "", "Because\n")
+    assert (to_a_program.exit_code, json.loads(to_a_program.stdout)) == (code, refusal)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [(("book", NINE, "Ada"), "--key"), (("hold", NINE, "Ada"), "--token")],
+    ids=["book", "hold"],
+)
+def test_what_may_have_been_done_can_be_asked_again(words: tuple[str, ...], option: str) -> None:
+    """A booking or hold whose answer is lost says how to repeat it as the same one."""
+    with canned(None, (200, BOOKED if option == "--key" else {"message": "Held", "hold": HOLD})) as (url, _):
+        lost = type_in(url, *words)
+        assert lost.exit_code == 4
+        again = lost.stderr.split()[-2:]
+        assert again[0] == option
+        assert type_in(url, *words, *again).exit_code == 0
+
+
+def test_no_gateway_is_one_line() -> None:
+    """Where nothing listens, nothing was done: one line says so, without a traceback."""
+    url = f"http://127.0.0.1:{free_port()}"
+    result = type_in(url, "day")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == f"No gateway answers at {url}\n"
+
+
+@pytest.mark.parametrize("url", ["localhost:3000", "nats://localhost:4222", "http://localhost:port", ""])
+def test_a_wrong_url_is_one_line(url: str) -> None:
+    """What is no URL of HTTP is a wrong request."""
+    result = type_in("", "day", "--url", url)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"{url} is not a URL of HTTP\n"
+
+
+@pytest.mark.parametrize("answer", [b"<html>", [], {"detail": "Not Found"}], ids=["HTML", "list", "other"])
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_stranger_is_not_taken_for_a_gateway(status: int, answer: Any) -> None:
+    """An answer that no gateway gives tells nothing of what was asked for."""
+    with canned((status, answer)) as (url, _):
+        result = type_in(url, "show", ID)
+    assert result.exit_code == 4
+    assert result.stderr == f"What answers at {url} is no gateway of slotkeeper (status {status})\n"
+
+
+@pytest.mark.parametrize("words", [("book", "tomorrow", "Ada"), ("day", "someday"), ("book",), ("fly",)])
+def test_wrong_words_are_a_wrong_request(words: tuple[str, ...]) -> None:
+    """What cannot be read is told before anything is sent."""
+    assert type_in("http://127.0.0.1:1", *words).exit_code == 2
+
+
+def test_a_list_is_read_to_its_last_page() -> None:
+    """However long a day is, all of it is listed."""
+    pages = [(200, {"appointments": [APPOINTMENT], "next": "abc"}), (200, {"appointments": [APPOINTMENT]})]
+    with canned(*pages) as (url, met):
+        result = type_in(url, "day", "2031-05-04", "-r", "dr-lee", "--json")
+    assert json.loads(result.stdout) == {"appointments": [APPOINTMENT] * 2}
+    assert [request.path for request in met][1].endswith(f"{WINDOW}&cursor=abc")
+
+
+def test_who_watches_is_told_what_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First all that is taken, then each change; a gateway that is lost meanwhile is waited for."""
+    looks = 0
+
+    def look_away(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("shared.cli.watch.sleep", look_away)
+    held, booked = ({**TAKEN, "state": state} for state in ("held", "booked"))
+    looked_at = [(200, {**PAGE, "taken": taken}) for taken in ([held], [booked], [])]
+    looked_at.insert(1, (503, {"error": "No worker is there"}))
+    with canned(*looked_at) as (url, _):
+        result = type_in(url, "watch", "2031-05-04", "--json")
+    assert result.exit_code == 0
+    assert [json.loads(line)["state"] for line in result.stdout.splitlines()] == ["held", "booked", "free"]
+    assert result.stderr == "No worker is there; still trying\nIt answers again\n"
+
+
+def test_watching_where_nobody_is_ends() -> None:
+    """A gateway that was never there is no gateway that was lost."""
+    assert type_in(f"http://127.0.0.1:{free_port()}", "watch").exit_code == 3
