@@ -1,0 +1,56 @@
+"""A receptionist's command line, for one doctor and one room.
+
+python receptionist.py --nats nats://localhost:4222 book 2030-01-07T09:00Z "Ada Lovelace"
+python receptionist.py --nats nats://localhost:4222 day 2030-01-07
+"""
+
+import argparse
+import asyncio
+import sys
+from datetime import datetime, timedelta
+
+import structlog
+from slotkeeper import Appointment, BookingClient, Refused
+
+DOCTOR, ROOM = "dr-lee", "room-2"
+
+
+def show(appointment: Appointment) -> None:
+    when = appointment.slot.astimezone()
+    print(f"{when:%Y-%m-%d %H:%M}  {appointment.patientName}  {appointment.id}  {appointment.status}")
+
+
+async def run(words: argparse.Namespace) -> None:
+    async with BookingClient(words.nats) as client:
+        match words.command:
+            case "book":
+                show(await client.book(words.slot, words.patient, resources=[DOCTOR, ROOM]))
+            case "move":
+                show(await client.move(words.id, slot=words.slot))
+            case "cancel":
+                show(await client.cancel(words.id))
+            case "day":
+                begins = datetime.fromisoformat(words.day).astimezone()
+                ends = begins + timedelta(days=1)
+                async for appointment in client.appointments(begins, ends, resource=DOCTOR):
+                    show(appointment)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--nats", default="nats://localhost:4222")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, arguments in (("book", "slot patient"), ("move", "id slot"), ("cancel", "id"), ("day", "day")):
+        command = commands.add_parser(name)
+        for argument in arguments.split():
+            command.add_argument(argument)
+    # What the client logs goes to stderr; stdout is for the receptionist.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        asyncio.run(run(parser.parse_args()))
+    except Refused as refused:
+        sys.exit(f"{refused}")
+
+
+if __name__ == "__main__":
+    main()
