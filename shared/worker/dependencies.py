@@ -14,6 +14,7 @@ from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts
@@ -26,6 +27,7 @@ class Stores:
 
     bookings: BookingStore
     holds: HoldStore
+    held: HeldStore
     intents: IntentStore
     schema: Schema
     grid: Grid
@@ -61,6 +63,7 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
     stores = Stores(
         BookingStore(database),
         HoldStore(scripts, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
+        HeldStore(scripts, grid),
         IntentStore(scripts),
         Schema(database, grid.minutes),
         grid,

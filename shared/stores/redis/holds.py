@@ -6,7 +6,8 @@ slot, so losing Redis loses holds and nothing else.
 A hold is placed first, for hardly longer than its command may take; then it waits for the intents that were
 there (`intents.py`), and only then MongoDB is read. Whatever comes later finds the hold. If nothing is booked
 it is granted, which gives it its full time, and its caller is answered. What is not granted was promised to
-nobody: it is withdrawn, or ends by itself soon after its command's deadline.
+nobody: it is withdrawn, or ends by itself soon after its command's deadline. All that a token holds is
+released together, and used up together by its patient's booking.
 
 What this cannot promise: a hold that Redis has lost (a failover, a flush, an eviction, a clock that
 jumps) is not honoured, nor one that a booking worker cannot reach.
@@ -22,7 +23,7 @@ from redis.exceptions import ResponseError
 from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
-from shared.stores.redis.keys import Holder, keys_of
+from shared.stores.redis.keys import Holder, keys_of, token_key
 from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_parts
 
 # How long a hold that is yet to be granted stands beyond its command's deadline.
@@ -70,12 +71,7 @@ class HoldStore:
         Raises:
             HoldsUnreachable, NotExecuted, OutcomeUnknown
         """
-        try:
-            await self._scripts.ask(self._scripts.ping, seconds=deadline.remaining)
-        except NoTimeToAsk:
-            raise HoldsUnreachable from None
-        deadline.check()
-        # What fails from here on may have been executed.
+        await self._find_redis(deadline)
         milliseconds = int(deadline.remaining * 1000) + PLACED_MARGIN_MS
         calls = [_call(each, (each.holder.token, each.holder.digest, milliseconds)) for each in wanted]
         answers = await self._run("place_holds", calls, (self._max_ms,))
@@ -121,6 +117,24 @@ class HoldStore:
             raise OutcomeUnknown  # they may stand
         return [bool(answer) for answer in answers]
 
+    async def release_many(
+        self, holds: Sequence[tuple[str, str]], deadline: Deadline
+    ) -> list[bool | HoldsUnreachable]:
+        """Release holds, each by its site and its token, with all that they hold, by a deadline.
+
+        One that is yet to be granted is not granted any more.
+
+        Returns:
+            Whether the token held anything; a refusal where Redis has refused.
+
+        Raises:
+            HoldsUnreachable, NotExecuted, OutcomeUnknown
+        """
+        await self._find_redis(deadline)
+        calls = [Call(site, [token_key(site, token)], ()) for site, token in holds]
+        answers = await self._run("release_holds", calls)
+        return [HoldsUnreachable() if isinstance(each, ResponseError) else bool(each) for each in answers]
+
     async def remaining_intents(self, asked: Sequence[tuple[Claims, Sequence[str]]]) -> list[list[str]]:
         """Of each of several lists of intents on some claims, those that are not cleared yet.
 
@@ -135,6 +149,18 @@ class HoldStore:
                     raise HoldsUnreachable
                 remaining.append(answer)
         return remaining
+
+    async def _find_redis(self, deadline: Deadline) -> None:
+        """Make sure that Redis is there: what fails after this may have been executed.
+
+        Raises:
+            HoldsUnreachable, NotExecuted
+        """
+        try:
+            await self._scripts.ask(self._scripts.ping, seconds=deadline.remaining)
+        except NoTimeToAsk:
+            raise HoldsUnreachable from None
+        deadline.check()
 
     async def _run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
         answers: list[Any] = []

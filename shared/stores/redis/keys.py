@@ -1,4 +1,4 @@
-"""The keys of Redis: for each claim one of its hold, and one of the intents to book it."""
+"""The keys of Redis: of a claim's hold and intents, of what a token holds, of what of a resource is held."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,18 @@ class Holder:
 
 
 def keys_of(claims: Claims) -> list[str]:
-    """The KEYS of every script: a hold key a claim, then an intents key a claim.
+    """The KEYS of what concerns claims: a hold key a claim, then an intents key a claim.
 
     All keys of a site have one hash tag, so that a cluster keeps them together.
     """
     return [f"{kind}:{{{claims.site}}}:{claim}" for kind in ("hold", "intents") for claim in claims.keys]
+
+
+def token_key(site: str, token: str) -> str:
+    """The record of what a token holds."""
+    return f"token:{{{site}}}:{token}"
+
+
+def held_keys(site: str, resource: str) -> list[str]:
+    """The moments at which a resource is held, and when each of these holds ends."""
+    return [f"{kind}:{{{site}}}:{resource}" for kind in ("held", "held_ends")]

@@ -25,14 +25,20 @@ MOST_UNANSWERED = 2
 LATE_SECONDS = 0.025
 
 AnswerT = TypeVar("AnswerT")
-_SOURCES = {
-    name: (files(__package__) / "lua" / f"{name}.lua").read_text()
+
+
+def _read(name: str) -> str:
+    return (files(__package__) / "lua" / f"{name}.lua").read_text()
+
+
+_SOURCES = {name: _read(name) for name in ("register_intents", "remaining_intents")} | {
+    name: _read("holds") + _read(name)
     for name in (
         "clear_intents",
         "grant_holds",
+        "held_claims",
         "place_holds",
-        "register_intents",
-        "remaining_intents",
+        "release_holds",
         "withdraw_holds",
     )
 }

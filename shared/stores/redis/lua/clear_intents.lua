@@ -1,4 +1,5 @@
--- Bookings are decided: their intents are cleared, and one that was confirmed uses up its patient's holds.
+-- Bookings are decided: their intents are cleared. One that was confirmed uses up its patient's holds on its claims,
+-- each with all that it holds.
 -- KEYS: for each a hold key a claim, then an intents key a claim.
 -- ARGV: for each how many claims, token ('' for none), digest of the name, id, 1 to use up the holds.
 -- Returns for each how many of its intents were there.
@@ -11,7 +12,7 @@ for a = 1, #ARGV, 5 do
       if held then
         local by, of = string.match(held, '^(%S+) (%S+) ')
         if by == token or of == digest then
-          redis.call('DEL', KEYS[i])
+          free_all(by)
         end
       end
     end

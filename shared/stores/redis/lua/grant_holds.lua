@@ -1,9 +1,9 @@
 -- Grant holds: each gets its full time. On all of its claims, if each is still held as it was placed.
--- KEYS: for each a hold key a claim, then an intents key a claim.
+-- KEYS: for each a hold key a claim, then an intents key a claim; the claims of a resource stand together.
 -- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, and when each claim was placed (Unix ms).
--- Returns for each when it ends (Unix ms) and in how many ms; nothing where a claim was lost, used up or withdrawn.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Returns for each when it ends (Unix ms) and in how many ms; nothing where a claim was lost, used up, released or
+-- withdrawn.
+local now = now_ms()
 local answers, first, a = {}, 0, 3
 while a <= #ARGV do
   local count, token = tonumber(ARGV[a]), ARGV[a + 1]
@@ -19,7 +19,8 @@ while a <= #ARGV do
   end
   local answer = {}
   if stands then
-    local earliest = math.huge
+    local earliest, latest, ends_of_claims = math.huge, 0, {}
+    local of, moments, ends = nil, {}, {} -- of one resource after the other
     for i = 1, count do
       local key, since = KEYS[first + i], granted[i] or now
       local expires = math.min(now + ARGV[1], since + ARGV[2])
@@ -27,9 +28,20 @@ while a <= #ARGV do
         expires = math.max(expires, now + redis.call('PTTL', key))
       end
       local value = string.format('%s %s %s %.0f', token, digests[i], ARGV[a + 1 + i], since)
-      redis.call('SET', key, value, 'PXAT', string.format('%.0f', expires))
-      earliest = math.min(earliest, expires)
+      redis.call('SET', key, value, 'PXAT', text(expires))
+      local claim = claim_of(key)
+      local resource, moment = string.match(claim, '^(.*)/(.*)$')
+      if of and resource ~= of then
+        list(of, moments, ends, latest, now)
+        moments, ends = {}, {}
+      end
+      of, earliest, latest = resource, math.min(earliest, expires), math.max(latest, expires)
+      append(moments, moment, moment)
+      append(ends, text(expires), moment)
+      append(ends_of_claims, text(expires), claim)
     end
+    list(of, moments, ends, latest, now)
+    record(token, ends_of_claims, latest, now)
     answer = {earliest, earliest - now}
   end
   answers[#answers + 1], first, a = answer, first + 2 * count, a + 2 + count

@@ -5,23 +5,22 @@
 -- Value: token, digest, when it was placed and, once it is, when it was first granted (Unix ms).
 -- Returns for each nothing where another token holds a claim, else when each claim was placed, and the intents
 -- that are there.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 local answers, first = {}, 0
 for a = 2, #ARGV, 4 do
   local count, token, digest, waits = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
-  local placed, granted, free = {}, {}, true
+  local placed, granted, is_free = {}, {}, true
   for i = 1, count do
     local by, at, since = string.match(redis.call('GET', KEYS[first + i]) or '', '^(%S+) %S+ (%d+) ?(%d*)$')
     if by and by ~= token then
-      free = false
+      is_free = false
       break
     end
     placed[i], granted[i] = tonumber(at or now), tonumber(since)
   end
   local answer = {}
-  if free then
-    local intents, seen = {}, {}
+  if is_free then
+    local intents, seen, ends, latest = {}, {}, {}, 0
     for i = 1, count do
       local key, value, ttl = KEYS[first + i], string.format('%s %s %.0f', token, digest, placed[i]), waits
       if granted[i] then
@@ -29,7 +28,9 @@ for a = 2, #ARGV, 4 do
         ttl = math.min(ttl, granted[i] + ARGV[1] - now)
       end
       ttl = math.max(ttl, redis.call('PTTL', key), 1) -- what stands is never shortened
-      redis.call('SET', key, value, 'PX', string.format('%.0f', ttl))
+      redis.call('SET', key, value, 'PX', text(ttl))
+      latest = math.max(latest, now + ttl)
+      append(ends, text(now + ttl), claim_of(key))
       local found = redis.call('ZRANGEBYSCORE', KEYS[first + count + i], string.format('(%.0f', now), '+inf')
       for _, id in ipairs(found) do
         if not seen[id] then
@@ -38,6 +39,7 @@ for a = 2, #ARGV, 4 do
         end
       end
     end
+    record(token, ends, latest, now)
     answer = {placed, intents}
   end
   answers[#answers + 1], first = answer, first + 2 * count

@@ -25,10 +25,10 @@ for a = 1, #ARGV, 5 do
       redis.call('ZREM', KEYS[i], id) -- it may have passed a moment ago, and the answer been lost
     else
       local ttl = redis.call('PTTL', KEYS[i])
-      if ttl ~= -2 then
+      redis.call('ZADD', KEYS[i], ends, id)
+      if ttl ~= -2 then -- not before: an emptied key is gone, and its end with it
         redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now_text)
       end
-      redis.call('ZADD', KEYS[i], ends, id)
       if ttl < tonumber(stands) then -- an intent that stands longer is not forgotten with a shorter one
         redis.call('PEXPIRE', KEYS[i], stands)
       end

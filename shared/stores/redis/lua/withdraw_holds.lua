@@ -13,7 +13,7 @@ while a <= #ARGV do
       if at ~= ARGV[a + 1 + i] or (granted ~= '' and ARGV[a + 1 + count + i] ~= '1') then
         stay = stay + 1
       else
-        redis.call('DEL', key)
+        free(claim_of(key), token, granted)
       end
     end
   end

@@ -1,0 +1,22 @@
+-- Which claims of a resource are held: granted, and not expired. Judged by the hold keys themselves.
+-- KEYS: the set of its held moments, and that of their ends.
+-- ARGV: how many pairs of KEYS, the first moment, the last (Unix ms), how many moments to look at.
+-- Returns, once, where to go on ('' if that was all), then each moment and its token.
+-- What has expired is removed on the way, so much that a reader meets it but once.
+local most, now = tonumber(ARGV[4]), now_ms()
+local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', text(now), 'LIMIT', 0, 4 * most)
+if expired[1] then
+  redis.call('ZREM', KEYS[1], unpack(expired))
+  redis.call('ZREM', KEYS[2], unpack(expired))
+end
+local resource = claim_of(KEYS[1])
+local moments = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, most)
+local answer = {#moments == most and text(moments[most] + 1) or ''}
+for _, moment in ipairs(moments) do
+  local value = redis.call('GET', 'hold:' .. tag .. ':' .. resource .. '/' .. moment) or ''
+  local by, granted = string.match(value, '^(%S+) %S+ %d+ ?(%d*)$')
+  if by and granted ~= '' then
+    append(answer, moment, by)
+  end
+end
+return {answer}

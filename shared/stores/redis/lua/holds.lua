@@ -1,0 +1,82 @@
+-- What scripts of holds share: it stands before each of them.
+-- All that a command touches is of one site. Keys that a script comes to know only as it runs (a hold knows its
+-- token, a token its claims) have the hash tag of its KEYS, and so lie where those do, in a cluster too.
+-- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends (Unix ms)
+-- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in their order
+-- held_ends:{site}:<resource>   the same moments, by when each hold ends (Unix ms)
+local tag = string.match(KEYS[1], '{.-}')
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function append(array, one, two)
+  array[#array + 1], array[#array + 2] = one, two
+end
+
+local function claim_of(key)
+  return string.match(key, '}:(.*)$')
+end
+
+-- Keep in the record of a token when its claims end: `ends` has an end, then its claim, and so on.
+local function record(token, ends, latest, now)
+  local key = 'token:' .. tag .. ':' .. token
+  local ttl = redis.call('PTTL', key)
+  redis.call('ZADD', key, unpack(ends))
+  if ttl ~= -2 then -- a token that is used again and again keeps no more than what stands
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', text(now))
+  end
+  if ttl < latest - now then
+    redis.call('PEXPIREAT', key, text(latest))
+  end
+end
+
+-- List that a resource is held: `moments` has each moment twice, `ends` its end, then the moment.
+-- Two sets, for one is read by time, and what has expired is found in the other: each grant removes up to twice as
+-- many as it adds, so that what has expired never grows. What ends before its time is removed at once (`free`).
+local function list(resource, moments, ends, latest, now)
+  local held, held_ends = 'held:' .. tag .. ':' .. resource, 'held_ends:' .. tag .. ':' .. resource
+  redis.call('ZADD', held, unpack(moments))
+  redis.call('ZADD', held_ends, unpack(ends))
+  local expired = redis.call('ZRANGEBYSCORE', held_ends, '-inf', text(now), 'LIMIT', 0, #moments)
+  if expired[1] then
+    redis.call('ZREM', held, unpack(expired))
+    redis.call('ZREM', held_ends, unpack(expired))
+  end
+  if redis.call('PTTL', held) < latest - now then -- both have the same members, and the same end
+    redis.call('PEXPIREAT', held, text(latest))
+    redis.call('PEXPIREAT', held_ends, text(latest))
+  end
+end
+
+-- Free a claim that a token holds; `granted` is when it was, or ''.
+local function free(claim, token, granted)
+  redis.call('DEL', 'hold:' .. tag .. ':' .. claim)
+  redis.call('ZREM', 'token:' .. tag .. ':' .. token, claim)
+  if granted ~= '' then
+    local resource, moment = string.match(claim, '^(.*)/(.*)$')
+    redis.call('ZREM', 'held:' .. tag .. ':' .. resource, moment)
+    redis.call('ZREM', 'held_ends:' .. tag .. ':' .. resource, moment)
+  end
+end
+
+-- Free all that a token holds, and nothing of another; how many claims that were.
+local function free_all(token)
+  local freed = 0
+  for _, claim in ipairs(redis.call('ZRANGE', 'token:' .. tag .. ':' .. token, 0, -1)) do
+    local value = redis.call('GET', 'hold:' .. tag .. ':' .. claim) or ''
+    local by, granted = string.match(value, '^(%S+) %S+ %d+ ?(%d*)$')
+    if by == token then
+      free(claim, token, granted)
+      freed = freed + 1
+    end
+  end
+  redis.call('DEL', 'token:' .. tag .. ':' .. token)
+  return freed
+end
+
