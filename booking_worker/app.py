@@ -4,9 +4,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+from booking_worker.cancels import Cancels
 from booking_worker.decisions import Decisions
-from booking_worker.handlers import register
+from booking_worker.handlers import UseCases, register
+from booking_worker.intents import Intents
+from booking_worker.moves import Moves
+from booking_worker.reads import ReadService
 from booking_worker.service import BookingService
+from booking_worker.writes import Writes
 from shared.contract.subjects import BOOKING_GROUP
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
@@ -18,9 +23,18 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serves bookings while the context lasts; `fail` is called where it cannot any more."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem) as stores:
-        decisions = Decisions(stores.bookings, stores.intents, stores.schema)
-        service = BookingService(stores.bookings, decisions, stores.schema, stores.grid, stores.digests)
-        handlers = partial(register, service=service, ask_readiness=stores.readiness)
+        intents = Intents(stores.intents)
+        writes = Writes(stores.bookings, stores.changes, stores.schema)
+        service = BookingService(
+            Decisions(stores.bookings, writes, intents),
+            Cancels(stores.bookings, writes),
+            Moves(stores.bookings, writes, intents, stores.grid, stores.digests),
+            schema=stores.schema,
+            grid=stores.grid,
+            digests=stores.digests,
+        )
+        use_cases = UseCases(service, ReadService(stores.bookings))
+        handlers = partial(register, use_cases=use_cases, ask_readiness=stores.readiness)
         async with broker.serve(handlers):
             yield
-        await decisions.drain()
+        await intents.drain()

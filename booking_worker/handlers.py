@@ -1,39 +1,99 @@
 """NATS subjects of bookings. Each handler calls one use case and says what to answer."""
 
+from dataclasses import dataclass
+
 from faststream.nats import NatsBroker
 
+from booking_worker.reads import ReadService
 from booking_worker.service import BookingService
 from shared.contract import subjects
-from shared.contract.commands import AskReady, BookAppointment, GetAppointment
+from shared.contract.commands import (
+    AskReady,
+    BookAppointment,
+    CancelAppointment,
+    GetAppointment,
+    GetHistory,
+    MoveAppointment,
+)
 from shared.contract.headers import REPLAYED
-from shared.contract.many import BookMany
-from shared.contract.replies import AppointmentFound, BookingConfirmed, Readiness, Reply
-from shared.worker.answering import Each, current_deadline
+from shared.contract.many import BookMany, CancelMany, MoveMany
+from shared.contract.replies import (
+    AppointmentFound,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingMoved,
+    HistoryFound,
+    Readiness,
+    Reply,
+)
+from shared.worker.answering import Each, current_attempt
 from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
 
 
-def register(broker: NatsBroker, service: BookingService, ask_readiness: AskReadiness) -> None:
+@dataclass(frozen=True)
+class UseCases:
+    """What this worker can do."""
+
+    bookings: BookingService
+    reads: ReadService
+
+
+def register(broker: NatsBroker, use_cases: UseCases, ask_readiness: AskReadiness) -> None:
     """Declare the subscribers on `broker`."""
-    group = subjects.BOOKING_GROUP
-
-    async def book(command: BookAppointment) -> Reply[BookingConfirmed]:
-        booked = await service.book(command, current_deadline.get())
-        body = BookingConfirmed(appointment=booked.booking.to_appointment())
-        return Reply(body, 201, {REPLAYED: "true"} if booked.replayed else {})
-
-    broker.subscriber(subjects.BOOK, queue=group, decoder=decode(BookAppointment), no_reply=True)(book)
-
-    @broker.subscriber(subjects.BOOK_MANY, queue=group, decoder=decode(BookMany), no_reply=True)
-    async def book_many(many: BookMany) -> Each:
-        return Each(many.commands, BookMany.one, book)
-
-    @broker.subscriber(subjects.GET_APPOINTMENT, queue=group, decoder=decode(GetAppointment), no_reply=True)
-    async def get_appointment(command: GetAppointment) -> Reply[AppointmentFound]:
-        booking = await service.get(command.id, current_deadline.get())
-        return Reply(AppointmentFound(appointment=booking.to_appointment()))
+    _register_changes(broker, use_cases)
+    _register_reads(broker, use_cases)
 
     @broker.subscriber(subjects.BOOKING_READY, decoder=decode(AskReady), no_reply=True)
     async def ready(command: AskReady) -> Reply[Readiness]:
         readiness = await ask_readiness()
         return Reply(readiness, 200 if readiness.ready else 503)
+
+
+def _register_changes(broker: NatsBroker, use_cases: UseCases) -> None:
+    group = subjects.BOOKING_GROUP
+
+    async def book(command: BookAppointment) -> Reply[BookingConfirmed]:
+        attempt = current_attempt.get()
+        booked = await use_cases.bookings.book(command, attempt.deadline, first=attempt.first)
+        body = BookingConfirmed(appointment=booked.booking.to_appointment())
+        return Reply(body, 201, {REPLAYED: "true"} if booked.replayed else {})
+
+    async def cancel(command: CancelAppointment) -> Reply[BookingCancelled]:
+        booking = await use_cases.bookings.cancel(command, current_attempt.get().deadline)
+        return Reply(BookingCancelled(appointment=booking.to_appointment()))
+
+    async def move(command: MoveAppointment) -> Reply[BookingMoved]:
+        attempt = current_attempt.get()
+        booking = await use_cases.bookings.move(command, attempt.deadline, first=attempt.first)
+        return Reply(BookingMoved(appointment=booking.to_appointment()))
+
+    broker.subscriber(subjects.BOOK, queue=group, decoder=decode(BookAppointment), no_reply=True)(book)
+    broker.subscriber(subjects.CANCEL, queue=group, decoder=decode(CancelAppointment), no_reply=True)(cancel)
+    broker.subscriber(subjects.MOVE, queue=group, decoder=decode(MoveAppointment), no_reply=True)(move)
+
+    @broker.subscriber(subjects.BOOK_MANY, queue=group, decoder=decode(BookMany), no_reply=True)
+    async def book_many(many: BookMany) -> Each:
+        return Each(many.commands, BookMany.one, book)
+
+    @broker.subscriber(subjects.CANCEL_MANY, queue=group, decoder=decode(CancelMany), no_reply=True)
+    async def cancel_many(many: CancelMany) -> Each:
+        return Each(many.commands, CancelMany.one, cancel)
+
+    @broker.subscriber(subjects.MOVE_MANY, queue=group, decoder=decode(MoveMany), no_reply=True)
+    async def move_many(many: MoveMany) -> Each:
+        return Each(many.commands, MoveMany.one, move)
+
+
+def _register_reads(broker: NatsBroker, use_cases: UseCases) -> None:
+    group = subjects.BOOKING_GROUP
+
+    @broker.subscriber(subjects.GET_APPOINTMENT, queue=group, decoder=decode(GetAppointment), no_reply=True)
+    async def get_appointment(command: GetAppointment) -> Reply[AppointmentFound]:
+        booking = await use_cases.reads.get(command.id, current_attempt.get().deadline)
+        return Reply(AppointmentFound(appointment=booking.to_appointment()))
+
+    @broker.subscriber(subjects.GET_HISTORY, queue=group, decoder=decode(GetHistory), no_reply=True)
+    async def get_history(command: GetHistory) -> Reply[HistoryFound]:
+        booking = await use_cases.reads.get(command.id, current_attempt.get().deadline)
+        return Reply(HistoryFound(history=[entry.to_change() for entry in booking.history]))

@@ -7,7 +7,7 @@ from shared.contract import subjects
 from shared.contract.commands import AskReady, PlaceHold
 from shared.contract.many import PlaceMany
 from shared.contract.replies import Hold, HoldPlaced, Readiness, Reply
-from shared.worker.answering import Each, current_deadline
+from shared.worker.answering import Each, current_attempt
 from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
 
@@ -17,7 +17,7 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
     group = subjects.HOLD_GROUP
 
     async def place_hold(command: PlaceHold) -> Reply[HoldPlaced]:
-        held = await service.place_hold(command, current_deadline.get())
+        held = await service.place_hold(command, current_attempt.get().deadline)
         hold = Hold(
             token=held.token,
             site=command.site,

@@ -14,16 +14,19 @@ import structlog
 from pymongo import WriteConcern
 
 from booking_worker import decisions
+from booking_worker.fences import Fences
+from booking_worker.refusals import Refusals
 from hold_worker.intent_watch import IntentWatch
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.deadline import Deadline
 from shared.process import logs
 from shared.stores.mongo import connection as mongodb
-from shared.stores.mongo.bookings import BookingStore, Found, Inserted
+from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.indexes import INDEXES
 from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
+from shared.stores.mongo.writes import Written
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import broker
 
@@ -82,12 +85,23 @@ def no_intents() -> None:
 def no_key_lookup() -> None:
     """Answer a refused booking without looking for an earlier one with its key."""
 
+    no_final_refusals()  # which looks for it too
     find = BookingStore.find
 
     async def find_no_keys(*args: Any, **more: Any) -> Found:
         return await find(*args, **{**more, "keys": ()})
 
     BookingStore.find = find_no_keys  # type: ignore[method-assign]
+
+
+def no_final_refusals() -> None:
+    """Refuse without keeping out an earlier attempt that comes late."""
+
+    async def believe(_self: Any, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
+        return judged
+
+    Refusals.make_final = believe  # type: ignore[assignment,method-assign]
+    Fences.make_final = believe  # type: ignore[assignment,method-assign]
 
 
 def no_deadline() -> None:
@@ -152,9 +166,9 @@ def no_doubt() -> None:
     """Take a write that was not answered for one that was not executed."""
     insert_many = BookingStore.insert_many
 
-    async def sure(*args: Any, **more: Any) -> list[Inserted]:
+    async def sure(*args: Any, **more: Any) -> list[Written]:
         outcomes = await insert_many(*args, **more)
-        return [Inserted.NOT_EXECUTED if each is Inserted.UNKNOWN else each for each in outcomes]
+        return [Written.NOT_EXECUTED if each is Written.UNKNOWN else each for each in outcomes]
 
     BookingStore.insert_many = sure  # type: ignore[method-assign]
 
@@ -182,7 +196,7 @@ def first_claim_only() -> None:
         rivals = [each for each in requests if each not in firsts.values()]
         return list(firsts.values()), rivals
 
-    decisions._first_of_each_claim = first_of_each_first_claim
+    vars(decisions)["first_of_each_claim"] = first_of_each_first_claim
 
 
 _SABOTAGES: tuple[Callable[[], None], ...] = (
@@ -193,6 +207,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_hold_check,
     no_intents,
     no_key_lookup,
+    no_final_refusals,
     no_deadline,
     slow_store,
     sluggish_store,

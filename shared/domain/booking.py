@@ -1,6 +1,6 @@
 """A booking as it is kept: one document of `appointments`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
@@ -10,12 +10,14 @@ from shared.contract.replies import Appointment
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Span
+from shared.domain.history import ChangeType, Entry, History, extended
 
 
 @dataclass(frozen=True)
 class Booking:
     """It lies at `slot` for `duration` minutes (None where there is no grid). `key` is the idempotency key
-    within its site; `version` counts updates."""
+    within its site; `version` counts changes, each of which has an entry in `history`.
+    `fence` counts refusals that keep out what was sent before (None: there was none)."""
 
     id: str
     resources: tuple[str, ...]
@@ -29,6 +31,8 @@ class Booking:
     version: int
     created_at: datetime
     updated_at: datetime
+    history: History
+    fence: int | None = None
 
     @property
     def site(self) -> str:
@@ -41,8 +45,7 @@ class Booking:
         Raises:
             InvalidRequest: it would claim too much.
         """
-        now = datetime.now(UTC)
-        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        now = _now()
         return cls(
             id=str(uuid4()),
             resources=command.resources,
@@ -56,7 +59,26 @@ class Booking:
             version=1,
             created_at=now,
             updated_at=now,
+            history=(Entry(1, "booked", now, span.slot, span.duration, command.resources),),
         )
+
+    def moved(self, resources: tuple[str, ...], span: Span, claims: Claims, move_id: str) -> "Booking":
+        """The same booking at another place, by a move of this id."""
+        place = replace(self, resources=resources, slot=span.slot, duration=span.duration, claims=claims)
+        return place._changed("moved", move_id)
+
+    def cancelled(self) -> "Booking":
+        """The same booking, cancelled. It keeps its claims, which count no more."""
+        return replace(self, status="cancelled")._changed("cancelled")
+
+    def was_moved_by(self, move_id: str) -> bool:
+        """Whether the move of this id was carried out."""
+        return any(entry.move_id == move_id for entry in self.history)
+
+    def _changed(self, type: ChangeType, move_id: str | None = None) -> "Booking":
+        now, version = _now(), self.version + 1
+        entry = Entry(version, type, now, self.slot, self.duration, self.resources, move_id)
+        return replace(self, version=version, updated_at=now, history=extended(self.history, entry))
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -71,6 +93,7 @@ class Booking:
             "idempotencyKey": self.key,
             "requestHash": self.request_hash,
             "version": self.version,
+            "history": [entry.to_document() for entry in self.history],
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
         }
@@ -90,6 +113,8 @@ class Booking:
             version=row["version"],
             created_at=row["createdAt"],
             updated_at=row["updatedAt"],
+            history=tuple(Entry.from_document(entry) for entry in row["history"]),
+            fence=row.get("fence"),
         )
 
     def to_appointment(self) -> Appointment:
@@ -104,3 +129,9 @@ class Booking:
             status=self.status,
             createdAt=self.created_at,
         )
+
+
+def _now() -> datetime:
+    """As MongoDB keeps it, in whole milliseconds."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

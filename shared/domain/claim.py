@@ -8,10 +8,9 @@ four claims.
 from dataclasses import dataclass
 from functools import cached_property
 
-from shared.contract.commands import SlotRequest
 from shared.contract.errors import InvalidRequest
 from shared.contract.instants import unix_milliseconds
-from shared.domain.grid import Span
+from shared.domain.grid import Place, Span
 
 MOST_CLAIMS = 600
 
@@ -24,18 +23,18 @@ class Claims:
     keys: tuple[str, ...]
 
     @classmethod
-    def of(cls, request: SlotRequest, span: Span) -> "Claims":
-        """What a request wants.
+    def of(cls, place: Place, span: Span) -> "Claims":
+        """What there is to claim at a place that covers `span`.
 
         Raises:
             InvalidRequest: more than `MOST_CLAIMS`.
         """
-        if len(request.resources) * len(span.instants) > MOST_CLAIMS:
+        if len(place.resources) * len(span.instants) > MOST_CLAIMS:
             raise InvalidRequest(
                 f"durationMinutes times resources must not be more than {MOST_CLAIMS} steps of the grid"
             )
         moments = [unix_milliseconds(instant) for instant in span.instants]
-        return cls(request.site, tuple(f"{name}/{ms}" for name in request.resources for ms in moments))
+        return cls(place.site, tuple(f"{name}/{ms}" for name in place.resources for ms in moments))
 
     @cached_property  # a batch looks at it several times
     def in_site(self) -> frozenset[tuple[str, str]]:

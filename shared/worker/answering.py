@@ -21,12 +21,21 @@ from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import in_lower_case, respond, send
 from shared.worker.metrics import count_answer
 
-current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
-"""The deadline of the command that the running task answers."""
-
 log = structlog.get_logger()
 Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
 Execute = Callable[[], Awaitable[Reply[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How a command was sent: until when it may be started; `first` if it was certainly never sent before."""
+
+    deadline: Deadline
+    first: bool = False
+
+
+current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
+"""That of the command which the running task answers."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Answering:
         async def execute() -> Reply[Any]:
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
-            return await _execute(handler, message, self._latest(message))
+            return await _execute(handler, message, Attempt(self._latest(message)))
 
         self._in_flight.begin(self._answer(message, execute, counts=counts), commands=int(counts))
 
@@ -110,7 +119,7 @@ class Answering:
                     raise TooLarge
                 one = validate(each.model, sent)
                 deadline = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
-                return await _execute(each.use_case, one.command, deadline)
+                return await _execute(each.use_case, one.command, Attempt(deadline, one.first is True))
 
             return await self._decide(subject, envelope.get("requestId"), execute, started)
 
@@ -145,10 +154,10 @@ class Answering:
 
 
 async def _execute(
-    use_case: Callable[[Any], Awaitable[Reply[Any]]], asked: Any, deadline: Deadline
+    use_case: Callable[[Any], Awaitable[Reply[Any]]], asked: Any, attempt: Attempt
 ) -> Reply[Any]:
-    deadline.check()
-    current_deadline.set(deadline)
+    attempt.deadline.check()
+    current_attempt.set(attempt)
     return await use_case(asked)
 
 

@@ -12,6 +12,7 @@ from shared.domain.grid import Grid
 from shared.process import settings
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.held import HeldStore
@@ -26,6 +27,7 @@ class Stores:
     """What a worker's use cases work on."""
 
     bookings: BookingStore
+    changes: ChangeStore
     holds: HoldStore
     held: HeldStore
     intents: IntentStore
@@ -62,6 +64,7 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
     scripts = Scripts(redis)
     stores = Stores(
         BookingStore(database),
+        ChangeStore(database),
         HoldStore(scripts, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
         HeldStore(scripts, grid),
         IntentStore(scripts),

@@ -16,8 +16,9 @@ from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
-from shared.stores.mongo.bookings import BookingStore, Found, Inserted
+from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.schema import Schema
+from shared.stores.mongo.writes import Written
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -60,7 +61,7 @@ async def test_a_majority_that_knows_nothing_yet_is_asked_again(
 ) -> None:
     """A new primary that does not know yet what a majority has says nothing of a booking; it is found."""
     booking = new_booking()
-    assert await store.insert_many([booking], timeout=5) == [Inserted.BOOKED]
+    assert await store.insert_many([booking], timeout=5) == [Written.DONE]
 
     find = type(store._committed).find
 
@@ -76,7 +77,7 @@ async def test_what_was_sent_to_nobody_is_not_executed() -> None:
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
     store = BookingStore(database)
     booking = new_booking()
-    assert await store.insert_many([booking], timeout=0.2) == [Inserted.NO_PRIMARY]
+    assert await store.insert_many([booking], timeout=0.2) == [Written.NO_PRIMARY]
     async with asyncio.timeout(4):  # long before the caller gives up, so that it still hears of it
         with pytest.raises(NoPrimary):
             await store.get_many([booking.id], timeout=60)
@@ -95,7 +96,7 @@ async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path)
         mongod.pause()
         try:
             async with asyncio.timeout(20):
-                assert await store.insert_many([booking], timeout=0.3) == [Inserted.UNKNOWN]
+                assert await store.insert_many([booking], timeout=0.3) == [Written.UNKNOWN]
         finally:
             mongod.resume()
         database.client.close()

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from booking_worker.decisions import Booked
+from booking_worker.requests import Booked
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -20,7 +20,8 @@ from shared.contract.errors import (
     SlotHeld,
 )
 from shared.domain.booking import Booking
-from shared.stores.mongo.bookings import BookingStore, Inserted
+from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.writes import Written
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker.batcher import MOST_AT_ONCE
 from tests.integration.use_cases import UseCases
@@ -46,8 +47,8 @@ async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
 ) -> None:
     """A booking that MongoDB did not answer stays under way, for holds: it may be carried out yet."""
 
-    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
-        return [Inserted.UNKNOWN] * len(bookings)
+    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
+        return [Written.UNKNOWN] * len(bookings)
 
     body = fresh("Ada")
     rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
@@ -70,7 +71,7 @@ async def test_a_booking_is_not_executed_beyond_its_own_deadline(
     """
     insert, times = BookingStore.insert_many, list[tuple[int, float]]()
 
-    async def note(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Inserted]:
+    async def note(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
         times.append((len(bookings), timeout))
         return await insert(store, bookings, timeout=timeout)
 
@@ -87,9 +88,9 @@ async def test_a_stale_index_refuses_nobody(use_cases: UseCases, monkeypatch: py
     """A duplicate of which no booking is found, as of a deposed primary, is tried again: no false 409."""
     insert, stale = BookingStore.insert_many, [True]
 
-    async def refuse_at_first(store: BookingStore, bookings: list[Booking], **more: Any) -> list[Inserted]:
+    async def refuse_at_first(store: BookingStore, bookings: list[Booking], **more: Any) -> list[Written]:
         if stale and stale.pop():
-            return [Inserted.DUPLICATE] * len(bookings)
+            return [Written.DUPLICATE] * len(bookings)
         return await insert(store, bookings, **more)
 
     monkeypatch.setattr(BookingStore, "insert_many", refuse_at_first)
@@ -101,8 +102,8 @@ async def test_an_index_that_stays_stale_executes_nothing(
 ) -> None:
     """Where such a duplicate stays, the caller hears that nothing was done, and no false 409."""
 
-    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
-        return [Inserted.DUPLICATE] * len(bookings)
+    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
+        return [Written.DUPLICATE] * len(bookings)
 
     monkeypatch.setattr(BookingStore, "insert_many", refuse)
     with pytest.raises(NotExecuted):
@@ -119,7 +120,7 @@ async def test_reads_of_one_moment_are_one_read(use_cases: UseCases, monkeypatch
 
     monkeypatch.setattr(BookingStore, "get_many", note)
     answers = await asyncio.gather(
-        *(use_cases.bookings.get(str(uuid4()), Deadline.after(5)) for _ in range(100)),
+        *(use_cases.reads.get(str(uuid4()), Deadline.after(5)) for _ in range(100)),
         return_exceptions=True,
     )
     assert {type(answer) for answer in answers} == {NoSuchAppointment}
@@ -132,8 +133,8 @@ async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
 ) -> None:
     """Control: a booking that was certainly not made is under way no longer."""
 
-    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
-        return [Inserted.NOT_EXECUTED] * len(bookings)
+    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
+        return [Written.NOT_EXECUTED] * len(bookings)
 
     body = fresh("Ada")
     with monkeypatch.context() as patch:
@@ -216,7 +217,7 @@ async def test_what_was_inserted_while_the_look_lapsed_is_not_confirmed(
     """A booking whose insert outlasts the last look at the indexes is not known to be the only one."""
     insert = BookingStore.insert_many
 
-    async def insert_and_lapse(*args: Any, **options: Any) -> list[Inserted]:
+    async def insert_and_lapse(*args: Any, **options: Any) -> list[Written]:
         outcomes = await insert(*args, **options)
         use_cases.schema._valid_until = 0
         return outcomes
@@ -231,9 +232,9 @@ async def test_a_hasty_booking_is_answered_beside_patient_ones(
 ) -> None:
     """With MongoDB stalled each is answered by its own deadline, not by that of those it came with."""
 
-    async def stall(_store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Inserted]:
+    async def stall(_store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
         await asyncio.sleep(timeout)
-        return [Inserted.UNKNOWN] * len(bookings)
+        return [Written.UNKNOWN] * len(bookings)
 
     monkeypatch.setattr(BookingStore, "insert_many", stall)
     patient = [

@@ -24,7 +24,8 @@ from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
-from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found, Inserted
+from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found
+from shared.stores.mongo.writes import Written
 from shared.stores.redis.holds import HoldStore, Wanted
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Scripts
@@ -43,7 +44,7 @@ def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
 async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
     """Book a slot as a worker does that cannot reach Redis."""
     rival = Booking.new(command, Grid(0).span_of(command), Digests(use_cases.schema.secret))
-    assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [Inserted.BOOKED]
+    assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [Written.DONE]
     return rival
 
 
@@ -71,7 +72,7 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
     insert, look = BookingStore.insert_many, BookingStore.find
 
-    async def insert_late(*args: Any, **options: Any) -> list[Inserted]:
+    async def insert_late(*args: Any, **options: Any) -> list[Written]:
         entered.set()
         await going_on.wait()
         return await insert(*args, **options)
@@ -286,8 +287,8 @@ async def test_holds_that_wait_ask_together_and_ever_more_rarely(
         questions.append(len(asked))
         return await ask(store, asked)
 
-    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Inserted]:
-        return [Inserted.UNKNOWN] * len(bookings)
+    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
+        return [Written.UNKNOWN] * len(bookings)
 
     bodies = [fresh("Ada") for _ in range(50)]
     with monkeypatch.context() as patch:

@@ -4,13 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from booking_worker.cancels import Cancels
 from booking_worker.decisions import Decisions
+from booking_worker.intents import Intents
+from booking_worker.moves import Moves
+from booking_worker.reads import ReadService
 from booking_worker.service import BookingService
+from booking_worker.writes import Writes
 from hold_worker.service import HoldService
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.holds import HoldStore
@@ -25,6 +31,7 @@ class UseCases:
 
     database: mongodb.Database
     bookings: BookingService
+    reads: ReadService
     holds: HoldService
     hold_store: HoldStore
     schema: Schema
@@ -38,11 +45,20 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         schema, scripts, bookings = Schema(database, slot_minutes), Scripts(redis), BookingStore(database)
         holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
-        parts = schema, Grid(slot_minutes), Digests(schema.secret)
+        writes, intents = Writes(bookings, ChangeStore(database), schema), Intents(IntentStore(scripts))
+        grid, digests = Grid(slot_minutes), Digests(schema.secret)
         yield UseCases(
             database,
-            BookingService(bookings, Decisions(bookings, IntentStore(scripts), schema), *parts),
-            HoldService(bookings, holds, *parts),
+            BookingService(
+                Decisions(bookings, writes, intents),
+                Cancels(bookings, writes),
+                Moves(bookings, writes, intents, grid, digests),
+                schema=schema,
+                grid=grid,
+                digests=digests,
+            ),
+            ReadService(bookings),
+            HoldService(bookings, holds, schema, grid, digests),
             holds,
             schema,
         )

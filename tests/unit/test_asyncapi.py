@@ -10,8 +10,17 @@ from faststream.specification import AsyncAPI
 import booking_worker.handlers
 import hold_worker.handlers
 from shared.contract import subjects
-from shared.contract.commands import AskReady, BookAppointment, Command, GetAppointment, PlaceHold
-from shared.contract.many import BookMany, PlaceMany
+from shared.contract.commands import (
+    AskReady,
+    BookAppointment,
+    CancelAppointment,
+    Command,
+    GetAppointment,
+    GetHistory,
+    MoveAppointment,
+    PlaceHold,
+)
+from shared.contract.many import BookMany, CancelMany, MoveMany, PlaceMany
 
 
 def describe(register: Callable[..., None]) -> dict[str, Any]:
@@ -30,7 +39,12 @@ def describe(register: Callable[..., None]) -> dict[str, Any]:
             {
                 subjects.BOOK: BookAppointment,
                 subjects.BOOK_MANY: BookMany,
+                subjects.CANCEL: CancelAppointment,
+                subjects.CANCEL_MANY: CancelMany,
+                subjects.MOVE: MoveAppointment,
+                subjects.MOVE_MANY: MoveMany,
                 subjects.GET_APPOINTMENT: GetAppointment,
+                subjects.GET_HISTORY: GetHistory,
                 subjects.BOOKING_READY: AskReady,
             },
         ),
@@ -62,6 +76,8 @@ def test_each_subject_is_described_with_its_command(
     ("register", "many", "one"),
     [
         (booking_worker.handlers.register, "BookMany", "BookAppointment"),
+        (booking_worker.handlers.register, "CancelMany", "CancelAppointment"),
+        (booking_worker.handlers.register, "MoveMany", "MoveAppointment"),
         (hold_worker.handlers.register, "PlaceMany", "PlaceHold"),
     ],
 )

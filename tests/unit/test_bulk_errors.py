@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.mongo.bookings import Inserted, _read_bulk_errors
+from shared.stores.mongo.writes import Written, read_errors
 
 WRITE_CONCERN_FAILED = {"code": 64, "errmsg": "waiting for replication timed out"}
 
@@ -17,36 +17,43 @@ def details(*codes: int | None, concern_failed: bool = False) -> dict[str, Any]:
         "writeErrors": errors,
         "writeConcernErrors": concern_errors,
         "nInserted": codes.count(None),
+        "nMatched": 0,
+        "nUpserted": 0,
     }
 
 
 def test_each_booking_of_a_batch_has_its_own_outcome() -> None:
     """A booking that MongoDB inserted is booked, whatever became of the others in its batch."""
-    assert _read_bulk_errors(details(None, 11000, None, 11000), 4) == [
-        Inserted.BOOKED,
-        Inserted.DUPLICATE,
-        Inserted.BOOKED,
-        Inserted.DUPLICATE,
+    assert read_errors(details(None, 11000, None, 11000), 4) == [
+        Written.DONE,
+        Written.DUPLICATE,
+        Written.DONE,
+        Written.DUPLICATE,
     ]
 
 
 @pytest.mark.parametrize("code", [50, 91, 112, 189, 10107, 11602, 13388])
 def test_any_error_but_a_duplicate_key_leaves_the_outcome_unknown(code: int) -> None:
     """Only a duplicate key is a refusal; after any other error the booking may have been made."""
-    assert _read_bulk_errors(details(code, 11000, None), 3) == [
-        Inserted.UNKNOWN,
-        Inserted.DUPLICATE,
-        Inserted.BOOKED,
+    assert read_errors(details(code, 11000, None), 3) == [
+        Written.UNKNOWN,
+        Written.DUPLICATE,
+        Written.DONE,
     ]
 
 
 def test_without_a_majority_nothing_of_a_batch_is_known() -> None:
     """Where no majority confirms, neither bookings nor the winners of duplicates are sure to stay."""
     told = details(None, 11000, 112, None, concern_failed=True)
-    assert _read_bulk_errors(told, 4) == [Inserted.UNKNOWN] * 4
-    assert _read_bulk_errors(details(11000, concern_failed=True), 1) == [Inserted.UNKNOWN]
+    assert read_errors(told, 4) == [Written.UNKNOWN] * 4
+    assert read_errors(details(11000, concern_failed=True), 1) == [Written.UNKNOWN]
 
 
 def test_what_mongodb_says_nothing_of_is_not_booked() -> None:
-    """Where fewer were inserted or refused than were sent, nothing of the batch is known."""
-    assert _read_bulk_errors(details(None, 11000), 3) == [Inserted.UNKNOWN] * 3
+    """Where fewer were written or refused than were sent, none of the others is taken for written."""
+    assert read_errors(details(None, 11000, 112), 4) == [
+        Written.UNSURE,
+        Written.DUPLICATE,
+        Written.UNKNOWN,
+        Written.UNSURE,
+    ]

@@ -3,15 +3,11 @@
 Reads that decide stand behind a read barrier (`read_barrier.py`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Any
 
-import pymongo
 from pymongo import InsertOne
-from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
@@ -19,33 +15,39 @@ from shared.domain.booking import Booking
 from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.connection import Database, Document, find_after, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
+from shared.stores.mongo.writes import Written, within, write
 
 COLLECTION = "appointments"
-DUPLICATE_KEY = 11000
 STATUS_BOOKED = "booked"
-SHORTEST_SECONDS = 0.001
+STATUS_REFUSED = "refused"
+"""Of a row that is no booking, and keeps its key from one that would come too late (`changes.py`)."""
 PRIMARY_SECONDS = 0.4  # the driver looks again each half second, so this takes one look
 
 InSite = tuple[str, str]
 """A site, and an idempotency key or a claim in it."""
 
 
-class Inserted(Enum):
-    """What became of one booking of a batch."""
+@dataclass(frozen=True)
+class Refusal:
+    """A row that has a key and is no booking; `version` counts how often the key was taken."""
 
-    BOOKED = auto()
-    DUPLICATE = auto()
-    NOT_EXECUTED = auto()
-    NO_PRIMARY = auto()
-    UNKNOWN = auto()
+    id: str
+    version: int
 
 
 @dataclass(frozen=True)
 class Found:
-    """Bookings by (site, idempotency key), and the (site, claim) pairs that active bookings have."""
+    """Rows that may be in the way of a command, or be its own."""
 
+    by_id: Mapping[str, Booking] = field(default_factory=dict)
     by_key: Mapping[InSite, Booking] = field(default_factory=dict)
-    booked: frozenset[InSite] = frozenset()
+    refused: Mapping[InSite, Refusal] = field(default_factory=dict)
+    owners: Mapping[InSite, str] = field(default_factory=dict)
+    """The ids of active bookings by the (site, claim) pairs that they have."""
+
+    @property
+    def booked(self) -> Set[InSite]:
+        return self.owners.keys()
 
 
 class BookingStore:
@@ -65,26 +67,15 @@ class BookingStore:
         """
         if not knows_primary(self._database):
             try:
-                with _within(min(timeout, PRIMARY_SECONDS)):
+                with within(min(timeout, PRIMARY_SECONDS)):
                     await self._database.client.admin.command("ping")
             except PyMongoError:
                 raise NoPrimary from None
 
-    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Inserted]:
+    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Written]:
         """Insert bookings in one round trip; one outcome each, in their order. Never raises for MongoDB."""
-        if not bookings:
-            return []
         inserts = [InsertOne(booking.to_document()) for booking in bookings]
-        try:
-            with _within(timeout), timed(MONGODB_SECONDS.labels("insert")):
-                await self._latest.bulk_write(inserts, ordered=False)
-        except BulkWriteError as error:
-            return _read_bulk_errors(error.details, len(bookings))
-        except ServerSelectionTimeoutError:  # of a first attempt: a retry raises what the attempt before met
-            return [Inserted.NO_PRIMARY] * len(bookings)
-        except PyMongoError:
-            return [Inserted.UNKNOWN] * len(bookings)
-        return [Inserted.BOOKED] * len(bookings)
+        return await write(self._latest, "insert", inserts, timeout=timeout)
 
     async def get_many(self, ids: Collection[str], *, timeout: float) -> dict[str, Booking]:
         """Bookings by their ids, as a majority has them; those that are not there are left out.
@@ -94,19 +85,24 @@ class BookingStore:
         """
         await self.find_primary(timeout=timeout)
         try:
-            with _within(timeout):
+            with within(timeout):
                 rows = await self._committed.find({"_id": {"$in": list(ids)}}).to_list(None)
                 # A new primary may not know yet of all that a majority has.
                 if missing := set(ids) - {row["_id"] for row in rows}:
                     rows += await self._find_behind_barrier({"_id": {"$in": list(missing)}}, timeout)
         except (PyMongoError, TimeoutError):
             raise NotExecuted("The booking could not be read") from None
-        return {row["_id"]: Booking.from_document(row) for row in rows}
+        return {row["_id"]: Booking.from_document(row) for row in rows if _is_booking(row)}
 
     async def find(
-        self, *, keys: Collection[InSite] = (), claims: Collection[InSite] = (), timeout: float
+        self,
+        *,
+        ids: Set[str] = frozenset(),
+        keys: Collection[InSite] = (),
+        claims: Collection[InSite] = (),
+        timeout: float,
     ) -> Found:
-        """The bookings that have one of `keys`, and which of `claims` are an active booking's.
+        """The rows that have one of `ids` or `keys`, and whose of `claims` are, if an active booking's.
 
         Raises:
             NoPrimary, OutcomeUnknown: MongoDB did not answer in time.
@@ -116,19 +112,29 @@ class BookingStore:
             {"site": site, "status": STATUS_BOOKED, "claims": {"$in": those}}
             for site, those in _by_site(claims)
         ]
+        if ids:
+            any_of.append({"_id": {"$in": list(ids)}})
         if not any_of:
             return Found()
         await self.find_primary(timeout=timeout)
         try:
-            with _within(timeout):
+            with within(timeout):
                 rows = await self._find_behind_barrier({"$or": any_of}, timeout)
         except (PyMongoError, TimeoutError):
             raise OutcomeUnknown() from None
         by_key = {(row["site"], row["idempotencyKey"]): row for row in rows}
-        active = ({(row["site"], claim) for claim in row["claims"]} for row in rows if _is_active(row))
+        own = {key: by_key[key] for key in by_key.keys() & set(keys)}
+        active = (row for row in rows if row["status"] == STATUS_BOOKED)
+        owners = {(row["site"], claim): row["_id"] for row in active for claim in row["claims"]}
         return Found(
-            {key: Booking.from_document(by_key[key]) for key in by_key.keys() & set(keys)},
-            frozenset[InSite]().union(*active).intersection(claims),
+            {
+                row["_id"]: Booking.from_document(row)
+                for row in rows
+                if row["_id"] in ids and _is_booking(row)
+            },
+            {key: Booking.from_document(row) for key, row in own.items() if _is_booking(row)},
+            {key: Refusal(row["_id"], row["version"]) for key, row in own.items() if not _is_booking(row)},
+            {claim: owners[claim] for claim in owners.keys() & set(claims)},
         )
 
     async def _find_behind_barrier(self, query: Document, timeout: float) -> list[Document]:
@@ -137,8 +143,8 @@ class BookingStore:
             return await find_after(moment, self._committed, query)
 
 
-def _is_active(row: Document) -> bool:
-    return bool(row["status"] == STATUS_BOOKED)
+def _is_booking(row: Document) -> bool:
+    return bool(row["status"] != STATUS_REFUSED)
 
 
 def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:
@@ -146,22 +152,3 @@ def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:
     for site, value in pairs:
         values.setdefault(site, []).append(value)
     return list(values.items())
-
-
-def _within(seconds: float) -> AbstractContextManager[None]:
-    """Bound what is inside; nothing is left to a caller whose deadline has just passed."""
-    return pymongo.timeout(max(seconds, SHORTEST_SECONDS))
-
-
-def _read_bulk_errors(details: Mapping[str, Any], count: int) -> list[Inserted]:
-    """A failed write concern makes every item unknown, the duplicates too: their winner may roll back.
-
-    So does a count that does not add up: of some items nothing was said.
-    """
-    if details["writeConcernErrors"] or details["nInserted"] + len(details["writeErrors"]) != count:
-        return [Inserted.UNKNOWN] * count
-    outcomes = [Inserted.BOOKED] * count
-    for error in details["writeErrors"]:
-        duplicate = error["code"] == DUPLICATE_KEY
-        outcomes[error["index"]] = Inserted.DUPLICATE if duplicate else Inserted.UNKNOWN
-    return outcomes

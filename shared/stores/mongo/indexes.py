@@ -8,10 +8,11 @@ from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from shared.process.settings import Misconfigured
-from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUSED
 from shared.stores.mongo.connection import Database, Document, is_standalone
 
 NAMESPACE_NOT_FOUND = 26
+REFUSED_SECONDS = 86_400
 INDEXES: dict[str, dict[str, Any]] = {
     "one_booking_per_claim": {
         "key": {"site": 1, "claims": 1},
@@ -19,7 +20,15 @@ INDEXES: dict[str, dict[str, Any]] = {
         "partialFilterExpression": {"status": STATUS_BOOKED},
     },
     "one_booking_per_key": {"key": {"site": 1, "idempotencyKey": 1}, "unique": True},
-    "by_resource_and_slot": {"key": {"site": 1, "resources": 1, "slot": 1}},
+    "by_resource_and_slot": {
+        "key": {"site": 1, "resources": 1, "slot": 1},
+        "partialFilterExpression": {"status": STATUS_BOOKED},
+    },
+    "refused_rows_expire": {
+        "key": {"refusedAt": 1},
+        "partialFilterExpression": {"status": STATUS_REFUSED},
+        "expireAfterSeconds": REFUSED_SECONDS,
+    },
 }
 DECIDING = [name for name, index in INDEXES.items() if "unique" in index]
 """Where one of these is gone, a worker serves no more; another waits for a next start."""

@@ -1,0 +1,75 @@
+"""Commands to book, and what becomes of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from shared.contract.deadline import Deadline
+from shared.contract.errors import KeyReused, Refused
+from shared.domain.booking import Booking
+from shared.domain.claim import Claims
+from shared.stores.mongo.bookings import InSite
+from shared.stores.redis.intents import BookingIntent
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A command to book, with the booking it would make.
+
+    `may_have_been_sent`: it has a key, with which an earlier attempt may have booked, or may yet.
+    """
+
+    booking: Booking
+    may_have_been_sent: bool
+    intent: BookingIntent
+    deadline: Deadline
+
+    @property
+    def claims(self) -> Claims:
+        return self.booking.claims
+
+    @property
+    def weight(self) -> int:
+        return len(self.claims.keys)
+
+    @property
+    def key(self) -> InSite:
+        return self.booking.site, self.booking.key
+
+
+@dataclass(frozen=True)
+class Booked:
+    """A booking that stands; `replayed` if an earlier command with the same key made it."""
+
+    booking: Booking
+    replayed: bool = False
+
+
+Outcome = Booked | Refused
+
+
+def replay(request: Request, own: Booking) -> Outcome:
+    """What is answered to a request whose key a booking has already."""
+    return Booked(own, replayed=True) if own.request_hash == request.booking.request_hash else KeyReused()
+
+
+class Claiming(Protocol):
+    """What wants claims, all of them or none."""
+
+    @property
+    def claims(self) -> Claims: ...
+
+
+ClaimingT = TypeVar("ClaimingT", bound=Claiming)
+
+
+def first_of_each_claim(wanting: Sequence[ClaimingT]) -> tuple[list[ClaimingT], list[ClaimingT]]:
+    """Those that come first to all of their claims, and the others: of rivals one write can succeed."""
+    taken: set[InSite] = set()
+    firsts: list[ClaimingT] = []
+    rivals: list[ClaimingT] = []
+    for each in wanting:
+        claims = each.claims.in_site
+        (firsts if taken.isdisjoint(claims) else rivals).append(each)
+        taken |= claims
+    return firsts, rivals

@@ -1,0 +1,38 @@
+"""Where a move takes a booking."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.contract.commands import MoveRequest
+from shared.domain.booking import Booking
+from shared.domain.claim import Claims
+from shared.domain.grid import Grid
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place of a move: what it does not say stays as it is."""
+
+    site: str
+    resources: tuple[str, ...]
+    slot: datetime
+    durationMinutes: int | None  # as the messages call it
+
+
+def moved(booking: Booking, request: MoveRequest, move_id: str, grid: Grid) -> Booking:
+    """The booking as a move of this id would leave it: the very same where it lies there already.
+
+    Raises:
+        InvalidRequest: that does not fit the grid, or would claim too much.
+    """
+    target = Target(
+        booking.site,
+        request.resources or booking.resources,
+        request.slot or booking.slot,
+        request.durationMinutes or booking.duration,
+    )
+    span = grid.span_of(target)
+    claims = Claims.of(target, span)
+    if claims == booking.claims:
+        return booking
+    return booking.moved(target.resources, span, claims, move_id)

@@ -1,0 +1,75 @@
+"""Batches of writes: one round trip, and one outcome for each of them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum, auto
+from typing import Any
+
+import pymongo
+from pymongo import InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
+
+from shared.stores.metrics import MONGODB_SECONDS, timed
+from shared.stores.mongo.connection import Collection, Document
+
+DUPLICATE_KEY = 11000
+SHORTEST_SECONDS = 0.001
+
+
+class Written(Enum):
+    """What became of one write of a batch."""
+
+    DONE = auto()
+    DUPLICATE = auto()
+    UNSURE = auto()
+    """Of this batch something did not match, and MongoDB does not say what: the rows tell."""
+    NOT_EXECUTED = auto()
+    NO_PRIMARY = auto()
+    UNKNOWN = auto()
+
+
+async def write(
+    collection: Collection,
+    name: str,
+    writes: Sequence[InsertOne[Document] | UpdateOne],
+    *,
+    timeout: float,
+) -> list[Written]:
+    """One outcome for each write of a batch, in their order, within `timeout` seconds. Metrics say `name`.
+
+    Never raises for MongoDB.
+    """
+    if not writes:
+        return []
+    try:
+        with within(timeout), timed(MONGODB_SECONDS.labels(name)):
+            result = await collection.bulk_write(list(writes), ordered=False)
+    except BulkWriteError as error:
+        return read_errors(error.details, len(writes))
+    except ServerSelectionTimeoutError:  # of a first attempt: a retry raises what the attempt before met
+        return [Written.NO_PRIMARY] * len(writes)
+    except PyMongoError:
+        return [Written.UNKNOWN] * len(writes)
+    done = result.inserted_count + result.matched_count + result.upserted_count
+    return [Written.DONE if done == len(writes) else Written.UNSURE] * len(writes)
+
+
+def read_errors(details: Mapping[str, Any], count: int) -> list[Written]:
+    """The outcomes of `count` writes, of what pymongo tells of a batch that failed in part.
+
+    A failed write concern makes each of them unknown, the duplicates too: their winner may roll back.
+    """
+    if details["writeConcernErrors"]:
+        return [Written.UNKNOWN] * count
+    done = details["nInserted"] + details["nMatched"] + details["nUpserted"]
+    adds_up = done + len(details["writeErrors"]) == count
+    outcomes = [Written.DONE if adds_up else Written.UNSURE] * count
+    for error in details["writeErrors"]:
+        duplicate = error["code"] == DUPLICATE_KEY
+        outcomes[error["index"]] = Written.DUPLICATE if duplicate else Written.UNKNOWN
+    return outcomes
+
+
+def within(seconds: float) -> AbstractContextManager[None]:
+    """Bound what is inside; nothing is left to a caller whose deadline has just passed."""
+    return pymongo.timeout(max(seconds, SHORTEST_SECONDS))
