@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
+import uvloop
 
 from shared.process.garbage import collect_seldom
 from shared.process.logs import configure_logs
@@ -25,8 +26,8 @@ def run(name: str, worker: Worker) -> None:
     try:
         configure_logs(load(LogSettings), name)
         tell_build(name)
-        # Not on uvloop: with it redis-py lets a RuntimeError out, of a connection closed as it is written to.
-        failed = asyncio.run(_run(worker))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            failed = runner.run(_run(worker))
     except Misconfigured as error:
         raise SystemExit(str(error)) from None
     if failed:

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from redis.asyncio import Redis
+import uvloop
+from redis.asyncio import Connection, Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -418,6 +420,35 @@ async def test_a_cut_connection_is_not_a_lost_redis(servers: Servers) -> None:
             await cutter.client_kill_filter(_type="normal", skipme=True)
         await redis.aclose()
         await cutter.aclose()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_connection_that_is_cut_as_it_is_written_to_is_not_a_lost_redis(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Whatever the event loop says of it, Redis is asked again over another connection."""
+    send, cut = Connection.send_packed_command, list[Any]()
+
+    async def cut_and_send(connection: Connection, command: Any, **options: Any) -> None:
+        if not cut:
+            cut.append(command)
+            assert connection._writer
+            connection._writer.transport.abort()
+            with suppress(OSError):
+                await connection._writer.wait_closed()
+        await send(connection, command, **options)
+
+    async def ask(url: str) -> None:
+        redis = connect_redis(url)
+        stores = Stores.on(redis)
+        await stores.holds.ping()
+        monkeypatch.setattr(Connection, "send_packed_command", cut_and_send)
+        assert await stores.found_by(rival_of(wanted())) is HoldState.FREE
+        await redis.aclose()
+
+    with servers.new_stack() as stack, asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(ask(stack.env["REDIS_URL"]))
+    assert len(cut) == 1
 
 
 @pytest.mark.parametrize("longer", ["hold", "booking"])

@@ -23,6 +23,8 @@ ANSWER_SECONDS = 0.5
 MOST_UNANSWERED = 2
 # A time-out that is later than this did not come when it was due.
 LATE_SECONDS = 0.025
+# What uvloop says where asyncio's own loop writes to nobody, and redis-py lets out.
+OVER_A_CLOSED_CONNECTION = "the handler is closed"
 
 AnswerT = TypeVar("AnswerT")
 
@@ -134,9 +136,11 @@ class Scripts:
                 return await command()
         except ResponseError:
             raise
-        except (RedisError, OSError):
+        except (RedisError, OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and OVER_A_CLOSED_CONNECTION not in str(error):
+                raise
             REDIS_LOST.inc()
-            raise HoldsUnreachable() from None
+            raise HoldsUnreachable from None
 
     async def ask(self, question: Callable[[], Awaitable[AnswerT]], *, seconds: float) -> AnswerT:
         """Ask, for at most some `seconds`, until Redis has answered, or left two questions unanswered.
