@@ -8,23 +8,29 @@ from booking_worker.reads import ReadService
 from booking_worker.service import BookingService
 from shared.contract import subjects
 from shared.contract.commands import (
+    AskGrid,
     AskReady,
     BookAppointment,
     CancelAppointment,
     GetAppointment,
     GetHistory,
+    ListAppointments,
+    ListSlots,
     MoveAppointment,
 )
 from shared.contract.headers import REPLAYED
 from shared.contract.many import BookMany, CancelMany, MoveMany
 from shared.contract.replies import (
     AppointmentFound,
+    AppointmentsFound,
     BookingCancelled,
     BookingConfirmed,
     BookingMoved,
+    GridFound,
     HistoryFound,
     Readiness,
     Reply,
+    SlotsFound,
 )
 from shared.worker.answering import Each, current_attempt
 from shared.worker.health import AskReadiness
@@ -97,3 +103,17 @@ def _register_reads(broker: NatsBroker, use_cases: UseCases) -> None:
     async def get_history(command: GetHistory) -> Reply[HistoryFound]:
         booking = await use_cases.reads.get(command.id, current_attempt.get().deadline)
         return Reply(HistoryFound(history=[entry.to_change() for entry in booking.history]))
+
+    @broker.subscriber(
+        subjects.LIST_APPOINTMENTS, queue=group, decoder=decode(ListAppointments), no_reply=True
+    )
+    async def list_appointments(command: ListAppointments) -> Reply[AppointmentsFound]:
+        return Reply(await use_cases.reads.list_appointments(command, current_attempt.get().deadline))
+
+    @broker.subscriber(subjects.LIST_SLOTS, queue=group, decoder=decode(ListSlots), no_reply=True)
+    async def list_slots(command: ListSlots) -> Reply[SlotsFound]:
+        return Reply(await use_cases.reads.list_slots(command, current_attempt.get().deadline))
+
+    @broker.subscriber(subjects.GET_GRID, queue=group, decoder=decode(AskGrid), no_reply=True)
+    async def get_grid(command: AskGrid) -> Reply[GridFound]:
+        return Reply(use_cases.reads.grid())

@@ -100,12 +100,13 @@ class Booking:
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":
+        """The booking of a row, without the claims and the history where they were not read."""
         return cls(
             id=row["_id"],
             resources=tuple(row["resources"]),
             slot=row["slot"],
             duration=row["durationMinutes"],
-            claims=Claims(row["site"], tuple(row["claims"])),
+            claims=Claims(row["site"], tuple(row.get("claims", ()))),
             patient_name=row["patientName"],
             status=row["status"],
             key=row["idempotencyKey"],
@@ -113,7 +114,7 @@ class Booking:
             version=row["version"],
             created_at=row["createdAt"],
             updated_at=row["updatedAt"],
-            history=tuple(Entry.from_document(entry) for entry in row["history"]),
+            history=tuple(Entry.from_document(entry) for entry in row.get("history", ())),
             fence=row.get("fence"),
         )
 

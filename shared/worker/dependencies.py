@@ -14,6 +14,7 @@ from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
+from shared.stores.mongo.windows import WindowStore
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
@@ -28,6 +29,7 @@ class Stores:
 
     bookings: BookingStore
     changes: ChangeStore
+    windows: WindowStore
     holds: HoldStore
     held: HeldStore
     intents: IntentStore
@@ -61,10 +63,11 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
     grid = Grid(settings.load(settings.GridSettings).slot_minutes)
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     redis = connect_redis(settings.load(settings.RedisSettings).redis_url)
-    scripts = Scripts(redis)
+    scripts, bookings = Scripts(redis), BookingStore(database)
     stores = Stores(
-        BookingStore(database),
+        bookings,
         ChangeStore(database),
+        WindowStore(database, bookings, grid),
         HoldStore(scripts, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
         HeldStore(scripts, grid),
         IntentStore(scripts),

@@ -18,6 +18,7 @@ from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
+from shared.stores.mongo.windows import WindowStore
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
@@ -57,7 +58,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
                 grid=grid,
                 digests=digests,
             ),
-            ReadService(bookings),
+            ReadService(bookings, WindowStore(database, bookings, grid), grid),
             HoldService(bookings, holds, schema, grid, digests),
             holds,
             schema,

@@ -11,12 +11,15 @@ import booking_worker.handlers
 import hold_worker.handlers
 from shared.contract import subjects
 from shared.contract.commands import (
+    AskGrid,
     AskReady,
     BookAppointment,
     CancelAppointment,
     Command,
     GetAppointment,
     GetHistory,
+    ListAppointments,
+    ListSlots,
     MoveAppointment,
     PlaceHold,
 )
@@ -45,6 +48,9 @@ def describe(register: Callable[..., None]) -> dict[str, Any]:
                 subjects.MOVE_MANY: MoveMany,
                 subjects.GET_APPOINTMENT: GetAppointment,
                 subjects.GET_HISTORY: GetHistory,
+                subjects.LIST_APPOINTMENTS: ListAppointments,
+                subjects.LIST_SLOTS: ListSlots,
+                subjects.GET_GRID: AskGrid,
                 subjects.BOOKING_READY: AskReady,
             },
         ),
@@ -69,7 +75,8 @@ def test_each_subject_is_described_with_its_command(
         described = document["components"]["messages"][message["$ref"].removeprefix("#/components/messages/")]
         assert described["payload"] == {"$ref": f"#/components/schemas/{command.__name__}"}
         schema = document["components"]["schemas"][command.__name__]
-        assert set(schema["properties"]) == set(command.model_fields)
+        fields = {field.alias or name for name, field in command.model_fields.items()}
+        assert set(schema["properties"]) == fields
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,312 @@
+"""What lies in a window: a receptionist's day, and what is taken of it, page by page."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from nats.aio.client import Client
+
+from booking_worker import reads
+from shared.contract.commands import BookAppointment, CancelAppointment, ListAppointments, ListSlots
+from shared.contract.deadline import Deadline
+from shared.contract.errors import InvalidRequest, NoPrimary
+from shared.domain.booking import Booking
+from shared.domain.digests import Digests
+from shared.domain.grid import Grid
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.windows import Stretch, WindowStore
+from tests.integration.life import Life
+from tests.integration.use_cases import UseCases
+from tests.slots import fresh, fresh_site
+
+DAY = datetime(2031, 5, 4, tzinfo=UTC)
+LIST, SLOTS = "booking.v1.list", "booking.v1.slots"
+
+
+@pytest.fixture
+def life(nats_connection: Client) -> Life:
+    return Life(nats_connection)
+
+
+def soon() -> Deadline:
+    return Deadline.after(5)
+
+
+def at(minutes: int) -> str:
+    """An instant of the day."""
+    return (DAY + timedelta(minutes=minutes)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def window(site: str, first: int = 0, last: int = 24 * 60, **more: Any) -> dict[str, Any]:
+    return {"site": site, "from": at(first), "to": at(last), **more}
+
+
+async def pages(life: Life, subject: str, asked: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """Page after page, until one says that it is the last."""
+    cursor = None
+    while True:
+        answer = await life.request(subject, {**asked, "cursor": cursor})
+        assert answer.status == 200, answer
+        yield answer.body
+        if (cursor := answer.body.get("next")) is None:
+            return
+
+
+async def test_a_receptionists_day(life: Life) -> None:
+    """The appointments of a resource, by slot, as callers see each; cancelled ones are left out."""
+    body = fresh(resources=["doctor", "room"])
+    ten = await life.booked({**body, "slot": at(600)})
+    nine = await life.booked({**body, "slot": at(540), "patientName": "Grace"})
+    gone = await life.booked({**body, "slot": at(570)})
+    await life.cancel(gone["id"])
+    await life.booked({**body, "slot": at(660), "resources": ["nurse"]})
+    await life.booked({**body, "slot": at(24 * 60)})
+    await life.booked({**body, "site": fresh_site()})
+    for resource in ("doctor", "room"):
+        answer = await life.request(LIST, window(body["site"], resource=resource))
+        assert (answer.status, answer.body) == (200, {"appointments": [nine, ten]})
+    assert (await life.request(LIST, window(body["site"]))).body == {"appointments": []}
+
+
+async def test_what_is_taken_bears_no_names(life: Life) -> None:
+    """The slots of a resource say what is taken and how, and nothing of whose it is."""
+    body = fresh("Zebra Canary")
+    for minutes in (600, 540):
+        await life.booked({**body, "slot": at(minutes)})
+    answer = await life.request(SLOTS, window(body["site"]))
+    assert answer.status == 200
+    assert answer.body == {
+        "site": body["site"],
+        "resource": "default",
+        "from": at(0),
+        "to": at(24 * 60),
+        "taken": [{"slot": at(minutes), "state": "booked"} for minutes in (540, 600)],
+    }
+
+
+async def test_what_was_confirmed_is_read_next(life: Life) -> None:
+    """What a caller was told of a booking, move or cancel is what the next reader finds, from any worker."""
+    body = fresh()
+    for minutes in range(0, 200, 10):
+        appointment = await life.booked({**body, "slot": at(minutes)})
+        found = await asyncio.gather(*(life.request(LIST, window(body["site"])) for _ in range(4)))
+        assert all(answer.body["appointments"][-1] == appointment for answer in found)
+        moved = (await life.move(appointment["id"], slot=at(minutes + 5))).body["appointment"]
+        found = await asyncio.gather(*(life.request(LIST, window(body["site"])) for _ in range(4)))
+        assert all(answer.body["appointments"] == [moved] for answer in found)
+        await life.cancel(appointment["id"])
+        found = await asyncio.gather(*(life.request(LIST, window(body["site"])) for _ in range(4)))
+        assert all(answer.body["appointments"] == [] for answer in found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"to": at(0)}, "to"),
+        ({"to": "2031-06-05T00:00:00.001Z"}, "31 days"),
+        ({"from": None}, "from"),
+        ({"from": "yesterday"}, "from"),
+        ({"resource": ""}, "resource"),
+        ({"cursor": "!"}, "cursor"),
+        ({"cursor": "4711"}, "cursor"),
+        ({"cursor": "OTk5OTk5OTk5OTk5OTk5OTk5OTk"}, "cursor"),
+        ({"limit": 5}, "limit"),
+    ],
+    ids=str,
+)
+async def test_a_wrong_window_is_refused(life: Life, wrong: dict[str, Any], named: str) -> None:
+    """What is wrong with a window is 400 with a sentence that names it, for both reads."""
+    for subject in (LIST, SLOTS):
+        answer = await life.request(subject, {**window("site"), **wrong})
+        assert answer.status == 400
+        assert named in answer.error
+
+
+async def test_the_first_and_the_last_days_there_are(life: Life) -> None:
+    """A window may begin and end with time itself."""
+    for first, last in (("0001-01-01", "0001-01-20"), ("9999-12-01", "9999-12-31")):
+        asked = {"site": fresh_site(), "from": f"{first}T00:00:00Z", "to": f"{last}T00:00:00Z"}
+        assert (await life.request(LIST, asked)).body == {"appointments": []}
+
+
+async def booked(use_cases: UseCases, body: dict[str, Any], **more: Any) -> Booking:
+    command = BookAppointment.model_validate({**body, **more})
+    return (await use_cases.bookings.book(command, soon())).booking
+
+
+async def test_what_reaches_into_a_window_belongs_to_it(grid_use_cases: UseCases) -> None:
+    """What begins before a window and ends in it overlaps it; what ends as it begins does not."""
+    site = fresh_site()
+    for minutes in (-1440, 0, 15):
+        await booked(grid_use_cases, fresh(site=site), slot=at(minutes), durationMinutes=15)
+    await booked(grid_use_cases, fresh(site=site), slot=at(600), durationMinutes=60)
+    for first, last, found in (
+        (0, 600, 2),
+        (615, 660, 1),
+        (659, 700, 1),
+        (660, 700, 0),
+        (600, 601, 1),
+        (540, 600, 0),
+    ):
+        asked = ListAppointments.model_validate(window(site, first, last))
+        answer = await grid_use_cases.reads.list_appointments(asked, soon())
+        assert len(answer.appointments) == found, (first, last)
+
+
+async def test_a_whole_day_reaches_into_the_next(grid_use_cases: UseCases) -> None:
+    """A booking of 24 hours is found at its very end."""
+    site = fresh_site()
+    await booked(grid_use_cases, fresh(site=site), slot=at(15), durationMinutes=24 * 60)
+    for first, found in ((24 * 60 + 14, 1), (24 * 60 + 15, 0)):
+        asked = ListSlots.model_validate(window(site, first, 48 * 60))
+        answer = await grid_use_cases.reads.list_slots(asked, soon())
+        assert [(each.slot, each.durationMinutes) for each in answer.taken] == [
+            (DAY + timedelta(minutes=15), 1440)
+        ] * found
+
+
+async def test_pages_have_everything_once(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page a window is read whole, in order, whatever is booked and cancelled meanwhile elsewhere."""
+    site = fresh_site()
+    monkeypatch.setattr(reads, "LARGEST_PAGE", 7)
+    bookings = [await booked(use_cases, fresh(site=site), slot=at(minutes)) for minutes in range(30)]
+    await use_cases.bookings.cancel(CancelAppointment(id=bookings[6].id), soon())  # where a page would end
+    for model, read, field in (
+        (ListAppointments, use_cases.reads.list_appointments, "appointments"),
+        (ListSlots, use_cases.reads.list_slots, "taken"),
+    ):
+        cursor, sizes, slots = None, list[int](), list[datetime]()
+        while not sizes or cursor is not None:
+            page = await read(model.model_validate(window(site, cursor=cursor)), soon())
+            rows = getattr(page, field)
+            sizes.append(len(rows))
+            slots += [row.slot for row in rows]
+            cursor = page.next
+        assert slots == [each.slot for each in bookings if each is not bookings[6]]
+        assert sizes == [7, 7, 7, 7, 1]
+
+
+async def many_rows(database: mongodb.Database, site: str, count: int, **more: Any) -> None:
+    """Store bookings of one resource, a minute apart, as a worker would."""
+    appointments = database.get_collection("appointments")
+    grid, digests = Grid(0), Digests(b"secret")
+    command = BookAppointment.model_validate(fresh(site=site, slot=at(0), **more))
+    pattern = Booking.new(command, grid.span_of(command), digests).to_document()
+    resources = pattern["resources"]
+    rows = []
+    for minutes in range(count):
+        slot = DAY + timedelta(minutes=minutes)
+        claims = [f"{resource}/{int(slot.timestamp() * 1000)}" for resource in resources]
+        rows.append(
+            {**pattern, "_id": str(uuid4()), "slot": slot, "claims": claims, "idempotencyKey": str(uuid4())}
+        )
+    await appointments.insert_many(rows)
+
+
+async def test_a_page_fits_into_a_message(life: Life, stack: Any) -> None:
+    """However long names and resources are, a page is answered: it has fewer rows then; else a thousand."""
+    database = mongodb.connect(stack.env["MONGO_URI"])
+    short, long = fresh_site(), fresh_site()
+    await many_rows(database, short, 1100)
+    large = {"resources": [f"{n}" * 64 for n in range(8)], "patientName": "\N{GRINNING FACE}" * 200}
+    await many_rows(database, long, 1100, **large)
+    mongodb.close(database)
+    sizes = [len(page["appointments"]) async for page in pages(life, LIST, window(short))]
+    assert sizes == [1000, 100]
+    asked = window(long, resource="3" * 64)
+    sizes = [len(page["appointments"]) async for page in pages(life, LIST, asked)]
+    assert sum(sizes) == 1100
+    assert 200 < sizes[0] < 500
+    sizes = [len(page["taken"]) async for page in pages(life, SLOTS, asked)]
+    assert sizes == [1000, 100]
+
+
+async def explained(use_cases: UseCases, stretch: Stretch, grid: int, limit: int) -> dict[str, Any]:
+    """How MongoDB reads a page."""
+    store = WindowStore(use_cases.database, BookingStore(use_cases.database), Grid(grid))
+    plan: dict[str, Any] = await store._find(stretch).limit(limit).explain()
+    return plan
+
+
+def stages(plan: dict[str, Any]) -> list[str]:
+    """From the outermost to the innermost."""
+    return [plan["stage"], *(stages(plan["inputStage"]) if "inputStage" in plan else [])]
+
+
+@pytest.mark.parametrize("grid", [0, 15])
+async def test_an_index_serves_a_window(use_cases: UseCases, grid: int) -> None:
+    """A page examines about as many keys as it has rows, however many bookings there are before and after."""
+    site = fresh_site()
+    for each in (site, fresh_site()):
+        await many_rows(use_cases.database, each, 6000)
+    appointments = use_cases.database.get_collection("appointments")
+    cancelled = {"site": site, "slot": {"$gte": DAY + timedelta(minutes=5000)}}
+    await appointments.update_many(cancelled, {"$set": {"status": "cancelled"}})
+    start = DAY + timedelta(minutes=3000)
+    for end, limit, found in ((1000, 101, 101), (50, 101, 50), (10_000, 5000, 2000)):
+        stretch = Stretch(site, "default", start, start + timedelta(minutes=end))
+        plan = await explained(use_cases, stretch, grid, limit)
+        winning, stats = plan["queryPlanner"]["winningPlan"], plan["executionStats"]
+        assert stages(winning)[-1] == "IXSCAN"
+        assert "SORT" not in stages(winning)
+        assert stats["nReturned"] == found
+        before = 24 * 60 if grid else 0  # what may reach into the window
+        assert stats["totalKeysExamined"] <= found + before + 1
+    after = start + timedelta(minutes=100)
+    stretch = Stretch(site, "default", start, start + timedelta(days=10), after)
+    stats = (await explained(use_cases, stretch, grid, 101))["executionStats"]
+    assert (stats["nReturned"], stats["totalKeysExamined"]) == (101, 101)
+
+
+async def test_an_index_serves_ids_keys_and_claims(use_cases: UseCases) -> None:
+    """What is read by its id, its key or its claims examines a few keys, however many bookings there are."""
+    await many_rows(use_cases.database, fresh_site(), 5000)
+    appointments = use_cases.database.get_collection("appointments")
+    row = await appointments.find_one({})
+    assert row is not None
+    store, asked = BookingStore(use_cases.database), list[dict[str, Any]]()
+    find = store._find_behind_barrier
+
+    async def note(query: dict[str, Any], timeout: float) -> list[dict[str, Any]]:
+        asked.append(query)
+        return await find(query, timeout)
+
+    store._find_behind_barrier = note  # type: ignore[method-assign]
+    claims = {(row["site"], claim) for claim in row["claims"]}
+    await store.find(ids={row["_id"]}, keys={(row["site"], row["idempotencyKey"])}, claims=claims, timeout=5)
+    for query in (*asked, {"_id": {"$in": [row["_id"]]}}):
+        stats = (await appointments.find(query).explain())["executionStats"]
+        assert stats["nReturned"] == 1
+        assert stats["totalKeysExamined"] <= 6
+
+
+async def test_what_mongodb_does_not_answer_is_not_read() -> None:
+    """A window of a MongoDB that is away is 503 in time."""
+    away = mongodb.connect("mongodb://127.0.0.1:1/booking")
+    store = WindowStore(away, BookingStore(away), Grid(0))
+    with pytest.raises(NoPrimary):
+        await store.find(Stretch("site", "default", DAY, DAY + timedelta(days=1)), limit=1, timeout=5)
+    mongodb.close(away)
+
+
+async def test_a_cursor_of_nobody_is_refused(use_cases: UseCases) -> None:
+    """What no page said in `next` is no cursor."""
+    asked = ListAppointments.model_validate(window(fresh_site(), cursor="bm9uZQ"))
+    with pytest.raises(InvalidRequest, match="cursor"):
+        await use_cases.reads.list_appointments(asked, soon())
+
+
+async def test_the_grid_can_be_asked_for(life: Life, grid_use_cases: UseCases) -> None:
+    """Where slots may lie and how much one booking may claim; without a grid there is no longest duration."""
+    answer = await life.request("booking.v1.grid", {})
+    assert (answer.status, answer.body) == (200, {"slotMinutes": 0, "mostResources": 8, "mostClaims": 600})
+    assert grid_use_cases.reads.grid().model_dump() == {
+        "slotMinutes": 15,
+        "longestMinutes": 1440,
+        "mostResources": 8,
+        "mostClaims": 600,
+    }
