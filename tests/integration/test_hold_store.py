@@ -22,7 +22,8 @@ from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis import intents as intents_module
-from shared.stores.redis.connection import MOST_CONNECTIONS, connect_redis
+from shared.stores.redis import scripts as scripts_module
+from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.holds import PLACED_MARGIN_MS, Granted, HoldStore, Placed, Wanted
 from shared.stores.redis.intents import INTENT_MARGIN_MS, BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, keys_of
@@ -405,9 +406,17 @@ async def test_many_long_bookings_at_once_pass_over_no_hold(stores: Stores) -> N
     assert found == [[HoldState.OTHERS] * 128 + [HoldState.FREE] * 128] * 4
 
 
-async def test_however_many_ask_at_once_each_has_its_turn(stores: Stores) -> None:
+async def test_however_many_ask_at_once_each_has_its_turn(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More questions than there may be connections do not make Redis a lost one."""
-    await asyncio.gather(*(stores.holds.ping() for _ in range(2 * MOST_CONNECTIONS)))
+    monkeypatch.setattr(scripts_module, "MOST_CONNECTIONS", 2)
+    with servers.new_stack() as stack:
+        redis = connect_redis(stack.env["REDIS_URL"])
+        redis.connection_pool.max_connections = 2
+        stores = Stores.on(redis)
+        await asyncio.gather(*(stores.holds.ping() for _ in range(8)))
+        await redis.aclose()
 
 
 async def test_a_cut_connection_is_not_a_lost_redis(servers: Servers) -> None:

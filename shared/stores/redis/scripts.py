@@ -20,6 +20,7 @@ from shared.stores.redis.connection import MOST_CONNECTIONS
 MOST_KEYS = 1000
 # Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
 ANSWER_SECONDS = 0.5
+TURN_SECONDS = 1.5
 MOST_UNANSWERED = 2
 # A time-out that is later than this did not come when it was due.
 LATE_SECONDS = 0.025
@@ -125,14 +126,15 @@ class Scripts:
             raise HoldsUnreachable from None
 
     async def _answer(self, command: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        """What Redis answers in time, over a connection that nobody else uses meanwhile.
+        """What Redis answers in time, once there is a connection that nobody else uses.
 
         Raises:
             ResponseError: Redis refuses.
             HoldsUnreachable: it did not answer; what it was asked to do may be done.
         """
         try:
-            async with self._connections, asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(TURN_SECONDS) as bound, self._connections:
+                bound.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
                 return await command()
         except ResponseError:
             raise
