@@ -1,4 +1,4 @@
-"""Use cases of holds: place and extend. Knows no transport.
+"""Use cases of holds: place, extend and release. Knows no transport.
 
 The hold is placed first and MongoDB read after it: a booking that was made before is then seen, and one
 that comes later finds the hold. Read first, a booking made in between would be left with a hold. One
@@ -7,15 +7,23 @@ says why). Each step is done for all holds together that are there.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
 from hold_worker.intent_watch import IntentWatch
-from shared.contract.commands import PlaceHold
+from shared.contract.commands import PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import (
+    HoldsUnreachable,
+    NoSuchHold,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    SlotAlreadyBooked,
+    SlotHeld,
+)
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid, Span
@@ -37,6 +45,14 @@ class Request:
     @property
     def weight(self) -> int:
         return len(self.wanted.claims.keys)
+
+
+@dataclass(frozen=True)
+class _Release:
+    site: str
+    token: str
+    deadline: Deadline
+    weight: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ class HoldService:
         self._digests = digests
         self._places = Batcher(self._place_many, "place")
         self._decisions = Batcher(self._decide_many, "grant")
+        self._releases = Batcher(self._release_many, "release")
         self._intents = IntentWatch(holds)
 
     async def place_hold(self, command: PlaceHold, deadline: Deadline) -> Held:
@@ -79,6 +96,21 @@ class HoldService:
             request = await self._wait_for_intents(request)
         return Held(holder.token, span, granted.expires_at, granted.milliseconds // 1000)
 
+    async def release_hold(self, command: ReleaseHold, deadline: Deadline) -> None:
+        """Release all that the command's token holds in its site; what else the command says does not choose.
+
+        Raises:
+            NoSuchHold, InvalidRequest, NotExecuted, OutcomeUnknown
+        """
+        self._grid.span_of(command)
+        if not await self._releases.submit(_Release(command.site, command.holdToken, deadline)):
+            raise NoSuchHold
+
+    async def _release_many(
+        self, releases: Sequence[_Release], deadline: Deadline
+    ) -> list[bool | HoldsUnreachable]:
+        return await self._holds.release_many([(each.site, each.token) for each in releases], deadline)
+
     async def _place_many(self, requests: Sequence[Request], deadline: Deadline) -> list[Placed | None]:
         return await self._holds.place_many([each.wanted for each in requests], deadline)
 
@@ -91,7 +123,7 @@ class HoldService:
             found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
             deadline.check()  # nothing is granted after it
         except (NotExecuted, OutcomeUnknown) as error:
-            return list(await self._give_up(requests, error))
+            return list((await self._give_up(requests, error)).values())
         booked = {
             each: {claim for _, claim in found.booked & each.wanted.claims.in_site} for each in requests
         }
@@ -100,7 +132,7 @@ class HoldService:
         outcomes: dict[Request, Granted | Refused | None] = {
             each: None if each.placed else SlotHeld() for each in requests
         }
-        outcomes |= zip(refused, await self._refuse_as_booked(refused, booked), strict=True)
+        outcomes |= await self._withdraw(refused, SlotAlreadyBooked(), booked)
         outcomes |= zip(free, await self._grant(free), strict=True)
         return [outcomes[each] for each in requests]
 
@@ -109,19 +141,8 @@ class HoldService:
             granted = await self._holds.grant_many([(r.wanted, r.placed) for r in requests if r.placed])
         except OutcomeUnknown as unknown:
             return [unknown] * len(requests)
-        # Else it was lost, or withdrawn by an earlier attempt that ended late.
+        # Else it was lost, released, or withdrawn by an earlier attempt that ended late.
         return [each or OutcomeUnknown() for each in granted]
-
-    async def _refuse_as_booked(
-        self, requests: Sequence[Request], booked: Mapping[Request, Set[str]]
-    ) -> list[Refused]:
-        outcomes: dict[Request, Refused] = {each: SlotAlreadyBooked() for each in requests}
-        placed = [each for each in requests if each.placed]
-        try:
-            await self._holds.withdraw_many([(r.wanted, r.placed, booked[r]) for r in placed if r.placed])
-        except OutcomeUnknown as unknown:
-            outcomes |= dict.fromkeys(placed, unknown)
-        return list(outcomes.values())
 
     async def _wait_for_intents(self, request: Request) -> Request:
         """The request with one intent less at least.
@@ -134,24 +155,28 @@ class HoldService:
             async with asyncio.timeout(request.deadline.remaining):
                 left = await self._intents.next_change(request.wanted.claims, request.placed.intents)
         except (NotExecuted, TimeoutError):
-            (refused,) = await self._give_up([request], NotExecuted())
-            raise refused from None
+            raise (await self._give_up([request], NotExecuted()))[request] from None
         return replace(request, placed=replace(request.placed, intents=left))
 
     async def _give_up(
-        self, requests: Sequence[Request], error: NotExecuted | OutcomeUnknown
-    ) -> list[NotExecuted | OutcomeUnknown]:
+        self, requests: Collection[Request], error: NotExecuted | OutcomeUnknown
+    ) -> dict[Request, Refused]:
         """Withdraw what cannot be granted, for it is not known whether it is free."""
-        nothing_done = error if isinstance(error, NotExecuted) else NotExecuted()
-        outcomes: dict[Request, NotExecuted | OutcomeUnknown] = dict.fromkeys(requests, nothing_done)
+        return await self._withdraw(requests, error if isinstance(error, NotExecuted) else NotExecuted(), {})
+
+    async def _withdraw(
+        self, requests: Collection[Request], refusal: Refused, booked: Mapping[Request, Set[str]]
+    ) -> dict[Request, Refused]:
+        """Withdraw what is refused, granted before or not where it is booked; what each is told."""
+        outcomes = dict.fromkeys(requests, refusal)
         placed = [each for each in requests if each.placed]
         try:
             stay = await self._holds.withdraw_many(
-                [(r.wanted, r.placed, frozenset()) for r in placed if r.placed]
+                [(r.wanted, r.placed, booked.get(r, frozenset())) for r in placed if r.placed]
             )
         except OutcomeUnknown as unknown:
-            outcomes |= dict.fromkeys(placed, unknown)
-        else:
+            return outcomes | dict.fromkeys(placed, unknown)
+        if isinstance(refusal, NotExecuted):
             # Some of it was granted before, and may be extended now.
             outcomes |= {each: OutcomeUnknown() for each, stays in zip(placed, stay, strict=True) if stays}
-        return list(outcomes.values())
+        return outcomes

@@ -7,7 +7,9 @@ import nats
 import pytest
 from nats.aio.client import Client
 
+from shared.stores.redis.connection import connect_redis
 from tests.callers import Caller, HttpCaller, NatsCaller
+from tests.integration.hold_stores import Stores
 from tests.integration.use_cases import UseCases, use_cases_on
 from tests.servers import Servers
 from tests.stack import Stack
@@ -63,3 +65,12 @@ async def grid_use_cases(servers: Servers) -> AsyncIterator[UseCases]:
     """On a grid of 15 minutes."""
     async with use_cases_on(servers, slot_minutes=15) as use_cases:
         yield use_cases
+
+
+@pytest.fixture
+async def stores(servers: Servers) -> AsyncIterator[Stores]:
+    """On the Redis of all tests, each of which has sites of its own."""
+    with servers.new_stack() as stack:
+        redis = connect_redis(stack.env["REDIS_URL"])
+        yield Stores.on(redis)
+        await redis.aclose()

@@ -31,6 +31,7 @@ class UseCases:
     """Both services on one database and one Redis."""
 
     database: mongodb.Database
+    intents: Intents
     bookings: BookingService
     reads: ReadService
     holds: HoldService
@@ -50,6 +51,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         grid, digests = Grid(slot_minutes), Digests(schema.secret)
         yield UseCases(
             database,
+            intents,
             BookingService(
                 Decisions(bookings, writes, intents),
                 Cancels(bookings, writes),

@@ -22,6 +22,7 @@ from shared.contract.commands import (
     ListSlots,
     MoveAppointment,
     PlaceHold,
+    ReleaseHold,
 )
 from shared.contract.many import BookMany, CancelMany, MoveMany, PlaceMany
 
@@ -57,7 +58,12 @@ def describe(register: Callable[..., None]) -> dict[str, Any]:
         (
             hold_worker.handlers.register,
             subjects.HOLD_GROUP,
-            {subjects.PLACE_HOLD: PlaceHold, subjects.PLACE_MANY: PlaceMany, subjects.HOLD_READY: AskReady},
+            {
+                subjects.PLACE_HOLD: PlaceHold,
+                subjects.PLACE_MANY: PlaceMany,
+                subjects.RELEASE_HOLD: ReleaseHold,
+                subjects.HOLD_READY: AskReady,
+            },
         ),
     ],
 )

@@ -28,6 +28,8 @@ from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_parts
 
 # How long a hold that is yet to be granted stands beyond its command's deadline.
 PLACED_MARGIN_MS = 1000
+# What one round trip releases: Redis answers in time, though each may have as many claims as there can be.
+MOST_RELEASED = 16
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class HoldStore:
         await self._find_redis(deadline)
         milliseconds = int(deadline.remaining * 1000) + PLACED_MARGIN_MS
         calls = [_call(each, (each.holder.token, each.holder.digest, milliseconds)) for each in wanted]
-        answers = await self._run("place_holds", calls, (self._max_ms,))
+        answers = await self._run("place_holds", calls, (self._hold_ms, self._max_ms))
         if any(isinstance(answer, ResponseError) for answer in answers):
             raise HoldsUnreachable  # refused by Redis itself: out of memory, read-only, loading
         return [Placed(*answer) if answer else None for answer in answers]
@@ -132,7 +134,9 @@ class HoldStore:
         """
         await self._find_redis(deadline)
         calls = [Call(site, [token_key(site, token)], ()) for site, token in holds]
-        answers = await self._run("release_holds", calls)
+        answers: list[Any] = []
+        for start in range(0, len(calls), MOST_RELEASED):
+            answers += await self._run("release_holds", calls[start : start + MOST_RELEASED])
         return [HoldsUnreachable() if isinstance(each, ResponseError) else bool(each) for each in answers]
 
     async def remaining_intents(self, asked: Sequence[tuple[Claims, Sequence[str]]]) -> list[list[str]]:

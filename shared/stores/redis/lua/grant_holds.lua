@@ -19,7 +19,7 @@ while a <= #ARGV do
   end
   local answer = {}
   if stands then
-    local earliest, latest, ends_of_claims = math.huge, 0, {}
+    local earliest, latest = math.huge, 0
     local of, moments, ends = nil, {}, {} -- of one resource after the other
     for i = 1, count do
       local key, since = KEYS[first + i], granted[i] or now
@@ -28,20 +28,18 @@ while a <= #ARGV do
         expires = math.max(expires, now + redis.call('PTTL', key))
       end
       local value = string.format('%s %s %s %.0f', token, digests[i], ARGV[a + 1 + i], since)
-      redis.call('SET', key, value, 'PXAT', text(expires))
-      local claim = claim_of(key)
-      local resource, moment = string.match(claim, '^(.*)/(.*)$')
+      local expires_text = text(expires)
+      redis.call('SET', key, value, 'PXAT', expires_text)
+      local resource, moment = string.match(key, '}:(.*)/(.*)$')
       if of and resource ~= of then
         list(of, moments, ends, latest, now)
         moments, ends = {}, {}
       end
       of, earliest, latest = resource, math.min(earliest, expires), math.max(latest, expires)
       append(moments, moment, moment)
-      append(ends, text(expires), moment)
-      append(ends_of_claims, text(expires), claim)
+      append(ends, expires_text, moment)
     end
     list(of, moments, ends, latest, now)
-    record(token, ends_of_claims, latest, now)
     answer = {earliest, earliest - now}
   end
   answers[#answers + 1], first, a = answer, first + 2 * count, a + 2 + count

@@ -5,11 +5,10 @@
 -- What has expired is removed on the way, so much that a reader meets it but once.
 local most, now = tonumber(ARGV[4]), now_ms()
 local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', text(now), 'LIMIT', 0, 4 * most)
-if expired[1] then
-  redis.call('ZREM', KEYS[1], unpack(expired))
-  redis.call('ZREM', KEYS[2], unpack(expired))
-end
 local resource = claim_of(KEYS[1])
+if expired[1] then
+  unlist(resource, expired)
+end
 local moments = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, most)
 local answer = {#moments == most and text(moments[most] + 1) or ''}
 for _, moment in ipairs(moments) do

@@ -1,7 +1,7 @@
 -- What scripts of holds share: it stands before each of them.
 -- All that a command touches is of one site. Keys that a script comes to know only as it runs (a hold knows its
 -- token, a token its claims) have the hash tag of its KEYS, and so lie where those do, in a cluster too.
--- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends (Unix ms)
+-- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends at the latest (Unix ms)
 -- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in their order
 -- held_ends:{site}:<resource>   the same moments, by when each hold ends (Unix ms)
 local tag = string.match(KEYS[1], '{.-}')
@@ -23,7 +23,7 @@ local function claim_of(key)
   return string.match(key, '}:(.*)$')
 end
 
--- Keep in the record of a token when its claims end: `ends` has an end, then its claim, and so on.
+-- Keep in the record of a token when its claims end at the latest: `ends` has such an end, then a claim, and so on.
 local function record(token, ends, latest, now)
   local key = 'token:' .. tag .. ':' .. token
   local ttl = redis.call('PTTL', key)
@@ -36,47 +36,59 @@ local function record(token, ends, latest, now)
   end
 end
 
+-- Remove moments from what is listed of a resource.
+local function unlist(resource, moments)
+  redis.call('ZREM', 'held:' .. tag .. ':' .. resource, unpack(moments))
+  redis.call('ZREM', 'held_ends:' .. tag .. ':' .. resource, unpack(moments))
+end
+
 -- List that a resource is held: `moments` has each moment twice, `ends` its end, then the moment.
 -- Two sets, for one is read by time, and what has expired is found in the other: each grant removes up to twice as
--- many as it adds, so that what has expired never grows. What ends before its time is removed at once (`free`).
+-- many as it adds, so that what has expired never grows. What ends before its time is removed at once (`free_all`).
 local function list(resource, moments, ends, latest, now)
   local held, held_ends = 'held:' .. tag .. ':' .. resource, 'held_ends:' .. tag .. ':' .. resource
   redis.call('ZADD', held, unpack(moments))
   redis.call('ZADD', held_ends, unpack(ends))
   local expired = redis.call('ZRANGEBYSCORE', held_ends, '-inf', text(now), 'LIMIT', 0, #moments)
   if expired[1] then
-    redis.call('ZREM', held, unpack(expired))
-    redis.call('ZREM', held_ends, unpack(expired))
+    unlist(resource, expired)
   end
   if redis.call('PTTL', held) < latest - now then -- both have the same members, and the same end
-    redis.call('PEXPIREAT', held, text(latest))
-    redis.call('PEXPIREAT', held_ends, text(latest))
-  end
-end
-
--- Free a claim that a token holds; `granted` is when it was, or ''.
-local function free(claim, token, granted)
-  redis.call('DEL', 'hold:' .. tag .. ':' .. claim)
-  redis.call('ZREM', 'token:' .. tag .. ':' .. token, claim)
-  if granted ~= '' then
-    local resource, moment = string.match(claim, '^(.*)/(.*)$')
-    redis.call('ZREM', 'held:' .. tag .. ':' .. resource, moment)
-    redis.call('ZREM', 'held_ends:' .. tag .. ':' .. resource, moment)
+    local some_time_later = text(latest + 1000) -- so that not each grant has to set it
+    redis.call('PEXPIREAT', held, some_time_later)
+    redis.call('PEXPIREAT', held_ends, some_time_later)
   end
 end
 
 -- Free all that a token holds, and nothing of another; how many claims that were.
 local function free_all(token)
-  local freed = 0
-  for _, claim in ipairs(redis.call('ZRANGE', 'token:' .. tag .. ':' .. token, 0, -1)) do
-    local value = redis.call('GET', 'hold:' .. tag .. ':' .. claim) or ''
-    local by, granted = string.match(value, '^(%S+) %S+ %d+ ?(%d*)$')
-    if by == token then
-      free(claim, token, granted)
-      freed = freed + 1
+  local record, freed = 'token:' .. tag .. ':' .. token, 0
+  local claims = redis.call('ZRANGE', record, 0, -1)
+  for start = 1, #claims, 1000 do
+    local keys, own, moments = {}, {}, {}
+    for i = start, math.min(start + 999, #claims) do
+      keys[#keys + 1] = 'hold:' .. tag .. ':' .. claims[i]
     end
+    for i, value in ipairs(redis.call('MGET', unpack(keys))) do
+      local by, granted = string.match(value or '', '^(%S+) %S+ %d+ ?(%d*)$')
+      if by == token then
+        own[#own + 1] = keys[i]
+        if granted ~= '' then
+          local resource, moment = string.match(keys[i], '}:(.*)/(.*)$')
+          moments[resource] = moments[resource] or {}
+          table.insert(moments[resource], moment)
+        end
+      end
+    end
+    if own[1] then
+      redis.call('DEL', unpack(own))
+    end
+    for resource, of_resource in pairs(moments) do
+      unlist(resource, of_resource)
+    end
+    freed = freed + #own
   end
-  redis.call('DEL', 'token:' .. tag .. ':' .. token)
+  redis.call('DEL', record)
   return freed
 end
 

@@ -1,13 +1,13 @@
 -- Place holds that are yet to be granted, or extensions, each on all of its claims or on none.
 -- KEYS: for each a hold key a claim, then an intents key a claim.
--- ARGV: longest hold (ms); then for each how many claims, token, digest of the name, how long it may take to be
+-- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, digest of the name, how long it may take to be
 -- granted (ms).
 -- Value: token, digest, when it was placed and, once it is, when it was first granted (Unix ms).
 -- Returns for each nothing where another token holds a claim, else when each claim was placed, and the intents
 -- that are there.
 local now = now_ms()
 local answers, first = {}, 0
-for a = 2, #ARGV, 4 do
+for a = 3, #ARGV, 4 do
   local count, token, digest, waits = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
   local placed, granted, is_free = {}, {}, true
   for i = 1, count do
@@ -25,12 +25,13 @@ for a = 2, #ARGV, 4 do
       local key, value, ttl = KEYS[first + i], string.format('%s %s %.0f', token, digest, placed[i]), waits
       if granted[i] then
         value = string.format('%s %.0f', value, granted[i])
-        ttl = math.min(ttl, granted[i] + ARGV[1] - now)
+        ttl = math.min(ttl, granted[i] + ARGV[2] - now)
       end
       ttl = math.max(ttl, redis.call('PTTL', key), 1) -- what stands is never shortened
       redis.call('SET', key, value, 'PX', text(ttl))
-      latest = math.max(latest, now + ttl)
-      append(ends, text(now + ttl), claim_of(key))
+      local ends_by = now + math.max(ttl, waits + ARGV[1]) -- granted or not
+      latest = math.max(latest, ends_by)
+      append(ends, text(ends_by), claim_of(key))
       local found = redis.call('ZRANGEBYSCORE', KEYS[first + count + i], string.format('(%.0f', now), '+inf')
       for _, id in ipairs(found) do
         if not seen[id] then

@@ -5,7 +5,7 @@
 -- Returns for each how many claims stay held by the token.
 local answers, first, a = {}, 0, 1
 while a <= #ARGV do
-  local count, token, stay = tonumber(ARGV[a]), ARGV[a + 1], 0
+  local count, token, stay, withdrawn = tonumber(ARGV[a]), ARGV[a + 1], 0, {}
   for i = 1, count do
     local key = KEYS[first + i]
     local by, at, granted = string.match(redis.call('GET', key) or '', '^(%S+) %S+ (%d+) ?(%d*)$')
@@ -13,9 +13,17 @@ while a <= #ARGV do
       if at ~= ARGV[a + 1 + i] or (granted ~= '' and ARGV[a + 1 + count + i] ~= '1') then
         stay = stay + 1
       else
-        free(claim_of(key), token, granted)
+        redis.call('DEL', key)
+        withdrawn[#withdrawn + 1] = claim_of(key)
+        if granted ~= '' then
+          local resource, moment = string.match(key, '}:(.*)/(.*)$')
+          unlist(resource, {moment})
+        end
       end
     end
+  end
+  if withdrawn[1] then
+    redis.call('ZREM', 'token:' .. tag .. ':' .. token, unpack(withdrawn))
   end
   answers[#answers + 1], first, a = stay, first + 2 * count, a + 2 + 2 * count
 end

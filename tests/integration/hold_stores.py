@@ -1,0 +1,109 @@
+"""The stores of holds and intents on one Redis, and what they are asked for."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from shared.contract.commands import PlaceHold
+from shared.contract.deadline import Deadline
+from shared.domain.claim import Claims
+from shared.domain.grid import Grid
+from shared.stores.redis.held import HeldStore
+from shared.stores.redis.holds import Granted, HoldStore, Placed, Wanted
+from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
+from shared.stores.redis.keys import Holder, keys_of
+from shared.stores.redis.scripts import Scripts
+from tests.slots import fresh
+
+DAY = datetime(2031, 5, 4, 9, tzinfo=UTC)
+QUARTER = timedelta(minutes=15)
+
+
+@dataclass
+class Stores:
+    """Both stores on one Redis, as the two workers have them."""
+
+    redis: Redis
+    holds: HoldStore
+    held: HeldStore
+    intents: IntentStore
+
+    @classmethod
+    def on(cls, redis: Redis, hold_ms: int = 60_000) -> "Stores":
+        scripts = Scripts(redis)
+        return cls(
+            redis,
+            HoldStore(scripts, hold_ms=hold_ms, max_ms=60_000),
+            HeldStore(scripts, Grid(15)),
+            IntentStore(scripts),
+        )
+
+    async def place(self, wanted: Wanted, *, seconds: float) -> Placed | None:
+        """Place one hold."""
+        return (await self.holds.place_many([wanted], Deadline.after(seconds)))[0]
+
+    async def grant(self, wanted: Wanted, placed: Placed) -> Granted | None:
+        """Grant one hold."""
+        return (await self.holds.grant_many([(wanted, placed)]))[0]
+
+    async def withdraw(self, wanted: Wanted, placed: Placed) -> bool:
+        """Withdraw one hold; whether some of it stays."""
+        return (await self.holds.withdraw_many([(wanted, placed, frozenset())]))[0]
+
+    async def release(self, wanted: Wanted) -> bool:
+        """Release what a token holds; whether it held anything."""
+        hold = wanted.claims.site, wanted.holder.token
+        (released,) = await self.holds.release_many([hold], Deadline.after(60))
+        assert isinstance(released, bool)
+        return released
+
+    async def book(self, claims: Claims, *, token: str = "", digest: str = "nobody's") -> None:
+        """Let a booking use up the holds of its patient, as one does that is confirmed."""
+        await self.intents.clear_intents([(BookingIntent("booking", claims, Holder(token, digest)), True)])
+
+    async def held_of(
+        self, site: str, resource: str = "default", *, first: int = -96, last: int = 192, limit: int = 1000
+    ) -> list[tuple[int, int | None]]:
+        """What is held of a resource: where it begins and how long it lasts, in quarters from `DAY` on."""
+        start, end = (DAY + n * QUARTER for n in (first, last))
+        held = await self.held.held(site, resource, start, end, limit=limit, deadline=Deadline.after(60))
+        return [((each.slot - DAY) // QUARTER, each.duration and each.duration // 15) for each in held]
+
+    async def found_by(self, rival: BookingIntent) -> HoldState:
+        """What a booking finds."""
+        return (await self.intents.register_intents([rival], seconds=60))[0]
+
+    async def keys(self, site: str) -> list[str]:
+        """All that there is of a site."""
+        return [key async for key in self.redis.scan_iter(f"*{{{site}}}*", count=1000)]
+
+    async def ends(self, claims: Claims) -> list[int]:
+        """In how many ms each key ends that is there."""
+        keys = [key for key in keys_of(claims) if await self.redis.exists(key)]
+        return [await self.redis.pttl(key) for key in keys]
+
+
+def part(wanted: Wanted, first: int, last: int) -> Wanted:
+    """Some of the claims, for the same patient."""
+    return replace(wanted, claims=replace(wanted.claims, keys=wanted.claims.keys[first:last]))
+
+
+def wanted(*, minutes: int | None = None, grid: int = 15) -> Wanted:
+    request = PlaceHold.model_validate(fresh("Ada", durationMinutes=minutes))
+    span = Grid(grid if minutes else 0).span_of(request)
+    return Wanted(Claims.of(request, span), Holder(str(uuid4()), "ada"))
+
+
+def rival_of(hold: Wanted, booking: str = "booking") -> BookingIntent:
+    return BookingIntent(booking, hold.claims, Holder("", "another"))
+
+
+async def grant(stores: Stores, claim: Wanted, *, seconds: float = 60) -> Granted:
+    """Place a hold and grant it."""
+    placed = await stores.place(claim, seconds=seconds)
+    assert placed is not None
+    granted = await stores.grant(claim, placed)
+    assert granted is not None
+    return granted

@@ -1,0 +1,201 @@
+"""What is held, for reading: granted holds of a resource, each once, by its slot, as long as it stands."""
+
+import asyncio
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from shared.contract.deadline import Deadline
+from shared.domain.claim import Claims
+from shared.domain.grid import Grid
+from shared.stores.redis.held import HeldStore
+from shared.stores.redis.holds import Wanted
+from shared.stores.redis.keys import Holder, held_keys, keys_of
+from tests.integration.hold_stores import DAY, QUARTER, Stores, grant, part, wanted
+
+
+def of_another(hold: Wanted) -> Wanted:
+    """The same, wanted by somebody else."""
+    return replace(hold, holder=Holder(str(uuid4()), "grace"))
+
+
+async def test_a_hold_is_listed_once_it_is_granted(stores: Stores) -> None:
+    """What is only placed was promised to nobody, and is not listed; what is granted is, once."""
+    hold = wanted(minutes=45)
+    placed = await stores.place(hold, seconds=60)
+    assert placed is not None
+    assert await stores.held_of(hold.claims.site) == []
+    assert await stores.grant(hold, placed)
+    assert await stores.held_of(hold.claims.site) == [(0, 3)]
+    assert await stores.held_of(hold.claims.site, "other") == []
+
+
+async def test_an_extended_hold_is_listed_once(stores: Stores) -> None:
+    """However often a hold is extended, to a longer time or a shorter one, it is one hold."""
+    hold = wanted(minutes=60)
+    for first, last, expected in (
+        (0, 1, (0, 1)),
+        (0, 3, (0, 3)),
+        (1, 2, (0, 3)),
+        (0, 1, (0, 3)),
+        (2, 4, (0, 4)),
+    ):
+        await grant(stores, part(hold, first, last))
+        assert await stores.held_of(hold.claims.site) == [expected]
+
+
+async def test_neighbours_are_listed_each(stores: Stores) -> None:
+    """Holds of two patients that touch are two; of one token that do not touch, too."""
+    hour = wanted(minutes=60)
+    first, second, third = part(hour, 0, 1), of_another(part(hour, 1, 3)), part(hour, 3, 4)
+    for hold in (third, second, first):
+        await grant(stores, hold)
+    assert await stores.held_of(hour.claims.site) == [(0, 1), (1, 2), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (0, 4, [(0, 4)]),
+        (1, 2, [(0, 4)]),
+        (3, 8, [(0, 4)]),
+        (-4, 1, [(0, 4)]),
+        (4, 8, []),
+        (-4, 0, []),
+    ],
+)
+async def test_what_overlaps_the_window_is_listed_whole(
+    stores: Stores, first: int, last: int, expected: list[tuple[int, int]]
+) -> None:
+    """A hold that begins before a window, or ends after it, is told with its own slot and duration."""
+    hold = wanted(minutes=60)
+    await grant(stores, hold)
+    assert await stores.held_of(hold.claims.site, first=first, last=last) == expected
+
+
+async def test_a_whole_day_is_seen_from_its_last_quarter(stores: Stores) -> None:
+    """The longest hold there is overlaps a window that begins nearly a day after it."""
+    hold = wanted(minutes=24 * 60)
+    await grant(stores, hold)
+    assert await stores.held_of(hold.claims.site, first=95, last=96) == [(0, 96)]
+    assert await stores.held_of(hold.claims.site, first=0, last=1) == [(0, 96)]
+    assert await stores.held_of(hold.claims.site, first=96, last=97) == []
+
+
+@pytest.mark.parametrize("end", ["released", "used up", "withdrawn", "lost"])
+async def test_what_has_ended_is_not_listed(stores: Stores, end: str) -> None:
+    """A hold that was released or used up, that a booking took, or that Redis lost, is listed no more."""
+    hold = wanted(minutes=30)
+    await grant(stores, hold)
+    match end:
+        case "released":
+            await stores.release(hold)
+        case "used up":
+            await stores.book(part(hold, 0, 1).claims, token=hold.holder.token)
+        case "withdrawn":
+            placed = await stores.place(hold, seconds=60)
+            assert placed is not None
+            await stores.holds.withdraw_many([(hold, placed, set(hold.claims.keys))])
+        case "lost":
+            await stores.redis.delete(*keys_of(hold.claims))
+    assert await stores.held_of(hold.claims.site) == []
+
+
+async def test_of_a_hold_that_is_partly_booked_the_rest_is_listed(stores: Stores) -> None:
+    """Where a part of a hold is taken back, for it was booked while Redis was lost, the rest is held."""
+    hold = wanted(minutes=60)
+    await grant(stores, hold)
+    placed = await stores.place(hold, seconds=60)
+    assert placed is not None
+    await stores.holds.withdraw_many([(hold, placed, {hold.claims.keys[1]})])
+    assert await stores.held_of(hold.claims.site) == [(0, 1), (2, 2)]
+
+
+async def test_where_there_is_no_grid_each_instant_is_a_hold(stores: Stores) -> None:
+    """Without a grid a hold has no duration, and lies in a window that has its instant."""
+    hold, held = wanted(), HeldStore(stores.holds._scripts, Grid(0))
+    await grant(stores, hold)
+    for first, last, count in ((0, 1, 1), (-1, 0, 0), (1, 2, 0)):
+        start, end = (DAY + n * QUARTER for n in (first, last))
+        found = await held.held(hold.claims.site, "default", start, end, limit=9, deadline=Deadline.after(60))
+        assert [(each.slot, each.duration) for each in found] == [(DAY, None)] * count
+
+
+async def test_a_limit_gives_the_first_ones(stores: Stores) -> None:
+    """Of many holds, more than Redis is asked for at once, the first are told in the order of their slots."""
+    day = wanted(minutes=24 * 60)
+    days = [Claims(day.claims.site, tuple(_later(key, 96 * n) for key in day.claims.keys)) for n in range(4)]
+    pairs = [
+        of_another(replace(day, claims=replace(claims, keys=claims.keys[n : n + 2])))
+        for claims in days
+        for n in range(0, 96, 2)
+    ]
+    placed = await stores.holds.place_many(pairs, Deadline.after(60))
+    await stores.holds.grant_many([(pair, at) for pair, at in zip(pairs, placed, strict=True) if at])
+    every = [(2 * n, 2) for n in range(4 * 48)]
+    assert await stores.held_of(day.claims.site, last=4 * 96) == every
+    assert await stores.held_of(day.claims.site, last=4 * 96, limit=150) == every[:150]
+    assert await stores.held_of(day.claims.site, first=3, last=9, limit=2) == [(2, 2), (4, 2)]
+
+
+def _later(claim: str, quarters: int) -> str:
+    resource, _, moment = claim.rpartition("/")
+    return f"{resource}/{int(moment) + quarters * 900_000}"
+
+
+async def expire(stores: Stores, hold: Wanted) -> None:
+    """Let the time of a hold be over."""
+    _, held_ends = held_keys(hold.claims.site, "default")
+    await stores.redis.delete(*keys_of(hold.claims))
+    await stores.redis.zadd(held_ends, {key.rpartition("/")[2]: 1 for key in hold.claims.keys}, xx=True)
+
+
+async def test_what_expires_does_not_pile_up(stores: Stores) -> None:
+    """Under a steady load of holds that simply expire, what is listed stays as small as what is held."""
+    day = wanted(minutes=24 * 60)
+    most = 0
+    for n in range(96):
+        hold = of_another(part(day, n, n + 1))
+        await grant(stores, hold)
+        sizes = [await stores.redis.zcard(key) for key in held_keys(day.claims.site, "default")]
+        assert sizes[0] == sizes[1]
+        most = max(most, *sizes)
+        await expire(stores, hold)
+    assert most <= 2
+
+
+async def test_what_expired_in_a_quiet_time_is_gone_soon(stores: Stores) -> None:
+    """After a rush whose holds have all expired, a grant removes twice what it adds, and a look the rest."""
+    day = wanted(minutes=24 * 60)
+    holds = [of_another(part(day, n, n + 1)) for n in range(96)]
+    placed = await stores.holds.place_many(holds, Deadline.after(60))
+    await stores.holds.grant_many([(hold, at) for hold, at in zip(holds, placed, strict=True) if at])
+    for hold in holds:
+        await expire(stores, hold)
+    held, held_ends = held_keys(day.claims.site, "default")
+    await grant(stores, of_another(part(day, 0, 1)))  # whose moment was listed before
+    assert await stores.redis.zcard(held) == await stores.redis.zcard(held_ends) == 94
+    assert await stores.held_of(day.claims.site) == [(0, 1)]
+    assert await stores.redis.zcard(held) == await stores.redis.zcard(held_ends) == 1
+
+
+async def test_what_is_listed_ends_with_the_last_hold(stores: Stores) -> None:
+    """The lists of a resource end a second after the last of its holds, however short later ones are."""
+    hold, brief = wanted(minutes=60), Stores.on(stores.redis, hold_ms=2_000)
+    await grant(stores, part(hold, 0, 2))
+    await grant(brief, of_another(part(hold, 2, 4)))
+    for key in held_keys(hold.claims.site, "default"):
+        assert 50_000 < await stores.redis.pttl(key) <= 61_000
+
+
+async def test_an_expired_hold_is_not_listed(stores: Stores) -> None:
+    """A hold whose time is over is not listed, and in the end Redis has nothing of it."""
+    brief, hold = Stores.on(stores.redis, hold_ms=1), wanted(minutes=30)
+    await grant(brief, hold, seconds=1)
+    keys = await stores.keys(hold.claims.site)
+    async with asyncio.timeout(20):
+        while keys:
+            await asyncio.sleep(0.05)
+            keys = await stores.keys(hold.claims.site)
+    assert await stores.held_of(hold.claims.site) == []

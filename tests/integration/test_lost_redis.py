@@ -1,0 +1,279 @@
+"""What is said of holds and intents where Redis is lost, late, or takes no writes."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from redis.asyncio import Connection, Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from deploy.local.redis import Redis as EmbeddedRedis
+from shared.contract.deadline import Deadline
+from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
+from shared.stores.redis import scripts as scripts_module
+from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.intents import HoldState
+from shared.stores.redis.scripts import ANSWER_SECONDS, LATE_SECONDS
+from tests.integration.hold_stores import Stores, grant, rival_of, wanted
+from tests.servers import Servers
+
+
+async def test_a_redis_that_was_late_once_is_asked_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One answer that did not come in time makes nobody pass over a hold, and refuses none."""
+    execute: Any = Redis.execute_command
+    claim, late = wanted(), {"PING"}
+
+    async def late_execute(client: Redis, *command: Any) -> Any:
+        if command[0] in late:
+            late.remove(command[0])
+            raise RedisTimeoutError
+        return await execute(client, *command)
+
+    monkeypatch.setattr(Redis, "execute_command", late_execute)
+    assert await stores.place(claim, seconds=60)
+    late.add("EVALSHA")
+    rival = rival_of(claim)
+    assert await stores.intents.register_intents([rival], seconds=1) == [HoldState.OTHERS]
+    assert not late
+
+
+async def test_all_that_were_late_in_one_moment_are_asked_again(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused worker finds the time of all its questions up at once: none of them passes over a hold."""
+    execute: Any = Redis.execute_command
+    claim = wanted()
+    late = set[asyncio.Task[Any] | None]()
+
+    async def late_execute(client: Redis, *command: Any) -> Any:
+        await asyncio.sleep(0)
+        if (task := asyncio.current_task()) not in late:
+            late.add(task)
+            raise RedisTimeoutError
+        return await execute(client, *command)
+
+    assert await stores.place(claim, seconds=60)
+    monkeypatch.setattr(Redis, "execute_command", late_execute)
+    rivals = [rival_of(claim, f"booking {n}") for n in range(4)]
+    found = await asyncio.gather(*(stores.intents.register_intents([rival], seconds=1) for rival in rivals))
+    assert found == [[HoldState.OTHERS]] * 4
+    assert all(await asyncio.gather(*(stores.place(wanted(), seconds=60) for _ in range(4))))
+
+
+async def test_a_redis_that_is_back_is_asked_again_as_before(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis is lost it is asked once; after its first answer, one that is late is no loss again."""
+    redis = stores.redis
+    in_time = [False, False, False, True, False, True]
+
+    async def ping() -> None:
+        if not in_time.pop(0):
+            raise RedisTimeoutError
+
+    monkeypatch.setattr(redis, "ping", ping)
+    for _ in range(2):
+        with pytest.raises(HoldsUnreachable):
+            await stores.place(wanted(), seconds=60)
+    for _ in range(2):
+        assert await stores.place(wanted(), seconds=60)
+    assert in_time == []
+
+
+async def test_a_hold_whose_answer_was_lost_is_unknown(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Redis was asked to set, and did not answer, may be set."""
+    execute: Any = Redis.execute_command
+
+    async def lose(client: Redis, *command: Any) -> Any:
+        answer = await execute(client, *command)
+        if command[0] != "PING":
+            raise RedisTimeoutError
+        return answer
+
+    monkeypatch.setattr(Redis, "execute_command", lose)
+    with pytest.raises(OutcomeUnknown):
+        await stores.place(wanted(), seconds=60)
+
+
+async def test_of_parts_the_lost_ones_are_not_read(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Redis is lost in the middle, what it had said before counts."""
+    execute, answers = Pipeline.execute, iter([True])
+
+    async def answer_once(pipeline: Pipeline, **options: bool) -> list[Any]:
+        if next(answers, False):
+            return await execute(pipeline, **options)
+        raise RedisTimeoutError
+
+    claims = [wanted(minutes=24 * 60) for _ in range(10)]
+    await stores.place(claims[0], seconds=60)
+    monkeypatch.setattr(Pipeline, "execute", answer_once)
+    found = await stores.intents.register_intents([rival_of(claim) for claim in claims], seconds=1)
+    assert found == [HoldState.OTHERS, *[HoldState.FREE] * 4, *[HoldState.UNREACHABLE] * 5]
+
+
+async def test_however_many_ask_at_once_each_has_its_turn(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More questions than there may be connections do not make Redis a lost one."""
+    monkeypatch.setattr(scripts_module, "MOST_CONNECTIONS", 2)
+    with servers.new_stack() as stack:
+        redis = connect_redis(stack.env["REDIS_URL"])
+        redis.connection_pool.max_connections = 2
+        stores = Stores.on(redis)
+        await asyncio.gather(*(stores.holds.ping() for _ in range(8)))
+        await redis.aclose()
+
+
+async def test_a_cut_connection_is_not_a_lost_redis(servers: Servers) -> None:
+    """Connections that were cut while nobody used them fail nothing, and make nobody pass over a hold."""
+    with servers.new_stack() as stack:
+        redis, cutter = (connect_redis(stack.env["REDIS_URL"]) for _ in range(2))
+        stores = Stores.on(redis)
+        for _ in range(10):
+            await asyncio.gather(*(stores.holds.ping() for _ in range(8)))  # it raises where Redis is lost
+            await cutter.client_kill_filter(_type="normal", skipme=True)
+        await redis.aclose()
+        await cutter.aclose()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_connection_that_is_cut_as_it_is_written_to_is_not_a_lost_redis(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Whatever the event loop says of it, Redis is asked again over another connection."""
+    send, cut = Connection.send_packed_command, list[Any]()
+
+    async def cut_and_send(connection: Connection, command: Any, **options: Any) -> None:
+        if not cut:
+            cut.append(command)
+            assert connection._writer
+            connection._writer.transport.abort()
+            with suppress(OSError):
+                await connection._writer.wait_closed()
+        await send(connection, command, **options)
+
+    async def ask(url: str) -> None:
+        redis = connect_redis(url)
+        stores = Stores.on(redis)
+        await stores.holds.ping()
+        monkeypatch.setattr(Connection, "send_packed_command", cut_and_send)
+        assert await stores.found_by(rival_of(wanted())) is HoldState.FREE
+        await redis.aclose()
+
+    with servers.new_stack() as stack, asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(ask(stack.env["REDIS_URL"]))
+    assert len(cut) == 1
+
+
+async def test_a_redis_that_takes_no_writes_says_of_nothing_that_it_is_held(tmp_path: Path) -> None:
+    """Where Redis is there and refuses to write, bookings go on as without it, and no hold is granted."""
+    with EmbeddedRedis(tmp_path) as server:
+        redis = connect_redis(server.url)
+        stores = Stores.on(redis)
+        await redis.config_set("min-replicas-to-write", 1)
+        assert await stores.found_by(rival_of(wanted())) is HoldState.UNREACHABLE
+        with pytest.raises(HoldsUnreachable):
+            await stores.place(wanted(), seconds=60)
+        (refused,) = await stores.holds.release_many([("site", "token")], Deadline.after(60))
+        assert isinstance(refused, HoldsUnreachable)
+        await redis.aclose()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])
+async def test_a_worker_that_stood_still_does_not_take_redis_for_lost(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """A worker that is frozen again and again finds its time up, and passes over no hold: it asks again.
+
+    One whose time runs out so books nothing. A Redis that really does not answer is lost after two questions.
+    """
+    execute: Any = Redis.execute_command
+    claim, asked = wanted(), list[float]()
+    await grant(stores, claim)
+
+    async def execute_late(client: Redis, *command: Any) -> Any:
+        asked.append(time.monotonic())
+        if lost:
+            raise RedisTimeoutError
+        if len(asked) <= 4:
+            time.sleep(ANSWER_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
+            raise RedisTimeoutError
+        return await execute(client, *command)
+
+    monkeypatch.setattr(Redis, "execute_command", execute_late)
+    if lost:
+        assert await stores.found_by(rival_of(claim)) is HoldState.UNREACHABLE
+        assert len(asked) == 2
+        return
+    assert await stores.found_by(rival_of(claim)) is HoldState.OTHERS
+    asked.clear()
+    found = await stores.intents.register_intents([rival_of(claim)], seconds=1.5)
+    assert found == [HoldState.NOT_ASKED]
+    assert len(asked) == 2
+
+
+async def test_a_hold_that_redis_could_not_be_asked_for_says_so(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether Redis is lost or could not be asked in time, the caller hears one type of refusal."""
+
+    async def ping_late() -> None:
+        time.sleep(ANSWER_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
+        raise RedisTimeoutError
+
+    monkeypatch.setattr(stores.redis, "ping", ping_late)
+    with pytest.raises(HoldsUnreachable) as refused:
+        await stores.place(wanted(), seconds=0.6)
+    assert type(refused.value) is HoldsUnreachable
+
+
+async def test_a_release_whose_answer_was_lost_is_unknown(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Redis was asked to release, and did not answer, may be released; before that nothing is."""
+    execute: Any = Redis.execute_command
+    hold = wanted()
+    await grant(stores, hold)
+
+    async def lose(client: Redis, *command: Any) -> Any:
+        answer = await execute(client, *command)
+        if command[0] != "PING":
+            raise RedisTimeoutError
+        return answer
+
+    async def ping() -> None:
+        raise RedisTimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.redis, "ping", ping)
+        with pytest.raises(HoldsUnreachable):
+            await stores.release(hold)
+    assert await stores.found_by(rival_of(hold)) is HoldState.OTHERS
+    monkeypatch.setattr(Redis, "execute_command", lose)
+    with pytest.raises(OutcomeUnknown):
+        await stores.release(hold)
+
+
+async def test_what_is_held_is_not_told_where_redis_is_lost(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told that nothing is held because Redis could not say."""
+    hold = wanted()
+    await grant(stores, hold)
+
+    async def lose(*_: object) -> None:
+        raise RedisTimeoutError
+
+    monkeypatch.setattr(Redis, "execute_command", lose)
+    with pytest.raises(HoldsUnreachable):
+        await stores.held_of(hold.claims.site)
