@@ -33,7 +33,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             grid=stores.grid,
             digests=stores.digests,
         )
-        use_cases = UseCases(service, ReadService(stores.bookings, stores.windows, stores.grid))
+        use_cases = UseCases(service, ReadService(stores.bookings, stores.windows, stores.held, stores.grid))
         handlers = partial(register, use_cases=use_cases, ask_readiness=stores.readiness)
         async with broker.serve(handlers):
             yield

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
-from typing import Protocol
+from typing import Literal, Protocol
 
 from booking_worker.cursors import cursor_after, read_cursor
 from booking_worker.service import valid_id
@@ -18,6 +18,7 @@ from shared.domain.claim import MOST_CLAIMS
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import Stretch, WindowStore
+from shared.stores.redis.held import HeldSlot, HeldStore
 from shared.worker.batcher import Batcher
 
 LARGEST_PAGE = 1000
@@ -35,9 +36,10 @@ class _Read:
 class ReadService:
     """Reads what a majority has."""
 
-    def __init__(self, bookings: BookingStore, windows: WindowStore, grid: Grid) -> None:
+    def __init__(self, bookings: BookingStore, windows: WindowStore, held: HeldStore, grid: Grid) -> None:
         self._bookings = bookings
         self._windows = windows
+        self._held = held
         self._grid = grid
         self._reads = Batcher(self._get_many, "get")
 
@@ -68,18 +70,19 @@ class ReadService:
         return AppointmentsFound(appointments=page, next=_next(page, listed))
 
     async def list_slots(self, window: Window, deadline: Deadline) -> SlotsFound:
-        """A page of what is taken in a window, by slot, without names.
+        """A page of what is booked or held in a window, by slot, without names. What is both is booked.
 
         Raises:
             InvalidRequest: the cursor is none.
-            NotExecuted: there was no answer in time.
+            HoldsUnreachable, NotExecuted: there was no answer in time.
         """
         stretch = _stretch(window, read_cursor(window.cursor))
+        # Holds first: one that is used up between the reads is seen as the booking that it became.
+        held = await self._list_held(stretch, deadline)
         found = await self._windows.find(stretch, limit=LARGEST_PAGE + 1, timeout=deadline.remaining)
-        taken = [
-            TakenSlot.model_construct(slot=each.slot, durationMinutes=each.duration, state="booked")
-            for each in found
-        ]
+        by_slot = {each.slot: _taken(each, "held") for each in held}
+        by_slot |= {each.slot: _taken(each, "booked") for each in found}
+        taken = [by_slot[slot] for slot in sorted(by_slot)]
         page = taken[:LARGEST_PAGE]
         return SlotsFound.model_construct(
             site=window.site,
@@ -99,9 +102,21 @@ class ReadService:
             mostClaims=MOST_CLAIMS,
         )
 
+    async def _list_held(self, stretch: Stretch, deadline: Deadline) -> list[HeldSlot]:
+        """The first of what is held, so many that they reach beyond a page."""
+        start = max(stretch.start, stretch.after or stretch.start)
+        held = await self._held.held(
+            stretch.site, stretch.resource, start, stretch.end, limit=LARGEST_PAGE + 2, deadline=deadline
+        )
+        return [each for each in held if stretch.after is None or each.slot > stretch.after]
+
     async def _get_many(self, asked: Sequence[_Read], deadline: Deadline) -> list[Booking | None]:
         found = await self._bookings.get_many({each.id for each in asked}, timeout=deadline.remaining)
         return [found.get(each.id) for each in asked]
+
+
+def _taken(each: Booking | HeldSlot, state: Literal["booked", "held"]) -> TakenSlot:
+    return TakenSlot.model_construct(slot=each.slot, durationMinutes=each.duration, state=state)
 
 
 def _stretch(window: Window, after: datetime | None) -> Stretch:

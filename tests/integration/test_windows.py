@@ -10,15 +10,22 @@ import pytest
 from nats.aio.client import Client
 
 from booking_worker import reads
-from shared.contract.commands import BookAppointment, CancelAppointment, ListAppointments, ListSlots
+from shared.contract.commands import (
+    BookAppointment,
+    CancelAppointment,
+    ListAppointments,
+    ListSlots,
+    PlaceHold,
+)
 from shared.contract.deadline import Deadline
-from shared.contract.errors import InvalidRequest, NoPrimary
+from shared.contract.errors import HoldsUnreachable, InvalidRequest, NoPrimary
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import Stretch, WindowStore
+from shared.stores.redis.held import HeldStore
 from tests.integration.life import Life
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh, fresh_site
@@ -103,6 +110,53 @@ async def test_what_was_confirmed_is_read_next(life: Life) -> None:
         assert all(answer.body["appointments"] == [] for answer in found)
 
 
+async def test_what_is_held_is_taken_too(life: Life) -> None:
+    """A slot that is held is taken, until it is booked, which is then all that is said of it."""
+    body = fresh("Ada")
+    await life.booked({**body, "slot": at(540)})
+    for minutes in (530, 550, 570):
+        await life.hold({**body, "slot": at(minutes)})
+    await life.booked({**body, "slot": at(570)})
+    answer = await life.request(SLOTS, window(body["site"]))
+    assert answer.body["taken"] == [
+        {"slot": at(530), "state": "held"},
+        {"slot": at(540), "state": "booked"},
+        {"slot": at(550), "state": "held"},
+        {"slot": at(570), "state": "booked"},
+    ]
+    part = await life.request(SLOTS, window(body["site"], 535, 555))
+    assert part.body["taken"] == answer.body["taken"][1:3]
+
+
+async def test_a_slot_that_is_both_is_booked(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hold that is used up while a page is read is seen as the booking that it became, once."""
+    body, find = fresh("Ada"), WindowStore.find
+    await use_cases.holds.place_hold(PlaceHold.model_validate(body), soon())
+
+    async def book_first(*args: Any, **more: Any) -> list[Booking]:
+        await booked(use_cases, body)
+        return await find(*args, **more)
+
+    monkeypatch.setattr(WindowStore, "find", book_first)
+    page = await use_cases.reads.list_slots(ListSlots.model_validate(window(body["site"])), soon())
+    assert [each.state for each in page.taken] == ["booked"]
+
+
+async def test_without_redis_what_is_taken_is_not_known(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Redis cannot say what is held, slots are 503; appointments, which are MongoDB's, are read."""
+
+    async def lose(*_: Any, **__: Any) -> None:
+        raise HoldsUnreachable
+
+    monkeypatch.setattr(HeldStore, "held", lose)
+    site = fresh_site()
+    with pytest.raises(HoldsUnreachable):
+        await use_cases.reads.list_slots(ListSlots.model_validate(window(site)), soon())
+    assert await use_cases.reads.list_appointments(ListAppointments.model_validate(window(site)), soon())
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
@@ -175,9 +229,14 @@ async def test_pages_have_everything_once(use_cases: UseCases, monkeypatch: pyte
     monkeypatch.setattr(reads, "LARGEST_PAGE", 7)
     bookings = [await booked(use_cases, fresh(site=site), slot=at(minutes)) for minutes in range(30)]
     await use_cases.bookings.cancel(CancelAppointment(id=bookings[6].id), soon())  # where a page would end
-    for model, read, field in (
-        (ListAppointments, use_cases.reads.list_appointments, "appointments"),
-        (ListSlots, use_cases.reads.list_slots, "taken"),
+    held = [30, 6, 31, 32]
+    for minutes in held:
+        hold = PlaceHold.model_validate(fresh(site=site, slot=at(minutes)))
+        await use_cases.holds.place_hold(hold, soon())
+    active = [minutes for minutes in range(30) if minutes != 6]
+    for model, read, field, expected in (
+        (ListAppointments, use_cases.reads.list_appointments, "appointments", active),
+        (ListSlots, use_cases.reads.list_slots, "taken", [*active, *held]),
     ):
         cursor, sizes, slots = None, list[int](), list[datetime]()
         while not sizes or cursor is not None:
@@ -186,8 +245,8 @@ async def test_pages_have_everything_once(use_cases: UseCases, monkeypatch: pyte
             sizes.append(len(rows))
             slots += [row.slot for row in rows]
             cursor = page.next
-        assert slots == [each.slot for each in bookings if each is not bookings[6]]
-        assert sizes == [7, 7, 7, 7, 1]
+        assert slots == [DAY + timedelta(minutes=minutes) for minutes in sorted(expected)]
+        assert sizes == [7, 7, 7, 7, len(expected) - 28]
 
 
 async def many_rows(database: mongodb.Database, site: str, count: int, **more: Any) -> None:

@@ -20,6 +20,7 @@ from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
 from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts
@@ -60,7 +61,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
                 grid=grid,
                 digests=digests,
             ),
-            ReadService(bookings, WindowStore(database, bookings, grid), grid),
+            ReadService(bookings, WindowStore(database, bookings, grid), HeldStore(scripts, grid), grid),
             HoldService(bookings, holds, schema, grid, digests),
             holds,
             schema,
