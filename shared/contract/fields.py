@@ -52,6 +52,8 @@ def _patient_name(value: Any) -> str:
     name = normalise_name(value)
     if not 1 <= len(name) <= NAME_LENGTH:
         raise invalid(f"must have 1 to {NAME_LENGTH} characters")
+    if name.isascii() and name.isprintable():  # as most names are
+        return name
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
         raise invalid("must not contain control characters, line separators or lone surrogates")
     if _BIDI_CONTROLS.search(name):  # a name could be shown as another
