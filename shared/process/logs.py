@@ -1,10 +1,12 @@
 """Structured logs: one event a line, JSON or console, with no exception texts, which could quote a name."""
 
+import asyncio
 import json
 import logging
 import sys
 import traceback
 from types import TracebackType
+from typing import TextIO, cast
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -38,7 +40,7 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Lines(sys.stdout))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -50,6 +52,29 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     )
     # Libraries log whole commands, names included, at their finer levels: theirs stays at warning.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class Lines:
+    """A file whose lines are written together, once a turn of the event loop: many are answered at once."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._flushes: asyncio.AbstractEventLoop | None = None  # the loop that is about to
+        self.write = file.write
+
+    def flush(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._file.flush()
+            return
+        if self._flushes is not loop:
+            self._flushes = loop
+            loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushes = None
+        self._file.flush()
 
 
 def _name_service(service: str) -> Processor:
