@@ -7,7 +7,7 @@ FLOCK := $(if $(shell command -v flock 2>/dev/null),flock Makefile)
 
 SEEDS ?= $(shell seq 1 20)
 
-.PHONY: help up env prove test soak bench check format clean
+.PHONY: help up env prove test soak bench documents check format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -52,6 +52,10 @@ soak: $(READY)  ## break a cluster for a minute a seed, and judge every answer (
 
 bench: $(READY)  ## measure it beside the monoliths one would write otherwise; needs wrk, node (ARGS=--quick)
 	@exec $(VENV)/bin/python -m tests.bench $(ARGS)
+
+documents: $(READY)  ## write gateway/openapi.json and gateway/asyncapi.json anew
+	$(VENV)/bin/python -m gateway.documentation > gateway/openapi.json
+	$(VENV)/bin/python -m shared.worker.asyncapi booking_worker.handlers hold_worker.handlers > gateway/asyncapi.json
 
 check: $(READY)  ## lint, types and format
 	$(VENV)/bin/ruff check .

@@ -8,7 +8,8 @@ import structlog
 from fastapi import FastAPI
 
 from gateway import health, routes
-from gateway.documentation import DocumentedApi
+from gateway.documentation.document import DESCRIPTION, TITLE, DocumentedApi
+from gateway.documentation.pages import add_pages
 from gateway.errors import install_error_handlers
 from gateway.hot_calls import hot_calls
 from gateway.middleware import RequestMiddleware
@@ -16,7 +17,6 @@ from shared.client.command_client import CommandClient
 from shared.process.settings import NatsSettings
 
 log = structlog.get_logger()
-DESCRIPTION = "Books appointment slots so that no two callers ever get the same one."
 
 
 def create_gateway(nats: NatsSettings, on_cut_off: Callable[[], None]) -> RequestMiddleware:
@@ -43,16 +43,18 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
         await client.close()
 
     app = DocumentedApi(
-        title="Booking service",
+        title=TITLE,
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     install_error_handlers(app)
     routes.register(app)
     app.include_router(health.router)
+    add_pages(app)
     return app
 
 

@@ -4,6 +4,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from shared.contract.commands import NOT_JSON, describe
 from shared.contract.errors import (
@@ -30,14 +31,25 @@ def install_error_handlers(app: FastAPI) -> None:
         return to_response(InvalidRequest(describe(error.errors()[0])))
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: HTTPException) -> Response:
         response = to_response(_OF_STARLETTE.get(error.status_code, InvalidRequest(NOT_JSON)))
-        response.headers.update(error.headers or {})
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _methods(request, headers.get("Allow"))
+        response.headers.update(headers)
         return response
 
     @app.exception_handler(Exception)
     async def failed(_request: Request, _error: Exception) -> Response:
         return to_response(OutcomeUnknown())  # and Starlette raises it again, for the log
+
+
+def _methods(request: Request, said: str | None) -> str:
+    """What the path of a request has. Starlette has `said` it of the first route, and of files not at all."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    near = (route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL)
+    methods = {method for route in near for method in route.methods or ()}
+    return ", ".join(sorted(methods)) or said or "GET, HEAD"
 
 
 def to_response(error: Refused) -> Response:

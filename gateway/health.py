@@ -7,24 +7,54 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.datastructures import State
 
+from gateway.documentation.parts import REQUEST_ID_REFERENCE, by_reference, header, success
 from shared.client.command_client import CommandClient
 from shared.contract import subjects
-from shared.contract.headers import RETRY_AFTER
+from shared.contract.errors import MethodNotAllowed, TooLarge, TooSlow
+from shared.contract.headers import REQUEST_ID, RETRY_AFTER
 from shared.contract.replies import OK, Readiness
 from shared.process import metrics
 
 HEALTH = {"/livez", "/readyz", "/metrics"}
 ANSWER_SECONDS = 1.0
+CHECKS = {"nats": OK, "booking_worker": "ok, 2 of 2 ready", "hold_worker": "ok, 2 of 2 ready"}
+READY: dict[str, object] = {"ready": True, "checks": CHECKS}
+# What any request may meet.
+EXTRA = {
+    "parameters": [REQUEST_ID_REFERENCE],
+    "responses": by_reference(MethodNotAllowed, TooSlow, TooLarge),
+}
 router = APIRouter(tags=["health"])
 
 
-@router.get("/livez")
+@router.get(
+    "/livez",
+    operation_id="isAlive",
+    summary="Ask whether the process lives",
+    responses={200: success({"alive": True})},
+    openapi_extra=EXTRA,
+)
 async def livez() -> dict[str, bool]:
     """Whether the process answers at all."""
     return {"alive": True}
 
 
-@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+@router.get(
+    "/readyz",
+    operation_id="isReady",
+    summary="Ask whether bookings can be passed on",
+    response_model=Readiness,
+    responses={
+        200: success(READY),
+        503: {
+            **success({"ready": False, "checks": {**CHECKS, "hold_worker": "no worker answers"}}),
+            "model": Readiness,
+            "description": "Not ready: `checks` says why.",
+            "headers": {name: header(name) for name in (REQUEST_ID, RETRY_AFTER)},
+        },
+    },
+    openapi_extra=EXTRA,
+)
 async def readyz(request: Request) -> Response:
     """Whether NATS is connected, and a worker of each kind can serve, however many others cannot.
 
@@ -46,7 +76,18 @@ async def readyz(request: Request) -> Response:
     )
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Read what the process measures",
+    response_class=PlainTextResponse,
+    responses={
+        200: success(
+            'booking_build_info{service="gateway",version="0.1.0",python="3.13.1"} 1.0\n', "text/plain"
+        )
+    },
+    openapi_extra=EXTRA,
+)
 async def get_metrics() -> Response:
     """What this process measures, for Prometheus."""
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

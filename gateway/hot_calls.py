@@ -9,7 +9,7 @@ it a key, without which it could not be repeated, and sends it with others (`sha
 NATS and FastStream are paid for by the message. What comes back is JSON already: it is passed on, and read as
 a model by nobody.
 
-FastAPI declares and documents both calls (`gateway/routes.py`), and answers them by the same functions.
+FastAPI declares and documents both calls (`gateway/routes/`), and answers them by the same functions.
 """
 
 from collections.abc import Awaitable, Callable

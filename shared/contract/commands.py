@@ -67,6 +67,8 @@ class SlotRequest(Command):
 
 
 class BookAppointment(SlotRequest):
+    """Book a slot: of all who ask for it, exactly one gets it."""
+
     idempotencyKey: IdempotencyKey | None = None
 
     @classmethod
@@ -76,21 +78,21 @@ class BookAppointment(SlotRequest):
 
 
 class PlaceHold(SlotRequest):
-    pass
+    """Hold a slot while its patient checks out, or extend the hold that `holdToken` names."""
 
 
 class GetAppointment(Command):
-    """An appointment by its id; one that is no UUID is nobody's."""
+    """Read an appointment by its id; one that is no UUID is nobody's."""
 
     id: str = Field(strict=True)
 
 
 class GetHistory(GetAppointment):
-    pass
+    """Read what became of an appointment."""
 
 
 class CancelAppointment(GetAppointment):
-    pass
+    """Cancel an appointment; what it claimed is free at that instant."""
 
 
 class MoveRequest(Command):
@@ -103,14 +105,22 @@ class MoveRequest(Command):
 
 
 class MoveAppointment(MoveRequest):
-    """`moveId` is the caller's own, another for each move: what was carried out is not carried out again."""
+    """Move an appointment; where it is refused, it stays where it was.
+
+    `moveId` is the caller's own, another for each move: what was carried out is not carried out again.
+    """
 
     id: str = Field(strict=True)
     moveId: MoveId | None = None
 
+    @classmethod
+    def of(cls, request: MoveRequest, id: str) -> "MoveAppointment":
+        """A request that was validated, and the appointment's id, which was too."""
+        return cls.model_construct(**request.__dict__, id=id)
+
 
 class ReleaseHold(Command):
-    """The hold with this token ends, on all that it has of its site."""
+    """End the hold with this token, on all that it has of its site."""
 
     required_together: ClassVar[tuple[str, ...]] = ("slot", "holdToken")
 
@@ -143,19 +153,19 @@ class Window(Command):
 
 
 class ListAppointments(Window):
-    """The appointments that overlap the window, in the order of their slots; cancelled ones are left out."""
+    """Read the booked appointments that overlap a window, in the order of their slots."""
 
 
 class ListSlots(Window):
-    """What is booked or held in the window."""
+    """Read what is booked or held in a window, without names."""
 
 
 class AskGrid(Command):
-    """Where slots may lie, and how long they may be."""
+    """Read where slots may lie, and how long they may be."""
 
 
 class AskReady(Command):
-    """Whether the worker that gets this can serve."""
+    """Ask whether the worker that gets this can serve."""
 
 
 CommandT = TypeVar("CommandT", bound=Command)

@@ -15,7 +15,7 @@ Refused
 Programs know a refusal by the name of its class, which goes with it as a header; its sentence is for people.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -25,9 +25,12 @@ RETRY_AFTER_SECONDS = "1"
 TOO_MANY = "Too many requests at once; nothing was done"
 
 
+Outcome = Literal["not_executed", "unknown"]
+
+
 class ErrorBody(BaseModel):
     error: str
-    outcome: str | None = None
+    outcome: Outcome | None = None
 
 
 class Refused(Exception):
@@ -35,7 +38,7 @@ class Refused(Exception):
 
     status: ClassVar[int] = 400
     message: ClassVar[str] = "Request refused"
-    outcome: ClassVar[str | None] = None
+    outcome: ClassVar[Outcome | None] = None
 
     def __init__(self, message: str | None = None) -> None:
         self.text = message or self.message

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from .instants import format_instant, parse_instant
+from .instants import INSTANT_PATTERN, format_instant, parse_instant
 
 NAME_LENGTH = 200
 DAY_MINUTES = 24 * 60
@@ -21,6 +21,9 @@ _RESOURCE_TEXT = "1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,100}")
+# The same, for a JSON Schema.
+_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_NAME_PATTERN = rf"^[^{_UNSEEN}]*[^\s{_UNSEEN}][^{_UNSEEN}]*$"
 _PRINTABLE_ASCII = re.compile(r"[ -~]{1,255}")
 
 
@@ -85,8 +88,10 @@ def _uuid(value: Any) -> str:
 
 
 def _minutes(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= DAY_MINUTES:
-        return value
+    # 30.0 is a whole number too: some write every number so, and to JSON it is the same.
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
+    if whole and 1 <= value <= DAY_MINUTES:
+        return int(value)
     raise invalid(f"must be a whole number of minutes from 1 to {DAY_MINUTES}")
 
 
@@ -103,20 +108,32 @@ Instant = Annotated[
     datetime,
     PlainValidator(_instant),
     PlainSerializer(format_instant, return_type=str),
-    _string_schema(format="date-time", examples=["2025-12-05T10:00:00Z"]),
+    _string_schema(
+        format="date-time",
+        pattern=INSTANT_PATTERN,
+        description="ISO 8601 with an offset, no finer than a millisecond.",
+        examples=["2030-01-07T09:00:00Z"],
+    ),
 ]
 PatientName = Annotated[
-    str, PlainValidator(_patient_name), _string_schema(minLength=1, maxLength=NAME_LENGTH)
+    str,
+    PlainValidator(_patient_name),
+    _string_schema(
+        minLength=1,
+        maxLength=NAME_LENGTH,
+        pattern=_NAME_PATTERN,
+        description="In any script; blanks around it do not count.",
+    ),
 ]
 Site = Annotated[
     str,
     PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
-    _string_schema(pattern=f"^{_SITE.pattern}$"),
+    _string_schema(pattern=f"^{_SITE.pattern}$", description="The branch, or the tenant."),
 ]
 Resource = Annotated[
     str,
     PlainValidator(_text(_RESOURCE, f"must be {_RESOURCE_TEXT}")),
-    _string_schema(pattern=f"^{_RESOURCE.pattern}$"),
+    _string_schema(pattern=f"^{_RESOURCE.pattern}$", description="Whose: the doctor, the room."),
 ]
 Resources = Annotated[
     tuple[str, ...],
@@ -129,23 +146,44 @@ Resources = Annotated[
             "minItems": 1,
             "maxItems": MOST_RESOURCES,
             "uniqueItems": True,
+            "description": "What is wanted, the doctor and the room: all of them, or none.",
         }
     ),
 ]
-HoldToken = Annotated[str, PlainValidator(_uuid), _string_schema(format="uuid")]
-MoveId = Annotated[str, PlainValidator(_uuid), _string_schema(format="uuid")]
+HoldToken = Annotated[
+    str,
+    PlainValidator(_uuid),
+    _string_schema(format="uuid", description="A hold is known by it, and belongs to who knows it."),
+]
+MoveId = Annotated[
+    str,
+    PlainValidator(_uuid),
+    _string_schema(format="uuid", description="Another for each move, the same for each repeat of it."),
+]
 Cursor = Annotated[
     str,
     PlainValidator(_text(_CURSOR, "must be what `next` of the page before says")),
-    _string_schema(pattern=f"^{_CURSOR.pattern}$"),
+    _string_schema(pattern=f"^{_CURSOR.pattern}$", description="What the page before said in `next`."),
 ]
 DurationMinutes = Annotated[
     int,
     PlainValidator(_minutes),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": DAY_MINUTES}),
+    WithJsonSchema(
+        {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": DAY_MINUTES,
+            "description": "A multiple of the grid's step, else one step; not sent where there is no grid.",
+        }
+    ),
 ]
 IdempotencyKey = Annotated[
     str,
     PlainValidator(_text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")),
-    _string_schema(minLength=1, maxLength=255),
+    _string_schema(
+        minLength=1,
+        maxLength=255,
+        pattern="^[!-~]([ -~]*[!-~])?$",
+        description="Another for each booking that is wanted, the same for each repeat of it.",
+    ),
 ]

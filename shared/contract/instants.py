@@ -8,6 +8,12 @@ _ISO_8601 = re.compile(
     r"T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.(?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
+# The same, for a JSON Schema, which knows no named groups and no fields out of range.
+INSTANT_PATTERN = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    "T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,3}0{0,6})?)?"
+    "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND_DIGITS = 3
 

@@ -1,106 +1,97 @@
 """AsyncAPI describes the subjects, from the subscribers that serve them."""
 
-from collections.abc import Callable
+import json
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from faststream.nats import NatsBroker
-from faststream.specification import AsyncAPI
 
 import booking_worker.handlers
 import hold_worker.handlers
 from shared.contract import subjects
-from shared.contract.commands import (
-    AskGrid,
-    AskReady,
-    BookAppointment,
-    CancelAppointment,
-    Command,
-    GetAppointment,
-    GetHistory,
-    ListAppointments,
-    ListSlots,
-    MoveAppointment,
-    PlaceHold,
-    ReleaseHold,
-)
-from shared.contract.many import BookMany, CancelMany, MoveMany, PlaceMany
+from shared.contract.examples import EXAMPLES
+from shared.contract.many import Many
+from shared.worker.asyncapi import describe
+from shared.worker.subscriptions import Subscription, subscriptions_of
+
+COMMITTED = Path(__file__).parents[2] / "gateway" / "asyncapi.json"
+SUBSCRIPTIONS = [
+    each
+    for handlers in (booking_worker.handlers, hold_worker.handlers)
+    for each in subscriptions_of(handlers.register)
+]
+DOCUMENT = describe(SUBSCRIPTIONS)
+MESSAGES = DOCUMENT["components"]["messages"]
+by_subject = pytest.mark.parametrize("each", SUBSCRIPTIONS, ids=lambda each: each.subject)
 
 
-def describe(register: Callable[..., None]) -> dict[str, Any]:
-    broker = NatsBroker(apply_types=False)  # as a worker's
-    register(broker, None, None)
-    document: dict[str, Any] = AsyncAPI(broker).to_specification().to_jsonable()
-    return document
+def messages_of(channel: str) -> list[dict[str, Any]]:
+    references = DOCUMENT["channels"][channel]["messages"]
+    return [MESSAGES[reference["$ref"].rpartition("/")[2]] for reference in references.values()]
 
 
-@pytest.mark.parametrize(
-    ("register", "group", "commands"),
-    [
-        (
-            booking_worker.handlers.register,
-            subjects.BOOKING_GROUP,
-            {
-                subjects.BOOK: BookAppointment,
-                subjects.BOOK_MANY: BookMany,
-                subjects.CANCEL: CancelAppointment,
-                subjects.CANCEL_MANY: CancelMany,
-                subjects.MOVE: MoveAppointment,
-                subjects.MOVE_MANY: MoveMany,
-                subjects.GET_APPOINTMENT: GetAppointment,
-                subjects.GET_HISTORY: GetHistory,
-                subjects.LIST_APPOINTMENTS: ListAppointments,
-                subjects.LIST_SLOTS: ListSlots,
-                subjects.GET_GRID: AskGrid,
-                subjects.BOOKING_READY: AskReady,
-            },
-        ),
-        (
-            hold_worker.handlers.register,
-            subjects.HOLD_GROUP,
-            {
-                subjects.PLACE_HOLD: PlaceHold,
-                subjects.PLACE_MANY: PlaceMany,
-                subjects.RELEASE_HOLD: ReleaseHold,
-                subjects.HOLD_READY: AskReady,
-            },
-        ),
-    ],
-)
-def test_each_subject_is_described_with_its_command(
-    register: Callable[..., None], group: str, commands: dict[str, type[Command]]
-) -> None:
-    """A worker's document has its subjects, their queue group, and the fields of each command."""
-    document = describe(register)
-    channels = {channel["address"]: channel for channel in document["channels"].values()}
-    assert set(channels) == set(commands)
-    for subject, command in commands.items():
-        # Whether it is ready is asked of every worker, all else of one of them.
-        assert channels[subject]["bindings"]["nats"].get("queue") == (None if command is AskReady else group)
-        (message,) = channels[subject]["messages"].values()
-        described = document["components"]["messages"][message["$ref"].removeprefix("#/components/messages/")]
-        assert described["payload"] == {"$ref": f"#/components/schemas/{command.__name__}"}
-        schema = document["components"]["schemas"][command.__name__]
-        fields = {field.alias or name for name, field in command.model_fields.items()}
-        assert set(schema["properties"]) == fields
+def is_valid(schema: dict[str, Any], value: object) -> bool:
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return bool(jsonschema.Draft202012Validator(whole).is_valid(value))
 
 
-@pytest.mark.parametrize(
-    ("register", "many", "one"),
-    [
-        (booking_worker.handlers.register, "BookMany", "BookAppointment"),
-        (booking_worker.handlers.register, "CancelMany", "CancelAppointment"),
-        (booking_worker.handlers.register, "MoveMany", "MoveAppointment"),
-        (hold_worker.handlers.register, "PlaceMany", "PlaceHold"),
-    ],
-)
-def test_a_message_of_many_is_described_down_to_its_commands(
-    register: Callable[..., None], many: str, one: str
-) -> None:
+def test_the_committed_document_is_that_of_the_subscribers() -> None:
+    """Who reads gateway/asyncapi.json reads what the workers take; `make documents` writes it."""
+    assert json.loads(COMMITTED.read_text()) == DOCUMENT
+
+
+@by_subject
+def test_each_subject_is_described_with_its_command(each: Subscription) -> None:
+    """A subject has its address, its queue group, the fields of its command, and a reply."""
+    operation = DOCUMENT["operations"][each.subject]
+    assert DOCUMENT["channels"][each.subject]["address"] == each.subject
+    (message,) = messages_of(each.subject)
+    assert message["payload"] == {"$ref": f"#/components/schemas/{each.takes.__name__}"}
+    schema = DOCUMENT["components"]["schemas"][each.takes.__name__]
+    assert set(schema["properties"]) == {
+        field.alias or name for name, field in each.takes.model_fields.items()
+    }
+    # Whether it is ready is asked of every worker, all else of one of them.
+    expected = None if each.subject.endswith(".ready") else f"{each.subject.partition('.')[0]}_worker"
+    assert operation.get("bindings", {}).get("nats", {}).get("queue") == expected
+    assert operation["summary"]
+    assert len(operation["reply"]["messages"]) == 2
+
+
+@by_subject
+def test_each_reply_is_what_the_handler_answers(each: Subscription) -> None:
+    """The body that the document shows is of the type that the handler returns."""
+    reply = type(EXAMPLES[each.one].reply)
+    assert each.answers in {reply, None}
+    assert (each.answers is None) == issubclass(each.takes, Many) == (each.subject in subjects.MANY)
+
+
+@by_subject
+def test_each_example_is_what_its_schema_says(each: Subscription) -> None:
+    """Who sends what the document shows sends what is accepted, and may expect what it shows of replies."""
+    for channel in (each.subject, f"{each.subject}.reply"):
+        for message in messages_of(channel):
+            assert message["examples"]
+            for example in message["examples"]:
+                assert is_valid(message["payload"], example["payload"])
+                assert set(example.get("headers", ())) <= set(
+                    message.get("headers", {}).get("properties", ())
+                )
+
+
+def test_a_message_of_many_is_described_down_to_its_commands() -> None:
     """The document says how many commands a message may have, and what each of them is."""
-    schemas = describe(register)["components"]["schemas"]
-    commands = schemas[many]["properties"]["commands"]
-    assert (commands["minItems"], commands["maxItems"]) == (1, 128)
-    item = schemas[commands["items"]["$ref"].rpartition("/")[2]]
-    assert set(item["properties"]) == {"command", "deadline", "first", "requestId"}
-    assert item["properties"]["command"] == {"$ref": f"#/components/schemas/{one}"}
+    schemas = DOCUMENT["components"]["schemas"]
+    for many, one in (("BookMany", "BookAppointment"), ("PlaceMany", "PlaceHold")):
+        commands = schemas[many]["properties"]["commands"]
+        assert (commands["minItems"], commands["maxItems"]) == (1, 128)
+        item = schemas[commands["items"]["$ref"].rpartition("/")[2]]
+        assert set(item["properties"]) == {"command", "deadline", "first", "requestId"}
+        assert item["properties"]["command"] == {"$ref": f"#/components/schemas/{one}"}
+
+
+def test_control_a_wrong_example_is_found() -> None:
+    """The check of examples does refuse."""
+    (message,) = messages_of(subjects.BOOK)
+    assert not is_valid(message["payload"], {"slot": "2030-01-07T09:00:00Z"})

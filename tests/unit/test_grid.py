@@ -31,6 +31,12 @@ def test_a_booking_covers_every_step_it_lasts() -> None:
     assert span.instants == tuple(span.slot + timedelta(minutes=15 * n) for n in range(3))
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """30.0 minutes are 30: to JSON they are the same number, and some write every number so."""
+    sent = {"slot": "2025-12-05T10:00:00Z", "patientName": "Ada", "durationMinutes": 30.0}
+    assert repr(SlotRequest.model_validate(sent).durationMinutes) == "30"
+
+
 def test_one_step_is_the_default() -> None:
     """A booking without a duration lasts one step."""
     assert Grid(30).span_of(request()).duration == 30

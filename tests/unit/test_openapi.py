@@ -1,45 +1,144 @@
-"""The documentation of the HTTP API, although its routes read their requests by themselves."""
+"""The document of the HTTP API, although its routes read their requests by themselves."""
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI, Header
+import pytest
+from fastapi.routing import APIRoute
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.app import create_app
-from shared.contract.commands import PlaceHold, SlotRequest
-from shared.contract.fields import IdempotencyKey
+from gateway.documentation.document import BODIES
+from shared.contract import commands, errors
+from shared.contract.commands import validate
+from shared.contract.examples import EXAMPLES, as_json
 from shared.process.settings import NatsSettings
 
-declared = FastAPI()
+COMMITTED = Path(__file__).parents[2] / "gateway" / "openapi.json"
+DOCUMENT: dict[str, Any] = create_app(NatsSettings()).openapi()
+CALLS = {
+    operation["operationId"]: (method, path, operation)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+}
 
 
-@declared.post("/api/book-appointment")
-async def book_appointment(
-    body: SlotRequest,
-    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
-) -> None:
-    """As FastAPI would read it."""
+def resolve(part: dict[str, Any]) -> dict[str, Any]:
+    """What a reference refers to."""
+    found = DOCUMENT
+    if "$ref" not in part:
+        return part
+    for name in part["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return found
 
 
-@declared.post("/api/hold-appointment")
-async def hold_appointment(body: PlaceHold) -> None:
-    """As FastAPI would read it."""
+def test_the_committed_document_is_that_of_the_code() -> None:
+    """Who reads gateway/openapi.json reads what the gateway says; `make documents` writes it."""
+    assert json.loads(COMMITTED.read_text()) == DOCUMENT
 
 
-def test_bodies_and_headers_are_documented_as_if_fastapi_read_them() -> None:
-    """The schema says of bodies and headers what FastAPI says of routes that declare them."""
-    ours, theirs = create_app(NatsSettings()).openapi(), declared.openapi()
-    for path in theirs["paths"]:
-        for part in ("parameters", "requestBody"):
-            assert ours["paths"][path]["post"].get(part) == theirs["paths"][path]["post"].get(part)
-    for name in ("SlotRequest", "PlaceHold"):
-        assert ours["components"]["schemas"][name] == theirs["components"]["schemas"][name]
+def test_the_document_is_valid() -> None:
+    """OpenAPI's own rules hold, so that any tool can read it; it names no server."""
+    assert not list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors())
+    assert "servers" not in DOCUMENT
 
 
-def test_every_schema_that_is_referred_to_is_there() -> None:
-    """A program that is made from the schema finds all of its parts."""
-    document = create_app(NatsSettings()).openapi()
-    named = {
-        text.partition('"')[0] for text in str(document).replace("'", '"').split("#/components/schemas/")[1:]
+def test_the_calls_have_their_names() -> None:
+    """Programs that are made from the document call by these names, which stay."""
+    assert {name: f"{method.upper()} {path}" for name, (method, path, _) in CALLS.items()} == {
+        "bookAppointment": "POST /api/book-appointment",
+        "moveAppointment": "PATCH /api/appointments/{id}",
+        "cancelAppointment": "DELETE /api/appointments/{id}",
+        "getAppointment": "GET /api/appointments/{id}",
+        "getHistory": "GET /api/appointments/{id}/history",
+        "listAppointments": "GET /api/appointments",
+        "holdAppointment": "POST /api/hold-appointment",
+        "releaseHold": "POST /api/release-hold",
+        "listSlots": "GET /api/slots",
+        "getGrid": "GET /api/grid",
+        "isAlive": "GET /livez",
+        "isReady": "GET /readyz",
+        "getMetrics": "GET /metrics",
     }
-    assert named <= set(document["components"]["schemas"])
-    assert {"SlotRequest", "PlaceHold", "ErrorBody", "BookingConfirmed"} <= named
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_answer_has_its_headers_and_an_example(name: str) -> None:
+    """Each call says what it is for, and of each outcome its body, its headers, and how it looks."""
+    _, path, operation = CALLS[name]
+    assert operation["summary"]
+    assert operation["description"]
+    assert operation["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
+    statuses = {int(status): resolve(answer) for status, answer in operation["responses"].items()}
+    assert {405, 408, 413} <= set(statuses)
+    assert path.startswith("/api/") <= ({400, 503, 504} <= set(statuses))
+    for status, answer in statuses.items():
+        headers, (content,) = set(answer["headers"]), answer["content"].values()
+        assert answer["description"]
+        assert "X-Request-Id" in headers
+        assert content["schema"]
+        assert "example" in content or content["examples"]
+        assert ("Retry-After" in headers) == (status in {503, 504})
+        if path.startswith("/api/"):
+            assert ("Error-Type" in headers) == (status >= 400)
+        for example in content.get("examples", ()):
+            assert getattr(errors, example).status == status
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_with_a_body_shows_one_that_is_accepted(name: str) -> None:
+    """Who copies the example of a request has a valid one."""
+    body = CALLS[name][2].get("requestBody")
+    if body is None:
+        assert CALLS[name][0] in {"get", "delete"}
+        return
+    content = body["content"]["application/json"]
+    model = getattr(commands, content["schema"]["$ref"].rpartition("/")[2])
+    assert model in BODIES
+    validate(model, content["example"])
+    assert set(resolve(content["schema"])["properties"]) == set(model.model_fields)
+    assert "415" in CALLS[name][2]["responses"]
+
+
+def test_a_list_is_documented_with_what_its_query_may_have() -> None:
+    """The parameters are the fields of the command, and those that must be there are said to be."""
+    for name in ("listAppointments", "listSlots"):
+        query = {
+            parameter["name"]: parameter["required"]
+            for parameter in map(resolve, CALLS[name][2]["parameters"])
+            if parameter["in"] == "query"
+        }
+        assert query == {"site": False, "resource": False, "from": True, "to": True, "cursor": False}
+
+
+def test_who_books_may_send_a_key_and_may_hear_that_it_was_known() -> None:
+    """The headers of repeats stand where they belong: with the booking."""
+    sent = {parameter["name"] for parameter in map(resolve, CALLS["bookAppointment"][2]["parameters"])}
+    assert sent == {"X-Request-Id", "Idempotency-Key"}
+    assert "Idempotency-Replayed" in CALLS["bookAppointment"][2]["responses"]["201"]["headers"]
+    assert "Allow" in resolve(CALLS["bookAppointment"][2]["responses"]["405"])["headers"]
+
+
+def test_an_answer_leaves_out_what_it_does_not_know() -> None:
+    """Answers have no nulls, and their schemas say so; a request may say null for what it does not say."""
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["Appointment"]["properties"]["durationMinutes"]["type"] == "integer"
+    assert schemas["ErrorBody"]["properties"]["outcome"]["enum"] == ["not_executed", "unknown"]
+    assert schemas["SlotRequest"]["properties"]["site"]["type"] == ["string", "null"]
+
+
+def test_every_route_of_the_api_is_documented() -> None:
+    """What answers below /api stands in the document."""
+    routes = [route for route in create_app(NatsSettings()).routes if isinstance(route, APIRoute)]
+    served = {(method.lower(), route.path) for route in routes for method in route.methods or ()}
+    documented = {(method, path) for method, path, _ in CALLS.values()}
+    assert {call for call in served if call[1].startswith("/api/")} <= documented
+
+
+def test_every_example_is_a_valid_command() -> None:
+    """What the documents show of commands and replies is read without complaint."""
+    for model, example in EXAMPLES.items():
+        assert validate(model, as_json(example.command)) == example.command
+        assert type(example.reply).model_validate(as_json(example.reply)) == example.reply

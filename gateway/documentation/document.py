@@ -1,0 +1,37 @@
+"""The OpenAPI document, as FastAPI makes it, with what the routes read and answer by themselves."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from gateway.documentation import parts
+from gateway.documentation.calls import TAGS
+from shared.contract.commands import MoveRequest, PlaceHold, ReleaseHold, SlotRequest
+from shared.contract.errors import ErrorBody
+from shared.contract.examples import EXAMPLES
+from shared.contract.headers import REQUEST_ID
+from shared.contract.schemas import schemas_of
+
+TITLE = "Booking service"
+DESCRIPTION = """Books appointment slots so that no two callers ever get the same one.
+
+Every refusal is `{"error": "..."}`, a sentence for people, and says its name for programs in `Error-Type`.
+After 503 and 504 wait for `Retry-After` and repeat it with the same key or token: that is always safe.
+Times are ISO 8601 with an offset, no finer than a millisecond; equal instants are one slot."""
+BODIES = (SlotRequest, PlaceHold, ReleaseHold, MoveRequest)
+
+
+class DocumentedApi(FastAPI):
+    """FastAPI, whose document has what calls share too: schemas, refusals, headers."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            answers = {type(example.reply) for example in EXAMPLES.values()}
+            components = {
+                "schemas": schemas_of({*BODIES, *answers, ErrorBody}),
+                "responses": parts.common_refusals(),
+                "headers": parts.HEADERS,
+                "parameters": {REQUEST_ID: parts.REQUEST_ID_PARAMETER},
+            }
+            self.openapi_schema = {**super().openapi(), "tags": TAGS, "components": components}
+        return self.openapi_schema

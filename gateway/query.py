@@ -1,0 +1,26 @@
+"""What a request says in its path and its query."""
+
+import re
+
+from fastapi import Request
+
+from shared.contract.commands import CommandT, validate
+from shared.contract.errors import InvalidRequest
+
+# The "+" of an offset, which means a blank unless it was percent-encoded. Nothing else has a blank there.
+_LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
+
+
+def read_query(model: type[CommandT], request: Request) -> CommandT:
+    """The command in the path and the query of a request.
+
+    Raises:
+        InvalidRequest: what is missing, wrong, unknown or repeated; the sentence names it.
+    """
+    sent: dict[str, str] = dict(request.path_params)
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    for name, value in request.query_params.multi_items():
+        if name in sent and name in known:
+            raise InvalidRequest(f"{name} was sent more than once")
+        sent[name] = _LOST_PLUS.sub("+", value)
+    return validate(model, sent)

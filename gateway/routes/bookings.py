@@ -1,0 +1,52 @@
+"""The life of a booking: book, move, cancel."""
+
+from fastapi import FastAPI, Request, Response
+
+from gateway.documentation.calls import APPOINTMENTS, describe_call
+from gateway.hot_calls import BOOK, book
+from gateway.query import read_query
+from gateway.routes.passing import answer, body_as, client_of
+from shared.contract.commands import (
+    BookAppointment,
+    CancelAppointment,
+    MoveAppointment,
+    MoveRequest,
+    SlotRequest,
+)
+
+
+def register(app: FastAPI) -> None:
+    @app.post(
+        BOOK,
+        **describe_call("bookAppointment", "Book a slot", APPOINTMENTS, BookAppointment, body=SlotRequest),
+    )
+    async def book_appointment(request: Request) -> Response:
+        """Of all who ask for a slot, exactly one gets 201.
+
+        Send an `Idempotency-Key`, another for each booking that you want: then repeating is always safe.
+        """
+        return answer(await book(client_of(request), request.scope["headers"], await request.body()))
+
+    @app.patch(
+        "/api/appointments/{id}",
+        **describe_call(
+            "moveAppointment", "Move an appointment", APPOINTMENTS, MoveAppointment, body=MoveRequest
+        ),
+    )
+    async def move_appointment(request: Request) -> Response:
+        """It gets another slot, duration or resources; what is not sent stays as it is.
+
+        Its id stays. Where the target is taken, it stays where it was; else what it leaves is free at that
+        instant. Moving it to where it is already is 200 as well, so that repeating does no harm.
+        """
+        command = read_query(CancelAppointment, request)
+        body = await body_as(MoveRequest, request)
+        return answer(await client_of(request).move(MoveAppointment.of(body, command.id)))
+
+    @app.delete(
+        "/api/appointments/{id}",
+        **describe_call("cancelAppointment", "Cancel an appointment", APPOINTMENTS, CancelAppointment),
+    )
+    async def cancel_appointment(request: Request) -> Response:
+        """What it claimed is free at that instant; it can still be read. Repeats get the same."""
+        return answer(await client_of(request).cancel(read_query(CancelAppointment, request)))

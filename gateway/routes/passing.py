@@ -1,0 +1,30 @@
+"""What every route does: read the command, find the client, and answer what a worker said."""
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from gateway.body import read_command
+from shared.client.command_client import CommandClient
+from shared.contract.commands import CommandT
+from shared.contract.replies import Reply
+
+
+def client_of(request: Request) -> CommandClient:
+    """The gateway's connection to the workers."""
+    client: CommandClient = request.app.state.client
+    return client
+
+
+async def body_as(model: type[CommandT], request: Request) -> CommandT:
+    """The command in the body of a request.
+
+    Raises:
+        UnsupportedMediaType, InvalidRequest
+    """
+    return read_command(model, request.scope["headers"], await request.body())
+
+
+def answer(reply: Reply[Any]) -> Response:
+    """The HTTP answer that a worker's reply is."""
+    return Response(reply.json, reply.status, reply.headers, media_type="application/json")

@@ -1,0 +1,57 @@
+"""Reading: an appointment, its history, a day, what is taken, the grid."""
+
+from fastapi import FastAPI, Request, Response
+
+from gateway.documentation.calls import APPOINTMENTS, SLOTS, describe_call
+from gateway.query import read_query
+from gateway.routes.passing import answer, client_of
+from shared.contract.commands import AskGrid, GetAppointment, GetHistory, ListAppointments, ListSlots
+
+
+def register(app: FastAPI) -> None:
+    @app.get(
+        "/api/appointments/{id}",
+        **describe_call("getAppointment", "Read an appointment", APPOINTMENTS, GetAppointment),
+    )
+    async def get_appointment(request: Request) -> Response:
+        """As it stands: moved and cancelled ones too."""
+        return answer(await client_of(request).get_appointment(read_query(GetAppointment, request)))
+
+    @app.get(
+        "/api/appointments/{id}/history",
+        **describe_call("getHistory", "Read an appointment's history", APPOINTMENTS, GetHistory),
+    )
+    async def get_history(request: Request) -> Response:
+        """Its changes, the oldest first: `booked`, and then at most the 99 latest."""
+        return answer(await client_of(request).get_history(read_query(GetHistory, request)))
+
+    @app.get(
+        "/api/appointments",
+        **describe_call("listAppointments", "List a resource's appointments", APPOINTMENTS, ListAppointments),
+    )
+    async def list_appointments(request: Request) -> Response:
+        """A page of the booked ones that overlap a window, in the order of their slots: somebody's day.
+
+        What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
+        """
+        return answer(await client_of(request).list_appointments(read_query(ListAppointments, request)))
+
+    @app.get(
+        "/api/slots",
+        **describe_call("listSlots", "List what is taken", SLOTS, ListSlots),
+    )
+    async def list_slots(request: Request) -> Response:
+        """A page of what is booked or held in a window, in the order of the slots, and without any name.
+
+        What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
+        """
+        return answer(await client_of(request).list_slots(read_query(ListSlots, request)))
+
+    @app.get("/api/grid", **describe_call("getGrid", "Read the grid", SLOTS, AskGrid))
+    async def get_grid(request: Request) -> Response:
+        """Where slots may lie and how long they may be: multiples of `slotMinutes` since the Unix epoch.
+
+        Where `slotMinutes` is 0, any instant is a slot, and no duration may be sent.
+        """
+        read_query(AskGrid, request)
+        return answer(await client_of(request).get_grid())

@@ -1,0 +1,220 @@
+"""What the gateway makes of each call. The test takes the workers' place, and answers by the examples."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import nats
+import pytest
+from nats.aio.msg import Msg
+
+from shared.contract import subjects
+from shared.contract.commands import (
+    AskGrid,
+    BookAppointment,
+    CancelAppointment,
+    Command,
+    GetAppointment,
+    GetHistory,
+    ListAppointments,
+    ListSlots,
+    MoveAppointment,
+    PlaceHold,
+    ReleaseHold,
+)
+from shared.contract.examples import EXAMPLES, ID, as_json
+from shared.contract.replies import Reply
+from tests.integration.stand_in import answer_all, items_of
+from tests.servers import Servers
+from tests.stack import wait_until
+
+SERVED: dict[str, type[Command]] = {
+    subjects.BOOK_MANY: BookAppointment,
+    subjects.MOVE_MANY: MoveAppointment,
+    subjects.CANCEL_MANY: CancelAppointment,
+    subjects.PLACE_MANY: PlaceHold,
+    subjects.RELEASE_HOLD: ReleaseHold,
+    subjects.GET_APPOINTMENT: GetAppointment,
+    subjects.GET_HISTORY: GetHistory,
+    subjects.LIST_APPOINTMENTS: ListAppointments,
+    subjects.LIST_SLOTS: ListSlots,
+    subjects.GET_GRID: AskGrid,
+}
+ONE = f"/api/appointments/{ID}"
+WINDOW = {"from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
+DAY = "/api/appointments?from=2030-01-07T00:00:00Z&to=2030-01-08T00:00:00Z"
+
+
+@dataclass
+class Gateway:
+    """A gateway, and the commands that it has sent, each with its subject."""
+
+    http: httpx.AsyncClient
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    async def answer(self, message: Msg) -> None:
+        example = EXAMPLES[SERVED[message.subject]]
+        payload, _ = Reply(example.reply, example.status).to_wire()
+        if message.subject in subjects.MANY:
+            self.sent += [(message.subject, item["command"]) for item in items_of(message)]
+            await answer_all(message, payload)
+        else:
+            self.sent.append((message.subject, json.loads(message.data)))
+            await message.respond(payload)
+
+
+@pytest.fixture(scope="module")
+async def started(servers: Servers) -> AsyncIterator[Gateway]:
+    with servers.new_stack() as stack:
+        stack.start_gateway()
+        async with (
+            await nats.connect(stack.env["NATS_URL"]) as connection,
+            httpx.AsyncClient(base_url=stack.url, timeout=20) as http,
+        ):
+            gateway = Gateway(http)
+            for subject in SERVED:
+                await connection.subscribe(subject, cb=gateway.answer)
+            await connection.flush()
+            wait_until(lambda: "not connected" not in httpx.get(f"{stack.url}/readyz").text, "NATS is there")
+            yield gateway
+
+
+@pytest.fixture
+def gateway(started: Gateway) -> Gateway:
+    started.sent.clear()
+    return started
+
+
+@pytest.mark.parametrize(
+    ("subject", "call", "sent"),
+    [
+        (subjects.MOVE_MANY, ("PATCH", ONE, {"durationMinutes": 30}), {"id": ID, "durationMinutes": 30}),
+        (subjects.CANCEL_MANY, ("DELETE", ONE, None), {"id": ID}),
+        (subjects.GET_APPOINTMENT, ("GET", ONE, None), {"id": ID}),
+        (subjects.GET_HISTORY, ("GET", f"{ONE}/history", None), {"id": ID}),
+        (subjects.GET_GRID, ("GET", "/api/grid", None), {}),
+        (
+            subjects.LIST_APPOINTMENTS,
+            ("GET", f"{DAY}&site=harbour&resource=dr-lee&cursor=abc", None),
+            {
+                "site": "harbour",
+                "resource": "dr-lee",
+                "from": "2030-01-07T00:00:00.000Z",
+                "to": "2030-01-08T00:00:00.000Z",
+                "cursor": "abc",
+            },
+        ),
+        (
+            subjects.LIST_SLOTS,
+            ("GET", "/api/slots?from=2030-01-07T02:00:00+02:00&to=2030-01-07T01:00Z", None),
+            {
+                "site": "default",
+                "resource": "default",
+                "from": "2030-01-07T00:00:00.000Z",
+                "to": "2030-01-07T01:00:00.000Z",
+            },
+        ),
+        (
+            subjects.RELEASE_HOLD,
+            ("POST", "/api/release-hold", {"slot": "2030-01-07T09:00Z", "holdToken": ID}),
+            {
+                "slot": "2030-01-07T09:00:00.000Z",
+                "holdToken": ID,
+                "site": "default",
+                "resources": ["default"],
+            },
+        ),
+    ],
+)
+async def test_a_call_becomes_a_command_and_its_reply_the_answer(
+    gateway: Gateway, subject: str, call: tuple[str, str, Any], sent: dict[str, Any]
+) -> None:
+    """What HTTP asks goes to one subject in the words of NATS, and what comes back is passed on."""
+    method, url, body = call
+    answer = await gateway.http.request(method, url, json=body)
+    ((asked, command),) = gateway.sent
+    command.pop("moveId", None)
+    assert (asked, command) == (subject, sent)
+    example = EXAMPLES[SERVED[subject]]
+    assert (answer.status_code, answer.json()) == (example.status, as_json(example.reply))
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "error"),
+    [
+        ("GET", "/api/appointments", "Missing from or to"),
+        ("GET", "/api/slots?from=2030-01-07T00:00:00Z&to=", "Missing from or to"),
+        ("GET", f"{DAY}&day=1", "Unknown field day"),
+        ("GET", f"{DAY}&Ada%20Lovelace=1&Ada%20Lovelace=2", "Unknown field"),
+        ("GET", f"{DAY}&site=a&site=b", "site was sent more than once"),
+        ("GET", f"{DAY}&site=", "site must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"),
+        ("GET", f"{DAY}&cursor=%2B", "cursor must be what `next` of the page before says"),
+        ("GET", "/api/slots?from=2030-01-07T00:00Z&to=2030-01-07T00:00Z", "to must be later than from"),
+        (
+            "GET",
+            "/api/slots?from=2030-01-07T00:00Z&to=2030-02-07T00:01Z",
+            "to must be at most 31 days after from",
+        ),
+        (
+            "GET",
+            "/api/slots?from=2030-01-07&to=2030-01-08",
+            "from must be an ISO 8601 time with an offset, for example 2025-12-05T10:00:00Z",
+        ),
+        ("GET", "/api/grid?site=a", "Unknown field site"),
+        ("GET", f"{ONE}?id={ID}", "id was sent more than once"),
+        ("GET", f"{ONE}/history?page=2", "Unknown field page"),
+        ("DELETE", f"{ONE}?reason=ill", "Unknown field reason"),
+        ("PATCH", f"{ONE}?slot=2030-01-07T00:00Z", "Unknown field slot"),
+    ],
+)
+async def test_a_query_is_as_strict_as_a_body(gateway: Gateway, method: str, url: str, error: str) -> None:
+    """What is missing, wrong, unknown or sent twice in a query is named, and nothing is asked of a worker."""
+    answer = await gateway.http.request(method, url, json={} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+    assert not gateway.sent
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"id": ID}, "Unknown field id"),
+        ({"moveId": ID}, "Unknown field moveId"),
+        ({"slot": "tomorrow"}, "slot must be an ISO 8601 time with an offset"),
+    ],
+)
+async def test_a_move_says_where_to_and_no_more(gateway: Gateway, body: dict[str, Any], error: str) -> None:
+    """The id of an appointment stands in the path alone, and that of a move is the gateway's own."""
+    answer = await gateway.http.patch(ONE, json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(error)
+    assert not gateway.sent
+
+
+async def test_a_cancel_needs_no_body(gateway: Gateway) -> None:
+    """What is sent along with a DELETE is not read."""
+    answer = await gateway.http.request("DELETE", ONE, content=b"{", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 200
+
+
+async def test_each_move_is_one_of_its_own(gateway: Gateway) -> None:
+    """The gateway gives every move an id of its own, by which a worker knows it again."""
+    for _ in range(2):
+        await gateway.http.patch(ONE, json={})
+    (_, first), (_, second) = gateway.sent
+    assert first["moveId"] != second["moveId"]
+
+
+@pytest.mark.parametrize("id", ["nothing", "%ff", "%ed%a0%80", "%00", "x" * 5000, "Ada%20Lovelace"])
+async def test_any_id_is_asked_for(gateway: Gateway, id: str) -> None:
+    """Whatever stands in the path in the place of an id is for a worker to judge."""
+    assert (await gateway.http.get(f"/api/appointments/{id}")).status_code == 200
+
+
+async def test_a_path_names_its_methods(gateway: Gateway) -> None:
+    """405 says all that a path has, although each of them is a route of its own."""
+    for url, methods in ((ONE, {"GET", "PATCH", "DELETE"}), ("/api/appointments", {"GET"})):
+        answer = await gateway.http.put(url)
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) == methods
