@@ -29,10 +29,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def slot() -> datetime:
-    """One that nobody has asked for; its day is short of midnight everywhere."""
-    return datetime(2031, 1, 1, 12, tzinfo=UTC) + timedelta(
-        days=randrange(10**6), milliseconds=randrange(10**6)
-    )
+    """One that nobody has asked for, on a day of its own."""
+    return datetime(2031, 1, 1, 12, tzinfo=UTC) + timedelta(days=randrange(10**6))
 
 
 def _run(env: dict[str, str], cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
