@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from ..contract import subjects
-from ..contract.errors import NobodyThere, NoPrimary, NotExecuted, OutcomeUnknown, Refused, SlotHeld
+from ..contract.errors import NobodyThere, NoPrimary, NotExecuted, OutcomeUnknown, Refused
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.1
@@ -28,7 +27,8 @@ async def attempt_repeatedly(
     way together. Those that reach nobody do not count: they go on until there is time for one only.
 
     Raises:
-        Refused: as the worker says. 503 only if no attempt can have been executed.
+        Refused: as the worker says: a 4xx is final, whatever was sent before. 503 only if no attempt can have
+            been executed.
     """
     seconds, pause = patience / ATTEMPTS, FIRST_PAUSE_SECONDS
     spare = ATTEMPTS - 1.0  # what is left beside the attempt that is under way, in attempts
@@ -50,11 +50,6 @@ async def attempt_repeatedly(
         except OutcomeUnknown as error:
             failure = unknown = error
             log.warning("attempt_unanswered", subject=subject)
-        except SlotHeld:
-            # An attempt that was not answered may yet book: the hold that was met came after it.
-            if unknown is None or subject != subjects.BOOK_MANY:
-                raise
-            failure = unknown
         if spare <= 0 or spent > spare:
             raise failure
         spare -= spent

@@ -70,13 +70,6 @@ async def slow_to_answer(
                 yield client
 
 
-async def test_a_booking_refused_as_held_may_still_come_of_an_earlier_attempt(servers: Servers) -> None:
-    """Where an attempt was not answered, a hold that its repeat meets does not make it a refusal."""
-    async with answering(servers, subjects.BOOK_MANY, [None, HELD, HELD]) as client:
-        with pytest.raises(OutcomeUnknown):
-            await client.book(BookAppointment.model_validate(fresh()))
-
-
 @pytest.mark.parametrize("reply", [NOT_EXECUTED], ids=["503"])
 @pytest.mark.parametrize("subject", [subjects.BOOK_MANY, subjects.PLACE_MANY])
 async def test_a_repeat_that_was_not_executed_tells_nothing_of_the_first_attempt(
@@ -239,11 +232,13 @@ async def test_what_was_not_executed_for_another_reason_is_answered_at_once(serv
     assert replies == [BOOKED]
 
 
-async def test_a_hold_refused_as_held_is_refused(servers: Servers) -> None:
-    """A hold that another token stands in the way of cannot come of an earlier attempt with one's own."""
-    async with answering(servers, subjects.PLACE_MANY, [None, HELD]) as client:
+@pytest.mark.parametrize("subject", [subjects.BOOK_MANY, subjects.PLACE_MANY])
+async def test_a_refusal_of_a_repeat_is_a_refusal(servers: Servers, subject: str) -> None:
+    """A worker refuses the repeat of an unanswered attempt only once that cannot land any more."""
+    async with answering(servers, subject, [None, HELD]) as client:
+        book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
         with pytest.raises(SlotHeld):
-            await client.place_hold(PlaceHold.model_validate(fresh()))
+            await (client.book(book) if subject == subjects.BOOK_MANY else client.place_hold(hold))
 
 
 @pytest.mark.parametrize(
