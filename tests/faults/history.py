@@ -1,17 +1,18 @@
 """What happened in a run: the operations as their callers saw them, the rows at the end, the faults."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-Kind = Literal["book", "hold", "get"]
+from pydantic import TypeAdapter
+
+from tests.faults.places import Change, Claim, Place, Standing
+
+Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "list", "slots"]
 Outcome = Literal["ok", "refused", "not_executed", "unknown"]
 Via = Literal["http", "nats"]
-Claim = tuple[str, str, str]
-"""What at most one booking may own: a site, a resource in it, an instant."""
 REQUEST_TIMEOUT_SECONDS = 5.0
 """After this the gateway starts no attempt. (A worker that is told no deadline counts from the receipt.)"""
 
@@ -27,9 +28,9 @@ class Operation:
     via: Via
     site: str
     resources: tuple[str, ...]
-    """What is asked for, all of it or nothing; of a get, as far as its caller knows."""
+    """What is asked for, all or nothing; of a get, as far as its caller knows; of a move, what changes."""
     slot: str
-    """The canonical instant, such as 2031-05-04T09:00:00.000Z."""
+    """The canonical instant, such as 2031-05-04T09:00:00.000Z; of a list, the first of its window."""
     patient: str
     key: str | None
     """The idempotency key that the caller sent."""
@@ -44,16 +45,33 @@ class Operation:
     error: str | None = None
     """The text of a refusal."""
     appointment_id: str | None = None
-    """Of a 201, or the one that a get asked for."""
+    """Of a 201, or the one that is asked about."""
     replayed: bool = False
     expires: float | None = None
     """When a granted hold ends, on the run's clock."""
     deadline: float | None = None
-    """When a booking may be started at the latest, on the run's clock; None: that is not known."""
+    """When a change may be started at the latest, on the run's clock; None: that is not known."""
+    minutes: int | None = None
+    """How long it lasts; None: the instant alone."""
+    until: str = ""
+    """Where the window of a list ends."""
+    move_id: str | None = None
+    told: Standing | None = None
+    """Where and how the booking is, as the answer says; None: it says nothing, or is not judged."""
+    changes: tuple[Change, ...] | None = None
+    """What a history tells."""
+    listed: tuple[tuple[str, Standing], ...] = ()
+    """The bookings of a list, by their ids."""
+    taken: tuple[tuple[str, str], ...] = ()
+    """What of the window is taken, each instant of it: `booked` or `held`."""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.site, self.resources, self.slot, self.minutes)
 
     @cached_property
     def claims(self) -> frozenset[Claim]:
-        return claims_of(self)
+        return self.place.claims
 
     @property
     def unknown(self) -> bool:
@@ -86,15 +104,29 @@ class Row:
     status: str
     created: float | None = None
     """When it says that it was made, on the run's clock."""
+    minutes: int | None = None
+    version: int = 1
+    history: tuple[Change, ...] = ()
+    """Empty: that it has lain where it lies is all that is known."""
+    stored: frozenset[Claim] | None = None
+    """The claims that it has; None: that is not known."""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.site, self.resources, self.slot, self.minutes)
+
+    @property
+    def first(self) -> Place:
+        """Where it was booked."""
+        return self.history[0].place if self.history else self.place
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.place, self.status)
 
     @cached_property
     def claims(self) -> frozenset[Claim]:
-        return claims_of(self)
-
-
-def claims_of(source: Operation | Row) -> frozenset[Claim]:
-    """Everything that a request, or a booking, claims."""
-    return frozenset((source.site, resource, source.slot) for resource in source.resources)
+        return self.place.claims
 
 
 @dataclass(frozen=True)
@@ -114,16 +146,11 @@ class History:
     faults: tuple[Fault, ...] = ()
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
+        return _JSON.dump_json(self, indent=1).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "History":
-        stored: dict[str, Any] = json.loads(text)
-        return cls(
-            operations=tuple(Operation(**_restored(each)) for each in stored["operations"]),
-            rows=tuple(Row(**_restored(each)) for each in stored["rows"]),
-            faults=tuple(Fault(**each) for each in stored["faults"]),
-        )
+        return _JSON.validate_json(text)
 
     def save(self, path: Path) -> None:
         path.write_text(self.to_json(), encoding="utf-8")
@@ -133,6 +160,4 @@ class History:
         return cls.from_json(path.read_text(encoding="utf-8"))
 
 
-def _restored(stored: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples."""
-    return {**stored, "resources": tuple(stored["resources"])}
+_JSON = TypeAdapter(History)

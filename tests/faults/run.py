@@ -13,8 +13,8 @@ from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
 from tests.faults.history import History, Row
 from tests.faults.nemesis import Nemesis, Planned, plan
+from tests.faults.places import slot_text
 from tests.faults.recorder import Recorder
-from tests.faults.slots import slot_text
 from tests.faults.workload import Crowd, workload
 
 AFTERWARDS_SECONDS = 3.0

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from tests.faults.places import slot_text
+
 SITES = ("clinic", "annexe")
 RESOURCES = ("dr-who", "room-1", "room-2")
 ELSEWHERE = 0.15
@@ -37,8 +39,3 @@ class Slots:
         else:
             back = random.expovariate(1 / CROWD_AT_LAST)
         return slot_text(FIRST + timedelta(minutes=max(0, newest - int(back))))
-
-
-def slot_text(instant: datetime) -> str:
-    """The canonical form of an instant."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03}Z"

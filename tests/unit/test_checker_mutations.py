@@ -2,19 +2,23 @@
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.checker import Rule, Verdict, Violation, check
 from tests.faults.checker.model import BOOKED, HELD
-from tests.faults.checker.simulation import valid_history
-from tests.faults.checker.stories import asked, booked, held, read, refused, story
+from tests.faults.checker.simulation import LIFE, valid_history
+from tests.faults.checker.stories import SITE, SLOT, asked, booked, held, read, refused, story
 from tests.faults.history import History, Kind, Operation
+from tests.faults.places import Standing
 
-MANY = settings(max_examples=100, deadline=None, derandomize=True)
-
+MANY = settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much]
+)
+LIVES = settings(MANY, max_examples=40)
 
 RESOURCES = ("a", "b", "c")
 
@@ -169,7 +173,7 @@ def test_a_booking_of_half_its_claims_is_noticed(history: History) -> None:
     winner = confirmed(history)
     assume(len(winner.resources) > 1)
     rows = tuple(
-        replace(row, resources=row.resources[1:]) if row.id == winner.appointment_id else row
+        replace(row, resources=row.resources[1:], history=()) if row.id == winner.appointment_id else row
         for row in history.rows
     )
     violation = shown(replace(history, rows=rows), Rule.DURABLE)
@@ -199,3 +203,124 @@ def test_a_refused_booking_that_is_stored_is_noticed(status: int) -> None:
     alone = replace(story(told, booked("Zoe", 0, 1)), rows=history.rows)
 
     assert own.patient in [each.patient for each in shown(alone, Rule.KNOWN_OUTCOME).operations]
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> History:
+    """With cancels, moves, releases, histories and lists."""
+    resources = draw(st.sampled_from([RESOURCES[:1], RESOURCES]))
+    return valid_history(Random(draw(st.integers(0, 10**9))), draw(st.integers(1, 30)), resources, LIFE)
+
+
+def one_of(history: History, kind: Kind) -> Operation:
+    """The first that was answered with 2xx; without one there is nothing to break."""
+    found = [each for each in history.operations if each.kind == kind and each.ok]
+    assume(found)
+    return found[0]
+
+
+def changed_row(recorded: History, id: str | None, **changes: Any) -> History:
+    rows = tuple(replace(each, **changes) if each.id == id else each for each in recorded.rows)
+    return replace(recorded, rows=rows)
+
+
+def broken(history: History) -> set[Rule]:
+    return {violation.rule for violation in check(history).violations}
+
+
+@LIVES
+@given(lives())
+def test_a_correct_service_may_cancel_and_move(history: History) -> None:
+    """However bookings are moved, cancelled, listed and read, a correct service is never accused."""
+    assert check(history) == Verdict(())
+
+
+@LIVES
+@given(lives())
+def test_a_cancel_that_frees_nothing_is_noticed(history: History) -> None:
+    """A row that is as it was before its cancel was acknowledged is noticed."""
+    cancel = one_of(history, "cancel")
+    [row] = [each for each in history.rows if each.id == cancel.appointment_id]
+    undone = row.history[:-1]
+    before = changed_row(history, row.id, status="booked", history=undone, version=len(undone))
+    assert broken(before) & {Rule.LINEARIZABLE, Rule.HISTORY}
+
+
+@LIVES
+@given(lives())
+def test_an_entry_that_is_lost_is_noticed(history: History) -> None:
+    """A row without the entry of a move that was carried out is noticed."""
+    moved = [each for each in history.rows if any(change.type == "moved" for change in each.history)]
+    assume(moved)
+    [entry, *_] = [change for change in moved[0].history if change.type == "moved"]
+    rest = tuple(change for change in moved[0].history if change != entry)
+    again = tuple(replace(change, version=n) for n, change in enumerate(rest, start=1))
+    lost = changed_row(history, moved[0].id, history=again, version=len(again))
+    certain = any(each.ok and each.move_id == entry.move_id for each in history.operations)
+    assume(certain or moved[0].history[-1] == entry)
+    assert broken(lost) & {Rule.LINEARIZABLE, Rule.HISTORY}
+
+
+@LIVES
+@given(lives())
+def test_an_entry_that_is_doubled_is_noticed(history: History) -> None:
+    """A row whose last change was written twice is noticed."""
+    assume(history.rows)
+    row = history.rows[0]
+    twice = (*row.history, replace(row.history[-1], version=row.version + 1))
+    assert Rule.HISTORY in broken(changed_row(history, row.id, history=twice, version=len(twice)))
+
+
+@LIVES
+@given(lives())
+def test_claims_that_disagree_with_the_place_are_noticed(history: History) -> None:
+    """A booked row that claims nothing is noticed."""
+    active = [each for each in history.rows if each.status == "booked"]
+    assume(active)
+    assert broken(changed_row(history, active[0].id, stored=frozenset())) == {Rule.HISTORY}
+
+
+@LIVES
+@given(lives())
+def test_a_booking_in_two_places_is_noticed(history: History) -> None:
+    """Whoever books what a booking still has after its move, or had not left before, is noticed."""
+    active = [each for each in history.rows if each.status == "booked"]
+    assume(active)
+    second = asked("book", "Eve", 20, 21, key="e", id="eve", resources=active[0].resources)
+    rivals = extended(history, replace(second, slot=active[0].slot))
+    assert Rule.LINEARIZABLE in broken(rivals)
+
+
+@LIVES
+@given(lives())
+def test_a_refusal_of_what_was_freed_is_noticed(history: History) -> None:
+    """Who asks in the end for what nobody has any more is not refused."""
+    taken = {claim for row in history.rows if row.status == "booked" for claim in row.claims}
+    settled = replace(history, operations=tuple(each for each in history.operations if not each.unknown))
+    free = [name for name in RESOURCES if (SITE, name, SLOT) not in taken]
+    assume(free and check(settled).accepted)
+    told = replace(refused("Eve", 20, 21), resources=tuple(free))
+    assert Rule.TRUE_REFUSAL in broken(extended(settled, told))
+
+
+@LIVES
+@given(lives(), st.sampled_from(["get", "history", "cancel", "move"]))
+def test_an_answer_of_long_ago_is_noticed(history: History, kind: Kind) -> None:
+    """A 404 for what was booked is noticed, whatever was asked of it."""
+    assume(history.rows)
+    row = history.rows[0]
+    assume(any(each.appointment_id == row.id and each.ok for each in history.operations))
+    stale = asked(kind, "", 20, 21, id=row.id, outcome="refused", status=404, resources=row.resources)
+    assert Rule.LINEARIZABLE in broken(extended(history, stale))
+
+
+@LIVES
+@given(lives())
+def test_a_stale_place_is_noticed(history: History) -> None:
+    """A read in the end that tells where the booking lay before is noticed."""
+    told_last = [each.told for each in history.operations if each.ok]
+    moved = [each for each in history.rows if each.first != each.place and each.standing in told_last]
+    assume(moved)
+    told = Standing(moved[0].first, moved[0].status)
+    stale = replace(read(moved[0].id, 20, 21), told=told)
+    assert Rule.LINEARIZABLE in broken(extended(history, stale))

@@ -1,9 +1,9 @@
-"""The answers about connected claims are linearizable, and no refusal was said of what it was not true of."""
+"""The answers about connected bookings are linearizable, and each refusal and each hold by itself is true."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
-from tests.faults.checker.model import may_take_effect, refused_as_booked, refused_as_held
+from tests.faults.checker.model import may_book, refused_as_booked, refused_as_held
 from tests.faults.checker.search import linearizable
 from tests.faults.checker.shortest import shortest_bad_part
 from tests.faults.checker.verdict import Rule, Violation, violation
@@ -14,19 +14,25 @@ def judge_answers(operations: Sequence[Operation]) -> Iterator[Violation]:
     """What is wrong with the answers of one component."""
     if linearizable(operations):
         return
-    refusals = [each for each in operations if refused_as_booked(each) or refused_as_held(each)]
-    firm = [each for each in operations if each not in refusals]
+    said = [each for each in operations if _is_read(each)]
+    firm = [each for each in operations if not _is_read(each)]
     if not linearizable(firm):
         yield _unordered(firm)
         return
     true = []
-    for refusal in refusals:
-        if linearizable([*firm, refusal]):
-            true.append(refusal)
+    for each in said:
+        if linearizable([*firm, each]):
+            true.append(each)
         else:
-            yield _untrue(refusal, firm)
+            yield _untrue(each, firm)
     if not linearizable([*firm, *true]):
         yield _unordered([*firm, *true])
+
+
+def _is_read(operation: Operation) -> bool:
+    """Whether its answer is what a decision read of others' bookings, and can be judged by itself."""
+    held = operation.kind == "hold" and operation.ok
+    return held or refused_as_booked(operation) or refused_as_held(operation)
 
 
 def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Operation]:
@@ -34,13 +40,13 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
 
     When they were read is not recorded, so they are no witness of what was booked during a hold.
     """
-    made = {each.appointment_id for each in operations if may_take_effect(each)}
-    standing = [row for row in rows if row.status == "booked" and row.id in made]
+    made = {each.appointment_id for each in operations if may_book(each)}
+    known = [row for row in rows if row.id in made and (row.status == "booked" or row.history)]
     return [
         Operation(
             number=-number,
             client="read back",
-            kind="get",
+            kind="history" if row.history else "get",
             via="http",
             site=row.site,
             resources=row.resources,
@@ -53,8 +59,11 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
             outcome="ok",
             status=200,
             appointment_id=row.id,
+            minutes=row.minutes,
+            told=row.standing if row.history else None,
+            changes=row.history or None,
         )
-        for number, row in enumerate(standing, start=1)
+        for number, row in enumerate(known, start=1)
     ]
 
 
@@ -64,6 +73,9 @@ def _unordered(operations: Sequence[Operation]) -> Violation:
 
 
 def _untrue(refusal: Operation, firm: Sequence[Operation]) -> Violation:
+    if refusal.ok:
+        text = "a hold was granted on what is booked"
+        return violation(Rule.HOLD, text, *_bad_part([*firm, refusal]))
     if refused_as_booked(refusal):
         why = "as already booked, but no other booking can have owned any of its claims"
     else:
@@ -76,9 +88,9 @@ def _bad_part(operations: Sequence[Operation]) -> list[Operation]:
     """The shortest bad part; what was read comes with the request that it can have come from."""
     part = shortest_bad_part(operations, lambda fewer: not linearizable(fewer))
     booked = {each.appointment_id for each in part if each.kind == "book"}
-    read = {each.appointment_id for each in part if each.kind == "get"} - booked
+    read = {each.appointment_id for each in part if each.kind != "book"} - booked
     requests: dict[str | None, Operation] = {}
     for each in sorted(operations, key=lambda each: each.invoked):
-        if may_take_effect(each) and each.appointment_id in read:
+        if may_book(each) and each.appointment_id in read:
             requests.setdefault(each.appointment_id, each)
     return [*part, *requests.values()]

@@ -1,7 +1,7 @@
-"""No booking was made before it was asked for, or after the deadline of whoever asked.
+"""No booking was made or changed before that was asked for, or after the deadline of whoever asked.
 
-A booking says when its worker met the command, shortly before the insert. So this finds commands that
-were met too late; an insert that was under way and came late is an unknown outcome, and none of this.
+A change says when its worker met the command, shortly before the write. So this finds commands that
+were met too late; a write that was under way and came late is an unknown outcome, and none of this.
 """
 
 from collections import defaultdict
@@ -12,20 +12,34 @@ from tests.faults.checker.holds import SKEW_SECONDS
 from tests.faults.checker.model import may_take_effect
 from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import Operation, Row
+from tests.faults.places import Change
 
 
 def judge_deadlines(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
-    """Each booking that is stored was made in the time of an attempt that can have made it."""
+    """Each change that is stored was made in the time of an attempt that can have made it."""
     attempts: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:
         if may_take_effect(each):
             attempts[each.appointment_id].append(each)
     for row in rows:
-        own = attempts[row.id]
-        if row.created is None or not own or any(_in_time(each, row.created) for each in own):
-            continue
-        text = f"the booking {row.id} was made at {row.created:.3f} s, not in the time of any attempt"
-        yield violation(Rule.IN_TIME, text, max(own, key=_latest))
+        own = [each for each in attempts[row.id] if each.kind == "book"]
+        if row.created is not None and own and not any(_in_time(each, row.created) for each in own):
+            text = f"the booking {row.id} was made at {row.created:.3f} s, not in the time of any attempt"
+            yield violation(Rule.IN_TIME, text, max(own, key=_latest))
+        for change in row.history[1:]:
+            own = [each for each in attempts[row.id] if _can_have_made(each, change)]
+            if change.at is not None and own and not any(_in_time(each, change.at) for each in own):
+                when = f"{change.type} at {change.at:.3f} s"
+                text = f"the booking {row.id} was {when}, not in the time of any attempt"
+                yield violation(Rule.IN_TIME, text, max(own, key=_latest))
+
+
+def _can_have_made(attempt: Operation, change: Change) -> bool:
+    if attempt.kind == "cancel":
+        return change.type == "cancelled"
+    same_id = None in (attempt.move_id, change.move_id) or attempt.move_id == change.move_id
+    leads_there = change.place.moved(attempt.place) == change.place
+    return attempt.kind == "move" and change.type == "moved" and same_id and leads_there
 
 
 def _in_time(attempt: Operation, created: float) -> bool:

@@ -7,14 +7,15 @@ And who is refused because of a hold is so because of another's.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf
 
 from tests.faults.checker.model import HELD, may_take_effect
 from tests.faults.checker.verdict import Rule, Violation, violation
-from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Claim, Fault, Operation
+from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Fault, Operation
+from tests.faults.places import Claim
 
 SKEW_SECONDS = 0.25
 """How far the clocks of hosts may be apart."""
@@ -34,6 +35,8 @@ class Effect:
     claims: frozenset[Claim]
     earliest: float
     witness: Operation
+    freeing: tuple[Operation, ...] = ()
+    """What may have ended it: cancels, and other moves."""
 
     @property
     def latest(self) -> float:
@@ -43,18 +46,23 @@ class Effect:
         """Whether the booking is the holder's own, by any attempt."""
         return any(_is_own(hold, each) for each in self.attempts)
 
+    def may_be_over(self, hold: Operation) -> bool:
+        """Whether it may have come and gone before the hold was granted."""
+        return self.earliest <= hold.end and any(each.invoked <= hold.end for each in self.freeing)
+
 
 def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
-    """What is wrong with the holds of one component."""
-    ends = {each: promised_end(each, redis_faults) for each in operations if each.kind == "hold" and each.ok}
+    """What is wrong with the holds of one component; that it was free is judged with the answers."""
+    ends = _ends(operations, redis_faults)
     alive = [hold for hold, end in ends.items() if end >= hold.end]
     effects = list(_effects(operations))
     for hold in alive:
         for effect in (each for each in effects if each.claims & hold.claims):
-            if effect.latest < hold.invoked:
-                yield violation(Rule.HOLD, "a hold was granted on what is booked", hold, effect.witness)
-            elif (
-                effect.latest < ends[hold] and not effect.may_pass(hold) and not _blind(effect, redis_faults)
+            if (
+                hold.invoked <= effect.latest < ends[hold]
+                and not effect.may_pass(hold)
+                and not _blind(effect, redis_faults)
+                and not effect.may_be_over(hold)
             ):
                 text = f"{hold.patient} was granted a hold, and {effect.witness.patient} a booking"
                 yield violation(Rule.HOLD, text, hold, effect.witness)
@@ -62,7 +70,39 @@ def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) 
         same = one.token is not None and one.token == other.token
         if not same and max(one.end, other.end) < min(ends[one], ends[other]):
             yield violation(Rule.HOLD, "two holds were granted at once", one, other)
+    yield from _released(operations, ends)
+    yield from _unlisted(operations, ends)
     yield from _unfounded(operations, redis_faults)
+
+
+def void_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> set[Operation]:
+    """Those that were granted and promised nothing."""
+    return {
+        hold
+        for hold in operations
+        if hold.kind == "hold" and hold.ok and promised_end(hold, redis_faults) < hold.end
+    }
+
+
+def _ends(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> dict[Operation, float]:
+    """Until when each granted hold binds: at most until it may have been released or used up."""
+    users = [each for each in operations if each.kind == "release" or may_take_effect(each)]
+
+    def end(hold: Operation) -> float:
+        used = (each.invoked for each in users if _may_use_up(each, hold) and each.end >= hold.invoked)
+        return min([promised_end(hold, redis_faults), *used])
+
+    return {each: end(each) for each in operations if each.kind == "hold" and each.ok}
+
+
+def _may_use_up(user: Operation, hold: Operation) -> bool:
+    if user.kind == "release":
+        return user.token == hold.token and not user.refused and user.outcome != "not_executed"
+    if user.kind == "cancel" or not _is_own(hold, user):
+        return False
+    place = user.told.place if user.told else user.place
+    partial = user.kind == "move" and user.told is None
+    return partial or bool(place.claims & hold.claims)
 
 
 def promised_end(hold: Operation, redis_faults: Iterable[Fault]) -> float:
@@ -79,19 +119,59 @@ def overlaps(fault: Fault, since: float, until: float, lingers: float = REDIS_RE
 
 
 def _effects(operations: Iterable[Operation]) -> Iterator[Effect]:
-    attempts: dict[str | None, list[Operation]] = defaultdict(list)
-    witnesses: dict[str | None, list[Operation]] = defaultdict(list)
+    about: dict[str, list[Operation]] = defaultdict(list)
     for each in operations:
-        if may_take_effect(each):
-            attempts[each.appointment_id].append(each)
-        if each.ok and each.kind in ("book", "get"):
-            witnesses[each.appointment_id].append(each)
-    for id, own in attempts.items():
-        if id in witnesses:
-            made_it = [each for each in own if each.ok and not each.replayed] or own
-            earliest = min(each.invoked for each in made_it)
-            claims = frozenset[Claim]().union(*(each.claims for each in made_it))
-            yield Effect(tuple(own), claims, earliest, min(witnesses[id], key=lambda each: each.end))
+        if each.appointment_id is not None:
+            about[each.appointment_id].append(each)
+    for own in about.values():
+        changes = [each for each in own if may_take_effect(each)]
+        books = [each for each in changes if each.kind == "book"]
+        witnesses = [
+            each for each in own if each.ok and each.kind in ("book", "get", "history", "cancel", "move")
+        ]
+        if books and witnesses:
+            yield _effect(books, min(witnesses, key=lambda each: each.end), changes)
+        for move in (each for each in changes if each.kind == "move" and each.ok and each.told):
+            there = [each for each in changes if _may_lead_to(each, move)]
+            yield _effect(there, move, changes)
+
+
+def _effect(attempts: Sequence[Operation], witness: Operation, changes: Sequence[Operation]) -> Effect:
+    made_it = [each for each in attempts if each.ok and not each.replayed] or attempts
+    if witness.kind == "move" and witness.told:
+        claims, made_it = witness.told.place.claims, attempts
+    else:
+        claims = frozenset[Claim]().union(*(each.claims for each in made_it))
+    freeing = tuple(each for each in changes if each.kind != "book" and each not in attempts)
+    return Effect(tuple(attempts), claims, min(each.invoked for each in made_it), witness, freeing)
+
+
+def _may_lead_to(change: Operation, move: Operation) -> bool:
+    """Whether it may be this change that put the booking where the move's answer tells."""
+    place = move.told.place if move.told else move.place
+    return change.kind != "cancel" and place.moved(change.place) == place
+
+
+def _released(operations: Sequence[Operation], ends: Mapping[Operation, float]) -> Iterator[Violation]:
+    """A release finds a hold that stands, and finds none that never stood."""
+    for release in (each for each in operations if each.kind == "release" and (each.ok or each.refused)):
+        holds = [each for each in operations if each.kind == "hold" and each.token == release.token]
+        standing = [
+            each for each in holds if each.end < release.invoked and release.end < ends.get(each, -inf)
+        ]
+        if release.refused and standing:
+            yield violation(Rule.HOLD, "a hold that stands was not found", release, standing[0])
+        if release.ok and not any(each.invoked <= release.end for each in holds):
+            yield violation(Rule.HOLD, "a hold was released that nobody had placed", release)
+
+
+def _unlisted(operations: Sequence[Operation], ends: Mapping[Operation, float]) -> Iterator[Violation]:
+    """What is held all the while is listed, as held or as booked."""
+    for asked in (each for each in operations if each.kind == "slots" and each.ok):
+        for hold, end in ends.items():
+            stands = hold.end < asked.invoked and asked.end < end
+            if stands and hold.claims & asked.claims and not asked.taken:
+                yield violation(Rule.HOLD, "what is held was not listed as taken", asked, hold)
 
 
 def _blind(effect: Effect, redis_faults: Iterable[Fault]) -> bool:
@@ -111,7 +191,8 @@ def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -
 def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterable[Fault]) -> bool:
     if hold is refusal or hold.invoked > refusal.end or _is_own(hold, refusal):
         return False
-    if not hold.claims & refusal.claims:
+    wanted = refusal.claims  # of a move that says only what changes, whatever it is judged with
+    if wanted and not hold.claims & wanted:
         return False
     until = max(hold.end, hold.expires or -inf) + LINGERS_SECONDS
     return until >= refusal.invoked or any(
@@ -122,7 +203,7 @@ def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterab
 def _is_own(hold: Operation, asked: Operation) -> bool:
     """Whether the hold stands in nobody's way who asks this: by its token, for a booking also by name."""
     same_token = hold.token is not None and hold.token == asked.token
-    return same_token or (asked.kind == "book" and hold.patient == asked.patient)
+    return same_token or (asked.kind in ("book", "move") and hold.patient == asked.patient)
 
 
 def _own_holds(holds: Iterable[Operation], refusal: Operation) -> Iterator[Operation]:

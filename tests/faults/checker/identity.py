@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.faults.history import History, Operation, Row
+from tests.faults.places import Place
 
-Request = tuple[str, tuple[str, ...], str | None, str, str]
+Request = tuple[Place, str | None, str]
 
 
 def identify(history: History) -> tuple[Operation, ...]:
@@ -14,7 +15,7 @@ def identify(history: History) -> tuple[Operation, ...]:
     An id that no answer told is learnt from the rows. A booking that nobody ever saw gets an id of its own.
     """
     answered = [each for each in history.operations if each.kind == "book" and each.ok]
-    known = {_request(row): row.id for row in history.rows}
+    known = {_made_by(row): row.id for row in history.rows}
     known |= {_request(each): each.appointment_id for each in reversed(answered) if each.appointment_id}
     unclaimed = _unclaimed(history, answered)
 
@@ -38,11 +39,15 @@ def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[Request,
     told = {each.appointment_id for each in answered}
     sent = {(each.site, each.key) for each in history.operations}
     return {
-        (row.site, row.resources, None, row.slot, row.patient): row.id
+        (row.first, None, row.patient): row.id
         for row in history.rows
         if row.id not in told and (row.site, row.key) not in sent
     }
 
 
-def _request(source: Operation | Row) -> Request:
-    return source.site, source.resources, source.key, source.slot, source.patient
+def _request(book: Operation) -> Request:
+    return book.place, book.key, book.patient
+
+
+def _made_by(row: Row) -> Request:
+    return row.first, row.key, row.patient

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from tests.faults.checker.model import may_take_effect, refused_as_booked, refused_as_held
+from tests.faults.checker.model import may_book, refused_as_booked, refused_as_held
 from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import Operation
 
@@ -52,7 +52,7 @@ def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Ite
 def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
     """422 says that another request with the key has been carried out."""
     for refusal in (each for each in group if each.refused and each.status == 422):
-        others = (each for each in group if may_take_effect(each) and not _same_request(each, refusal))
+        others = (each for each in group if may_book(each) and not _same_request(each, refusal))
         if not any(each.invoked <= refusal.end for each in others):
             text = f"the key {refusal.key} was refused as used for another request, but there was none"
             yield violation(Rule.ONE_KEY, text, refusal)
@@ -61,7 +61,7 @@ def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
 def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
     """A replay is of an earlier request with the key; over HTTP that may be the gateway's own attempt."""
     for replay in (each for each in group if each.ok and each.replayed and each.via == "nats"):
-        others = (each for each in group if each is not replay and may_take_effect(each))
+        others = (each for each in group if each is not replay and may_book(each))
         if not any(each.invoked <= replay.end for each in others):
             text = f"the key {replay.key} was answered with a replay, but nobody had sent it before"
             yield violation(Rule.ONE_KEY, text, replay)

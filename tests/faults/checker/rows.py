@@ -1,19 +1,23 @@
 """What is stored at the end is what callers were told, and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from tests.faults.checker.model import may_take_effect
+from tests.faults.checker.model import may_book, may_take_effect
 from tests.faults.checker.verdict import Rule, Violation, violation, where
-from tests.faults.history import Claim, Operation, Row
+from tests.faults.history import Operation, Row
+from tests.faults.places import Claim
 
 Of = TypeVar("Of")
 
 
 def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
     books = [each for each in operations if each.kind == "book"]
-    yield from _lost(books, rows)
+    cancelled = {
+        each.appointment_id for each in operations if each.kind == "cancel" and may_take_effect(each)
+    }
+    yield from _lost(books, rows, cancelled)
     yield from _unasked(books, rows)
     active = [row for row in rows if row.status == "booked"]
     for (_, resource, _), twins in _twins((claim, row) for row in active for claim in row.claims):
@@ -22,39 +26,43 @@ def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator
         yield _violation(Rule.ONE_KEY, f"{len(twins)} bookings have the key {key}", twins, books)
 
 
-def _lost(books: Iterable[Operation], rows: Iterable[Row]) -> Iterator[Violation]:
+def _lost(
+    books: Iterable[Operation], rows: Iterable[Row], cancelled: Collection[str | None]
+) -> Iterator[Violation]:
     stored = {row.id: row for row in rows}
     confirmed = {each.appointment_id: each for each in books if each.ok}
     for id, book in confirmed.items():
         row = stored.get(id or "")
         if row is None:
             yield violation(Rule.DURABLE, f"the booking {id} was confirmed and is gone", book)
-        elif wrong := _differences(book, row):
+        elif wrong := _differences(book, row, id in cancelled):
             text = f"the booking {id} was confirmed and is stored with another {wrong}"
             yield violation(Rule.DURABLE, text, book)
 
 
-def _differences(book: Operation, row: Row) -> str:
-    names = ("site", "resources", "slot", "patient")
-    wrong = [name for name in names if getattr(book, name) != getattr(row, name)]
+def _differences(book: Operation, row: Row, may_be_cancelled: bool) -> str:
+    """What is not as it was booked. Where it lies now is judged with the moves."""
+    names = ("site", "resources", "slot", "minutes")
+    wrong = [name for name in names if getattr(book.place, name) != getattr(row.first, name)]
+    wrong += ["patient"] if book.patient != row.patient else []
     wrong += ["key"] if book.key not in (None, row.key) else []
-    wrong += ["status"] if row.status != "booked" else []
+    wrong += ["status"] if row.status not in ("booked", "cancelled" if may_be_cancelled else "booked") else []
     return ", ".join(wrong)
 
 
 def _unasked(books: Sequence[Operation], rows: Iterable[Row]) -> Iterator[Violation]:
     """A row on claims of this history that only a booking said not to have been made can have made."""
     touched = frozenset[Claim]().union(*(each.claims for each in books))
-    made = {each.appointment_id for each in books if may_take_effect(each)}
+    made = {each.appointment_id for each in books if may_book(each)}
     for row in rows:
-        if row.claims & touched and row.id not in made:
+        if row.first.claims & touched and row.id not in made:
             denied = [each for each in books if _resembles(each, row)]
             text = f"the booking {row.id} is stored, but no caller was told that it is or may be"
             yield _violation(Rule.KNOWN_OUTCOME, text, [row], denied)
 
 
 def _resembles(book: Operation, row: Row) -> bool:
-    return book.claims == row.claims and (
+    return book.claims == row.first.claims and (
         book.key == row.key or (book.key is None and book.patient == row.patient)
     )
 

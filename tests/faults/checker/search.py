@@ -1,87 +1,110 @@
-"""Linearizability of claims: the search of Wing and Gong, with Lowe's memory of what failed before.
+"""Linearizability of bookings: the search of Wing and Gong, with Lowe's memory of what failed before.
 
 An order of the operations is looked for in which every answer is true and no operation stands before one
 that had returned before it was invoked. An operation of unknown outcome may stand anywhere after its
 invocation, or nowhere.
 
 What keeps it short: what falls apart is searched apart; an answer that can never be true again ends a
-path; and of bookings that nobody heard of, those are tried that explain a refusal, one for each set of
-claims.
+path (a history that was read tells the order of a booking's changes); and of bookings that nobody heard of,
+those are tried that explain a refusal, one for each set of claims.
 """
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence, Set
 
-from tests.faults.checker.components import components
+from tests.faults.checker.components import Scope, Thing, components, scopes
 from tests.faults.checker.model import (
     FREE,
-    Ownership,
     apply,
     is_never_true,
+    is_settled,
     may_take_effect,
     refused_as_booked,
+    says_booked,
 )
-from tests.faults.history import Claim, Operation
+from tests.faults.checker.state import State
+from tests.faults.history import Operation
 
-Failed = set[tuple[Ownership, frozenset[int]]]
+DEEPEST = 100_000
+JUDGED = ("book", "move", "cancel", "get", "history", "list", "slots", "hold")
 
 
 def linearizable(operations: Sequence[Operation]) -> bool:
-    """Whether there is such an order for claims that begin free."""
-    relevant = [each for each in operations if may_take_effect(each) or _answered(each)]
-    return _search(FREE, sorted(relevant, key=lambda each: each.invoked), set())
+    """Whether there is such an order, where nothing is booked to begin with."""
+    relevant = [
+        each for each in operations if each.kind in JUDGED and (may_take_effect(each) or _answered(each))
+    ]
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(DEEPEST, limit))  # a step each change
+    try:
+        return _Search(scopes(relevant)).all_of(FREE, sorted(relevant, key=lambda each: each.invoked))
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+class _Search:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._failed: set[tuple[State, frozenset[int]]] = set()
+
+    def all_of(self, state: State, remaining: list[Operation]) -> bool:
+        for part in components(remaining, self._scope):  # noqa: SIM110 (a generator is a step deeper)
+            if not self._one(self._within(state, part), part):
+                return False
+        return True
+
+    def _one(self, state: State, remaining: list[Operation]) -> bool:
+        """Whether a component can be put in order."""
+        if not any(map(_answered, remaining)):
+            return True
+        settled = _settle(state, remaining)
+        if len(settled) < len(remaining):
+            return self.all_of(state, settled)  # it may fall apart now
+        changing = {
+            each.appointment_id for each in remaining if each.kind != "book" and may_take_effect(each)
+        }
+        if any(_answered(each) and is_never_true(state, each, changing) for each in remaining):
+            return False
+        place = state, frozenset(each.number for each in remaining)
+        if place in self._failed:
+            return False
+        for operation in self._choices(remaining, changing):
+            changed = apply(state, operation)
+            if changed is not None and (changed != state or not operation.unknown):
+                rest = [each for each in remaining if each is not operation]
+                if self.all_of(changed, rest):
+                    return True
+        self._failed.add(place)
+        return False
+
+    def _choices(self, remaining: list[Operation], changing: Set[str | None]) -> Iterator[Operation]:
+        """What may come next, the likeliest first: what is known to have happened.
+
+        A booking of unknown outcome is of use only where an answer tells of it, or one needs an owner. Of
+        those with the same claims that nothing else tells of, one is as good as any other.
+        """
+        told = changing | {each.appointment_id for each in remaining if _answered(each)}
+        in_need = (each for each in remaining if refused_as_booked(each) or says_booked(each))
+        needing_owner = frozenset[Thing]().union(*(self._scope[each.number] for each in in_need))
+        possible = _next(remaining)
+        yield from sorted(
+            (each for each in possible if each.appointment_id in told), key=lambda each: each.unknown
+        )
+        untold = {each.claims: each for each in possible if each.appointment_id not in told}
+        yield from (each for each in untold.values() if each.claims & needing_owner)
+
+    def _within(self, state: State, part: Sequence[Operation]) -> State:
+        return state.within(frozenset[Thing]().union(*(self._scope[each.number] for each in part)))
 
 
 def _answered(operation: Operation) -> bool:
     return operation.ok or operation.refused
 
 
-def _search(state: Ownership, remaining: list[Operation], failed: Failed) -> bool:
-    return all(_search_component(state.within(_claims(part)), part, failed) for part in components(remaining))
-
-
-def _search_component(state: Ownership, remaining: list[Operation], failed: Failed) -> bool:
-    if not any(map(_answered, remaining)):
-        return True
-    settled = _settle(state, remaining)
-    if len(settled) < len(remaining):
-        return _search(state, settled, failed)  # it may fall apart now
-    if any(is_never_true(state, each) for each in remaining):
-        return False
-    place = state, frozenset(each.number for each in remaining)
-    if place in failed:
-        return False
-    for operation in _choices(remaining):
-        changed = apply(state, operation)
-        if changed is not None and changed != state:
-            rest = [each for each in remaining if each is not operation]
-            if _search(changed, rest, failed):
-                return True
-    failed.add(place)
-    return False
-
-
-def _choices(remaining: list[Operation]) -> Iterator[Operation]:
-    """What may come next, the likeliest first: what is known to have happened.
-
-    One of unknown outcome is of use only where an answer tells of it, or a refusal needs an owner. Of those
-    with the same claims that no answer tells of, one is as good as any other.
-    """
-    told = {each.appointment_id for each in remaining if _answered(each)}
-    needing_owner = _claims(each for each in remaining if refused_as_booked(each))
-    possible = _next(remaining)
-    yield from sorted(
-        (each for each in possible if each.appointment_id in told), key=lambda each: each.unknown
-    )
-    untold = {each.claims: each for each in possible if each.appointment_id not in told}
-    yield from (each for each in untold.values() if each.claims & needing_owner)
-
-
-def _settle(state: Ownership, remaining: list[Operation]) -> list[Operation]:
-    """Leave out whatever may come next and changes nothing: no later place could be better for it."""
+def _settle(state: State, remaining: list[Operation]) -> list[Operation]:
+    """Leave out whatever may come next and changes nothing ever: no later place could be better for it."""
     while True:
-        settled = {
-            each.number for each in _next(remaining) if not each.unknown and apply(state, each) == state
-        }
+        settled = {each.number for each in _next(remaining) if is_settled(state, each)}
         if not settled:
             return remaining
         remaining = [each for each in remaining if each.number not in settled]
@@ -91,7 +114,3 @@ def _next(remaining: list[Operation]) -> list[Operation]:
     """The operations that no other remaining one had to precede; `remaining` is in order of invocation."""
     horizon = min(each.end for each in remaining) if remaining else 0
     return [each for each in remaining if each.invoked <= horizon]
-
-
-def _claims(operations: Sequence[Operation] | Iterator[Operation]) -> frozenset[Claim]:
-    return frozenset().union(*(each.claims for each in operations))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.faults.checker.model import may_take_effect, relaxed
+from tests.faults.checker.model import CHANGING, may_take_effect, relaxed
 from tests.faults.history import Operation
 
 Rejected = Callable[[Sequence[Operation]], bool]
@@ -11,15 +11,15 @@ Rejected = Callable[[Sequence[Operation]], bool]
 def shortest_bad_part(operations: Sequence[Operation], rejected: Rejected) -> tuple[Operation, ...]:
     """The fewest answers that cannot all be true, whatever the others were."""
     oldest_first = sorted(operations, key=lambda each: each.invoked)
-    # Reads are given up before bookings: what was booked explains more.
-    orders = [sorted(order, key=_is_book) for order in (oldest_first, oldest_first[::-1])]
+    # Reads are given up before changes: what was booked explains more.
+    orders = [sorted(order, key=_is_change) for order in (oldest_first, oldest_first[::-1])]
     parts = [_shrink(order, rejected) for order in orders]
     shortest = min(parts, key=len)
     return tuple(sorted(shortest, key=lambda each: each.invoked))
 
 
-def _is_book(operation: Operation) -> bool:
-    return operation.kind == "book"
+def _is_change(operation: Operation) -> bool:
+    return operation.kind in CHANGING
 
 
 def _shrink(operations: Sequence[Operation], rejected: Rejected) -> list[Operation]:
@@ -41,7 +41,7 @@ def _shrink(operations: Sequence[Operation], rejected: Rejected) -> list[Operati
 def _with_only(part: Sequence[Operation], operations: Sequence[Operation]) -> list[Operation]:
     """The operations without the answers of those outside the part.
 
-    A booking outside stays as one of unknown outcome. Were it deleted, a refusal that rests on it would look
+    A change outside stays as one of unknown outcome. Were it deleted, a refusal that rests on it would look
     false, and the part would prove nothing about the whole.
     """
     kept = {each.number for each in part}

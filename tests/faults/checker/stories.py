@@ -4,18 +4,12 @@ from dataclasses import replace
 
 from tests.faults.checker.model import BOOKED
 from tests.faults.history import History, Kind, Operation, Outcome, Row
+from tests.faults.places import Change, Place, Standing
 
 SITE = "clinic"
 RESOURCES = ("dr-who",)
 SLOT = "2031-05-04T09:00:00.000Z"
-STATUS: dict[tuple[Kind, Outcome], int] = {
-    ("book", "ok"): 201,
-    ("book", "refused"): 409,
-    ("hold", "ok"): 200,
-    ("hold", "refused"): 409,
-    ("get", "ok"): 200,
-    ("get", "refused"): 404,
-}
+STATUS: dict[Outcome, int] = {"ok": 200, "refused": 409, "not_executed": 503, "unknown": 504}
 
 
 def asked(
@@ -36,10 +30,13 @@ def asked(
     replayed: bool = False,
     expires: float | None = None,
     deadline: float | None = None,
+    move_id: str | None = None,
+    told: Standing | None = None,
+    changes: tuple[Change, ...] | None = None,
 ) -> Operation:
     """An operation; `story` numbers it."""
     if status is None:
-        status = {"not_executed": 503, "unknown": 504}.get(outcome) or STATUS[kind, outcome]
+        status = 201 if (kind, outcome) == ("book", "ok") else STATUS[outcome]
     return Operation(
         number=0,
         client="caller",
@@ -60,6 +57,9 @@ def asked(
         replayed=replayed,
         expires=expires,
         deadline=deadline,
+        move_id=move_id,
+        told=told,
+        changes=changes,
     )
 
 
@@ -83,7 +83,49 @@ def held(patient: str, invoked: float, returned: float, expires: float) -> Opera
 
 
 def read(id: str, invoked: float, returned: float, *, found: bool = True) -> Operation:
-    return asked("get", "", invoked, returned, id=id, outcome="ok" if found else "refused")
+    outcome: Outcome = "ok" if found else "refused"
+    return asked("get", "", invoked, returned, id=id, outcome=outcome, status=200 if found else 404)
+
+
+def cancelled(patient: str, invoked: float, returned: float | None) -> Operation:
+    """A cancelled booking of the patient; of unknown outcome where it never returned."""
+    return asked("cancel", patient, invoked, returned, id=patient.lower())
+
+
+def moved(patient: str, resources: str, invoked: float, returned: float | None, id: str = "m") -> Operation:
+    """A booking of the patient that was moved to other resources, a letter each, at the same instant."""
+    to = tuple(resources)
+    return asked("move", patient, invoked, returned, id=patient.lower(), resources=to, slot="", move_id=id)
+
+
+def telling(operation: Operation, resources: str, status: str = "booked") -> Operation:
+    """The operation with an answer that says where the booking lies, and how it is."""
+    return replace(operation, told=Standing(at(resources), status))
+
+
+def history(patient: str, invoked: float, returned: float, *entries: Change) -> Operation:
+    return asked("history", patient, invoked, returned, id=patient.lower(), changes=entries)
+
+
+def entries(*changes: str) -> tuple[Change, ...]:
+    """Changes that are written `booked a`, `moved ab m1`, `cancelled ab`."""
+    words = [change.split() for change in changes]
+    return tuple(
+        Change(type, at(resources), version, *move)  # type: ignore[arg-type]
+        for version, (type, resources, *move) in enumerate(words, start=1)
+    )
+
+
+def at(resources: str) -> Place:
+    return Place(SITE, tuple(resources), SLOT)
+
+
+def stored(patient: str, *changes: str) -> Row:
+    """The row of a booking with that history."""
+    told = entries(*changes)
+    status = "cancelled" if told[-1].type == "cancelled" else "booked"
+    first = row(patient, told[-1].place.resources)
+    return replace(first, status=status, history=told, version=len(told), stored=told[-1].place.claims)
 
 
 def row(patient: str, resources: tuple[str, ...] = RESOURCES) -> Row:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.faults.history import Operation, Row
+from tests.faults.places import Place
 
 
 class Rule(StrEnum):
@@ -15,6 +16,7 @@ class Rule(StrEnum):
     HOLD = "a hold is honoured"
     KNOWN_OUTCOME = "known outcome"
     IN_TIME = "nothing is started too late"
+    HISTORY = "a history tells each change once"
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,23 @@ def describe(operation: Operation) -> str:
         "patient": operation.patient,
         "key": operation.key,
         "token": operation.token,
+        "minutes": operation.minutes,
+        "move": operation.move_id,
         "until": operation.expires and f"{operation.expires:.3f}",
     }
-    asked = " ".join([where(operation), *(f"{name}={value}" for name, value in details.items() if value)])
+    asked = " ".join(
+        [where(operation), operation.slot, *(f"{name}={value}" for name, value in details.items() if value)]
+    )
     answer = " ".join(str(part) for part in (operation.status, operation.error) if part)
     return (
         f"{operation.invoked:9.3f} – {returned} s  #{operation.number} {operation.client}"
         f" {operation.kind} via {operation.via} {asked} → {operation.outcome} {answer}".rstrip()
         + (" (replayed)" if operation.replayed else "")
+        + (f" at {_at(operation.told.place)} {operation.told.status}" if operation.told else "")
+        + "".join(f"; {each.version} {each.type} {_at(each.place)}" for each in operation.changes or ())
     )
+
+
+def _at(place: Place) -> str:
+    length = "" if place.minutes is None else f"/{place.minutes}"
+    return f"{'+'.join(place.resources)} {place.slot}{length}"

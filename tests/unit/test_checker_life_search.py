@@ -1,0 +1,170 @@
+"""With cancels, moves and histories too, the checker decides as a search through every order does."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, combinations, permutations
+from random import Random
+from time import process_time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.faults.checker import check
+from tests.faults.checker.answers import read_back
+from tests.faults.checker.identity import identify
+from tests.faults.checker.model import BOOKED, CANCELLED, HELD
+from tests.faults.checker.search import linearizable
+from tests.faults.checker.simulation import LIFE, valid_history
+from tests.faults.history import History, Operation
+from tests.faults.places import Standing
+
+EXHAUSTIVE = settings(max_examples=300, deadline=None, derandomize=True)
+CHANGES = ("book", "cancel", "move")
+KINDS = ("book", "book", "cancel", "move", "move", "get", "history", "hold")
+Log = list[tuple[str, tuple[str, ...], str, str | None]]
+"""What a booking went through: how, with which resources, when, and by which move."""
+
+
+def possible_orders(operations: Sequence[Operation]) -> Iterator[tuple[Operation, ...]]:
+    """Every order of what was answered and of any of the changes that were not."""
+    answered = [
+        each for each in operations if each.outcome in ("ok", "refused") and each.returned is not None
+    ]
+    lost = [each for each in operations if each.kind in CHANGES and each.outcome == "unknown"]
+    for carried_out in chain.from_iterable(combinations(lost, size) for size in range(len(lost) + 1)):
+        for order in permutations([*answered, *carried_out]):
+            if all(
+                one.invoked <= other.returned
+                for one, other in combinations(order, 2)
+                if other.returned is not None and other.outcome != "unknown"
+            ):
+                yield order
+
+
+def true_throughout(order: Sequence[Operation]) -> bool:
+    """Whether each answer is true where each change is carried out as it comes."""
+    logs: dict[str, Log] = {}
+    return all(is_true(each, logs) for each in order)
+
+
+def is_true(asked: Operation, logs: dict[str, Log]) -> bool:  # noqa: PLR0912 (a case each answer)
+    """Whether an answer is true; what it changes is written down."""
+    id, lost = asked.appointment_id or "", asked.outcome == "unknown"
+    log = logs.get(id, [])
+    active = bool(log) and log[-1][0] != "cancelled"
+    done = asked.kind == "move" and asked.move_id in [entry[3] for entry in log]
+    _, resources, slot, _ = log[-1] if log else ("", asked.resources, asked.slot, None)
+    if asked.kind in ("book", "hold") or (asked.kind == "move" and active):
+        resources, slot = asked.resources or resources, asked.slot or slot
+    taken = {
+        (resource, entries[-1][2])
+        for owner, entries in logs.items()
+        if owner != id and entries[-1][0] != "cancelled"
+        for resource in entries[-1][1]
+    }
+    clash = any((resource, slot) in taken for resource in resources)
+    if asked.outcome == "refused":
+        match asked.error:
+            case "No such appointment":
+                return not log
+            case _ if asked.error == CANCELLED:
+                return bool(log) and not active and not done
+            case _ if asked.error in (BOOKED, HELD):
+                may_ask = not log if asked.kind != "move" else active and not done
+                return may_ask and clash == (asked.error == BOOKED)
+        return True
+    change: Log = []
+    match asked.kind:
+        case "book" if not log and not clash:
+            change = [("booked", resources, slot, None)]
+        case "book":
+            if not lost and not (log and asked.replayed):
+                return False
+        case "move" if active and not done:
+            if clash:
+                return lost
+            if (resources, slot) != log[-1][1:3]:
+                change = [("moved", resources, slot, asked.move_id)]
+        case "move":
+            if not done and not lost:
+                return False
+        case "cancel" if active:
+            change = [("cancelled", log[-1][1], log[-1][2], None)]
+        case "cancel" | "get" if not log:
+            return lost
+        case "history":
+            told = [(each.type, each.place.resources, each.place.slot) for each in asked.changes or ()]
+            return told == [entry[:3] for entry in log]
+        case "hold":
+            return not clash
+    after = [*log, *change]
+    if asked.told is not None and not lost:
+        status = "cancelled" if after[-1][0] == "cancelled" else "booked"
+        if (
+            after[-1][1:3] != (asked.told.place.resources, asked.told.place.slot)
+            or status != asked.told.status
+        ):
+            return False
+    if change:
+        logs[id] = after
+    return True
+
+
+@st.composite
+def small_histories(draw: st.DrawFn) -> History:
+    """A true history, or one with something of it changed."""
+    random = Random(draw(st.integers(0, 10**9)))
+    history = valid_history(random, draw(st.integers(1, 6)), ("a", "b"), KINDS)
+    operations = [each for each in history.operations if each.kind in (*CHANGES, "get", "history", "hold")]
+    for _ in range(draw(st.integers(0, 2))):
+        n = draw(st.integers(0, len(operations) - 1))
+        operations[n] = distorted(operations[n], draw(st.integers(0, 6)), operations)
+    return replace(history, operations=tuple(operations))
+
+
+def distorted(operation: Operation, how: int, others: Sequence[Operation]) -> Operation:
+    """The operation at another time, or with another answer."""
+    told = [*(each.told for each in others if each.told), None]
+    answered = replace(
+        operation, returned=operation.returned or operation.invoked + 1, told=None, changes=None
+    )
+    match how:
+        case 0:
+            return replace(
+                operation,
+                invoked=operation.invoked + 2,
+                returned=operation.returned and operation.returned + 2,
+            )
+        case 1 if operation.kind in ("book", "move", "hold"):
+            return replace(answered, outcome="refused", status=409, error=BOOKED)
+        case 2 if operation.kind in ("book", "move", "hold"):
+            return replace(answered, outcome="refused", status=409, error=HELD)
+        case 3 if operation.kind in ("get", "history", "cancel", "move"):
+            return replace(answered, outcome="refused", status=404, error="No such appointment")
+        case 4 if operation.told:
+            return replace(operation, told=Standing(operation.told.place, "cancelled"))
+        case 5 if operation.told:
+            return replace(operation, told=told[0])
+        case 6 if operation.changes:
+            return replace(operation, changes=operation.changes[:-1] or operation.changes)
+        case _:
+            return replace(operation, invoked=operation.invoked - 1)
+
+
+@EXHAUSTIVE
+@given(small_histories(), st.booleans())
+def test_the_search_agrees_with_every_order_tried_out(history: History, stored: bool) -> None:
+    """A small history is linearizable if and only if one of all its orders is true, rows being read last."""
+    identified = identify(history)
+    last = read_back(history.rows, identified) if stored and len(history.rows) < 2 else []
+    operations = [*identified, *last]
+
+    assert linearizable(operations) == any(map(true_throughout, possible_orders(operations)))
+
+
+def test_an_hour_of_moves_is_judged_in_seconds() -> None:
+    """Three hundred operations about three resources of two instants, many of them moves, are no burden."""
+    began = process_time()
+    for seed in range(3):
+        assert check(valid_history(Random(seed), 300, ("a", "b", "c"), LIFE)).accepted
+    assert process_time() - began < 20
