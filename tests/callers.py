@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 REPLY_SECONDS = 20.0
 
-Kind = Literal["book", "hold", "get"]
+Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "list", "slots"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Caller(ABC):
     async def get(self, id: str) -> Answer:
         return await self.build("get", {"id": id}, {})()
 
+    async def ask(self, kind: Kind, body: object, **headers: str) -> Answer:
+        return await self.build(kind, body, headers)()
+
 
 @dataclass
 class HttpCaller(Caller):
@@ -60,12 +63,17 @@ class HttpCaller(Caller):
     name: str = "http"
 
     def build(self, kind: Kind, body: Any, headers: dict[str, str]) -> Call:
-        if kind == "get":
-            request = self.client.build_request("GET", f"/api/appointments/{body['id']}", headers=headers)
+        method, path = _ROUTES[kind]
+        if method in ("GET", "DELETE"):
+            query = body if kind in ("list", "slots") else None
+            url = path.format(**body)
+            request = self.client.build_request(method, url, params=query, headers=headers)
         else:
+            if kind == "move":
+                path = path.format(**body)
+                body = {name: value for name, value in body.items() if name not in ("id", "moveId")}
             headers = {"Content-Type": "application/json", **headers}
-            path = f"/api/{kind}-appointment"
-            request = self.client.build_request("POST", path, content=_encode(body), headers=headers)
+            request = self.client.build_request(method, path, content=_encode(body), headers=headers)
 
         async def send() -> Answer:
             response = await self.client.send(request)
@@ -105,7 +113,23 @@ class NatsCaller(Caller):
         return send
 
 
-_SUBJECTS: dict[Kind, str] = {"book": "booking.v1.book", "hold": "hold.v1.place", "get": "booking.v1.get"}
+_SUBJECTS: dict[Kind, str] = {
+    "book": "booking.v1.book",
+    "hold": "hold.v1.place",
+    "release": "hold.v1.release",
+    **{kind: f"booking.v1.{kind}" for kind in ("get", "cancel", "move", "history", "list", "slots")},
+}
+_ROUTES: dict[Kind, tuple[str, str]] = {
+    "book": ("POST", "/api/book-appointment"),
+    "hold": ("POST", "/api/hold-appointment"),
+    "release": ("POST", "/api/release-hold"),
+    "get": ("GET", "/api/appointments/{id}"),
+    "cancel": ("DELETE", "/api/appointments/{id}"),
+    "move": ("PATCH", "/api/appointments/{id}"),
+    "history": ("GET", "/api/appointments/{id}/history"),
+    "list": ("GET", "/api/appointments"),
+    "slots": ("GET", "/api/slots"),
+}
 
 
 def _encode(body: object) -> bytes:

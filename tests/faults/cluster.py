@@ -16,6 +16,7 @@ from deploy.local.mongod import SET_NAME
 from deploy.local.ports import LOOPBACK, free_port
 from tests.faults.nodes import MongoNode, NatsNode, forget_bookings, form_set
 from tests.faults.owners import ports_of
+from tests.faults.places import GRID_MINUTES
 from tests.faults.proxy import Proxy
 from tests.faults.redis_node import RedisNode
 from tests.faults.services import Services
@@ -81,6 +82,7 @@ class Cluster:
             "REDIS_URL": f"redis://{LOOPBACK}:{gates['redis']}",
             "SOFT_HOLD_SECONDS": str(HOLD_SECONDS),
             "HOLD_MAX_SECONDS": str(HOLD_MAX_SECONDS),
+            "SLOT_MINUTES": str(GRID_MINUTES),
         }
         await asyncio.to_thread(form_set, self.mongods["mongo-1"], [gates[name] for name in self.mongods])
         await asyncio.to_thread(self._wait_for_primary)

@@ -6,15 +6,29 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
+from typing import Any
 
 import httpx
 from nats.errors import NoRespondersError, OutboundBufferLimitError
 
 from tests.callers import Answer
-from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Operation, Outcome
+from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Kind, Operation, Outcome
+from tests.faults.places import Change, Place, Standing, instants
 
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
 LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
+CHANGING = ("book", "move", "cancel")
+EXPECTED: dict[Kind, tuple[int, ...]] = {
+    "book": (201, 409, 422),
+    "hold": (200, 409),
+    "release": (200, 404),
+    "get": (200, 404),
+    "cancel": (200, 404),
+    "move": (200, 404, 409),
+    "history": (200, 404),
+    "list": (200,),
+    "slots": (200,),
+}
 
 
 class Recorder:
@@ -48,7 +62,7 @@ class Recorder:
         except Exception as error:
             heard = replace(asked, error=type(error).__name__)
         heard = replace(heard, returned=(returned := self.now()))
-        if asked.kind == "book" and asked.via == "http":
+        if asked.kind in CHANGING and asked.via == "http":
             # A busy gateway may have received it late; it answers once its time is up.
             heard = replace(heard, deadline=max(asked.invoked + REQUEST_TIMEOUT_SECONDS, returned))
         self.operations.append(heard)
@@ -65,11 +79,29 @@ class Recorder:
         )
         for oddity in (*_oddities(answer, heard, self.now() - asked.invoked), *_mismatches(answer, heard)):
             self._note(asked, f"{answer.status} {oddity}")
-        if asked.kind == "book" and heard.outcome == "ok":
-            return replace(heard, appointment_id=body["appointment"]["id"])
-        if asked.kind == "hold" and heard.outcome == "ok":
-            return replace(heard, expires=self.moment(datetime.fromisoformat(body["hold"]["expiresAt"])))
-        return heard
+        return replace(heard, **self._told(heard, body)) if heard.outcome == "ok" else heard
+
+    def _told(self, heard: Operation, body: dict[str, Any]) -> dict[str, Any]:
+        """What a 2xx tells, as fields of the operation."""
+        match heard.kind:
+            case "hold":
+                return {"expires": self.moment(datetime.fromisoformat(body["hold"]["expiresAt"]))}
+            case "history":
+                return {"changes": tuple(self._change(each, heard.site) for each in body["history"])}
+            case "list":
+                return {"listed": tuple((each["id"], standing(each)) for each in body["appointments"])}
+            case "slots":
+                told = ((each, instants(each["slot"], each.get("durationMinutes"))) for each in body["taken"])
+                return {"taken": tuple((instant, each["state"]) for each, all in told for instant in all)}
+            case "release":
+                return {}
+            case _:
+                appointment = body["appointment"]
+                return {"appointment_id": appointment["id"], "told": standing(appointment)}
+
+    def _change(self, entry: dict[str, Any], site: str) -> Change:
+        at = self.moment(datetime.fromisoformat(entry["at"]))
+        return Change(entry["type"], place_of(entry, site), entry["version"], at=at)
 
     def _note(self, asked: Operation, oddity: str) -> None:
         self.oddities.append(f"#{asked.number} {asked.invoked:.3f} s {asked.kind} via {asked.via}: {oddity}")
@@ -84,8 +116,7 @@ def _outcome(status: int) -> Outcome:
 
 
 def _oddities(answer: Answer, heard: Operation, seconds: float) -> Iterator[str]:
-    expected = {"book": (201, 409, 422), "hold": (200, 409), "get": (200, 404)}[heard.kind]
-    if answer.status not in (*expected, 503, 504):
+    if answer.status not in (*EXPECTED[heard.kind], 503, 504):
         yield f"is no answer to expect: {heard.error}"
     if answer.status >= 500 and "retry-after" not in answer.headers:
         yield "came without Retry-After"
@@ -96,21 +127,39 @@ def _oddities(answer: Answer, heard: Operation, seconds: float) -> Iterator[str]
 
 
 def _mismatches(answer: Answer, heard: Operation) -> Iterator[str]:
-    """Where a 2xx tells of something else than was asked for."""
-    if heard.outcome != "ok":
+    """Where a 2xx tells of something else than was asked for; where a booking lies, the checker judges."""
+    body = answer.body
+    if heard.outcome != "ok" or heard.kind in ("release", "history"):
         return
-    told = answer.body["hold" if heard.kind == "hold" else "appointment"]
-    wanted: dict[str, object] = {
-        "site": heard.site,
-        "resources": sorted(heard.resources),
-        "slot": heard.slot,
-    }
+    if heard.kind in ("list", "slots"):
+        if "next" in body:
+            yield "is only a page"
+        return
+    told = body["hold" if heard.kind == "hold" else "appointment"]
+    wanted: dict[str, object] = {"site": heard.site}
+    if heard.kind in ("book", "hold"):
+        wanted |= {"resources": sorted(heard.resources), "slot": heard.slot, "durationMinutes": heard.minutes}
+    if heard.replayed:  # it may have been moved or cancelled
+        wanted = {"site": heard.site}
     if heard.kind == "hold":
         wanted |= {"token": heard.token} if heard.token else {}
     else:
-        wanted |= {"patientName": heard.patient, "status": "booked"}
-    if heard.kind == "get":
+        wanted |= {"patientName": heard.patient}
+    if heard.kind == "book" and not heard.replayed:
+        wanted |= {"status": "booked"}
+    if heard.kind == "cancel":
+        wanted |= {"status": "cancelled"}
+    if heard.kind != "book" and heard.appointment_id:
         wanted |= {"id": heard.appointment_id}
     for field, value in wanted.items():
-        if told[field] != value:
+        if told.get(field) != value:
             yield f"tells of another {field}"
+
+
+def standing(appointment: dict[str, Any]) -> Standing:
+    return Standing(place_of(appointment), appointment["status"])
+
+
+def place_of(told: dict[str, Any], site: str = "") -> Place:
+    """Where a booking lies, by an appointment or an entry of its history (which names no site)."""
+    return Place(told.get("site", site), tuple(told["resources"]), told["slot"], told.get("durationMinutes"))

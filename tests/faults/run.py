@@ -3,18 +3,13 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pymongo import MongoClient
-from pymongo.read_concern import ReadConcern
-
-from shared.stores.mongo.bookings import COLLECTION
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
-from tests.faults.history import History, Row
+from tests.faults.history import History
 from tests.faults.nemesis import Nemesis, Planned, plan
-from tests.faults.places import slot_text
 from tests.faults.recorder import Recorder
+from tests.faults.stored import read_rows
 from tests.faults.workload import Crowd, workload
 
 AFTERWARDS_SECONDS = 3.0
@@ -76,30 +71,11 @@ async def run_on(
         await asyncio.sleep(AFTERWARDS_SECONDS)
         stopping.set()
     await cluster.wait_ready()
-    rows = await asyncio.to_thread(_read_rows, cluster.mongo_uri, recorder)
+    rows = await asyncio.to_thread(read_rows, cluster.mongo_uri, recorder)
     history = History(tuple(recorder.operations), rows, tuple(nemesis.faults))
     verdict = await asyncio.to_thread(check, history)
     oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster)]
     return Result(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
-
-
-def _read_rows(uri: str, recorder: Recorder) -> tuple[Row, ...]:
-    """Every booking, as a majority has it."""
-    with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
-        rows = client.get_default_database().get_collection(COLLECTION, read_concern=ReadConcern("majority"))
-        return tuple(
-            Row(
-                id=row["_id"],
-                site=row["site"],
-                resources=tuple(row["resources"]),
-                slot=slot_text(row["slot"]),
-                patient=row["patientName"],
-                key=row["idempotencyKey"],
-                status=row["status"],
-                created=recorder.moment(row["createdAt"]),
-            )
-            for row in rows.find()
-        )
 
 
 def _errors(cluster: Cluster) -> list[str]:

@@ -1,4 +1,4 @@
-"""All callers of a run: half of them through the gateways, half straight on NATS."""
+"""All callers of a run: a third of them each through the gateways, straight on NATS, and there by many."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,15 +11,17 @@ import httpx
 import nats
 
 from tests.callers import Caller, HttpCaller, NatsCaller
-from tests.faults.client import PATIENCE_SECONDS, FaultClient, Visit
+from tests.faults.asking import PATIENCE_SECONDS, Visit
+from tests.faults.client import FaultClient
 from tests.faults.history import Via
+from tests.faults.many_caller import ManyCaller
 from tests.faults.recorder import Recorder
 from tests.faults.slots import Slots
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many callers there are, and about how many calls they make in a second, and about one instant."""
+    """How many callers there are, and about how many calls they make in a second, and about one hour."""
 
     seed: int
     rate: float = 100.0
@@ -50,7 +52,7 @@ async def workload(
                 error_cb=_ignore,
             )
             closing.push_async_callback(connection.close)
-            ways.append(("nats", NatsCaller(connection)))
+            ways += [("nats", NatsCaller(connection)), ("nats", ManyCaller(connection))]
         slots, known = Slots(recorder.now, crowd.rate / crowd.calls_a_slot), list[tuple[str, Visit]]()
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -58,7 +60,7 @@ async def workload(
                 name = f"{via}{number:02}"
                 random = Random(f"{crowd.seed}/{name}")
                 pace = crowd.rate / crowd.clients
-                one = FaultClient(name, via, caller, recorder, slots, random, pace, known)
+                one = FaultClient(name, via, caller, recorder, random, pace, slots=slots, known=known)
                 group.create_task(one.run(stopping))
             try:
                 yield stopping

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tests.callers import Answer
-from tests.faults.checker.stories import RESOURCES, SITE, SLOT, booked, held, read
+from tests.faults.checker.stories import RESOURCES, SITE, SLOT, booked, cancelled, held, moved, read
 from tests.faults.history import Operation
+from tests.faults.places import Place, Standing
 from tests.faults.recorder import Recorder
 
 WHERE: dict[str, Any] = {"site": SITE, "resources": [*RESOURCES], "slot": SLOT}
@@ -16,6 +17,8 @@ HOLD = {**WHERE, "token": "token-Ada", "expiresAt": "2031-05-04T08:00:00.000Z"}
 ASKED = {
     "book": booked("Ada", 0, 1),
     "get": replace(read("ada", 0, 1), patient="Ada"),
+    "cancel": replace(cancelled("Ada", 0, 1), patient="Ada"),
+    "move": replace(moved("Ada", "b", 0, 1), patient="Ada"),
     "hold": held("Ada", 0, 1, 9),
 }
 
@@ -34,6 +37,7 @@ async def note(asked: Operation, answer: Answer) -> list[str]:
 def answer(kind: str, **changed: str) -> Answer:
     """The right answer but for what is changed."""
     told: dict[str, Any] = HOLD if kind == "hold" else APPOINTMENT
+    told = {**told, "status": "cancelled"} if kind == "cancel" else told
     part = "hold" if kind == "hold" else "appointment"
     return Answer(201 if kind == "book" else 200, {part: {**told, **changed}})
 
@@ -48,7 +52,9 @@ async def test_a_right_answer_is_not_odd(kind: str) -> None:
     ("kind", "field"),
     [
         *(("book", field) for field in ("site", "resources", "slot", "patientName", "status")),
-        *(("get", field) for field in ("id", "site", "resources", "slot", "patientName", "status")),
+        *(("get", field) for field in ("id", "site", "patientName")),
+        *(("cancel", field) for field in ("id", "site", "patientName", "status")),
+        *(("move", field) for field in ("id", "site", "patientName")),
         *(("hold", field) for field in ("token", "site", "resources", "slot")),
     ],
 )
@@ -56,6 +62,38 @@ async def test_an_answer_about_something_else_is_odd(kind: str, field: str) -> N
     """A 2xx that names another slot, patient, token or booking than the request breaks the contract."""
     [oddity] = await note(ASKED[kind], answer(kind, **{field: "another"}))
     assert f"tells of another {field}" in oddity
+
+
+async def test_where_a_booking_lies_is_noted_not_judged() -> None:
+    """What an answer tells of a booking's place and state is the checker's to judge."""
+
+    async def send() -> Answer:
+        return answer("get", slot="2031-05-04T09:15:00.000Z", status="cancelled")
+
+    told = (await Recorder().record(ASKED["get"], send)).told
+    assert told == Standing(Place(SITE, RESOURCES, "2031-05-04T09:15:00.000Z"), "cancelled")
+
+
+async def test_lists_and_histories_are_noted() -> None:
+    """What a history, a list and the taken slots say is kept for the checker; a part of a list is odd."""
+    entry = {**WHERE, "version": 1, "type": "booked", "at": SLOT}
+    lasting = {"slot": SLOT, "durationMinutes": 30, "state": "held"}
+    recorder = Recorder()
+
+    async def hear(kind: Any, **body: Any) -> Operation:
+        async def send() -> Answer:
+            return Answer(200, body)
+
+        return await recorder.record(replace(ASKED["get"], kind=kind), send)
+
+    [change] = (await hear("history", history=[entry])).changes or ()
+    assert (change.type, change.version, change.place) == ("booked", 1, Place(SITE, RESOURCES, SLOT))
+    assert [id for id, _ in (await hear("list", appointments=[APPOINTMENT])).listed] == ["ada"]
+    later = "2031-05-04T09:15:00.000Z"
+    assert (await hear("slots", taken=[lasting])).taken == ((SLOT, "held"), (later, "held"))
+    assert recorder.oddities == []
+    await hear("list", appointments=[], next="more")
+    assert len(recorder.oddities) == 1
 
 
 async def test_a_5xx_says_when_to_try_again() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from tests.faults.checker.holds import SKEW_SECONDS
-from tests.faults.checker.model import CANCELLED, refused_as_booked, refused_as_held
+from tests.faults.checker.model import CANCELLED, may_take_effect, refused_as_booked, refused_as_held
 from tests.faults.history import Operation
 
 
@@ -46,3 +46,23 @@ def _request(operation: Operation) -> Hashable:
 def _is_final(operation: Operation) -> bool:
     cancelled = operation.refused and operation.error == CANCELLED
     return cancelled or refused_as_booked(operation) or refused_as_held(operation)
+
+
+def without_later_news(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The moves that another change may have followed before they were answered, without what they tell.
+
+    A move that was carried out, and repeated since its reply was lost, tells where the booking is by then.
+    """
+    changes: dict[str | None, list[Operation]] = defaultdict(list)
+    for each in operations:
+        if each.kind in ("move", "cancel") and may_take_effect(each):
+            changes[each.appointment_id].append(each)
+
+    def may_be_news(move: Operation) -> bool:
+        others = (each for each in changes[move.appointment_id] if each is not move)
+        return any(each.invoked <= move.end and move.invoked <= each.end for each in others)
+
+    return tuple(
+        replace(each, told=None) if each.kind == "move" and each.told and may_be_news(each) else each
+        for each in operations
+    )

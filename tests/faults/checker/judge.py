@@ -6,7 +6,7 @@ from dataclasses import replace
 from tests.faults.checker.answers import judge_answers, read_back
 from tests.faults.checker.components import components, scopes
 from tests.faults.checker.deadlines import judge_deadlines
-from tests.faults.checker.finality import without_refused
+from tests.faults.checker.finality import without_later_news, without_refused
 from tests.faults.checker.histories import judge_histories
 from tests.faults.checker.holds import judge_holds, void_holds
 from tests.faults.checker.identity import identify
@@ -29,7 +29,7 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
         redis_faults: The kinds of faults that may lose a hold or keep a booking worker from seeing it.
     """
     losing = [fault for fault in history.faults if fault.kind in redis_faults]
-    operations = without_refused(identify(history))
+    operations = without_later_news(without_refused(identify(history)))
     found = [
         *judge_rows(operations, history.rows),
         *judge_keys(operations),

@@ -1,0 +1,91 @@
+"""Straight on NATS by messages of many commands: what is asked while one is under way goes in the next."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from nats.aio.client import Client
+
+from tests.callers import REPLY_SECONDS, Answer, Call, Caller, Kind, NatsCaller
+
+SUBJECTS: dict[Kind, str] = {
+    "book": "booking.v1.book_many",
+    "cancel": "booking.v1.cancel_many",
+    "move": "booking.v1.move_many",
+    "hold": "hold.v1.place_many",
+}
+MOST = 128
+Waiting = tuple[dict[str, Any], "asyncio.Future[Answer]"]
+
+
+@dataclass
+class ManyCaller(Caller):
+    """`Deadline` and `First` (this was never sent before) are said of each command."""
+
+    connection: Client
+    name: str = "nats"
+    _waiting: dict[Kind, list[Waiting]] = field(default_factory=dict, init=False)
+    _under_way: set["asyncio.Task[None]"] = field(default_factory=set, init=False)
+
+    def build(self, kind: Kind, body: Any, headers: dict[str, str]) -> Call:
+        if kind not in SUBJECTS:
+            return NatsCaller(self.connection).build(kind, body, headers)
+        key = {"idempotencyKey": headers["Idempotency-Key"]} if "Idempotency-Key" in headers else {}
+        item: dict[str, Any] = {"command": {**body, **key}}
+        if "Deadline" in headers:
+            item["deadline"] = int(headers["Deadline"])
+        if "First" in headers:
+            item["first"] = True
+        return lambda: self._send(kind, item)
+
+    async def _send(self, kind: Kind, item: dict[str, Any]) -> Answer:
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.get(kind)
+        if waiting is not None:
+            waiting.append((item, answered))
+        else:
+            self._waiting[kind] = []
+            self._start(kind, [(item, answered)])
+        return await answered
+
+    def _start(self, kind: Kind, together: list[Waiting]) -> None:
+        task = asyncio.create_task(self._send_together(kind, together))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _send_together(self, kind: Kind, together: list[Waiting]) -> None:
+        sending = [each for each in together if not each[1].done()]  # whoever gave up is not sent
+        try:
+            if sending:
+                await self._ask(kind, sending)
+        except Exception as error:
+            for _, answered in sending:
+                if not answered.done():
+                    answered.set_exception(error)
+        waiting = self._waiting[kind]
+        if waiting:
+            self._waiting[kind] = waiting[MOST:]
+            self._start(kind, waiting[:MOST])
+        else:
+            del self._waiting[kind]
+
+    async def _ask(self, kind: Kind, sending: list[Waiting]) -> None:
+        payload = json.dumps({"commands": [item for item, _ in sending]}).encode()
+        message = await self.connection.request(SUBJECTS[kind], payload, timeout=REPLY_SECONDS)
+        reply = json.loads(message.data)
+        if "replies" not in reply:
+            lower = {name.lower(): value for name, value in (message.headers or {}).items()}
+            answers = [Answer(reply["status"], reply["body"], lower)] * len(sending)
+        else:
+            assert len(reply["replies"]) == len(sending)
+            answers = [_read(each) for each in reply["replies"]]
+        for (_, answered), answer in zip(sending, answers, strict=True):
+            if not answered.done():
+                answered.set_result(answer)
+
+
+def _read(reply: dict[str, Any]) -> Answer:
+    assert set(reply) == {"status", "body", "headers"}
+    lower = {name.lower(): value for name, value in reply["headers"].items()}
+    return Answer(reply["status"], reply["body"], lower)
