@@ -1,4 +1,7 @@
-"""After the race: holds that won are claimed, a latecomer is refused, and the winners are read back."""
+"""After the race: holds that won are claimed, a latecomer is refused, and the winners are read back.
+
+After that they are cancelled, so that their slot can be raced for again, and nothing stays taken.
+"""
 
 from collections.abc import Sequence
 
@@ -44,3 +47,28 @@ def appointment_id(operation: Operation) -> str | None:
             return known
         case _:
             return None
+
+
+async def give_back(
+    slot: str, raced: Sequence[Operation], planner: Planner, recorder: Recorder, *, for_good: bool
+) -> None:
+    """Cancel all that is booked then, whoever was told of it, and release what was held."""
+    ids = set(confirmed_ids(raced))
+    for resource in planner.resources:
+        ids |= _listed(await recorder.ask(planner.window("find", "list", slot, resource)))
+    for id in sorted(ids):
+        await recorder.ask(planner.cancel(slot, id))
+    for held in (operation for operation in raced if operation.ask.kind == "hold"):
+        if held.granted or held.answer.outcome == "unknown":
+            await recorder.ask(planner.release(held.ask))
+    if for_good:
+        for resource in planner.resources:
+            await recorder.ask(planner.window("free", "slots", slot, resource))
+
+
+def _listed(found: Operation) -> set[str]:
+    match found.answer.body:
+        case {"appointments": list(appointments)}:
+            return {str(each["id"]) for each in appointments if isinstance(each, dict) and "id" in each}
+        case _:
+            return set()

@@ -1,9 +1,14 @@
 """`--check`: the run as a history, judged by the checker of the fault tests too."""
 
+from dataclasses import replace
+from typing import Any
+
 from tests.concurrency.aftermath import appointment_id
 from tests.concurrency.clauses import Clause, Finding, expiry
 from tests.concurrency.operations import Answer, Operation, Run
 from tests.faults import checker, history
+from tests.faults.places import Standing
+from tests.faults.recorder import standing
 
 
 def check_run(run: Run) -> tuple[Finding, ...]:
@@ -22,7 +27,7 @@ def _record(run: Run, operation: Operation) -> history.Operation:
         kind=ask.kind,
         via=ask.via,
         site=run.site,
-        resources=tuple(sorted(ask.resources)),
+        resources=tuple(sorted(ask.resources)) or ((ask.body["resource"],) if "resource" in ask.body else ()),
         slot=ask.slot,
         patient=ask.patient,
         key=None,
@@ -32,9 +37,35 @@ def _record(run: Run, operation: Operation) -> history.Operation:
         outcome=_outcome(operation.answer),
         status=operation.answer.status,
         error=operation.answer.error,
-        appointment_id=str(ask.body["id"]) if ask.kind == "get" else appointment_id(operation),
+        appointment_id=ask.body.get("id") or appointment_id(operation),
         expires=expiry(run, operation),
+        until=str(ask.body.get("to", "")),
+        told=_told(operation),
+        listed=tuple(
+            (each["id"], _without_length(standing(each)))
+            for each in _part(operation, "appointments")
+            if ask.kind == "list"
+        ),
+        taken=tuple((each["slot"], each["state"]) for each in _part(operation, "taken")),
     )
+
+
+def _told(operation: Operation) -> Standing | None:
+    match operation.answer.body:
+        case {"appointment": {"resources": list(), "slot": str(), "status": str()} as appointment}:
+            return _without_length(standing(appointment))
+        case _:
+            return None
+
+
+def _without_length(told: Standing) -> Standing:
+    """Each slot of a run is far from all others, so that how long it is says nothing."""
+    return replace(told, place=replace(told.place, minutes=None))
+
+
+def _part(operation: Operation, name: str) -> list[dict[str, Any]]:
+    part = (operation.answer.body or {}).get(name)
+    return part if isinstance(part, list) else []
 
 
 def _outcome(answer: Answer) -> history.Outcome:

@@ -20,6 +20,7 @@ class Clause(StrEnum):
     ANSWERED = "every request answered"
     READ_BACK = "the winner's appointment reads back the same"
     LATE = "a late request refused"
+    FREED = "what was cancelled is free again"
     LINEARIZABLE = "the history is linearizable"
 
 
@@ -56,7 +57,7 @@ class SlotHistory:
         self.unknown = [
             operation
             for operation in self.operations
-            if operation.ask.kind != "get" and operation.answer.outcome == "unknown"
+            if operation.ask.kind in ("book", "hold") and operation.answer.outcome == "unknown"
         ]
         self.grants = [
             Grant(operation, expires)

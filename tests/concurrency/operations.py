@@ -9,10 +9,11 @@ from typing import Any, Literal
 from tests.concurrency.options import Via
 
 Json = dict[str, Any]
-Kind = Literal["book", "hold", "get"]
+Kind = Literal["book", "hold", "get", "list", "cancel", "release", "slots"]
 # race: all at once. Afterwards, one by one: a stranger asks for a held slot, the holder claims it,
-# a latecomer asks for the booked slot, and the winner's appointment is read back.
-Step = Literal["race", "stranger", "claim", "late", "read"]
+# a latecomer asks for the booked slot, and the winner's appointment is read back. Then what is booked is
+# found, cancelled or released, and the slot is raced for again or seen to be free.
+Step = Literal["race", "stranger", "claim", "late", "read", "find", "cancel", "release", "free"]
 Outcome = Literal["done", "refused", "not_executed", "unknown"]
 
 
@@ -63,6 +64,8 @@ class Ask:
     request_id: str
     body: Json
     follows: bool = False
+    round: int = 1
+    """Each time that the slot is raced for."""
 
     @property
     def patient(self) -> str:

@@ -28,6 +28,7 @@ class Planner:
         self._transports = cycle(options.transports)
         self._ordinals = count(1)
         self._patients = count(1)
+        self._rounds: dict[str, int] = {}
 
     def race(self, slot: str) -> list[Ask]:
         """Everyone who wants `slot` at once, in no particular order."""
@@ -52,6 +53,26 @@ class Planner:
     def read(self, slot: str, appointment_id: str, via: Via) -> Ask:
         return self._ask("read", "get", via, slot, {"id": appointment_id})
 
+    def cancel(self, slot: str, appointment_id: str) -> Ask:
+        return self._ask("cancel", "cancel", next(self._transports), slot, {"id": appointment_id})
+
+    def release(self, held: Ask) -> Ask:
+        body = {name: value for name, value in held.body.items() if name != "patientName"}
+        return self._ask("release", "release", next(self._transports), held.slot, body)
+
+    def window(self, step: Step, kind: Kind, slot: str, resource: str) -> Ask:
+        """What is booked, or taken, of a resource at the slot and shortly after."""
+        until = canonical(datetime.fromisoformat(slot) + timedelta(minutes=1))
+        query = {"site": self.site, "resource": resource, "from": slot, "to": until}
+        return self._ask(step, kind, next(self._transports), slot, query)
+
+    def again(self, slot: str) -> None:
+        """What is asked of the slot from now on belongs to another race for it."""
+        self._rounds[slot] = self.round(slot) + 1
+
+    def round(self, slot: str) -> int:
+        return self._rounds.get(slot, 1)
+
     def _want(self, step: Step, kind: Kind, slot: str, resources: Iterable[str], more: dict[str, str]) -> Ask:
         number = next(self._patients)
         body = {
@@ -65,7 +86,7 @@ class Planner:
 
     def _ask(self, step: Step, kind: Kind, via: Via, slot: str, body: Json) -> Ask:
         ordinal = next(self._ordinals)
-        return Ask(ordinal, step, kind, via, slot, f"{self._run}-{ordinal}", body)
+        return Ask(ordinal, step, kind, via, slot, f"{self._run}-{ordinal}", body, round=self.round(slot))
 
 
 def canonical(instant: datetime) -> str:

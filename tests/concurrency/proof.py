@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from rich.console import Console
 
-from tests.concurrency.aftermath import settle
+from tests.concurrency.aftermath import give_back, settle
 from tests.concurrency.checked import check_run
 from tests.concurrency.connections import (
     Connections,
@@ -64,12 +64,15 @@ async def _run(
         # Refreshes connections; if that fails now, the requests themselves tell.
         with suppress(UnreachableError):
             await _warm(connections)
-        asks = [ask for slot in slots for ask in planner.race(slot)]
-        raced = await recorder.race(asks)
-        async with asyncio.TaskGroup() as group:
-            for slot in slots:
-                contenders = [operation for operation in raced if operation.ask.slot == slot]
-                group.create_task(settle(slot, contenders, options, planner, recorder))
+        await _race(slots, options, planner, recorder)
+        # Half of the winners give back what they have, and it is raced for again.
+        again = [slot for slot in slots[::2] if not _unknown(recorder, slot)]
+        await _give_back(again, planner, recorder, for_good=False)
+        for slot in again:
+            planner.again(slot)
+        if again:
+            await _race(again, options, planner, recorder)
+        await _give_back(slots, planner, recorder, for_good=True)
     return Run(
         planner.site,
         planner.resources,
@@ -77,6 +80,30 @@ async def _run(
         recorder.race_seconds,
         tuple(recorder.operations),
     )
+
+
+async def _race(slots: list[str], options: Options, planner: Planner, recorder: Recorder) -> None:
+    raced = await recorder.race([ask for slot in slots for ask in planner.race(slot)])
+    async with asyncio.TaskGroup() as group:
+        for slot in slots:
+            contenders = [operation for operation in raced if operation.ask.slot == slot]
+            group.create_task(settle(slot, contenders, options, planner, recorder))
+
+
+async def _give_back(slots: list[str], planner: Planner, recorder: Recorder, *, for_good: bool) -> None:
+    async with asyncio.TaskGroup() as group:
+        for slot in slots:
+            raced = [
+                each
+                for each in recorder.operations
+                if each.ask.slot == slot and each.ask.round == planner.round(slot)
+            ]
+            group.create_task(give_back(slot, raced, planner, recorder, for_good=for_good))
+
+
+def _unknown(recorder: Recorder, slot: str) -> bool:
+    """Whether something may be booked there that cannot be given back."""
+    return any(each.ask.slot == slot and each.answer.outcome == "unknown" for each in recorder.operations)
 
 
 def _waves(slots: list[str], contenders: int) -> Iterator[list[str]]:

@@ -69,6 +69,7 @@ def _request(operation: Operation) -> Json:
     return {
         "ordinal": ask.ordinal,
         "requestId": ask.request_id,
+        "round": ask.round,
         "step": ask.step,
         "kind": ask.kind,
         "via": ask.via,

@@ -17,6 +17,7 @@ from tests.concurrency.verdict import Verdict
 
 FEW_REQUESTS = 30
 FEW_SLOTS = 20
+_READ = {"get": "as it is stored", "list": "what is booked", "slots": "what is taken"}
 _NEEDS_A_WINNER = (Clause.REFUSED, Clause.READ_BACK, Clause.LATE)
 
 
@@ -35,6 +36,8 @@ class Report:
         self._line(f"{slots} x {what} at once, against {where}, in site {site}{self._what(resources)}")
         if options.holds and options.slots > 1:
             self._line("in every second slot the bookings start as soon as a hold is granted")
+        half = f"{-(-options.slots // 2)} of the slots are" if options.slots > 1 else "then the slot is"
+        self._line(f"{half} given back and raced for again; in the end all is cancelled")
 
     @staticmethod
     def _what(resources: Sequence[str]) -> str:
@@ -93,9 +96,10 @@ class Report:
         ask, answer = operation.ask, operation.answer
         slot = f"{ask.slot}  " if self._options.slots > 1 else ""
         kind = f"{ask.kind:<6}" if self._options.holds else ""
-        text = "as it is stored" if ask.kind == "get" and answer.status == 200 else answer.text
-        step = "" if ask.step in ("race", "read") else f" ({ask.step})"
-        who = ask.patient or "read back"
+        read = ask.kind in ("get", "list", "slots") and answer.status == 200
+        text = _READ[ask.kind] if read else answer.text
+        step = "" if ask.step in ("race", "read", "find", "free") else f" ({ask.step})"
+        who = ask.patient or ("read back" if read else ask.kind)
         return f"{ask.ordinal:>3}  {slot}{ask.via}  {kind}{who:<12}{answer.status or '---'}  {text}{step}"
 
     def _slots(self, run: Run) -> None:

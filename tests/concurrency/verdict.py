@@ -22,11 +22,11 @@ class Verdict:
 
 
 def judge(run: Run) -> Verdict:
-    """Judge every slot of `run` by itself."""
-    by_slot: dict[str, list[Operation]] = defaultdict(list)
+    """Judge every race for a slot, and what came of it, by itself."""
+    races: dict[tuple[str, int], list[Operation]] = defaultdict(list)
     for operation in run.operations:
-        by_slot[operation.ask.slot].append(operation)
-    histories = [SlotHistory(run, slot, operations) for slot, operations in sorted(by_slot.items())]
+        races[operation.ask.slot, operation.ask.round].append(operation)
+    histories = [SlotHistory(run, slot, operations) for (slot, _), operations in sorted(races.items())]
     violations = [finding for history in histories for rule in RULES for finding in rule(history)]
     return Verdict(tuple(violations))
 
@@ -148,6 +148,19 @@ def winner_reads_back(history: SlotHistory) -> Iterator[Finding]:
             yield history.find(Clause.READ_BACK, text)
 
 
+def cancelled_is_free(history: SlotHistory) -> Iterator[Finding]:
+    """A cancel is confirmed as such, and in the end nothing is taken."""
+    for cancel in (each for each in history.of("cancel") if each.answer.answered):
+        body = cancel.answer.body or {}
+        match cancel.answer.status, body.get("message"), body.get("appointment"):
+            case 200, "Booking cancelled", {"id": id, "status": "cancelled"} if id == cancel.ask.body["id"]:
+                continue
+        yield history.find(Clause.FREED, f"a booking was cancelled, and the answer is {cancel.answer}")
+    for asked in (each for each in history.of("free") if each.answer.answered):
+        if (asked.answer.body or {}).get("taken") != []:
+            yield history.find(Clause.FREED, f"all was cancelled, and yet not all is free ({asked.answer})")
+
+
 RULES: tuple[Rule, ...] = (
     one_winner,
     confirms_what_was_asked,
@@ -157,4 +170,5 @@ RULES: tuple[Rule, ...] = (
     all_answered,
     late_is_refused,
     winner_reads_back,
+    cancelled_is_free,
 )
