@@ -29,6 +29,7 @@ from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import broker
+from tests import sabotaged_changes
 
 
 async def _nothing(*_: Any) -> None:
@@ -218,6 +219,12 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_log_filter,
     failing_store,
     first_claim_only,
+    sabotaged_changes.move_in_two_writes,
+    sabotaged_changes.late_freeing,
+    sabotaged_changes.no_compare_and_set,
+    sabotaged_changes.history_apart,
+    sabotaged_changes.holds_used_up_first,
+    sabotaged_changes.secondary_reads,
 )
 SABOTAGES = {sabotage.__name__: sabotage for sabotage in _SABOTAGES}
 

@@ -45,6 +45,11 @@ CONTROLS = (
     Control("no_hold_check", Rule.HOLD),
     Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
+    Control("move_in_two_writes", Rule.HISTORY),
+    Control("late_freeing", Rule.LINEARIZABLE),
+    Control("no_compare_and_set", Rule.HISTORY),
+    Control("history_apart", Rule.LINEARIZABLE),
+    Control("secondary_reads", Rule.LINEARIZABLE),
 )
 
 
