@@ -1,10 +1,11 @@
 """The checker's search decides as a search through every order does, on small histories of any kind."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from itertools import chain, combinations, permutations
 from random import Random
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from tests.faults.checker.identity import identify
 from tests.faults.checker.model import BOOKED, HELD
 from tests.faults.checker.search import linearizable
 from tests.faults.checker.simulation import some_of, valid_history
-from tests.faults.checker.stories import asked, booked, lost, of, read, refused, row, story
+from tests.faults.checker.stories import SLOT, asked, booked, lost, of, read, refused, row, story
 from tests.faults.history import Operation
 
 PATIENTS = ("Ada", "Bob", "Cyd")
@@ -183,6 +184,15 @@ def test_overlapping_bookings_are_judged_in_no_time(number: int) -> None:
     assert process_time() - began < 5
 
 
+def at(slot: str, value: Any) -> Any:
+    """The same of another instant: all of a call or a row that names the one there is."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: at(slot, getattr(value, each.name)) for each in fields(value)})
+    if isinstance(value, tuple | frozenset):
+        return type(value)(at(slot, each) for each in value)
+    return slot if value == SLOT else value
+
+
 def test_a_minute_of_calls_is_judged_in_seconds() -> None:
     """Six thousand calls about four resources, 30 to an instant, are judged in a few seconds."""
     random = Random(3)
@@ -192,12 +202,14 @@ def test_a_minute_of_calls_is_judged_in_seconds() -> None:
         ids = {None: None} | {f"id-{p}": f"{n}-{p}" for p in ("Ada", "Bob", "Cyd", "Dan")}
         operations += [
             replace(
-                each, slot=f"{n}", key=each.key and f"{n}-{each.key}", appointment_id=ids[each.appointment_id]
+                at(f"{n}", each),
+                key=each.key and f"{n}-{each.key}",
+                appointment_id=ids[each.appointment_id],
             )
             for each in history.operations
         ]
     rows = tuple(
-        replace(each, slot=f"{n}", key=f"{n}-{each.key}", id=f"{n}-{each.patient}")
+        replace(at(f"{n}", each), key=f"{n}-{each.key}", id=f"{n}-{each.patient}")
         for n, history in enumerate(histories)
         for each in history.rows
     )
