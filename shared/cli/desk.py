@@ -93,15 +93,15 @@ def sheet(title: str, of: Appointment | Hold) -> Table:
     return grid
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Rows under headings; an id is never broken."""
-    listed = Table(*headings, box=SIMPLE_HEAD)
+def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
+    """Rows under headings, of which names alone are broken; where there are none, it says so."""
+    listed = Table(*headings, title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in listed.columns:
-        column.no_wrap = column.header in {"id", "slot", "at"}
+        column.no_wrap = column.header not in {"patient", "resources"}
         column.overflow = "fold"
     for row in rows:
         listed.add_row(*row)
-    return listed
+    return listed if listed.row_count else f"{title}: nothing"
 
 
 def lasting(minutes: int | None, form: str = "{}") -> str:

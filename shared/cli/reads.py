@@ -8,7 +8,7 @@ import typer
 from ..contract.replies import AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
 from .desk import Desk, lasting, sent, sheet, table
 from .options import LOCAL, AsJson, Day, Days, Id, Resource, Site, Url
-from .times import shown, window
+from .times import shown, today, window
 from .watch import watch_slots
 
 
@@ -33,7 +33,7 @@ def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
         )
         for change in answer.body.history
     )
-    desk.say(table(("at", "what", "slot", "minutes", "resources"), rows), answer.json)
+    desk.say(table("Changes", ("at", "what", "slot", "min", "resources"), rows), answer.json)
 
 
 def day(
@@ -46,12 +46,14 @@ def day(
     json: AsJson = False,
 ) -> None:
     """List the appointments of a resource's day."""
+    day = day or today()
     desk = Desk(url, json)
     query = {**sent(site=site), "resource": resource, **window(day, days)}
     pages = desk.ask_all("appointments", AppointmentsFound, query)
+    on = day if days == 1 else None
     rows = (
         (
-            shown(appointment.slot),
+            shown(appointment.slot, on),
             lasting(appointment.durationMinutes),
             appointment.patientName,
             appointment.id,
@@ -60,7 +62,7 @@ def day(
         for appointment in page.body.appointments
     )
     listed = [appointment for page in pages for appointment in page.json["appointments"]]
-    desk.say(table(("slot", "minutes", "patient", "id"), rows), {"appointments": listed})
+    desk.say(table(f"{resource}, {day}", ("slot", "min", "patient", "id"), rows), {"appointments": listed})
 
 
 def slots(
@@ -73,16 +75,18 @@ def slots(
     json: AsJson = False,
 ) -> None:
     """List what is booked or held of a resource, without names."""
+    day = day or today()
     desk = Desk(url, json)
     query = {**sent(site=site), "resource": resource, **window(day, days)}
     pages = desk.ask_all("slots", SlotsFound, query)
+    on = day if days == 1 else None
     rows = (
-        (shown(taken.slot), lasting(taken.durationMinutes), taken.state)
+        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state)
         for page in pages
         for taken in page.body.taken
     )
     body = {**pages[-1].json, "taken": [taken for page in pages for taken in page.json["taken"]]}
-    desk.say(table(("slot", "minutes", "state"), rows), body)
+    desk.say(table(f"{resource}, {day}", ("slot", "min", "state"), rows), body)
 
 
 def watch(
@@ -96,5 +100,5 @@ def watch(
     json: AsJson = False,
 ) -> None:
     """Print what is taken of a resource, and each change of it, until Ctrl-C."""
-    query = {**sent(site=site), "resource": resource, **window(day, days)}
+    query = {**sent(site=site), "resource": resource, **window(day or today(), days)}
     watch_slots(Desk(url, json), query, every)

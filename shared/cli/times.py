@@ -39,7 +39,8 @@ def _read_local(text: str) -> datetime:
     raise BadParameter(f"must be a time, {_EXAMPLES}")
 
 
-def _today() -> date:
+def today() -> date:
+    """This day, here."""
     return datetime.now().astimezone().date()
 
 
@@ -50,17 +51,16 @@ def read_day(text: str) -> date:
         BadParameter: it is none.
     """
     if text in {"today", "tomorrow"}:
-        return _today() + timedelta(days=text == "tomorrow")
+        return today() + timedelta(days=text == "tomorrow")
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise BadParameter("must be today, tomorrow, or a day such as 2030-01-07") from None
 
 
-def window(day: date | None, days: int) -> dict[str, str]:
-    """From the beginning of a day here, or today, to that of another, `days` later, as the API has it."""
+def window(day: date, days: int) -> dict[str, str]:
+    """From the beginning of a day here to that of another, `days` later, as the API has it."""
     try:
-        day = day or _today()
         ends = day + timedelta(days)
         midnights = (datetime.combine(each, time()).astimezone() for each in (day, ends))
         return dict(zip(("from", "to"), map(format_instant, midnights), strict=True))
@@ -68,12 +68,13 @@ def window(day: date | None, days: int) -> dict[str, str]:
         raise BadParameter("the day is beyond the calendar") from None
 
 
-def shown(instant: datetime) -> str:
-    """A time in this machine's zone, such as `2030-01-07 10:00 +01:00`."""
+def shown(instant: datetime, day: date | None = None) -> str:
+    """A time in this machine's zone, such as `2030-01-07 10:00 +01:00`; on that `day`, without the date."""
     try:
         local = instant.astimezone()
     except OverflowError:  # the first or the last day of the calendar
         return format_instant(instant)
-    clock = "minutes" if not (local.second or local.microsecond) else "milliseconds"
-    offset = local.isoformat()[-6:]
-    return f"{local.replace(tzinfo=None).isoformat(' ', clock)} {offset}"
+    finest = "milliseconds" if local.second or local.microsecond else "minutes"
+    clock = local.time().isoformat(finest)
+    offset = local.isoformat()[len(local.replace(tzinfo=None).isoformat()) :]
+    return f"{clock} {offset}" if local.date() == day else f"{local.date()} {clock} {offset}"

@@ -118,13 +118,13 @@ CALLS: list[tuple[tuple[str, ...], Any, Met, tuple[str, ...]]] = [
         ("day", "2031-05-04", "-r", "dr-lee"),
         {"appointments": [APPOINTMENT]},
         Met("GET", f"/api/appointments?{WINDOW}"),
-        ("Ada [red] :cat:", ID, "2031-05-04 11:00 +02:00", "45"),
+        ("dr-lee, 2031-05-04", "Ada [red] :cat:", ID, "  11:00 +02:00", "45"),
     ),
     (
         ("slots", "2031-05-04", "-r", "dr-lee", "-s", "harbour"),
         {**PAGE, "taken": [TAKEN]},
         Met("GET", f"/api/slots?site=harbour&{WINDOW}"),
-        ("held", "2031-05-04 11:00 +02:00", "45"),
+        ("dr-lee, 2031-05-04", "held", "  11:00 +02:00", "45"),
     ),
 ]
 
@@ -203,6 +203,23 @@ def test_a_stranger_is_not_taken_for_a_gateway(status: int, answer: Any) -> None
 def test_wrong_words_are_a_wrong_request(words: tuple[str, ...]) -> None:
     """What cannot be read is told before anything is sent."""
     assert type_in("http://127.0.0.1:1", *words).exit_code == 2
+
+
+def test_names_alone_are_broken_on_a_narrow_screen() -> None:
+    """On a terminal of 80 characters a long name takes several lines; a time or an id does not."""
+    long = {**APPOINTMENT, "patientName": "Augusta Ada King, Countess of Lovelace"}
+    with canned((200, {"appointments": [long]})) as (url, _):
+        result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["day", "2031-05-04", "--url", url])
+    (row,) = (line for line in result.stdout.splitlines() if ID in line)
+    assert "11:00 +02:00" in row
+    assert "Augusta Ada" in row
+    assert "Lovelace" not in row
+
+
+def test_an_empty_day_says_so() -> None:
+    """Where there is nothing, no empty table is shown."""
+    with canned((200, {"appointments": []})) as (url, _):
+        assert type_in(url, "day", "2031-05-04").stdout == "default, 2031-05-04: nothing\n"
 
 
 def test_a_list_is_read_to_its_last_page() -> None:

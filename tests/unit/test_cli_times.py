@@ -63,12 +63,19 @@ def test_a_time_that_is_twice_can_be_said_with_its_offset() -> None:
     [
         (NINE, "2031-05-04 11:00 +02:00"),
         (datetime(2031, 12, 4, 9, 0, 1, tzinfo=UTC), "2031-12-04 10:00:01.000 +01:00"),
+        (datetime(1885, 5, 4, 9, tzinfo=UTC), "1885-05-04 09:53:28.000 +00:53:28"),
         (datetime.max.replace(tzinfo=UTC), "9999-12-31T23:59:59.999Z"),
     ],
 )
 def test_a_time_is_shown_with_its_offset(instant: datetime, text: str) -> None:
     """Nobody has to guess whose time it is."""
     assert shown(instant) == text
+
+
+def test_a_time_of_the_day_in_question_is_shown_without_its_date() -> None:
+    """One that lies on another day has its date."""
+    assert shown(NINE, date(2031, 5, 4)) == "11:00 +02:00"
+    assert shown(NINE, date(2031, 5, 5)) == "2031-05-04 11:00 +02:00"
 
 
 def test_a_day_is_as_long_as_it_is_here() -> None:
