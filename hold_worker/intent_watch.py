@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from shared.contract.errors import NotExecuted
+from shared.contract.errors import NotExecuted, Refused
 from shared.domain.claim import Claims
 from shared.stores.redis.holds import HoldStore
 
@@ -59,7 +59,12 @@ class IntentWatch:
                     log.exception("intents_not_read")
                 self._give_up(waiting)
                 continue
+            self._give_up(
+                [each for each, left in zip(waiting, answers, strict=True) if isinstance(left, Refused)]
+            )
             for each, remaining in zip(waiting, answers, strict=True):
+                if isinstance(remaining, Refused):
+                    continue
                 if len(remaining) < len(each.intents):
                     changed = True
                     self._waiting.discard(each)

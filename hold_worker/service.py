@@ -16,7 +16,6 @@ from hold_worker.intent_watch import IntentWatch
 from shared.contract.commands import PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
-    HoldsUnreachable,
     NoSuchHold,
     NotExecuted,
     OutcomeUnknown,
@@ -106,12 +105,12 @@ class HoldService:
         if not await self._releases.submit(_Release(command.site, command.holdToken, deadline)):
             raise NoSuchHold
 
-    async def _release_many(
-        self, releases: Sequence[_Release], deadline: Deadline
-    ) -> list[bool | HoldsUnreachable]:
+    async def _release_many(self, releases: Sequence[_Release], deadline: Deadline) -> list[bool | Refused]:
         return await self._holds.release_many([(each.site, each.token) for each in releases], deadline)
 
-    async def _place_many(self, requests: Sequence[Request], deadline: Deadline) -> list[Placed | None]:
+    async def _place_many(
+        self, requests: Sequence[Request], deadline: Deadline
+    ) -> Sequence[Placed | Refused | None]:
         return await self._holds.place_many([each.wanted for each in requests], deadline)
 
     async def _decide_many(
@@ -176,7 +175,8 @@ class HoldService:
             )
         except OutcomeUnknown as unknown:
             return outcomes | dict.fromkeys(placed, unknown)
-        if isinstance(refusal, NotExecuted):
-            # Some of it was granted before, and may be extended now.
-            outcomes |= {each: OutcomeUnknown() for each, stays in zip(placed, stay, strict=True) if stays}
+        for each, stays in zip(placed, stay, strict=True):
+            # Its server did not say; or some of it was granted before, and may be extended now.
+            if isinstance(stays, Refused) or (stays and isinstance(refusal, NotExecuted)):
+                outcomes[each] = OutcomeUnknown()
         return outcomes

@@ -62,7 +62,9 @@ class MongoSettings(_Settings):
 
 
 class RedisSettings(_Settings):
-    redis_url: Annotated[str, _scheme("redis://", "rediss://", "unix://")] = "redis://localhost:6379"
+    redis_url: Annotated[
+        str, _scheme("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+    ] = "redis://localhost:6379"
 
 
 class HoldSettings(_Settings):

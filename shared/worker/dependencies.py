@@ -15,11 +15,10 @@ from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
-from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
-from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.servers import open_redis
 from shared.worker.health import health_server
 
 
@@ -62,15 +61,15 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
     worker, holding = settings.load(settings.WorkerSettings), settings.load(settings.HoldSettings)
     grid = Grid(settings.load(settings.GridSettings).slot_minutes)
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
-    redis = connect_redis(settings.load(settings.RedisSettings).redis_url)
-    scripts, bookings = Scripts(redis), BookingStore(database)
+    redis = open_redis(settings.load(settings.RedisSettings).redis_url)
+    bookings = BookingStore(database)
     stores = Stores(
         bookings,
         ChangeStore(database),
         WindowStore(database, bookings, grid),
-        HoldStore(scripts, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
-        HeldStore(scripts, grid),
-        IntentStore(scripts),
+        HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
+        HeldStore(redis, grid),
+        IntentStore(redis),
         Schema(database, grid.minutes),
         grid,
         nats_problem,

@@ -1,13 +1,16 @@
 """The stores of holds and intents on one Redis, and what they are asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import uuid4
 
 from redis.asyncio import Redis
 
 from shared.contract.commands import PlaceHold
 from shared.contract.deadline import Deadline
+from shared.contract.errors import Refused
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis.held import HeldStore
@@ -19,6 +22,15 @@ from tests.slots import fresh
 
 DAY = datetime(2031, 5, 4, 9, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
+
+AnswerT = TypeVar("AnswerT")
+
+
+def only(answers: Sequence[AnswerT | Refused]) -> AnswerT:
+    """The one answer of the one server that there is."""
+    (answer,) = answers
+    assert not isinstance(answer, Refused)
+    return answer
 
 
 @dataclass
@@ -42,15 +54,15 @@ class Stores:
 
     async def place(self, wanted: Wanted, *, seconds: float) -> Placed | None:
         """Place one hold."""
-        return (await self.holds.place_many([wanted], Deadline.after(seconds)))[0]
+        return only(await self.holds.place_many([wanted], Deadline.after(seconds)))
 
     async def grant(self, wanted: Wanted, placed: Placed) -> Granted | None:
         """Grant one hold."""
-        return (await self.holds.grant_many([(wanted, placed)]))[0]
+        return only(await self.holds.grant_many([(wanted, placed)]))
 
     async def withdraw(self, wanted: Wanted, placed: Placed) -> bool:
         """Withdraw one hold; whether some of it stays."""
-        return (await self.holds.withdraw_many([(wanted, placed, frozenset())]))[0]
+        return only(await self.holds.withdraw_many([(wanted, placed, frozenset())]))
 
     async def release(self, wanted: Wanted) -> bool:
         """Release what a token holds; whether it held anything."""

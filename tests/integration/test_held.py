@@ -10,8 +10,9 @@ from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis.held import HeldStore
-from shared.stores.redis.holds import Wanted
+from shared.stores.redis.holds import Placed, Wanted
 from shared.stores.redis.keys import Holder, held_keys, keys_of
+from shared.stores.redis.scripts import Scripts
 from tests.integration.hold_stores import DAY, QUARTER, Stores, grant, part, wanted
 
 
@@ -114,7 +115,7 @@ async def test_of_a_hold_that_is_partly_booked_the_rest_is_listed(stores: Stores
 
 async def test_where_there_is_no_grid_each_instant_is_a_hold(stores: Stores) -> None:
     """Without a grid a hold has no duration, and lies in a window that has its instant."""
-    hold, held = wanted(), HeldStore(stores.holds._scripts, Grid(0))
+    hold, held = wanted(), HeldStore(Scripts(stores.redis), Grid(0))
     await grant(stores, hold)
     for first, last, count in ((0, 1, 1), (-1, 0, 0), (1, 2, 0)):
         start, end = (DAY + n * QUARTER for n in (first, last))
@@ -132,7 +133,9 @@ async def test_a_limit_gives_the_first_ones(stores: Stores) -> None:
         for n in range(0, 96, 2)
     ]
     placed = await stores.holds.place_many(pairs, Deadline.after(60))
-    await stores.holds.grant_many([(pair, at) for pair, at in zip(pairs, placed, strict=True) if at])
+    await stores.holds.grant_many(
+        [(pair, at) for pair, at in zip(pairs, placed, strict=True) if isinstance(at, Placed)]
+    )
     every = [(2 * n, 2) for n in range(4 * 48)]
     assert await stores.held_of(day.claims.site, last=4 * 96) == every
     assert await stores.held_of(day.claims.site, last=4 * 96, limit=150) == every[:150]
@@ -170,7 +173,9 @@ async def test_what_expired_in_a_quiet_time_is_gone_soon(stores: Stores) -> None
     day = wanted(minutes=24 * 60)
     holds = [of_another(part(day, n, n + 1)) for n in range(96)]
     placed = await stores.holds.place_many(holds, Deadline.after(60))
-    await stores.holds.grant_many([(hold, at) for hold, at in zip(holds, placed, strict=True) if at])
+    await stores.holds.grant_many(
+        [(hold, at) for hold, at in zip(holds, placed, strict=True) if isinstance(at, Placed)]
+    )
     for hold in holds:
         await expire(stores, hold)
     held, held_ends = held_keys(day.claims.site, "default")

@@ -17,6 +17,7 @@ from shared.contract.errors import (
     NoPrimary,
     NotExecuted,
     OutcomeUnknown,
+    Refused,
     SlotAlreadyBooked,
     SlotHeld,
 )
@@ -161,7 +162,7 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
     hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find
 
     async def look_while_it_is_lost(*args: Any, **options: Any) -> Found:
-        await use_cases.hold_store._scripts._redis.delete(*keys_of(wanted(hold, Grid(0)).claims))
+        await use_cases.redis.delete(*keys_of(wanted(hold, Grid(0)).claims))
         return await look(*args, **options)
 
     monkeypatch.setattr(BookingStore, "find", look_while_it_is_lost)
@@ -283,7 +284,7 @@ async def test_holds_that_wait_ask_together_and_ever_more_rarely(
     """However many holds wait for bookings that are not decided, Redis is asked a few times a second."""
     ask, questions = HoldStore.remaining_intents, list[int]()
 
-    async def note(store: HoldStore, asked: Sequence[Any]) -> list[list[str]]:
+    async def note(store: HoldStore, asked: Sequence[Any]) -> list[list[str] | Refused]:
         questions.append(len(asked))
         return await ask(store, asked)
 

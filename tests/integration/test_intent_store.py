@@ -12,7 +12,7 @@ from shared.stores.redis import intents as intents_module
 from shared.stores.redis.intents import INTENT_MARGIN_MS, BookingIntent, HoldState
 from shared.stores.redis.keys import keys_of
 from shared.stores.redis.scripts import MOST_KEYS
-from tests.integration.hold_stores import Stores, part, rival_of, wanted
+from tests.integration.hold_stores import Stores, only, part, rival_of, wanted
 from tests.slots import fresh_site
 
 
@@ -75,7 +75,7 @@ async def test_a_booking_whose_time_is_up_is_under_way_no_longer(
     async with asyncio.timeout(10):
         while "orphan" in under_way:
             await asyncio.sleep(0.01)
-            under_way = (await stores.holds.remaining_intents([(claim.claims, ["orphan", "other"])]))[0]
+            under_way = only(await stores.holds.remaining_intents([(claim.claims, ["orphan", "other"])]))
     assert under_way == ["other"]
     ends = [await redis.pttl(key) for key in keys_of(claim.claims) if await redis.exists(key)]
     assert ends

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+
 from booking_worker.cancels import Cancels
 from booking_worker.decisions import Decisions
 from booking_worker.intents import Intents
@@ -38,6 +40,7 @@ class UseCases:
     holds: HoldService
     hold_store: HoldStore
     schema: Schema
+    redis: Redis
 
 
 @asynccontextmanager
@@ -65,6 +68,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
             HoldService(bookings, holds, schema, grid, digests),
             holds,
             schema,
+            redis,
         )
         await redis.aclose()
         mongodb.close(database)

@@ -1,10 +1,11 @@
 """What is held of a resource, for reading: granted holds by their slots, without saying whose they are."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable
@@ -13,6 +14,7 @@ from shared.contract.instants import EPOCH, unix_milliseconds
 from shared.domain.grid import Grid
 from shared.stores.redis.keys import held_keys
 from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts
+from shared.stores.redis.servers import Servers
 
 # How many claims one question looks at: few enough that it holds up no other command of Redis.
 MOST_LOOKED_AT = 250
@@ -35,8 +37,8 @@ class _HeldClaim:
 class HeldStore:
     """Reads what the scripts of holds list."""
 
-    def __init__(self, scripts: Scripts, grid: Grid) -> None:
-        self._scripts = scripts
+    def __init__(self, redis: Servers, grid: Grid) -> None:
+        self._redis = redis
         self._grid = grid
         self._step = grid.minutes * 60_000
 
@@ -80,11 +82,8 @@ class HeldStore:
         """The claims that are held from `first` to `last` (Unix ms)."""
         while True:
             call = Call(site, held_keys(site, resource), (first, last, MOST_LOOKED_AT))
-            run = partial(self._scripts.run, "held_claims", [call])
-            try:
-                (answer,) = await self._scripts.ask(run, seconds=deadline.remaining)
-            except NoTimeToAsk:
-                raise HoldsUnreachable from None
+            ask = partial(_ask, deadline=deadline)
+            (answer,) = await self._redis.apart([call], lambda each: each.site, ask)
             if not isinstance(answer, list):
                 raise HoldsUnreachable
             go_on, *claims = answer
@@ -97,3 +96,10 @@ class HeldStore:
     def _slot(self, run: list[_HeldClaim]) -> HeldSlot:
         slot = EPOCH + timedelta(milliseconds=run[0].at)
         return HeldSlot(slot, len(run) * self._grid.minutes if self._step else None)
+
+
+async def _ask(scripts: Scripts, calls: Sequence[Call], *, deadline: Deadline) -> list[Any]:
+    try:
+        return await scripts.ask(partial(scripts.run, "held_claims", calls), seconds=deadline.remaining)
+    except NoTimeToAsk:
+        raise HoldsUnreachable from None

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import partial
 
-from shared.contract.errors import HoldsUnreachable
+from shared.contract.errors import HoldsUnreachable, Refused
 from shared.domain.claim import Claims
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_parts
+from shared.stores.redis.servers import Servers
 
 # How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
 INTENT_MARGIN_MS = 5000
@@ -47,8 +48,8 @@ class BookingIntent:
 class IntentStore:
     """The intents of a booking worker."""
 
-    def __init__(self, scripts: Scripts) -> None:
-        self._scripts = scripts
+    def __init__(self, redis: Servers) -> None:
+        self._redis = redis
 
     async def register_intents(self, intents: Sequence[BookingIntent], *, seconds: float) -> list[HoldState]:
         """Register what may pass the holds, for `seconds` (till the deadline) and a margin.
@@ -56,15 +57,24 @@ class IntentStore:
         Returns:
             What each finds, in their order.
         """
+        register = partial(self._register, ends=time.monotonic() + seconds)
+        try:
+            states = await self._redis.apart(intents, lambda intent: intent.claims.site, register)
+        except HoldsUnreachable:
+            states = [HoldState.UNREACHABLE] * len(intents)
+        return [HoldState.UNREACHABLE if isinstance(state, Refused) else state for state in states]
+
+    async def _register(
+        self, scripts: Scripts, intents: Sequence[BookingIntent], *, ends: float
+    ) -> list[HoldState]:
         # From a worker that was paused, seconds may be negative: a key without an end would be left.
-        milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
-        ends = time.monotonic() + seconds
+        milliseconds = int(max(ends - time.monotonic(), 0) * 1000) + INTENT_MARGIN_MS
         calls = [_call(intent, milliseconds) for intent in intents]
         found: list[HoldState] = []
         try:
             for part in in_parts(calls):  # to register twice is once
-                run = partial(self._scripts.run, "register_intents", part)
-                answers = await self._scripts.ask(run, seconds=ends - time.monotonic())
+                run = partial(scripts.run, "register_intents", part)
+                answers = await scripts.ask(run, seconds=ends - time.monotonic())
                 found += [HoldState(a) if isinstance(a, int) else HoldState.UNREACHABLE for a in answers]
         except NoTimeToAsk:
             found += [HoldState.NOT_ASKED] * (len(calls) - len(found))
@@ -78,8 +88,15 @@ class IntentStore:
         Raises:
             HoldsUnreachable: what was not cleared expires by itself.
         """
+        cleared = await self._redis.apart(decided, lambda each: each[0].claims.site, self._clear)
+        for refused in cleared:
+            if refused is not None:
+                raise refused
+
+    async def _clear(self, scripts: Scripts, decided: Sequence[tuple[BookingIntent, bool]]) -> Sequence[None]:
         for part in in_parts([_call(intent, int(booked)) for intent, booked in decided]):
-            await self._scripts.run("clear_intents", part)
+            await scripts.run("clear_intents", part)
+        return [None] * len(decided)
 
 
 def _call(intent: BookingIntent, last: int) -> Call:

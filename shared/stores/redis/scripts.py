@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from shared.contract.errors import HoldsUnreachable
+from shared.contract.errors import HoldsUnreachable, Refused
 from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
 from shared.stores.redis.connection import MOST_CONNECTIONS
 
@@ -27,6 +27,7 @@ LATE_SECONDS = 0.025
 # What uvloop says where asyncio's own loop writes to nobody, and redis-py lets out.
 OVER_A_CLOSED_CONNECTION = "the handler is closed"
 
+ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
 
@@ -62,7 +63,7 @@ class Call:
 
 
 class Scripts:
-    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of its Redis.
+    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of a Redis.
 
     Each script serves any number of calls, one command a site, whose keys lie together: a command costs
     its sender and Redis more than what one booking has Redis do.
@@ -72,6 +73,15 @@ class Scripts:
         self._redis = redis
         self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
         self._lost = False
+
+    async def apart(
+        self,
+        items: Sequence[ItemT],
+        site_of: Callable[[ItemT], str],
+        do: Callable[["Scripts", Sequence[ItemT]], Awaitable[Sequence[AnswerT]]],
+    ) -> list[AnswerT | Refused]:
+        """`do` it for all: one Redis has the keys of every site; see `Servers`."""
+        return list(await do(self, items))
 
     async def run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
         """Run a script for some `calls` that fit together (`in_parts`); `common` are the first ARGV.
@@ -124,6 +134,10 @@ class Scripts:
             await self._answer(self._redis.ping)
         except ResponseError:
             raise HoldsUnreachable from None
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
 
     async def _answer(self, command: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         """What Redis answers in time, once there is a connection that nobody else uses.

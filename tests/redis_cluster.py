@@ -1,0 +1,106 @@
+"""A Redis Cluster of three masters without replicas, on this machine."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from redis import Redis as Client
+from redis.crc import key_slot
+
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.redis import Redis
+from tests.slots import fresh_site
+from tests.stack import wait_until
+
+MASTERS = 3
+SLOTS = 16_384
+# After which the others take a silent one for lost.
+SILENT_MS = 1000
+
+
+class Master(Redis):
+    """One of them. What becomes of its slots while it is away is nothing to the others."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.bus_port = free_port()
+
+    def options(self, port: int) -> list[str]:
+        settings = {
+            "cluster-enabled": "yes",
+            "cluster-port": str(self.bus_port),
+            "cluster-node-timeout": str(SILENT_MS),
+            "cluster-require-full-coverage": "no",
+        }
+        cluster = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        return [*super().options(port), *cluster]
+
+    def client(self) -> Client:
+        """A client of it alone."""
+        return Client(host=LOOPBACK, port=self.port, decode_responses=True)
+
+    def keys(self) -> int:
+        """How many keys it has."""
+        with self.client() as client:
+            return int(client.dbsize())
+
+    def knows_all(self) -> bool:
+        """Whether it serves, and knows who has which slots."""
+        with self.client() as client:
+            owners = {tuple(row[2][:2]) for row in client.execute_command("CLUSTER SLOTS")}
+            return client.cluster("INFO")["cluster_state"] == "ok" and len(owners) == MASTERS
+
+    def misses(self, other: "Master") -> bool:
+        """Whether it takes another one for lost."""
+        with self.client() as client:
+            nodes = client.cluster("NODES")
+        return "fail" in nodes[f"{LOOPBACK}:{other.port}"]["flags"].split(",")
+
+
+class RedisCluster:
+    """Three masters, each with a third of the slots."""
+
+    def __init__(self, masters: list[Master]) -> None:
+        self.masters = masters
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://{','.join(f'{LOOPBACK}:{master.port}' for master in self.masters)}"
+
+    def site_on(self, master: Master) -> str:
+        """A site that nobody has used, whose keys that master had in the beginning."""
+        while self.masters[key_slot((site := fresh_site()).encode()) * MASTERS // SLOTS] is not master:
+            pass
+        return site
+
+    def move(self, site: str, old: Master, new: Master) -> None:
+        """Have another master take over the slot of a site, with all of its keys."""
+        slot = key_slot(site.encode())
+        with old.client() as source, new.client() as target:
+            ids = source.cluster("MYID"), target.cluster("MYID")
+            target.cluster("SETSLOT", slot, "IMPORTING", ids[0])
+            source.cluster("SETSLOT", slot, "MIGRATING", ids[1])
+            if keys := source.cluster("GETKEYSINSLOT", slot, 1000):
+                source.migrate(LOOPBACK, new.port, keys, 0, 5000)
+            for client in (target, source):
+                client.cluster("SETSLOT", slot, "NODE", ids[1])
+
+    def _form(self) -> None:
+        for number, master in enumerate(self.masters):
+            first, end = (-(-each * SLOTS // MASTERS) for each in (number, number + 1))
+            with master.client() as client:
+                client.cluster("ADDSLOTSRANGE", first, end - 1)
+                client.cluster("SET-CONFIG-EPOCH", number + 1)
+                for other in self.masters[:number]:
+                    client.cluster("MEET", LOOPBACK, other.port, other.bus_port)
+        wait_until(lambda: all(master.knows_all() for master in self.masters), "the cluster is formed")
+
+
+@contextmanager
+def redis_cluster(folder: Path) -> Iterator[RedisCluster]:
+    """A new one, all of whose slots are served."""
+    with ExitStack() as running:
+        masters = [running.enter_context(Master(folder / f"redis-{n}")) for n in range(MASTERS)]
+        cluster = RedisCluster(masters)
+        cluster._form()
+        yield cluster
