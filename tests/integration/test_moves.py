@@ -18,6 +18,7 @@ from shared.contract.errors import (
     SlotHeld,
 )
 from shared.domain.booking import Booking
+from shared.stores.mongo import changes
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.writes import Written
@@ -271,6 +272,25 @@ async def test_a_short_count_is_told_apart_by_the_rows(
     moved = await asyncio.gather(*(use_cases.bookings.move(move, soon()) for move in moves))
     assert {booking.slot for booking in moved} == {moves[0].slot}
     assert sorted(len(booking.history) for booking in moved) == [2, 2, 2, 3]
+
+
+async def test_control_without_compare_and_set_a_history_is_wrong(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: where a change matches its row however it stands, two movers make one version twice."""
+    change, racing = ChangeStore.change_many, [True]
+    _, booking = await booked(use_cases)
+
+    async def be_late(store: ChangeStore, planned: list[Change], **more: Any) -> list[Written]:
+        if racing and racing.pop():
+            await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=ELEVEN), soon())
+        return await change(store, planned, **more)
+
+    monkeypatch.setattr(ChangeStore, "change_many", be_late)
+    monkeypatch.setattr(changes, "_as_read", lambda read: {"_id": read.id})
+    await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN), soon())
+    found = await use_cases.reads.get(booking.id, soon())
+    assert [entry.version for entry in found.history] == [1, 2, 2]
 
 
 async def test_a_stale_index_refuses_no_move(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
