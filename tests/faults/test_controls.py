@@ -1,14 +1,19 @@
 """Each safeguard is needed: without it the proof fails, by the rule that the safeguard is for."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from random import Random
 
 import pytest
 
 from tests.faults.checker import Rule
 from tests.faults.cluster import Cluster
 from tests.faults.kinds import Kind
+from tests.faults.link_faults import HANGING, under
 from tests.faults.nemesis import Planned
+from tests.faults.proxy import Rule as LinkRule
 from tests.faults.run import run_on
 from tests.faults.server_faults import depose_primary
 from tests.faults.service_faults import pause_service
@@ -18,6 +23,19 @@ SEED = 7
 TOGETHER = Crowd(SEED, rate=150, clients=48, calls_a_slot=7)
 # Callers of a worker that hangs wait for it: many are needed to ask often, and a slot for each to be booked.
 APART = Crowd(SEED, rate=150, clients=96, calls_a_slot=0.3)
+
+
+@asynccontextmanager
+async def lag_secondary(cluster: Cluster, _: Random) -> AsyncIterator[str]:
+    """One member hears nothing of the others, and answers whoever asks it."""
+    primary = await cluster.primary()
+    behind = next(name for name in cluster.mongods if name != primary)
+    others = frozenset(cluster.mongods) - {behind}
+    async with under(cluster, LinkRule(others, frozenset({behind}), **HANGING)):
+        yield behind
+
+
+BEHIND = Kind("mongo_lag_secondary", "mongo", lag_secondary)
 DEPOSED = Kind("mongo_isolate_primary", "mongo", depose_primary)
 PAUSED = Kind("worker_pause", "service", partial(pause_service, module="booking_worker"))
 
@@ -49,7 +67,7 @@ CONTROLS = (
     Control("late_freeing", Rule.LINEARIZABLE),
     Control("no_compare_and_set", Rule.HISTORY),
     Control("history_apart", Rule.LINEARIZABLE),
-    Control("secondary_reads", Rule.LINEARIZABLE),
+    Control("secondary_reads", Rule.LINEARIZABLE, TOGETHER, BEHIND),
 )
 
 

@@ -30,14 +30,19 @@ def test_a_sound_deployment_passes(stack: Stack, via: str) -> None:
 
 
 def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:
-    """Holds race too, over both ways in; the report of every request is written as JSON."""
+    """Holds race too, half of the winners give way to others; in the end all is cancelled, and on record."""
     report = tmp_path / "report.json"
     options = ["--via", "both", "--requests", "8", "--slots", "6", "--holds", "--check"]
     result = prove(stack, *options, "--json", str(report))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Patient" in report.read_text()
+    assert {each["round"] for each in json.loads(report.read_text())["requests"]} == {1, 2}
     assert json.loads(report.read_text())["site"].startswith("prove-")
     assert "every hold honoured" in result.stdout.splitlines()[-1]
+    with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
+        site = json.loads(report.read_text())["site"]
+        rows = client.get_default_database()["appointments"]
+        assert rows.distinct("status", {"site": site, "claims": {"$ne": []}}) == ["cancelled"]
 
 
 def test_bookings_that_overlap_in_some_resources_pass(stack: Stack) -> None:

@@ -436,3 +436,43 @@ def test_a_holder_who_cannot_book_beside_a_winner_is_a_violation() -> None:
     story["claim"] = replace(story["claim"], answer=refused(HELD))
 
     assert broken_clauses(verdict_of_three(story)) == {Clause.HOLDS}
+
+
+def given_back(answer: Answer, taken: list[Json]) -> list[Operation]:
+    """A sound race, after which Ada's booking is cancelled and the slot is looked at."""
+    cancel = asked("cancel", "cancel", "", answer, at=6)
+    free = asked("free", "slots", "", Answer(200, {"taken": taken}), at=8)
+    ask = replace(cancel.ask, body={"id": "id-of-Ada"})
+    return [*won_by_booking().values(), replace(cancel, ask=ask), free]
+
+
+CANCELLED = Answer(
+    200, {"message": "Booking cancelled", "appointment": {**appointment("Ada"), "status": "cancelled"}}
+)
+
+
+def judged(operations: Sequence[Operation]) -> Verdict:
+    return judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, tuple(operations)))
+
+
+def test_what_is_cancelled_may_be_won_again() -> None:
+    """A slot that was given back is judged anew, with a winner of its own, and is free in the end."""
+    assert judged(given_back(CANCELLED, [])).proved
+    again = [replace(each, ask=replace(each.ask, round=2)) for each in won_by_booking().values()]
+    assert judged([*given_back(CANCELLED, []), *again]).proved
+    lost = [each for each in again if not each.confirmed and each.ask.kind == "book"]
+    assert not judged([*given_back(CANCELLED, []), *lost]).proved
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"),
+    [
+        (Answer(404, {"error": "No such appointment"}), []),
+        (Answer(200, {"message": "Booking cancelled", "appointment": appointment("Ada")}), []),
+        (CANCELLED, [{"slot": SLOT, "state": "booked"}]),
+    ],
+    ids=["not found", "still booked", "still taken"],
+)
+def test_a_cancel_that_frees_nothing_is_a_violation(answer: Answer, taken: list[Json]) -> None:
+    """A winner's cancel is confirmed as such, and then nothing of the slot is taken."""
+    assert {each.clause for each in judged(given_back(answer, taken)).violations} == {Clause.FREED}
