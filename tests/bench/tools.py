@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.process import ROOT
+from tests.node import install_packages
 
 WORK = ROOT / ".local" / "bench"
 EXPRESS = Path(__file__).parent / "monoliths" / "express"
@@ -35,23 +36,6 @@ def install_express() -> Path:
     if tuple(int(part) for part in version.lstrip("v").split(".")[:2]) < OLDEST_NODE:
         raise StackError(f"node is {version}; Mongoose needs 20.19 or later")
     folder = WORK / "express"
-    folder.mkdir(parents=True, exist_ok=True)
+    install_packages(npm, EXPRESS / "package.json", folder, "--omit=dev")
     shutil.copy(EXPRESS / "server.js", folder)
-    wanted, installed = (EXPRESS / "package.json").read_text(), folder / "package.json"
-    ready = folder / "node_modules" / ".ready"
-    if ready.is_file() and installed.read_text() == wanted:
-        return folder
-    installed.write_text(wanted)
-    options = ("--omit=dev", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund")
-    installing = subprocess.run(
-        [npm, "install", "--loglevel=error", *options],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if installing.returncode:
-        lines = installing.stderr.strip().splitlines() or ["it says nothing"]
-        raise StackError(f"npm install in {folder} failed: {lines[0]}")
-    ready.touch()
     return folder
