@@ -12,6 +12,7 @@ from gateway.documentation.document import DESCRIPTION, TITLE, DocumentedApi
 from gateway.documentation.pages import add_pages
 from gateway.errors import install_error_handlers
 from gateway.hot_calls import hot_calls
+from gateway.metrics import CLIENT
 from gateway.middleware import RequestMiddleware
 from shared.client.command_client import CommandClient
 from shared.process.settings import NatsSettings
@@ -38,6 +39,7 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
         )
         connecting = asyncio.create_task(_connect(client, on_cut_off))
         app.state.client = client
+        CLIENT.statistics = client.statistics
         yield
         connecting.cancel()
         await client.close()

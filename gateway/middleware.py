@@ -17,6 +17,7 @@ from gateway.answer import Answer
 from gateway.body import read_body
 from gateway.health import HEALTH
 from gateway.hot_calls import HotCall
+from gateway.metrics import IN_FLIGHT, TURNED_AWAY
 from shared.contract.errors import TOO_MANY, NotExecuted, OutcomeUnknown, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
 from shared.contract.replies import refusal
@@ -41,6 +42,7 @@ class RequestMiddleware:
         self._app = app
         self._hot_calls = hot_calls
         self._in_flight = 0
+        IN_FLIGHT.set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,6 +73,7 @@ class RequestMiddleware:
             return
         counts = scope["path"] not in HEALTH
         if counts and self._in_flight >= MOST_IN_FLIGHT:
+            TURNED_AWAY.inc()
             await answer.reply(refusal(NotExecuted(TOO_MANY)))
             return
         self._in_flight += counts

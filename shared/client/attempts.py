@@ -8,6 +8,7 @@ from typing import TypeVar
 import structlog
 
 from ..contract.errors import NobodyThere, NoPrimary, NotExecuted, OutcomeUnknown, Refused
+from .statistics import Statistics
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.1
@@ -19,7 +20,10 @@ log = structlog.get_logger()
 
 
 async def attempt_repeatedly(
-    subject: str, attempt: Callable[[float, bool], Awaitable[ReplyT]], patience: float
+    subject: str,
+    attempt: Callable[[float, bool], Awaitable[ReplyT]],
+    patience: float,
+    statistics: Statistics,
 ) -> ReplyT:
     """Attempt a command up to three times, a third of the patience (in seconds) each, never two at once.
 
@@ -34,22 +38,33 @@ async def attempt_repeatedly(
     spare = ATTEMPTS - 1.0  # what is left beside the attempt that is under way, in attempts
     unknown: OutcomeUnknown | None = None
     while True:
-        started, spent = time.monotonic(), 1.0
+        started, spent, became = time.monotonic(), 1.0, "cancelled"
         try:
-            return await attempt(seconds, unknown is not None)
+            reply = await attempt(seconds, unknown is not None)
+            became = "answered"
+            return reply
         except NobodyThere as error:
+            became = "nobody_there"
             failure: Refused = unknown or error
             spent = min(spare, (time.monotonic() - started + pause) / seconds)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         except NoPrimary as error:
+            became = "not_executed"
             failure = unknown or error  # one may be elected in the caller's time
         except NotExecuted:
+            became = "not_executed"
             if unknown is None:
                 raise
             failure = unknown  # the next attempt may hear what became of it
         except OutcomeUnknown as error:
+            became = "unknown"
             failure = unknown = error
             log.warning("attempt_unanswered", subject=subject)
+        except Refused:
+            became = "answered"
+            raise
+        finally:
+            statistics.attempts[subject, became] += 1
         if spare <= 0 or spent > spare:
             raise failure
         spare -= spent

@@ -15,6 +15,7 @@ from ..contract.deadline import Deadline
 from ..contract.errors import TOO_MANY, NotExecuted, OutcomeUnknown, Refused
 from ..contract.replies import Envelope, read_replies
 from .requests import request
+from .statistics import Statistics
 
 MOST_COMMANDS = 128
 # More than one, so that several workers have something to do, and each while the next message is on its way.
@@ -26,9 +27,10 @@ SLOW_SECONDS = 0.02
 class Batches:
     """Commands for one subject, which travel together and are answered each by itself."""
 
-    def __init__(self, connection: Client, subject: str) -> None:
+    def __init__(self, connection: Client, subject: str, statistics: Statistics) -> None:
         self._connection = connection
         self._subject = subject
+        self._statistics = statistics
         self._waiting: deque[_Waiting] = deque()
         self._under_way: set[object] = set()
         self._about_to_send = False
@@ -70,6 +72,7 @@ class Batches:
         batch = self._take()
         if not batch:
             return
+        self._statistics.batches[self._subject, len(batch)] += 1
         message = object()
         self._under_way.add(message)
         self._send_soon()

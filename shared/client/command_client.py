@@ -55,6 +55,7 @@ from ..process.nats_options import NatsOptions
 from .attempts import attempt_repeatedly
 from .batches import Batches
 from .requests import request
+from .statistics import Statistics
 
 LINGER_SECONDS = 0.05
 
@@ -81,7 +82,10 @@ class CommandClient:
         self._nats = NatsOptions(url, name, on_closed=on_closed)
         self._timeout = timeout
         self._connection = Client()
-        self._batches = {subject: Batches(self._connection, subject) for subject in subjects.MANY}
+        self.statistics = Statistics()
+        self._batches = {
+            subject: Batches(self._connection, subject, self.statistics) for subject in subjects.MANY
+        }
 
     async def connect(self) -> None:
         """Connect; waits until a server is there."""
@@ -247,7 +251,7 @@ class CommandClient:
                     raise
                 return Reply.received(HoldReleased().model_dump(), body, 200, {})
 
-        return await attempt_repeatedly(subject, attempt, self._timeout)
+        return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
 
 
 def _request_id() -> str | None:

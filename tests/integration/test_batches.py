@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from shared.client import batches
 from shared.client.batches import MOST_COMMANDS, MOST_UNDER_WAY, Batches
 from shared.client.command_client import CommandClient
+from shared.client.statistics import Statistics
 from shared.contract import subjects
 from shared.contract.commands import LARGEST_REQUEST, BookAppointment
 from shared.contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
@@ -68,7 +69,7 @@ async def worker(servers: Servers) -> AsyncIterator[Worker]:
     with servers.new_stack() as stack:
         url = stack.env["NATS_URL"]
         async with await nats.connect(url) as theirs, await nats.connect(url) as ours:
-            worker = Worker(url, theirs, ours, Batches(ours, subjects.BOOK_MANY))
+            worker = Worker(url, theirs, ours, Batches(ours, subjects.BOOK_MANY, Statistics()))
             await theirs.subscribe(subjects.BOOK_MANY, cb=worker.met.put)
             await nats_wire.round_trip(theirs)
             yield worker

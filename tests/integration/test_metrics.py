@@ -97,6 +97,18 @@ def test_the_state_of_the_indexes_is_told(scraped: Scraped) -> None:
     assert value(scraped.hold, "booking_indexes_verified") == 1
 
 
+def test_the_gateway_counts_requests_and_attempts(scraped: Scraped) -> None:
+    """Requests by route and status; attempts by what became of them; commands that went in one message."""
+    route = "/api/book-appointment"
+    requests = "booking_http_requests_total"
+    assert value(scraped.gateway, requests, method="POST", route=route, status="201") == 1
+    assert value(scraped.gateway, requests, method="POST", route=route, status="400") == 1
+    assert value(scraped.gateway, "booking_http_request_seconds_count", route=route) == 3
+    attempts, book = "booking_client_attempts_total", "booking.v1.book_many"
+    assert value(scraped.gateway, attempts, subject=book, outcome="answered") == 2
+    assert value(scraped.gateway, "booking_client_batch_size_count", subject=book) == 2
+
+
 @pytest.mark.parametrize("service", ["gateway", "booking", "hold"])
 def test_nothing_that_a_caller_sent_is_in_a_label(scraped: Scraped, service: str) -> None:
     """Neither a name nor a path nor a method that somebody made up becomes a label."""
