@@ -94,7 +94,7 @@ def parameters_of(command: type[Command], body: type[Command] | None) -> list[di
     """What is sent beside the body: in the path, the query, and the headers."""
     sent = GetAppointment if command is MoveAppointment else command
     example = as_json(EXAMPLES[command].command)
-    parameters: list[dict[str, Any]] = [REQUEST_ID_REFERENCE]
+    parameters: list[dict[str, Any]] = []
     if body is None or sent is GetAppointment:
         schema = sent.model_json_schema()
         for name, field in schema.get("properties", {}).items():
@@ -104,7 +104,7 @@ def parameters_of(command: type[Command], body: type[Command] | None) -> list[di
     elif command is BookAppointment:
         field = BookAppointment.model_json_schema()["properties"]["idempotencyKey"]
         parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, KEY, required=False))
-    return parameters
+    return [*parameters, REQUEST_ID_REFERENCE]
 
 
 def _parameter(

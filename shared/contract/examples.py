@@ -37,7 +37,7 @@ MADE, CHANGED = parse_instant("2029-12-01T08:15:30.123Z"), parse_instant("2029-1
 WINDOW = {"site": SITE, "resource": "dr-lee", "from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
 
 ANY: tuple[Refused, ...] = (
-    InvalidRequest("Missing slot or patientName"),
+    InvalidRequest("Unknown field colour"),
     NotExecuted(TOO_MANY),
     NobodyThere(),
     NoPrimary(),

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
 
 from .commands import Command
 
@@ -44,6 +45,12 @@ def without_null(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def nullable(field: dict[str, Any]) -> dict[str, Any]:
-    """A field whose null counts as not sent."""
-    only = without_null(field)
+    """A field whose null counts as not sent. What it is then is told in words.
+
+    (By a `default` generators of types take it for a field that is always there.)
+    """
+    only = dict(without_null(field))
+    default = only.pop("default", None)
+    if default is not None:
+        only["description"] = f"{only['description']} Without it: `{to_json(default).decode()}`."
     return {**only, "type": [only["type"], "null"]}

@@ -9,7 +9,9 @@ import pytest
 
 from tests.stack import Stack
 
-FOLDER = Path(__file__).parent / "schemathesis"
+ROOT = Path(__file__).parents[2]
+# The one check that the contract contradicts: a cancelled appointment can be read, and its history.
+READ_AFTER_DELETE = "use_after_free"
 
 
 @pytest.mark.timeout(300)
@@ -18,12 +20,15 @@ async def test_the_gateway_answers_as_its_document_says(stack: Stack, tmp_path: 
     what is not is refused."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "schemathesis.cli", "--config-file", str(FOLDER / "schemathesis.toml")),
-        *("run", f"{stack.url}/openapi.json", "--checks", "all", "--continue-on-failure"),
+        *("-m", "schemathesis.cli", "run", f"{stack.url}/openapi.json", "--continue-on-failure"),
+        *("--checks", "all", "--exclude-checks", READ_AFTER_DELETE),
         *("--seed", "1", "--max-examples", "10", "--no-color"),
         cwd=tmp_path,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.integration.schemathesis.hooks"}
-        | {"PYTHONPATH": str(Path.cwd())},
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": "tests.integration.schemathesis_hooks",
+            "PYTHONPATH": str(ROOT),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
