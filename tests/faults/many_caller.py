@@ -16,6 +16,8 @@ SUBJECTS: dict[Kind, str] = {
     "hold": "hold.v1.place_many",
 }
 MOST = 128
+LONGEST_WAIT_SECONDS = 0.1
+"""What is asked waits for an earlier message no longer than that: it may be one that gets no answer."""
 Waiting = tuple[dict[str, Any], "asyncio.Future[Answer]"]
 
 
@@ -55,6 +57,17 @@ class ManyCaller(Caller):
         task.add_done_callback(self._under_way.discard)
 
     async def _send_together(self, kind: Kind, together: list[Waiting]) -> None:
+        asking = asyncio.create_task(self._ask_all(kind, together))
+        await asyncio.wait({asking}, timeout=LONGEST_WAIT_SECONDS)
+        waiting = self._waiting[kind]
+        if waiting:
+            self._waiting[kind] = waiting[MOST:]
+            self._start(kind, waiting[:MOST])
+        else:
+            del self._waiting[kind]
+        await asking
+
+    async def _ask_all(self, kind: Kind, together: list[Waiting]) -> None:
         sending = [each for each in together if not each[1].done()]  # whoever gave up is not sent
         try:
             if sending:
@@ -63,12 +76,6 @@ class ManyCaller(Caller):
             for _, answered in sending:
                 if not answered.done():
                     answered.set_exception(error)
-        waiting = self._waiting[kind]
-        if waiting:
-            self._waiting[kind] = waiting[MOST:]
-            self._start(kind, waiting[:MOST])
-        else:
-            del self._waiting[kind]
 
     async def _ask(self, kind: Kind, sending: list[Waiting]) -> None:
         payload = json.dumps({"commands": [item for item, _ in sending]}).encode()
