@@ -6,16 +6,14 @@ the hold's end.
 And who is refused because of a hold is so because of another's.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from math import inf
 
+from tests.faults.checker.effects import Effect, effects_of, is_own
 from tests.faults.checker.model import HELD, may_take_effect
 from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Fault, Operation
-from tests.faults.places import Claim
 
 SKEW_SECONDS = 0.25
 """How far the clocks of hosts may be apart."""
@@ -27,35 +25,11 @@ LINGERS_SECONDS = REQUEST_TIMEOUT_SECONDS + 1.0
 the deadline of its command, which comes at most so long after the worker's receipt of it."""
 
 
-@dataclass(frozen=True)
-class Effect:
-    """A booking that was certainly made, some time from `earliest` to the answer of `witness`."""
-
-    attempts: tuple[Operation, ...]
-    claims: frozenset[Claim]
-    earliest: float
-    witness: Operation
-    freeing: tuple[Operation, ...] = ()
-    """What may have ended it: cancels, and other moves."""
-
-    @property
-    def latest(self) -> float:
-        return self.witness.end
-
-    def may_pass(self, hold: Operation) -> bool:
-        """Whether the booking is the holder's own, by any attempt."""
-        return any(_is_own(hold, each) for each in self.attempts)
-
-    def may_be_over(self, hold: Operation) -> bool:
-        """Whether it may have come and gone before the hold was granted."""
-        return self.earliest <= hold.end and any(each.invoked <= hold.end for each in self.freeing)
-
-
 def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
     """What is wrong with the holds of one component; that it was free is judged with the answers."""
     ends = _ends(operations, redis_faults)
     alive = [hold for hold, end in ends.items() if end >= hold.end]
-    effects = list(_effects(operations))
+    effects = list(effects_of(operations))
     for hold in alive:
         for effect in (each for each in effects if each.claims & hold.claims):
             if (
@@ -98,7 +72,7 @@ def _ends(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> dic
 def _may_use_up(user: Operation, hold: Operation) -> bool:
     if user.kind == "release":
         return user.token == hold.token and not user.refused and user.outcome != "not_executed"
-    if user.kind == "cancel" or not _is_own(hold, user):
+    if user.kind == "cancel" or not is_own(hold, user):
         return False
     place = user.told.place if user.told else user.place
     partial = user.kind == "move" and user.told is None
@@ -116,40 +90,6 @@ def overlaps(fault: Fault, since: float, until: float, lingers: float = REDIS_RE
     """Whether the fault, which lingers for some time after its end, touches the interval."""
     ended = inf if fault.ended is None else fault.ended + lingers
     return fault.began <= until and since <= ended
-
-
-def _effects(operations: Iterable[Operation]) -> Iterator[Effect]:
-    about: dict[str, list[Operation]] = defaultdict(list)
-    for each in operations:
-        if each.appointment_id is not None:
-            about[each.appointment_id].append(each)
-    for own in about.values():
-        changes = [each for each in own if may_take_effect(each)]
-        books = [each for each in changes if each.kind == "book"]
-        witnesses = [
-            each for each in own if each.ok and each.kind in ("book", "get", "history", "cancel", "move")
-        ]
-        if books and witnesses:
-            yield _effect(books, min(witnesses, key=lambda each: each.end), changes)
-        for move in (each for each in changes if each.kind == "move" and each.ok and each.told):
-            there = [each for each in changes if _may_lead_to(each, move)]
-            yield _effect(there, move, changes)
-
-
-def _effect(attempts: Sequence[Operation], witness: Operation, changes: Sequence[Operation]) -> Effect:
-    made_it = [each for each in attempts if each.ok and not each.replayed] or attempts
-    if witness.kind == "move" and witness.told:
-        claims, made_it = witness.told.place.claims, attempts
-    else:
-        claims = frozenset[Claim]().union(*(each.claims for each in made_it))
-    freeing = tuple(each for each in changes if each.kind != "book" and each not in attempts)
-    return Effect(tuple(attempts), claims, min(each.invoked for each in made_it), witness, freeing)
-
-
-def _may_lead_to(change: Operation, move: Operation) -> bool:
-    """Whether it may be this change that put the booking where the move's answer tells."""
-    place = move.told.place if move.told else move.place
-    return change.kind != "cancel" and place.moved(change.place) == place
 
 
 def _released(operations: Sequence[Operation], ends: Mapping[Operation, float]) -> Iterator[Violation]:
@@ -189,7 +129,7 @@ def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -
 
 
 def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterable[Fault]) -> bool:
-    if hold is refusal or hold.invoked > refusal.end or _is_own(hold, refusal):
+    if hold is refusal or hold.invoked > refusal.end or is_own(hold, refusal):
         return False
     wanted = refusal.claims  # of a move that says only what changes, whatever it is judged with
     if wanted and not hold.claims & wanted:
@@ -200,11 +140,5 @@ def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterab
     )
 
 
-def _is_own(hold: Operation, asked: Operation) -> bool:
-    """Whether the hold stands in nobody's way who asks this: by its token, for a booking also by name."""
-    same_token = hold.token is not None and hold.token == asked.token
-    return same_token or (asked.kind in ("book", "move") and hold.patient == asked.patient)
-
-
 def _own_holds(holds: Iterable[Operation], refusal: Operation) -> Iterator[Operation]:
-    return (hold for hold in holds if hold is not refusal and _is_own(hold, refusal))
+    return (hold for hold in holds if hold is not refusal and is_own(hold, refusal))
