@@ -40,7 +40,8 @@ class Model:
         self.placings += 1
         for key, claim in zip(hold.claims.keys, held, strict=True):
             at, granted = (claim.at, claim.granted) if claim else (self.placings, False)
-            self.claims[key] = Claim(hold.holder.token, hold.holder.digest, at, granted)
+            whose = claim.digest if claim and claim.granted else hold.holder.digest
+            self.claims[key] = Claim(hold.holder.token, whose, at, granted)
         return [self.claims[key].at for key in hold.claims.keys]
 
     def own(self, hold: Wanted, at: list[int]) -> list[bool]:
@@ -55,7 +56,7 @@ class Model:
         if not all(self.own(hold, at)):
             return False
         for key in hold.claims.keys:
-            self.claims[key].granted = True
+            self.claims[key].granted, self.claims[key].digest = True, hold.holder.digest
         return True
 
     def withdraw(self, hold: Wanted, at: list[int], booked: set[str]) -> None:

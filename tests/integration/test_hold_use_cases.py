@@ -195,6 +195,19 @@ async def test_an_extension_that_is_refused_leaves_what_was_granted(grid_use_cas
         await grid_use_cases.bookings.book(first, Deadline.after(5))
 
 
+async def test_an_extension_that_is_refused_does_not_change_whose_a_hold_is(grid_use_cases: UseCases) -> None:
+    """Who asks for more with another's token, and is refused, cannot book what is held by his own name."""
+    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
+    first, second = quarters_of(hold)
+    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
+    await book_unseen(grid_use_cases, second)
+    more = hold.model_copy(update={"durationMinutes": 30, "patientName": first.patientName})
+    with pytest.raises(SlotAlreadyBooked):
+        await grid_use_cases.holds.place_hold(more, Deadline.after(5))
+    with pytest.raises(SlotHeld):
+        await grid_use_cases.bookings.book(first, Deadline.after(5))
+
+
 async def test_a_hold_does_not_wait_for_a_more_patient_one(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,7 +102,9 @@ class HoldStore:
         return await self._redis.apart(placed, lambda each: each[0].claims.site, self._grant)
 
     async def _grant(self, scripts: Scripts, placed: Sequence[tuple[Wanted, Placed]]) -> list[Granted | None]:
-        calls = [_call(each, (each.holder.token, *as_placed.at)) for each, as_placed in placed]
+        calls = [
+            _call(each, (each.holder.token, each.holder.digest, *as_placed.at)) for each, as_placed in placed
+        ]
         answers = await _run(scripts, "grant_holds", calls, (self._hold_ms, self._max_ms))
         if any(isinstance(answer, ResponseError) for answer in answers):
             raise OutcomeUnknown  # they are placed, though not granted

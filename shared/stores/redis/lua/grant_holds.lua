@@ -1,21 +1,22 @@
 -- Grant holds: each gets its full time. On all of its claims, if each is still held as it was placed.
 -- KEYS: for each a hold key a claim, then an intents key a claim; the claims of a resource stand together.
--- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, and when each claim was placed (Unix ms).
+-- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, digest of the name, and when each claim was
+-- placed (Unix ms).
 -- Returns for each when it ends (Unix ms) and in how many ms; nothing where a claim was lost, used up, released or
 -- withdrawn.
 local now = now_ms()
 local answers, first, a = {}, 0, 3
 while a <= #ARGV do
-  local count, token = tonumber(ARGV[a]), ARGV[a + 1]
-  local digests, granted, stands = {}, {}, true
+  local count, token, digest = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2]
+  local granted, stands = {}, true
   for i = 1, count do
     local value = redis.call('GET', KEYS[first + i]) or ''
-    local by, digest, at, since = string.match(value, '^(%S+) (%S+) (%d+) ?(%d*)$')
-    if by ~= token or at ~= ARGV[a + 1 + i] then
+    local by, at, since = string.match(value, '^(%S+) %S+ (%d+) ?(%d*)$')
+    if by ~= token or at ~= ARGV[a + 2 + i] then
       stands = false
       break
     end
-    digests[i], granted[i] = digest, tonumber(since)
+    granted[i] = tonumber(since)
   end
   local answer = {}
   if stands then
@@ -27,7 +28,7 @@ while a <= #ARGV do
       if granted[i] then -- what was granted before is never shortened
         expires = math.max(expires, now + redis.call('PTTL', key))
       end
-      local value = string.format('%s %s %s %.0f', token, digests[i], ARGV[a + 1 + i], since)
+      local value = string.format('%s %s %s %.0f', token, digest, ARGV[a + 2 + i], since)
       local expires_text = text(expires)
       redis.call('SET', key, value, 'PXAT', expires_text)
       local resource, moment = string.match(key, '}:(.*)/(.*)$')
@@ -42,6 +43,6 @@ while a <= #ARGV do
     list(of, moments, ends, latest, now)
     answer = {earliest, earliest - now}
   end
-  answers[#answers + 1], first, a = answer, first + 2 * count, a + 2 + count
+  answers[#answers + 1], first, a = answer, first + 2 * count, a + 3 + count
 end
 return answers

@@ -9,20 +9,22 @@ local now = now_ms()
 local answers, first = {}, 0
 for a = 3, #ARGV, 4 do
   local count, token, digest, waits = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
-  local placed, granted, is_free = {}, {}, true
+  local placed, granted, digests, is_free = {}, {}, {}, true
   for i = 1, count do
-    local by, at, since = string.match(redis.call('GET', KEYS[first + i]) or '', '^(%S+) %S+ (%d+) ?(%d*)$')
+    local value = redis.call('GET', KEYS[first + i]) or ''
+    local by, whose, at, since = string.match(value, '^(%S+) (%S+) (%d+) ?(%d*)$')
     if by and by ~= token then
       is_free = false
       break
     end
     placed[i], granted[i] = tonumber(at or now), tonumber(since)
+    digests[i] = granted[i] and whose or digest -- until it is granted anew, a hold is whose it was
   end
   local answer = {}
   if is_free then
     local intents, seen, ends, latest = {}, {}, {}, 0
     for i = 1, count do
-      local key, value, ttl = KEYS[first + i], string.format('%s %s %.0f', token, digest, placed[i]), waits
+      local key, value, ttl = KEYS[first + i], string.format('%s %s %.0f', token, digests[i], placed[i]), waits
       if granted[i] then
         value = string.format('%s %.0f', value, granted[i])
         ttl = math.min(ttl, granted[i] + ARGV[2] - now)
