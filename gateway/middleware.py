@@ -78,7 +78,8 @@ class RequestMiddleware:
             return
         self._in_flight += counts
         try:
-            if hot_call := self._hot_calls.get((scope["method"], scope["path"])):
+            hot_call = self._hot_calls.get((scope["method"], scope["path"]))
+            if hot_call and not scope["query_string"]:
                 await self._call(hot_call, scope, body, answer)
             else:
                 await self._app(scope, _replay(body, receive), answer.send)

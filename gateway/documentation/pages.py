@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 ASYNCAPI = Path(__file__).parents[1] / "asyncapi.json"
@@ -29,6 +29,10 @@ _ASYNCAPI_PAGE = f"""<!doctype html>
 
 def add_pages(app: FastAPI) -> None:
     """Serve `/docs` of HTTP and `/asyncapi` of NATS, their scripts and styles, and `/asyncapi.json`."""
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        return RedirectResponse("docs")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -5,7 +5,7 @@ from fastapi import FastAPI, Request, Response
 from gateway.documentation.calls import APPOINTMENTS, describe_call
 from gateway.hot_calls import BOOK, book
 from gateway.query import read_query
-from gateway.routes.passing import answer, body_as, client_of
+from gateway.routes.passing import answer, body_as, client_of, refuse_query
 from shared.contract.commands import (
     BookAppointment,
     CancelAppointment,
@@ -25,6 +25,7 @@ def register(app: FastAPI) -> None:
 
         Send an `Idempotency-Key`, another for each booking that you want: then repeating is always safe.
         """
+        refuse_query(request)
         return answer(await book(client_of(request), request.scope["headers"], await request.body()))
 
     @app.patch(

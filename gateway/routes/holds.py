@@ -4,7 +4,7 @@ from fastapi import FastAPI, Request, Response
 
 from gateway.documentation.calls import HOLDS, describe_call
 from gateway.hot_calls import HOLD, hold
-from gateway.routes.passing import answer, body_as, client_of
+from gateway.routes.passing import answer, body_as, client_of, refuse_query
 from shared.contract.commands import PlaceHold, ReleaseHold
 
 
@@ -18,6 +18,7 @@ def register(app: FastAPI) -> None:
 
         Send a `holdToken` of your own, a random UUID: then repeating is safe.
         """
+        refuse_query(request)
         return answer(await hold(client_of(request), request.scope["headers"], await request.body()))
 
     @app.post(

@@ -94,10 +94,11 @@ def sheet(title: str, of: Appointment | Hold) -> Table:
 
 
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
-    """Rows under headings, of which names alone are broken; where there are none, it says so."""
+    """Rows under headings; names are broken, and when a change was made. Where there are none, it says so."""
     listed = Table(*headings, title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in listed.columns:
-        column.no_wrap = column.header not in {"patient", "resources"}
+        column.no_wrap = column.header not in {"at", "patient", "resources"}
+        column.min_width = len(str(column.header))
         column.overflow = "fold"
     for row in rows:
         listed.add_row(*row)

@@ -56,15 +56,13 @@ class Example:
     status: int = 200
 
 
-_REQUEST = commands.SlotRequest(
-    slot=SLOT, patientName="Ada Lovelace", site=SITE, resources=RESOURCES, durationMinutes=45
-)
+# None has a duration, which is refused where there is no grid: that is how the service starts.
+_REQUEST = commands.SlotRequest(slot=SLOT, patientName="Ada Lovelace", site=SITE, resources=RESOURCES)
 _BOOKED = replies.Appointment(
     id=ID,
     site=SITE,
     resources=RESOURCES,
     slot=SLOT,
-    durationMinutes=45,
     patientName="Ada Lovelace",
     status="booked",
     createdAt=MADE,
@@ -76,12 +74,11 @@ _HOLD = replies.Hold(
     site=SITE,
     resources=RESOURCES,
     slot=SLOT,
-    durationMinutes=45,
     expiresAt=parse_instant("2029-12-01T08:20:30.123Z"),
 )
 _HISTORY = [
-    replies.Change(version=1, type="booked", at=MADE, slot=SLOT, durationMinutes=45, resources=RESOURCES),
-    replies.Change(version=2, type="moved", at=CHANGED, slot=LATER, durationMinutes=45, resources=RESOURCES),
+    replies.Change(version=1, type="booked", at=MADE, slot=SLOT, resources=RESOURCES),
+    replies.Change(version=2, type="moved", at=CHANGED, slot=LATER, resources=RESOURCES),
 ]
 
 EXAMPLES: dict[type[commands.Command], Example] = {
@@ -119,8 +116,8 @@ EXAMPLES: dict[type[commands.Command], Example] = {
                 {
                     **WINDOW,
                     "taken": [
-                        replies.TakenSlot(slot=SLOT, durationMinutes=45, state="booked"),
-                        replies.TakenSlot(slot=LATER, durationMinutes=15, state="held"),
+                        replies.TakenSlot(slot=SLOT, state="booked"),
+                        replies.TakenSlot(slot=LATER, state="held"),
                     ],
                 }
             ),

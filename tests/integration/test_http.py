@@ -36,7 +36,7 @@ async def test_json_may_name_its_charset(http: httpx.AsyncClient) -> None:
     assert (await http.post(BOOK, json=fresh(), headers=headers)).status_code == 201
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/nothing", f"{BOOK}/", "/api/appointments/"])
+@pytest.mark.parametrize("path", ["/api", "/api/nothing", f"{BOOK}/", "/api/appointments/"])
 async def test_an_unknown_path_is_not_found(http: httpx.AsyncClient, path: str) -> None:
     """404 has the shape of every other refusal."""
     answer = await http.get(path)

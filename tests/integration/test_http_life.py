@@ -51,3 +51,24 @@ async def test_an_appointment_that_is_not_there_has_no_life(http: httpx.AsyncCli
 async def test_the_grid_can_be_asked_for(http: httpx.AsyncClient) -> None:
     """A page learns where slots may lie before it offers any."""
     assert (await http.get("/api/grid")).json() == {"slotMinutes": 0, "mostResources": 8, "mostClaims": 600}
+
+
+async def test_a_query_is_not_passed_over(http: httpx.AsyncClient) -> None:
+    """Who puts a site into the URL, not into the body, does not book in another one without noticing."""
+    body = {"slot": "2030-01-07T09:00Z", "patientName": "Ada", "site": f"life-{uuid4().hex[:8]}"}
+    calls = [
+        ("POST", "/api/book-appointment"),
+        ("POST", "/api/hold-appointment"),
+        ("POST", "/api/release-hold"),
+        ("PATCH", f"/api/appointments/{uuid4()}"),
+    ]
+    for method, path in calls:
+        answer = await http.request(method, path, params={"site": "harbour"}, json=body)
+        assert answer.status_code == 400, path
+        assert answer.json()["error"].startswith(("Query parameters are not accepted", "Unknown field site"))
+
+
+async def test_who_comes_to_the_root_is_led_to_the_documents(http: httpx.AsyncClient) -> None:
+    """The address that a newcomer types shows what can be called."""
+    answer = await http.get("/", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/docs")
