@@ -19,7 +19,7 @@ from starlette.datastructures import State
 
 from gateway.body import Headers, read_command, values
 from shared.client.command_client import CommandClient
-from shared.contract.commands import BookAppointment, PlaceHold, SlotRequest, read_key
+from shared.contract.commands import BookAppointment, PlaceHold, read_key
 from shared.contract.errors import InvalidRequest
 from shared.contract.headers import IDEMPOTENCY_KEY
 from shared.contract.replies import BookingConfirmed, HoldPlaced, Reply
@@ -44,8 +44,12 @@ def hot_calls(state: State) -> dict[tuple[str, str], HotCall]:
 
 async def book(client: CommandClient, headers: Headers, body: bytes) -> Reply[BookingConfirmed]:
     """Book a slot."""
-    command = read_command(SlotRequest, headers, body)
-    return await client.book(BookAppointment.of(command, _key(headers)))
+    command = read_command(BookAppointment, headers, body)
+    if command.idempotencyKey is not None:
+        raise InvalidRequest("Unknown field idempotencyKey")  # over HTTP it is a header
+    if (key := _key(headers)) is not None:
+        command = command.model_copy(update={"idempotencyKey": key})
+    return await client.book(command)
 
 
 async def hold(client: CommandClient, headers: Headers, body: bytes) -> Reply[HoldPlaced]:

@@ -121,8 +121,7 @@ class CommandClient:
         """
         if command.idempotencyKey is not None:
             return await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
-        command = command.model_copy(update={"idempotencyKey": str(uuid4())})
-        reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed, new=True)
+        reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed, new="idempotencyKey")
         reply.headers = {}  # that an attempt of ours was replayed means nothing to the caller
         return reply
 
@@ -143,8 +142,7 @@ class CommandClient:
         """
         if command.moveId is not None:
             return await self._ask(subjects.MOVE_MANY, command, BookingMoved)
-        command = command.model_copy(update={"moveId": str(uuid4())})
-        return await self._ask(subjects.MOVE_MANY, command, BookingMoved, new=True)
+        return await self._ask(subjects.MOVE_MANY, command, BookingMoved, new="moveId")
 
     async def get_appointment(self, command: GetAppointment) -> Reply[AppointmentFound]:
         """Read an appointment back.
@@ -194,8 +192,7 @@ class CommandClient:
         """
         if command.holdToken is not None:
             return await self._ask(subjects.PLACE_MANY, command, HoldPlaced)
-        command = command.model_copy(update={"holdToken": str(uuid4())})
-        return await self._ask(subjects.PLACE_MANY, command, HoldPlaced, new=True)
+        return await self._ask(subjects.PLACE_MANY, command, HoldPlaced, new="holdToken")
 
     async def release_hold(self, command: ReleaseHold) -> Reply[HoldReleased]:
         """End a hold, on all that it has.
@@ -233,15 +230,20 @@ class CommandClient:
         return answers
 
     async def _ask(
-        self, subject: str, command: Command, body: type[BodyT], *, new: bool = False
+        self, subject: str, command: Command, body: type[BodyT], *, new: str | None = None
     ) -> Reply[BodyT]:
-        """Attempt a command. It is `new` if its key or id was made just now: nobody has sent it before."""
+        """Attempt a command. `new` names the field of its key, id or token, which is made here.
+
+        Then nobody has sent it before.
+        """
         payload = command.model_dump_json(exclude_none=True).encode()
+        if new:  # a field more of the JSON: to copy the command would cost as much as to write it
+            payload = b'%b,"%b":"%b"}' % (payload[:-1], new.encode(), str(uuid4()).encode())
         batches = self._batches.get(subject)
 
         async def attempt(seconds: float, repeated: bool) -> Reply[BodyT]:
             if batches is not None:
-                first = new and not repeated
+                first = new is not None and not repeated
                 return open_envelope(*await batches.ask(payload, seconds, _request_id(), first=first), body)
             answer = await request(self._connection, subject, payload, seconds, _headers(seconds))
             try:

@@ -71,11 +71,6 @@ class BookAppointment(SlotRequest):
 
     idempotencyKey: IdempotencyKey | None = None
 
-    @classmethod
-    def of(cls, request: SlotRequest, key: str | None) -> "BookAppointment":
-        """A request that was validated, and its key, which was too."""
-        return cls.model_construct(**request.__dict__, idempotencyKey=key)
-
 
 class PlaceHold(SlotRequest):
     """Hold a slot while its patient checks out, or extend the hold that `holdToken` names."""

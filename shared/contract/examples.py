@@ -85,7 +85,7 @@ EXAMPLES: dict[type[commands.Command], Example] = {
     type(example.command): example
     for example in (
         Example(
-            commands.BookAppointment.of(_REQUEST, KEY),
+            commands.BookAppointment(**_REQUEST.__dict__ | {"idempotencyKey": KEY}),
             replies.BookingConfirmed(appointment=_BOOKED),
             (SlotAlreadyBooked, SlotHeld, KeyReused),
             status=201,
