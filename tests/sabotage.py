@@ -54,8 +54,10 @@ def write_concern_one() -> None:
 def no_read_barrier() -> None:
     """Read what the server that is asked has, primary or not."""
 
-    async def find(store: BookingStore, query: dict[str, Any], _timeout: float) -> list[dict[str, Any]]:
-        return await store._committed.find(query).to_list(None)
+    async def find(
+        store: BookingStore, any_of: list[dict[str, Any]], _timeout: float
+    ) -> list[dict[str, Any]]:
+        return await store._committed.find({"$or": any_of}).to_list(None)
 
     BookingStore._find_behind_barrier = find  # type: ignore[assignment,method-assign]
 

@@ -1,7 +1,7 @@
 """The booking store by itself: what it says of what failed, and what its reads are bound to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -129,12 +129,38 @@ async def test_every_barrier_is_a_write_of_its_own(store: BookingStore) -> None:
 async def test_who_waits_for_a_barrier_shares_it(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reads that decide at one moment stand behind one write, and the next behind another."""
+    """Reads that decide at one moment are one, behind one write, and the next are behind another."""
+    find, reads = Collection.find, []
+
+    def note(committed: Any, query: Any, **options: Any) -> Any:
+        reads.append(query)
+        return find(committed, query, **options)
+
+    monkeypatch.setattr(Collection, "find", note)
     for at_once in (1, 50):
         await asyncio.gather(*(store.find(claims=[CLAIM], timeout=5) for _ in range(at_once)))
+    assert len(reads) == 2
     row = await store._barrier._barriers.find_one({})
     assert row is not None
     assert row["writes"] == 2
+
+
+async def test_who_shares_a_read_finds_its_own(store: BookingStore) -> None:
+    """Of a read that decides for several, each gets what it has asked for alone."""
+    one, other = new_booking(), new_booking()
+    assert await store.insert_many([one, other], timeout=5) == [Written.DONE] * 2
+    find = store._find_behind_barrier
+
+    async def with_others(any_of: Sequence[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:
+        return await find([*any_of, {"_id": {"$in": [one.id, other.id]}}], timeout)
+
+    store._find_behind_barrier = with_others  # type: ignore[method-assign]
+    owned = dict.fromkeys(one.claims.in_site, one.id)
+    key = other.site, other.key
+    assert await store.find(claims=one.claims.in_site, timeout=5) == Found(owners=owned)
+    assert await store.find(keys={key}, timeout=5) == Found(by_key={key: other})
+    assert await store.find(ids={other.id}, timeout=5) == Found(by_id={other.id: other})
+    assert await store.get_many([other.id, "nothing"], timeout=5) == {other.id: other}
 
 
 async def test_a_barrier_that_is_under_way_counts_for_nobody_who_comes_later(store: BookingStore) -> None:

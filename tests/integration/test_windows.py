@@ -1,7 +1,7 @@
 """What lies in a window: a receptionist's day, and what is taken of it, page by page."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -330,9 +330,9 @@ async def test_an_index_serves_ids_keys_and_claims(use_cases: UseCases) -> None:
     store, asked = BookingStore(use_cases.database), list[dict[str, Any]]()
     find = store._find_behind_barrier
 
-    async def note(query: dict[str, Any], timeout: float) -> list[dict[str, Any]]:
-        asked.append(query)
-        return await find(query, timeout)
+    async def note(any_of: Sequence[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:
+        asked.append({"$or": any_of})
+        return await find(any_of, timeout)
 
     store._find_behind_barrier = note  # type: ignore[method-assign]
     claims = {(row["site"], claim) for claim in row["claims"]}

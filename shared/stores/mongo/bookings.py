@@ -12,8 +12,7 @@ from pymongo.read_concern import ReadConcern
 
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
-from shared.stores.metrics import MONGODB_SECONDS, timed
-from shared.stores.mongo.connection import Database, Document, find_after, knows_primary
+from shared.stores.mongo.connection import Database, Document, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
 from shared.stores.mongo.writes import Written, within, write
 
@@ -55,9 +54,9 @@ class BookingStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._barrier = ReadBarrier(database)
         self._latest = database.get_collection(COLLECTION)
         self._committed = self._latest.with_options(read_concern=ReadConcern("majority"))
+        self._barrier = ReadBarrier(database, self._committed)
 
     async def find_primary(self, *, timeout: float) -> None:
         """Wait for a primary where none is known, for so long that its absence can still be told in time.
@@ -89,10 +88,12 @@ class BookingStore:
                 rows = await self._committed.find({"_id": {"$in": list(ids)}}).to_list(None)
                 # A new primary may not know yet of all that a majority has.
                 if missing := set(ids) - {row["_id"] for row in rows}:
-                    rows += await self._find_behind_barrier({"_id": {"$in": list(missing)}}, timeout)
+                    rows += await self._find_behind_barrier([{"_id": {"$in": list(missing)}}], timeout)
         except (PyMongoError, TimeoutError):
             raise NotExecuted("The booking could not be read") from None
-        return {row["_id"]: Booking.from_document(row) for row in rows if _is_booking(row)}
+        return {
+            row["_id"]: Booking.from_document(row) for row in rows if row["_id"] in ids and _is_booking(row)
+        }
 
     async def find(
         self,
@@ -118,8 +119,7 @@ class BookingStore:
             return Found()
         await self.find_primary(timeout=timeout)
         try:
-            with within(timeout):
-                rows = await self._find_behind_barrier({"$or": any_of}, timeout)
+            rows = await self._find_behind_barrier(any_of, timeout)
         except (PyMongoError, TimeoutError):
             raise OutcomeUnknown() from None
         by_key = {(row["site"], row["idempotencyKey"]): row for row in rows}
@@ -137,10 +137,9 @@ class BookingStore:
             {claim: owners[claim] for claim in owners.keys() & set(claims)},
         )
 
-    async def _find_behind_barrier(self, query: Document, timeout: float) -> list[Document]:
-        moment = await self._barrier.passed(timeout=timeout)
-        with timed(MONGODB_SECONDS.labels("find")):
-            return await find_after(moment, self._committed, query)
+    async def _find_behind_barrier(self, any_of: Sequence[Document], timeout: float) -> list[Document]:
+        """The rows that match `any_of` some queries; among others, perhaps."""
+        return await self._barrier.find(any_of, timeout=timeout)
 
 
 def _is_booking(row: Document) -> bool:

@@ -6,7 +6,6 @@ call hops to a thread and back, so what is done in one session is done there in 
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -16,6 +15,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from shared.process.settings import Misconfigured
+from shared.stores.metrics import MONGODB_SECONDS, timed
 
 Document: TypeAlias = dict[str, Any]
 Database: TypeAlias = AsyncIOMotorDatabase[Document]
@@ -58,34 +58,20 @@ def close(database: Database) -> None:
     database.client.close()
 
 
-@dataclass(frozen=True)
-class Moment:
-    """A point in the order of all writes; None where the server knows no such order (standalone)."""
+async def update_then_find(
+    updated: Collection, query: Document, update: Document, read: Collection, any_of: Sequence[Document]
+) -> list[Document]:
+    """Update a document, or insert it, and then find what matches `any_of` some queries.
 
-    cluster_time: Any
-    operation_time: Any
-
-
-async def update_and_tell_when(collection: Collection, query: Document, update: Document) -> Moment:
-    """Update a document, or insert it, and tell the moment of that."""
-
-    def work() -> Moment:
-        with collection.database.client.delegate.start_session(causal_consistency=True) as session:
-            collection.delegate.find_one_and_update(query, update, upsert=True, session=session)
-            return Moment(session.cluster_time, session.operation_time)
-
-    return await asyncio.to_thread(work)
-
-
-async def find_after(moment: Moment, collection: Collection, query: Document) -> list[Document]:
-    """What a query finds, in a causally consistent session that comes after the moment."""
+    In one causally consistent session: what is read comes after the write, whichever server answers.
+    """
 
     def work() -> list[Document]:
-        with collection.database.client.delegate.start_session(causal_consistency=True) as session:
-            if moment.operation_time:
-                session.advance_cluster_time(moment.cluster_time)
-                session.advance_operation_time(moment.operation_time)
-            return list(collection.delegate.find(query, session=session))
+        with updated.database.client.delegate.start_session(causal_consistency=True) as session:
+            with timed(MONGODB_SECONDS.labels("barrier")):
+                updated.delegate.find_one_and_update(query, update, upsert=True, session=session)
+            with timed(MONGODB_SECONDS.labels("find")):
+                return list(read.delegate.find({"$or": any_of}, session=session))
 
     return await asyncio.to_thread(work)
 

@@ -8,17 +8,17 @@ https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextvars import Context
 from uuid import uuid4
 
 import pymongo
 
-from shared.stores.metrics import MONGODB_SECONDS, timed
-from shared.stores.mongo.connection import Database, Moment, update_and_tell_when
+from shared.stores.mongo.connection import Collection, Database, Document, update_then_find
 
 COLLECTION = "barriers"
-WRITE_SECONDS = 5.0
-# A write that hangs does not hold up those who come after it for longer than this.
+LONGEST_SECONDS = 5.0
+# One that hangs does not hold up those who come after it for longer than this.
 PATIENCE_SECONDS = 0.2
 FORGOTTEN_SECONDS = 86_400
 
@@ -29,37 +29,48 @@ async def forget_old_barriers(database: Database) -> None:
 
 
 class ReadBarrier:
-    """One write for all who wait for one; a document a process, or all processes would queue for it."""
+    """One write, and one read of `collection`, for all who wait for one.
 
-    def __init__(self, database: Database) -> None:
+    It writes a document a process, or all processes would queue for it.
+    """
+
+    def __init__(self, database: Database, collection: Collection) -> None:
         self._barriers = database.get_collection(COLLECTION)
+        self._collection = collection
         self._id = str(uuid4())
-        self._current: asyncio.Task[Moment] | None = None
-        self._next: asyncio.Task[Moment] | None = None
+        self._current: asyncio.Task[list[Document]] | None = None
+        self._next: asyncio.Task[list[Document]] | None = None
+        self._wanted: list[Document] = []  # by those who wait for the next
 
-    async def passed(self, *, timeout: float) -> Moment:
-        """A moment after all that was acknowledged before this call: what is read after it sees all of that.
+    async def find(self, any_of: Sequence[Document], *, timeout: float) -> list[Document]:
+        """The rows that match `any_of` some queries, and others that somebody else has asked for.
+
+        All that was acknowledged before this call is seen.
 
         Raises:
-            PyMongoError, TimeoutError: no majority took the write within `timeout` seconds.
+            PyMongoError, TimeoutError: no majority took the write, or none read, within `timeout` seconds.
         """
         if self._next is None:  # the one that is under way may have begun before what the caller must see
-            self._next = asyncio.create_task(self._write_after(self._current), context=Context())
+            self._wanted = []
+            self._next = asyncio.create_task(self._find_after(self._current, self._wanted), context=Context())
             self._next.add_done_callback(_take_note)
+        self._wanted += [query for query in any_of if query not in self._wanted]
         async with asyncio.timeout(timeout):
             return await asyncio.shield(self._next)
 
-    async def _write_after(self, current: asyncio.Task[Moment] | None) -> Moment:
+    async def _find_after(
+        self, current: asyncio.Task[list[Document]] | None, wanted: Sequence[Document]
+    ) -> list[Document]:
         if current is not None:
             await asyncio.wait({current}, timeout=PATIENCE_SECONDS)
         self._current, self._next = self._next, None
         # It has to change something: a write without effect is acknowledged by whoever takes it.
         update = {"$inc": {"writes": 1}, "$currentDate": {"at": True}}
-        with pymongo.timeout(WRITE_SECONDS), timed(MONGODB_SECONDS.labels("barrier")):
-            return await update_and_tell_when(self._barriers, {"_id": self._id}, update)
+        with pymongo.timeout(LONGEST_SECONDS):
+            return await update_then_find(self._barriers, {"_id": self._id}, update, self._collection, wanted)
 
 
-def _take_note(barrier: asyncio.Task[Moment]) -> None:
+def _take_note(barrier: asyncio.Task[list[Document]]) -> None:
     """Its failure is told to those who wait for it; where nobody does any more, it is nothing to warn of."""
     if not barrier.cancelled():
         barrier.exception()
