@@ -30,7 +30,7 @@ class Decisions:
         2. MongoDB: one insert of the first that wants each claim. The index decides, whoever else inserts.
         3. Where one was refused: what is in the way is read behind a barrier, and refuses its rivals too.
            A key that may have been sent before is taken first; one that was taken so is used again.
-        What is explained by nothing is tried again. Intents are cleared while the callers are answered.
+        What is explained by nothing is tried again. Intents are cleared after the callers are answered.
         """
         states = await self._intents.register([request.intent for request in requests], deadline)
         found = dict(zip(requests, states, strict=True))
@@ -52,7 +52,7 @@ class Decisions:
             if not passing:
                 break
         self._intents.clear(
-            (request.intent, _stands(request, outcomes[request]))
+            (request.intent, found[request] is HoldState.MINE and _stands(request, outcomes[request]))
             for request in requests
             if found[request] in REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
         )

@@ -1,4 +1,4 @@
-"""Intents of what is being decided: registered before the write, cleared while the callers are answered."""
+"""Intents of what is being decided: registered before the write, cleared after the callers are answered."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,10 @@ PASSING = {HoldState.FREE, HoldState.MINE, HoldState.UNREACHABLE}
 REGISTERED = {HoldState.FREE, HoldState.MINE, HoldState.NOT_ASKED}
 """Where an intent may stand: one that could not be asked for may have been registered all the same."""
 
+# What uses up no hold is cleared together with others, at a fraction of the price. Nobody waits so long but a
+# hold on the slot of a booking that was refused, or cancelled, a moment ago.
+LATER_SECONDS = 0.05
+
 log = structlog.get_logger()
 
 
@@ -23,6 +27,8 @@ class Intents:
     def __init__(self, store: IntentStore) -> None:
         self._store = store
         self._clearing: set[asyncio.Task[None]] = set()
+        self._later: list[tuple[BookingIntent, bool]] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     async def register(self, intents: Sequence[BookingIntent], deadline: Deadline) -> list[HoldState]:
         """What each finds held, in their order; those that may pass are registered."""
@@ -34,12 +40,25 @@ class Intents:
         return states
 
     def clear(self, decided: Iterable[tuple[BookingIntent, bool]]) -> None:
-        """Begin to clear the intents of what is decided; with True, it has used up its patient's holds.
+        """Have the intents of what is decided cleared; with True, it has used up its patient's holds.
 
-        Nobody waits for it: a Redis that hangs delays no answer. What is unknown may still be made, and its
-        intent has to stay.
+        Those are cleared at once, for nobody may see a hold that is used up; the others a moment later. No
+        answer waits for it, though Redis may hang. What is unknown may still be made: its intent has to stay.
         """
-        if known := list(decided):
+        at_once: list[tuple[BookingIntent, bool]] = []
+        for intent, used_up in decided:
+            (at_once if used_up else self._later).append((intent, used_up))
+        self._begin(at_once)
+        if self._later and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._clear_later)
+
+    def _clear_later(self) -> None:
+        self._timer = None
+        left, self._later = self._later, []
+        self._begin(left)
+
+    def _begin(self, known: Sequence[tuple[BookingIntent, bool]]) -> None:
+        if known:
             task = asyncio.create_task(self._clear(known))
             self._clearing.add(task)
             task.add_done_callback(self._clearing.discard)
@@ -51,6 +70,9 @@ class Intents:
             log.warning("intents_not_cleared", effect="they expire by themselves", bookings=len(known))
 
     async def drain(self) -> None:
-        """Wait until nothing is left to do for commands that were answered."""
+        """Do what is left for commands that were answered, and wait for it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._clear_later()
         while self._clearing:
             await asyncio.wait(self._clearing)

@@ -72,7 +72,7 @@ class Moves:
         explained = await self._explain([*met, *done], rivals, held, deadline)
         outcomes |= await self._fences.make_final(explained, deadline)
         self._intents.clear(
-            (each.intent, _stands(each, outcomes[each]))
+            (each.intent, found.get(each) is not HoldState.FREE and _stands(each, outcomes[each]))
             for each in plans
             if found.get(each, HoldState.FREE) in REGISTERED
             and not isinstance(outcomes[each], OutcomeUnknown)

@@ -1,6 +1,7 @@
 """What a booking worker decides in moments that no caller can time."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -20,9 +21,12 @@ from shared.contract.errors import (
     SlotHeld,
 )
 from shared.domain.booking import Booking
+from shared.domain.digests import Digests
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.writes import Written
-from shared.stores.redis.intents import HoldState, IntentStore
+from shared.stores.redis.holds import Wanted
+from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
+from shared.stores.redis.keys import Holder
 from shared.worker.batcher import MOST_AT_ONCE
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -177,6 +181,50 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
     monkeypatch.setattr(IntentStore, "clear_intents", lose)
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     assert booked.booking.status == "booked"
+
+
+async def test_what_uses_up_a_hold_is_told_at_once_and_all_else_together(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold that was booked is gone at once; intents that used up none are cleared later, or at a drain."""
+    clear, cleared = IntentStore.clear_intents, list[list[bool]]()
+
+    async def note(store: IntentStore, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
+        cleared.append([used_up for _, used_up in decided])
+        await clear(store, decided)
+
+    monkeypatch.setattr(IntentStore, "clear_intents", note)
+    monkeypatch.setattr("booking_worker.intents.LATER_SECONDS", 3600)
+    held = fresh("Ada")
+    await use_cases.holds.place_hold(PlaceHold.model_validate(held), Deadline.after(5))
+    for body in (fresh(), held, fresh()):
+        await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+    assert cleared == [[True]]
+    await use_cases.intents.drain()
+    assert cleared == [[True], [False, False]]
+
+
+async def test_a_booking_uses_up_no_hold_that_came_after_it(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patient who asks for a hold of what is being booked keeps what the same token holds elsewhere."""
+    insert, digests = BookingStore.insert_many, Digests(use_cases.schema.secret)
+    body = fresh("Ada", holdToken=str(uuid4()))
+    elsewhere = {**body, "resources": ["room-2"]}
+    await use_cases.holds.place_hold(PlaceHold.model_validate(elsewhere), Deadline.after(5))
+
+    async def place_first(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
+        holder = Holder(body["holdToken"], digests.of_name("Ada"))
+        await use_cases.hold_store.place_many([Wanted(bookings[0].claims, holder)], Deadline.after(5))
+        return await insert(store, bookings, timeout=timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "insert_many", place_first)
+        await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+    await use_cases.intents.drain()
+    rival = BookAppointment.model_validate({**elsewhere, "patientName": "Grace", "holdToken": None})
+    with pytest.raises(SlotHeld):
+        await use_cases.bookings.book(rival, Deadline.after(5))
 
 
 async def test_a_refused_booking_leaves_its_patients_hold(grid_use_cases: UseCases) -> None:

@@ -70,5 +70,6 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
             schema,
             redis,
         )
+        await intents.drain()
         await redis.aclose()
         mongodb.close(database)
