@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 DEADLINE_SECONDS = 1.6
 TICK_SECONDS = 0.005
+MOST_AT_ONCE = 250
 SETTLE_SECONDS = 10.0
 DONE = {200, 201}
 _STATUS = re.compile(rb'\{"status":(\d{3}),"body"')
@@ -30,6 +31,7 @@ class Answers:
     """What came back, by status (`no responders` from NATS itself counts as 503 too)."""
 
     statuses: Counter[int] = field(default_factory=Counter)
+    """Without those that were done late."""
     no_responders: int = 0
     late: int = 0
     """Those done after the deadline, when their callers had given up."""
@@ -39,11 +41,11 @@ class Answers:
 
     @property
     def sent(self) -> int:
-        return self.statuses.total() + self.unanswered
+        return self.statuses.total() + self.late + self.unanswered
 
     @property
     def in_time(self) -> int:
-        return sum(self.statuses[status] for status in DONE) - self.late
+        return sum(self.statuses[status] for status in DONE)
 
 
 class Flood:
@@ -98,14 +100,17 @@ class Flood:
         return await self._settle()
 
     async def send_at(self, rate: float, seconds: float, make: Make) -> Answers:
-        """Open loop: so many a second, whatever comes back, as independent callers do."""
+        """Open loop: so many a second, whatever comes back, as independent callers do.
+
+        Where this process gets too little time for that, it sends fewer: it must not be so busy with sending
+        that it hears late what came in time.
+        """
         began, sent = time.monotonic(), 0
         while (passed := time.monotonic() - began) < seconds:
-            due = int(passed * rate)
-            self._send(due - sent, make)
-            sent = due
-            await asyncio.sleep(TICK_SECONDS)
-        self._send(int(rate * seconds) - sent, make)
+            due = min(int(passed * rate) - sent, MOST_AT_ONCE)
+            self._send(due, make)
+            sent += due
+            await asyncio.sleep(0 if due == MOST_AT_ONCE else TICK_SECONDS)
         return await self._settle()
 
     async def _settle(self) -> Answers:
@@ -155,9 +160,11 @@ class Flood:
             statuses *= size
         seconds = time.monotonic() - began
         for status in statuses[:size]:
-            self._answers.statuses[status] += 1
             self._answers.no_responders += not body
             if status in DONE:
                 self._answers.seconds.append(seconds)
-                self._answers.late += seconds > self._deadline
+            if status in DONE and seconds > self._deadline:
+                self._answers.late += 1
+            else:
+                self._answers.statuses[status] += 1
         self._answered.set()

@@ -1,9 +1,9 @@
-"""Bookings straight over NATS, by `flood`."""
+"""Commands straight over NATS, by `flood`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from deploy.local.errors import StackError
 from shared.contract import subjects
@@ -12,32 +12,62 @@ from tests.bench.heard import Heard
 from tests.bench.slots import next_day
 
 UNDER_WAY = 256
+TOGETHER = 128
+MANY_UNDER_WAY = 4 * TOGETHER
+"""Four messages, as the typed client has at most."""
 
 
 def peak(nats_url: str, seconds: float) -> Heard:
-    """Bookings straight over NATS, so many at once, as fast as answers come."""
-    return _over_nats(nats_url, seconds, lambda flood, make: flood.keep_under_way(UNDER_WAY, seconds, make))
+    """Bookings, each in a message of its own: so many at once, as fast as answers come."""
+    return _over_nats(
+        nats_url,
+        seconds,
+        lambda flood: flood.keep_under_way(UNDER_WAY, seconds, bookings()),
+    )
+
+
+def many(nats_url: str, seconds: float, subject: str, make: Make) -> Heard:
+    """Commands in messages of many: so many at once, as fast as answers come."""
+    return _over_nats(
+        nats_url,
+        seconds,
+        lambda flood: flood.keep_under_way(MANY_UNDER_WAY, seconds, make),
+        subject=subject,
+        together=TOGETHER,
+    )
 
 
 def flooded(nats_url: str, seconds: float, rate: float) -> Heard:
-    """So many bookings a second straight over NATS, whatever comes back; those in time are done.
+    """So many bookings a second, whatever comes back; those in time are done.
 
     Refusals for overload, and silence where no worker takes more, are what is to be expected.
     """
-    heard = _over_nats(nats_url, seconds, lambda flood, make: flood.send_at(rate, seconds, make))
+    heard = _over_nats(nats_url, seconds, lambda flood: flood.send_at(rate, seconds, bookings()))
     return replace(heard, to_expect=frozenset({503}))
 
 
-def _over_nats(nats_url: str, seconds: float, load: Callable[[Flood, Make], Awaitable[Answers]]) -> Heard:
+def bookings() -> Make:
+    """Makes bookings of slots that nobody else asks for."""
     first = next_day()
+    return lambda number: b'{"slot":"%b","patientName":"Ada Lovelace"}' % slot_text(first, number)
 
-    def make(number: int) -> bytes:
-        slot = (first + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
-        return b'{"slot":"%b","patientName":"Ada Lovelace"}' % slot.encode()
 
+def slot_text(first: datetime, number: int) -> bytes:
+    """The slot so many milliseconds later, as it is sent."""
+    return (first + timedelta(milliseconds=number)).isoformat(timespec="milliseconds").encode()
+
+
+def _over_nats(
+    nats_url: str,
+    seconds: float,
+    load: Callable[[Flood], Awaitable[Answers]],
+    *,
+    subject: str = subjects.BOOK,
+    together: int = 0,
+) -> Heard:
     async def run() -> Answers:
-        async with Flood.connect(nats_url, subjects.BOOK) as flood:
-            return await load(flood, make)
+        async with Flood.connect(nats_url, subject, together=together) as flood:
+            return await load(flood)
 
     try:
         return _heard(asyncio.run(run()), seconds)
@@ -47,10 +77,9 @@ def _over_nats(nats_url: str, seconds: float, load: Callable[[Flood, Make], Awai
 
 def _heard(answers: Answers, seconds: float) -> Heard:
     took = sorted(answers.seconds) or [0.0]
-    statuses = {**answers.statuses, 201: answers.in_time}
     return Heard(
         seconds=seconds,
-        statuses=statuses,
+        statuses=dict(answers.statuses),
         p50=took[len(took) // 2] * 1000,
         p99=took[len(took) * 99 // 100] * 1000,
         broken=answers.unanswered + answers.late,

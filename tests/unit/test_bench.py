@@ -4,12 +4,13 @@ import json
 import os
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from deploy.local.errors import StackError
 from shared.domain.booking import Booking
-from tests.bench import tools
+from tests.bench import flood, straight, tools
 from tests.bench.charts import draw
 from tests.bench.cli import parse_options
 from tests.bench.cpu import cpu_seconds, peak_mb
@@ -71,6 +72,32 @@ def test_stored_appointments_are_those_that_workers_write() -> None:
     for own in ("id", "key", "slot", "claims"):
         assert len({getattr(booking, own) for booking in bookings}) == 1000
     assert all(booking.claims.keys[0].startswith("default/") for booking in bookings)
+
+
+async def test_a_flood_is_never_too_busy_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far it is behind its rate, it sends some at a time: else what came in time is heard late."""
+    written: list[int] = []
+
+    def write(data: bytes) -> None:
+        written.append(data.count(b"HPUB "))
+        for number in range(sum(written[:-1]), sum(written)):
+            load._hear(number, b'{"status":201,"body":{}}')
+
+    writer = SimpleNamespace(write=write)
+    load = flood.Flood(None, writer, "booking.v1.book", 1.6, 0)  # type: ignore[arg-type]
+    answers = await load.send_at(10_000_000, 0.05, straight.bookings())
+    assert max(written) == flood.MOST_AT_ONCE
+    assert answers.in_time + answers.late == answers.sent == sum(written)
+
+
+def test_what_is_done_late_is_broken_and_not_done() -> None:
+    """An answer after the deadline was heard by nobody, whatever it says."""
+    load = flood.Flood(None, SimpleNamespace(write=len), "x", -1, 0)  # type: ignore[arg-type]
+    load._send(2, straight.bookings())
+    load._hear(0, b'{"status":200,"body":{}}')
+    load._hear(1, b'{"status":503,"body":{}}')
+    heard = straight._heard(load._answers, 1)
+    assert (heard.done, heard.broken, heard.statuses) == (0, 1, {503: 1})
 
 
 def test_cpu_and_memory_are_read_of_a_process() -> None:
