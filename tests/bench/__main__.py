@@ -15,7 +15,7 @@ from tests.bench.run import Run
 from tests.bench.tools import find
 
 INTERRUPTED = 130
-WIDTH = 120
+WIDTH = 132
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ PART_COLOURS = {
     "redis": "#c05a7a",
     "nats": "#888888",
 }
-SAME_LOAD = ("book", "storm", "hold")
+SAME_LOAD = ("book", "storm", "hold", "cancel", "move")
 
 
 def draw(summaries: Sequence[Summary], folder: Path) -> list[Path]:

@@ -18,11 +18,14 @@ storm        the same slot wanted by all, another one after every hundred reques
 hold         holds of slots that nobody else asks for
 alone        bookings of one caller alone
 beside       bookings of one caller beside 256 others
+cancel       cancels of bookings that were made before, over HTTP, and many in a message over NATS (ours)
+move         moves of such bookings to slots that nobody else asks for, likewise (ours)
 connections  bookings over the number of connections
 workers      bookings over the number of booking workers (ours)
 stored       bookings over the number of appointments that are there already (ours)
+reads        an appointment, a doctor's day, its slots: over the number of appointments (ours)
 overload     bookings with ten times as many connections; over NATS (ours) with ten times the peak's rate
-nats         bookings straight over NATS (ours)
+nats         bookings straight over NATS, each alone and many in a message (ours)
 """
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-AT_ONE_LOAD = ("book", "storm", "hold", "alone", "beside")
-SWEEPS = ("connections", "workers", "stored", "overload", "nats")
+AT_ONE_LOAD = ("book", "storm", "hold", "alone", "beside", "cancel", "move")
+SWEEPS = ("connections", "workers", "stored", "reads", "overload", "nats")
 SCENARIOS = (*AT_ONE_LOAD, *SWEEPS)
 
 

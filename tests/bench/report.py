@@ -18,7 +18,19 @@ X_NAMES = {
     "overload": "times the load",
     "overload over NATS": "times the peak",
 }
-FIGURES = ("/s", "spread", "× mono.", "× against", "p50 ms", "p99 ms", "CPU µs", "× mono.", "wrong")
+READS = ("appointment", "day", "slots")
+# What our own is compared with, in the same run.
+BOOKINGS = {
+    "cancel": "book",
+    "move": "book",
+    "nats": "book",
+    "nats many": "book",
+    "cancel many": "nats many",
+    "move many": "nats many",
+}
+# Nothing of theirs is in the same place: their bookings are.
+_APART = {*BOOKINGS, "workers", "stored", "overload over NATS"}
+FIGURES = ("/s", "spread", "× mono.", "× book", "× against", "p50 ms", "p99 ms", "CPU µs", "× mono.", "wrong")
 
 
 def print_report(console: Console, summaries: Sequence[Summary], options: Options) -> None:
@@ -28,7 +40,8 @@ def print_report(console: Console, summaries: Sequence[Summary], options: Option
         f"{rounds}, {options.connections} connections; medians, ± half of the range",
         style="dim",
     )
-    groups = [("one load", [*AT_ONE_LOAD, "nats"]), *((name, [name]) for name in X_NAMES)]
+    at_one_load = dict.fromkeys([*AT_ONE_LOAD, *BOOKINGS])
+    groups = [("one load", at_one_load), *((name, [name]) for name in X_NAMES), ("reads", READS)]
     for title, scenarios in groups:
         chosen = [each for each in summaries if each.scenario in scenarios]
         if chosen:
@@ -39,14 +52,19 @@ def print_report(console: Console, summaries: Sequence[Summary], options: Option
 
 def yardstick(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
     """The monolith that a rate is compared with: over HTTP, in the same place; Express where it was run."""
-    apart = summary.scenario in ("workers", "stored", "nats", "overload over NATS")
-    scenario, x = ("book", None) if apart else (summary.scenario, summary.x)
+    scenario, x = ("book", None) if summary.scenario in _APART else (summary.scenario, summary.x)
     found = {
         each.side: each
         for each in summaries
         if each.side in MONOLITHS and each.scenario == scenario and x in (None, each.x)
     }
     return found.get(EXPRESS) or found.get(FASTAPI)
+
+
+def booking(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
+    """Bookings of the same side by the same way: what a change of a booking is compared with, for one."""
+    place = BOOKINGS.get(summary.scenario), summary.side
+    return next((each for each in summaries if (each.scenario, each.side) == place), None)
 
 
 def against(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
@@ -77,6 +95,7 @@ def _rates(title: str, chosen: Sequence[Summary], summaries: Sequence[Summary]) 
             f"{each.rate:,.0f}",
             f"±{each.spread:.0%}",
             _times(each, beside),
+            _times(each, booking(each, summaries)),
             _times(each, against(each, summaries)),
             f"{each.p50:.2f}",
             f"{each.p99:.2f}",

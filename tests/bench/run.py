@@ -13,7 +13,7 @@ from tests.bench import straight
 from tests.bench.cpu import CpuMeter, peaks, wait_idle
 from tests.bench.options import Options
 from tests.bench.results import Measurement, Where
-from tests.bench.scenarios import OVERLOAD, Load, booking, loads_of
+from tests.bench.scenarios import OVERLOAD, Load, booking, loads_of, readings
 from tests.bench.servers import Servers
 from tests.bench.sides import EXPRESS, OURS, Running, Side, sides_of
 from tests.bench.stored import stored
@@ -52,11 +52,11 @@ class Run:
         with ExitStack() as resources:
             self._tell("starting mongod, Redis and nats-server")
             servers = resources.enter_context(Servers.started())
-            if set(self._options.only) - {"workers", "stored"}:
+            if set(self._options.only) - {"workers", "stored", "reads"}:
                 self._at_one_setup(servers)
             if "workers" in self._options.only:
                 self._over_workers(servers)
-            if "stored" in self._options.only:
+            if {"stored", "reads"} & set(self._options.only):
                 self._over_stored(servers, resources)
 
     def _turns(self, sides: Sequence[Side]) -> Iterator[Turn]:
@@ -87,14 +87,19 @@ class Run:
 
     def _over_stored(self, servers: Servers, resources: ExitStack) -> None:
         """Ours alone: what is stored is as this release writes it."""
-        databases: dict[int, str] = {}
-        for number in self._options.over_stored:
+        only, databases = self._options.only, dict[int, str]()
+        numbers = [number for number in self._options.over_stored if number or "stored" in only]
+        for number in numbers:
             self._tell(f"storing {number:,} appointments")
             databases[number] = resources.enter_context(stored(servers, number))
         for turn in self._turns([side for side in self._sides if side.name == OURS]):
-            for number in _there_and_back(self._options.over_stored, turn):
+            for number in _there_and_back(numbers, turn):
                 with self._running(servers, turn, database=databases[number]) as running:
-                    self._take(running, turn, booking(running, self._options, "stored", number))
+                    if "reads" in only and number:
+                        for load in readings(running, self._options, number):
+                            self._take(running, turn, load)
+                    if "stored" in only:
+                        self._take(running, turn, booking(running, self._options, "stored", number))
 
     @contextmanager
     def _running(

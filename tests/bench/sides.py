@@ -26,10 +26,15 @@ class Running:
     """A side that serves: where, and what its processes are."""
 
     def __init__(
-        self, servers: Servers, url: str, nats_url: str | None, processes: Sequence[Service]
+        self,
+        servers: Servers,
+        url: str,
+        nats_url: str | None,
+        processes: Sequence[Service],
+        mongo_uri: str,
     ) -> None:
-        """`nats_url` is where it takes bookings too, without its gateway."""
-        self.url, self.nats_url = url, nats_url
+        """`nats_url` is where it takes bookings too, without its gateway; `mongo_uri` names its database."""
+        self.url, self.nats_url, self.mongo_uri = url, nats_url, mongo_uri
         pids: dict[str, list[int]] = {}
         for process in processes:
             pids.setdefault(process.kind, []).append(process.pid)
@@ -74,7 +79,8 @@ class Side:
                 for process in reversed(processes):
                     _wait_ready(process)
                 nats_url = None if self.is_monolith else servers.nats.url
-                yield Running(servers, f"http://{LOOPBACK}:{env['PORT']}", nats_url, processes)
+                url = f"http://{LOOPBACK}:{env['PORT']}"
+                yield Running(servers, url, nats_url, processes, env["MONGO_URI"])
             finally:
                 end(processes, STOP_SECONDS)
         servers.forget(own)

@@ -1,16 +1,17 @@
-"""Databases that have many appointments already, put straight into MongoDB as this release writes them."""
+"""Appointments that are put straight into MongoDB, as this release writes them; databases of many."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 from uuid import uuid4
 
 from pymongo import IndexModel, MongoClient
+from pymongo.collection import Collection
 
-from shared.contract.commands import BookAppointment
+from shared.contract.commands import DEFAULT_RESOURCE, BookAppointment
 from shared.contract.instants import unix_milliseconds
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
@@ -20,21 +21,19 @@ from shared.stores.mongo.indexes import INDEXES
 from tests.bench.servers import Servers
 
 BATCH = 2_000
-_FIRST = datetime(2001, 1, 1, tzinfo=UTC)
-_STEP = timedelta(minutes=1)
+FIRST = datetime(2001, 1, 1, tzinfo=UTC)
+STEP = timedelta(minutes=15)
+DOCTORS = tuple(f"doctor-{number}" for number in range(20))
 
 
 @contextmanager
 def stored(servers: Servers, appointments: int) -> Iterator[str]:
-    """The name of a database with so many, all booked and their indexes built; it is dropped afterwards."""
+    """The name of a database with so many of twenty doctors, their indexes built; dropped afterwards."""
     name = f"bench_stored_{appointments}"
     with MongoClient[dict[str, Any]](servers.mongod.url) as client:
         try:
             collection = client[name][COLLECTION]
-            documents = rows()
-            for done in range(0, appointments, BATCH):
-                batch = list(islice(documents, min(BATCH, appointments - done)))
-                collection.insert_many(batch, ordered=False)
+            insert(collection, islice(rows(FIRST, STEP, DOCTORS), appointments))
             collection.create_indexes(
                 [
                     IndexModel(list(options["key"].items()), name=index, **_without_key(options))
@@ -46,17 +45,31 @@ def stored(servers: Servers, appointments: int) -> Iterator[str]:
             client.drop_database(name)
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Documents without end, one a minute, none of a slot that the load asks for in its lifetime."""
-    command = BookAppointment.model_validate({"slot": _FIRST, "patientName": "Ada Lovelace"})
+def insert(collection: Collection[dict[str, Any]], documents: Iterable[dict[str, Any]]) -> None:
+    """Put documents into MongoDB as they are."""
+    left = iter(documents)
+    while batch := list(islice(left, BATCH)):
+        collection.insert_many(batch, ordered=False)
+
+
+def rows(
+    first: datetime, step: timedelta, resources: Sequence[str] = (DEFAULT_RESOURCE,)
+) -> Iterator[dict[str, Any]]:
+    """Documents without end: one of each of these resources, then the same a step later."""
+    command = BookAppointment.model_validate({"slot": first, "patientName": "Ada Lovelace"})
     pattern = Booking.new(command, Grid(0).span_of(command), Digests(secrets.token_bytes(32))).to_document()
-    slot = _FIRST
-    while True:
-        moment = unix_milliseconds(slot)
-        claims = [f"{resource}/{moment}" for resource in pattern["resources"]]
-        own = {"_id": str(uuid4()), "idempotencyKey": str(uuid4()), "slot": slot, "claims": claims}
-        yield {**pattern, **own}
-        slot += _STEP
+    (booked,) = pattern["history"]
+    for number in count():
+        slot, resource = first + number // len(resources) * step, resources[number % len(resources)]
+        where = {"slot": slot, "resources": [resource]}
+        yield {
+            **pattern,
+            **where,
+            "_id": str(uuid4()),
+            "idempotencyKey": str(uuid4()),
+            "claims": [f"{resource}/{unix_milliseconds(slot)}"],
+            "history": [{**booked, **where}],
+        }
 
 
 def _without_key(options: dict[str, Any]) -> dict[str, Any]:

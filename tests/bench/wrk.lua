@@ -1,28 +1,52 @@
--- What wrk sends: commands to one path, so many in turn to each slot; the answers are counted by status.
--- wrk ... -s wrk.lua URL -- PATH FIRST_MILLISECONDS REQUESTS_A_SLOT
+-- What wrk sends: requests to one path; the answers are counted by status.
+-- POST: a booking or a hold, so many in turn of each slot. Else each request takes the next line of a file, which
+-- follows the path; PATCH moves what it names to a slot that is free.
+-- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MILLISECONDS REQUESTS_A_SLOT FILE
 
 statuses = {} -- global: done() may read nothing else of a thread
 
 local threads = {}
 local sent = 0
-local head, first, share
+local method, path, first, share
+local lines = {}
 
-local BODY = '{"slot":"%s.%03dZ","patientName":"Ada Lovelace"}'
+local HEAD = "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+local BODIES = {
+  POST = '{"slot":"%s.%03dZ","patientName":"Ada Lovelace"}',
+  PATCH = '{"slot":"%s.%03dZ"}',
+}
 
 function setup(thread)
   table.insert(threads, thread)
 end
 
 function init(args)
-  head = "POST " .. args[1] .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-  first, share = tonumber(args[2]), tonumber(args[3])
+  method, path, first, share = args[1], args[2], tonumber(args[3]), tonumber(args[4])
+  for line in io.lines(args[5]) do
+    table.insert(lines, line)
+  end
+end
+
+-- What was changed is not asked for again: that would be no work. Where nothing is left, the answer is 404.
+local function target()
+  if method == "POST" then
+    return path
+  elseif method == "GET" then
+    return path .. lines[sent % #lines + 1]
+  end
+  return path .. (lines[sent + 1] or "/none-left")
 end
 
 function request()
   local milliseconds = first + math.floor(sent / share)
+  local head = HEAD:format(method, target())
   sent = sent + 1
+  if not BODIES[method] then
+    return head .. "\r\n"
+  end
   local seconds = math.floor(milliseconds / 1000)
-  local body = BODY:format(os.date("!%Y-%m-%dT%H:%M:%S", seconds), milliseconds - seconds * 1000)
+  local moment = os.date("!%Y-%m-%dT%H:%M:%S", seconds)
+  local body = BODIES[method]:format(moment, milliseconds - seconds * 1000)
   return head .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
 end
 

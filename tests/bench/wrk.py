@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,21 +15,50 @@ from tests.bench.tools import find
 SCRIPT = Path(__file__).with_name("wrk.lua")
 TIMEOUT_SECONDS = 10
 BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
+APPOINTMENTS, SLOTS = "/api/appointments", "/api/slots"
 
 
 class Wrk:
     """A load that runs: `connections` callers, each of whom asks again once it is answered."""
 
     def __init__(
-        self, url: str, path: str, connections: int, seconds: int, *, share: int = 1, refused: bool = False
+        self,
+        url: str,
+        path: str,
+        connections: int,
+        seconds: int,
+        *,
+        share: int = 1,
+        refused: bool = False,
+        method: str = "POST",
+        lines: Iterable[str] = (),
     ) -> None:
-        """`share` requests in turn are for the same slot; with `refused`, 409 is an answer as good as any."""
+        """`share` requests in turn are for the same slot; with `refused`, 409 is an answer as good as any.
+
+        Unless they POST, each request takes the next of `lines`, which follows the path; only a GET begins
+        anew after the last one.
+        """
         options = {"-t": 1, "-c": connections, "-d": f"{seconds}s", "--timeout": f"{TIMEOUT_SECONDS}s"}
         words = [str(word) for option in options.items() for word in option]
         first = str(round(next_day().timestamp() * 1000))
         self._as_good = frozenset({409} if refused else ())
+        self._file = tempfile.NamedTemporaryFile("w", prefix="bench-lines-")  # noqa: SIM115
+        self._file.write("\n".join(lines))
+        self._file.flush()
         self._process = subprocess.Popen(
-            [find("wrk"), *words, "-s", str(SCRIPT), url, "--", path, first, str(share)],
+            [
+                find("wrk"),
+                *words,
+                "-s",
+                str(SCRIPT),
+                url,
+                "--",
+                method,
+                path,
+                first,
+                str(share),
+                self._file.name,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -37,7 +68,7 @@ class Wrk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._process:
+        with self._file, self._process:
             self._process.kill()
 
     def heard(self) -> Heard:
@@ -62,10 +93,20 @@ class Wrk:
 
 
 def http_load(
-    url: str, path: str, connections: int, seconds: int, *, share: int = 1, refused: bool = False
+    url: str,
+    path: str,
+    connections: int,
+    seconds: int,
+    *,
+    share: int = 1,
+    refused: bool = False,
+    method: str = "POST",
+    lines: Iterable[str] = (),
 ) -> Heard:
-    """Load `url` and wait for the end."""
-    with Wrk(url, path, connections, seconds, share=share, refused=refused) as wrk:
+    """Load `url` as `Wrk` says, and wait for the end."""
+    with Wrk(
+        url, path, connections, seconds, share=share, refused=refused, method=method, lines=lines
+    ) as wrk:
         return wrk.heard()
 
 

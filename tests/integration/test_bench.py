@@ -6,17 +6,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import psutil
 import pytest
 
+from deploy.local.ports import LOOPBACK
 from deploy.local.process import ROOT
 from tests.bench.servers import Servers
 from tests.bench.sides import EXPRESS, FASTAPI, Side
 from tests.bench.tools import WORK
-from tests.bench.wrk import BOOK, HOLD
+from tests.bench.wrk import APPOINTMENTS, BOOK, HOLD, http_load
 
 SLOT = "2031-05-04T10:00:00+02:00"
 SAME_SLOT = "2031-05-04T08:00:00Z"
@@ -68,7 +71,8 @@ def test_a_monolith_keeps_the_same_contract(monolith: httpx.Client) -> None:
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_a_run_measures_and_leaves_no_process(tmp_path: Path) -> None:
     """Each slot that is asked for is free, every request is answered, and all that was started is ended."""
-    words = "--sides ours --only book,storm,hold,nats --rounds 1 --seconds 1 --connections 4"
+    only = "--only book,storm,hold,nats,cancel,move,reads --over-stored 0,1000"
+    words = f"--sides ours {only} --rounds 1 --seconds 1 --connections 4"
     command = [sys.executable, "-m", "tests.bench", *words.split(), "--output", str(tmp_path)]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     run = subprocess.run(
@@ -76,9 +80,47 @@ def test_a_run_measures_and_leaves_no_process(tmp_path: Path) -> None:
     )
     assert run.returncode in {0, 1}, run.stdout + run.stderr
     measured = json.loads((tmp_path / "bench.json").read_text())["measurements"]
-    assert [each["scenario"] for each in measured] == ["book", "storm", "hold", "nats"]
-    assert all(each["wrong"] == 0 for each in measured[:3])  # over NATS a slow machine is late for some
+    over_nats = {"nats", "nats many", "cancel many", "move many"}
+    over_http = {"book", "storm", "hold", "cancel", "move", "appointment", "day", "slots"}
+    assert {each["scenario"] for each in measured} == over_nats | over_http
+    for each in measured:
+        assert sum(each["statuses"].values()) > 0
+        # Over NATS a slow machine is late for some.
+        assert each["wrong"] == 0 or each["scenario"] in over_nats
     assert not [each for each in psutil.process_iter() if str(tmp_path) in _environment(each)]
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_what_is_changed_is_asked_for_once() -> None:
+    """wrk changes each booking once, and reads what it has to read in turn, again and again."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            asked.append(self.path)
+            self.send_response(404 if self.path.endswith("none-left") else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_DELETE = do_GET = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://{LOOPBACK}:{server.server_port}"
+    lines = ["/a", "/b", "/c"]  # the first request is one that wrk makes and does not send
+    heard = http_load(url, APPOINTMENTS, 1, 1, method="DELETE", lines=lines)
+    assert asked[:3] == [f"{APPOINTMENTS}/{each}" for each in ("b", "c", "none-left")]
+    assert (heard.done, set(asked[2:])) == (2, {f"{APPOINTMENTS}/none-left"})
+    asked.clear()
+    assert http_load(url, APPOINTMENTS, 1, 1, method="GET", lines=lines).wrong == 0
+    assert asked[:4] == [f"{APPOINTMENTS}/{each}" for each in ("b", "c", "a", "b")]
+    server.shutdown()
+    server.server_close()
 
 
 def _environment(process: psutil.Process) -> str:

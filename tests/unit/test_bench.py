@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from deploy.local.errors import StackError
+from shared.contract.commands import CancelAppointment, ListSlots, MoveAppointment, parse_command
 from shared.domain.booking import Booking
-from tests.bench import flood, straight, tools
+from tests.bench import changes, flood, reads, stored, straight, tools
 from tests.bench.charts import draw
 from tests.bench.cli import parse_options
 from tests.bench.cpu import cpu_seconds, peak_mb
 from tests.bench.heard import Heard
-from tests.bench.report import yardstick
+from tests.bench.report import booking, yardstick
 from tests.bench.results import Measurement, Summary, Where, summarise, write_json
 from tests.bench.stored import rows
 
@@ -66,12 +69,56 @@ def test_a_rate_is_compared_with_the_monolith_in_the_same_place() -> None:
     }
 
 
+def test_a_change_is_compared_with_bookings_by_the_same_way() -> None:
+    """Cancels over HTTP are set beside bookings over HTTP, and many in a message beside many."""
+    taken: Sequence[Measurement] = [
+        *(measured(name, "ours", 64) for name in ("book", "cancel", "nats many", "move many", "hold")),
+        measured("book", "express", 64),
+    ]
+    summaries = summarise(taken)
+    beside = {each.scenario: booking(each, summaries) for each in summaries if each.side == "ours"}
+    named = {scenario: (each.scenario, each.side) for scenario, each in beside.items() if each}
+    ours = "ours"
+    assert named == {
+        "cancel": ("book", ours),
+        "nats many": ("book", ours),
+        "move many": ("nats many", ours),
+    }
+
+
 def test_stored_appointments_are_those_that_workers_write() -> None:
-    """Rows that are put straight into MongoDB read as bookings, each of a slot and a key of its own."""
-    bookings = [Booking.from_document(row) for row in islice(rows(), 1000)]
-    for own in ("id", "key", "slot", "claims"):
+    """Rows that are put straight into MongoDB read as bookings, each of a claim and a key of its own."""
+    first, step = datetime(2001, 1, 1, tzinfo=UTC), timedelta(minutes=15)
+    bookings = [Booking.from_document(row) for row in islice(rows(first, step, ("a", "b")), 1000)]
+    for own in ("id", "key", "claims"):
         assert len({getattr(booking, own) for booking in bookings}) == 1000
-    assert all(booking.claims.keys[0].startswith("default/") for booking in bookings)
+    assert bookings[-1].slot == first + 499 * step
+    for each in bookings:
+        assert each.claims.keys == (f"{each.resources[0]}/{round(each.slot.timestamp() * 1000)}",)
+        assert [(entry.slot, entry.resources) for entry in each.history] == [(each.slot, each.resources)]
+
+
+def test_each_change_is_of_another_booking() -> None:
+    """No booking is cancelled or moved twice: once none is left, what is sent is nobody's, which is told."""
+    cancel = changes.commands(changes.CANCEL, ["a", "b"])
+    cancels = [parse_command(CancelAppointment, cancel(number)) for number in range(3)]
+    assert [each.id for each in cancels] == ["a", "b", "none-left"]
+    move = changes.commands(changes.MOVE, ["a", "b"])
+    moves = [parse_command(MoveAppointment, move(number)) for number in range(3)]
+    assert [each.id for each in moves] == ["a", "b", "none-left"]
+    assert len({each.slot for each in moves}) == 3
+
+
+def test_days_that_are_read_have_appointments() -> None:
+    """Among a million, every day that is asked for lies where they are stored, whole."""
+    last = list(islice(rows(stored.FIRST, stored.STEP, stored.DOCTORS), 20_000))[-1]["slot"]
+    lines = reads.some_days(20_000)
+    assert len(set(lines)) > 100
+    for line in lines:
+        query = dict(pair.split("=") for pair in line.removeprefix("?").split("&"))
+        window = ListSlots.model_validate(query)
+        assert window.resource in stored.DOCTORS
+        assert stored.FIRST <= window.from_ < window.to <= last + stored.STEP
 
 
 async def test_a_flood_is_never_too_busy_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
