@@ -6,7 +6,7 @@ from dataclasses import replace
 from booking_worker.intents import PASSING, REGISTERED, Intents
 from booking_worker.refusals import Refusals
 from booking_worker.requests import Booked, Outcome, Request, first_of_each_claim, replay
-from booking_worker.writes import MOST_ROUNDS, Writes, refusal_of
+from booking_worker.writes import CHANGING, MOST_ROUNDS, Writes, refusal_of
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.stores.mongo.bookings import BookingStore, Refusal
@@ -37,7 +37,8 @@ class Decisions:
         outcomes: dict[Request, Outcome] = {request: NotExecuted() for request in requests}
         held = [request for request in requests if found[request] is HoldState.OTHERS]
         passing = [request for request in requests if found[request] in PASSING]
-        for _ in range(MOST_ROUNDS):
+        in_vain = 0
+        while in_vain < MOST_ROUNDS:
             firsts, rivals = first_of_each_claim(passing)
             inserted = await self._insert(firsts, deadline)
             outcomes |= {request: _outcome(request, each) for request, each in inserted.items()}
@@ -48,9 +49,10 @@ class Decisions:
             held, left = [], [request for request in (*duplicates, *rivals) if request not in explained]
             replaced = await self._replace(left, reusable, deadline)
             outcomes |= replaced
-            passing = [request for request in left if request not in replaced]
+            waiting, passing = passing, [request for request in left if request not in replaced]
             if not passing:
                 break
+            in_vain += len(passing) == len(waiting)  # where some are decided, the others have another chance
         self._intents.clear(
             (request.intent, found[request] is HoldState.MINE and _stands(request, outcomes[request]))
             for request in requests
@@ -92,10 +94,14 @@ class Decisions:
     async def _replace(
         self, requests: Sequence[Request], rows: Mapping[Request, Refusal], deadline: Deadline
     ) -> dict[Request, Outcome]:
-        """Book with the rows by which keys were taken. Where one has changed, or a claim is met: left out."""
-        bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows}
+        """Book with the rows by which keys were taken. Where one has changed, or a claim is met: left out.
+
+        Not a command that came before the one that was refused so: that may be its own later attempt.
+        """
+        late = [r for r in requests if r in rows and r.booking.created_at <= rows[r].at]
+        bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows and r not in late}
         written = await self._writes.replace([(rows[r], b) for r, b in bookings.items()], deadline)
-        return {
+        return dict.fromkeys(late, NotExecuted(CHANGING)) | {
             request: Booked(booking) if each is Written.DONE else refusal_of(each)
             for (request, booking), each in zip(bookings.items(), written, strict=True)
             if each not in (Written.DUPLICATE, Written.UNSURE)

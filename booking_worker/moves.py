@@ -72,10 +72,9 @@ class Moves:
         explained = await self._explain([*met, *done], rivals, held, deadline)
         outcomes |= await self._fences.make_final(explained, deadline)
         self._intents.clear(
-            (each.intent, found.get(each) is not HoldState.FREE and _stands(each, outcomes[each]))
-            for each in plans
-            if found.get(each, HoldState.FREE) in REGISTERED
-            and not isinstance(outcomes[each], OutcomeUnknown)
+            (each.intent, found[each] is HoldState.MINE and _stands(each, outcomes[each]))
+            for each in changing  # what was done before has no intent, and used up its holds then
+            if found[each] in REGISTERED and not isinstance(outcomes[each], OutcomeUnknown)
         )
         return outcomes
 

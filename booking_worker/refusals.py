@@ -40,7 +40,7 @@ class Refusals:
         self, requests: Sequence[Request], outcomes: dict[Request, Outcome], deadline: Deadline
     ) -> list[Request]:
         """Take keys, and say whose of those that are taken already is not known yet."""
-        keys = list(dict.fromkeys(request.key for request in requests))
+        keys = {request.key: request.booking.created_at for request in requests}
         taken = dict(zip(keys, await self._writes.refuse(keys, deadline), strict=True))
         duplicates = [key for key in keys if taken[key] is Written.DUPLICATE]
         try:

@@ -1,6 +1,7 @@
 """Writes of a batch: sent only where they can be confirmed, and confirmed only where the indexes stood."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused
@@ -41,8 +42,8 @@ class Writes:
             len(bookings), deadline, lambda seconds: self._changes.fence_many(bookings, timeout=seconds)
         )
 
-    async def refuse(self, keys: Collection[InSite], deadline: Deadline) -> list[Written]:
-        """Take keys, so that earlier attempts with them come too late."""
+    async def refuse(self, keys: Mapping[InSite, datetime], deadline: Deadline) -> list[Written]:
+        """Take keys, so that attempts with them come too late that came before those which are refused."""
         return await self._send(
             len(keys), deadline, lambda seconds: self._changes.refuse_many(keys, timeout=seconds)
         )

@@ -17,7 +17,8 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
     group = subjects.HOLD_GROUP
 
     async def place_hold(command: PlaceHold) -> Reply[HoldPlaced]:
-        held = await service.place_hold(command, current_attempt.get().deadline)
+        attempt = current_attempt.get()
+        held = await service.place_hold(command, attempt.deadline, alone=attempt.alone)
         hold = Hold(
             token=held.token,
             site=command.site,

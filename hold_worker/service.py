@@ -16,6 +16,7 @@ from hold_worker.intent_watch import IntentWatch
 from shared.contract.commands import PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
+    BeingBooked,
     NoSuchHold,
     NotExecuted,
     OutcomeUnknown,
@@ -31,6 +32,10 @@ from shared.stores.mongo.schema import Schema
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Wanted
 from shared.stores.redis.keys import Holder
 from shared.worker.batcher import Batcher
+
+# How long a booking that is being made is waited for where others wait for the answer. The typed client asks
+# again.
+MOST_WAITING_SECONDS = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +85,10 @@ class HoldService:
         self._releases = Batcher(self._release_many, "release")
         self._intents = IntentWatch(holds)
 
-    async def place_hold(self, command: PlaceHold, deadline: Deadline) -> Held:
+    async def place_hold(self, command: PlaceHold, deadline: Deadline, *, alone: bool = True) -> Held:
         """Hold a slot of all the resources that are asked for, or extend the hold with the command's token.
+
+        Unless it is `alone`, others wait for its answer: then it does not wait long for a booking.
 
         Raises:
             SlotAlreadyBooked, SlotHeld, InvalidRequest, NotExecuted, OutcomeUnknown
@@ -91,8 +98,10 @@ class HoldService:
         holder = Holder(command.holdToken or str(uuid4()), self._digests.of_name(command.patientName))
         request = Request(Wanted(Claims.of(command, span), holder), deadline)
         request = replace(request, placed=await self._places.submit(request))
+        soon = Deadline(min(deadline.unix_ms, Deadline.after(MOST_WAITING_SECONDS).unix_ms))
+        patience = deadline if alone else soon
         while (granted := await self._decisions.submit(request)) is None:
-            request = await self._wait_for_intents(request)
+            request = await self._wait_for_intents(request, patience)
         return Held(holder.token, span, granted.expires_at, granted.milliseconds // 1000)
 
     async def release_hold(self, command: ReleaseHold, deadline: Deadline) -> None:
@@ -143,18 +152,18 @@ class HoldService:
         # Else it was lost, released, or withdrawn by an earlier attempt that ended late.
         return [each or OutcomeUnknown() for each in granted]
 
-    async def _wait_for_intents(self, request: Request) -> Request:
+    async def _wait_for_intents(self, request: Request, patience: Deadline) -> Request:
         """The request with one intent less at least.
 
         Raises:
-            NotExecuted, OutcomeUnknown: its time was up before.
+            NotExecuted, OutcomeUnknown: the time for that was up before.
         """
         assert request.placed is not None  # noqa: S101 - what is not placed does not wait
         try:
-            async with asyncio.timeout(request.deadline.remaining):
+            async with asyncio.timeout(patience.remaining):
                 left = await self._intents.next_change(request.wanted.claims, request.placed.intents)
         except (NotExecuted, TimeoutError):
-            raise (await self._give_up([request], NotExecuted()))[request] from None
+            raise (await self._give_up([request], BeingBooked()))[request] from None
         return replace(request, placed=replace(request.placed, intents=left))
 
     async def _give_up(

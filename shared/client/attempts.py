@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from ..contract.errors import NobodyThere, NoPrimary, NotExecuted, OutcomeUnknown, Refused
+from ..contract.errors import BeingBooked, NobodyThere, NoPrimary, NotExecuted, OutcomeUnknown, Refused
 from .statistics import Statistics
 
 ATTEMPTS = 3
@@ -43,8 +43,8 @@ async def attempt_repeatedly(
             reply = await attempt(seconds, unknown is not None)
             became = "answered"
             return reply
-        except NobodyThere as error:
-            became = "nobody_there"
+        except (NobodyThere, BeingBooked) as error:
+            became = "nobody_there" if isinstance(error, NobodyThere) else "not_executed"
             failure: Refused = unknown or error
             spent = min(spare, (time.monotonic() - started + pause) / seconds)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -34,7 +34,7 @@ from ..contract.commands import (
 )
 from ..contract.deadline import Deadline
 from ..contract.errors import NoSuchHold, Refused
-from ..contract.headers import DEADLINE, REQUEST_ID
+from ..contract.headers import DEADLINE, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
     AppointmentsFound,
@@ -257,8 +257,9 @@ class CommandClient:
 
 
 def _request_id() -> str | None:
-    request_id: str | None = structlog.contextvars.get_contextvars().get("request_id")
-    return request_id
+    """What the program has bound to its log under that name, if it is one: it is written into messages."""
+    bound = structlog.contextvars.get_contextvars().get("request_id")
+    return str(bound) if is_request_id(str(bound)) else None
 
 
 def _headers(seconds: float) -> dict[str, str]:

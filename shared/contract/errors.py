@@ -9,7 +9,8 @@ Refused
 ├── TooLarge 413
 ├── UnsupportedMediaType 415
 ├── KeyReused 422
-├── NotExecuted 503         nothing was done, nothing will be: HoldsUnreachable, NoPrimary, NobodyThere
+├── NotExecuted 503         nothing was done, nothing will be: HoldsUnreachable, NoPrimary, BeingBooked,
+│                           NobodyThere
 └── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
 
 Programs know a refusal by the name of its class, which goes with it as a header; its sentence is for people.
@@ -135,6 +136,12 @@ class NoPrimary(NotExecuted):
     """MongoDB has no primary, or none that can be reached: until one is elected, or for longer."""
 
     message = "The booking database cannot be reached; nothing was done"
+
+
+class BeingBooked(NotExecuted):
+    """Somebody is booking the slot at this moment; it is not known yet whether it can be held."""
+
+    message = "The slot is being booked at the moment; nothing was done"
 
 
 class NobodyThere(NotExecuted):

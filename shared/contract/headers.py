@@ -17,6 +17,11 @@ RETRY_AFTER = "Retry-After"
 _ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 
 
+def is_request_id(value: object) -> bool:
+    """Whether it is an id: hexadecimal digits and dashes."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
 def accept_request_id(value: str | None) -> str:
-    """The caller's id where it is one (hexadecimal digits and dashes), else a new one."""
-    return value if value and _ID.fullmatch(value) else token_hex(16)
+    """The caller's id where it is one, else a new one."""
+    return value if value and is_request_id(value) else token_hex(16)

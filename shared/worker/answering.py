@@ -28,10 +28,14 @@ Execute = Callable[[], Awaitable[Reply[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How a command was sent: until when it may be started; `first` if it was certainly never sent before."""
+    """How a command was sent: until when it may be started; `first` if it was certainly never sent before.
+
+    `alone`: no others wait for its answer, which would travel with theirs.
+    """
 
     deadline: Deadline
     first: bool = False
+    alone: bool = True
 
 
 current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
@@ -119,7 +123,8 @@ class Answering:
                     raise TooLarge
                 one = validate(each.model, sent)
                 deadline = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
-                return await _execute(each.use_case, one.command, Attempt(deadline, one.first is True))
+                attempt = Attempt(deadline, first=one.first is True, alone=len(each.commands) == 1)
+                return await _execute(each.use_case, one.command, attempt)
 
             return await self._decide(subject, envelope.get("requestId"), execute, started)
 

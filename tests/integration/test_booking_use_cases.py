@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -310,3 +311,14 @@ async def test_large_bookings_leave_room_for_small_ones(grid_use_cases: UseCases
         *(grid_use_cases.bookings.book(command, Deadline.after(20)) for command in (*large, *small))
     )
     assert {answer.booking.status for answer in answers} == {"booked"}
+
+
+async def test_each_of_a_chain_of_overlaps_is_decided(grid_use_cases: UseCases) -> None:
+    """However long a chain of bookings is of which each overlaps the last, none is sent away undecided."""
+    body = fresh("Ada", durationMinutes=30)
+    first = BookAppointment.model_validate(body)
+    chain = [first.model_copy(update={"slot": first.slot + timedelta(minutes=15 * n)}) for n in range(20)]
+    answers = await asyncio.gather(
+        *(grid_use_cases.bookings.book(each, Deadline.after(10)) for each in chain), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [Booked, SlotAlreadyBooked] * 10

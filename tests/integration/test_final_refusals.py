@@ -16,7 +16,7 @@ from booking_worker.fences import Fences
 from booking_worker.refusals import Refusals
 from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment, PlaceHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoSuchAppointment, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
@@ -93,6 +93,34 @@ async def test_an_insert_that_comes_after_the_409_fails(
     late = await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     assert await late() == [Written.DUPLICATE]
     assert await rows(use_cases, body["site"]) == [("", "refused"), ("Grace", "cancelled")]
+
+
+async def test_an_attempt_that_was_overtaken_does_not_book_after_the_409(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that stands still while a later one is told 409 finds its key taken and does not use it."""
+    insert, stalled, go_on = BookingStore.insert_many, asyncio.Event(), asyncio.Event()
+
+    async def stall(self: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
+        if not stalled.is_set():
+            stalled.set()
+            await go_on.wait()
+        return await insert(self, bookings, timeout=timeout)
+
+    body = fresh()
+    ada = of(body, "Ada", KEY)
+    monkeypatch.setattr(BookingStore, "insert_many", stall)
+    overtaken = asyncio.create_task(use_cases.bookings.book(ada, soon()))
+    await stalled.wait()
+    grace = await use_cases.bookings.book(of(body, "Grace"), soon())
+    with pytest.raises(SlotAlreadyBooked):
+        await use_cases.bookings.book(ada, soon())
+    await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
+    go_on.set()
+    with pytest.raises(NotExecuted):
+        await overtaken
+    assert await rows(use_cases, body["site"]) == [("", "refused"), ("Grace", "cancelled")]
+    assert (await use_cases.bookings.book(ada, soon())).booking.status == "booked"
 
 
 async def test_control_without_the_key_taken_it_succeeds(

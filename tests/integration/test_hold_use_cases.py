@@ -13,6 +13,7 @@ from hold_worker.service import Held
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
+    BeingBooked,
     HoldsUnreachable,
     NoPrimary,
     NotExecuted,
@@ -233,6 +234,26 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
+async def test_a_hold_keeps_no_companions_waiting(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where others wait for its answer, a hold does not wait long for a booking that may be made."""
+
+    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
+        return [Written.UNKNOWN] * len(bookings)
+
+    body = fresh("Ada")
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "insert_many", lose)
+        with pytest.raises(OutcomeUnknown):
+            await use_cases.bookings.book(BookAppointment(**body), Deadline.after(5))
+    rival = PlaceHold(**{**body, "patientName": "Grace"})
+    deadline = Deadline.after(60)
+    with pytest.raises(BeingBooked):
+        await use_cases.holds.place_hold(rival, deadline, alone=False)
+    assert deadline.remaining > 30
+
+
 async def test_no_hold_is_granted_after_its_deadline(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +337,6 @@ async def test_holds_that_wait_ask_together_and_ever_more_rarely(
     answers = await asyncio.gather(
         *(use_cases.holds.place_hold(rival, Deadline.after(1.5)) for rival in rivals), return_exceptions=True
     )
-    assert {type(answer) for answer in answers} == {NotExecuted}
+    assert {type(answer) for answer in answers} <= {BeingBooked, OutcomeUnknown}
     assert max(questions) == 50
     assert len(questions) <= 30

@@ -91,7 +91,7 @@ async def test_a_booking_consumes_the_hold(short: HttpCaller, redis: Redis) -> N
     body = fresh("Ada")
     await short.hold(body)
     assert (await short.book(body)).status == 201
-    assert keys_of(redis, body["site"]) == []
+    await asyncio.to_thread(wait_until, lambda: keys_of(redis, body["site"]) == [], "nothing is left")
 
 
 async def test_a_booked_slot_is_not_left_with_a_hold(short: HttpCaller, redis: Redis) -> None:
@@ -99,7 +99,7 @@ async def test_a_booked_slot_is_not_left_with_a_hold(short: HttpCaller, redis: R
     body = fresh("Ada")
     assert (await short.book(body)).status == 201
     assert (await short.hold(body)).error == "Slot already booked"
-    assert keys_of(redis, body["site"]) == []
+    await asyncio.to_thread(wait_until, lambda: keys_of(redis, body["site"]) == [], "nothing is left")
 
 
 async def test_booked_wins_over_held(short: HttpCaller, redis: Redis) -> None:

@@ -5,6 +5,7 @@ Reads that decide stand behind a read barrier (`read_barrier.py`).
 
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from pymongo import InsertOne
 from pymongo.errors import PyMongoError
@@ -28,10 +29,11 @@ InSite = tuple[str, str]
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that has a key and is no booking; `version` counts how often the key was taken."""
+    """A row that has a key and is no booking; `version` counts how often the key was taken, last `at`."""
 
     id: str
     version: int
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,11 @@ class BookingStore:
                 if row["_id"] in ids and _is_booking(row)
             },
             {key: Booking.from_document(row) for key, row in own.items() if _is_booking(row)},
-            {key: Refusal(row["_id"], row["version"]) for key, row in own.items() if not _is_booking(row)},
+            {
+                key: Refusal(row["_id"], row["version"], row["refusedAt"])
+                for key, row in own.items()
+                if not _is_booking(row)
+            },
             {claim: owners[claim] for claim in owners.keys() & set(claims)},
         )
 

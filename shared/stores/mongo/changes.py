@@ -5,8 +5,9 @@ match any more.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
 from pymongo import UpdateOne
@@ -43,8 +44,10 @@ class ChangeStore:
         fences = [UpdateOne(_as_read(booking), {"$inc": {"fence": 1}}) for booking in bookings]
         return await write(self._latest, "fence", fences, timeout=timeout)
 
-    async def refuse_many(self, keys: Iterable[InSite], *, timeout: float) -> list[Written]:
+    async def refuse_many(self, keys: Mapping[InSite, datetime], *, timeout: float) -> list[Written]:
         """Take keys with refused rows, or anew where they have one: what was sent with them comes too late.
+
+        With when the commands came that are refused.
 
         A duplicate: a booking has the key, or another has just taken it.
         """
@@ -53,12 +56,12 @@ class ChangeStore:
                 {"site": site, "idempotencyKey": key, "status": STATUS_REFUSED},
                 {
                     "$inc": {"version": 1},
-                    "$currentDate": {"refusedAt": True},
+                    "$max": {"refusedAt": came},
                     "$setOnInsert": {"_id": str(uuid4()), "claims": []},
                 },
                 upsert=True,
             )
-            for site, key in keys
+            for (site, key), came in keys.items()
         ]
         return await write(self._latest, "refuse", takes, timeout=timeout)
 

@@ -54,7 +54,8 @@ class WindowStore:
         await self._bookings.find_primary(timeout=timeout)
         try:
             with within(timeout), timed(MONGODB_SECONDS.labels("window")):
-                rows = await self._find(stretch).limit(limit).to_list(None)
+                # In one batch: between two of them a booking may move out of what is yet to come.
+                rows = await self._find(stretch).limit(limit).batch_size(limit).to_list(None)
         except (PyMongoError, TimeoutError):
             raise NotExecuted("The bookings could not be read") from None
         return [Booking.from_document(row) for row in rows]

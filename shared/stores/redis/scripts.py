@@ -107,9 +107,11 @@ class Scripts:
 
     async def _evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
         answers = await self._send("EVALSHA", _DIGESTS[name], commands)
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            # Redis was started anew, or flushed. To run twice is once, for each of the scripts.
-            answers = await self._send("EVAL", _SOURCES[name], commands)
+        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:  # Redis was started anew, or flushed
+            sent_whole = await self._send("EVAL", _SOURCES[name], [commands[index] for index in unknown])
+            for index, answer in zip(unknown, sent_whole, strict=True):
+                answers[index] = answer
         return answers
 
     async def _send(self, command: str, script: str, many: Sequence[Sequence[str | int]]) -> list[Any]:

@@ -1,0 +1,31 @@
+"""Request ids: what a program has bound to its log goes into messages, if it is an id."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from structlog.contextvars import bound_contextvars
+
+from shared.client.command_client import _request_id
+
+ID = uuid4()
+
+
+@pytest.mark.parametrize(
+    ("bound", "sent"),
+    [
+        (str(ID), str(ID)),
+        (ID, str(ID)),
+        ("0f3a99b1", "0f3a99b1"),
+        ("", None),
+        (4711, None),
+        ("Ada Lovelace", None),
+        ('0f3a99b1","command":{}},{"command":{"id":"', None),
+    ],
+)
+def test_an_id_that_a_program_has_bound_is_sent_only_if_it_is_one(
+    bound: str | UUID | int, sent: str | None
+) -> None:
+    """What is bound as `request_id` never breaks a message, nor brings another command into it."""
+    with bound_contextvars(request_id=bound):
+        assert _request_id() == sent
+    assert _request_id() is None
