@@ -1,13 +1,13 @@
 """Request ids: what a program has bound to its log goes into messages, if it is an id."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from structlog.contextvars import bound_contextvars
 
 from shared.client.command_client import _request_id
 
-ID = uuid4()
+ID = UUID("3f6c2f0e-5b0a-4c55-9d0b-6a1f5c1f2a77")
 
 
 @pytest.mark.parametrize(
