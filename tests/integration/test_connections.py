@@ -181,6 +181,8 @@ def refuses(gateway: Gateway) -> bool:
         socket.create_connection(gateway.address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it was closing the port at that moment
+        return False
     return False
 
 
