@@ -3,10 +3,9 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from booking_worker.writes import Writes, refusal_of
+from booking_worker.writes import ChangeOutcome, Writes, refusal_of
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, Refused
-from shared.domain.booking import Booking
+from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change
 from shared.stores.mongo.writes import Written
@@ -21,10 +20,6 @@ class Cancel:
     weight: int = 1
 
 
-Outcome = Booking | Refused | None
-"""The cancelled booking; None where it has changed meanwhile, and is to be judged anew."""
-
-
 class Cancels:
     """Cancels what is booked. A repeat finds it cancelled, which is the same answer."""
 
@@ -32,7 +27,7 @@ class Cancels:
         self._bookings = bookings
         self._writes = writes
 
-    async def decide(self, cancels: Sequence[Cancel], deadline: Deadline) -> list[Outcome]:
+    async def decide(self, cancels: Sequence[Cancel], deadline: Deadline) -> list[ChangeOutcome]:
         """Decide a batch of cancels by a deadline; one outcome each, in their order.
 
         Raises:
@@ -40,7 +35,7 @@ class Cancels:
         """
         ids = {cancel.id for cancel in cancels}
         rows = await self._bookings.get_many(ids, timeout=deadline.remaining)
-        outcomes: dict[str, Outcome] = {**dict.fromkeys(ids, NoSuchAppointment()), **rows}
+        outcomes: dict[str, ChangeOutcome] = {**dict.fromkeys(ids, NoSuchAppointment()), **rows}
         active = [row for row in rows.values() if row.status == "booked"]
         changes = [Change(row, row.cancelled()) for row in active]
         written = await self._writes.change(changes, deadline)
@@ -50,7 +45,7 @@ class Cancels:
         outcomes |= await self._look(unsure, deadline)
         return [outcomes[cancel.id] for cancel in cancels]
 
-    async def _look(self, ids: Set[str], deadline: Deadline) -> dict[str, Outcome]:
+    async def _look(self, ids: Set[str], deadline: Deadline) -> dict[str, ChangeOutcome]:
         """Of changes some of which did not match: what is cancelled now, and what is not yet."""
         try:
             found = await self._bookings.find(ids=ids, timeout=deadline.remaining)

@@ -7,15 +7,11 @@ one that MongoDB carries out after that does not match.
 from collections.abc import Mapping
 
 from booking_worker.plans import Plan
-from booking_worker.writes import Writes
+from booking_worker.writes import ChangeOutcome, Writes
 from shared.contract.deadline import Deadline
-from shared.contract.errors import Conflict, NotExecuted, OutcomeUnknown, Refused
-from shared.domain.booking import Booking
+from shared.contract.errors import Conflict, NotExecuted, OutcomeUnknown
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.writes import Written
-
-Outcome = Booking | Refused | None
-"""Of a move: the booking where it lies; None where it has changed meanwhile, and is to be judged anew."""
 
 
 class Fences:
@@ -25,7 +21,9 @@ class Fences:
         self._bookings = bookings
         self._writes = writes
 
-    async def make_final(self, judged: Mapping[Plan, Outcome], deadline: Deadline) -> dict[Plan, Outcome]:
+    async def make_final(
+        self, judged: Mapping[Plan, ChangeOutcome], deadline: Deadline
+    ) -> dict[Plan, ChangeOutcome]:
         """The outcomes of moves, once no earlier attempt can carry out what is refused.
 
         Unknown where a booking could not be fenced in time: then it is not final.

@@ -18,6 +18,7 @@ from shared.contract.commands import (
     ListSlots,
     MoveAppointment,
 )
+from shared.contract.envelope import Reply
 from shared.contract.headers import REPLAYED
 from shared.contract.many import BookMany, CancelMany, MoveMany
 from shared.contract.replies import (
@@ -29,7 +30,6 @@ from shared.contract.replies import (
     GridFound,
     HistoryFound,
     Readiness,
-    Reply,
     SlotsFound,
 )
 from shared.worker.answering import Each, current_attempt
@@ -80,15 +80,15 @@ def _register_changes(broker: NatsBroker, use_cases: UseCases) -> None:
 
     @broker.subscriber(subjects.BOOK_MANY, queue=group, decoder=decode(BookMany), no_reply=True)
     async def book_many(many: BookMany) -> Each:
-        return Each(many.commands, BookMany.one, book)
+        return Each(many, book)
 
     @broker.subscriber(subjects.CANCEL_MANY, queue=group, decoder=decode(CancelMany), no_reply=True)
     async def cancel_many(many: CancelMany) -> Each:
-        return Each(many.commands, CancelMany.one, cancel)
+        return Each(many, cancel)
 
     @broker.subscriber(subjects.MOVE_MANY, queue=group, decoder=decode(MoveMany), no_reply=True)
     async def move_many(many: MoveMany) -> Each:
-        return Each(many.commands, MoveMany.one, move)
+        return Each(many, move)
 
 
 def _register_reads(broker: NatsBroker, use_cases: UseCases) -> None:

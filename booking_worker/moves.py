@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from booking_worker.fences import Fences, Outcome
+from booking_worker.fences import Fences
 from booking_worker.intents import PASSING, REGISTERED, Intents
 from booking_worker.plans import Move, Plan, plan
 from booking_worker.requests import first_of_each_claim
-from booking_worker.writes import Writes, refusal_of
+from booking_worker.writes import ChangeOutcome, Writes, refusal_of
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.domain.booking import Booking
@@ -31,7 +31,7 @@ class Moves:
         self._digests = digests
         self._fences = Fences(bookings, writes)
 
-    async def decide(self, moves: Sequence[Move], deadline: Deadline) -> list[Outcome]:
+    async def decide(self, moves: Sequence[Move], deadline: Deadline) -> list[ChangeOutcome]:
         """Decide a batch of moves by a deadline; one outcome each, in their order.
 
         1. MongoDB: what is booked now, and so where each move leads.
@@ -46,7 +46,7 @@ class Moves:
             NoPrimary, NotExecuted: what is booked could not be read.
         """
         rows = await self._bookings.get_many({move.id for move in moves}, timeout=deadline.remaining)
-        outcomes: dict[Move, Outcome] = {}
+        outcomes: dict[Move, ChangeOutcome] = {}
         plans: list[Plan] = []
         for move in moves:
             judged = plan(move, rows.get(move.id), self._grid, self._digests)
@@ -58,12 +58,12 @@ class Moves:
         outcomes |= {each.move: outcome for each, outcome in carried_out.items()}
         return [outcomes.get(move) for move in moves]
 
-    async def _carry_out(self, plans: Sequence[Plan], deadline: Deadline) -> dict[Plan, Outcome]:
+    async def _carry_out(self, plans: Sequence[Plan], deadline: Deadline) -> dict[Plan, ChangeOutcome]:
         done = [each for each in plans if each.is_done]
         changing = [each for each in plans if not each.is_done]
         states = await self._intents.register([each.intent for each in changing], deadline)
         found = dict(zip(changing, states, strict=True))
-        outcomes: dict[Plan, Outcome] = dict.fromkeys(changing, NotExecuted())
+        outcomes: dict[Plan, ChangeOutcome] = dict.fromkeys(changing, NotExecuted())
         held = [each for each in changing if found[each] is HoldState.OTHERS]
         firsts, rivals = first_of_each_claim([each for each in changing if found[each] in PASSING])
         written = await self._write(firsts, deadline)
@@ -84,7 +84,7 @@ class Moves:
 
     async def _explain(
         self, tried: Sequence[Plan], rivals: Sequence[Plan], held: Sequence[Plan], deadline: Deadline
-    ) -> dict[Plan, Outcome]:
+    ) -> dict[Plan, ChangeOutcome]:
         """What became of moves, or is in their way. For `rivals` and `held` nothing was written."""
         others = [*rivals, *held]
         claims = {claim for each in (*tried, *others) for claim in each.claims.in_site}
@@ -97,7 +97,7 @@ class Moves:
         return explained | {each: _explanation(each, found, SlotHeld()) for each in held}
 
 
-def _explanation(plan: Plan, found: Found, otherwise: Outcome = None) -> Outcome:
+def _explanation(plan: Plan, found: Found, otherwise: ChangeOutcome = None) -> ChangeOutcome:
     row = found.by_id.get(plan.id)
     if row is None:
         return None
@@ -127,7 +127,7 @@ def _fitting(plans: Sequence[Plan]) -> list[Plan]:
     return fitting
 
 
-def _stands(plan: Plan, outcome: Outcome) -> bool:
+def _stands(plan: Plan, outcome: ChangeOutcome) -> bool:
     """Whether the booking lies where the move leads, and so has used up its patient's holds there."""
     if not isinstance(outcome, Booking):
         return False

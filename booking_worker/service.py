@@ -23,7 +23,7 @@ from shared.stores.redis.keys import Holder
 from shared.worker.batcher import Batcher
 
 # As many as one batch may have for one booking: each round carries out one of them.
-MOST_ROUNDS = 128
+MOST_JUDGEMENTS = 128
 
 OutcomeT = TypeVar("OutcomeT")
 
@@ -104,7 +104,7 @@ async def _settle(judge: Callable[[], Awaitable[OutcomeT | None]]) -> OutcomeT:
     Raises:
         NotExecuted: what it is about changes all the time.
     """
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MOST_JUDGEMENTS):
         if (outcome := await judge()) is not None:
             return outcome
     raise NotExecuted(CHANGING)

@@ -1,6 +1,6 @@
 """Writes of a batch: sent only where they can be confirmed, and confirmed only where the indexes stood."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from datetime import datetime
 
 from shared.contract.deadline import Deadline
@@ -15,6 +15,9 @@ CHANGING = "What was in the way is gone again, or has changed; nothing was done"
 # What was in the way, and is gone when it is looked for, was cancelled, or known to a deposed primary alone.
 MOST_ROUNDS = 3
 
+ChangeOutcome = Booking | Refused | None
+"""Of a cancel or a move: the booking as it stands; None where it has changed, and is to be judged anew."""
+
 
 class Writes:
     """Each call has one outcome for each write, in their order."""
@@ -26,50 +29,38 @@ class Writes:
 
     async def insert(self, bookings: Sequence[Booking], deadline: Deadline) -> list[Written]:
         """Insert bookings."""
-        return await self._send(
-            len(bookings), deadline, lambda seconds: self._bookings.insert_many(bookings, timeout=seconds)
-        )
+        return await self._send(self._bookings.insert_many, bookings, deadline)
 
     async def change(self, changes: Sequence[Change], deadline: Deadline) -> list[Written]:
         """Change bookings that stand as they were read."""
-        return await self._send(
-            len(changes), deadline, lambda seconds: self._changes.change_many(changes, timeout=seconds)
-        )
+        return await self._send(self._changes.change_many, changes, deadline)
 
     async def fence(self, bookings: Sequence[Booking], deadline: Deadline) -> list[Written]:
         """Keep earlier attempts out of bookings that stand as they were read."""
-        return await self._send(
-            len(bookings), deadline, lambda seconds: self._changes.fence_many(bookings, timeout=seconds)
-        )
+        return await self._send(self._changes.fence_many, bookings, deadline)
 
     async def refuse(self, keys: Mapping[InSite, datetime], deadline: Deadline) -> list[Written]:
         """Take keys, so that attempts with them come too late that came before those which are refused."""
-        return await self._send(
-            len(keys), deadline, lambda seconds: self._changes.refuse_many(keys, timeout=seconds)
-        )
+        return await self._send(self._changes.refuse_many, keys, deadline)
 
     async def replace(
         self, replacements: Sequence[tuple[Refusal, Booking]], deadline: Deadline
     ) -> list[Written]:
         """Make refused rows bookings."""
-        return await self._send(
-            len(replacements),
-            deadline,
-            lambda seconds: self._changes.replace_many(replacements, timeout=seconds),
-        )
+        return await self._send(self._changes.replace_many, replacements, deadline)
 
     async def _send(
-        self, count: int, deadline: Deadline, send: Callable[[float], Awaitable[list[Written]]]
+        self, write: Callable[..., Awaitable[list[Written]]], many: Sized, deadline: Deadline
     ) -> list[Written]:
-        if not count:
+        if not many:
             return []
         try:
             await self._bookings.find_primary(timeout=deadline.remaining)
         except NoPrimary:
-            return [Written.NO_PRIMARY] * count
+            return [Written.NO_PRIMARY] * len(many)
         if deadline.remaining <= 0 or not self._schema.verified:
-            return [Written.NOT_EXECUTED] * count
-        outcomes = await send(deadline.remaining)
+            return [Written.NOT_EXECUTED] * len(many)
+        outcomes = await write(many, timeout=deadline.remaining)
         if not self._schema.verified:  # meanwhile the index may have been gone: nothing is confirmed
             outcomes = [Written.UNKNOWN if each is Written.DONE else each for each in outcomes]
         return outcomes

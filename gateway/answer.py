@@ -1,14 +1,20 @@
-"""The answer to one request, on its way to the caller."""
+"""Answers: as Starlette has them, and the one to a request on its way to the caller."""
 
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import Message, Send
 
 from gateway.body import JSON
+from shared.contract.envelope import Reply
 from shared.contract.headers import REQUEST_ID
-from shared.contract.replies import Reply
 
 _REQUEST_ID = REQUEST_ID.lower().encode()
+
+
+def to_response(reply: Reply[Any]) -> Response:
+    """The HTTP answer that a reply is."""
+    return Response(reply.json, reply.status, reply.headers, media_type=JSON.decode())
 
 
 class Answer:

@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from starlette.types import Receive
 
-from shared.contract.commands import LARGEST_REQUEST, CommandT, parse_command
+from shared.contract.commands import CommandT
 from shared.contract.errors import InvalidRequest, TooLarge, TooSlow, UnsupportedMediaType
+from shared.contract.parsing import LARGEST_REQUEST, parse_command
 
 BODY_SECONDS = 10
 THROW_AWAY_SECONDS = 0.5

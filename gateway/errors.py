@@ -6,7 +6,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from shared.contract.commands import NOT_JSON, describe
+from gateway.answer import to_response
+from shared.contract.envelope import refusal
 from shared.contract.errors import (
     InvalidRequest,
     MethodNotAllowed,
@@ -14,7 +15,7 @@ from shared.contract.errors import (
     OutcomeUnknown,
     Refused,
 )
-from shared.contract.replies import refusal
+from shared.contract.parsing import NOT_JSON, describe
 
 _OF_STARLETTE = {404: NotFound(), 405: MethodNotAllowed()}
 
@@ -24,15 +25,15 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(_request: Request, error: Refused) -> Response:
-        return to_response(error)
+        return to_response(refusal(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
-        return to_response(InvalidRequest(describe(error.errors()[0])))
+        return to_response(refusal(InvalidRequest(describe(error.errors()[0]))))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        response = to_response(_OF_STARLETTE.get(error.status_code, InvalidRequest(NOT_JSON)))
+        response = to_response(refusal(_OF_STARLETTE.get(error.status_code, InvalidRequest(NOT_JSON))))
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = _methods(request, headers.get("Allow"))
@@ -41,7 +42,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(_request: Request, _error: Exception) -> Response:
-        return to_response(OutcomeUnknown())  # and Starlette raises it again, for the log
+        return to_response(refusal(OutcomeUnknown()))  # and Starlette raises it again, for the log
 
 
 def _methods(request: Request, said: str | None) -> str:
@@ -50,9 +51,3 @@ def _methods(request: Request, said: str | None) -> str:
     near = (route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL)
     methods = {method for route in near for method in route.methods or ()}
     return ", ".join(sorted(methods)) or said or "GET, HEAD"
-
-
-def to_response(error: Refused) -> Response:
-    """The HTTP answer that tells a caller of `error`."""
-    reply = refusal(error)
-    return Response(reply.json, reply.status, reply.headers, media_type="application/json")

@@ -19,10 +19,12 @@ from starlette.datastructures import State
 
 from gateway.body import Headers, read_command, values
 from shared.client.command_client import CommandClient
-from shared.contract.commands import BookAppointment, PlaceHold, read_key
+from shared.contract.commands import BookAppointment, PlaceHold
+from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest
 from shared.contract.headers import IDEMPOTENCY_KEY
-from shared.contract.replies import BookingConfirmed, HoldPlaced, Reply
+from shared.contract.parsing import read_key
+from shared.contract.replies import BookingConfirmed, HoldPlaced
 
 BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
 

@@ -18,9 +18,9 @@ from gateway.body import read_body
 from gateway.health import HEALTH
 from gateway.hot_calls import HotCall
 from gateway.metrics import IN_FLIGHT, TURNED_AWAY
+from shared.contract.envelope import refusal
 from shared.contract.errors import TOO_MANY, NotExecuted, OutcomeUnknown, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
-from shared.contract.replies import refusal
 
 # What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
 MOST_IN_FLIGHT = 4000

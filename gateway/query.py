@@ -4,8 +4,9 @@ import re
 
 from fastapi import Request
 
-from shared.contract.commands import CommandT, validate
+from shared.contract.commands import CommandT
 from shared.contract.errors import InvalidRequest
+from shared.contract.parsing import validate
 
 # The "+" of an offset, which means a blank unless it was percent-encoded. Nothing else has a blank there.
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")

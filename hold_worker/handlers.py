@@ -5,8 +5,9 @@ from faststream.nats import NatsBroker
 from hold_worker.service import HoldService
 from shared.contract import subjects
 from shared.contract.commands import AskReady, PlaceHold, ReleaseHold
+from shared.contract.envelope import Reply
 from shared.contract.many import PlaceMany
-from shared.contract.replies import Hold, HoldPlaced, HoldReleased, Readiness, Reply
+from shared.contract.replies import Hold, HoldPlaced, HoldReleased, Readiness
 from shared.worker.answering import Each, current_attempt
 from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
@@ -33,7 +34,7 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
 
     @broker.subscriber(subjects.PLACE_MANY, queue=group, decoder=decode(PlaceMany), no_reply=True)
     async def place_many(many: PlaceMany) -> Each:
-        return Each(many.commands, PlaceMany.one, place_hold)
+        return Each(many, place_hold)
 
     @broker.subscriber(subjects.RELEASE_HOLD, queue=group, decoder=decode(ReleaseHold), no_reply=True)
     async def release_hold(command: ReleaseHold) -> Reply[HoldReleased]:

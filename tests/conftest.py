@@ -1,6 +1,7 @@
 """The servers that tests run on."""
 
 import os
+import time
 from collections.abc import Iterator
 
 import hypothesis  # noqa: F401  # its plugin else imports it at the end, where CPython 3.11.7 may fail
@@ -30,3 +31,13 @@ def servers() -> Iterator[Servers]:
     """MongoDB, Redis and NATS: given by URL, in containers, or embedded, in this order."""
     with choose_servers() as servers:
         yield servers
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The zone of this machine is one that has a summer time."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()

@@ -2,10 +2,11 @@
 
 from fastapi import FastAPI, Request, Response
 
+from gateway.answer import to_response
 from gateway.documentation.calls import APPOINTMENTS, describe_call
 from gateway.hot_calls import BOOK, book
 from gateway.query import read_query
-from gateway.routes.passing import answer, body_as, client_of, refuse_query
+from gateway.routes.passing import body_as, client_of, refuse_query
 from shared.contract.commands import (
     BookAppointment,
     CancelAppointment,
@@ -26,7 +27,7 @@ def register(app: FastAPI) -> None:
         Send an `Idempotency-Key`, another for each booking that you want: then repeating is always safe.
         """
         refuse_query(request)
-        return answer(await book(client_of(request), request.scope["headers"], await request.body()))
+        return to_response(await book(client_of(request), request.scope["headers"], await request.body()))
 
     @app.patch(
         "/api/appointments/{id}",
@@ -40,9 +41,9 @@ def register(app: FastAPI) -> None:
         Its id stays. Where the target is taken, it stays where it was; else what it leaves is free at that
         instant. Moving it to where it is already is 200 as well, so that repeating does no harm.
         """
-        command = read_query(CancelAppointment, request)
         body = await body_as(MoveRequest, request)
-        return answer(await client_of(request).move(MoveAppointment.of(body, command.id)))
+        command = MoveAppointment.of(body, request.path_params["id"])
+        return to_response(await client_of(request).move(command))
 
     @app.delete(
         "/api/appointments/{id}",
@@ -50,4 +51,4 @@ def register(app: FastAPI) -> None:
     )
     async def cancel_appointment(request: Request) -> Response:
         """What it claimed is free at that instant; it can still be read. Repeats get the same."""
-        return answer(await client_of(request).cancel(read_query(CancelAppointment, request)))
+        return to_response(await client_of(request).cancel(read_query(CancelAppointment, request)))

@@ -2,9 +2,10 @@
 
 from fastapi import FastAPI, Request, Response
 
+from gateway.answer import to_response
 from gateway.documentation.calls import HOLDS, describe_call
 from gateway.hot_calls import HOLD, hold
-from gateway.routes.passing import answer, body_as, client_of, refuse_query
+from gateway.routes.passing import body_as, client_of, refuse_query
 from shared.contract.commands import PlaceHold, ReleaseHold
 
 
@@ -19,7 +20,7 @@ def register(app: FastAPI) -> None:
         Send a `holdToken` of your own, a random UUID: then repeating is safe.
         """
         refuse_query(request)
-        return answer(await hold(client_of(request), request.scope["headers"], await request.body()))
+        return to_response(await hold(client_of(request), request.scope["headers"], await request.body()))
 
     @app.post(
         "/api/release-hold",
@@ -27,4 +28,4 @@ def register(app: FastAPI) -> None:
     )
     async def release_hold(request: Request) -> Response:
         """The hold with this token ends, on all that it has. Who has no token cannot end a hold."""
-        return answer(await client_of(request).release_hold(await body_as(ReleaseHold, request)))
+        return to_response(await client_of(request).release_hold(await body_as(ReleaseHold, request)))

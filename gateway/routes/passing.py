@@ -1,14 +1,11 @@
-"""What every route does: read the command, find the client, and answer what a worker said."""
+"""What every route does: read the command, and find the client."""
 
-from typing import Any
-
-from fastapi import Request, Response
+from fastapi import Request
 
 from gateway.body import read_command
 from shared.client.command_client import CommandClient
 from shared.contract.commands import CommandT
 from shared.contract.errors import InvalidRequest
-from shared.contract.replies import Reply
 
 
 def client_of(request: Request) -> CommandClient:
@@ -35,8 +32,3 @@ async def body_as(model: type[CommandT], request: Request) -> CommandT:
     """
     refuse_query(request)
     return read_command(model, request.scope["headers"], await request.body())
-
-
-def answer(reply: Reply[Any]) -> Response:
-    """The HTTP answer that a worker's reply is."""
-    return Response(reply.json, reply.status, reply.headers, media_type="application/json")

@@ -2,9 +2,10 @@
 
 from fastapi import FastAPI, Request, Response
 
+from gateway.answer import to_response
 from gateway.documentation.calls import APPOINTMENTS, SLOTS, describe_call
 from gateway.query import read_query
-from gateway.routes.passing import answer, client_of
+from gateway.routes.passing import client_of
 from shared.contract.commands import AskGrid, GetAppointment, GetHistory, ListAppointments, ListSlots
 
 
@@ -15,7 +16,7 @@ def register(app: FastAPI) -> None:
     )
     async def get_appointment(request: Request) -> Response:
         """As it stands: moved and cancelled ones too."""
-        return answer(await client_of(request).get_appointment(read_query(GetAppointment, request)))
+        return to_response(await client_of(request).get_appointment(read_query(GetAppointment, request)))
 
     @app.get(
         "/api/appointments/{id}/history",
@@ -23,7 +24,7 @@ def register(app: FastAPI) -> None:
     )
     async def get_history(request: Request) -> Response:
         """Its changes, the oldest first: `booked`, and then at most the 99 latest."""
-        return answer(await client_of(request).get_history(read_query(GetHistory, request)))
+        return to_response(await client_of(request).get_history(read_query(GetHistory, request)))
 
     @app.get(
         "/api/appointments",
@@ -34,7 +35,7 @@ def register(app: FastAPI) -> None:
 
         What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
         """
-        return answer(await client_of(request).list_appointments(read_query(ListAppointments, request)))
+        return to_response(await client_of(request).list_appointments(read_query(ListAppointments, request)))
 
     @app.get(
         "/api/slots",
@@ -45,7 +46,7 @@ def register(app: FastAPI) -> None:
 
         What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
         """
-        return answer(await client_of(request).list_slots(read_query(ListSlots, request)))
+        return to_response(await client_of(request).list_slots(read_query(ListSlots, request)))
 
     @app.get("/api/grid", **describe_call("getGrid", "Read the grid", SLOTS, AskGrid))
     async def get_grid(request: Request) -> Response:
@@ -54,4 +55,4 @@ def register(app: FastAPI) -> None:
         Where `slotMinutes` is 0, any instant is a slot, and no duration may be sent.
         """
         read_query(AskGrid, request)
-        return answer(await client_of(request).get_grid())
+        return to_response(await client_of(request).get_grid())

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import typer
 from pydantic import BaseModel
@@ -69,6 +70,11 @@ class Desk:
 def _console() -> Console:
     # A patient's name is no markup.
     return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def path_of(id: str) -> str:
+    """Where an appointment is, in the gateway's API."""
+    return f"appointments/{quote(id, safe='')}"
 
 
 def sent(**fields: Any) -> dict[str, Any]:

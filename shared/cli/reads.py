@@ -1,12 +1,13 @@
 """Commands that only look."""
 
+from datetime import date
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
+from ..contract.commands import DEFAULT_RESOURCE
 from ..contract.replies import AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
-from .desk import Desk, lasting, sent, sheet, table
+from .desk import Desk, lasting, path_of, sent, sheet, table
 from .options import LOCAL, AsJson, Day, Days, Id, Resource, Site, Url
 from .times import shown, today, window
 from .watch import watch_slots
@@ -15,14 +16,14 @@ from .watch import watch_slots
 def show(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
     """Show an appointment."""
     desk = Desk(url, json)
-    answer = desk.ask("GET", f"appointments/{quote(id, safe='')}", AppointmentFound)
+    answer = desk.ask("GET", path_of(id), AppointmentFound)
     desk.say(sheet("Appointment", answer.body.appointment), answer.json)
 
 
 def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
     """Show what became of an appointment."""
     desk = Desk(url, json)
-    answer = desk.ask("GET", f"appointments/{quote(id, safe='')}/history", HistoryFound)
+    answer = desk.ask("GET", f"{path_of(id)}/history", HistoryFound)
     rows = (
         (
             shown(change.at),
@@ -39,7 +40,7 @@ def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
 def day(
     day: Day = None,
     *,
-    resource: Resource = "default",
+    resource: Resource = DEFAULT_RESOURCE,
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
@@ -48,8 +49,7 @@ def day(
     """List the appointments of a resource's day."""
     day = day or today()
     desk = Desk(url, json)
-    query = {**sent(site=site), "resource": resource, **window(day, days)}
-    pages = desk.ask_all("appointments", AppointmentsFound, query)
+    pages = desk.ask_all("appointments", AppointmentsFound, _query(day, days, resource, site))
     on = day if days == 1 else None
     rows = (
         (
@@ -68,7 +68,7 @@ def day(
 def slots(
     day: Day = None,
     *,
-    resource: Resource = "default",
+    resource: Resource = DEFAULT_RESOURCE,
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
@@ -77,8 +77,7 @@ def slots(
     """List what is booked or held of a resource, without names."""
     day = day or today()
     desk = Desk(url, json)
-    query = {**sent(site=site), "resource": resource, **window(day, days)}
-    pages = desk.ask_all("slots", SlotsFound, query)
+    pages = desk.ask_all("slots", SlotsFound, _query(day, days, resource, site))
     on = day if days == 1 else None
     rows = (
         (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state)
@@ -92,7 +91,7 @@ def slots(
 def watch(
     day: Day = None,
     *,
-    resource: Resource = "default",
+    resource: Resource = DEFAULT_RESOURCE,
     site: Site = None,
     days: Days = 1,
     every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks")] = 2,
@@ -100,5 +99,9 @@ def watch(
     json: AsJson = False,
 ) -> None:
     """Print what is taken of a resource, and each change of it, until Ctrl-C."""
-    query = {**sent(site=site), "resource": resource, **window(day or today(), days)}
-    watch_slots(Desk(url, json), query, every)
+    watch_slots(Desk(url, json), _query(day or today(), days, resource, site), every)
+
+
+def _query(day: date, days: int, resource: str, site: str | None) -> dict[str, str]:
+    """What is asked of the days of a resource."""
+    return {**sent(site=site), "resource": resource, **window(day, days)}

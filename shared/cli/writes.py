@@ -1,14 +1,13 @@
 """Commands that change something."""
 
 from typing import Annotated
-from urllib.parse import quote
 from uuid import uuid4
 
 import typer
 
 from ..contract.headers import IDEMPOTENCY_KEY
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
-from .desk import Desk, sent, sheet
+from .desk import Desk, path_of, sent, sheet
 from .options import LOCAL, AsJson, HoldToken, Id, Minutes, NewSlot, Patient, Resources, Site, Slot, Url
 
 
@@ -97,7 +96,7 @@ def release(
 def cancel(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
     """Cancel an appointment."""
     desk = Desk(url, json)
-    answer = desk.ask("DELETE", f"appointments/{quote(id, safe='')}", BookingCancelled)
+    answer = desk.ask("DELETE", path_of(id), BookingCancelled)
     desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
 
 
@@ -114,5 +113,5 @@ def move(
     """Move an appointment; what is left out stays as it is."""
     desk = Desk(url, json)
     body = sent(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
-    answer = desk.ask("PATCH", f"appointments/{quote(id, safe='')}", BookingMoved, json=body)
+    answer = desk.ask("PATCH", path_of(id), BookingMoved, json=body)
     desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)

@@ -12,8 +12,8 @@ from contextvars import Context
 from nats.aio.client import Client
 
 from ..contract.deadline import Deadline
+from ..contract.envelope import Envelope, read_replies
 from ..contract.errors import TOO_MANY, NotExecuted, OutcomeUnknown, Refused
-from ..contract.replies import Envelope, read_replies
 from .requests import request
 from .statistics import Statistics
 

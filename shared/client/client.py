@@ -3,10 +3,9 @@
 It makes a command of what it is given, sends it by the `CommandClient`, and answers what the caller is after.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from ..contract.commands import (
     DEFAULT_RESOURCE,
@@ -22,16 +21,19 @@ from ..contract.commands import (
     MoveAppointment,
     PlaceHold,
     ReleaseHold,
-    validate,
 )
+from ..contract.envelope import Reply
 from ..contract.headers import REPLAYED
-from ..contract.replies import Appointment, Change, GridFound, Hold, TakenSlot
+from ..contract.parsing import validate
+from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
 from .command_client import CommandClient
+from .opened import Opened
 
 Names = list[str] | tuple[str, ...]
 Time = str | datetime
 
 CommandT = TypeVar("CommandT", bound=Command)
+PageT = TypeVar("PageT", AppointmentsFound, SlotsFound)
 
 
 class Booked(Appointment):
@@ -40,7 +42,7 @@ class Booked(Appointment):
     replayed: bool = False
 
 
-class BookingClient:
+class BookingClient(Opened):
     """Books, holds, moves and cancels appointments, over NATS.
 
         async with BookingClient("nats://localhost:4222") as client:
@@ -85,18 +87,6 @@ class BookingClient:
 
     async def close(self) -> None:
         await self._commands.close()
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     @overload
     async def book(self, slot: BookAppointment, /) -> Booked: ...
@@ -214,25 +204,19 @@ class BookingClient:
 
         Cancelled ones are left out. Pages are read as the loop comes to them.
         """
-        cursor: str | None = ""
-        while cursor is not None:
-            page = _validated(ListAppointments, **_window(from_, to, resource, site, cursor))
-            found = (await self._commands.list_appointments(page)).body
-            for appointment in found.appointments:
+        window = {"from": from_, "to": to, "resource": resource, "site": site}
+        async for page in _pages(self._commands.list_appointments, ListAppointments, window):
+            for appointment in page.appointments:
                 yield appointment
-            cursor = found.next
 
     async def slots(
         self, from_: Time, to: Time, *, resource: str = DEFAULT_RESOURCE, site: str = DEFAULT_SITE
     ) -> AsyncIterator[TakenSlot]:
         """What is booked or held of a resource in a window of at most 31 days, ordered by the slots."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = _validated(ListSlots, **_window(from_, to, resource, site, cursor))
-            found = (await self._commands.list_slots(page)).body
-            for taken in found.taken:
+        window = {"from": from_, "to": to, "resource": resource, "site": site}
+        async for page in _pages(self._commands.list_slots, ListSlots, window):
+            for taken in page.taken:
                 yield taken
-            cursor = found.next
 
     async def grid(self) -> GridFound:
         """Where slots may lie, and how long they may be."""
@@ -266,5 +250,14 @@ def _validated(model: type[CommandT], **fields: Any) -> CommandT:
     return validate(model, {_FIELDS.get(name, name): value for name, value in fields.items()})
 
 
-def _window(from_: Time, to: Time, resource: str, site: str, cursor: str) -> dict[str, Any]:
-    return {"from": from_, "to": to, "resource": resource, "site": site, "cursor": cursor or None}
+async def _pages(
+    ask: Callable[[CommandT], Awaitable[Reply[PageT]]], model: type[CommandT], window: dict[str, Any]
+) -> AsyncIterator[PageT]:
+    """The pages of a list, each as it is come to."""
+    cursor: str | None = None
+    while True:
+        page = (await ask(_validated(model, **window, cursor=cursor))).body
+        yield page
+        if page.next is None:
+            return
+        cursor = page.next

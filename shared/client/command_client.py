@@ -9,8 +9,7 @@ caller's timeout; its key, move id or token makes that safe, so the caller sees 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import structlog
@@ -33,6 +32,7 @@ from ..contract.commands import (
     ReleaseHold,
 )
 from ..contract.deadline import Deadline
+from ..contract.envelope import Reply, open_envelope, read_reply
 from ..contract.errors import NoSuchHold, Refused
 from ..contract.headers import DEADLINE, REQUEST_ID, is_request_id
 from ..contract.replies import (
@@ -46,14 +46,12 @@ from ..contract.replies import (
     HoldPlaced,
     HoldReleased,
     Readiness,
-    Reply,
     SlotsFound,
-    open_envelope,
-    read_reply,
 )
 from ..process.nats_options import NatsOptions
 from .attempts import attempt_repeatedly
 from .batches import Batches
+from .opened import Opened
 from .requests import request
 from .statistics import Statistics
 
@@ -62,7 +60,7 @@ LINGER_SECONDS = 0.05
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
-class CommandClient:
+class CommandClient(Opened):
     """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds.
 
     At least 1: a third of it is for one attempt, and the clocks of hosts may be 250 ms apart.
@@ -96,18 +94,6 @@ class CommandClient:
         self._nats.closing = True
         with suppress(AssertionError):  # there was no time to begin to connect
             await self._connection.close()
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     @property
     def is_connected(self) -> bool:

@@ -8,17 +8,10 @@ from typing import Annotated, Any, ClassVar, Generic
 
 from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, WithJsonSchema
 
-from .commands import (
-    NOT_JSON,
-    BookAppointment,
-    CancelAppointment,
-    Command,
-    CommandT,
-    MoveAppointment,
-    PlaceHold,
-)
+from .commands import BookAppointment, CancelAppointment, Command, CommandT, MoveAppointment, PlaceHold
 from .errors import InvalidRequest
 from .fields import invalid
+from .parsing import NOT_JSON
 
 MOST_TOGETHER = 128
 _LATEST_UNIX_MS = 10**15
@@ -53,8 +46,9 @@ class OneOfMany(Command, Generic[CommandT]):
 
 
 class Many(Command, Generic[CommandT]):
-    """Its commands are not read yet: what is wrong with one of them is no fault of the others."""
+    """Its commands, each a `one`, are not read yet: what is wrong with one is no fault of the others."""
 
+    one: ClassVar[type[OneOfMany[Any]]]
     commands: Annotated[
         list[OneOfMany[CommandT]],
         Field(min_length=1, max_length=MOST_TOGETHER),

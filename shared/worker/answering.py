@@ -11,12 +11,12 @@ import structlog
 from faststream import StreamMessage
 from nats.aio.msg import Msg
 
-from shared.contract.commands import LARGEST_REQUEST, validate
 from shared.contract.deadline import Deadline
+from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import OutcomeUnknown, Refused, TooLarge
 from shared.contract.headers import DEADLINE, ERROR_TYPE, REQUEST_ID, accept_request_id
-from shared.contract.many import OneOfMany, size_of
-from shared.contract.replies import Reply, many_to_wire, refusal
+from shared.contract.many import Many, size_of
+from shared.contract.parsing import LARGEST_REQUEST, validate
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import in_lower_case, respond, send
 from shared.worker.metrics import count_answer
@@ -46,9 +46,12 @@ current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
 class Each:
     """What the handler of a message of many returns: its commands, not read yet, and what answers each."""
 
-    commands: Sequence[Any]
-    model: type[OneOfMany[Any]]
+    many: Many[Any]
     use_case: Callable[[Any], Awaitable[Reply[Any]]]
+
+    @property
+    def commands(self) -> Sequence[Any]:
+        return self.many.commands
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class Answering:
             async def execute() -> Reply[Any]:
                 if not all_small and size_of(envelope.get("command")) > LARGEST_REQUEST:
                     raise TooLarge
-                one = validate(each.model, sent)
+                one = validate(each.many.one, sent)
                 deadline = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
                 attempt = Attempt(deadline, first=one.first is True, alone=len(each.commands) == 1)
                 return await _execute(each.use_case, one.command, attempt)

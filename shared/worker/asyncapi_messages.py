@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.contract.commands import BookAppointment
+from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import ErrorBody, Refused
 from shared.contract.examples import ANY, EXAMPLES, as_json
 from shared.contract.headers import (
@@ -16,7 +17,6 @@ from shared.contract.headers import (
     RETRY_AFTER,
 )
 from shared.contract.many import MOST_TOGETHER
-from shared.contract.replies import Reply, many_to_wire, refusal
 from shared.contract.schemas import reference_to
 from shared.worker.subscriptions import Subscription
 

@@ -9,10 +9,11 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
-from shared.contract.commands import CommandT, parse_command
+from shared.contract.commands import CommandT
+from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import InvalidRequest, OutcomeUnknown
 from shared.contract.headers import IDEMPOTENCY_KEY
-from shared.contract.replies import Reply, refusal
+from shared.contract.parsing import parse_command
 from shared.worker.nats_wire import REPEATED
 
 log = structlog.get_logger()

@@ -12,8 +12,8 @@ from faststream.exceptions import IgnoredException
 from nats.aio.msg import Msg
 
 from shared.contract import subjects
+from shared.contract.envelope import refusal
 from shared.contract.errors import TOO_MANY, NotExecuted
-from shared.contract.replies import refusal
 from shared.worker.answering import Answering, Handler
 from shared.worker.flow_control import FlowControl
 from shared.worker.messages import send

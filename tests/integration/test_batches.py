@@ -17,9 +17,10 @@ from shared.client.batches import MOST_COMMANDS, MOST_UNDER_WAY, Batches
 from shared.client.command_client import CommandClient
 from shared.client.statistics import Statistics
 from shared.contract import subjects
-from shared.contract.commands import LARGEST_REQUEST, BookAppointment
+from shared.contract.commands import BookAppointment
+from shared.contract.envelope import Envelope
 from shared.contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
-from shared.contract.replies import Envelope
+from shared.contract.parsing import LARGEST_REQUEST
 from shared.worker import nats_wire
 from tests.integration.stand_in import BOOKED, answer_all, answer_each, items_of, say_that_nobody_is_there
 from tests.servers import Servers

@@ -29,7 +29,7 @@ from shared.stores.redis.holds import Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder
 from shared.worker.batcher import MOST_AT_ONCE
-from tests.integration.use_cases import UseCases
+from tests.integration.use_cases import UseCases, lost_inserts
 from tests.slots import fresh
 
 
@@ -52,15 +52,10 @@ async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
 ) -> None:
     """A booking that MongoDB did not answer stays under way, for holds: it may be carried out yet."""
 
-    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
-        return [Written.UNKNOWN] * len(bookings)
-
     body = fresh("Ada")
     rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
-    with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "insert_many", lose)
-        with pytest.raises(OutcomeUnknown):
-            await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
+    with lost_inserts(monkeypatch), pytest.raises(OutcomeUnknown):
+        await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
     async with asyncio.timeout(4):  # and not until the booking's own time is up
         with pytest.raises(NotExecuted):
             await use_cases.holds.place_hold(rival, Deadline.after(0.2))

@@ -1,8 +1,6 @@
 """The command `slotkeeper`: what it asks a gateway, what it says, and how it ends."""
 
 import json
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,13 +30,7 @@ TAKEN = {"slot": NINE, "durationMinutes": 45, "state": "held"}
 PAGE = {"site": "default", "resource": "dr-lee", "from": NINE, "to": NINE}
 
 
-@pytest.fixture(autouse=True)
-def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Europe/Berlin")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("in_berlin")
 
 
 def type_in(url: str, *words: str) -> Result:

@@ -19,8 +19,8 @@ from shared.contract.commands import (
     PlaceHold,
     ReleaseHold,
 )
+from shared.contract.envelope import Reply
 from shared.contract.errors import NoSuchHold, OutcomeUnknown
-from shared.contract.replies import Reply
 from tests.integration.stand_in import BOOKED, NOBODY, Replies, answering
 from tests.servers import Servers
 from tests.slots import fresh

@@ -31,7 +31,7 @@ from shared.stores.mongo.writes import Written
 from shared.stores.redis.holds import HoldStore, Wanted
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Scripts
-from tests.integration.use_cases import UseCases
+from tests.integration.use_cases import UseCases, lost_inserts
 from tests.slots import fresh
 
 
@@ -239,14 +239,9 @@ async def test_a_hold_keeps_no_companions_waiting(
 ) -> None:
     """Where others wait for its answer, a hold does not wait long for a booking that may be made."""
 
-    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
-        return [Written.UNKNOWN] * len(bookings)
-
     body = fresh("Ada")
-    with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "insert_many", lose)
-        with pytest.raises(OutcomeUnknown):
-            await use_cases.bookings.book(BookAppointment(**body), Deadline.after(5))
+    with lost_inserts(monkeypatch), pytest.raises(OutcomeUnknown):
+        await use_cases.bookings.book(BookAppointment(**body), Deadline.after(5))
     rival = PlaceHold(**{**body, "patientName": "Grace"})
     deadline = Deadline.after(60)
     with pytest.raises(BeingBooked):
@@ -322,12 +317,8 @@ async def test_holds_that_wait_ask_together_and_ever_more_rarely(
         questions.append(len(asked))
         return await ask(store, asked)
 
-    async def lose(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
-        return [Written.UNKNOWN] * len(bookings)
-
     bodies = [fresh("Ada") for _ in range(50)]
-    with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "insert_many", lose)
+    with lost_inserts(monkeypatch):
         await asyncio.gather(
             *(use_cases.bookings.book(BookAppointment(**body), Deadline.after(5)) for body in bodies),
             return_exceptions=True,

@@ -18,8 +18,9 @@ from nats.errors import NoRespondersError
 from deploy.local.nats import Nats
 from shared.contract import subjects
 from shared.contract.commands import BookAppointment
+from shared.contract.envelope import Reply
 from shared.contract.many import MOST_TOGETHER, BookMany
-from shared.contract.replies import Readiness, Reply
+from shared.contract.replies import Readiness
 from shared.process.settings import NatsSettings
 from shared.worker.answering import Each
 from shared.worker.broker import WorkerBroker
@@ -73,7 +74,7 @@ class Worker:
 
         @broker.subscriber(subjects.BOOK_MANY, queue="test", decoder=decode(BookMany), no_reply=True)
         async def book_many(many: BookMany) -> Each:
-            return Each(many.commands, BookMany.one, book)
+            return Each(many, book)
 
     async def _run(self) -> None:
         async with self._broker.serve(self._register):

@@ -24,8 +24,8 @@ from shared.contract.commands import (
     PlaceHold,
     ReleaseHold,
 )
+from shared.contract.envelope import Reply
 from shared.contract.examples import EXAMPLES, ID, as_json
-from shared.contract.replies import Reply
 from tests.integration.stand_in import answer_all, items_of
 from tests.servers import Servers
 from tests.stack import wait_until

@@ -15,7 +15,8 @@ from nats.errors import NoRespondersError
 
 from deploy.local.nats import Nats
 from shared.contract.commands import AskReady
-from shared.contract.replies import Readiness, Reply
+from shared.contract.envelope import Reply
+from shared.contract.replies import Readiness
 from shared.process.settings import NatsSettings
 from shared.worker import nats_wire
 from shared.worker.broker import WorkerBroker

@@ -1,9 +1,11 @@
 """Both services called by hand, on real servers: for moments that no caller can time."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from booking_worker.cancels import Cancels
@@ -14,6 +16,7 @@ from booking_worker.reads import ReadService
 from booking_worker.service import BookingService
 from booking_worker.writes import Writes
 from hold_worker.service import HoldService
+from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
@@ -21,6 +24,7 @@ from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
+from shared.stores.mongo.writes import Written
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
@@ -41,6 +45,18 @@ class UseCases:
     hold_store: HoldStore
     schema: Schema
     redis: Redis
+
+
+@contextmanager
+def lost_inserts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Inserts that are sent while the context lasts are not answered, and not carried out."""
+
+    async def lose(_store: BookingStore, bookings: Sequence[Booking], **_: Any) -> list[Written]:
+        return [Written.UNKNOWN] * len(bookings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "insert_many", lose)
+        yield
 
 
 @asynccontextmanager

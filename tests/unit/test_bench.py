@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from deploy.local.errors import StackError
-from shared.contract.commands import CancelAppointment, ListSlots, MoveAppointment, parse_command
+from shared.contract.commands import CancelAppointment, ListSlots, MoveAppointment
+from shared.contract.parsing import parse_command
 from shared.domain.booking import Booking
 from tests.bench import changes, flood, reads, stored, straight, tools
 from tests.bench.charts import draw

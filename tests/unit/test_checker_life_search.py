@@ -1,8 +1,7 @@
 """With cancels, moves and histories too, the checker decides as a search through every order does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, combinations, permutations
 from random import Random
 from time import process_time
 
@@ -17,28 +16,12 @@ from tests.faults.checker.search import linearizable
 from tests.faults.checker.simulation import LIFE, valid_history
 from tests.faults.history import History, Operation
 from tests.faults.places import Standing
+from tests.unit.orders import CHANGES, possible_orders
 
 EXHAUSTIVE = settings(max_examples=300, deadline=None, derandomize=True)
-CHANGES = ("book", "cancel", "move")
 KINDS = ("book", "book", "cancel", "move", "move", "get", "history", "hold")
 Log = list[tuple[str, tuple[str, ...], str, str | None]]
 """What a booking went through: how, with which resources, when, and by which move."""
-
-
-def possible_orders(operations: Sequence[Operation]) -> Iterator[tuple[Operation, ...]]:
-    """Every order of what was answered and of any of the changes that were not."""
-    answered = [
-        each for each in operations if each.outcome in ("ok", "refused") and each.returned is not None
-    ]
-    lost = [each for each in operations if each.kind in CHANGES and each.outcome == "unknown"]
-    for carried_out in chain.from_iterable(combinations(lost, size) for size in range(len(lost) + 1)):
-        for order in permutations([*answered, *carried_out]):
-            if all(
-                one.invoked <= other.returned
-                for one, other in combinations(order, 2)
-                if other.returned is not None and other.outcome != "unknown"
-            ):
-                yield order
 
 
 def true_throughout(order: Sequence[Operation]) -> bool:

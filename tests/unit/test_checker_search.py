@@ -1,8 +1,7 @@
 """The checker's search decides as a search through every order does, on small histories of any kind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
-from itertools import chain, combinations, permutations
 from random import Random
 from time import process_time
 from typing import Any
@@ -18,25 +17,11 @@ from tests.faults.checker.search import linearizable
 from tests.faults.checker.simulation import some_of, valid_history
 from tests.faults.checker.stories import SLOT, asked, booked, lost, of, read, refused, row, story
 from tests.faults.history import Operation
+from tests.unit.orders import possible_orders
 
 PATIENTS = ("Ada", "Bob", "Cyd")
 WISHES = ("a", "b", "c", "ab", "bc", "abc")
 EXHAUSTIVE = settings(max_examples=400, deadline=None, derandomize=True)
-
-
-def possible_orders(operations: Sequence[Operation]) -> Iterator[tuple[Operation, ...]]:
-    """Every order of what was answered and of any of the bookings that were not."""
-    answered = [each for each in operations if each.outcome in ("ok", "refused")]
-    lost_books = [each for each in operations if each.outcome == "unknown" and each.kind == "book"]
-    sizes = range(len(lost_books) + 1)
-    for carried_out in chain.from_iterable(combinations(lost_books, size) for size in sizes):
-        for order in permutations([*answered, *carried_out]):
-            if all(
-                one.invoked <= other.returned
-                for one, other in combinations(order, 2)
-                if other.returned is not None and other.outcome != "unknown"
-            ):
-                yield order
 
 
 def true_throughout(order: Sequence[Operation]) -> bool:

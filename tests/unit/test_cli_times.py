@@ -1,7 +1,5 @@
 """Times as people say them to the command `slotkeeper`, and as it shows them."""
 
-import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 import pytest
@@ -13,13 +11,7 @@ from shared.cli.watch import Span, changes
 NINE, TEN = (datetime(2031, 5, 4, hour, tzinfo=UTC) for hour in (9, 10))
 
 
-@pytest.fixture(autouse=True)
-def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Europe/Berlin")
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("in_berlin")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from shared.contract.commands import BookAppointment, GetAppointment, parse_command
+from shared.contract.commands import BookAppointment, GetAppointment
 from shared.contract.errors import InvalidRequest
+from shared.contract.parsing import parse_command
 
 SLOT = "2025-12-05T10:00:00Z"
 CANARY = "Zebra"

@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 from gateway.app import create_app
 from gateway.hot_calls import hot_calls
 from gateway.middleware import RequestMiddleware
+from shared.contract.envelope import Reply
 from shared.contract.errors import OutcomeUnknown, SlotAlreadyBooked
 from shared.contract.headers import REPLAYED
-from shared.contract.replies import BookingConfirmed, Reply
+from shared.contract.replies import BookingConfirmed
 from shared.process.settings import NatsSettings
 from tests.slots import fresh
 

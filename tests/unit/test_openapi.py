@@ -11,8 +11,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.app import create_app
 from gateway.documentation.document import BODIES
 from shared.contract import commands, errors
-from shared.contract.commands import validate
 from shared.contract.examples import EXAMPLES, as_json
+from shared.contract.parsing import validate
 from shared.process.settings import NatsSettings
 
 COMMITTED = Path(__file__).parents[2] / "gateway" / "openapi.json"

@@ -1,0 +1,82 @@
+"""Commands as they come: read from JSON, and what is told of those that are wrong."""
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from .commands import CommandT
+from .errors import InvalidRequest
+from .fields import IdempotencyKey
+from .headers import IDEMPOTENCY_KEY
+
+LARGEST_REQUEST = 16 * 1024
+NOT_JSON = "Body is not valid JSON"
+_ECHOED_FIELD_LENGTH = 32
+_KEY = TypeAdapter[str](IdempotencyKey)
+
+
+def parse_command(model: type[CommandT], data: bytes, key: str | None = None) -> CommandT:
+    """Read a command from JSON in UTF-8; an empty message is an empty object.
+
+    `key` is an idempotency key that was sent beside the body.
+
+    Raises:
+        InvalidRequest: with one sentence that names the field and never repeats its value.
+    """
+    try:
+        body = json.loads((data or b"{}").decode())  # of bytes, it would read UTF-16 and UTF-32 too
+    except (ValueError, RecursionError):
+        raise InvalidRequest(NOT_JSON) from None
+    if key is not None and isinstance(body, dict):
+        if body.get("idempotencyKey") not in (None, key):
+            raise InvalidRequest("Idempotency-Key and idempotencyKey are not the same")
+        body["idempotencyKey"] = key
+    return validate(model, body)
+
+
+def validate(model: type[CommandT], body: Any) -> CommandT:
+    """A command of what was read from JSON.
+
+    Raises:
+        InvalidRequest: as `parse_command`.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise InvalidRequest(describe(error.errors()[0])) from None
+
+
+def read_key(text: str) -> str:
+    """An idempotency key that was sent in a header.
+
+    Raises:
+        InvalidRequest
+    """
+    try:
+        return _KEY.validate_python(text)
+    except ValidationError as error:
+        raise InvalidRequest(f"{IDEMPOTENCY_KEY} {error.errors()[0]['msg']}") from None
+
+
+def describe(error: ErrorDetails) -> str:
+    """One sentence for the caller about a validation error."""
+    field = str(error["loc"][-1]) if error["loc"] else ""
+    match error["type"]:
+        case "missing_fields" | "wrong_window":
+            return error["msg"]
+        case "missing":
+            return f"Missing {field}"
+        case "extra_forbidden":
+            # Only what looks like a field's name is repeated: a key can carry a patient's name too.
+            plain = field.isascii() and field.isidentifier() and len(field) <= _ECHOED_FIELD_LENGTH
+            return f"Unknown field {field}" if plain else "Unknown field"
+        case "invalid_field":
+            return f"{field} {error['msg']}"
+        case "string_type":
+            return f"{field} must be a string"
+        case "json_invalid":
+            return NOT_JSON
+        case _:
+            return "Body must be a JSON object"
