@@ -6,9 +6,16 @@ from dataclasses import replace
 from booking_worker.intents import PASSING, REGISTERED, Intents
 from booking_worker.refusals import Refusals
 from booking_worker.requests import Booked, Outcome, Request, first_of_each_claim, replay
-from booking_worker.writes import CHANGING, MOST_ROUNDS, Writes, refusal_of
+from booking_worker.writes import MOST_ROUNDS, Writes, refusal_of
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import (
+    Changing,
+    NoPrimary,
+    NotExecuted,
+    OutcomeUnknown,
+    SlotAlreadyBooked,
+    SlotHeld,
+)
 from shared.stores.mongo.bookings import BookingStore, Refusal
 from shared.stores.mongo.writes import Written
 from shared.stores.redis.intents import HoldState
@@ -101,7 +108,7 @@ class Decisions:
         late = [r for r in requests if r in rows and r.booking.created_at <= rows[r].at]
         bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows and r not in late}
         written = await self._writes.replace([(rows[r], b) for r, b in bookings.items()], deadline)
-        return dict.fromkeys(late, NotExecuted(CHANGING)) | {
+        return dict.fromkeys(late, Changing()) | {
             request: Booked(booking) if each is Written.DONE else refusal_of(each)
             for (request, booking), each in zip(bookings.items(), written, strict=True)
             if each not in (Written.DUPLICATE, Written.UNSURE)

@@ -9,10 +9,9 @@ from booking_worker.decisions import Decisions
 from booking_worker.moves import Moves
 from booking_worker.plans import Move
 from booking_worker.requests import Booked, Request
-from booking_worker.writes import CHANGING
 from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoSuchAppointment, NotExecuted
+from shared.contract.errors import Changing, NoSuchAppointment
 from shared.contract.fields import is_uuid
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
@@ -102,9 +101,9 @@ async def _settle(judge: Callable[[], Awaitable[OutcomeT | None]]) -> OutcomeT:
     """Have a command judged until there is an outcome: of none nothing was done.
 
     Raises:
-        NotExecuted: what it is about changes all the time.
+        Changing: what it is about changes all the time.
     """
     for _ in range(MOST_JUDGEMENTS):
         if (outcome := await judge()) is not None:
             return outcome
-    raise NotExecuted(CHANGING)
+    raise Changing

@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from datetime import datetime
 
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused
+from shared.contract.errors import Changing, NoPrimary, NotExecuted, OutcomeUnknown, Refused
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore, InSite, Refusal
 from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
 
-CHANGING = "What was in the way is gone again, or has changed; nothing was done"
 # What was in the way, and is gone when it is looked for, was cancelled, or known to a deposed primary alone.
 MOST_ROUNDS = 3
 
@@ -74,6 +73,6 @@ def refusal_of(written: Written) -> Refused:
         case Written.NOT_EXECUTED:
             return NotExecuted()
         case Written.DUPLICATE:
-            return NotExecuted(CHANGING)
+            return Changing()
         case _:
             return OutcomeUnknown()

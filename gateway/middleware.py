@@ -19,7 +19,7 @@ from gateway.health import HEALTH
 from gateway.hot_calls import HotCall
 from gateway.metrics import IN_FLIGHT, TURNED_AWAY
 from shared.contract.envelope import refusal
-from shared.contract.errors import TOO_MANY, NotExecuted, OutcomeUnknown, Refused
+from shared.contract.errors import OutcomeUnknown, Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
 
 # What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
@@ -74,7 +74,7 @@ class RequestMiddleware:
         counts = scope["path"] not in HEALTH
         if counts and self._in_flight >= MOST_IN_FLIGHT:
             TURNED_AWAY.inc()
-            await answer.reply(refusal(NotExecuted(TOO_MANY)))
+            await answer.reply(refusal(Overloaded()))
             return
         self._in_flight += counts
         try:

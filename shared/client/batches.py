@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, read_replies
-from ..contract.errors import TOO_MANY, NotExecuted, OutcomeUnknown, Refused
+from ..contract.errors import OutcomeUnknown, Overloaded, Refused
 from .requests import request
 from .statistics import Statistics
 
@@ -37,18 +37,19 @@ class Batches:
         self._sending: set[asyncio.Task[None]] = set()
 
     async def ask(
-        self, command: bytes, seconds: float, request_id: str | None, *, first: bool = False
+        self, command: bytes, seconds: float, asked_at: int, request_id: str | None, *, first: bool = False
     ) -> Envelope:
         """The answer to a command (JSON) that may be started within `seconds`.
 
+        `asked_at` is when its caller asked (Unix ms), the same in all attempts.
         `first` says that it was never sent before.
 
         Raises:
             NobodyThere: it reached no worker.
-            NotExecuted: it was not sent in that time.
+            Overloaded: it was not sent in that time.
             OutcomeUnknown: it was not answered in that time.
         """
-        waiting = _Waiting(command, seconds, request_id, first)
+        waiting = _Waiting(command, seconds, asked_at, request_id, first)
         self._waiting.append(waiting)
         self._send_soon()
         try:
@@ -112,12 +113,15 @@ class Batches:
 class _Waiting:
     """A command whose caller waits."""
 
-    def __init__(self, command: bytes, seconds: float, request_id: str | None, first: bool) -> None:
+    def __init__(
+        self, command: bytes, seconds: float, asked_at: int, request_id: str | None, first: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.deadline = Deadline.after(seconds)
         named = b'"requestId":"%b",' % request_id.encode() if request_id else b""
         said = b'"first":true,' if first else b""
-        self.item = b'{"deadline":%d,%b%b"command":%b}' % (self.deadline.unix_ms, named, said, command)
+        sent = self.deadline.unix_ms, asked_at, named, said, command
+        self.item = b'{"deadline":%d,"askedAt":%d,%b%b"command":%b}' % sent
         self.outcome: asyncio.Future[Envelope | Refused] = loop.create_future()
         self.timer = loop.call_later(seconds, self._give_up)
         self.sent = False
@@ -127,4 +131,4 @@ class _Waiting:
             self.outcome.set_result(outcome)
 
     def _give_up(self) -> None:
-        self.end(OutcomeUnknown() if self.sent else NotExecuted(TOO_MANY))
+        self.end(OutcomeUnknown() if self.sent else Overloaded())

@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
 from ..contract import subjects
+from ..contract.asked_at import unix_ms_now
 from ..contract.commands import (
     AskGrid,
     BookAppointment,
@@ -34,7 +35,7 @@ from ..contract.commands import (
 from ..contract.deadline import Deadline
 from ..contract.envelope import Reply, open_envelope, read_reply
 from ..contract.errors import NoSuchHold, Refused
-from ..contract.headers import DEADLINE, REQUEST_ID, is_request_id
+from ..contract.headers import ASKED_AT, DEADLINE, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
     AppointmentsFound,
@@ -225,13 +226,15 @@ class CommandClient(Opened):
         payload = command.model_dump_json(exclude_none=True).encode()
         if new:  # a field more of the JSON: to copy the command would cost as much as to write it
             payload = b'%b,"%b":"%b"}' % (payload[:-1], new.encode(), str(uuid4()).encode())
-        batches = self._batches.get(subject)
+        batches, asked_at = self._batches.get(subject), unix_ms_now()
 
         async def attempt(seconds: float, repeated: bool) -> Reply[BodyT]:
             if batches is not None:
                 first = new is not None and not repeated
-                return open_envelope(*await batches.ask(payload, seconds, _request_id(), first=first), body)
-            answer = await request(self._connection, subject, payload, seconds, _headers(seconds))
+                envelope = await batches.ask(payload, seconds, asked_at, _request_id(), first=first)
+                return open_envelope(*envelope, body)
+            headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
+            answer = await request(self._connection, subject, payload, seconds, headers)
             try:
                 return read_reply(*answer, body)
             except NoSuchHold:

@@ -4,10 +4,15 @@ import re
 import time
 from dataclasses import dataclass
 
-from .errors import InvalidRequest, NotExecuted
+from .errors import DeadlinePassed, InvalidRequest
 from .headers import DEADLINE
 
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")
+
+
+def is_unix_milliseconds(text: str) -> bool:
+    """Whether a header's value is a Unix time in milliseconds."""
+    return _UNIX_MILLISECONDS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Deadline:
         """
         if value is None:
             return cls.after(longest_seconds)
-        if _UNIX_MILLISECONDS.fullmatch(value) is None:
+        if not is_unix_milliseconds(value):
             raise InvalidRequest(f"{DEADLINE} header must be a Unix time in milliseconds")
         return cls(min(int(value), cls.after(longest_seconds).unix_ms))
 
@@ -45,7 +50,7 @@ class Deadline:
         """Refuse a command that is too late to start.
 
         Raises:
-            NotExecuted: the deadline has passed.
+            DeadlinePassed
         """
         if self.remaining <= 0:
-            raise NotExecuted("The deadline passed before the request was started")
+            raise DeadlinePassed

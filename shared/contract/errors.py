@@ -9,8 +9,9 @@ Refused
 ├── TooLarge 413
 ├── UnsupportedMediaType 415
 ├── KeyReused 422
-├── NotExecuted 503         nothing was done, nothing will be: HoldsUnreachable, NoPrimary, BeingBooked,
-│                           NobodyThere
+├── NotExecuted 503         nothing was done and nothing will be
+│   ├── repeatable          NobodyThere, NoPrimary, NotReady, BeingBooked, Changing
+│   └── final               Overloaded, DeadlinePassed, HoldsUnreachable, AskedEarlier, an unknown class
 └── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
 
 Programs know a refusal by the name of its class, which goes with it as a header; its sentence is for people.
@@ -23,8 +24,6 @@ from pydantic import BaseModel
 from .headers import ERROR_TYPE, RETRY_AFTER
 
 RETRY_AFTER_SECONDS = "1"
-TOO_MANY = "Too many requests at once; nothing was done"
-
 
 Outcome = Literal["not_executed", "unknown"]
 
@@ -121,9 +120,12 @@ class KeyReused(Refused):
 
 
 class NotExecuted(Refused):
+    """Nothing was done and nothing will be; `repeatable` if the client sends another attempt by itself."""
+
     status = 503
     message = "Nothing was done; try again"
     outcome = "not_executed"
+    repeatable: ClassVar[bool] = False
 
 
 class HoldsUnreachable(NotExecuted):
@@ -136,18 +138,53 @@ class NoPrimary(NotExecuted):
     """MongoDB has no primary, or none that can be reached: until one is elected, or for longer."""
 
     message = "The booking database cannot be reached; nothing was done"
+    repeatable = True
+
+
+class NotReady(NotExecuted):
+    """The worker cannot confirm anything at the moment; another worker may."""
+
+    message = "The booking database is not ready; nothing was done"
+    repeatable = True
 
 
 class BeingBooked(NotExecuted):
     """Somebody is booking the slot at this moment; it is not known yet whether it can be held."""
 
     message = "The slot is being booked at the moment; nothing was done"
+    repeatable = True
+
+
+class Changing(NotExecuted):
+    """The row that the command concerns was changed by other commands while it was decided."""
+
+    message = "The appointment or slot is being changed by other requests; nothing was done"
+    repeatable = True
 
 
 class NobodyThere(NotExecuted):
     """The command did not reach a worker; one may be there soon."""
 
     message = "No worker is free to answer; nothing was done"
+    repeatable = True
+
+
+class Overloaded(NotExecuted):
+    """More requests are in flight than the process takes."""
+
+    message = "Too many requests at once; nothing was done"
+
+
+class DeadlinePassed(NotExecuted):
+    """The command reached the process that executes it after its deadline."""
+
+    message = "The deadline passed before the request was started"
+
+
+class AskedEarlier(NotExecuted):
+    """A request that its caller sent later, for the same key, booking or hold, was answered already."""
+
+    message = "A later request for the same was answered already; nothing was done"
 
 
 class OutcomeUnknown(Refused):

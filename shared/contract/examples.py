@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from . import commands, replies
 from .errors import (
-    TOO_MANY,
     AppointmentCancelled,
     HoldsUnreachable,
     InvalidRequest,
@@ -18,8 +17,8 @@ from .errors import (
     NoPrimary,
     NoSuchAppointment,
     NoSuchHold,
-    NotExecuted,
     OutcomeUnknown,
+    Overloaded,
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
@@ -38,7 +37,7 @@ WINDOW = {"site": SITE, "resource": "dr-lee", "from": "2030-01-07T00:00:00Z", "t
 
 ANY: tuple[Refused, ...] = (
     InvalidRequest("Unknown field colour"),
-    NotExecuted(TOO_MANY),
+    Overloaded(),
     NobodyThere(),
     NoPrimary(),
     HoldsUnreachable(),

@@ -6,6 +6,7 @@ A request has one id, from the gateway through NATS into the worker's logs.
 import re
 from secrets import token_hex
 
+ASKED_AT = "Asked-At"
 DEADLINE = "Deadline"
 ERROR_TYPE = "Error-Type"
 IDEMPOTENCY_KEY = "Idempotency-Key"

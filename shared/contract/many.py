@@ -1,6 +1,6 @@
 """Many commands in one message: a way to travel. Each is read, judged and answered by itself.
 
-`{"commands":[{"deadline":1764928800000,"requestId":"0f3a…","command":{…}}]}`
+`{"commands":[{"deadline":1764928800000,"askedAt":1764928795000,"requestId":"0f3a…","command":{…}}]}`
 """
 
 import json
@@ -29,18 +29,21 @@ def _count(commands: Any) -> Any:
     raise invalid(f"must be a list of 1 to {MOST_TOGETHER} commands")
 
 
+UnixMilliseconds = Annotated[
+    int, PlainValidator(_unix_milliseconds), WithJsonSchema({"type": "integer", "minimum": 0})
+]
+
+
 class OneOfMany(Command, Generic[CommandT]):
     """A command, with what a message of its own would say in headers.
 
-    `first` says that its sender has never sent it before: no key of it has to be looked for, and no earlier
-    attempt can be carried out later.
+    `askedAt` is when its caller asked, the same in all attempts. `first` says that its sender has never sent
+    it before: no key of it has to be looked for, and no earlier attempt can be carried out later.
     """
 
     command: CommandT
-    deadline: (
-        Annotated[int, PlainValidator(_unix_milliseconds), WithJsonSchema({"type": "integer", "minimum": 0})]
-        | None
-    ) = None
+    deadline: UnixMilliseconds | None = None
+    askedAt: UnixMilliseconds | None = None
     requestId: Annotated[Any, WithJsonSchema({"type": "string"})] = None
     first: Annotated[Any, WithJsonSchema({"type": "boolean"})] = None
 

@@ -11,10 +11,11 @@ import structlog
 from faststream import StreamMessage
 from nats.aio.msg import Msg
 
+from shared.contract.asked_at import accept_asked_at, read_asked_at, unix_ms_now
 from shared.contract.deadline import Deadline
 from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import OutcomeUnknown, Refused, TooLarge
-from shared.contract.headers import DEADLINE, ERROR_TYPE, REQUEST_ID, accept_request_id
+from shared.contract.headers import ASKED_AT, DEADLINE, ERROR_TYPE, REQUEST_ID, accept_request_id
 from shared.contract.many import Many, size_of
 from shared.contract.parsing import LARGEST_REQUEST, validate
 from shared.worker.in_flight import InFlightCommands
@@ -30,10 +31,12 @@ Execute = Callable[[], Awaitable[Reply[Any]]]
 class Attempt:
     """How a command was sent: until when it may be started; `first` if it was certainly never sent before.
 
+    `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request.
     `alone`: no others wait for its answer, which would travel with theirs.
     """
 
     deadline: Deadline
+    asked_at: int
     first: bool = False
     alone: bool = True
 
@@ -84,11 +87,13 @@ class Answering:
     async def start(self, handler: Handler, message: StreamMessage[Msg], *, counts: bool) -> None:
         """Begin to answer a command that came alone; whether it `counts` among those that take room."""
         message.headers = in_lower_case(message.headers)
+        received_at = unix_ms_now()
 
         async def execute() -> Reply[Any]:
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
-            return await _execute(handler, message, Attempt(self._latest(message)))
+            asked_at = accept_asked_at(_asked_at(message), received_at)
+            return await _execute(handler, message, Attempt(self._latest(message), asked_at))
 
         self._in_flight.begin(self._answer(message, execute, counts=counts), commands=int(counts))
 
@@ -99,13 +104,16 @@ class Answering:
         answers it.
         """
         message.headers = in_lower_case(message.headers)
+        received_at = unix_ms_now()
         try:
             latest = self._latest(message)
             each: Each = await handler(message)
         except Exception as error:
             self._in_flight.begin(self._answer(message, _fail_with(error)))
             return 1
-        self._in_flight.begin(self._answer_each(message, each, latest), commands=len(each.commands))
+        self._in_flight.begin(
+            self._answer_each(message, each, latest, received_at), commands=len(each.commands)
+        )
         return len(each.commands)
 
     async def _answer(self, message: StreamMessage[Msg], execute: Execute, *, counts: bool = True) -> None:
@@ -114,7 +122,9 @@ class Answering:
         await send(message.raw_message, decided.reply)
         decided.log()
 
-    async def _answer_each(self, message: StreamMessage[Msg], each: Each, latest: Deadline) -> None:
+    async def _answer_each(
+        self, message: StreamMessage[Msg], each: Each, latest: Deadline, received_at: int
+    ) -> None:
         subject, started = message.raw_message.subject, time.perf_counter()
         all_small = len(message.body) <= LARGEST_REQUEST
 
@@ -126,7 +136,12 @@ class Answering:
                     raise TooLarge
                 one = validate(each.many.one, sent)
                 deadline = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
-                attempt = Attempt(deadline, first=one.first is True, alone=len(each.commands) == 1)
+                attempt = Attempt(
+                    deadline,
+                    accept_asked_at(one.askedAt, received_at),
+                    first=one.first is True,
+                    alone=len(each.commands) == 1,
+                )
                 return await _execute(each.use_case, one.command, attempt)
 
             return await self._decide(subject, envelope.get("requestId"), execute, started)
@@ -159,6 +174,10 @@ class Answering:
     def _latest(self, message: StreamMessage[Msg]) -> Deadline:
         """The deadline that a message's header says; none of its commands has a later one."""
         return Deadline.from_header(message.headers.get(DEADLINE.lower()), self._longest_seconds)
+
+
+def _asked_at(message: StreamMessage[Msg]) -> int | None:
+    return read_asked_at(message.headers.get(ASKED_AT.lower()))
 
 
 async def _execute(

@@ -9,6 +9,7 @@ from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import ErrorBody, Refused
 from shared.contract.examples import ANY, EXAMPLES, as_json
 from shared.contract.headers import (
+    ASKED_AT,
     DEADLINE,
     ERROR_TYPE,
     IDEMPOTENCY_KEY,
@@ -28,6 +29,11 @@ _HEADERS: dict[str, Json] = {
         "pattern": "^[0-9]+$",
         "description": "Unix milliseconds; without it, some seconds from its receipt.",
     },
+    ASKED_AT: {
+        "type": "string",
+        "pattern": "^[0-9]+$",
+        "description": "When the caller asked, in Unix milliseconds: the same in all attempts of a request.",
+    },
     REQUEST_ID: {**_TEXT, "description": "8 to 64 hexadecimal digits and dashes, for the logs."},
     IDEMPOTENCY_KEY: {**_TEXT, "description": "The same as the field `idempotencyKey`; either may say it."},
     REPLAYED: {"const": "true", "description": "Sent where this answers a repeat, whose booking was there."},
@@ -36,15 +42,22 @@ _HEADERS: dict[str, Json] = {
     "Nats-Service-Error": {**_TEXT, "description": "The sentence of the refusal."},
     "Nats-Service-Error-Code": {**_TEXT, "description": "Its status."},
 }
-_DEADLINE = "1893456000000"
+_DEADLINE, _ASKED_AT = "1893456000000", "1893455995000"
 
 
 def request_of(each: Subscription) -> Json:
     """The message that a subscriber takes."""
     many = each.one is not each.takes
     command = as_json(EXAMPLES[each.one].command)
-    item = {"command": command, "deadline": int(_DEADLINE), "requestId": "0f3a5c7e9b1d2f4a", "first": True}
-    names = [REQUEST_ID] if many else [DEADLINE, REQUEST_ID]
+    item = {
+        "command": command,
+        "deadline": int(_DEADLINE),
+        "askedAt": int(_ASKED_AT),
+        "requestId": "0f3a5c7e9b1d2f4a",
+        "first": True,
+    }
+    sent = {} if many else {DEADLINE: _DEADLINE, ASKED_AT: _ASKED_AT}
+    names = [*sent, REQUEST_ID]
     if each.takes is BookAppointment:
         names.append(IDEMPOTENCY_KEY)
     return {
@@ -53,7 +66,7 @@ def request_of(each: Subscription) -> Json:
         "payload": reference_to(each.takes),
         "examples": [
             {
-                "headers": {REQUEST_ID: "0f3a5c7e9b1d2f4a"} | ({} if many else {DEADLINE: _DEADLINE}),
+                "headers": {REQUEST_ID: "0f3a5c7e9b1d2f4a"} | sent,
                 "payload": {"commands": [item]} if many else command,
             }
         ],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NotExecuted, OutcomeUnknown
+from shared.contract.errors import DeadlinePassed, NotExecuted, OutcomeUnknown
 from shared.worker.metrics import BATCH_SIZE, QUEUE_SECONDS
 
 LARGEST_BATCH = 128
@@ -50,7 +50,7 @@ class _Waiting(Generic[ItemT, ResultT]):
         if self.begun:
             asyncio.get_running_loop().call_later(GRACE_SECONDS, self.refuse, OutcomeUnknown())
         else:
-            self.refuse(NotExecuted())
+            self.refuse(DeadlinePassed())
 
     def refuse(self, error: NotExecuted | OutcomeUnknown) -> None:
         if not self.result.done():
@@ -79,7 +79,7 @@ class Batcher(Generic[ItemT, ResultT]):
         """The result of `item`, or its exception, once a batch with it has been committed.
 
         Raises:
-            NotExecuted: its time was up before that was begun.
+            DeadlinePassed: before that was begun.
             OutcomeUnknown: it has not ended in time.
         """
         loop = asyncio.get_running_loop()

@@ -13,13 +13,13 @@ from nats.aio.msg import Msg
 
 from shared.contract import subjects
 from shared.contract.envelope import refusal
-from shared.contract.errors import TOO_MANY, NotExecuted
+from shared.contract.errors import Overloaded
 from shared.worker.answering import Answering, Handler
 from shared.worker.flow_control import FlowControl
 from shared.worker.messages import send
 from shared.worker.metrics import TURNED_AWAY
 
-REFUSAL = refusal(NotExecuted(TOO_MANY))
+REFUSAL = refusal(Overloaded())
 
 
 class CommandMiddleware(BaseMiddleware):

@@ -43,7 +43,7 @@ class Worker:
 
     def ask(self, number: int, seconds: float = LONG) -> asyncio.Task[Envelope]:
         """Ask for something by number, as one of many callers."""
-        return asyncio.create_task(self.batches.ask(b"%d" % number, seconds, None))
+        return asyncio.create_task(self.batches.ask(b"%d" % number, seconds, 0, None))
 
     async def next(self) -> Msg:
         """The next message that comes."""
@@ -251,7 +251,7 @@ async def test_a_message_that_is_turned_away_was_not_executed(worker: Worker) ->
 async def test_a_message_has_a_largest_size(worker: Worker) -> None:
     """Large commands fill fewer than 128 to a message, so that NATS takes it, and its answers."""
     command = json.dumps("x" * (LARGEST_REQUEST - 2)).encode()
-    asked = [asyncio.create_task(worker.batches.ask(command, LONG, None)) for _ in range(MOST_COMMANDS)]
+    asked = [asyncio.create_task(worker.batches.ask(command, LONG, 0, None)) for _ in range(MOST_COMMANDS)]
     answered = 0
     while answered < MOST_COMMANDS:
         message = await worker.next()

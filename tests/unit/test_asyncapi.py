@@ -87,7 +87,7 @@ def test_a_message_of_many_is_described_down_to_its_commands() -> None:
         commands = schemas[many]["properties"]["commands"]
         assert (commands["minItems"], commands["maxItems"]) == (1, 128)
         item = schemas[commands["items"]["$ref"].rpartition("/")[2]]
-        assert set(item["properties"]) == {"command", "deadline", "first", "requestId"}
+        assert set(item["properties"]) == {"askedAt", "command", "deadline", "first", "requestId"}
         assert item["properties"]["command"] == {"$ref": f"#/components/schemas/{one}"}
 
 

@@ -9,7 +9,7 @@ import pymongo
 import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
-from shared.contract.errors import NotExecuted
+from shared.contract.errors import NotReady
 from shared.process.settings import Misconfigured
 from shared.stores.metrics import INDEXES_VERIFIED
 from shared.stores.mongo import indexes
@@ -62,10 +62,10 @@ class Schema:
         """Let a command through only while the indexes are known to be there.
 
         Raises:
-            NotExecuted
+            NotReady
         """
         if not self.verified:
-            raise NotExecuted("The booking database is not ready; nothing was done")
+            raise NotReady
 
     async def wait_until_verified(self) -> None:
         """Create what is absent, verify all of it, and wait for MongoDB as long as that takes.
