@@ -35,6 +35,7 @@ async def test_a_free_slot_is_booked(caller: Caller) -> None:
         "slot": "2031-05-04T09:00:00.000Z",
         "patientName": "José",
         "status": "booked",
+        "version": 1,
     }
 
 
