@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.contract.fields import DAY_MINUTES
 
+LONGEST_TIMEOUT_SECONDS = 60
 NATS_SCHEMES = {"nats", "tls", "ws", "wss"}
 # Answers are a little later than deadlines: a driver has to notice, and the last commands come after SIGTERM.
 DRAIN_MARGIN_SECONDS = 3.0
@@ -44,7 +45,9 @@ class _Settings(BaseSettings):
 class NatsSettings(_Settings):
     nats_url: Annotated[str, AfterValidator(_nats_servers)] = "nats://localhost:4222"
     # Not less than a second: a third of it, one attempt, must be longer than hosts' clocks may differ.
-    request_timeout_seconds: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 5
+    request_timeout_seconds: Annotated[
+        float, Field(ge=1, le=LONGEST_TIMEOUT_SECONDS, allow_inf_nan=False)
+    ] = 5
 
     @property
     def drain_seconds(self) -> float:
