@@ -72,7 +72,7 @@ class Moves:
         explained = await self._explain([*met, *done], rivals, held, deadline)
         outcomes |= await self._fences.make_final(explained, deadline)
         self._intents.clear(
-            (each.intent, found[each] is HoldState.MINE and _stands(each, outcomes[each]))
+            (each.intent, found[each], _stands(each, outcomes[each]))
             for each in changing  # what was done before has no intent, and used up its holds then
             if found[each] in REGISTERED and not isinstance(outcomes[each], OutcomeUnknown)
         )

@@ -32,13 +32,11 @@ class Attempt:
     """How a command was sent: until when it may be started; `first` if it was certainly never sent before.
 
     `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request.
-    `alone`: no others wait for its answer, which would travel with theirs.
     """
 
     deadline: Deadline
     asked_at: int
     first: bool = False
-    alone: bool = True
 
 
 current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
@@ -140,7 +138,6 @@ class Answering:
                     deadline,
                     accept_asked_at(one.askedAt, received_at),
                     first=one.first is True,
-                    alone=len(each.commands) == 1,
                 )
                 return await _execute(each.use_case, one.command, attempt)
 
