@@ -62,7 +62,7 @@ class Decisions:
                 break
             in_vain += len(passing) == len(waiting)  # where some are decided, the others have another chance
         self._intents.clear(
-            (request.intent, found[request] is HoldState.MINE and _stands(request, outcomes[request]))
+            (request.intent, found[request], _stands(request, outcomes[request]))
             for request in requests
             if found[request] in REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
         )

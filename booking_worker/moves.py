@@ -77,13 +77,13 @@ class Moves:
         explained = await self._explain([*met, *repeats], rivals, held, deadline)
         outcomes |= await self._fences.make_final(explained, deadline)
         self._intents.clear(
-            (each.intent, found[each] is HoldState.MINE and _stands(each, outcomes[each]))
+            (each.intent, found[each], _stands(each, outcomes[each]))
             for each in changing
             if found[each] in REGISTERED and not isinstance(outcomes[each], OutcomeUnknown)
         )
         # The worker that moved the booking there may have died before it cleared the holds.
         self._intents.clear(
-            (each.uses_up(booking), True)
+            (each.uses_up(booking), HoldState.MINE, True)
             for each in (*repeats, *staying)
             if isinstance(booking := outcomes[each], Booking)
         )

@@ -121,13 +121,17 @@ class MoveAppointment(MoveRequest):
 
 
 class ReleaseHold(Command):
-    """End the hold with this token, on all that it has of its site."""
+    """End the hold with this token, on all that it has of its site.
 
-    required_together: ClassVar[tuple[str, ...]] = ("slot", "holdToken")
+    With a `slot`, only if the token holds that at some resource. `resources` and `durationMinutes` are
+    accepted and choose nothing: a body that placed the hold may have them.
+    """
 
-    slot: Instant
+    required_together: ClassVar[tuple[str, ...]] = ("holdToken",)
+
     holdToken: HoldToken
     site: Site = DEFAULT_SITE
+    slot: Instant | None = None
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
 

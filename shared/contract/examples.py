@@ -151,7 +151,7 @@ EXAMPLES: dict[type[commands.Command], Example] = {
             (SlotAlreadyBooked, SlotHeld),
         ),
         Example(
-            commands.ReleaseHold(slot=SLOT, holdToken=HELD_WITH, site=SITE, resources=RESOURCES),
+            commands.ReleaseHold(holdToken=HELD_WITH, site=SITE),
             replies.HoldReleased(),
             (NoSuchHold,),
         ),

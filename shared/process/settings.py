@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.fields import DAY_MINUTES
 
-LONGEST_TIMEOUT_SECONDS = 60
 NATS_SCHEMES = {"nats", "tls", "ws", "wss"}
 # Answers are a little later than deadlines: a driver has to notice, and the last commands come after SIGTERM.
 DRAIN_MARGIN_SECONDS = 3.0

@@ -10,6 +10,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import PlaceHold
 from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
@@ -155,7 +156,7 @@ async def test_a_replay_uses_up_its_patients_hold(
     request = PlaceHold.model_validate(body)
     store = HoldStore(Scripts(redis), hold_ms=60_000, max_ms=60_000)
     claims = Claims.of(request, Grid(0).span_of(request))
-    wanted = Wanted(claims, Holder(str(request.holdToken), "digest"))
+    wanted = Wanted(claims, Holder(str(request.holdToken), "digest"), unix_ms_now())
     assert await store.place_many([wanted], Deadline.after(60))
     await redis.aclose()
     assert (await caller.book(body, **KEY)).status == 201

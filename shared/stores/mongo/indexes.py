@@ -9,7 +9,8 @@ from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from shared.contract.asked_at import CLOCK_SKEW_MS
-from shared.process.settings import LONGEST_TIMEOUT_SECONDS, Misconfigured
+from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
+from shared.process.settings import Misconfigured
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUSED
 from shared.stores.mongo.connection import Database, Document, is_standalone
 
