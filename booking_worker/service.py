@@ -56,12 +56,12 @@ class BookingService:
         Raises:
             SlotAlreadyBooked, SlotHeld, KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
         """
-        self._schema.require()
-        booking = Booking.new(command, self._grid.span_of(command), self._digests)
-        holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
-        intent = BookingIntent(booking.id, booking.claims, holder)
-        may_have_been_sent = command.idempotencyKey is not None and not first
-        return await self._bookings.submit(Request(booking, may_have_been_sent, intent, deadline))
+        with self._schema.required():
+            booking = Booking.new(command, self._grid.span_of(command), self._digests)
+            holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
+            intent = BookingIntent(booking.id, booking.claims, holder)
+            may_have_been_sent = command.idempotencyKey is not None and not first
+            return await self._bookings.submit(Request(booking, may_have_been_sent, intent, deadline))
 
     async def cancel(self, command: CancelAppointment, deadline: Deadline) -> Booking:
         """Cancel a booking, which frees all of its claims at once; one that is cancelled stays so.
@@ -69,9 +69,9 @@ class BookingService:
         Raises:
             NoSuchAppointment, NotExecuted, OutcomeUnknown
         """
-        self._schema.require()
-        cancel = Cancel(valid_id(command.id), deadline)
-        return await _settle(lambda: self._cancels.submit(cancel))
+        with self._schema.required():
+            cancel = Cancel(valid_id(command.id), deadline)
+            return await _settle(lambda: self._cancels.submit(cancel))
 
     async def move(self, command: MoveAppointment, deadline: Deadline, *, first: bool = False) -> Booking:
         """Move a booking, in one write: where it cannot lie, it stays where it was.
@@ -80,10 +80,10 @@ class BookingService:
             NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, InvalidRequest, NotExecuted,
             OutcomeUnknown
         """
-        self._schema.require()
-        move_id = command.moveId or str(uuid4())
-        move = Move(valid_id(command.id), command, move_id, first, deadline)
-        return await _settle(lambda: self._moves.submit(move))
+        with self._schema.required():
+            move_id = command.moveId or str(uuid4())
+            move = Move(valid_id(command.id), command, move_id, first, deadline)
+            return await _settle(lambda: self._moves.submit(move))
 
 
 def valid_id(id: str) -> str:

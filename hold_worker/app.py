@@ -10,6 +10,7 @@ from shared.contract.subjects import HOLD_GROUP
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
+from shared.worker.duty import Duty
 
 
 @asynccontextmanager
@@ -19,5 +20,5 @@ async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     async with open_stores(broker.problem) as stores:
         service = HoldService(stores.bookings, stores.holds, stores.schema, stores.grid, stores.digests)
         handlers = partial(register, service=service, ask_readiness=stores.readiness)
-        async with broker.serve(handlers):
+        async with broker.serve(handlers, Duty(stores.schema)):
             yield

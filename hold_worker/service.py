@@ -131,6 +131,7 @@ class HoldService:
             found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
             deadline.check()  # nothing is granted after it
         except (NotExecuted, OutcomeUnknown) as error:
+            self._schema.suspect()
             return list((await self._give_up(requests, error)).values())
         booked = {
             each: {claim for _, claim in found.booked & each.wanted.claims.in_site} for each in requests

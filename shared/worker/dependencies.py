@@ -42,8 +42,13 @@ class Stores:
         return Digests(self.schema.secret)
 
     async def readiness(self) -> Readiness:
-        """Whether commands come from NATS, MongoDB and its indexes are as they must be, and Redis answers."""
-        checks = {"nats": self.nats_problem() or OK, "mongodb": self.schema.problem or OK, "redis": OK}
+        """Whether NATS, MongoDB with its indexes, Redis, and the clock of this host are as they must be."""
+        checks = {
+            "nats": self.nats_problem() or OK,
+            "mongodb": self.schema.problem or OK,
+            "redis": OK,
+            "clock": self.schema.clock_problem or OK,
+        }
         try:
             await self.holds.ping()
         except NotExecuted:
