@@ -23,7 +23,7 @@ from shared.worker.duty import Duty
 async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serves bookings while the context lasts; `fail` is called where it cannot any more."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
-    async with open_stores(broker.problem) as stores:
+    async with open_stores(broker.problem, fail) as stores:
         intents = Intents(stores.intents)
         writes = Writes(stores.bookings, stores.changes, stores.schema)
         service = BookingService(

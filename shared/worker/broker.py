@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from shared.process import nats_wire
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
 from shared.process.settings import NatsSettings
+from shared.process.tasks import run_for_good
 from shared.worker.answering import Answering
 from shared.worker.duty import Duty
 from shared.worker.flow_control import FlowControl
@@ -97,12 +98,10 @@ class WorkerBroker:
             self._connection = await self._broker.connect_guarded()
             await self._broker.start()
             await _round_trip(self._connection)  # who reads `serving` may send
-            running = [asyncio.create_task(control.run()) for control in self._controls.values()]
+            running = [run_for_good(control.run(), self._fail) for control in self._controls.values()]
             if duty:
                 duty.on_change(self._review)
-                running.append(asyncio.create_task(self._watch_others(duty)))
-            for task in running:
-                task.add_done_callback(self._flow_control_ended)
+                running.append(run_for_good(self._watch_others(duty), self._fail))
             self._subscribed = True
             yield
         finally:
@@ -155,11 +154,6 @@ class WorkerBroker:
             return await any_is_ready(self._connection, ready)
         except NatsError:
             return False
-
-    def _flow_control_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            log.error("flow_control_ended", exc_info=task.exception())
-            self._fail()
 
 
 def _always() -> bool:
