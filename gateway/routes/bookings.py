@@ -51,4 +51,4 @@ def register(app: FastAPI) -> None:
     )
     async def cancel_appointment(request: Request) -> Response:
         """What it claimed is free at that instant; it can still be read. Repeats get the same."""
-        return to_response(await client_of(request).cancel(read_query(CancelAppointment, request)))
+        return to_response(await client_of(request).cancel(await read_query(CancelAppointment, request)))

@@ -34,7 +34,7 @@ from ..contract.commands import (
 )
 from ..contract.deadline import Deadline
 from ..contract.envelope import Reply, open_envelope, read_reply
-from ..contract.errors import NoSuchHold, Refused
+from ..contract.errors import NoSuchHold, OutcomeUnknown, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
@@ -242,7 +242,16 @@ class CommandClient(Opened):
                     raise
                 return Reply.received(HoldReleased().model_dump(), body, 200, {})
 
-        return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
+        try:
+            return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
+        except OutcomeUnknown as error:
+            failure: Refused = (
+                OutcomeUnknown(OutcomeUnknown.of_a_read) if subject in subjects.READS else error
+            )
+        except Refused as error:
+            failure = error
+        failure.command = command
+        raise failure
 
 
 def _request_id() -> str | None:
