@@ -32,8 +32,8 @@ from shared.contract.replies import (
     Readiness,
     SlotsFound,
 )
+from shared.process.health import AskReadiness
 from shared.worker.answering import Each, current_attempt
-from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
 
 

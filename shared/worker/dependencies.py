@@ -10,6 +10,7 @@ from shared.contract.replies import OK, Readiness
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.process import settings
+from shared.process.health import bind_health, health_server
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
@@ -19,7 +20,6 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis
-from shared.worker.health import health_server
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
         nats_problem,
     )
     try:
-        async with health_server(worker, stores.readiness):
+        port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
+        async with health_server(port, stores.readiness):
             await stores.schema.wait_until_verified()
             watch = asyncio.create_task(stores.schema.watch())
             try:
