@@ -26,7 +26,11 @@ _REFUSED = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _IDEOGRAPH = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _IDEOGRAPHIC_VARIATION = "\U000e0100-\U000e01ef"
 
-NAME_PATTERN = f"^[{_EDGE}]*[^{_EDGE}{_REFUSED}]([^{_REFUSED}]*[^{_EDGE}{_REFUSED}])?[{_EDGE}]*$"
+NAME_PATTERN = re.sub(
+    "[\u0080-\uffff]",
+    lambda character: f"\\u{ord(character[0]):04x}",  # so that the documents can be read
+    f"^[{_EDGE}]*[^{_EDGE}{_REFUSED}]([^{_REFUSED}]*[^{_EDGE}{_REFUSED}])?[{_EDGE}]*$",
+)
 """The names that are accepted, but for their length, as the pattern of a JSON Schema."""
 
 _SPACE_RUN = re.compile(f"[{_SPACES}]+")
