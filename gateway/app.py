@@ -15,6 +15,7 @@ from gateway.hot_calls import hot_calls
 from gateway.metrics import CLIENT
 from gateway.middleware import RequestMiddleware
 from shared.client.command_client import CommandClient
+from shared.contract.version import VERSION
 from shared.process.settings import NatsSettings
 
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
 
     app = DocumentedApi(
         title=TITLE,
-        version="1",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
