@@ -13,6 +13,8 @@ def main() -> None:
             raise
         print("The command needs more than the client does: pip install 'slotkeeper[cli]'", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     output.install()
     try:
         app(prog_name="slotkeeper")
