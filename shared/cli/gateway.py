@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..contract.errors import MethodNotAllowed, NotExecuted, NotFound, OutcomeUnknown, Refused
 from ..contract.headers import ERROR_TYPE
-from ..contract.replies import AppointmentsFound, SlotsFound
+from ..contract.replies import AppointmentsFound, SlotsFound, TakenSlot
 
 # A gateway answers within a minute, whatever its settings; who does not even accept is not there.
 SECONDS = httpx.Timeout(70, connect=5)
@@ -58,6 +58,12 @@ class Answer(NamedTuple, Generic[BodyT]):
 
     body: BodyT
     json: dict[str, Any]
+
+
+def taken_of(page: Answer[SlotsFound]) -> Iterator[tuple[TakenSlot, dict[str, Any]]]:
+    """The taken slots of a page, each with its JSON, to which the resource of the page is added."""
+    for taken, as_sent in zip(page.body.taken, page.json["taken"], strict=True):
+        yield taken, {"resource": page.json.get("resource"), **as_sent}
 
 
 class Gateway:

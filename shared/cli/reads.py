@@ -6,6 +6,7 @@ from typing import Any
 from ..contract.commands import DEFAULT_SITE
 from ..contract.replies import Appointment, AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
 from .desk import Desk, details, lasting, path_of, sent
+from .gateway import taken_of
 from .options import LOCAL, AsJson, Day, Days, Every, Id, Listed, Site, Url
 from .times import shown, today, window
 from .watch import watch_slots
@@ -19,7 +20,7 @@ def show(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
 
 
 def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
-    """Show what became of an appointment."""
+    """Show the changes of an appointment."""
     desk = Desk(url, json)
     answer = desk.ask("GET", f"{path_of(id)}/history", HistoryFound)
     rows = (
@@ -78,7 +79,7 @@ def slots(
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """List what is booked or held in a day, of a resource or several, without names."""
+    """List the booked and held slots of a day, of a resource or several, without names."""
     day = day or today()
     desk = Desk(url, json)
     pages = [
@@ -87,18 +88,15 @@ def slots(
         for page in desk.ask_all("slots", SlotsFound, query)
     ]
     listed = sorted(
-        (
-            (taken, page.body.resource, as_sent)
-            for page in pages
-            for taken, as_sent in zip(page.body.taken, page.json["taken"], strict=True)
-        ),
-        key=lambda each: (each[0].slot, each[1]),
+        (each for page in pages for each in taken_of(page)),
+        key=lambda each: (each[0].slot, each[1]["resource"]),
     )
     on = day if days == 1 else None
     rows = (
-        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state, of) for taken, of, _ in listed
+        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state, as_sent["resource"])
+        for taken, as_sent in listed
     )
-    body = {**pages[-1].json, "taken": [{"resource": of, **as_sent} for _, of, as_sent in listed]}
+    body = {**pages[-1].json, "taken": [as_sent for _, as_sent in listed]}
     desk.list(_title(resource, site, day), ("slot", "min", "state", "resource"), rows, body)
 
 
@@ -112,7 +110,7 @@ def watch(
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """Print what is taken of a resource or several, and each change of it, until Ctrl-C."""
+    """Print the taken slots of a resource or several, and each change, until Ctrl-C."""
     watch_slots(Desk(url, json), queries(day or today(), days, resource, site), every)
 
 

@@ -1,4 +1,4 @@
-"""What changes of a resource while one looks on: polled, for nobody pushes it yet."""
+"""The changes of resources while a command looks on: polled, as the gateway pushes none yet."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +10,7 @@ from ..contract.instants import format_instant
 from ..contract.replies import SlotsFound
 from . import output
 from .desk import Desk, lasting
-from .gateway import Failed
+from .gateway import Failed, taken_of
 from .times import shown
 
 
@@ -23,7 +23,7 @@ class Span(NamedTuple):
 
 
 def changes(before: Mapping[Span, str], after: Mapping[Span, str]) -> Iterator[tuple[Span, str]]:
-    """What is booked, held or free now and was not so before, in the order of the slots."""
+    """The spans that are booked, held or free now and were not before, in the order of the slots."""
     for span in sorted({*before, *after}, key=lambda span: (span.slot, span.resource, span.minutes or 0)):
         state = after.get(span, "free")
         if state != before.get(span, "free"):
@@ -31,7 +31,7 @@ def changes(before: Mapping[Span, str], after: Mapping[Span, str]) -> Iterator[t
 
 
 def watch_slots(desk: Desk, queries: Sequence[Mapping[str, str]], every: float) -> None:
-    """Print what is taken, and look again `every` so many seconds, while somebody reads it.
+    """Print the taken slots, and look again `every` so many seconds, while somebody reads it.
 
     A gateway that is lost meanwhile is waited for; one that was never there ends the command.
     """
@@ -58,11 +58,11 @@ def watch_slots(desk: Desk, queries: Sequence[Mapping[str, str]], every: float) 
 
 
 def _look(desk: Desk, queries: Sequence[Mapping[str, str]]) -> dict[Span, str]:
-    pages = (page.body for query in queries for page in desk.gateway.pages("slots", SlotsFound, query))
+    pages = (page for query in queries for page in desk.gateway.pages("slots", SlotsFound, query))
     return {
-        Span(taken.slot, taken.durationMinutes, page.resource): taken.state
+        Span(taken.slot, taken.durationMinutes, as_sent["resource"]): taken.state
         for page in pages
-        for taken in page.taken
+        for taken, as_sent in taken_of(page)
     }
 
 
