@@ -17,6 +17,7 @@ from gateway.hot_calls import hot_calls
 from gateway.metrics import CLIENT
 from gateway.middleware import RequestMiddleware
 from shared.client.command_client import CommandClient
+from shared.contract.version import VERSION
 from shared.process.health import health_server
 from shared.process.settings import NatsSettings
 
@@ -57,7 +58,7 @@ def create_app(
 
     app = DocumentedApi(
         title=TITLE,
-        version="1",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,

@@ -13,6 +13,7 @@ from shared.contract import subjects
 from shared.contract.errors import MethodNotAllowed, TooLarge, TooSlow, UriTooLong
 from shared.contract.headers import REQUEST_ID, RETRY_AFTER
 from shared.contract.replies import OK, Readiness
+from shared.contract.version import VERSION
 from shared.process import metrics
 
 HEALTH = {"/livez", "/readyz", "/metrics"}
@@ -76,7 +77,7 @@ async def readyz(request: Request) -> Response:
     response_class=PlainTextResponse,
     responses={
         200: success(
-            'booking_build_info{service="gateway",version="0.1.0",python="3.13.1"} 1.0\n', "text/plain"
+            f'booking_build_info{{service="gateway",version="{VERSION}",python="3.13.1"}} 1.0\n', "text/plain"
         )
     },
     openapi_extra=EXTRA,

@@ -68,5 +68,6 @@ class Worker(Service):
     """A worker. Each has a health port of its own, on loopback, and another one at each start."""
 
     def environment(self) -> dict[str, str]:
-        self._address = (LOOPBACK, free_port())
-        return {**super().environment(), "HOST": LOOPBACK, "WORKER_HTTP_PORT": str(self._address[1])}
+        self.http_port = free_port()
+        self._address = (LOOPBACK, self.http_port)
+        return {**super().environment(), "HOST": LOOPBACK, "WORKER_HTTP_PORT": str(self.http_port)}

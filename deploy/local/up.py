@@ -12,7 +12,7 @@ from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
 from deploy.local.ports import free_port, require_free
-from deploy.local.process import Process, end
+from deploy.local.process import OLD_LOG, Process, end
 from deploy.local.recorded import RecordedProcess
 from deploy.local.redis import Redis
 from deploy.local.registry import registered
@@ -57,7 +57,7 @@ def up(data: Path, *, verbose: bool) -> None:
 def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, str], data: Path) -> None:
     logs = data / "logs"
     for old in logs.glob("*.log"):
-        old.replace(old.with_suffix(".log.old"))
+        old.replace(old.with_suffix(OLD_LOG))
     given = {variable: os.environ.get(variable, "") for variable in EMBEDDED}
     servers = {
         variable: server(data / server.kind, log_file=logs / f"{server.kind}.log")
@@ -109,7 +109,7 @@ def _services(
 
 
 def _state(addresses: dict[str, str], processes: Sequence[Process]) -> State:
-    recorded = [RecordedProcess.now(process.kind, process.pid) for process in processes]
+    recorded = [RecordedProcess.now(process.kind, process.pid, process.http_port) for process in processes]
     return State(RecordedProcess.now("supervisor", os.getpid()), addresses, recorded)
 
 

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from .instants import INSTANT_PATTERN, format_instant, parse_instant
+from .instants import INSTANT_PATTERN, format_instant, instant_of, parse_instant
 from .names import NAME_LENGTH, NAME_PATTERN, read_name
 
 DAY_MINUTES = 24 * 60
@@ -28,12 +28,11 @@ def invalid(sentence: str) -> PydanticCustomError:
 
 
 def _instant(value: Any) -> datetime:
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(UTC).isoformat()
-        value = value.replace("+00:00", "Z")
-    if not isinstance(value, str):
-        raise invalid("must be a string, an ISO 8601 time with an offset")
     try:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = instant_of(value).isoformat().replace("+00:00", "Z")
+        if not isinstance(value, str):
+            raise invalid("must be a string, an ISO 8601 time with an offset")
         return parse_instant(value)
     except ValueError as error:
         raise invalid(str(error)) from None
