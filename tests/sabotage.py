@@ -4,6 +4,7 @@ python -m tests.sabotage SAFEGUARD,... SERVICE     for example: no_index_check b
 """
 
 import asyncio
+import hashlib
 import runpy
 import sys
 from collections.abc import Callable
@@ -11,24 +12,27 @@ from math import inf
 from typing import Any
 
 import structlog
+from nats.protocol.parser import Parser
 from pymongo import WriteConcern
 
 from booking_worker import decisions
 from booking_worker.fences import Fences
 from booking_worker.refusals import Refusals
-from hold_worker.intent_watch import IntentWatch
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.deadline import Deadline
-from shared.process import logs
+from shared.process import logs, nats_wire
+from shared.process.nats_wire import GuardedClient
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.indexes import INDEXES
 from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
+from shared.stores.redis import scripts
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import broker
+from shared.worker.duty import Duty
 from tests import sabotaged_changes
 
 
@@ -77,12 +81,8 @@ def no_hold_check() -> None:
 
 
 def no_intents() -> None:
-    """Grant holds without waiting for the bookings that are under way."""
-
-    async def nobody(_watch: IntentWatch, *_: Any) -> list[str]:
-        return []
-
-    IntentWatch.next_change = nobody  # type: ignore[assignment,method-assign]
+    """Grant holds whatever bookings are under way."""
+    _change_script("place_holds", "being_booked = 1", "being_booked = 0")
 
 
 def no_key_lookup() -> None:
@@ -128,6 +128,33 @@ def stuck_store() -> None:
     _delay_inserts(3600)
 
 
+def extension_touches_ttl() -> None:
+    """Prolong what was granted before as soon as more is placed."""
+    _change_script(
+        "place_holds",
+        "elseif granted == '' then",
+        "elseif granted ~= '' then redis.call('PEXPIRE', KEYS[first + i], ARGV[a + 4] + 60000) else",
+    )
+
+
+def no_release_mark() -> None:
+    """Place and grant holds that were asked for before their token was released."""
+    for name in ("place_holds", "grant_holds"):
+        _change_script(name, "<= released_at(token)", "< 0")
+
+
+def no_claim_limit() -> None:
+    """Let a token hold as much as it asks for."""
+    _change_script("place_holds", "count_held(token, now) + new > most", "false")
+
+
+def _change_script(name: str, old: str, new: str) -> None:
+    source = scripts._SOURCES[name]
+    assert old in source, f"{name} does not say {old}"
+    scripts._SOURCES[name] = source = source.replace(old, new)
+    scripts._DIGESTS[name] = hashlib.sha1(source.encode()).hexdigest()  # noqa: S324
+
+
 def _delay_inserts(seconds: float) -> None:
     insert_many = BookingStore.insert_many
 
@@ -137,6 +164,18 @@ def _delay_inserts(seconds: float) -> None:
         return await insert_many(*args, **more)
 
     BookingStore.insert_many = slow  # type: ignore[method-assign]
+
+
+def no_leaving() -> None:
+    """Stay in the queue groups of subjects that cannot be served."""
+    Duty.serves = lambda *_: True  # type: ignore[method-assign]
+
+
+def no_message_guard() -> None:
+    """Read what comes from NATS as the client library does, until a message cannot be read."""
+    for name in ("_process_msg", "_process_headers", "_read_loop"):
+        delattr(GuardedClient, name)
+    vars(nats_wire)["_GuardedParser"] = Parser
 
 
 def no_repeats() -> None:
@@ -209,12 +248,17 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_drain,
     no_hold_check,
     no_intents,
+    extension_touches_ttl,
+    no_release_mark,
+    no_claim_limit,
     no_key_lookup,
     no_final_refusals,
     no_deadline,
     slow_store,
     sluggish_store,
     stuck_store,
+    no_leaving,
+    no_message_guard,
     no_repeats,
     no_buffer_limit,
     no_doubt,

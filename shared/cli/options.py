@@ -43,6 +43,10 @@ Slot = Annotated[
 NewSlot = Annotated[
     datetime | None, typer.Argument(parser=read_slot, metavar="[SLOT]", help="Where to, if elsewhere")
 ]
+HeldSlot = Annotated[
+    datetime | None,
+    typer.Option("--slot", parser=read_slot, metavar="SLOT", help="Only if the hold has this slot"),
+]
 Patient = Annotated[str, typer.Argument(help="The patient's name")]
 Id = Annotated[str, typer.Argument(parser=_read_id, metavar="ID", help="The appointment's id")]
 Key = Annotated[
