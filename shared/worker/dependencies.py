@@ -76,12 +76,15 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
     )
     try:
         async with health_server(worker, stores.readiness):
-            await stores.schema.wait_until_verified()
-            watch = asyncio.create_task(stores.schema.watch())
             try:
-                yield stores
+                await stores.schema.wait_until_verified()
+                watch = asyncio.create_task(stores.schema.watch())
+                try:
+                    yield stores
+                finally:
+                    watch.cancel()
             finally:
-                watch.cancel()
+                await stores.schema.give_up_lease()
     finally:
         mongodb.close(database)
         await redis.aclose()
