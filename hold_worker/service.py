@@ -130,6 +130,7 @@ class HoldService:
         try:
             found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
             deadline.check()  # nothing is granted after it
+            self._schema.require()  # nor by a worker that slept, and may not know of another grid
         except (NotExecuted, OutcomeUnknown) as error:
             return list((await self._give_up(requests, error)).values())
         booked = {

@@ -6,7 +6,7 @@ Here each master has a connection pool, patience and a judgement whether it is l
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -69,11 +69,11 @@ class Cluster:
 
     async def ping(self) -> None:
         """Ask all that have slots whether they are there; see `Servers`."""
-        if not self._masters:
-            await self._find_masters()
-        if None in self._owners:
-            raise HoldsUnreachable
-        await asyncio.gather(*(master.ping() for master in {each for each in self._owners if each}))
+        await asyncio.gather(*(master.ping() for master in await self._all_masters()))
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete keys on all masters; see `Servers`."""
+        return sum(await asyncio.gather(*(each.delete_all(kinds) for each in await self._all_masters())))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -91,6 +91,19 @@ class Cluster:
         """Find out, by and by, who has taken the place of a master that is lost."""
         if time.monotonic() - self._found_at > LOOK_AGAIN_SECONDS:
             self._start_finding()
+
+    async def _all_masters(self) -> "set[_Master]":
+        """Those that have all slots between them.
+
+        Raises:
+            HoldsUnreachable: of some slots no master is known.
+        """
+        if not self._masters:
+            await self._find_masters()
+        owners = {each for each in self._owners if each}
+        if None in self._owners:
+            raise HoldsUnreachable
+        return owners
 
     async def _find_masters(self) -> None:
         await asyncio.shield(self._start_finding())

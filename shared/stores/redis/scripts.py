@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -136,6 +136,26 @@ class Scripts:
             await self._answer(self._redis.ping)
         except ResponseError:
             raise HoldsUnreachable from None
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete every key `<kind>:{<site>}:…` of some kinds, and count them. It walks through all keys.
+
+        Raises:
+            HoldsUnreachable: Redis did not answer; some may be deleted.
+        """
+        cursor, deleted = 0, 0
+        found: list[str]
+        while True:
+            scan: Any = partial(self._redis.scan, cursor, count=MOST_KEYS)
+            cursor, found = await self._answer(scan)
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in found:
+                if key.partition(":{")[0] in kinds:
+                    pipeline.unlink(key)  # one by one: on a cluster they need not have the same slot
+            if len(pipeline):
+                deleted += sum(await self._answer(pipeline.execute))
+            if cursor == 0:
+                return deleted
 
     async def aclose(self) -> None:
         """Close all connections."""
