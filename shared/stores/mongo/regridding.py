@@ -173,8 +173,9 @@ class RegridStore:
             raise Unanswered("MongoDB did not rewrite all rows")
 
     async def finish(self, target: Target) -> None:
-        """Settle the new grid and end the mark, unless that was done before."""
-        done: Document = {"$set": {"slotMinutes": target.minutes}, "$unset": {"regridding": ""}}
+        """Settle the new grid, and end the mark and leases of the past, unless that was done before."""
+        ended = {"regridding": "", "leases": ""}
+        done: Document = {"$set": {"slotMinutes": target.minutes}, "$unset": ended}
         await self._end_mark(target, done)
 
     async def abandon(self, target: Target, minutes: int) -> None:
