@@ -33,7 +33,7 @@ from ..contract.commands import (
     ReleaseHold,
 )
 from ..contract.deadline import Deadline
-from ..contract.envelope import Reply, open_envelope, read_reply
+from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_reply
 from ..contract.errors import NoSuchHold, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
@@ -50,7 +50,7 @@ from ..contract.replies import (
     SlotsFound,
 )
 from ..process.nats_options import NatsOptions
-from .attempts import attempt_repeatedly
+from .attempts import Answer, Attempts
 from .batches import Batches
 from .opened import Opened
 from .requests import request
@@ -228,21 +228,31 @@ class CommandClient(Opened):
             payload = b'%b,"%b":"%b"}' % (payload[:-1], new.encode(), str(uuid4()).encode())
         batches, asked_at = self._batches.get(subject), unix_ms_now()
 
-        async def attempt(seconds: float, repeated: bool) -> Reply[BodyT]:
-            if batches is not None:
-                first = new is not None and not repeated
-                envelope = await batches.ask(payload, seconds, asked_at, _request_id(), first=first)
-                return open_envelope(*envelope, body)
-            headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
-            answer = await request(self._connection, subject, payload, seconds, headers)
+        def send(seconds: float, listen: float, repeated: bool) -> Answer:
+            if batches is None:
+                headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
+                return asyncio.ensure_future(self._request(subject, payload, listen, headers))
+            first = new is not None and not repeated
+            return batches.send(payload, seconds, asked_at, _request_id(), listen=listen, first=first)
+
+        def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
             try:
-                return read_reply(*answer, body)
+                return open_envelope(*envelope, body)
             except NoSuchHold:
                 if not repeated or body is not HoldReleased:
                     raise
                 return Reply.received(HoldReleased().model_dump(), body, 200, {})
 
-        return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
+        return await Attempts(subject, send, read, self._timeout, self.statistics).run()
+
+    async def _request(
+        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]
+    ) -> Envelope | Refused:
+        """The answer to a message of one command, or what became of it."""
+        try:
+            return read_envelope(*await request(self._connection, subject, payload, seconds, headers))
+        except Refused as refused:
+            return refused
 
 
 def _request_id() -> str | None:
