@@ -45,10 +45,15 @@ class Process(ABC):
         """Start it, in a session of its own, so that a Ctrl-C in the terminal does not reach it.
 
         Raises:
-            StackError: the system cannot run its binary.
+            StackError: the system cannot run its binary, or write its files.
         """
+        try:
+            self._spawn(self.command())
+        except OSError as error:
+            raise StackError(f"{self.name}: cannot write its files: {error.strerror}") from None
+
+    def _spawn(self, command: list[str]) -> None:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        command = self.command()
         with self.log_file.open("ab") as output:
             self._log_start = output.tell()
             try:

@@ -13,7 +13,6 @@ from typing import TypeVar
 from uuid import uuid4
 
 import structlog
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
@@ -34,8 +33,8 @@ from ..contract.commands import (
 )
 from ..contract.deadline import Deadline
 from ..contract.envelope import Reply, open_envelope, read_reply
-from ..contract.errors import NoSuchHold, Refused
-from ..contract.headers import ASKED_AT, DEADLINE, REQUEST_ID, is_request_id
+from ..contract.errors import NobodyThere, NoSuchHold, Refused
+from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
     AppointmentsFound,
@@ -50,13 +49,17 @@ from ..contract.replies import (
     SlotsFound,
 )
 from ..process.nats_options import NatsOptions
+from ..process.nats_wire import GuardedClient
 from .attempts import attempt_repeatedly
 from .batches import Batches
+from .nobody import Nobody, Unserved
 from .opened import Opened
 from .requests import request
 from .statistics import Statistics
 
 LINGER_SECONDS = 0.05
+READY_SECONDS = 0.3
+"""How long workers that were not reached by a command may take to say why."""
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -80,8 +83,9 @@ class CommandClient(Opened):
     ) -> None:
         self._nats = NatsOptions(url, name, on_closed=on_closed)
         self._timeout = timeout
-        self._connection = Client()
+        self._connection = GuardedClient()
         self.statistics = Statistics()
+        self._nobody = Nobody(self._ask_why)
         self._batches = {
             subject: Batches(self._connection, subject, self.statistics) for subject in subjects.MANY
         }
@@ -98,7 +102,8 @@ class CommandClient(Opened):
 
     @property
     def is_connected(self) -> bool:
-        return self._connection.is_connected
+        """Whether NATS is connected, and what it sends is read."""
+        return self._connection.is_reading
 
     async def book(self, command: BookAppointment) -> Reply[BookingConfirmed]:
         """Book a slot.
@@ -109,7 +114,7 @@ class CommandClient(Opened):
         if command.idempotencyKey is not None:
             return await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
         reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed, new="idempotencyKey")
-        reply.headers = {}  # that an attempt of ours was replayed means nothing to the caller
+        reply.headers.pop(REPLAYED, None)  # that an attempt of ours was replayed means nothing to the caller
         return reply
 
     async def cancel(self, command: CancelAppointment) -> Reply[BookingCancelled]:
@@ -202,7 +207,8 @@ class CommandClient(Opened):
             inbox = self._connection.new_inbox()
             subscription = await self._connection.subscribe(inbox)
             try:
-                await self._connection.publish(subject, b"{}", inbox, headers=_headers(seconds))
+                # Without a deadline: a worker whose clock is wrong answers too.
+                await self._connection.publish(subject, b"{}", inbox, headers=_identified() or None)
                 async with asyncio.timeout_at(ends := now() + seconds) as limit:
                     while True:
                         message = await subscription.next_msg(None)
@@ -229,6 +235,14 @@ class CommandClient(Opened):
         batches, asked_at = self._batches.get(subject), unix_ms_now()
 
         async def attempt(seconds: float, repeated: bool) -> Reply[BodyT]:
+            try:
+                return await send(seconds, repeated)
+            except NobodyThere:
+                if self.is_connected and not repeated:
+                    await self._nobody.explain(subject)
+                raise
+
+        async def send(seconds: float, repeated: bool) -> Reply[BodyT]:
             if batches is not None:
                 first = new is not None and not repeated
                 envelope = await batches.ask(payload, seconds, asked_at, _request_id(), first=first)
@@ -242,7 +256,13 @@ class CommandClient(Opened):
                     raise
                 return Reply.received(HoldReleased().model_dump(), body, 200, {})
 
-        return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
+        try:
+            return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
+        except Unserved as unserved:
+            raise unserved.refusal from None
+
+    async def _ask_why(self, subject: str) -> list[Readiness]:
+        return await self.ask_ready(subject, seconds=READY_SECONDS, enough=lambda worker: worker.ready)
 
 
 def _request_id() -> str | None:
@@ -253,7 +273,8 @@ def _request_id() -> str | None:
 
 def _headers(seconds: float) -> dict[str, str]:
     """Those of an attempt that may be started within `seconds`."""
-    headers = {DEADLINE: str(Deadline.after(seconds).unix_ms)}
-    if request_id := _request_id():
-        headers[REQUEST_ID] = request_id
-    return headers
+    return {DEADLINE: str(Deadline.after(seconds).unix_ms)} | _identified()
+
+
+def _identified() -> dict[str, str]:
+    return {REQUEST_ID: request_id} if (request_id := _request_id()) else {}

@@ -19,7 +19,7 @@ from shared.contract.headers import ASKED_AT, DEADLINE, ERROR_TYPE, REQUEST_ID, 
 from shared.contract.many import Many, size_of
 from shared.contract.parsing import LARGEST_REQUEST, validate
 from shared.worker.in_flight import InFlightCommands
-from shared.worker.messages import in_lower_case, respond, send
+from shared.worker.messages import check_headers, in_lower_case, respond, send
 from shared.worker.metrics import count_answer
 
 log = structlog.get_logger()
@@ -32,11 +32,13 @@ class Attempt:
     """How a command was sent: until when it may be started; `first` if it was certainly never sent before.
 
     `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request.
+    `alone`: no other command waits for its answer, which would travel with theirs.
     """
 
     deadline: Deadline
     asked_at: int
     first: bool = False
+    alone: bool = True
 
 
 current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
@@ -88,6 +90,7 @@ class Answering:
         received_at = unix_ms_now()
 
         async def execute() -> Reply[Any]:
+            check_headers(message.headers)
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
             asked_at = accept_asked_at(_asked_at(message), received_at)
@@ -104,6 +107,7 @@ class Answering:
         message.headers = in_lower_case(message.headers)
         received_at = unix_ms_now()
         try:
+            check_headers(message.headers)
             latest = self._latest(message)
             each: Each = await handler(message)
         except Exception as error:
@@ -138,6 +142,7 @@ class Answering:
                     deadline,
                     accept_asked_at(one.askedAt, received_at),
                     first=one.first is True,
+                    alone=len(each.commands) == 1,
                 )
                 return await _execute(each.use_case, one.command, attempt)
 

@@ -1,6 +1,5 @@
 """The worker's own HTTP port: `/livez`, `/readyz` and `/metrics`."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -14,13 +13,18 @@ from shared.contract.replies import Readiness
 from shared.process import metrics
 from shared.process.listening import bind
 from shared.process.settings import WorkerSettings
+from shared.process.tasks import run_for_good
 
 AskReadiness = Callable[[], Awaitable[Readiness]]
 
 
 @asynccontextmanager
-async def health_server(settings: WorkerSettings, ask: AskReadiness) -> AsyncIterator[None]:
+async def health_server(
+    settings: WorkerSettings, ask: AskReadiness, fail: Callable[[], None]
+) -> AsyncIterator[None]:
     """Serve health and metrics on `WORKER_HTTP_PORT` while the context lasts; nothing where that is 0.
+
+    `fail` is called if the server ends before.
 
     Raises:
         Misconfigured: the port is taken.
@@ -30,7 +34,7 @@ async def health_server(settings: WorkerSettings, ask: AskReadiness) -> AsyncIte
         return
     server = _Server(uvicorn.Config(_app(ask), log_config=None, access_log=False, lifespan="off"))
     listener = bind(settings.host, settings.worker_http_port, variable="WORKER_HTTP_PORT")
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving = run_for_good(server.serve(sockets=[listener]), lambda: None if server.should_exit else fail())
     try:
         yield
     finally:

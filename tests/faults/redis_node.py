@@ -5,13 +5,13 @@ does not work, the clock stays as it is.
 """
 
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 from redis import Redis
 
 from deploy.local.ports import LOOPBACK
 from deploy.local.redis import Redis as RedisServer
+from tests.faketime import find_faketime
 
 CLOCK_FOLLOWS_SECONDS = 5.0
 TOLERANCE_SECONDS = 1.5
@@ -27,7 +27,7 @@ class RedisNode(RedisServer):
 
     def environment(self) -> dict[str, str]:
         environment = super().environment()
-        if library := _find_library():
+        if library := find_faketime():
             self._write_clock(0)
             environment |= {
                 "LD_PRELOAD": str(library),
@@ -73,10 +73,3 @@ class RedisNode(RedisServer):
 
     def _connect(self) -> Redis:
         return Redis(host=LOOPBACK, port=self.port)
-
-
-def _find_library() -> Path | None:
-    package = find_spec("libfaketime")
-    folders = package.submodule_search_locations if package else None
-    found = Path(folders[0], "vendor", "libfaketime", "src", "libfaketime.so.1") if folders else None
-    return found if found and found.is_file() else None

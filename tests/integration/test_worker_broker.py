@@ -17,8 +17,8 @@ from deploy.local.nats import Nats
 from shared.contract.commands import AskReady
 from shared.contract.envelope import Reply
 from shared.contract.replies import Readiness
+from shared.process import nats_wire
 from shared.process.settings import NatsSettings
-from shared.worker import nats_wire
 from shared.worker.broker import WorkerBroker
 from shared.worker.flow_control import FlowControl
 from shared.worker.messages import decode
@@ -190,6 +190,6 @@ async def test_a_worker_whose_flow_control_has_died_ends(
     with structlog.testing.capture_logs() as lines:
         worker = Worker(nats_server)
         await until(lambda: worker.failed, "it has failed")
-    assert "flow_control_ended" in [line["event"] for line in lines]
+    assert "task_ended" in [line["event"] for line in lines]
     worker.stop.set()
     await worker.running

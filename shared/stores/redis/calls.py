@@ -6,7 +6,7 @@ from dataclasses import dataclass
 # How many keys one script is called with, but for a single call that has more (600 claims have 1200).
 # Redis does nothing else while a script runs; this many take it a few milliseconds.
 MOST_KEYS = 1000
-# How many claims one script frees before it leaves the rest for a later run; a token's are freed together.
+# How many claims one script frees before it leaves the rest for a later run. Those of a token go together.
 MOST_FREED = 600
 LATER = -1
 """A script's answer to a call that it left for a later run, as in `holds.lua`."""
