@@ -146,8 +146,8 @@ class HoldService:
             deadline.check()  # nothing is granted after it
         except (NotExecuted, OutcomeUnknown) as error:
             self._schema.suspect()
-            refusal = error if isinstance(error, NotExecuted) else NotExecuted()
-            outcomes |= dict.fromkeys(requests, refusal)
+            not_done = error if isinstance(error, NotExecuted) else NotExecuted()
+            outcomes |= dict.fromkeys(requests, not_done)
         else:
             outcomes |= {each: refusal for each in requests if (refusal := _refusal(each, found))}
             free = [each for each in requests if each not in outcomes]

@@ -8,7 +8,7 @@ from deploy.local.errors import StackError
 from deploy.local.registry import registered_folders
 from deploy.local.state import DATA, State, StateFile
 
-ADDRESSES = ("GATEWAY_URL", "NATS_URL", "MONGO_URI", "REDIS_URL")
+ADDRESSES = ("GATEWAY_URL", "HEALTH_PORTS", "NATS_URL", "MONGO_URI", "REDIS_URL")
 PIDS = {
     "BOOKING_WORKER_PIDS": "booking_worker",
     "HOLD_WORKER_PIDS": "hold_worker",

@@ -56,6 +56,14 @@ class Service(Process):
         return f"{part} at {shown(url)}" if url else part
 
 
+class Gateway(Service):
+    """A gateway. The supervisor asks its health port, which no other gateway shares."""
+
+    def __init__(self, kind: str, name: str, log_file: Path, env: dict[str, str]) -> None:
+        super().__init__(kind, name, log_file, env)
+        self._address = (reachable(env["HOST"]), int(env["HEALTH_PORT"]))
+
+
 class Worker(Service):
     """A worker. Each has a health port of its own, on loopback, and another one at each start."""
 

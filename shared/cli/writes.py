@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import typer
 
+from ..contract.fields import trim_key
 from ..contract.headers import IDEMPOTENCY_KEY
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
 from .desk import Desk, path_of, sent, sheet
@@ -39,7 +40,7 @@ def book(
     json: AsJson = False,
 ) -> None:
     """Book a slot."""
-    key = key or str(uuid4())
+    key = trim_key(key) or str(uuid4())
     body = sent(
         slot=slot,
         patientName=patient,

@@ -33,7 +33,7 @@ from ..contract.commands import (
 )
 from ..contract.deadline import Deadline
 from ..contract.envelope import Reply, open_envelope, read_reply
-from ..contract.errors import NobodyThere, NoSuchHold, Refused
+from ..contract.errors import NobodyThere, NoSuchHold, OutcomeUnknown, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
@@ -259,7 +259,13 @@ class CommandClient(Opened):
         try:
             return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
         except Unserved as unserved:
-            raise unserved.refusal from None
+            failure = unserved.refusal
+        except OutcomeUnknown as error:
+            failure = OutcomeUnknown(OutcomeUnknown.of_a_read) if subject in subjects.READS else error
+        except Refused as error:
+            failure = error
+        failure.command = command
+        raise failure
 
     async def _ask_why(self, subject: str) -> list[Readiness]:
         return await self.ask_ready(subject, seconds=READY_SECONDS, enough=lambda worker: worker.ready)

@@ -100,6 +100,7 @@ class GatewaySettings(_Settings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
     share_port: bool = False
+    health_port: Port = 0
 
 
 class WorkerSettings(_Settings):

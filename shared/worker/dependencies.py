@@ -11,6 +11,7 @@ from shared.contract.replies import OK, Readiness
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.process import settings
+from shared.process.health import bind_health, health_server
 from shared.process.tasks import run_for_good
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
@@ -21,7 +22,6 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis
-from shared.worker.health import health_server
 
 log = structlog.get_logger()
 
@@ -88,7 +88,8 @@ async def open_stores(
         nats_problem,
     )
     try:
-        async with health_server(worker, stores.readiness, fail):
+        port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
+        async with health_server(port, stores.readiness, fail):
             await stores.schema.wait_until_verified()
             await _warn_of(stores.holds)
             watch = run_for_good(stores.schema.watch(), fail)

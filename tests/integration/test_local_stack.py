@@ -203,6 +203,10 @@ async def test_several_gateways_share_the_port(data: Path) -> None:
                 assert (await client.post(BOOK, json=fresh())).status_code == 201
     (again,) = set(gateways_of(stack)) - {other.pid}
     await serve_callers_with(stack, {other, psutil.Process(again)})
+    ports = stack.addresses()["HEALTH_PORTS"].split()
+    assert len(set(ports)) == 2
+    for port in ports:
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
     await asyncio.to_thread(stack.stop)
     assert stack.processes() == []
 
