@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.contract import subjects
 from shared.stores.mongo.schema import Schema
-from shared.worker.health import AskReadiness
+from shared.process.health import AskReadiness
 
 COMMANDS = {
     subjects.BOOK,
