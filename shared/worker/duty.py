@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from shared.contract import subjects
-from shared.stores.mongo.schema import Schema
 from shared.process.health import AskReadiness
+from shared.stores.mongo.schema import Schema
 
 COMMANDS = {
     subjects.BOOK,
