@@ -18,6 +18,8 @@ from shared.process import metrics
 
 HEALTH = {"/livez", "/readyz", "/metrics"}
 ANSWER_SECONDS = 1.0
+UNKNOWN = "cannot be asked"
+Said = tuple[str | None, list[Readiness], list[Readiness]]
 CHECKS = {"nats": OK, "booking_worker": "ok, 2 of 2 ready", "hold_worker": "ok, 2 of 2 ready"}
 READY: dict[str, object] = {"ready": True, "checks": CHECKS}
 # What any request may meet.
@@ -89,26 +91,24 @@ async def get_metrics() -> Response:
 
 async def ask_readiness(state: State) -> Readiness:
     """Whether the gateway can pass bookings on, and how each part is that it needs for that."""
-    client: CommandClient = state.client
-    booking, hold = await _ask_together(state)
+    nats_problem, booking, hold = await _ask_together(state.client, state)
     checks = {
-        "nats": OK if client.is_connected else "not connected",
-        "booking_worker": _describe(booking),
-        "hold_worker": _describe(hold),
+        "nats": nats_problem or OK,
+        "booking_worker": UNKNOWN if nats_problem else _describe(booking),
+        "hold_worker": UNKNOWN if nats_problem else _describe(hold),
     }
-    ready = client.is_connected and all(any(map(_serves, kind)) for kind in (booking, hold))
+    ready = nats_problem is None and all(any(map(_serves, kind)) for kind in (booking, hold))
     return Readiness(ready=ready, checks=checks)
 
 
-async def _ask_together(state: State) -> list[list[Readiness]]:
-    """What the workers say of themselves: one question for all who ask at once, which every worker hears."""
-    asking: asyncio.Future[list[list[Readiness]]] | None = getattr(state, "asking", None)
+async def _ask_together(client: CommandClient, state: State) -> Said:
+    """What is wrong with NATS, and what the workers say: one question for all requests that ask at once."""
+    asking: asyncio.Future[Said] | None = getattr(state, "asking", None)
     if asking is None or asking.done():
         asking = state.asking = asyncio.gather(
-            *(
-                state.client.ask_ready(subject, seconds=ANSWER_SECONDS, enough=_serves)
-                for subject in (subjects.BOOKING_READY, subjects.HOLD_READY)
-            )
+            client.ask_nats(ANSWER_SECONDS),
+            client.ask_ready(subjects.BOOKING_READY, seconds=ANSWER_SECONDS, enough=_serves),
+            client.ask_ready(subjects.HOLD_READY, seconds=ANSWER_SECONDS, enough=_serves),
         )
     return await asyncio.shield(asking)
 

@@ -49,7 +49,7 @@ from ..contract.replies import (
     SlotsFound,
 )
 from ..process.nats_options import NatsOptions
-from ..process.nats_wire import GuardedClient
+from ..process.nats_wire import GuardedClient, round_trip
 from .attempts import Answer, Attempts
 from .batches import Batches
 from .nobody import Nobody
@@ -104,6 +104,17 @@ class CommandClient(Opened):
     def is_connected(self) -> bool:
         """Whether NATS is connected, and what it sends is read."""
         return self._connection.is_reading
+
+    async def ask_nats(self, seconds: float) -> str | None:
+        """What is wrong with NATS, which is given so many seconds to answer; None if nothing is."""
+        if not self.is_connected:
+            return "not connected"
+        try:
+            async with asyncio.timeout(seconds):
+                await round_trip(self._connection)
+        except (TimeoutError, NatsError):
+            return "does not answer"
+        return None
 
     async def book(self, command: BookAppointment) -> Reply[BookingConfirmed]:
         """Book a slot.

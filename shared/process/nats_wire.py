@@ -14,7 +14,7 @@
   subscription is left out, and what came for it is handed out all the same.
 - `_pending_queue`: tells when all that has come was handed out; the public `Subscription.drain` forgets the
   subscription after one round trip, and NATS may send more after that.
-- `_reading_task`: tells whether the client still reads.
+- `_reading_task`, `_pings_outstanding`: tell whether the client still reads, and NATS still answers.
 - `_cb`: the callback of a subscription, which is FastStream's; a message that passes it by costs a tenth.
 - `_conn`, `_id`: a subscription's connection, and what NATS calls it.
 
@@ -37,6 +37,7 @@ from .nats_headers import Malformed, TooLong, read_headers
 
 LOOK_SECONDS = 0.5
 LOG_SECONDS = 1.0
+MOST_PINGS_UNANSWERED = 2
 LONGEST_REPLY_SUBJECT = 1024
 """In bytes. An answer to a longer one might not fit into a line of the protocol, and cost the connection."""
 MALFORMED = "malformed header block"
@@ -65,9 +66,10 @@ class GuardedClient(Client):
 
     @property
     def is_reading(self) -> bool:
-        """Whether it is connected, and what NATS sends is read."""
+        """Whether it is connected, NATS answers, and what it sends is read."""
         task: asyncio.Task[None] | None = self._reading_task
-        return self.is_connected and task is not None and not task.done()
+        answers = self._pings_outstanding < MOST_PINGS_UNANSWERED
+        return self.is_connected and answers and task is not None and not task.done()
 
     def drop(self, error: Exception) -> None:
         """Count what was dropped, and log it at most once a second."""

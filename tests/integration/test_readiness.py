@@ -1,8 +1,10 @@
 """Whether the gateway is ready: of each kind of worker one that can serve is enough."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import nats
@@ -10,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from deploy.local.nats import Nats
 from shared.client.command_client import CommandClient
 from shared.contract import subjects
 from shared.contract.replies import Readiness
@@ -87,3 +90,23 @@ async def test_every_worker_says_whether_it_is_ready(stack: Stack) -> None:
         answers = await client.ask_ready(subjects.BOOKING_READY, seconds=20, enough=enough)
     assert answers == heard
     assert [answer.ready for answer in answers] == [True] * len(stack.workers("booking_worker"))
+
+
+async def test_readiness_names_nats_where_it_hangs(servers: Servers, tmp_path: Path) -> None:
+    """While NATS hangs, `/readyz` says that it does not answer, not that workers do not."""
+    with Nats(tmp_path) as nats_server, servers.new_stack(NATS_URL=nats_server.url) as hanging:
+        await asyncio.to_thread(hanging.up, booking_workers=1)
+        nats_server.pause()
+        try:
+            answer = await asyncio.to_thread(httpx.get, f"{hanging.url}/readyz")
+        finally:
+            nats_server.resume()
+        assert (answer.status_code, answer.json()["checks"]) == (
+            503,
+            {
+                "nats": "does not answer",
+                "booking_worker": "cannot be asked",
+                "hold_worker": "cannot be asked",
+            },
+        )
+        await until(lambda: httpx.get(f"{hanging.url}/readyz").status_code == 200, "all is well again")

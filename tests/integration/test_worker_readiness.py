@@ -30,7 +30,7 @@ async def test_a_worker_is_ready_while_it_is_connected_and_subscribed(
 
     def ask() -> tuple[int, str]:
         answer = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=10)
-        assert set(answer.json()["checks"]) == {"nats", "mongodb", "redis"}
+        assert set(answer.json()["checks"]) == {"nats", "mongodb", "redis", "clock"}
         return answer.status_code, answer.json()["checks"]["nats"]
 
     with servers.new_stack(NATS_URL=nats_server.url, WORKER_HTTP_PORT=str(port)) as stack:
