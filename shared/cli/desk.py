@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from ..contract.errors import AppointmentCancelled
 from ..contract.instants import format_instant
 from ..contract.replies import Appointment, Hold
 from .gateway import Answer, ExitCode, Failed, Gateway, PageT
@@ -28,12 +29,21 @@ class Desk:
         self.as_json = as_json
 
     def ask(
-        self, method: str, path: str, model: type[BodyT], *, if_unknown: str = "", **request: Any
+        self,
+        method: str,
+        path: str,
+        model: type[BodyT],
+        *,
+        if_unknown: str = "",
+        if_cancelled: str = "",
+        **request: Any,
     ) -> Answer[BodyT]:
         """The answer; where there is none, its reason is said, and the command ends."""
         try:
             return self.gateway.ask(method, path, model, **request)
         except Failed as failed:
+            if if_cancelled and failed.error_type == AppointmentCancelled.__name__:
+                failed.text = if_cancelled
             raise self.end(failed, if_unknown) from None
 
     def ask_all(self, path: str, model: type[PageT], query: Mapping[str, str]) -> list[Answer[PageT]]:

@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from ..contract.headers import ERROR_TYPE
 from ..contract.replies import AppointmentsFound, SlotsFound
 
 # A gateway answers within a minute, whatever its settings; who does not even accept is not there.
@@ -26,10 +27,16 @@ class ExitCode(IntEnum):
 
 
 class Failed(Exception):
-    """What was asked for is not done; `body` is what was answered, or the like of it."""
+    """What was asked for is not done; `body` is what was answered, or the like of it.
 
-    def __init__(self, code: ExitCode, text: str, body: Mapping[str, Any] | None = None) -> None:
+    `error_type` is the name of the refusal, if the gateway refused it.
+    """
+
+    def __init__(
+        self, code: ExitCode, text: str, body: Mapping[str, Any] | None = None, error_type: str = ""
+    ) -> None:
         super().__init__(text)
+        self.error_type = error_type
         self.code = code
         self.text = text
         self.body = body or {"error": text}
@@ -59,7 +66,8 @@ class Gateway:
         try:
             content = response.json()
             if response.status_code >= 400:
-                raise Failed(_code(response.status_code), str(content["error"]), content)
+                error_type = response.headers.get(ERROR_TYPE, "")
+                raise Failed(_code(response.status_code), str(content["error"]), content, error_type)
             return Answer(model.model_validate(content), content)
         except (ValueError, KeyError, TypeError, ValidationError):
             stranger = (
@@ -94,7 +102,7 @@ class Gateway:
 
 
 def _code(status: int) -> ExitCode:
-    if status in {404, 409, 422}:
+    if status in {404, 409, 412, 422}:
         return ExitCode.REFUSED
     if status < 500:
         return ExitCode.WRONG

@@ -26,6 +26,9 @@ Resources = Annotated[
 ]
 Minutes = Annotated[int | None, typer.Option("--minutes", "-m", help="How long, where there is a grid")]
 HoldToken = Annotated[str | None, typer.Option("--hold", help="The token of a hold that is used up")]
+IfVersion = Annotated[
+    int | None, typer.Option("--if-version", min=1, help="Only if the appointment has this version")
+]
 Site = Annotated[str | None, typer.Option("--site", "-s", help="The branch")]
 Url = Annotated[str, typer.Option("--url", envvar="SLOTKEEPER_URL", help="The gateway's")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer's body as JSON")]

@@ -5,10 +5,23 @@ from uuid import uuid4
 
 import typer
 
-from ..contract.headers import IDEMPOTENCY_KEY
+from ..contract.headers import IDEMPOTENCY_KEY, IF_MATCH, etag_of
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
 from .desk import Desk, path_of, sent, sheet
-from .options import LOCAL, AsJson, HoldToken, Id, Minutes, NewSlot, Patient, Resources, Site, Slot, Url
+from .options import (
+    LOCAL,
+    AsJson,
+    HoldToken,
+    Id,
+    IfVersion,
+    Minutes,
+    NewSlot,
+    Patient,
+    Resources,
+    Site,
+    Slot,
+    Url,
+)
 
 
 def book(
@@ -43,6 +56,7 @@ def book(
         json=body,
         headers={IDEMPOTENCY_KEY: key},
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
+        if_cancelled="This booking was cancelled; send a new Idempotency-Key to book again",
     )
     desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
 
@@ -93,10 +107,10 @@ def release(
     desk.say(answer.body.message, answer.json)
 
 
-def cancel(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
+def cancel(id: Id, *, if_version: IfVersion = None, url: Url = LOCAL, json: AsJson = False) -> None:
     """Cancel an appointment."""
     desk = Desk(url, json)
-    answer = desk.ask("DELETE", path_of(id), BookingCancelled)
+    answer = desk.ask("DELETE", path_of(id), BookingCancelled, headers=_if_match(if_version))
     desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
 
 
@@ -107,11 +121,25 @@ def move(
     resource: Resources = None,
     minutes: Minutes = None,
     hold: HoldToken = None,
+    key: Annotated[str | None, typer.Option("--key", help="Makes a repeat safe: new for each move")] = None,
+    if_version: IfVersion = None,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
     """Move an appointment; what is left out stays as it is."""
+    key = key or str(uuid4())
     desk = Desk(url, json)
     body = sent(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
-    answer = desk.ask("PATCH", path_of(id), BookingMoved, json=body)
+    answer = desk.ask(
+        "PATCH",
+        path_of(id),
+        BookingMoved,
+        json=body,
+        headers={IDEMPOTENCY_KEY: key, **_if_match(if_version)},
+        if_unknown=f"To learn what became of it, repeat it with --key {key}",
+    )
     desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
+
+
+def _if_match(version: int | None) -> dict[str, str]:
+    return {} if version is None else {IF_MATCH: etag_of(version)}
