@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from ..contract.errors import AppointmentCancelled
 from ..contract.instants import format_instant
 from ..contract.replies import Appointment, Hold
 from .gateway import Answer, ExitCode, Failed, Gateway, PageT
@@ -35,7 +36,14 @@ class Desk:
         self.as_json = as_json
 
     def ask(
-        self, method: str, path: str, model: type[BodyT], *, if_unknown: str = "", **request: Any
+        self,
+        method: str,
+        path: str,
+        model: type[BodyT],
+        *,
+        if_unknown: str = "",
+        if_cancelled: str = "",
+        **request: Any,
     ) -> Answer[BodyT]:
         """The answer; without one, print the reason and end the command.
 
@@ -44,6 +52,8 @@ class Desk:
         try:
             return self.gateway.ask(method, path, model, **request)
         except Failed as failed:
+            if if_cancelled and failed.body["type"] == AppointmentCancelled.__name__:
+                failed.text = if_cancelled
             raise self.end(failed, if_unknown) from None
         except KeyboardInterrupt:
             if method == "GET":

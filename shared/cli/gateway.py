@@ -138,7 +138,7 @@ def _refusal(status: int, name: str | None, content: Any) -> Failed:
 
 
 def _code(status: int) -> ExitCode:
-    if status in {404, 409, 422}:
+    if status in {404, 409, 412, 422}:
         return ExitCode.REFUSED
     if status < 500:
         return ExitCode.WRONG

@@ -51,7 +51,9 @@ Patient = Annotated[str, typer.Argument(help="The patient's name")]
 Id = Annotated[str, typer.Argument(parser=_read_id, metavar="ID", help="The appointment's id")]
 Key = Annotated[
     str | None,
-    typer.Option("--key", parser=_read_key, metavar="TEXT", help="Makes a repeat safe: new for each booking"),
+    typer.Option(
+        "--key", parser=_read_key, metavar="TEXT", help="Makes a repeat safe: new for each booking or move"
+    ),
 ]
 Every = Annotated[
     float,
@@ -72,6 +74,9 @@ Resources = Annotated[
 ]
 Minutes = Annotated[int | None, typer.Option("--minutes", "-m", help="How long, where there is a grid")]
 HoldToken = Annotated[str | None, typer.Option("--hold", help="The token of a hold that is used up")]
+IfVersion = Annotated[
+    int | None, typer.Option("--if-version", min=1, help="Only if the appointment has this version")
+]
 Site = Annotated[str | None, typer.Option("--site", "-s", help="The branch")]
 Url = Annotated[
     str, typer.Option("--url", envvar=["SLOTKEEPER_URL", "GATEWAY_URL"], help="The gateway's root")

@@ -6,7 +6,7 @@ from uuid import uuid4
 import typer
 
 from ..contract.fields import trim_key
-from ..contract.headers import IDEMPOTENCY_KEY
+from ..contract.headers import IDEMPOTENCY_KEY, IF_MATCH, etag_of
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
 from .desk import Desk, details, path_of, sent
 from .options import (
@@ -15,6 +15,7 @@ from .options import (
     HeldSlot,
     HoldToken,
     Id,
+    IfVersion,
     Key,
     Minutes,
     NewSlot,
@@ -56,6 +57,7 @@ def book(
         body=body,
         headers={IDEMPOTENCY_KEY: key},
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
+        if_cancelled="This booking was cancelled; send a new Idempotency-Key to book again",
     )
     desk.say(details(answer.body.message, answer.body.appointment), answer.json)
 
@@ -107,10 +109,10 @@ def release(
     desk.say(answer.body.message, answer.json)
 
 
-def cancel(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
+def cancel(id: Id, *, if_version: IfVersion = None, url: Url = LOCAL, json: AsJson = False) -> None:
     """Cancel an appointment."""
     desk = Desk(url, json)
-    answer = desk.ask("DELETE", path_of(id), BookingCancelled)
+    answer = desk.ask("DELETE", path_of(id), BookingCancelled, headers=_if_match(if_version))
     desk.say(details(answer.body.message, answer.body.appointment), answer.json)
 
 
@@ -121,11 +123,25 @@ def move(
     resource: Resources = None,
     minutes: Minutes = None,
     hold: HoldToken = None,
+    key: Key = None,
+    if_version: IfVersion = None,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
     """Move an appointment; what is left out stays as it is."""
+    key = trim_key(key) or str(uuid4())
     desk = Desk(url, json)
     body = sent(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
-    answer = desk.ask("PATCH", path_of(id), BookingMoved, body=body)
+    answer = desk.ask(
+        "PATCH",
+        path_of(id),
+        BookingMoved,
+        body=body,
+        headers={IDEMPOTENCY_KEY: key, **_if_match(if_version)},
+        if_unknown=f"To learn what became of it, repeat it with --key {key}",
+    )
     desk.say(details(answer.body.message, answer.body.appointment), answer.json)
+
+
+def _if_match(version: int | None) -> dict[str, str]:
+    return {} if version is None else {IF_MATCH: etag_of(version)}

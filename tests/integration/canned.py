@@ -1,23 +1,29 @@
 """A server of HTTP that answers what a test says, in the place of a gateway."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 
-class Met(NamedTuple):
-    """A request: its method, its path with the query, and its body."""
+@dataclass(frozen=True)
+class Met:
+    """A request: its method, its path with the query, its body, and its headers."""
 
     method: str
     path: str
     body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @contextmanager
-def canned(*answers: tuple[int, Any] | Callable[[], None] | None) -> Iterator[tuple[str, list[Met]]]:
+def canned(
+    *answers: tuple[int, Any] | Callable[[], None] | None, headers: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, list[Met]]]:
     """Its URL, and the requests that it meets. None closes the connection without an answer.
 
     So does a function, once it has returned.
@@ -28,7 +34,8 @@ def canned(*answers: tuple[int, Any] | Callable[[], None] | None) -> Iterator[tu
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            met.append(Met(self.command, self.path, json.loads(content) if content else None))
+            body = json.loads(content) if content else None
+            met.append(Met(self.command, self.path, body, dict(self.headers)))
             answer = left.pop(0)
             if callable(answer):
                 answer()
@@ -39,6 +46,8 @@ def canned(*answers: tuple[int, Any] | Callable[[], None] | None) -> Iterator[tu
             payload = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(payload)
 

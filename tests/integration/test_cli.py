@@ -23,6 +23,7 @@ APPOINTMENT = {
     "durationMinutes": 45,
     "patientName": "Ada [red] :cat:",
     "status": "booked",
+    "version": 1,
     "createdAt": NINE,
 }
 HOLD = {"token": TOKEN, "site": "default", "resources": ["dr-lee"], "slot": NINE, "expiresAt": NINE}
@@ -139,7 +140,7 @@ def test_each_command_asks_and_says(
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(404, 1), (409, 1), (422, 1), (400, 2), (413, 2), (415, 2), (503, 3), (504, 4), (500, 4)],
+    [(404, 1), (409, 1), (412, 1), (422, 1), (400, 2), (413, 2), (415, 2), (503, 3), (504, 4), (500, 4)],
 )
 def test_an_exit_code_tells_scripts_why(status: int, code: int) -> None:
     """A refusal is 1, a wrong request 2, nothing done 3, not known 4; the sentence goes to stderr."""
@@ -165,6 +166,24 @@ def test_what_may_have_been_done_can_be_asked_again(words: tuple[str, ...], opti
         again = lost.stderr.split()[-2:]
         assert again[0] == option
         assert type_in(url, *words, *again).exit_code == 0
+
+
+def test_a_cancelled_booking_is_told_apart() -> None:
+    """The repeat of a booking that was cancelled since says so, and that another key books again."""
+    refused = {"error": "Appointment is cancelled", "appointment": {**APPOINTMENT, "status": "cancelled"}}
+    with canned((409, refused), headers={"Error-Type": "AppointmentCancelled"}) as (url, _):
+        ended = type_in(url, "book", NINE, "Ada", "--key", "desk")
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr == "This booking was cancelled; send a new Idempotency-Key to book again\n"
+
+
+@pytest.mark.parametrize("command", [("cancel", ID), ("move", ID, NINE, "--key", "desk")])
+def test_a_change_may_require_a_version(command: tuple[str, ...]) -> None:
+    """`--if-version` and the key of a move are sent as headers."""
+    with canned((200, {"message": "Done", "appointment": APPOINTMENT})) as (url, met):
+        assert type_in(url, *command, "--if-version", "5").exit_code == 0
+    assert met[0].headers["If-Match"] == '"5"'
+    assert met[0].headers.get("Idempotency-Key") == ("desk" if "move" in command else None)
 
 
 def test_no_gateway_is_one_line() -> None:

@@ -208,7 +208,7 @@ async def test_a_cancel_takes_no_body(gateway: Gateway) -> None:
 async def test_each_move_is_one_of_its_own(gateway: Gateway) -> None:
     """The gateway gives every move an id of its own, by which a worker knows it again."""
     for _ in range(2):
-        await gateway.http.patch(ONE, json={})
+        await gateway.http.patch(ONE, json={"slot": "2031-05-04T10:00:00Z"})
     (_, first), (_, second) = gateway.sent
     assert first["moveId"] != second["moveId"]
 

@@ -25,6 +25,7 @@ NAMES = [
     "NotFound",
     "OutcomeUnknown",
     "PlaceHold",
+    "PreconditionFailed",
     "Refused",
     "ReleaseHold",
     "SlotAlreadyBooked",

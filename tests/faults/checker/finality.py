@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from tests.faults.checker.holds import SKEW_SECONDS
-from tests.faults.checker.model import CANCELLED, may_take_effect, refused_as_booked, refused_as_held
+from tests.faults.checker.model import may_take_effect, refused_as_booked, refused_as_held
 from tests.faults.history import Operation
 
 
@@ -44,8 +44,8 @@ def _request(operation: Operation) -> Hashable:
 
 
 def _is_final(operation: Operation) -> bool:
-    cancelled = operation.refused and operation.error == CANCELLED
-    return cancelled or refused_as_booked(operation) or refused_as_held(operation)
+    """Not of a booking or move that was carried out and then cancelled: its refusal tells of it."""
+    return refused_as_booked(operation) or refused_as_held(operation)
 
 
 def without_later_news(operations: Sequence[Operation]) -> tuple[Operation, ...]:

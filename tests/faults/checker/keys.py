@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from tests.faults.checker.model import may_book, refused_as_booked, refused_as_held
+from tests.faults.checker.model import CANCELLED, may_book, refused_as_booked, refused_as_held
 from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import Operation
 
@@ -35,12 +35,13 @@ def _different_answers(confirmed: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Iterator[Violation]:
-    """After a 201 a retry is not refused, and another request hears 422."""
+    """After a 201 a retry is refused only if the booking was cancelled, and another request hears 422."""
     for first, later in product(confirmed, group):
         if not later.refused or later.invoked <= first.end:
             continue
         if _same_request(first, later):
-            if not (refused_as_booked(later) or refused_as_held(later)):  # judged with their claims
+            # Judged with their claims, and with the changes of their booking.
+            if not (refused_as_booked(later) or refused_as_held(later) or later.error == CANCELLED):
                 yield violation(
                     Rule.ONE_KEY, f"a retry of the confirmed key {first.key} was refused", first, later
                 )

@@ -52,7 +52,7 @@ def _move(state: State, changes: Changes, asked: Operation) -> State | None:
     if not_found(asked):
         return None if changes else state
     if asked.refused and asked.error == CANCELLED:
-        return state if changes and not is_active(changes) and not was_done(changes, asked) else None
+        return state if changes and not is_active(changes) else None  # also of a move that was done before
     if not may_take_effect(asked):
         return state
     if was_done(changes, asked):
