@@ -14,7 +14,11 @@ from tests.faults.places import GRID_MINUTES, Place
 from tests.faults.recorder import Recorder
 
 PATIENCE_SECONDS = 12.0
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.3, 1.0
 SHORTEST_DEADLINE, LONGEST_DEADLINE = 0.05, 1.5
+ASKED_AT_IS_SENT = 0.9
+ORDERED = ("book", "move", "cancel", "hold", "release")
+"""What carries when its caller asked."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,11 @@ class Visit:
 
 @dataclass
 class Asking:
-    """A caller on one way in. `pace` is the mean number of its calls in a second."""
+    """A caller on one way in. `pace` is the mean number of its calls in a second.
+
+    With the probability `haste` it waits for an answer no longer than a second; then it closes its HTTP
+    connection, or drops its request on NATS.
+    """
 
     name: str
     via: Via
@@ -45,6 +53,7 @@ class Asking:
     recorder: Recorder
     random: Random
     pace: float
+    haste: float = 0.0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def book(self, visit: Visit, *, first: bool = False) -> Operation:
@@ -68,7 +77,8 @@ class Asking:
         body = {name: value for name, value in wanted.items() if value} | {"id": id}
         body |= {"holdToken": visit.token} if visit.token else {}
         body |= {"moveId": move_id} if move_id else {}
-        return await self._ask("move", visit, body, id=id, move_id=move_id, first=first)
+        key = {"Idempotency-Key": move_id} if move_id and self.via == "http" else {}
+        return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, first=first)
 
     async def get(self, id: str, visit: Visit) -> Operation:
         return await self._ask("get", replace(visit, token=None), {"id": id}, id=id)
@@ -108,6 +118,17 @@ class Asking:
             deadline = self.recorder.moment(latest)
         if first:
             said["First"] = "true"
+        # A gateway counts as asked when it reads the request, so HTTP callers do not say it.
+        asked_at: float | None = self.recorder.now()
+        if self.via == "nats":
+            unix_ms = int(datetime.now(UTC).timestamp() * 1000)
+            is_sent = kind in ORDERED and self.chance(ASKED_AT_IS_SENT)
+            said |= {"Asked-At": str(unix_ms)} if is_sent else {}
+            sent_at = datetime.fromtimestamp(unix_ms / 1000, UTC)
+            asked_at = self.recorder.moment(sent_at) if is_sent else None
+        patience = PATIENCE_SECONDS
+        if self.chance(self.haste):
+            patience = self.random.uniform(SHORTEST_PATIENCE, LONGEST_PATIENCE)
         place = visit.place
         asked = Operation(
             number=0,
@@ -125,12 +146,13 @@ class Asking:
             outcome="unknown",
             appointment_id=id,
             deadline=deadline,
+            asked=asked_at,
             minutes=place.minutes,
             **more,
         )
 
         async def patiently() -> Answer:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience):
                 return await self.caller.ask(kind, body, **said)
 
         return await self.recorder.record(asked, patiently)

@@ -11,17 +11,24 @@ from tests.faults.places import GRID_MINUTES, Place, slot_text
 from tests.faults.slots import SITES, STEPS, Slots
 
 REPEATS = 4
+SOONEST_RETURN, LATEST_RETURN = 1.0, 4.0
+"""How many seconds after it gave up a caller comes back with the key."""
+SOONEST_CANCEL, LATEST_CANCEL = 0.0, 1.0
 LATEST, ANY = 40, 500
 """How many of the bookings that were made last are changed, and how many are read."""
 
 
 @dataclass
 class FaultClient(Asking):
-    """A caller who also asks about the bookings of others."""
+    """A caller who also asks about the bookings of others.
+
+    `fickle` is the probability that it cancels its own booking within a second.
+    """
 
     slots: Slots = field(kw_only=True)
     known: list[tuple[str, Visit]] = field(kw_only=True)
     """Bookings that anybody was told of, for all clients to read, move and cancel."""
+    fickle: float = 0.0
     visits: int = field(default=0, init=False)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -78,7 +85,10 @@ class FaultClient(Asking):
             done = await self.book(replace(visit, token=None))
         if done.outcome != "ok" or done.appointment_id is None:
             return
-        self.known.append((done.appointment_id, visit))
+        self.known.append((id := done.appointment_id, visit))
+        if self.chance(self.fickle):
+            await self.pause(self.random.uniform(SOONEST_CANCEL, LATEST_CANCEL))
+            await self._until_known(lambda _: self.cancel(id, visit))
         if visit.key and self.chance(0.2):
             await self.book(visit)
         if visit.key and self.chance(0.05):
@@ -97,12 +107,15 @@ class FaultClient(Asking):
             to = await self._hold(to)
         if self.chance(0.4):
             to = replace(to, place=self._some_of(place))
-        # A gateway gives each move an id of its own.
         move_id = self.new_id() if self.via == "nats" and self.chance(0.8) else None
         once = self.via == "nats" and move_id is None
         done = await self._until_known(lambda first: self.move(id, to, move_id, first=first), once=once)
-        if done.outcome == "ok" and self.chance(0.2):
+        if done.outcome != "ok":
+            return
+        if self.chance(0.2):
             await self.move(id, to, move_id)
+        if move_id and self.chance(0.05):
+            await self.move(id, replace(to, place=self.slots.near(self.random, visit.place)), move_id)
 
     def _some_of(self, place: Place) -> Place:
         parts: tuple[Place, ...] = (
@@ -116,10 +129,15 @@ class FaultClient(Asking):
     async def _until_known(
         self, ask: Callable[[bool], Awaitable[Operation]], *, once: bool = False
     ) -> Operation:
-        """Ask, and repeat what got no answer; `ask` is told whether it is the first time."""
+        """Ask, and repeat what got no answer; `ask` is told whether it is the first time.
+
+        Whoever gave up early repeats at once, or comes back later.
+        """
         done = await ask(True)
         for _ in range(REPEATS):
             if once or done.outcome not in ("unknown", "not_executed") or self.chance(0.1):
                 break
+            if done.status is None and self.chance(0.3):
+                await self.pause(self.random.uniform(SOONEST_RETURN, LATEST_RETURN))
             done = await ask(False)
         return done

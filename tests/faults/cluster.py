@@ -34,7 +34,9 @@ class Cluster:
     def __init__(self, *, without: str = "") -> None:
         self._without = without
         self._closing = contextlib.ExitStack()
-        folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        self.folder = folder = Path(
+            self._closing.enter_context(tempfile.TemporaryDirectory(prefix="faults-"))
+        )
         routes = [free_port() for _ in range(NODES)]
         self.mongods = {f"mongo-{n}": MongoNode(folder / f"mongo-{n}") for n in range(1, NODES + 1)}
         self.nats = {f"nats-{n + 1}": NatsNode(folder / f"nats-{n + 1}", routes, n) for n in range(NODES)}

@@ -1,0 +1,145 @@
+"""Faults on NATS that are none of its connections: a member that never answers, malformed messages."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from random import Random
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from deploy.local.ports import LOOPBACK
+from tests.faults.cluster import Cluster
+from tests.faults.server_faults import Impossible
+
+OPERATIONS = {
+    "booking_worker": [
+        f"booking.v1.{name}"
+        for name in (
+            "book",
+            "book_many",
+            "move",
+            "move_many",
+            "cancel",
+            "cancel_many",
+            "get",
+            "list",
+            "slots",
+        )
+    ],
+    "hold_worker": ["hold.v1.place", "hold.v1.place_many", "hold.v1.release"],
+}
+READY = ["booking.v1.ready", "hold.v1.ready"]
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.2
+LONG_HEADER = b"NATS/1.0\r\n" + b"a:b\r\n" * 20_000 + b"\r\n"
+HEADERS = (
+    b"NATS/1.0 \xff\xfe\xff\xff\r\n\r\n",
+    b"\xff\xfe\xfd\xfc",
+    b"NATS",
+    b"\r\n\r\n",
+    b"NATS/1.0 100 \xff\xff\r\n\r\n",
+    b"NATS/1.0\r\nDeadline: \xff\xfe\r\n\r\n",
+    b"NATS/1.0\r\n:\r\n\r\n",
+    b"NATS/1.0\r\nno colon\r\n\r\n",
+    LONG_HEADER,
+)
+REPLIES = (b"", b"\xff\xfe", b"_INBOX.\xff\xff.1", b"_INBOX." + b"x" * 500)
+CONNECT = (
+    b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"protocol":1,"lang":"raw","version":"0"}\r\n'
+    b"SUB _INBOX.> 1\r\n"
+)
+SEEN_INBOX = re.compile(rb"^H?MSG (_INBOX\.\S+) 1 ")
+
+
+@asynccontextmanager
+async def deaf_member(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Let a member of the queue groups take its share of all commands, and never answer."""
+    url = random.choice(cluster.nats_urls)
+    connection = await _connect(url)
+    try:
+        for group, subjects in OPERATIONS.items():
+            for subject in subjects:
+                await connection.subscribe(subject, group, cb=_ignore)
+        await connection.flush()
+        yield "a deaf member of every queue group"
+    finally:
+        await connection.close()
+
+
+async def _connect(url: str) -> Client:
+    try:
+        async with asyncio.timeout(2):
+            return await nats.connect(url, allow_reconnect=False, error_cb=_pass)
+    except (nats.errors.Error, OSError, TimeoutError):
+        raise Impossible from None
+
+
+async def _ignore(_message: Msg) -> None:
+    """Take it, and answer nothing."""
+
+
+async def _pass(_error: Exception) -> None:
+    """A lost connection is part of the run."""
+
+
+@asynccontextmanager
+async def send_malformed(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Send messages that break the protocol to workers, and to the inboxes of gateways."""
+    sending = asyncio.create_task(_send_malformed(cluster, random))
+    try:
+        yield "workers and gateways"
+    finally:
+        sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+
+
+async def _send_malformed(cluster: Cluster, random: Random) -> None:
+    while True:
+        running = [each for each in cluster.nats.values() if each.running]
+        with suppress(OSError):
+            if running:
+                await _send_by(random.choice(running).port, random)
+        await asyncio.sleep(SHORTEST_PAUSE)
+
+
+async def _send_by(port: int, random: Random) -> None:
+    """Send them on one connection, until it ends."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    inboxes: list[bytes] = []
+    listening = asyncio.create_task(_listen(reader, writer, inboxes))
+    services = [
+        each.encode() for each in (*READY, *(name for names in OPERATIONS.values() for name in names))
+    ]
+    try:
+        writer.write(CONNECT)
+        while not listening.done():
+            inbox = inboxes and random.random() < 0.4
+            subject = random.choice(inboxes[-10:] if inbox else services)
+            writer.write(_frame(subject, random))
+            await writer.drain()
+            await asyncio.sleep(random.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
+    finally:
+        listening.cancel()
+        writer.transport.abort()
+
+
+def _frame(subject: bytes, random: Random) -> bytes:
+    reply, payload = random.choice(REPLIES), random.choice((b"", b"{}", b"\xff\xfe"))
+    if random.random() < 0.2:
+        return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+    header = random.choice(HEADERS)
+    sizes = len(header), len(header) + len(payload)
+    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject, reply, *sizes, header, payload)
+
+
+async def _listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inboxes: list[bytes]) -> None:
+    """Note the inboxes that answers go to, and answer the server's pings."""
+    with suppress(OSError, ValueError):
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+            elif found := SEEN_INBOX.match(line):
+                inboxes.append(found[1])
