@@ -50,9 +50,10 @@ def register(app: FastAPI) -> None:
 
     @app.get("/api/grid", **describe_call("getGrid", "Read the grid", SLOTS, AskGrid))
     async def get_grid(request: Request) -> Response:
-        """Where slots may lie and how long they may be: multiples of `slotMinutes` since the Unix epoch.
+        """How wide a cell is, counted from the Unix epoch, and how much one booking may have.
 
-        Where `slotMinutes` is 0, any instant is a slot, and no duration may be sent.
+        A booking may begin at any instant. Two that touch the same cell of a resource conflict. Where
+        `slotMinutes` is 0, each instant is a cell by itself, and no duration may be sent.
         """
         read_query(AskGrid, request)
         return to_response(await client_of(request).get_grid())

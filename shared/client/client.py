@@ -57,7 +57,7 @@ class BookingClient(Opened):
 
     - `site`: the branch or tenant, within which resources and keys have their names; "default".
     - `resources`: all that is wanted at once, the doctor and the room: 1 to 8 names; ["default"].
-    - `duration_minutes`: on a service with a grid, a multiple of its step; one step.
+    - `duration_minutes`: any whole number up to 1440, unless the grid is 0; as long as one cell of the grid.
     - `hold_token`: a UUID, which names a hold. A hold without one gets a new one. A booking or a move with it
       takes what it holds, and uses it up; so does one under the name of the patient whose hold it is.
     - `idempotency_key`: 1 to 255 printable ASCII characters, new for each booking that you want. Then you may

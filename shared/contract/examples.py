@@ -30,7 +30,7 @@ HELD_WITH = "6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10"
 MOVE_ID = "0b6e3f0c-7d53-4d0e-b7f4-5a2f6c1d9e88"
 KEY = "web-4711"
 CURSOR = "MTg5MzQ4NDgwMDAwMC5lMGQ1YmUxMA"
-SITE, RESOURCES = "harbour", ("dr-lee", "room-2")
+SITE, RESOURCES, MINUTES = "harbour", ("dr-lee", "room-2"), 30
 SLOT, LATER = parse_instant("2030-01-07T09:00:00Z"), parse_instant("2030-01-07T10:30:00Z")
 MADE, CHANGED = parse_instant("2029-12-01T08:15:30.123Z"), parse_instant("2029-12-02T10:00:00.456Z")
 WINDOW = {"site": SITE, "resource": "dr-lee", "from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
@@ -55,13 +55,15 @@ class Example:
     status: int = 200
 
 
-# None has a duration, which is refused where there is no grid: that is how the service starts.
-_REQUEST = commands.SlotRequest(slot=SLOT, patientName="Ada Lovelace", site=SITE, resources=RESOURCES)
+_REQUEST = commands.SlotRequest(
+    slot=SLOT, patientName="Ada Lovelace", site=SITE, resources=RESOURCES, durationMinutes=MINUTES
+)
 _BOOKED = replies.Appointment(
     id=ID,
     site=SITE,
     resources=RESOURCES,
     slot=SLOT,
+    durationMinutes=MINUTES,
     patientName="Ada Lovelace",
     status="booked",
     createdAt=MADE,
@@ -73,11 +75,16 @@ _HOLD = replies.Hold(
     site=SITE,
     resources=RESOURCES,
     slot=SLOT,
+    durationMinutes=MINUTES,
     expiresAt=parse_instant("2029-12-01T08:20:30.123Z"),
 )
 _HISTORY = [
-    replies.Change(version=1, type="booked", at=MADE, slot=SLOT, resources=RESOURCES),
-    replies.Change(version=2, type="moved", at=CHANGED, slot=LATER, resources=RESOURCES),
+    replies.Change(
+        version=1, type="booked", at=MADE, slot=SLOT, durationMinutes=MINUTES, resources=RESOURCES
+    ),
+    replies.Change(
+        version=2, type="moved", at=CHANGED, slot=LATER, durationMinutes=MINUTES, resources=RESOURCES
+    ),
 ]
 
 EXAMPLES: dict[type[commands.Command], Example] = {
@@ -115,15 +122,15 @@ EXAMPLES: dict[type[commands.Command], Example] = {
                 {
                     **WINDOW,
                     "taken": [
-                        replies.TakenSlot(slot=SLOT, state="booked"),
-                        replies.TakenSlot(slot=LATER, state="held"),
+                        replies.TakenSlot(slot=SLOT, durationMinutes=MINUTES, state="booked"),
+                        replies.TakenSlot(slot=LATER, durationMinutes=MINUTES, state="held"),
                     ],
                 }
             ),
         ),
         Example(
             commands.AskGrid(),
-            replies.GridFound(slotMinutes=15, longestMinutes=1440, mostResources=8, mostClaims=600),
+            replies.GridFound(slotMinutes=5, longestMinutes=1440, mostResources=8, mostClaims=600),
         ),
         Example(
             commands.PlaceHold(**_REQUEST.__dict__ | {"holdToken": HELD_WITH}),

@@ -173,7 +173,7 @@ DurationMinutes = Annotated[
             "type": "integer",
             "minimum": 1,
             "maximum": DAY_MINUTES,
-            "description": "A multiple of the grid's step, else one step; not sent where there is no grid.",
+            "description": "How long from the slot on; else one cell of the grid. Refused on a grid of 0.",
         }
     ),
 ]

@@ -85,7 +85,10 @@ class SlotsFound(BaseModel):
 
 
 class GridFound(BaseModel):
-    """Slots lie on multiples of `slotMinutes` since the Unix epoch; 0: anywhere, and without a duration."""
+    """The grid has cells of `slotMinutes` since the Unix epoch; 0: each instant is one, without a duration.
+
+    Bookings that touch the same cell of a resource conflict.
+    """
 
     slotMinutes: int
     longestMinutes: int | None = None

@@ -15,14 +15,18 @@ from shared.domain.history import ChangeType, Entry, History, extended
 
 @dataclass(frozen=True)
 class Booking:
-    """It lies at `slot` for `duration` minutes (None where there is no grid). `key` is the idempotency key
-    within its site; `version` counts changes, each of which has an entry in `history`.
-    `fence` counts refusals that keep out what was sent before (None: there was none)."""
+    """A booking from `slot` on for `duration` minutes (None on a grid of 0).
+
+    Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site; `version`
+    counts changes, each of which has an entry in `history`. `fence` counts refusals that keep out what was
+    sent before (None: there was none).
+    """
 
     id: str
     resources: tuple[str, ...]
     slot: datetime
     duration: int | None
+    slot_minutes: int
     claims: Claims
     patient_name: str
     status: Literal["booked", "cancelled"]
@@ -51,11 +55,12 @@ class Booking:
             resources=command.resources,
             slot=span.slot,
             duration=span.duration,
+            slot_minutes=span.slot_minutes,
             claims=Claims.of(command, span),
             patient_name=command.patientName,
             status="booked",
             key=command.idempotencyKey or str(uuid4()),
-            request_hash=digests.of_request(command, span),
+            request_hash=digests.of_request(command),
             version=1,
             created_at=now,
             updated_at=now,
@@ -64,7 +69,14 @@ class Booking:
 
     def moved(self, resources: tuple[str, ...], span: Span, claims: Claims, move_id: str) -> "Booking":
         """The same booking at another place, by a move of this id."""
-        place = replace(self, resources=resources, slot=span.slot, duration=span.duration, claims=claims)
+        place = replace(
+            self,
+            resources=resources,
+            slot=span.slot,
+            duration=span.duration,
+            slot_minutes=span.slot_minutes,
+            claims=claims,
+        )
         return place._changed("moved", move_id)
 
     def cancelled(self) -> "Booking":
@@ -87,6 +99,7 @@ class Booking:
             "resources": list(self.resources),
             "slot": self.slot,
             "durationMinutes": self.duration,
+            "slotMinutes": self.slot_minutes,
             "claims": list(self.claims.keys),
             "patientName": self.patient_name,
             "status": self.status,
@@ -106,6 +119,7 @@ class Booking:
             resources=tuple(row["resources"]),
             slot=row["slot"],
             duration=row["durationMinutes"],
+            slot_minutes=row["slotMinutes"],
             claims=Claims(row["site"], tuple(row.get("claims", ()))),
             patient_name=row["patientName"],
             status=row["status"],

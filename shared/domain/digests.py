@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from shared.contract.commands import SlotRequest
 from shared.contract.instants import format_instant
-from shared.domain.grid import Span
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,13 @@ class Digests:
         """Tells one patient's holds from another's; equal for equal names, normalised."""
         return self._digest("name", name)
 
-    def of_request(self, request: SlotRequest, span: Span) -> str:
-        """Tells a repeat from another request under the same key; equal for equal instants and names."""
-        asked = [format_instant(span.slot), span.duration, request.resources, request.patientName]
+    def of_request(self, request: SlotRequest) -> str:
+        """Tells a repeat from another request under the same key; equal for equal instants and names.
+
+        The duration counts as it was sent: none is another request than one that is as long as a cell.
+        """
+        slot = format_instant(request.slot)
+        asked = [slot, request.durationMinutes, request.resources, request.patientName]
         return self._digest("request", json.dumps(asked))
 
     def _digest(self, kind: str, text: str) -> str:

@@ -33,6 +33,6 @@ def moved(booking: Booking, request: MoveRequest, move_id: str, grid: Grid) -> B
     )
     span = grid.span_of(target)
     claims = Claims.of(target, span)
-    if claims == booking.claims:
-        return booking
+    if (target.resources, span.slot, span.duration) == (booking.resources, booking.slot, booking.duration):
+        return booking  # not judged by claims: within its own cells too, a move is a change
     return booking.moved(target.resources, span, claims, move_id)

@@ -85,7 +85,7 @@ def _divides_a_day(minutes: int) -> int:
 
 
 class GridSettings(_Settings):
-    slot_minutes: Annotated[int, Field(ge=0, le=DAY_MINUTES), AfterValidator(_divides_a_day)] = 0
+    slot_minutes: Annotated[int, Field(ge=0, le=DAY_MINUTES), AfterValidator(_divides_a_day)] = 5
 
 
 class LogSettings(_Settings):

@@ -97,9 +97,9 @@ def test_who_watches_sees_a_booking_come(desk: Desk) -> None:
     watching = desk.start("watch", "2031-05-04", "--site", desk.site, "--every", "0.1")
     try:
         assert watching.stdout is not None
-        assert watching.stdout.readline() == "2031-05-04 09:00 -04:00  booked\n"
+        assert watching.stdout.readline() == "2031-05-04 09:00 -04:00 (5 minutes)  booked\n"
         desk.done("book", "2031-05-04 10:00", "Ada", "--site", desk.site)
-        assert watching.stdout.readline() == "2031-05-04 10:00 -04:00  booked\n"
+        assert watching.stdout.readline() == "2031-05-04 10:00 -04:00 (5 minutes)  booked\n"
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 0
     finally:

@@ -33,6 +33,7 @@ async def test_a_free_slot_is_booked(caller: Caller) -> None:
         "site": body["site"],
         "resources": ["default"],
         "slot": "2031-05-04T09:00:00.000Z",
+        "durationMinutes": 5,
         "patientName": "José",
         "status": "booked",
     }
@@ -108,7 +109,12 @@ async def test_a_free_slot_is_held(caller: Caller) -> None:
     hold = answer.body["hold"]
     assert UUID.fullmatch(hold.pop("token"))
     assert ISO_MILLISECONDS.fullmatch(hold.pop("expiresAt"))
-    assert hold == {"site": body["site"], "resources": ["default"], "slot": "2031-05-04T09:00:00.000Z"}
+    assert hold == {
+        "site": body["site"],
+        "resources": ["default"],
+        "slot": "2031-05-04T09:00:00.000Z",
+        "durationMinutes": 5,
+    }
 
 
 async def test_a_held_slot_is_refused_to_others(caller: Caller) -> None:
@@ -233,7 +239,9 @@ async def test_what_is_no_time_is_refused(caller: Caller, use: str, slot: object
         ("resources", ["a", ["b"]]),
         ("resources", ["a", "b", "a"]),
         ("resources", [f"r{n}" for n in range(9)]),
-        ("durationMinutes", 15),
+        ("durationMinutes", 0),
+        ("durationMinutes", 1441),
+        ("durationMinutes", 7.5),
         ("durationMinutes", "15"),
         ("durationMinutes", {"$gt": 0}),
         ("holdToken", "mine"),

@@ -154,10 +154,10 @@ async def test_movers_of_one_booking(life: Life, nats_connection: Client, many: 
 async def test_movers_to_one_slot(life: Life, nats_connection: Client, many: bool) -> None:
     """Of many bookings that move to one free slot at once, one gets there, and the others stay."""
     body = fresh()
-    bookings = [await life.booked({**body, "slot": f"2031-05-04T09:{n:02}:00Z"}) for n in range(20)]
+    bookings = [await life.booked({**body, "slot": f"2031-05-04T08:{n:02}:00Z"}) for n in range(0, 60, 5)]
     commands = [{"id": booking["id"], "slot": TEN} for booking in bookings]
     answers = await all_at_once(nats_connection, "booking.v1.move", commands, many=many)
-    assert sorted(answer.status for answer in answers) == [200] + [409] * 19
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 11
     for booking, answer in zip(bookings, answers, strict=True):
         slot = TEN if answer.status == 200 else booking["slot"]
         assert await life.found(booking["id"]) == {**booking, "slot": slot}
@@ -357,13 +357,12 @@ async def test_on_a_grid_a_move_keeps_what_it_does_not_say(grid_use_cases: UseCa
 @pytest.mark.parametrize(
     ("where", "field"),
     [
-        ({"slot": "2031-05-04T09:07:00Z"}, "slot"),
-        ({"durationMinutes": 20}, "durationMinutes"),
+        ({"slot": "9999-12-31T23:45:00Z"}, "slot"),
         ({"durationMinutes": 1440, "resources": [f"r{n}" for n in range(7)]}, "600"),
     ],
     ids=str,
 )
-async def test_a_move_off_the_grid_is_refused(
+async def test_a_move_to_what_cannot_be_booked_is_refused(
     grid_use_cases: UseCases, where: dict[str, Any], field: str
 ) -> None:
     """What a booking may not ask for, a move may not either, and the sentence names it."""
@@ -374,10 +373,28 @@ async def test_a_move_off_the_grid_is_refused(
         )
 
 
-async def test_without_a_grid_a_move_has_no_duration(life: Life) -> None:
-    """Where every instant is a slot by itself, a move with a duration is 400, as a booking is."""
-    appointment = await life.booked(fresh())
-    assert (await life.move(appointment["id"], durationMinutes=15)).status == 400
+async def test_without_a_grid_a_move_has_no_duration(use_cases: UseCases) -> None:
+    """On a grid of 0 a move with a duration is refused, as a booking is."""
+    _, booking = await booked(use_cases)
+    with pytest.raises(InvalidRequest, match="durationMinutes"):
+        await use_cases.bookings.move(MoveAppointment(id=booking.id, durationMinutes=15), soon())
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"slot": "2031-05-04T09:01:00Z"}, {"durationMinutes": 4}, {"slot": "2031-05-04T09:00:00.001Z"}],
+    ids=str,
+)
+async def test_a_move_within_its_own_cells_is_a_change(life: Life, where: dict[str, Any]) -> None:
+    """What keeps its claims and not its place is moved: the answer, the reads and the history say so."""
+    appointment = await life.booked(fresh(durationMinutes=3))
+    answer = await life.move(appointment["id"], **where)
+    told = await life.found(appointment["id"])
+    assert (answer.status, answer.body["appointment"]) == (200, told)
+    at = where.get("slot", appointment["slot"])
+    assert datetime.fromisoformat(told["slot"]) == datetime.fromisoformat(at)
+    assert told["durationMinutes"] == where.get("durationMinutes", 3)
+    assert [(1, "booked", appointment["slot"]), (2, "moved", told["slot"])] == await life.changes(told["id"])
 
 
 async def test_moves_of_large_bookings_leave_room(grid_use_cases: UseCases) -> None:

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 
 from shared.contract.commands import BookAppointment, PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import InvalidRequest, NoSuchHold, OutcomeUnknown
+from shared.contract.errors import NoSuchHold, OutcomeUnknown
 from shared.stores.mongo.bookings import BookingStore, Found
 from tests.callers import NatsCaller
 from tests.integration.use_cases import UseCases
@@ -50,7 +50,6 @@ async def test_a_wrong_token_is_told_so(nats_caller: NatsCaller) -> None:
         ({"slot": ""}, "Missing slot or holdToken"),
         ({"holdToken": "mine"}, "holdToken must be a UUID"),
         ({"patientName": "Ada"}, "Unknown field patientName"),
-        ({"durationMinutes": 15}, "durationMinutes is not accepted here: every slot stands by itself"),
     ],
 )
 async def test_what_is_no_release_is_refused(
@@ -70,13 +69,6 @@ async def test_a_release_that_is_too_late_is_not_executed(nats_connection: Clien
     reply = await nats_connection.request(RELEASE, json.dumps(asked).encode(), headers={"Deadline": "1"})
     assert json.loads(reply.data)["status"] == 503
     assert (await caller.book({**body, "patientName": "Grace", "holdToken": None})).status == 409
-
-
-async def test_a_release_says_where_the_grid_is(grid_use_cases: UseCases) -> None:
-    """A slot that nobody can hold, for it is off the grid, is no hold's: the caller hears why."""
-    release = ReleaseHold.model_validate({"slot": "2031-05-04T09:01:00Z", "holdToken": str(uuid4())})
-    with pytest.raises(InvalidRequest, match="grid of 15 minutes"):
-        await grid_use_cases.holds.release_hold(release, Deadline.after(5))
 
 
 async def test_a_hold_that_is_released_before_it_is_granted_is_unknown(

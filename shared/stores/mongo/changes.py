@@ -17,7 +17,16 @@ from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUS
 from shared.stores.mongo.connection import Database, Document
 from shared.stores.mongo.writes import Written, write
 
-_FIELDS = ("slot", "durationMinutes", "resources", "claims", "status", "version", "updatedAt")
+_FIELDS = (
+    "slot",
+    "durationMinutes",
+    "slotMinutes",
+    "resources",
+    "claims",
+    "status",
+    "version",
+    "updatedAt",
+)
 """Of a booking's row, what a change may set."""
 
 

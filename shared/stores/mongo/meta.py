@@ -11,7 +11,7 @@ from shared.stores.mongo.connection import Database
 
 COLLECTION = "meta"
 ID = "settled"
-VERSION = 2
+VERSION = 3
 """Of the shape of the data. A release that changes it migrates, and counts it up."""
 SECRET_BYTES = 32
 OTHER_VERSION = (
