@@ -39,6 +39,21 @@ class Visit:
         return {**wanted, **lasting, "patientName": self.patient, **token}
 
 
+@dataclass(frozen=True)
+class How:
+    """How a request is sent: `first` if it says that it was never sent before.
+
+    `hasty`: its caller gives up early. `at_once`: its caller does not pause before it.
+    """
+
+    first: bool = False
+    hasty: bool = False
+    at_once: bool = False
+
+
+ORDINARY, FIRST, HASTY, AT_ONCE = How(), How(first=True), How(hasty=True), How(at_once=True)
+
+
 @dataclass
 class Asking:
     """A caller on one way in. `pace` is the mean number of its calls in a second.
@@ -56,21 +71,21 @@ class Asking:
     haste: float = 0.0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
-    async def book(self, visit: Visit, *, first: bool = False) -> Operation:
+    async def book(self, visit: Visit, how: How = ORDINARY) -> Operation:
         key = {"Idempotency-Key": visit.key} if visit.key else {}
-        return await self._ask("book", visit, visit.body(), key=visit.key, headers=key, first=first)
+        return await self._ask("book", visit, visit.body(), key=visit.key, headers=key, how=how)
 
-    async def hold(self, visit: Visit) -> Operation:
-        return await self._ask("hold", visit, visit.body())
+    async def hold(self, visit: Visit, how: How = ORDINARY) -> Operation:
+        return await self._ask("hold", visit, visit.body(), how=how)
 
-    async def release(self, visit: Visit) -> Operation:
+    async def release(self, visit: Visit, how: How = ORDINARY) -> Operation:
         body = {name: value for name, value in visit.body().items() if name != "patientName"}
-        return await self._ask("release", visit, body)
+        return await self._ask("release", visit, body, how=how)
 
-    async def cancel(self, id: str, visit: Visit) -> Operation:
-        return await self._ask("cancel", visit, {"id": id}, id=id)
+    async def cancel(self, id: str, visit: Visit, how: How = ORDINARY) -> Operation:
+        return await self._ask("cancel", visit, {"id": id}, id=id, how=how)
 
-    async def move(self, id: str, visit: Visit, move_id: str | None, *, first: bool = False) -> Operation:
+    async def move(self, id: str, visit: Visit, move_id: str | None, how: How = ORDINARY) -> Operation:
         """Move it to the visit's place; of that, what is empty or None is not sent."""
         place = visit.place
         wanted = {"slot": place.slot, "resources": place.resources, "durationMinutes": place.minutes}
@@ -78,7 +93,7 @@ class Asking:
         body |= {"holdToken": visit.token} if visit.token else {}
         body |= {"moveId": move_id} if move_id else {}
         key = {"Idempotency-Key": move_id} if move_id and self.via == "http" else {}
-        return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, first=first)
+        return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, how=how)
 
     async def get(self, id: str, visit: Visit) -> Operation:
         return await self._ask("get", replace(visit, token=None), {"id": id}, id=id)
@@ -105,10 +120,11 @@ class Asking:
         key: str | None = None,
         id: str | None = None,
         headers: dict[str, str] | None = None,
-        first: bool = False,
+        how: How = ORDINARY,
         **more: Any,
     ) -> Operation:
-        await self.pause(self.random.expovariate(self.pace))
+        if not how.at_once:
+            await self.pause(self.random.expovariate(self.pace))
         said, deadline = dict(headers or {}), None
         if self.via == "nats" and kind in ("book", "move", "cancel") and self.chance(0.4):
             latest = datetime.now(UTC) + timedelta(
@@ -116,7 +132,7 @@ class Asking:
             )
             said["Deadline"] = str(int(latest.timestamp() * 1000))
             deadline = self.recorder.moment(latest)
-        if first:
+        if how.first:
             said["First"] = "true"
         # A gateway counts as asked when it reads the request, so HTTP callers do not say it.
         asked_at: float | None = self.recorder.now()
@@ -127,7 +143,7 @@ class Asking:
             sent_at = datetime.fromtimestamp(unix_ms / 1000, UTC)
             asked_at = self.recorder.moment(sent_at) if is_sent else None
         patience = PATIENCE_SECONDS
-        if self.chance(self.haste):
+        if how.hasty or self.chance(self.haste):
             patience = self.random.uniform(SHORTEST_PATIENCE, LONGEST_PATIENCE)
         place = visit.place
         asked = Operation(

@@ -1,10 +1,12 @@
 """Faults on NATS that are none of its connections: a member that never answers, malformed messages."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from random import Random
+from typing import Any
 
 import nats
 from nats.aio.client import Client
@@ -32,6 +34,8 @@ OPERATIONS = {
     "hold_worker": ["hold.v1.place", "hold.v1.place_many", "hold.v1.release"],
 }
 READY = ["booking.v1.ready", "hold.v1.ready"]
+GREEDY = 9
+"""How often it subscribes: so many shares of the messages are its own."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.2
 LONG_HEADER = b"NATS/1.0\r\n" + b"a:b\r\n" * 20_000 + b"\r\n"
 HEADERS = (
@@ -66,6 +70,38 @@ async def deaf_member(cluster: Cluster, random: Random) -> AsyncIterator[str]:
         yield "a deaf member of every queue group"
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def lose_first_attempts(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Take most messages from the workers, lose the first attempt of each request, and pass on the others.
+
+    A request of a caller whose key ends with `-rival` is never lost.
+    """
+    connection = await _connect(random.choice(cluster.nats_urls))
+    seen: set[str] = set()
+
+    async def take(message: Msg) -> None:
+        keys = _keys(json.loads(message.data))
+        new = {key for key in keys - seen if not key.endswith("-rival")}
+        seen.update(keys)
+        if not new:
+            await connection.publish(message.subject, message.data, message.reply, message.headers)
+
+    try:
+        for subject in ("booking.v1.book_many", "booking.v1.move_many"):
+            for _ in range(GREEDY):
+                await connection.subscribe(subject, "booking_worker", cb=take)
+        await connection.flush()
+        yield "first attempts"
+    finally:
+        await connection.close()
+
+
+def _keys(message: dict[str, Any]) -> set[str]:
+    """The keys and move ids of the commands of a message."""
+    commands = [each["command"] for each in message["commands"]]
+    return {each[name] for each in commands for name in ("idempotencyKey", "moveId") if name in each}
 
 
 async def _connect(url: str) -> Client:

@@ -12,6 +12,7 @@ from tests.faults.checker import Rule
 from tests.faults.cluster import Cluster
 from tests.faults.kinds import Kind
 from tests.faults.link_faults import HANGING, under
+from tests.faults.nats_faults import lose_first_attempts
 from tests.faults.nemesis import Planned
 from tests.faults.proxy import Rule as LinkRule
 from tests.faults.run import run_on
@@ -24,6 +25,9 @@ MOST_RUNS = 5
 TOGETHER = Crowd(SEED, rate=150, clients=48, calls_a_slot=7)
 # Callers of a worker that hangs wait for it: many are needed to ask often, and a slot for each to be booked.
 APART = Crowd(SEED, rate=150, clients=96, calls_a_slot=0.3)
+# An attempt of the gateway is lost; its caller repeats and is refused, for a rival has the slot; the rival
+# cancels; then the gateway sends its next attempt.
+CONTESTING = Crowd(SEED, rate=150, clients=60, calls_a_slot=0.3, contests=1)
 
 
 @asynccontextmanager
@@ -38,6 +42,7 @@ async def lag_secondary(cluster: Cluster, _: Random) -> AsyncIterator[str]:
 
 BEHIND = Kind("mongo_lag_secondary", "mongo", lag_secondary)
 DEPOSED = Kind("mongo_isolate_primary", "mongo", depose_primary)
+FIRST_LOST = Kind("nats_lose_first_attempts", "nats", lose_first_attempts)
 PAUSED = Kind("worker_pause", "service", partial(pause_service, module="booking_worker"))
 
 
@@ -64,6 +69,7 @@ CONTROLS = (
     Control("no_hold_check", Rule.HOLD),
     Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
+    Control("no_final_refusals", Rule.FINAL, CONTESTING, FIRST_LOST),
     Control("move_in_two_writes", Rule.HISTORY),
     Control("late_freeing", Rule.LINEARIZABLE),
     Control("no_compare_and_set", Rule.HISTORY),

@@ -23,8 +23,8 @@ from tests.faults.slots import Slots
 class Crowd:
     """How many callers there are, and about how many calls they make in a second, and about one hour.
 
-    `haste` and `fickle` are probabilities: that a caller gives up early, and that it soon cancels what it
-    booked.
+    `haste`, `fickle` and `contests` are probabilities: that a caller gives up early, that it soon cancels
+    what it booked, and that it asks for what a rival is about to cancel.
     """
 
     seed: int
@@ -33,6 +33,7 @@ class Crowd:
     calls_a_slot: float = 20
     haste: float = 0.15
     fickle: float = 0.1
+    contests: float = 0.05
 
 
 @asynccontextmanager
@@ -79,6 +80,7 @@ async def workload(
                     slots=slots,
                     known=known,
                     fickle=crowd.fickle,
+                    contests=crowd.contests,
                 )
                 group.create_task(one.run(stopping))
             try:

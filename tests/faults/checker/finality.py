@@ -66,13 +66,19 @@ def judge_finality(
         if each.kind == "book":
             attempts[each.appointment_id].append(each)
     for row in rows:
-        # A replay by HTTP may be of the gateway's own attempt.
-        makers = [e for e in attempts[row.id] if may_book(e) and not (e.replayed and e.via == "nats")]
+        makers = [each for each in attempts[row.id] if _may_have_made(each, row)]
         refusals = {each: _keeping_out(each, attempts[row.id], latest) for each in makers}
         kept_out = [refusal for refusal in refusals.values() if refusal]
         if makers and len(kept_out) == len(makers):
             text = f"the booking {row.id} was made by an attempt that was asked before another was refused"
             yield violation(Rule.FINAL, text, *makers, *kept_out)
+
+
+def _may_have_made(attempt: Operation, row: Row) -> bool:
+    """Whether the row may be of this attempt; a replay by HTTP may be of the gateway's own first attempt."""
+    too_late = row.created is not None and row.created < attempt.invoked - SKEW_SECONDS
+    is_replay = attempt.replayed and attempt.via == "nats"
+    return may_book(attempt) and not too_late and not is_replay
 
 
 def judge_asked_earlier(operations: Sequence[Operation]) -> Iterator[Violation]:
