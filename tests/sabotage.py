@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 import structlog
+from nats.protocol.parser import Parser
 from pymongo import WriteConcern
 
 from booking_worker import decisions
@@ -20,7 +21,8 @@ from hold_worker.intent_watch import IntentWatch
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.deadline import Deadline
-from shared.process import logs
+from shared.process import logs, nats_wire
+from shared.process.nats_wire import GuardedClient
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.indexes import INDEXES
@@ -139,6 +141,13 @@ def _delay_inserts(seconds: float) -> None:
     BookingStore.insert_many = slow  # type: ignore[method-assign]
 
 
+def no_message_guard() -> None:
+    """Read what comes from NATS as the client library does, until a message cannot be read."""
+    for name in ("_process_msg", "_process_headers", "_read_loop"):
+        delattr(GuardedClient, name)
+    vars(nats_wire)["_GuardedParser"] = Parser
+
+
 def no_repeats() -> None:
     """Send a command once, and give up where its reply is lost."""
     attempts.ATTEMPTS = 1
@@ -215,6 +224,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     slow_store,
     sluggish_store,
     stuck_store,
+    no_message_guard,
     no_repeats,
     no_buffer_limit,
     no_doubt,

@@ -13,7 +13,6 @@ from typing import TypeVar
 from uuid import uuid4
 
 import structlog
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
@@ -50,6 +49,7 @@ from ..contract.replies import (
     SlotsFound,
 )
 from ..process.nats_options import NatsOptions
+from ..process.nats_wire import GuardedClient
 from .attempts import attempt_repeatedly
 from .batches import Batches
 from .opened import Opened
@@ -80,7 +80,7 @@ class CommandClient(Opened):
     ) -> None:
         self._nats = NatsOptions(url, name, on_closed=on_closed)
         self._timeout = timeout
-        self._connection = Client()
+        self._connection = GuardedClient()
         self.statistics = Statistics()
         self._batches = {
             subject: Batches(self._connection, subject, self.statistics) for subject in subjects.MANY
@@ -98,7 +98,8 @@ class CommandClient(Opened):
 
     @property
     def is_connected(self) -> bool:
-        return self._connection.is_connected
+        """Whether NATS is connected, and what it sends is read."""
+        return self._connection.is_reading
 
     async def book(self, command: BookAppointment) -> Reply[BookingConfirmed]:
         """Book a slot.

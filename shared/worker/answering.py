@@ -19,7 +19,7 @@ from shared.contract.headers import ASKED_AT, DEADLINE, ERROR_TYPE, REQUEST_ID, 
 from shared.contract.many import Many, size_of
 from shared.contract.parsing import LARGEST_REQUEST, validate
 from shared.worker.in_flight import InFlightCommands
-from shared.worker.messages import in_lower_case, respond, send
+from shared.worker.messages import check_headers, in_lower_case, respond, send
 from shared.worker.metrics import count_answer
 
 log = structlog.get_logger()
@@ -90,6 +90,7 @@ class Answering:
         received_at = unix_ms_now()
 
         async def execute() -> Reply[Any]:
+            check_headers(message.headers)
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
             asked_at = accept_asked_at(_asked_at(message), received_at)
@@ -106,6 +107,7 @@ class Answering:
         message.headers = in_lower_case(message.headers)
         received_at = unix_ms_now()
         try:
+            check_headers(message.headers)
             latest = self._latest(message)
             each: Each = await handler(message)
         except Exception as error:

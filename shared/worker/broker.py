@@ -13,17 +13,34 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from shared.process import nats_wire
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
 from shared.process.settings import NatsSettings
-from shared.worker import nats_wire
 from shared.worker.answering import Answering
 from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import InFlightCommands
+from shared.worker.metrics import DROPPED
 from shared.worker.middleware import CommandMiddleware
 
 QUIET_SECONDS = 0.2
 
 log = structlog.get_logger()
+
+
+class _GuardedBroker(NatsBroker):
+    """Connects by a `GuardedClient`."""
+
+    async def connect_guarded(self) -> nats_wire.GuardedClient:
+        """Connect, and return the connection."""
+        connection = await self.connect()
+        assert isinstance(connection, nats_wire.GuardedClient)  # noqa: S101 - FastStream calls `_connect`
+        return connection
+
+    async def _connect(self) -> Client:
+        connection = nats_wire.GuardedClient(deliver_malformed=True, on_dropped=DROPPED.inc)
+        await connection.connect(**self._connection_kwargs)
+        self.config.connect(connection)
+        return connection
 
 
 class WorkerBroker:
@@ -38,14 +55,14 @@ class WorkerBroker:
         self._options = NatsOptions(
             settings.nats_url, name, on_closed=fail, on_disconnected=self._connection_lost
         )
-        self._broker = NatsBroker(
+        self._broker = _GuardedBroker(
             **self._options.connect,
             middlewares=(partial(CommandMiddleware, answering=answering, controls=self._controls),),
             ack_policy=AckPolicy.MANUAL,  # nothing to acknowledge: finding that out each time is dear
             logger=None,  # its own lines quote exception texts, which could quote a name
             apply_types=False,  # commands come decoded and valid: checking them again is dear
         )
-        self._connection: Client | None = None
+        self._connection: nats_wire.GuardedClient | None = None
         self._subscribed = False
         self._draining = False
 
@@ -53,6 +70,8 @@ class WorkerBroker:
         """Why no commands come from NATS, or None."""
         if self._connection is None or not self._connection.is_connected:
             return "not connected"
+        if not self._connection.is_reading:
+            return "not reading"
         return None if self._subscribed else "not subscribed"
 
     @asynccontextmanager
@@ -68,8 +87,7 @@ class WorkerBroker:
         )
         running: list[asyncio.Task[None]] = []
         try:
-            self._connection = await self._broker.connect()
-            nats_wire.keep_repeated_headers(self._connection)
+            self._connection = await self._broker.connect_guarded()
             await self._broker.start()
             await _round_trip(self._connection)  # who reads `serving` may send
             running = [asyncio.create_task(control.run()) for control in self._controls.values()]

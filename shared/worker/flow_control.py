@@ -18,7 +18,7 @@ import structlog
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.worker import nats_wire
+from shared.process import nats_wire
 from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands
 from shared.worker.metrics import PAUSES
 

@@ -11,10 +11,11 @@ from nats.errors import MaxPayloadError
 
 from shared.contract.commands import CommandT
 from shared.contract.envelope import Reply, refusal
-from shared.contract.errors import InvalidRequest, OutcomeUnknown
+from shared.contract.errors import InvalidRequest, OutcomeUnknown, TooLarge
 from shared.contract.headers import IDEMPOTENCY_KEY
 from shared.contract.parsing import parse_command
-from shared.worker.nats_wire import REPEATED
+from shared.process.nats_headers import REPEATED
+from shared.process.nats_wire import MALFORMED, TOO_LONG
 
 log = structlog.get_logger()
 
@@ -26,6 +27,21 @@ def in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
         key = name.lower()
         lower[key] = f"{lower[key]}{REPEATED}{value}" if key in lower else value
     return lower
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse a message whose headers could not be read.
+
+    Raises:
+        InvalidRequest, TooLarge
+    """
+    match headers.get(MALFORMED):
+        case None:
+            return
+        case reason if reason == TOO_LONG:
+            raise TooLarge
+        case _:
+            raise InvalidRequest("The headers cannot be read")
 
 
 def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[CommandT]]:

@@ -21,7 +21,7 @@ from shared.contract.commands import BookAppointment
 from shared.contract.envelope import Envelope
 from shared.contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
 from shared.contract.parsing import LARGEST_REQUEST
-from shared.worker import nats_wire
+from shared.process import nats_wire
 from tests.integration.stand_in import BOOKED, answer_all, answer_each, items_of, say_that_nobody_is_there
 from tests.servers import Servers
 from tests.slots import fresh

@@ -12,7 +12,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from deploy.local.nats import Nats
-from shared.worker import flow_control, nats_wire
+from shared.process import nats_wire
+from shared.worker import flow_control
 from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands
 from tests.integration.breakable import until

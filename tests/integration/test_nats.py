@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold
 from shared.contract.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
-from shared.worker.nats_wire import round_trip
+from shared.process.nats_wire import round_trip
 from tests.callers import NatsCaller
 from tests.slots import fresh, fresh_site
 from tests.stack import Stack

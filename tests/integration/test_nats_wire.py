@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -12,7 +13,8 @@ from nats.aio.subscription import Subscription
 from nats.errors import ConnectionReconnectingError
 
 from deploy.local.nats import Nats
-from shared.worker import nats_wire
+from shared.process import nats_wire
+from shared.process.nats_wire import GuardedClient
 from tests.integration.breakable import until
 
 SUBJECT = "test.v1.wire"
@@ -25,8 +27,10 @@ def nats_server(tmp_path: Path) -> Iterator[Nats]:
 
 
 @pytest.fixture
-async def connection(nats_server: Nats) -> AsyncIterator[Client]:
-    connection = await nats.connect(nats_server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
+async def connection(nats_server: Nats) -> AsyncIterator[GuardedClient]:
+    connection = GuardedClient()
+    options: dict[str, Any] = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.05}
+    await connection.connect(nats_server.url, **options)
     yield connection
     await connection.close()
 
@@ -119,9 +123,23 @@ async def test_what_is_forgotten_is_not_subscribed_on_the_next_connection(
     assert taken == [b"a"]
 
 
+async def test_a_client_whose_reading_ends_connects_again(
+    connection: GuardedClient, subscription: Subscription, taken: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that no guard foresees ends the reading: the client is not ready, connects again, and hears."""
+    assert connection.is_reading
+    with monkeypatch.context() as broken:
+        broken.setattr(connection._ps, "parse", None)
+        await connection.publish(SUBJECT, b"lost")
+        await connection._flush_pending()
+        await until(lambda: connection.stats["reconnects"] == 1, "it has connected again")
+    await until(lambda: connection.is_reading, "it reads")
+    await publish(connection, "a")
+    assert taken == [b"a"]
+
+
 async def test_a_header_that_is_sent_twice_shows_both(connection: Client) -> None:
     """None of its values is lost; all else is read as before."""
-    nats_wire.keep_repeated_headers(connection)
     subscription = await connection.subscribe(SUBJECT)
     twice = {"Once": "a: b", "Twice": "one", "Twice ": "two"}  # the blank is not sent
     for headers in (twice, {"Once": "a"}, None):

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from shared.client.command_client import CommandClient
 from shared.contract import subjects
 from shared.contract.replies import Readiness
-from shared.worker.nats_wire import round_trip
+from shared.process.nats_wire import round_trip
 from tests.integration.breakable import until
 from tests.servers import Servers
 from tests.stack import Stack

@@ -87,7 +87,12 @@ def test_the_wheel_has_the_client_its_messages_and_the_command_alone(wheel: Path
     assert {name.parts[0] for name in files} == {"slotkeeper"}
     parts = {"__init__.py", "cli", "client", "contract", "process", "py.typed"}
     assert {name.parts[1] for name in files} == parts
-    assert {name.name for name in files if "process" in name.parts} == {"__init__.py", "nats_options.py"}
+    assert {name.name for name in files if "process" in name.parts} == {
+        "__init__.py",
+        "nats_headers.py",
+        "nats_options.py",
+        "nats_wire.py",
+    }
 
 
 def test_it_brings_no_driver_and_no_web_server(python: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from deploy.local.nats import Nats
 from shared.contract.commands import AskReady
 from shared.contract.envelope import Reply
 from shared.contract.replies import Readiness
+from shared.process import nats_wire
 from shared.process.settings import NatsSettings
-from shared.worker import nats_wire
 from shared.worker.broker import WorkerBroker
 from shared.worker.flow_control import FlowControl
 from shared.worker.messages import decode

@@ -13,7 +13,7 @@ from nats.aio.subscription import Subscription
 
 ROOT = Path(__file__).parents[2]
 PRIVATE_PART = re.compile(r"(?<!\bself)(?<!\bcls)\._[a-z]")
-EXPLANATION = "shared/worker/nats_wire.py stands on it: read what this release of nats-py does instead"
+EXPLANATION = "shared/process/nats_wire.py stands on it: read what this release of nats-py does instead"
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_private_parts_of_the_client_library_are_used_in_one_module() -> None:
         for path in modules
         if "nats." in (text := path.read_text()) and PRIVATE_PART.search(text)
     ]
-    assert users == [Path("shared/worker/nats_wire.py")]
+    assert users == [Path("shared/process/nats_wire.py")]
