@@ -17,6 +17,7 @@ SOONEST_RETURN, LATEST_RETURN = 1.0, 4.0
 SOONEST_CANCEL, LATEST_CANCEL = 0.0, 1.0
 ATTEMPTS_END = 1.5, 3.0
 """How many seconds after the first a gateway sends its last attempt."""
+WHILE_WAITING = 0.5, 1.5
 LATEST, ANY = 40, 500
 """How many of the bookings that were made last are changed, and how many are read."""
 
@@ -78,7 +79,7 @@ class FaultClient(Asking):
         await self._book(visit)
 
     async def _contest(self) -> None:
-        """Give up early on what a rival has, and be refused; then the rival lets it go.
+        """Give up early on what a rival has, and be refused, or wait; then the rival lets it go.
 
         An earlier attempt that is still on its way could be carried out now, and must not.
         """
@@ -89,7 +90,12 @@ class FaultClient(Asking):
             return
         id, visit = rival.appointment_id, Visit(f"patient {name}", place, name)
         rivals = replace(visit, patient=rival.patient)
-        match self.random.choice(("book", "book", "move", "hold")):
+        match self.random.choice(("book", "wait", "move", "hold")):
+            case "wait":
+                booking = asyncio.create_task(self.book(replace(visit, key=None), AT_ONCE))
+                await self.pause(self.random.uniform(*WHILE_WAITING))
+                await self.cancel(id, rivals, AT_ONCE)
+                await booking
             case "book":
                 await self._give_up(partial(self.book, visit))
                 await self.cancel(id, rivals, AT_ONCE)

@@ -21,7 +21,7 @@ from tests.faults.link_faults import (
     cut_off_worker,
     slow_redis,
 )
-from tests.faults.nats_faults import deaf_member, send_malformed
+from tests.faults.nats_faults import answer_late, deaf_member, lose_first_attempts, send_malformed
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ _KINDS = (
     Kind("nats_delay", "nats", partial(break_links, server="nats", how=(DELAYED,))),
     Kind("nats_swallow", "nats", partial(break_links, server="nats", how=(REQUESTS_LOST,))),
     Kind("nats_deaf_member", "nats", deaf_member, 2, 4),
+    Kind("nats_lose_first_attempts", "nats", lose_first_attempts, 2, 4),
+    Kind("nats_answer_late", "nats", answer_late, 2, 4),
     Kind("nats_malformed", "nats", send_malformed, 2, 4),
     Kind("mongo_kill_primary", "mongo", servers.kill_primary, 2, 5),
     Kind("mongo_stepdown", "mongo", servers.step_down, 3, 4),

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 
 from deploy.local.ports import LOOPBACK
 from tests.faults.cluster import Cluster
+from tests.faults.history import REQUEST_TIMEOUT_SECONDS
 from tests.faults.server_faults import Impossible
 
 OPERATIONS = {
@@ -34,6 +35,13 @@ OPERATIONS = {
     "hold_worker": ["hold.v1.place", "hold.v1.place_many", "hold.v1.release"],
 }
 READY = ["booking.v1.ready", "hold.v1.ready"]
+TAKEN = {
+    "booking_worker": ["booking.v1.book_many", "booking.v1.move_many"],
+    "hold_worker": ["hold.v1.place_many"],
+}
+PASSED = "Passed-On"
+AN_ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
+LATE_SECONDS, LATEST_SECONDS = 0.9, 3.0
 GREEDY = 9
 """How often it subscribes: so many shares of the messages are its own."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.2
@@ -74,34 +82,83 @@ async def deaf_member(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def lose_first_attempts(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Take most messages from the workers, lose the first attempt of each request, and pass on the others.
+    """Take most messages from the workers, lose the first attempt of each request, and pass on the others."""
 
-    A request of a caller whose key ends with `-rival` is never lost.
+    async def take(connection: Client, message: Msg, is_first: bool) -> None:
+        if not is_first:
+            await pass_on(connection, message)
+
+    async with _taking(cluster, random, take):
+        yield "first attempts of most requests"
+
+
+@asynccontextmanager
+async def answer_late(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Take most messages from the workers, and pass on their answers late.
+
+    The answer to a first attempt comes while the second attempt is on its way, which is carried out after it.
+    """
+
+    async def take(connection: Client, message: Msg, is_first: bool) -> None:
+        await asyncio.sleep(0 if is_first else LATE_SECONDS)
+        arrived, headers = asyncio.get_running_loop().time(), {**(message.headers or {}), PASSED: "1"}
+        with suppress(nats.errors.Error, TimeoutError):
+            answer = await connection.request(message.subject, message.data, LATEST_SECONDS, headers=headers)
+            spent = asyncio.get_running_loop().time() - arrived
+            await asyncio.sleep(max(0, AN_ATTEMPT_SECONDS + LATE_SECONDS / 2 - spent) if is_first else 0)
+            await connection.publish(message.reply, answer.data, headers=answer.headers)
+
+    async with _taking(cluster, random, take):
+        yield "answers to first attempts of most requests"
+
+
+Take = Callable[[Client, Msg, bool], Coroutine[Any, Any, None]]
+
+
+async def pass_on(connection: Client, message: Msg) -> None:
+    """Send it again: sooner or later a worker gets it."""
+    await connection.publish(message.subject, message.data, message.reply, message.headers)
+
+
+@asynccontextmanager
+async def _taking(cluster: Cluster, random: Random, take: Take) -> AsyncIterator[None]:
+    """Let a member of the queue groups take most messages; it knows the first attempt of each request.
+
+    What has no key, or one that ends with `-rival`, is passed on at once.
     """
     connection = await _connect(random.choice(cluster.nats_urls))
     seen: set[str] = set()
+    under_way: set[asyncio.Task[None]] = set()
 
-    async def take(message: Msg) -> None:
-        keys = _keys(json.loads(message.data))
-        new = {key for key in keys - seen if not key.endswith("-rival")}
+    async def receive(message: Msg) -> None:
+        keys = {key for key in _keys(json.loads(message.data)) if not key.endswith("-rival")}
+        is_first = bool(keys - seen)
         seen.update(keys)
-        if not new:
-            await connection.publish(message.subject, message.data, message.reply, message.headers)
+        if not keys or PASSED in (message.headers or {}):
+            await pass_on(connection, message)
+        else:
+            task = asyncio.create_task(take(connection, message, is_first))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
 
     try:
-        for subject in ("booking.v1.book_many", "booking.v1.move_many"):
-            for _ in range(GREEDY):
-                await connection.subscribe(subject, "booking_worker", cb=take)
+        for group, subjects in TAKEN.items():
+            for subject in subjects * GREEDY:
+                await connection.subscribe(subject, group, cb=receive)
         await connection.flush()
-        yield "first attempts"
+        yield
     finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         await connection.close()
 
 
 def _keys(message: dict[str, Any]) -> set[str]:
-    """The keys and move ids of the commands of a message."""
+    """The keys, move ids and tokens of the commands of a message."""
     commands = [each["command"] for each in message["commands"]]
-    return {each[name] for each in commands for name in ("idempotencyKey", "moveId") if name in each}
+    named = ("moveId", "idempotencyKey", "holdToken")
+    return {next((each[name] for name in named if name in each), "-rival") for each in commands}
 
 
 async def _connect(url: str) -> Client:

@@ -215,7 +215,12 @@ def _until_released(hold: Operation, releases: Iterable[Operation], latest: Late
     asked = latest(hold)
     if asked is None:
         return hold
-    gone = [each.end for each in releases if latest(each) is not None and asked <= (each.asked or 0)]
+    gone = [
+        each.end
+        for each in releases
+        # A release that names another slot than the token holds releases nothing.
+        if latest(each) is not None and asked <= (each.asked or 0) and each.slot == hold.slot
+    ]
     return replace(hold, gone_by=min(gone)) if gone else hold
 
 
