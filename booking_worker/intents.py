@@ -14,8 +14,8 @@ PASSING = {HoldState.FREE, HoldState.MINE, HoldState.UNREACHABLE}
 REGISTERED = {HoldState.FREE, HoldState.MINE, HoldState.NOT_ASKED}
 """Where an intent may stand: one that could not be asked for may have been registered all the same."""
 
-# What uses up no hold is cleared together with others, at a fraction of the price. Nobody waits so long but a
-# hold on the slot of a booking that was refused, or cancelled, a moment ago.
+# The intent of what is booked is cleared together with others, at a fraction of the price. It delays no hold
+# but one on the slot of a booking that was cancelled a moment ago.
 LATER_SECONDS = 0.05
 
 log = structlog.get_logger()
@@ -39,15 +39,17 @@ class Intents:
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
         return states
 
-    def clear(self, decided: Iterable[tuple[BookingIntent, bool]]) -> None:
-        """Have the intents of what is decided cleared; with True, it has used up its patient's holds.
+    def clear(self, decided: Iterable[tuple[BookingIntent, HoldState, bool]]) -> None:
+        """Clear the intents of what is decided: what each found held, and whether its booking stands.
 
-        Those are cleared at once, for nobody may see a hold that is used up; the others a moment later. No
+        One that stands uses up its patient's holds, which nobody may see then. One that was refused must not
+        keep others from holding what it wanted. Both are cleared at once, the others a moment later. No
         answer waits for it, though Redis may hang. What is unknown may still be made: its intent has to stay.
         """
         at_once: list[tuple[BookingIntent, bool]] = []
-        for intent, used_up in decided:
-            (at_once if used_up else self._later).append((intent, used_up))
+        for intent, state, stands in decided:
+            soon = state is HoldState.MINE or not stands
+            (at_once if soon else self._later).append((intent, state is HoldState.MINE and stands))
         self._begin(at_once)
         if self._later and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._clear_later)

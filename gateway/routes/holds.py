@@ -27,5 +27,5 @@ def register(app: FastAPI) -> None:
         **describe_call("releaseHold", "Release a hold", HOLDS, ReleaseHold, body=ReleaseHold),
     )
     async def release_hold(request: Request) -> Response:
-        """The hold with this token ends, on all that it has. Who has no token cannot end a hold."""
+        """End a hold by its token, on all that it has in its site; with a `slot`, only if it holds that."""
         return to_response(await client_of(request).release_hold(await body_as(ReleaseHold, request)))

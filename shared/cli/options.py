@@ -13,6 +13,10 @@ Slot = Annotated[datetime, typer.Argument(parser=read_slot, metavar="SLOT", help
 NewSlot = Annotated[
     datetime | None, typer.Argument(parser=read_slot, metavar="[SLOT]", help="Where to, if elsewhere")
 ]
+HeldSlot = Annotated[
+    datetime | None,
+    typer.Option("--slot", parser=read_slot, metavar="SLOT", help="Only if the hold has this slot"),
+]
 Patient = Annotated[str, typer.Argument(help="The patient's name")]
 Id = Annotated[str, typer.Argument(help="The appointment's id")]
 Day = Annotated[

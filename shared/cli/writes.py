@@ -8,7 +8,20 @@ import typer
 from ..contract.headers import IDEMPOTENCY_KEY
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
 from .desk import Desk, path_of, sent, sheet
-from .options import LOCAL, AsJson, HoldToken, Id, Minutes, NewSlot, Patient, Resources, Site, Slot, Url
+from .options import (
+    LOCAL,
+    AsJson,
+    HeldSlot,
+    HoldToken,
+    Id,
+    Minutes,
+    NewSlot,
+    Patient,
+    Resources,
+    Site,
+    Slot,
+    Url,
+)
 
 
 def book(
@@ -80,13 +93,14 @@ def hold(
 
 
 def release(
-    slot: Slot,
     token: Annotated[str, typer.Argument(help="The hold's token")],
+    *,
+    slot: HeldSlot = None,
     site: Site = None,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """End a hold."""
+    """End a hold, with all that it holds."""
     desk = Desk(url, json)
     body = sent(slot=slot, holdToken=token, site=site)
     answer = desk.ask("POST", "release-hold", HoldReleased, json=body)

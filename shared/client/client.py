@@ -138,16 +138,18 @@ class BookingClient(Opened):
         return (await self._commands.place_hold(command)).body.hold
 
     @overload
-    async def release(self, slot: ReleaseHold, /) -> None: ...
+    async def release(self, hold_token: ReleaseHold, /) -> None: ...
     @overload
-    async def release(self, slot: Time, hold_token: str, *, site: str = DEFAULT_SITE) -> None: ...
-    async def release(self, slot: ReleaseHold | Time, hold_token: str = "", **options: Any) -> None:
-        """End a hold, on all that it holds.
+    async def release(
+        self, hold_token: str, *, slot: Time | None = None, site: str = DEFAULT_SITE
+    ) -> None: ...
+    async def release(self, hold_token: ReleaseHold | str, **options: Any) -> None:
+        """End a hold, on all that it holds in its site; with a `slot`, only if it holds that.
 
         Raises:
-            NoSuchHold: it has ended already, or was used up.
+            NoSuchHold: it has ended already, was used up, or does not hold the slot.
         """
-        command = _command(ReleaseHold, slot, hold_token=hold_token, **options)
+        command = _command(ReleaseHold, hold_token, "hold_token", **options)
         await self._commands.release_hold(command)
 
     @overload

@@ -34,7 +34,7 @@ from ..contract.commands import (
 from ..contract.deadline import Deadline
 from ..contract.envelope import Reply, open_envelope, read_reply
 from ..contract.errors import NoSuchHold, Refused
-from ..contract.headers import ASKED_AT, DEADLINE, REQUEST_ID, is_request_id
+from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
     AppointmentsFound,
@@ -110,7 +110,7 @@ class CommandClient(Opened):
         if command.idempotencyKey is not None:
             return await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
         reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed, new="idempotencyKey")
-        reply.headers = {}  # that an attempt of ours was replayed means nothing to the caller
+        reply.headers.pop(REPLAYED, None)  # that an attempt of ours was replayed means nothing to the caller
         return reply
 
     async def cancel(self, command: CancelAppointment) -> Reply[BookingCancelled]:

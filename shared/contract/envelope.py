@@ -8,9 +8,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from .errors import ErrorBody, OutcomeUnknown, Refused
-from .headers import ERROR_TYPE, REPLAYED
+from .headers import ERROR_TYPE, ETAG, REPLAYED
+from .replies import Appointment
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
+_PASSED_ON = (ETAG, REPLAYED)
 Envelope = tuple[Any, Mapping[str, str]]
 """A decoded answer, `{"status","body"}`, and its headers."""
 
@@ -124,8 +126,10 @@ def open_envelope(envelope: Any, headers: Mapping[str, str], body: type[BodyT]) 
         if not isinstance(content, dict):
             raise OutcomeUnknown
         if status >= 400 and "error" in content:
-            raise Refused.from_wire(status, content["error"], headers.get(ERROR_TYPE))
-        said = {REPLAYED: headers[REPLAYED]} if REPLAYED in headers else {}
+            found = content.get("appointment")
+            appointment = None if found is None else Appointment.model_validate(found)
+            raise Refused.from_wire(status, content["error"], headers.get(ERROR_TYPE), appointment)
+        said = {name: headers[name] for name in _PASSED_ON if name in headers}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OutcomeUnknown from None
     return Reply.received(content, body, status, said)

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from . import commands, replies
 from .errors import (
     AppointmentCancelled,
+    AskedEarlier,
+    Changing,
     HoldsUnreachable,
     InvalidRequest,
     KeyReused,
@@ -19,6 +21,7 @@ from .errors import (
     NoSuchHold,
     OutcomeUnknown,
     Overloaded,
+    PreconditionFailed,
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
@@ -40,6 +43,8 @@ ANY: tuple[Refused, ...] = (
     Overloaded(),
     NobodyThere(),
     NoPrimary(),
+    Changing(),
+    AskedEarlier(),
     HoldsUnreachable(),
     OutcomeUnknown(),
 )
@@ -66,10 +71,11 @@ _BOOKED = replies.Appointment(
     durationMinutes=MINUTES,
     patientName="Ada Lovelace",
     status="booked",
+    version=1,
     createdAt=MADE,
 )
-_MOVED = _BOOKED.model_copy(update={"slot": LATER})
-_CANCELLED = _BOOKED.model_copy(update={"status": "cancelled"})
+_MOVED = _BOOKED.model_copy(update={"slot": LATER, "version": 2})
+_CANCELLED = _MOVED.model_copy(update={"status": "cancelled", "version": 3})
 _HOLD = replies.Hold(
     token=HELD_WITH,
     site=SITE,
@@ -93,18 +99,25 @@ EXAMPLES: dict[type[commands.Command], Example] = {
         Example(
             commands.BookAppointment(**_REQUEST.__dict__ | {"idempotencyKey": KEY}),
             replies.BookingConfirmed(appointment=_BOOKED),
-            (SlotAlreadyBooked, SlotHeld, KeyReused),
+            (SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused),
             status=201,
         ),
         Example(
-            commands.MoveAppointment(id=ID, slot=LATER, moveId=MOVE_ID),
+            commands.MoveAppointment(id=ID, slot=LATER, moveId=MOVE_ID, ifVersion=1),
             replies.BookingMoved(appointment=_MOVED),
-            (NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled),
+            (
+                NoSuchAppointment,
+                SlotAlreadyBooked,
+                SlotHeld,
+                AppointmentCancelled,
+                PreconditionFailed,
+                KeyReused,
+            ),
         ),
         Example(
-            commands.CancelAppointment(id=ID),
+            commands.CancelAppointment(id=ID, ifVersion=2),
             replies.BookingCancelled(appointment=_CANCELLED),
-            (NoSuchAppointment,),
+            (NoSuchAppointment, PreconditionFailed),
         ),
         Example(
             commands.GetAppointment(id=ID),
@@ -138,13 +151,18 @@ EXAMPLES: dict[type[commands.Command], Example] = {
             (SlotAlreadyBooked, SlotHeld),
         ),
         Example(
-            commands.ReleaseHold(slot=SLOT, holdToken=HELD_WITH, site=SITE, resources=RESOURCES),
+            commands.ReleaseHold(holdToken=HELD_WITH, site=SITE),
             replies.HoldReleased(),
             (NoSuchHold,),
         ),
         Example(commands.AskReady(), replies.Readiness(ready=True, checks={"mongodb": "ok", "redis": "ok"})),
     )
 }
+
+
+def refusal_of(kind: type[Refused]) -> Refused:
+    """An example of a refusal."""
+    return kind(appointment=_CANCELLED) if kind is AppointmentCancelled else kind()
 
 
 def as_json(model: BaseModel, model_as: type[BaseModel] | None = None) -> dict[str, object]:

@@ -95,6 +95,12 @@ def _minutes(value: Any) -> int:
     raise invalid(f"must be a whole number of minutes from 1 to {DAY_MINUTES}")
 
 
+def _version(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise invalid("must be a whole number from 1 on")
+
+
 def is_uuid(text: str) -> bool:
     """Whether `text` is a UUID in its usual spelling, in either case."""
     return _UUID.fullmatch(text) is not None
@@ -155,11 +161,6 @@ HoldToken = Annotated[
     PlainValidator(_uuid),
     _string_schema(format="uuid", description="A hold is known by it, and belongs to who knows it."),
 ]
-MoveId = Annotated[
-    str,
-    PlainValidator(_uuid),
-    _string_schema(format="uuid", description="Another for each move, the same for each repeat of it."),
-]
 Cursor = Annotated[
     str,
     PlainValidator(_text(_CURSOR, "must be what `next` of the page before says")),
@@ -177,13 +178,33 @@ DurationMinutes = Annotated[
         }
     ),
 ]
+Version = Annotated[
+    int,
+    PlainValidator(_version),
+    WithJsonSchema(
+        {
+            "type": "integer",
+            "minimum": 1,
+            "description": "The command is carried out only if the appointment has this version.",
+        }
+    ),
+]
+
+
+def _key_schema(description: str) -> WithJsonSchema:
+    return _string_schema(
+        minLength=1, maxLength=255, pattern="^[!-~]([ -~]*[!-~])?$", description=description
+    )
+
+
+_check_key = PlainValidator(_text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters"))
 IdempotencyKey = Annotated[
     str,
-    PlainValidator(_text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")),
-    _string_schema(
-        minLength=1,
-        maxLength=255,
-        pattern="^[!-~]([ -~]*[!-~])?$",
-        description="Another for each booking that is wanted, the same for each repeat of it.",
-    ),
+    _check_key,
+    _key_schema("Another for each booking that is wanted, the same for each repeat of it."),
+]
+MoveId = Annotated[
+    str,
+    _check_key,
+    _key_schema("Another for each move of an appointment, the same for each repeat of it."),
 ]

@@ -64,7 +64,7 @@ def describe(error: ErrorDetails) -> str:
     """One sentence for the caller about a validation error."""
     field = str(error["loc"][-1]) if error["loc"] else ""
     match error["type"]:
-        case "missing_fields" | "wrong_window":
+        case "missing_fields" | "wrong_window" | "nothing_to_change":
             return error["msg"]
         case "missing":
             return f"Missing {field}"

@@ -17,6 +17,7 @@ class Appointment(BaseModel):
     durationMinutes: int | None = None
     patientName: str
     status: Literal["booked", "cancelled"]
+    version: int
     createdAt: Instant
 
 

@@ -7,7 +7,7 @@ import hmac
 import json
 from dataclasses import dataclass
 
-from shared.contract.commands import SlotRequest
+from shared.contract.commands import MoveRequest, SlotRequest
 from shared.contract.instants import format_instant
 
 
@@ -29,6 +29,11 @@ class Digests:
         slot = format_instant(request.slot)
         asked = [slot, request.durationMinutes, request.resources, request.patientName]
         return self._digest("request", json.dumps(asked))
+
+    def of_move(self, request: MoveRequest) -> str:
+        """Tells a repeat of a move from another move under the same id, by what was sent but the token."""
+        slot = None if request.slot is None else format_instant(request.slot)
+        return self._digest("move", json.dumps([slot, request.durationMinutes, request.resources]))
 
     def _digest(self, kind: str, text: str) -> str:
         return hmac.digest(self.secret, f"{kind}:{text}".encode(), "sha256").hex()

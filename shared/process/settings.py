@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.fields import DAY_MINUTES
 
 NATS_SCHEMES = {"nats", "tls", "ws", "wss"}
@@ -44,7 +45,9 @@ class _Settings(BaseSettings):
 class NatsSettings(_Settings):
     nats_url: Annotated[str, AfterValidator(_nats_servers)] = "nats://localhost:4222"
     # Not less than a second: a third of it, one attempt, must be longer than hosts' clocks may differ.
-    request_timeout_seconds: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 5
+    request_timeout_seconds: Annotated[
+        float, Field(ge=1, le=LONGEST_TIMEOUT_SECONDS, allow_inf_nan=False)
+    ] = 5
 
     @property
     def drain_seconds(self) -> float:

@@ -32,7 +32,7 @@ class Attempt:
     """How a command was sent: until when it may be started; `first` if it was certainly never sent before.
 
     `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request.
-    `alone`: no others wait for its answer, which would travel with theirs.
+    `alone`: no other command waits for its answer, which would travel with theirs.
     """
 
     deadline: Deadline

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+
+import structlog
 
 from shared.contract.errors import NotExecuted
 from shared.contract.replies import OK, Readiness
@@ -20,6 +22,8 @@ from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis
 from shared.worker.health import health_server
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Stores:
         """Whether commands come from NATS, MongoDB and its indexes are as they must be, and Redis answers."""
         checks = {"nats": self.nats_problem() or OK, "mongodb": self.schema.problem or OK, "redis": OK}
         try:
-            await self.holds.ping()
+            checks["redis"] = await self.holds.problem() or OK
         except NotExecuted:
             checks["redis"] = "does not answer"
         return Readiness(ready=set(checks.values()) == {OK}, checks=checks)
@@ -77,6 +81,7 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
     try:
         async with health_server(worker, stores.readiness):
             await stores.schema.wait_until_verified()
+            await _warn_of(stores.holds)
             watch = asyncio.create_task(stores.schema.watch())
             try:
                 yield stores
@@ -85,3 +90,10 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
     finally:
         mongodb.close(database)
         await redis.aclose()
+
+
+async def _warn_of(holds: HoldStore) -> None:
+    """Log at the start what is wrong with a Redis that answers, which readiness says too."""
+    with suppress(NotExecuted):
+        if problem := await holds.problem():
+            log.warning("redis_not_safe", problem=problem)

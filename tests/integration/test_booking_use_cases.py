@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from booking_worker.requests import Booked
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -211,7 +212,8 @@ async def test_a_booking_uses_up_no_hold_that_came_after_it(
 
     async def place_first(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
         holder = Holder(body["holdToken"], digests.of_name("Ada"))
-        await use_cases.hold_store.place_many([Wanted(bookings[0].claims, holder)], Deadline.after(5))
+        wanted = Wanted(bookings[0].claims, holder, unix_ms_now())
+        await use_cases.hold_store.place_many([wanted], Deadline.after(5))
         return await insert(store, bookings, timeout=timeout)
 
     with monkeypatch.context() as patch:

@@ -71,7 +71,7 @@ CALLS: list[tuple[tuple[str, ...], Any, Met, tuple[str, ...]]] = [
         ("Slot held for 5 minutes", TOKEN, "2031-05-04 11:00 +02:00"),
     ),
     (
-        ("release", "2031-05-04 11:00", TOKEN),
+        ("release", TOKEN, "--slot", "2031-05-04 11:00"),
         {"message": "Hold released"},
         Met("POST", "/api/release-hold", {"slot": NINE, "holdToken": TOKEN}),
         ("Hold released",),

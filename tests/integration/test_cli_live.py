@@ -64,8 +64,8 @@ def test_a_receptionist_does_it_all(desk: Desk) -> None:
     day = ("2031-05-04", *doctor, *site)
     states = [taken["state"] for taken in desk.done("slots", *day)["taken"]]
     assert states == ["booked", "held"]
-    assert desk.done("release", ten, token, *site) == {"message": "Hold released"}
-    assert desk.type_in("release", ten, token, *site)[0] == 1
+    assert desk.done("release", token, "--slot", ten, *site) == {"message": "Hold released"}
+    assert desk.type_in("release", token, *site)[0] == 1
 
     moved = desk.done("move", id, ten)["appointment"]
     assert moved["slot"] == "2031-05-04T14:00:00.000Z"

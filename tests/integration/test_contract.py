@@ -36,6 +36,7 @@ async def test_a_free_slot_is_booked(caller: Caller) -> None:
         "durationMinutes": 5,
         "patientName": "José",
         "status": "booked",
+        "version": 1,
     }
 
 

@@ -18,6 +18,7 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.stores.redis import scripts as scripts_module
 from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.holds import Release
 from shared.stores.redis.intents import HoldState
 from shared.stores.redis.scripts import ANSWER_SECONDS, LATE_SECONDS
 from tests.integration.hold_stores import Stores, grant, rival_of, wanted
@@ -184,7 +185,7 @@ async def test_a_redis_that_takes_no_writes_says_of_nothing_that_it_is_held(tmp_
         assert await stores.found_by(rival_of(wanted())) is HoldState.UNREACHABLE
         with pytest.raises(HoldsUnreachable):
             await stores.place(wanted(), seconds=60)
-        (refused,) = await stores.holds.release_many([("site", "token")], Deadline.after(60))
+        (refused,) = await stores.holds.release_many([Release("site", "token", 1)], Deadline.after(60))
         assert isinstance(refused, HoldsUnreachable)
         await redis.aclose()
 

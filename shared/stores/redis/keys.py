@@ -26,6 +26,11 @@ def token_key(site: str, token: str) -> str:
     return f"token:{{{site}}}:{token}"
 
 
+def released_key(site: str, token: str) -> str:
+    """When the caller of a token's latest release asked."""
+    return f"released:{{{site}}}:{token}"
+
+
 def held_keys(site: str, resource: str) -> list[str]:
     """The moments at which a resource is held, and when each of these holds ends."""
     return [f"{kind}:{{{site}}}:{resource}" for kind in ("held", "held_ends")]

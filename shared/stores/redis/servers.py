@@ -37,6 +37,13 @@ class Servers(Protocol):
             HoldsUnreachable: one is not.
         """
 
+    async def problem(self) -> str | None:
+        """What is wrong with one that answers: it may evict holds. None if nothing is known to be.
+
+        Raises:
+            HoldsUnreachable: one does not answer.
+        """
+
     async def aclose(self) -> None:
         """Close all connections."""
 
