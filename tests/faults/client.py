@@ -160,7 +160,7 @@ class FaultClient(Asking):
             to = await self._hold(to)
         if self.chance(0.4):
             to = replace(to, place=self._some_of(place))
-        move_id = self.new_id() if self.via == "nats" and self.chance(0.8) else None
+        move_id = self.new_id() if self.chance(0.8) else None
         once = self.via == "nats" and move_id is None
         done = await self._until_known(partial(self.move, id, to, move_id), once=once)
         if done.outcome != "ok":
