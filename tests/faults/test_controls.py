@@ -70,6 +70,7 @@ CONTROLS = (
     Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
     Control("no_final_refusals", Rule.FINAL, CONTESTING, FIRST_LOST),
+    Control("no_release_mark", Rule.TRUE_REFUSAL, CONTESTING, FIRST_LOST),
     Control("move_in_two_writes", Rule.HISTORY),
     Control("late_freeing", Rule.LINEARIZABLE),
     Control("no_compare_and_set", Rule.HISTORY),
