@@ -16,13 +16,14 @@ from shared.contract.subjects import BOOKING_GROUP
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
+from shared.worker.duty import Duty
 
 
 @asynccontextmanager
 async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serves bookings while the context lasts; `fail` is called where it cannot any more."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
-    async with open_stores(broker.problem) as stores:
+    async with open_stores(broker.problem, fail) as stores:
         intents = Intents(stores.intents)
         writes = Writes(stores.bookings, stores.changes, stores.schema)
         service = BookingService(
@@ -35,6 +36,6 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         )
         use_cases = UseCases(service, ReadService(stores.bookings, stores.windows, stores.held, stores.grid))
         handlers = partial(register, use_cases=use_cases, ask_readiness=stores.readiness)
-        async with broker.serve(handlers):
+        async with broker.serve(handlers, Duty(stores.schema)):
             yield
         await intents.drain()

@@ -33,8 +33,8 @@ from shared.contract.replies import (
     SlotsFound,
 )
 from shared.domain.booking import Booking
+from shared.process.health import AskReadiness
 from shared.worker.answering import Each, current_attempt
-from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
 
 

@@ -69,14 +69,14 @@ class BookingService:
             SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, InvalidRequest, NotExecuted,
             OutcomeUnknown
         """
-        self._schema.require()
-        booking = Booking.new(command, self._grid.span_of(command), self._digests)
-        holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
-        intent = BookingIntent(booking.id, booking.claims, holder)
-        may_have_been_sent = command.idempotencyKey is not None and not first
-        asked_at = unix_ms_now() if asked_at is None else asked_at
-        request = Request(booking, may_have_been_sent, intent, deadline, asked_at)
-        return await self._bookings.submit(request)
+        with self._schema.required():
+            booking = Booking.new(command, self._grid.span_of(command), self._digests)
+            holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
+            intent = BookingIntent(booking.id, booking.claims, holder)
+            may_have_been_sent = command.idempotencyKey is not None and not first
+            asked_at = unix_ms_now() if asked_at is None else asked_at
+            request = Request(booking, may_have_been_sent, intent, deadline, asked_at)
+            return await self._bookings.submit(request)
 
     async def cancel(self, command: CancelAppointment, deadline: Deadline, *, alone: bool = True) -> Booking:
         """Cancel a booking, which frees all of its claims at once; one that is cancelled stays so.
@@ -84,9 +84,9 @@ class BookingService:
         Raises:
             NoSuchAppointment, PreconditionFailed, NotExecuted, OutcomeUnknown
         """
-        self._schema.require()
-        cancel = Cancel(valid_id(command.id), deadline, command.ifVersion)
-        return await _settle(lambda: self._cancels.submit(cancel), alone=alone)
+        with self._schema.required():
+            cancel = Cancel(valid_id(command.id), deadline, command.ifVersion)
+            return await _settle(lambda: self._cancels.submit(cancel), alone=alone)
 
     async def move(
         self,
@@ -102,11 +102,11 @@ class BookingService:
             NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, PreconditionFailed,
             KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
         """
-        self._schema.require()
-        asked_at = unix_ms_now() if asked_at is None else asked_at
-        mark = DoneMove(command.moveId or str(uuid4()), self._digests.of_move(command), asked_at)
-        move = Move(valid_id(command.id), command, mark, deadline, command.ifVersion)
-        return await _settle(lambda: self._moves.submit(move), alone=alone)
+        with self._schema.required():
+            asked_at = unix_ms_now() if asked_at is None else asked_at
+            mark = DoneMove(command.moveId or str(uuid4()), self._digests.of_move(command), asked_at)
+            move = Move(valid_id(command.id), command, mark, deadline, command.ifVersion)
+            return await _settle(lambda: self._moves.submit(move), alone=alone)
 
 
 def valid_id(id: str) -> str:

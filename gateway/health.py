@@ -10,9 +10,10 @@ from starlette.datastructures import State
 from gateway.documentation.parts import REQUEST_ID_REFERENCE, by_reference, header, success
 from shared.client.command_client import CommandClient
 from shared.contract import subjects
-from shared.contract.errors import MethodNotAllowed, TooLarge, TooSlow
+from shared.contract.errors import MethodNotAllowed, TooLarge, TooSlow, UriTooLong
 from shared.contract.headers import REQUEST_ID, RETRY_AFTER
 from shared.contract.replies import OK, Readiness
+from shared.contract.version import VERSION
 from shared.process import metrics
 
 HEALTH = {"/livez", "/readyz", "/metrics"}
@@ -22,7 +23,7 @@ READY: dict[str, object] = {"ready": True, "checks": CHECKS}
 # What any request may meet.
 EXTRA = {
     "parameters": [REQUEST_ID_REFERENCE],
-    "responses": by_reference(MethodNotAllowed, TooSlow, TooLarge),
+    "responses": by_reference(MethodNotAllowed, TooSlow, TooLarge, UriTooLong),
 }
 router = APIRouter(tags=["health"])
 
@@ -60,18 +61,11 @@ async def readyz(request: Request) -> Response:
 
     Redis alone does not make the gateway unready: bookings go on without it, and `checks` says so.
     """
-    client: CommandClient = request.app.state.client
-    booking, hold = await _ask_together(request.app.state)
-    checks = {
-        "nats": OK if client.is_connected else "not connected",
-        "booking_worker": _describe(booking),
-        "hold_worker": _describe(hold),
-    }
-    ready = client.is_connected and all(any(map(_serves, kind)) for kind in (booking, hold))
+    readiness = await ask_readiness(request.app.state)
     return Response(
-        Readiness(ready=ready, checks=checks).model_dump_json(),
-        200 if ready else 503,
-        {} if ready else {RETRY_AFTER: "1"},
+        readiness.model_dump_json(),
+        200 if readiness.ready else 503,
+        {} if readiness.ready else {RETRY_AFTER: "1"},
         media_type="application/json",
     )
 
@@ -83,7 +77,7 @@ async def readyz(request: Request) -> Response:
     response_class=PlainTextResponse,
     responses={
         200: success(
-            'booking_build_info{service="gateway",version="0.1.0",python="3.13.1"} 1.0\n', "text/plain"
+            f'booking_build_info{{service="gateway",version="{VERSION}",python="3.13.1"}} 1.0\n', "text/plain"
         )
     },
     openapi_extra=EXTRA,
@@ -91,6 +85,19 @@ async def readyz(request: Request) -> Response:
 async def get_metrics() -> Response:
     """What this process measures, for Prometheus."""
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+async def ask_readiness(state: State) -> Readiness:
+    """Whether the gateway can pass bookings on, and how each part is that it needs for that."""
+    client: CommandClient = state.client
+    booking, hold = await _ask_together(state)
+    checks = {
+        "nats": OK if client.is_connected else "not connected",
+        "booking_worker": _describe(booking),
+        "hold_worker": _describe(hold),
+    }
+    ready = client.is_connected and all(any(map(_serves, kind)) for kind in (booking, hold))
+    return Readiness(ready=ready, checks=checks)
 
 
 async def _ask_together(state: State) -> list[list[Readiness]]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
-from gateway.body import Headers, read_command
+from gateway.body import Headers, read_command, refuse_key
 from gateway.preconditions import idempotency_key
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, PlaceHold
@@ -55,4 +55,5 @@ async def book(client: CommandClient, headers: Headers, body: bytes) -> Reply[Bo
 
 async def hold(client: CommandClient, headers: Headers, body: bytes) -> Reply[HoldPlaced]:
     """Hold a slot."""
+    refuse_key(headers)  # a hold is repeated by its token
     return await client.place_hold(read_command(PlaceHold, headers, body))

@@ -10,14 +10,15 @@ from shared.contract.subjects import HOLD_GROUP
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
+from shared.worker.duty import Duty
 
 
 @asynccontextmanager
 async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serves holds while the context lasts; `fail` is called where it cannot any more."""
     broker = WorkerBroker(HOLD_GROUP, load(NatsSettings), fail)
-    async with open_stores(broker.problem) as stores:
+    async with open_stores(broker.problem, fail) as stores:
         service = HoldService(stores.bookings, stores.holds, stores.schema, stores.grid, stores.digests)
         handlers = partial(register, service=service, ask_readiness=stores.readiness)
-        async with broker.serve(handlers):
+        async with broker.serve(handlers, Duty(stores.schema)):
             yield

@@ -8,8 +8,8 @@ from shared.contract.commands import AskReady, PlaceHold, ReleaseHold
 from shared.contract.envelope import Reply
 from shared.contract.many import PlaceMany
 from shared.contract.replies import Hold, HoldPlaced, HoldReleased, Readiness
+from shared.process.health import AskReadiness
 from shared.worker.answering import Each, current_attempt
-from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
 
 

@@ -144,10 +144,10 @@ class HoldService:
         try:
             found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
             deadline.check()  # nothing is granted after it
-        except NotExecuted as error:
-            outcomes |= dict.fromkeys(requests, error)
-        except OutcomeUnknown:
-            outcomes |= dict.fromkeys(requests, NotExecuted())
+        except (NotExecuted, OutcomeUnknown) as error:
+            self._schema.suspect()
+            not_done = error if isinstance(error, NotExecuted) else NotExecuted()
+            outcomes |= dict.fromkeys(requests, not_done)
         else:
             outcomes |= {each: refusal for each in requests if (refusal := _refusal(each, found))}
             free = [each for each in requests if each not in outcomes]

@@ -32,6 +32,7 @@ from shared.stores.mongo.writes import Written
 from shared.stores.redis import scripts
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import broker
+from shared.worker.duty import Duty
 from tests import sabotaged_changes
 
 
@@ -165,6 +166,11 @@ def _delay_inserts(seconds: float) -> None:
     BookingStore.insert_many = slow  # type: ignore[method-assign]
 
 
+def no_leaving() -> None:
+    """Stay in the queue groups of subjects that cannot be served."""
+    Duty.serves = lambda *_: True  # type: ignore[method-assign]
+
+
 def no_message_guard() -> None:
     """Read what comes from NATS as the client library does, until a message cannot be read."""
     for name in ("_process_msg", "_process_headers", "_read_loop"):
@@ -251,6 +257,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     slow_store,
     sluggish_store,
     stuck_store,
+    no_leaving,
     no_message_guard,
     no_repeats,
     no_buffer_limit,

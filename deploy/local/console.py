@@ -17,7 +17,7 @@ SERVERS = {"MONGO_URI": "MongoDB", "REDIS_URL": "Redis", "NATS_URL": "NATS"}
 
 def say(line: str) -> None:
     """Print a line; a terminal that has gone away is no reason to fail."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
 

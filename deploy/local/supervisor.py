@@ -117,6 +117,7 @@ class Supervisor:
         for process in self.processes:
             if self._verbose:
                 self._show(process)
+            process.rotate_log()
             if process.running:
                 continue
             if process not in self._restart_at:
@@ -125,7 +126,7 @@ class Supervisor:
                 self._revive(process)
 
     def _show(self, process: Process) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             sys.stdout.write(process.fresh_output())
             sys.stdout.flush()
 
@@ -158,7 +159,12 @@ class Supervisor:
         process.spawn()
         if process not in self.processes:
             self.processes.append(process)
-        self._changed(self.processes)
+        try:
+            self._changed(self.processes)
+        except OSError as error:
+            if not self._is_up:
+                raise StackError(f"The state of the stack cannot be written: {error.strerror}") from None
+            say(f"The state of the stack cannot be written: {error.strerror}")
 
 
 def _tell(problems: Mapping[Process, str]) -> str:

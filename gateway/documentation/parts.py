@@ -22,8 +22,9 @@ from shared.contract.errors import (
     TooLarge,
     TooSlow,
     UnsupportedMediaType,
+    UriTooLong,
 )
-from shared.contract.examples import ANY, EXAMPLES, KEY, MOVE_ID, as_json, refusal_of
+from shared.contract.examples import ANY, EXAMPLES, as_json, refusal_of
 from shared.contract.headers import (
     ERROR_TYPE,
     ETAG,
@@ -42,6 +43,7 @@ COMMON: tuple[type[Refused], ...] = (
     MethodNotAllowed,
     TooSlow,
     TooLarge,
+    UriTooLong,
     UnsupportedMediaType,
     NotExecuted,
     OutcomeUnknown,
@@ -54,7 +56,8 @@ _MEANINGS = {
     409: "It is taken, or cannot be changed any more; nothing was done.",
     412: "The appointment has another version than `If-Match` says; nothing was changed.",
     413: "The body is larger than 16 KiB; nothing was done, and the connection is closed.",
-    415: "The body does not say that it is JSON; nothing was done.",
+    414: "The URI is longer than 16 KiB; nothing was done.",
+    415: "The body does not say that it is JSON, or is compressed; nothing was done.",
     422: "The `Idempotency-Key` was used for a different request; nothing was changed.",
     503: "Nothing was done, nor will be. Repeat it after `Retry-After`.",
     504: "It may have been done. Repeat it after `Retry-After`, with the same key or token: that is safe.",
@@ -88,15 +91,15 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {
         "description": "The methods of the path.",
         "schema": {"type": "string"},
-        "example": "GET, DELETE, PATCH",
+        "example": "DELETE, GET, HEAD, PATCH",
     },
 }
 REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID,
     "in": "header",
     "description": "8 to 64 hexadecimal digits and dashes; one of another form is replaced by a new one.",
+    # No example: a page that tries a call out would send it, the same from all who try.
     "schema": {"type": "string"},
-    "example": HEADERS[REQUEST_ID]["example"],
 }
 _IF_MATCH = {
     "name": IF_MATCH,
@@ -132,10 +135,10 @@ def parameters_of(command: type[Command], body: type[Command] | None) -> list[di
             parameters.append(_parameter(place, name, field, example.get(name), required=required))
     elif command is BookAppointment:
         field = BookAppointment.model_json_schema()["properties"]["idempotencyKey"]
-        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, KEY, required=False))
+        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, None, required=False))
     if command is MoveAppointment:
         field = MoveAppointment.model_json_schema()["properties"]["moveId"]
-        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, MOVE_ID, required=False))
+        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, None, required=False))
     if changes:
         parameters.append(_IF_MATCH)
     return [*parameters, REQUEST_ID_REFERENCE]

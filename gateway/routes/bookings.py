@@ -60,6 +60,6 @@ def register(app: FastAPI) -> None:
 
         With `If-Match` it is cancelled only if it has that version; a repeat of that gets 200 too.
         """
-        asked, version = read_query(GetAppointment, request), if_version(request.scope["headers"])
+        asked, version = await read_query(GetAppointment, request), if_version(request.scope["headers"])
         command = CancelAppointment.model_construct(id=asked.id, ifVersion=version)
         return to_response(await client_of(request).cancel(command))

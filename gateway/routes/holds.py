@@ -3,6 +3,7 @@
 from fastapi import FastAPI, Request, Response
 
 from gateway.answer import to_response
+from gateway.body import refuse_key
 from gateway.documentation.calls import HOLDS, describe_call
 from gateway.hot_calls import HOLD, hold
 from gateway.routes.passing import body_as, client_of, refuse_query
@@ -28,4 +29,5 @@ def register(app: FastAPI) -> None:
     )
     async def release_hold(request: Request) -> Response:
         """End a hold by its token, on all that it has in its site; with a `slot`, only if it holds that."""
+        refuse_key(request.scope["headers"])
         return to_response(await client_of(request).release_hold(await body_as(ReleaseHold, request)))

@@ -3,6 +3,7 @@
 It makes a command of what it is given, sends it by the `CommandClient`, and answers what the caller is after.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar, overload
@@ -26,6 +27,7 @@ from ..contract.envelope import Reply
 from ..contract.headers import REPLAYED
 from ..contract.parsing import validate
 from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
+from ..process.nats_options import checked_servers
 from .command_client import CommandClient
 from .opened import Opened
 
@@ -69,6 +71,9 @@ class BookingClient(Opened):
     Every call raises a kind of `Refused` where it is not done: `InvalidRequest` where an argument is wrong,
     `NotExecuted` where nothing was done, nor will be, `OutcomeUnknown` where it may have been done, and what
     stands at each.
+
+    Raises:
+        ValueError: `url` or `timeout` cannot be used.
     """
 
     def __init__(
@@ -79,6 +84,12 @@ class BookingClient(Opened):
         name: str = "booking-client",
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
+        try:
+            checked_servers(url)
+        except ValueError as error:
+            raise ValueError(f"url {error}") from None
+        if not 1 <= timeout < math.inf:
+            raise ValueError("timeout must be a number of seconds, at least 1")
         self._commands = CommandClient(url, timeout=timeout, name=name, on_closed=on_closed)
 
     async def connect(self) -> None:

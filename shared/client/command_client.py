@@ -33,7 +33,7 @@ from ..contract.commands import (
 )
 from ..contract.deadline import Deadline
 from ..contract.envelope import Reply, open_envelope, read_reply
-from ..contract.errors import NoSuchHold, Refused
+from ..contract.errors import NobodyThere, NoSuchHold, OutcomeUnknown, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
@@ -52,11 +52,14 @@ from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient
 from .attempts import attempt_repeatedly
 from .batches import Batches
+from .nobody import Nobody, Unserved
 from .opened import Opened
 from .requests import request
 from .statistics import Statistics
 
 LINGER_SECONDS = 0.05
+READY_SECONDS = 0.3
+"""How long workers that were not reached by a command may take to say why."""
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -82,6 +85,7 @@ class CommandClient(Opened):
         self._timeout = timeout
         self._connection = GuardedClient()
         self.statistics = Statistics()
+        self._nobody = Nobody(self._ask_why)
         self._batches = {
             subject: Batches(self._connection, subject, self.statistics) for subject in subjects.MANY
         }
@@ -203,7 +207,8 @@ class CommandClient(Opened):
             inbox = self._connection.new_inbox()
             subscription = await self._connection.subscribe(inbox)
             try:
-                await self._connection.publish(subject, b"{}", inbox, headers=_headers(seconds))
+                # Without a deadline: a worker whose clock is wrong answers too.
+                await self._connection.publish(subject, b"{}", inbox, headers=_identified() or None)
                 async with asyncio.timeout_at(ends := now() + seconds) as limit:
                     while True:
                         message = await subscription.next_msg(None)
@@ -230,6 +235,14 @@ class CommandClient(Opened):
         batches, asked_at = self._batches.get(subject), unix_ms_now()
 
         async def attempt(seconds: float, repeated: bool) -> Reply[BodyT]:
+            try:
+                return await send(seconds, repeated)
+            except NobodyThere:
+                if self.is_connected and not repeated:
+                    await self._nobody.explain(subject)
+                raise
+
+        async def send(seconds: float, repeated: bool) -> Reply[BodyT]:
             if batches is not None:
                 first = new is not None and not repeated
                 envelope = await batches.ask(payload, seconds, asked_at, _request_id(), first=first)
@@ -243,7 +256,19 @@ class CommandClient(Opened):
                     raise
                 return Reply.received(HoldReleased().model_dump(), body, 200, {})
 
-        return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
+        try:
+            return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
+        except Unserved as unserved:
+            failure = unserved.refusal
+        except OutcomeUnknown as error:
+            failure = OutcomeUnknown(OutcomeUnknown.of_a_read) if subject in subjects.READS else error
+        except Refused as error:
+            failure = error
+        failure.command = command
+        raise failure
+
+    async def _ask_why(self, subject: str) -> list[Readiness]:
+        return await self.ask_ready(subject, seconds=READY_SECONDS, enough=lambda worker: worker.ready)
 
 
 def _request_id() -> str | None:
@@ -254,7 +279,8 @@ def _request_id() -> str | None:
 
 def _headers(seconds: float) -> dict[str, str]:
     """Those of an attempt that may be started within `seconds`."""
-    headers = {DEADLINE: str(Deadline.after(seconds).unix_ms)}
-    if request_id := _request_id():
-        headers[REQUEST_ID] = request_id
-    return headers
+    return {DEADLINE: str(Deadline.after(seconds).unix_ms)} | _identified()
+
+
+def _identified() -> dict[str, str]:
+    return {REQUEST_ID: request_id} if (request_id := _request_id()) else {}

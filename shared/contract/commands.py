@@ -19,6 +19,7 @@ from .fields import (
     Site,
     Version,
 )
+from .strict_json import Repeating
 
 DEFAULT_SITE = "default"
 DEFAULT_RESOURCE = "default"
@@ -28,7 +29,7 @@ NOTHING_TO_CHANGE = "Nothing to change: send slot, resources or durationMinutes"
 
 
 class Command(BaseModel):
-    """Unknown fields are refused. A null counts as a field that was not sent."""
+    """Unknown and repeated fields are refused. A null counts as a field that was not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     required_together: ClassVar[tuple[str, ...]] = ()
@@ -38,6 +39,8 @@ class Command(BaseModel):
     def _drop_nulls(cls, body: Any) -> Any:
         if not isinstance(body, dict):
             return body
+        if isinstance(body, Repeating):
+            raise PydanticCustomError("repeated_field", "{name}", {"name": body.repeated})
         sent = {field: value for field, value in body.items() if value is not None}
         if any(_is_blank(sent.get(field, "")) for field in cls.required_together):
             names = " or ".join(cls.required_together)
@@ -177,4 +180,4 @@ CommandT = TypeVar("CommandT", bound=Command)
 
 
 def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
+    return isinstance(value, str) and not value.strip(" \t\r\n")

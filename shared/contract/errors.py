@@ -8,7 +8,9 @@ Refused
 ├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled
 ├── PreconditionFailed 412
 ├── TooLarge 413
+├── UriTooLong 414
 ├── UnsupportedMediaType 415
+├── NoSuchRange 416
 ├── KeyReused 422
 ├── NotExecuted 503         nothing was done and nothing will be
 │   ├── repeatable          NobodyThere, NoPrimary, NotReady, BeingBooked, Changing
@@ -42,6 +44,8 @@ class Refused(Exception):
     status: ClassVar[int] = 400
     message: ClassVar[str] = "Request refused"
     outcome: ClassVar[Outcome | None] = None
+    command: object = None
+    """The command that was refused, if it could be read: by it a log line says what was asked."""
 
     def __init__(self, message: str | None = None, *, appointment: Appointment | None = None) -> None:
         self.text = message or self.message
@@ -120,6 +124,16 @@ class PreconditionFailed(Refused):
 class TooLarge(Refused):
     status = 413
     message = "Request is larger than 16 KiB"
+
+
+class UriTooLong(Refused):
+    status = 414
+    message = "URI is longer than 16 KiB"
+
+
+class NoSuchRange(Refused):
+    status = 416
+    message = "Range lies beyond the end of the file"
 
 
 class UnsupportedMediaType(Refused):
@@ -208,6 +222,8 @@ class AskedEarlier(NotExecuted):
 class OutcomeUnknown(Refused):
     status = 504
     message = "The outcome is not known; repeating with the same key is safe"
+    of_a_read: ClassVar[str] = "The answer did not come in time; ask again"
+    """The sentence for a caller who only asked: nothing can have been changed."""
     outcome = "unknown"
 
 

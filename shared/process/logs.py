@@ -1,10 +1,13 @@
 """Structured logs: one event a line, JSON or console, with no exception texts, which could quote a name."""
 
 import asyncio
+import atexit
 import json
 import logging
+import os
 import sys
 import traceback
+from contextlib import suppress
 from types import TracebackType
 from typing import TextIO, cast
 
@@ -25,6 +28,7 @@ _to_json = json.JSONEncoder(default=repr).encode
 
 def configure_logs(settings: LogSettings, service: str) -> None:
     """Set up this process's logs, the standard library's loggers included."""
+    output = _open_output()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -33,17 +37,17 @@ def configure_logs(settings: LogSettings, service: str) -> None:
         _describe_exception,
     ]
     renderer: Processor = (
-        _render
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        _render if settings.log_format == "json" else structlog.dev.ConsoleRenderer(colors=output.isatty())
     )
+    lines = Lines(output)
+    atexit.register(lines.write_out)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Lines(sys.stdout))),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, lines)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(cast(TextIO, lines))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_keep_first_line, *shared],
@@ -55,26 +59,45 @@ def configure_logs(settings: LogSettings, service: str) -> None:
 
 
 class Lines:
-    """A file whose lines are written together, once a turn of the event loop: many are answered at once."""
+    """A file whose lines are written together, once a turn of the event loop: many are answered at once.
+
+    Lines that cannot be written are lost, since a full disk or a reader that has gone away must harm nothing
+    else: no call raises.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._waiting: list[str] = []
         self._flushes: asyncio.AbstractEventLoop | None = None  # the loop that is about to
-        self.write = file.write
+
+    def write(self, line: str) -> None:
+        self._waiting.append(line)
 
     def flush(self) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._file.flush()
+            self.write_out()
             return
         if self._flushes is not loop:
             self._flushes = loop
-            loop.call_soon(self._flush)
+            loop.call_soon(self.write_out)
 
-    def _flush(self) -> None:
+    def write_out(self) -> None:
+        """Write what waits, or lose it."""
         self._flushes = None
-        self._file.flush()
+        lines, self._waiting = self._waiting, []
+        with suppress(OSError, ValueError):
+            self._file.write("".join(lines))
+            self._file.flush()
+
+
+def _open_output() -> TextIO:
+    """Open standard output anew: if `sys.stdout` fails at exit, Python changes the exit code."""
+    try:
+        return open(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
+    except OSError:  # it is closed
+        return open(os.devnull, "w")  # noqa: PTH123
 
 
 def _name_service(service: str) -> Processor:

@@ -16,13 +16,17 @@ from nats.errors import Error as NatsError
 from shared.process import nats_wire
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
 from shared.process.settings import NatsSettings
+from shared.process.tasks import run_for_good
 from shared.worker.answering import Answering
+from shared.worker.duty import Duty
 from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.metrics import DROPPED
 from shared.worker.middleware import CommandMiddleware
+from shared.worker.others import any_is_ready
 
 QUIET_SECONDS = 0.2
+OTHERS_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -75,24 +79,29 @@ class WorkerBroker:
         return None if self._subscribed else "not subscribed"
 
     @asynccontextmanager
-    async def serve(self, register: Callable[[NatsBroker], None]) -> AsyncIterator[None]:
-        """Subscribe the handlers that `register` declares, and answer every command they are sent."""
+    async def serve(
+        self, register: Callable[[NatsBroker], None], duty: Duty | None = None
+    ) -> AsyncIterator[None]:
+        """Subscribe the handlers that `register` declares, and answer every command they are sent.
+
+        With `duty`, no commands are taken of subjects that cannot be served at the moment.
+        """
         register(self._broker)
-        subscribers: list[Any] = list(self._broker.subscribers)
         # Whether it is ready, a worker says however much it has in flight.
         self._controls.update(
-            (each.subject.template, FlowControl(each, self._in_flight))
-            for each in subscribers
-            if not each.subject.template.endswith(".ready")
+            (subject, FlowControl(each, self._in_flight, partial(duty.serves, subject) if duty else _always))
+            for each in self._subscribers
+            if not (subject := each.subject.template).endswith(".ready")
         )
         running: list[asyncio.Task[None]] = []
         try:
             self._connection = await self._broker.connect_guarded()
             await self._broker.start()
             await _round_trip(self._connection)  # who reads `serving` may send
-            running = [asyncio.create_task(control.run()) for control in self._controls.values()]
-            for task in running:
-                task.add_done_callback(self._flow_control_ended)
+            running = [run_for_good(control.run(), self._fail) for control in self._controls.values()]
+            if duty:
+                duty.on_change(self._review)
+                running.append(run_for_good(self._watch_others(duty), self._fail))
             self._subscribed = True
             yield
         finally:
@@ -111,9 +120,12 @@ class WorkerBroker:
                 await self._broker.stop()
 
     @property
+    def _subscribers(self) -> list[Any]:
+        return list(self._broker.subscribers)
+
+    @property
     def _subscriptions(self) -> list[Subscription]:
-        subscribers: list[Any] = list(self._broker.subscribers)
-        return [each.subscription for each in subscribers if each.subscription is not None]
+        return [each.subscription for each in self._subscribers if each.subscription is not None]
 
     def _connection_lost(self) -> None:
         for control in self._controls.values():
@@ -121,10 +133,31 @@ class WorkerBroker:
         for subscription in self._subscriptions if self._draining else ():
             nats_wire.forget(subscription)
 
-    def _flow_control_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            log.error("flow_control_ended", exc_info=task.exception())
-            self._fail()
+    def _review(self) -> None:
+        for control in self._controls.values():
+            control.review()
+
+    async def _watch_others(self, duty: Duty) -> None:
+        """While this host's clock is wrong, ask whether another worker is ready to serve instead."""
+        while True:
+            others_are_ready = duty.clock_is_wrong and await self._another_is_ready()
+            if others_are_ready != duty.others_are_ready:
+                duty.others_are_ready = others_are_ready
+                self._review()
+            await asyncio.sleep(OTHERS_SECONDS)
+
+    async def _another_is_ready(self) -> bool:
+        assert self._connection is not None  # noqa: S101 - this runs while it serves
+        subjects = [each.subject.template for each in self._subscribers]
+        ready = next(each for each in subjects if each.endswith(".ready"))
+        try:
+            return await any_is_ready(self._connection, ready)
+        except NatsError:
+            return False
+
+
+def _always() -> bool:
+    return True
 
 
 async def _round_trip(connection: Client) -> None:

@@ -1,6 +1,5 @@
 """The stores of a worker: opened, verified before it serves, watched while it does, and closed."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from shared.contract.replies import OK, Readiness
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.process import settings
+from shared.process.health import bind_health, health_server
+from shared.process.tasks import run_for_good
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
@@ -21,7 +22,6 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis
-from shared.worker.health import health_server
 
 log = structlog.get_logger()
 
@@ -46,8 +46,13 @@ class Stores:
         return Digests(self.schema.secret)
 
     async def readiness(self) -> Readiness:
-        """Whether commands come from NATS, MongoDB and its indexes are as they must be, and Redis answers."""
-        checks = {"nats": self.nats_problem() or OK, "mongodb": self.schema.problem or OK, "redis": OK}
+        """Whether NATS, MongoDB with its indexes, Redis, and the clock of this host are as they must be."""
+        checks = {
+            "nats": self.nats_problem() or OK,
+            "mongodb": self.schema.problem or OK,
+            "redis": OK,
+            "clock": self.schema.clock_problem or OK,
+        }
         try:
             checks["redis"] = await self.holds.problem() or OK
         except NotExecuted:
@@ -56,8 +61,12 @@ class Stores:
 
 
 @asynccontextmanager
-async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[Stores]:
+async def open_stores(
+    nats_problem: Callable[[], str | None], fail: Callable[[], None]
+) -> AsyncIterator[Stores]:
     """Stores as the environment names them. Enters once the indexes are verified, however long that takes.
+
+    `fail` is called if what watches over them ends, which must end the process.
 
     Raises:
         Misconfigured: a setting is wrong, or does not fit the database; the line names it.
@@ -79,10 +88,11 @@ async def open_stores(nats_problem: Callable[[], str | None]) -> AsyncIterator[S
         nats_problem,
     )
     try:
-        async with health_server(worker, stores.readiness):
+        port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
+        async with health_server(port, stores.readiness, fail):
             await stores.schema.wait_until_verified()
             await _warn_of(stores.holds)
-            watch = asyncio.create_task(stores.schema.watch())
+            watch = run_for_good(stores.schema.watch(), fail)
             try:
                 yield stores
             finally:

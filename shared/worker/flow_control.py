@@ -6,12 +6,15 @@ in flight is answered, and then subscribes again. Meanwhile NATS gives the comma
 where there is none it answers `no responders` by itself, at once: to turn callers away would cost a worker
 more time than it has left to serve the others.
 
+A worker that cannot serve a subject leaves its queue group in the same way, until it can.
+
 NATS counts messages, and a message may have many commands: how many, is learned from the last ones.
 https://docs.nats.io/reference/reference-protocols/nats-protocol#unsub
 """
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -38,11 +41,14 @@ class Subscriber(Protocol):
 
 
 class FlowControl:
-    """The credit of one subscriber."""
+    """The credit of one subscriber, and whether it `serves` at the moment."""
 
-    def __init__(self, subscriber: Subscriber, in_flight: InFlightCommands) -> None:
+    def __init__(
+        self, subscriber: Subscriber, in_flight: InFlightCommands, serves: Callable[[], bool] = lambda: True
+    ) -> None:
         self._subscriber = subscriber
         self._in_flight = in_flight
+        self._serves = serves
         self._before = 0
         """How many messages there had been when NATS began to count."""
         self._limit = 0
@@ -66,9 +72,15 @@ class FlowControl:
         if self._subscriber.subscription is not None:
             self._before, self._limit = self._subscription.delivered, 0
 
+    def review(self) -> None:
+        """Look whether the worker serves, which may have changed."""
+        self._low.set()
+
     async def run(self) -> None:
         """Keep the credit up, for as long as the worker takes commands."""
         while True:
+            if not self._serves():
+                await self._stay_away()
             try:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._low.wait()
@@ -76,7 +88,7 @@ class FlowControl:
                 await self._look_while_idle()
                 continue
             self._low.clear()
-            if not await self._raise_limit():
+            if self._serves() and not await self._raise_limit():
                 PAUSES.inc()
                 log.warning("overloaded", in_flight=self._in_flight.count)
                 await self._in_flight.wait_for_capacity()
@@ -111,6 +123,19 @@ class FlowControl:
         with contextlib.suppress(NatsError):  # after a round trip most of what was sent before is there
             await nats_wire.round_trip(nats_wire.connection_of(subscription))
         return self._sent < (before or limit) - self._full // 4
+
+    async def _stay_away(self) -> None:
+        """Be no member of the queue group until the worker serves again."""
+        log.info("subject_left", subject=self._subscription.subject)
+        while not self._serves():
+            # Each time, for a client that has connected again subscribes to all that it had.
+            await nats_wire.unsubscribe(self._subscription)
+            self._low.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._low.wait()
+        await self._subscribe_again()
+        log.info("subject_joined", subject=self._subscription.subject)
 
     async def _subscribe_again(self) -> None:
         """With all the credit there is."""

@@ -3,8 +3,9 @@
 Where it is not installed, or does not work, the clock stays as it is.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
+
+from tests.faketime import find_faketime
 
 
 class Clock:
@@ -16,11 +17,11 @@ class Clock:
     @property
     def available(self) -> bool:
         """Whether libfaketime is installed."""
-        return _find_library() is not None
+        return find_faketime() is not None
 
     def environment(self) -> dict[str, str]:
         """The variables that a process is started with, whose clock this is to be."""
-        library = _find_library()
+        library = find_faketime()
         if library is None:
             return {}
         return {
@@ -35,10 +36,3 @@ class Clock:
         new = self._file.with_suffix(".new")
         new.write_text(f"{ahead:+}")
         new.replace(self._file)
-
-
-def _find_library() -> Path | None:
-    package = find_spec("libfaketime")
-    folders = package.submodule_search_locations if package else None
-    found = Path(folders[0], "vendor", "libfaketime", "src", "libfaketime.so.1") if folders else None
-    return found if found and found.is_file() else None

@@ -165,6 +165,38 @@ async def test_the_holder_books_by_name(caller: Caller) -> None:
     assert (await caller.book({**body, "patientName": " Ada "})).status == 201
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "Ada\u00a0Lovelace",
+        "Ada  Lovelace",
+        "\ufeffAda Lovelace",
+        "Ada\u2003Lovelace\u200b",
+        "\u3000Ada Lovelace\n",
+    ],
+    ids=ascii,
+)
+async def test_a_pasted_name_is_the_same_patient(caller: Caller, pasted: str) -> None:
+    """White space of another kind, and what nobody can see, does not keep a patient from the own hold."""
+    body = fresh("Ada Lovelace")
+    assert (await caller.hold(body)).status == 200
+    booked = await caller.book({**body, "patientName": pasted})
+    assert booked.status == 201
+    assert booked.body["appointment"]["patientName"] == "Ada Lovelace"
+
+
+@pytest.mark.parametrize("use", ["book", "hold"])
+async def test_a_repeated_field_is_refused(caller: Caller, use: str) -> None:
+    """A name that stands twice in the body is refused: nobody could tell which of its values is meant."""
+    for body, sentence in (
+        ({"slot": "2031-05-04T10:00Z"}, "Duplicate field slot"),
+        ({"resources": None}, "Duplicate field resources"),
+    ):
+        repeated = json.dumps(fresh(resources=["a"]))[:-1] + "," + json.dumps(body)[1:]
+        answer = await getattr(caller, use)(repeated.encode())
+        assert (answer.status, answer.body) == (400, {"error": sentence})
+
+
 async def test_a_wrong_token_books_nothing_that_is_held(caller: Caller) -> None:
     """Another's token is no key to a held slot."""
     body = fresh("Ada")
@@ -217,6 +249,10 @@ async def test_what_is_no_time_is_refused(caller: Caller, use: str, slot: object
         ("patientName", "x" * 201),
         ("patientName", "A\x00da"),
         ("patientName", "A\u0085da"),
+        ("patientName", "Ada\u0085"),
+        ("patientName", "\x1cAda"),
+        ("patientName", "\u200b"),
+        ("patientName", "\u2800\u3164\U000e0041"),
         ("patientName", "\ud800"),
         ("patientName", "A\u202eda"),
         ("patientName", "A\u2066da"),

@@ -1,6 +1,7 @@
 """Same key, same booking: over both ways in, from any worker."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,10 @@ import httpx
 import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from typer.testing import CliRunner
 
+from shared.cli.app import app
+from shared.client import BookingClient
 from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import PlaceHold
 from shared.contract.deadline import Deadline
@@ -50,6 +54,38 @@ async def test_a_repeat_is_answered_with_the_booking(caller: Caller) -> None:
     assert first.status == 201
     assert "idempotency-replayed" not in first.headers
     assert is_replay(second, first)
+
+
+@pytest.mark.parametrize("key", ["  order 4711", "order 4711 \t", "\torder 4711  "], ids=repr)
+async def test_blanks_at_the_ends_of_a_key_do_not_count(
+    stack: Stack, http: httpx.AsyncClient, nats_caller: NatsCaller, key: str
+) -> None:
+    """A key is the same over HTTP, in a header or the body of NATS, by the typed client and the command."""
+    body = fresh()
+    first = await nats_caller.book(body, **KEY)
+    assert first.status == 201
+    id = first.body["appointment"]["id"]
+    content = json.dumps(body).encode()
+    head = f"POST /api/book-appointment HTTP/1.1\r\nHost: gateway\r\nIdempotency-Key: {key}\r\n"
+    head += "Connection: close\r\nContent-Type: application/json\r\n"
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    writer.write(head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(content), content))
+    raw = await reader.read()
+    writer.close()
+    assert raw.startswith(b"HTTP/1.1 201 ")
+    assert id.encode() in raw
+    assert is_replay(await nats_caller.book({**body, "idempotencyKey": key}), first)
+    beside = await nats_caller.request("booking.v1.book", body, {"Idempotency-Key": key})
+    assert is_replay(beside, first)
+    async with BookingClient(stack.env["NATS_URL"]) as client:
+        booked = await client.book(body["slot"], body["patientName"], site=body["site"], idempotency_key=key)
+    assert (booked.id, booked.replayed) == (id, True)
+    words = [body["slot"], body["patientName"], "--site", body["site"], "--key", key, "--json"]
+    typed = await asyncio.to_thread(
+        CliRunner(env={"SLOTKEEPER_URL": stack.url}).invoke, app, ["book", *words]
+    )
+    assert typed.exit_code == 0, typed.output
+    assert id in typed.output
 
 
 async def test_spelling_does_not_make_another_request(caller: Caller) -> None:

@@ -136,5 +136,5 @@ async def test_a_worker_has_its_own_health_port(stack: Stack) -> None:
         ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
         assert (ready.status_code, ready.json()["checks"]) == (
             200,
-            {"nats": "ok", "mongodb": "ok", "redis": "ok"},
+            {"nats": "ok", "mongodb": "ok", "redis": "ok", "clock": "ok"},
         )

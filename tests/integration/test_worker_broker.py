@@ -190,6 +190,6 @@ async def test_a_worker_whose_flow_control_has_died_ends(
     with structlog.testing.capture_logs() as lines:
         worker = Worker(nats_server)
         await until(lambda: worker.failed, "it has failed")
-    assert "flow_control_ended" in [line["event"] for line in lines]
+    assert "task_ended" in [line["event"] for line in lines]
     worker.stop.set()
     await worker.running

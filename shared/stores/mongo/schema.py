@@ -2,32 +2,43 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 
 import pymongo
 import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
-from shared.contract.errors import NotReady
+from shared.contract.errors import NoPrimary, NotReady, OutcomeUnknown
 from shared.process.settings import Misconfigured
 from shared.stores.metrics import INDEXES_VERIFIED
 from shared.stores.mongo import indexes
+from shared.stores.mongo.clock import Skew, measure_skew
 from shared.stores.mongo.connection import Database, is_standalone
 from shared.stores.mongo.duplicates import log_duplicates
 from shared.stores.mongo.meta import Meta, settle
 from shared.stores.mongo.read_barrier import forget_old_barriers
 
 WATCH_SECONDS = 1.0
+WATCH_AGAIN_SECONDS = 0.25
+"""Between looks while something is wrong."""
 CHECK_SECONDS = 5.0
 VALID_SECONDS = 5.0
 """How long after a look began it counts: nothing is confirmed later than that without another."""
+
+LASTING_SECONDS = 1.5
+"""A worker takes new commands only if the last look counts for so long."""
+UNANSWERED = "MongoDB does not answer"
 
 log = structlog.get_logger()
 
 
 class Schema:
-    """Whether the indexes are known to be there (`verified`), and what is wrong with MongoDB (`problem`)."""
+    """Whether the indexes are known to be there (`verified`), and what is wrong with MongoDB (`problem`).
+
+    `on_change` is called whenever that may have changed.
+    """
 
     def __init__(self, database: Database, slot_minutes: int) -> None:
         self._database = database
@@ -36,6 +47,10 @@ class Schema:
         self._valid_until = -inf
         self._has_served = False
         self._problem: str | None = "not verified yet"
+        self._skew = Skew()
+        self._watched = False
+        self._suspected = asyncio.Event()
+        self.on_change: Callable[[], None] = lambda: None
         INDEXES_VERIFIED.set_function(lambda: self.verified)
 
     @property
@@ -44,8 +59,25 @@ class Schema:
 
     @property
     def problem(self) -> str | None:
+        if self._problem is None and self._suspected.is_set():
+            return "is being verified again"
         lapsed = None if self.verified else f"not verified for {VALID_SECONDS:.0f} s"
         return self._problem or lapsed
+
+    @property
+    def can_confirm(self) -> bool:
+        """Whether a command that comes now can be confirmed, as far as anybody knows."""
+        return self.problem is None and time.monotonic() + LASTING_SECONDS < self._valid_until
+
+    @property
+    def answers(self) -> bool:
+        """Whether MongoDB answered the last look."""
+        return self._problem != UNANSWERED
+
+    @property
+    def clock_problem(self) -> str | None:
+        """What is wrong with this host's clock, as the last look has measured it."""
+        return self._skew.problem
 
     @property
     def secret(self) -> bytes:
@@ -66,6 +98,26 @@ class Schema:
         """
         if not self.verified:
             raise NotReady
+
+    @contextmanager
+    def required(self) -> Iterator[None]:
+        """As `require`; where the command then fails for MongoDB, look at it at once.
+
+        Raises:
+            NotReady
+        """
+        self.require()
+        try:
+            yield
+        except (NoPrimary, OutcomeUnknown):
+            self.suspect()
+            raise
+
+    def suspect(self) -> None:
+        """Take MongoDB for lost until the next look, which comes at once."""
+        if self._watched and not self._suspected.is_set():
+            self._suspected.set()
+            self.on_change()
 
     async def wait_until_verified(self) -> None:
         """Create what is absent, verify all of it, and wait for MongoDB as long as that takes.
@@ -88,8 +140,11 @@ class Schema:
 
     async def watch(self) -> None:
         """Verify again every second: what is lost stops the worker from serving until it is back."""
+        self._watched = True
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS if self.can_confirm else WATCH_AGAIN_SECONDS):
+                    await self._suspected.wait()
             try:
                 await self._check()
             except Misconfigured as error:
@@ -97,6 +152,8 @@ class Schema:
             except Exception:
                 log.exception("database_check_failed")
                 self._report_lost("cannot be verified")
+            self._suspected.clear()
+            self.on_change()
 
     async def _check(self) -> None:
         try:
@@ -120,12 +177,20 @@ class Schema:
             self._meta = await settle(self._database, self._meta or self._slot_minutes)
             names = indexes.DECIDING if self._has_served else list(indexes.INDEXES)
             absent = await indexes.find_absent(self._database, names)
+            self._note_clock(await measure_skew(self._database))
         if self._has_served and absent:
             self._report_lost(f"index {absent[0]} is gone")
         if not absent:
             self._valid_until = began + VALID_SECONDS
             self._report(None)
         return absent
+
+    def _note_clock(self, skew: Skew) -> None:
+        before, self._skew = self._skew, skew
+        if skew.problem and not before.problem:
+            log.error("clock_is_wrong", problem=skew.problem)
+        elif before.problem and not skew.problem:
+            log.info("clock_is_right")
 
     def _report_lost(self, problem: str) -> None:
         self._valid_until = -inf
@@ -144,4 +209,4 @@ def _describe(error: PyMongoError) -> str:
     """In words that cannot contain a document."""
     if isinstance(error, OperationFailure) and not error.timeout:
         return f"MongoDB refuses: {(error.details or {}).get('codeName', error.code)}"
-    return "MongoDB does not answer"
+    return UNANSWERED

@@ -5,6 +5,7 @@ from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.contract.errors import Refused
+from shared.process.settings import Misconfigured
 from shared.stores.redis.cluster import Address, Cluster
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.scripts import AnswerT, ItemT, Scripts
@@ -56,7 +57,10 @@ def open_redis(url: str) -> Servers:
     Raises:
         Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise Misconfigured("REDIS_URL cannot be used: ValueError") from None
     if not parts.scheme.endswith(CLUSTER):
         return Scripts(connect_redis(url))
     credentials, at, hosts = parts.netloc.rpartition("@")

@@ -1,0 +1,23 @@
+"""Tasks that run as long as their process serves: if one ends, so must the process."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+
+def run_for_good(work: Coroutine[Any, Any, None], fail: Callable[[], object]) -> asyncio.Task[None]:
+    """Run `work` in a task; `fail` is called if it ends in any way but by being cancelled."""
+    task = asyncio.create_task(work)
+    name = getattr(work, "__qualname__", "")
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error("task_ended", task=name, exc_info=task.exception())
+            fail()
+
+    task.add_done_callback(ended)
+    return task

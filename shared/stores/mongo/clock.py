@@ -1,0 +1,37 @@
+"""How far the clock of this host is from MongoDB's, which all workers of a database share."""
+
+import time
+from dataclasses import dataclass
+
+from shared.stores.mongo.connection import Database
+
+MOST_SKEW_SECONDS = 0.25
+"""How far clocks may differ (DESIGN.md 4)."""
+
+
+@dataclass(frozen=True)
+class Skew:
+    """This clock minus MongoDB's, in seconds, and how much of that may be due to the measurement."""
+
+    seconds: float = 0.0
+    error: float = 0.0
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with this clock, or None."""
+        if abs(self.seconds) <= MOST_SKEW_SECONDS + self.error:
+            return None
+        side = "ahead of" if self.seconds > 0 else "behind"
+        return f"{abs(self.seconds):.1f} s {side} MongoDB's"
+
+
+async def measure_skew(database: Database) -> Skew:
+    """Ask MongoDB for its time; the error is half the round trip.
+
+    Raises:
+        PyMongoError: it does not answer.
+    """
+    asked, began = time.time(), time.monotonic()
+    hello = await database.client.admin.command("hello")
+    half = (time.monotonic() - began) / 2
+    return Skew(asked + half - hello["localTime"].timestamp(), half)

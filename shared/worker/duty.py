@@ -1,0 +1,48 @@
+"""Which subjects a worker can serve at the moment. It leaves the queue groups of the others."""
+
+from collections.abc import Callable
+
+from shared.contract import subjects
+from shared.stores.mongo.schema import Schema
+
+COMMANDS = {
+    subjects.BOOK,
+    subjects.CANCEL,
+    subjects.MOVE,
+    subjects.PLACE_HOLD,
+    *subjects.MANY,
+}
+"""What is confirmed only while the indexes are known to be there."""
+READS = {
+    subjects.GET_APPOINTMENT,
+    subjects.GET_HISTORY,
+    subjects.LIST_APPOINTMENTS,
+    subjects.LIST_SLOTS,
+}
+
+
+class Duty:
+    """Judges by what the watch of MongoDB sees.
+
+    A worker whose clock is wrong serves commands only while no other worker that is ready answers: a wrong
+    clock spoils deadlines, and no promise of who gets a slot.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.others_are_ready = False
+        """Whether another worker says that it is ready; of interest while the clock is wrong."""
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        return self._schema.clock_problem is not None
+
+    def serves(self, subject: str) -> bool:
+        """Whether commands of a subject can be carried out here."""
+        if subject in COMMANDS:
+            return self._schema.can_confirm and not (self.clock_is_wrong and self.others_are_ready)
+        return subject not in READS or self._schema.answers
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever what MongoDB allows may have changed."""
+        self._schema.on_change = call
