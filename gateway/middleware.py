@@ -20,6 +20,8 @@ from gateway.head import check_head
 from gateway.health import HEALTH
 from gateway.hot_calls import HotCall
 from gateway.metrics import IN_FLIGHT, TURNED_AWAY
+from gateway.presence import Presence
+from shared.client.attempts import caller_left
 from shared.contract.envelope import refusal
 from shared.contract.errors import Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
@@ -86,6 +88,8 @@ class RequestMiddleware:
             await _refuse(scope, answer, Overloaded())
             return
         self._in_flight += counts
+        presence = Presence(receive)
+        token = caller_left.set(presence.has_left)
         try:
             hot_call = self._hot_calls.get((scope["method"], scope["path"]))
             if hot_call and not scope["query_string"]:
@@ -94,6 +98,8 @@ class RequestMiddleware:
                 await self._app(scope, _replay(body, receive), answer.send)
         finally:
             self._in_flight -= counts
+            caller_left.reset(token)
+            presence.end()
 
     async def _call(self, hot_call: HotCall, scope: Scope, body: bytes, answer: Answer) -> None:
         scope["route"] = hot_call

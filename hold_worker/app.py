@@ -20,5 +20,5 @@ async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     async with open_stores(broker.problem, fail) as stores:
         service = HoldService(stores.bookings, stores.holds, stores.schema, stores.grid, stores.digests)
         handlers = partial(register, service=service, ask_readiness=stores.readiness)
-        async with broker.serve(handlers, Duty(stores.schema)):
+        async with broker.serve(handlers, Duty(stores.schema, stores.readiness)):
             yield

@@ -144,6 +144,7 @@ class HoldService:
         try:
             found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
             deadline.check()  # nothing is granted after it
+            self._schema.require()  # nor by a worker that slept, and may not know of another grid
         except (NotExecuted, OutcomeUnknown) as error:
             self._schema.suspect()
             not_done = error if isinstance(error, NotExecuted) else NotExecuted()

@@ -31,7 +31,7 @@ from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
 from shared.stores.redis import scripts
 from shared.stores.redis.intents import HoldState, IntentStore
-from shared.worker import broker
+from shared.worker import answering, broker
 from shared.worker.duty import Duty
 from tests import sabotaged_changes
 
@@ -105,6 +105,11 @@ def no_final_refusals() -> None:
 
     Refusals.make_final = believe  # type: ignore[assignment,method-assign]
     Fences.make_final = believe  # type: ignore[assignment,method-assign]
+
+
+def no_asked_at() -> None:
+    """Take each attempt for asked for when it comes, whatever it says."""
+    vars(answering)["accept_asked_at"] = lambda _asked_at, received_at: received_at
 
 
 def no_deadline() -> None:
@@ -253,6 +258,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_claim_limit,
     no_key_lookup,
     no_final_refusals,
+    no_asked_at,
     no_deadline,
     slow_store,
     sluggish_store,

@@ -64,7 +64,8 @@ class BookingClient(Opened):
       takes what it holds, and uses it up; so does one under the name of the patient whose hold it is.
     - `idempotency_key`: 1 to 255 printable ASCII characters, new for each booking that you want. Then you may
       repeat `book` after whatever went wrong, even from another process, and never book twice.
-    - `move_id`: a UUID, the same for moves.
+    - `move_id`: the same for moves of an appointment.
+    - `if_version`: a move or cancel is carried out only if the appointment has this `version`.
 
     Commands (`BookAppointment`, `PlaceHold`, `MoveAppointment`, `ReleaseHold`) say the same in one object.
 
@@ -118,6 +119,7 @@ class BookingClient(Opened):
 
         Raises:
             SlotAlreadyBooked, SlotHeld: each a `Conflict`.
+            AppointmentCancelled: a `Conflict` too; the booking with that key is cancelled.
             KeyReused: `idempotency_key` was used for a different booking.
         """
         command = _command(BookAppointment, slot, patientName=patient_name, **options)
@@ -175,24 +177,28 @@ class BookingClient(Opened):
         duration_minutes: int | None = None,
         hold_token: str | None = None,
         move_id: str | None = None,
+        if_version: int | None = None,
     ) -> Appointment: ...
     async def move(self, id: MoveAppointment | str, **options: Any) -> Appointment:
         """Give an appointment another slot, other resources or another duration; what is left out stays.
 
         Raises:
-            NoSuchAppointment, AppointmentCancelled
+            NoSuchAppointment, PreconditionFailed
+            AppointmentCancelled: a `Conflict` too; it has the `appointment`.
             SlotAlreadyBooked, SlotHeld: each a `Conflict`; the appointment stays where it was.
+            KeyReused: `move_id` was used for another target.
         """
         command = _command(MoveAppointment, id, "id", **options)
         return (await self._commands.move(command)).body.appointment
 
-    async def cancel(self, id: str) -> Appointment:
+    async def cancel(self, id: str, *, if_version: int | None = None) -> Appointment:
         """Cancel an appointment; one that is cancelled stays so.
 
         Raises:
-            NoSuchAppointment
+            NoSuchAppointment, PreconditionFailed
         """
-        return (await self._commands.cancel(_validated(CancelAppointment, id=id))).body.appointment
+        command = _validated(CancelAppointment, id=id, if_version=if_version)
+        return (await self._commands.cancel(command)).body.appointment
 
     async def appointment(self, id: str) -> Appointment:
         """An appointment, cancelled ones too.
@@ -241,6 +247,7 @@ _FIELDS = {
     "duration_minutes": "durationMinutes",
     "hold_token": "holdToken",
     "idempotency_key": "idempotencyKey",
+    "if_version": "ifVersion",
     "move_id": "moveId",
 }
 

@@ -88,11 +88,19 @@ def read_reply(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Re
     Raises:
         Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
     """
+    return open_envelope(*read_envelope(data, headers), body)
+
+
+def read_envelope(data: bytes, headers: Mapping[str, str]) -> Envelope:
+    """The answer that a NATS message carries, for `open_envelope`.
+
+    Raises:
+        OutcomeUnknown: it is no JSON.
+    """
     try:
-        envelope = from_json(data)
+        return from_json(data), headers
     except ValueError:
         raise OutcomeUnknown from None
-    return open_envelope(envelope, headers, body)
 
 
 def read_replies(data: bytes, headers: Mapping[str, str], count: int) -> list[Envelope]:

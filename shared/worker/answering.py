@@ -22,6 +22,7 @@ from shared.contract.log_fields import log_fields
 from shared.contract.many import Many, size_of
 from shared.contract.parsing import LARGEST_REQUEST, validate
 from shared.contract.subjects import READS
+from shared.worker.callers_clocks import CallersClocks
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import check_headers, in_lower_case, respond, send
 from shared.worker.metrics import count_answer
@@ -94,6 +95,7 @@ class Answering:
     def __init__(self, in_flight: InFlightCommands, *, longest_seconds: float) -> None:
         self._in_flight = in_flight
         self._longest_seconds = longest_seconds
+        self._clocks = CallersClocks()
 
     async def start(self, handler: Handler, message: StreamMessage[Msg], *, counts: bool) -> None:
         """Begin to answer a command that came alone; whether it `counts` among those that take room."""
@@ -104,8 +106,10 @@ class Answering:
             check_headers(message.headers)
             if len(message.body) > LARGEST_REQUEST:
                 raise TooLarge
-            asked_at = accept_asked_at(_asked_at(message), received_at)
-            return await _execute(handler, message, Attempt(self._latest(message), asked_at))
+            latest, asked_at = self._latest(message), _asked_at(message)
+            self._clocks.note(received_at, asked_at, _deadline(message))
+            attempt = Attempt(latest, accept_asked_at(asked_at, received_at))
+            return await _execute(handler, message, attempt)
 
         self._in_flight.begin(self._answer(message, execute, counts=counts), commands=int(counts))
 
@@ -148,6 +152,7 @@ class Answering:
                 if not all_small and size_of(envelope.get("command")) > LARGEST_REQUEST:
                     raise TooLarge
                 one = validate(each.many.one, sent)
+                self._clocks.note(received_at, one.askedAt, one.deadline)
                 deadline = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
                 attempt = Attempt(
                     deadline,
@@ -189,6 +194,12 @@ class Answering:
     def _latest(self, message: StreamMessage[Msg]) -> Deadline:
         """The deadline that a message's header says; none of its commands has a later one."""
         return Deadline.from_header(message.headers.get(DEADLINE.lower()), self._longest_seconds)
+
+
+def _deadline(message: StreamMessage[Msg]) -> int | None:
+    """The deadline as its caller says it, once it is known to be one."""
+    value = message.headers.get(DEADLINE.lower())
+    return int(value) if value is not None else None
 
 
 def _asked_at(message: StreamMessage[Msg]) -> int | None:

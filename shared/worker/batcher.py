@@ -1,15 +1,16 @@
 """Batches: whatever is waiting is committed together, so that one round trip serves many commands.
 
-What is due together is committed together: none takes effect after its own deadline, when its next attempt
-may be under way, and none waits for a more patient one.
+A batch is committed by the first of its deadlines: none takes effect after its own, when its next attempt may
+be under way. So the most urgent goes first, together with what has at most twice its time left, and not with
+what has far more, which would lose that time.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
 from shared.contract.errors import DeadlinePassed, NotExecuted, OutcomeUnknown
@@ -20,6 +21,7 @@ HEAVIEST_BATCH = 2000
 # More than one, so that a batch that waits for a slow server does not hold up all that come after it.
 MOST_AT_ONCE = 4
 DUE_TOGETHER_MS = 100
+"""Deadlines so near to each other make no difference, however little time is left."""
 # A commit ends by its deadline, and may have some words to say after that.
 GRACE_SECONDS = 0.5
 
@@ -73,7 +75,6 @@ class Batcher(Generic[ItemT, ResultT]):
         self._waited = QUEUE_SECONDS.labels(name)
         self._waiting: deque[_Waiting[ItemT, ResultT]] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        self._aside: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: ItemT) -> ResultT:
         """The result of `item`, or its exception, once a batch with it has been committed.
@@ -85,34 +86,43 @@ class Batcher(Generic[ItemT, ResultT]):
         loop = asyncio.get_running_loop()
         waiting: _Waiting[ItemT, ResultT] = _Waiting(item, loop.create_future(), loop.time())
         self._waiting.append(waiting)
-        # A task that has just ended is listed until its callback is called, and takes nothing more.
-        if sum(not task.done() for task in self._running) < MOST_AT_ONCE:
-            _start(self._work(), self._running)
+        self._start_work()
         timer = loop.call_later(max(item.deadline.remaining, 0), waiting.time_is_up)
         try:
             return await waiting.result
         finally:
             timer.cancel()
 
+    def _start_work(self) -> None:
+        # A task that has just ended is listed until its callback is called, and takes nothing more.
+        if self._waiting and sum(not task.done() for task in self._running) < MOST_AT_ONCE:
+            # It works for many callers: what it logs bears nobody's request id.
+            task = asyncio.create_task(self._work(), context=Context())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
     async def _work(self) -> None:
         while batch := self._next_batch():
-            first, *others = _due_together(batch)
-            for group in others:
-                _start(self._settle(group), self._aside)
-            await self._settle(first)
+            self._start_work()  # for what is left
+            await self._settle(batch)
 
     def _next_batch(self) -> list[_Waiting[ItemT, ResultT]]:
+        """Take the most urgent items, in the order of their coming; leave those with far more time."""
+        waiting = [each for each in self._waiting if not each.result.done()]  # somebody waits for it still
+        self._waiting.clear()
+        if not waiting:
+            return []
+        earliest = min((each.item.deadline for each in waiting), key=lambda deadline: deadline.unix_ms)
+        latest_ms = earliest.unix_ms + max(DUE_TOGETHER_MS, earliest.remaining * 1000)
         batch: list[_Waiting[ItemT, ResultT]] = []
         weight = 0
-        while self._waiting and len(batch) < LARGEST_BATCH:
-            waiting = self._waiting[0]
-            if waiting.result.done():  # nobody waits for it any more
-                self._waiting.popleft()
-                continue
-            weight += waiting.item.weight
-            if batch and weight > HEAVIEST_BATCH:
-                break
-            batch.append(self._waiting.popleft())
+        for each in waiting:
+            fits = len(batch) < LARGEST_BATCH and (not batch or weight + each.item.weight <= HEAVIEST_BATCH)
+            if fits and each.item.deadline.unix_ms <= latest_ms:
+                weight += each.item.weight
+                batch.append(each)
+            else:
+                self._waiting.append(each)
         return batch
 
     async def _settle(self, batch: Sequence[_Waiting[ItemT, ResultT]]) -> None:
@@ -133,24 +143,3 @@ class Batcher(Generic[ItemT, ResultT]):
                 waiting.result.set_exception(result)
             else:
                 waiting.result.set_result(result)
-
-
-def _due_together(batch: list[_Waiting[ItemT, ResultT]]) -> list[list[_Waiting[ItemT, ResultT]]]:
-    moments = [waiting.item.deadline.unix_ms for waiting in batch]
-    if max(moments) - min(moments) <= DUE_TOGETHER_MS:
-        return [batch]
-    groups: list[list[_Waiting[ItemT, ResultT]]] = []
-    first = 0
-    for moment, _, waiting in sorted(zip(moments, range(len(batch)), batch, strict=True)):
-        if not groups or moment - first > DUE_TOGETHER_MS:
-            groups.append([])
-            first = moment
-        groups[-1].append(waiting)
-    return groups
-
-
-def _start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-    """It works for many callers: what it logs bears nobody's request id."""
-    task = asyncio.create_task(work, context=Context())
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)

@@ -24,6 +24,7 @@ from shared.worker.in_flight import InFlightCommands
 from shared.worker.metrics import DROPPED
 from shared.worker.middleware import CommandMiddleware
 from shared.worker.others import any_is_ready
+from shared.worker.ready import ReadyAnswers
 
 QUIET_SECONDS = 0.2
 OTHERS_SECONDS = 1.0
@@ -97,6 +98,8 @@ class WorkerBroker:
         try:
             self._connection = await self._broker.connect_guarded()
             await self._broker.start()
+            if duty:
+                self._answer_ready_together(duty)
             await _round_trip(self._connection)  # who reads `serving` may send
             running = [run_for_good(control.run(), self._fail) for control in self._controls.values()]
             if duty:
@@ -132,6 +135,12 @@ class WorkerBroker:
             control.connection_lost()
         for subscription in self._subscriptions if self._draining else ():
             nats_wire.forget(subscription)
+
+    def _answer_ready_together(self, duty: Duty) -> None:
+        answers = ReadyAnswers(duty.readiness)
+        for subscription in self._subscriptions:
+            if subscription.subject.endswith(".ready"):
+                nats_wire.offer_first(subscription, answers.take)
 
     def _review(self) -> None:
         for control in self._controls.values():

@@ -90,13 +90,16 @@ async def open_stores(
     try:
         port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
         async with health_server(port, stores.readiness, fail):
-            await stores.schema.wait_until_verified()
-            await _warn_of(stores.holds)
-            watch = run_for_good(stores.schema.watch(), fail)
             try:
-                yield stores
+                await stores.schema.wait_until_verified()
+                await _warn_of(stores.holds)
+                watch = run_for_good(stores.schema.watch(), fail)
+                try:
+                    yield stores
+                finally:
+                    watch.cancel()
             finally:
-                watch.cancel()
+                await stores.schema.give_up_lease()
     finally:
         mongodb.close(database)
         await redis.aclose()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from shared.contract import subjects
+from shared.process.health import AskReadiness
 from shared.stores.mongo.schema import Schema
 
 COMMANDS = {
@@ -28,8 +29,9 @@ class Duty:
     clock spoils deadlines, and no promise of who gets a slot.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, readiness: AskReadiness) -> None:
         self._schema = schema
+        self.readiness = readiness
         self.others_are_ready = False
         """Whether another worker says that it is ready; of interest while the clock is wrong."""
 

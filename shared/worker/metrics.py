@@ -16,6 +16,7 @@ _SECONDS = Histogram(
 IN_FLIGHT = Gauge("booking_commands_in_flight", "Commands that are not decided yet")
 TURNED_AWAY = Counter("booking_commands_turned_away", "Messages for which there was no room", ["subject"])
 DROPPED = Counter("booking_messages_dropped", "Messages that could be neither read nor answered")
+CALLERS_SKEWED = Counter("booking_callers_skewed", "Commands whose caller's clock is wrong", ["side"])
 PAUSES = Counter("booking_flow_control_pauses", "Times that NATS was told to send nothing for a while")
 QUEUE_SECONDS = Histogram(
     "booking_queue_seconds",

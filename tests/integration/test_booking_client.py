@@ -197,4 +197,4 @@ async def test_a_command_takes_no_options_beside_it() -> None:
     with pytest.raises(TypeError):
         await untyped.hold(PlaceHold(slot=NINE, patientName="Ada"), site="harbour")
     with pytest.raises(TypeError):
-        await untyped.move(MoveAppointment(id=ID), slot=NINE)
+        await untyped.move(MoveAppointment(id=ID, slot=NINE), slot=NINE)

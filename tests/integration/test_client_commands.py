@@ -83,7 +83,7 @@ def _book(**more: str) -> Ask:
 
 
 def _move(**more: str) -> Ask:
-    return lambda client: client.move(MoveAppointment.model_validate({"id": ID, **more}))
+    return lambda client: client.move(MoveAppointment.model_validate({"id": ID, "slot": LATER, **more}))
 
 
 def _hold(**more: str) -> Ask:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import timedelta
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -294,6 +295,23 @@ async def test_no_hold_is_granted_after_its_deadline(
             await use_cases.holds.place_hold(hold, Deadline.after(1))
     rival = {**hold.model_dump(), "patientName": "Grace"}
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
+
+
+async def test_no_hold_is_granted_where_the_schema_is_not_verified(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that slept while it looked may not know of another grid: it grants nothing."""
+    look = BookingStore.find
+
+    async def look_and_sleep(*args: Any, **options: Any) -> Found:
+        found = await look(*args, **options)
+        monkeypatch.setattr(use_cases.schema, "_valid_until", -inf)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "find", look_and_sleep)
+        with pytest.raises(NotExecuted):
+            await use_cases.holds.place_hold(PlaceHold.model_validate(fresh("Ada")), Deadline.after(5))
 
 
 async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> None:

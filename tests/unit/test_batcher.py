@@ -146,6 +146,27 @@ async def test_what_is_due_together_is_committed_together() -> None:
     assert sorted(committed, key=lambda each: each[0]) == [([1], patient), ([2, 3], hasty[0])]
 
 
+async def test_deadlines_of_all_kinds_make_few_commits_and_few_at_once() -> None:
+    """128 deadlines over more than four seconds share some commits, of which few are under way at once."""
+    at_once, most, commits = 0, 0, list[tuple[int, bool]]()
+
+    async def commit(items: Sequence[Item], deadline: Deadline) -> list[int | Exception]:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        commits.append((len(items), all(item.deadline.unix_ms >= deadline.unix_ms for item in items)))
+        await asyncio.sleep(0.005)
+        at_once -= 1
+        return [item.number for item in items]
+
+    batcher = Batcher(commit, "test")
+    items = [Item(n, Deadline.after(0.3 + (n * 37 % 128) * 4.4 / 128)) for n in range(128)]
+    assert await asyncio.gather(*map(batcher.submit, items)) == list(range(128))
+    assert most <= MOST_AT_ONCE
+    assert len(commits) <= 6
+    assert all(in_time for _, in_time in commits)
+
+
 async def test_a_heavy_batch_is_a_short_one() -> None:
     """Items that claim much are committed a few at a time: they do not use up the time of all others."""
     sizes = list[int]()

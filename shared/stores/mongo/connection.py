@@ -5,7 +5,9 @@ call hops to a thread and back, so what is done in one session is done there in 
 """
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -24,6 +26,8 @@ Collection: TypeAlias = AsyncIOMotorCollection[Document]
 DEFAULT_DATABASE = "booking"
 # Of what no `pymongo.timeout` bounds: within one, the driver looks for a server until that is over.
 SERVER_SELECTION_SECONDS = 1.5
+# Threads of their own: barriers that hang take none from others, and others none from them.
+_BARRIERS = ThreadPoolExecutor(16, thread_name_prefix="barrier")
 
 
 def connect(uri: str) -> Database:
@@ -73,7 +77,8 @@ async def update_then_find(
             with timed(MONGODB_SECONDS.labels("find")):
                 return list(read.delegate.find({"$or": any_of}, session=session))
 
-    return await asyncio.to_thread(work)
+    context = contextvars.copy_context()  # it has the timeout
+    return await asyncio.get_running_loop().run_in_executor(_BARRIERS, context.run, work)
 
 
 async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:

@@ -8,16 +8,15 @@ https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextvars import Context
 from uuid import uuid4
 
-import pymongo
-
 from shared.stores.mongo.connection import Collection, Database, Document, update_then_find
+from shared.stores.mongo.writes import within
 
 COLLECTION = "barriers"
-LONGEST_SECONDS = 5.0
 # One that hangs does not hold up those who come after it for longer than this.
 PATIENCE_SECONDS = 0.2
 FORGOTTEN_SECONDS = 86_400
@@ -41,6 +40,7 @@ class ReadBarrier:
         self._current: asyncio.Task[list[Document]] | None = None
         self._next: asyncio.Task[list[Document]] | None = None
         self._wanted: list[Document] = []  # by those who wait for the next
+        self._until = 0.0  # of the monotonic clock: the longest that any of them waits
 
     async def find(self, any_of: Sequence[Document], *, timeout: float) -> list[Document]:
         """The rows that match `any_of` some queries, and others that somebody else has asked for.
@@ -51,10 +51,11 @@ class ReadBarrier:
             PyMongoError, TimeoutError: no majority took the write, or none read, within `timeout` seconds.
         """
         if self._next is None:  # the one that is under way may have begun before what the caller must see
-            self._wanted = []
+            self._wanted, self._until = [], 0.0
             self._next = asyncio.create_task(self._find_after(self._current, self._wanted), context=Context())
             self._next.add_done_callback(_take_note)
         self._wanted += [query for query in any_of if query not in self._wanted]
+        self._until = max(self._until, time.monotonic() + timeout)
         async with asyncio.timeout(timeout):
             return await asyncio.shield(self._next)
 
@@ -64,9 +65,10 @@ class ReadBarrier:
         if current is not None:
             await asyncio.wait({current}, timeout=PATIENCE_SECONDS)
         self._current, self._next = self._next, None
+        patience = self._until - time.monotonic()
         # It has to change something: a write without effect is acknowledged by whoever takes it.
         update = {"$inc": {"writes": 1}, "$currentDate": {"at": True}}
-        with pymongo.timeout(LONGEST_SECONDS):
+        with within(patience):
             return await update_then_find(self._barriers, {"_id": self._id}, update, self._collection, wanted)
 
 

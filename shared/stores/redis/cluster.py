@@ -6,7 +6,7 @@ Here each master has a connection pool, patience and a judgement whether it is l
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -76,6 +76,10 @@ class Cluster:
         """Ask all that have slots what is wrong with them; see `Servers`."""
         problems = await asyncio.gather(*(master.problem() for master in await self._all_owners()))
         return next(filter(None, problems), None)
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete keys on all that have slots; see `Servers`."""
+        return sum(await asyncio.gather(*(each.delete_all(kinds) for each in await self._all_owners())))
 
     async def _all_owners(self) -> "set[_Master]":
         if not self._masters:

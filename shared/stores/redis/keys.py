@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from shared.domain.claim import Claims
 
+OF_CLAIMS = ("hold", "intents", "token", "held", "held_ends")
+"""The kinds of keys that name cells of the grid, or hold such names: a change of the grid deletes them."""
+
 
 @dataclass(frozen=True)
 class Holder:

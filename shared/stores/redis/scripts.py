@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, Respon
 
 from shared.contract.errors import HoldsUnreachable, Refused
 from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
-from shared.stores.redis.calls import LATER, Call, in_parts, merged
+from shared.stores.redis.calls import LATER, MOST_KEYS, Call, in_parts, merged
 from shared.stores.redis.connection import MOST_CONNECTIONS
 
 # Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
@@ -167,6 +167,26 @@ class Scripts:
             return None
         policy = memory.get("maxmemory_policy", NO_EVICTION)
         return None if policy == NO_EVICTION else f"{EVICTS}, not {policy}"
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete every key `<kind>:{<site>}:…` of some kinds, and count them. It walks through all keys.
+
+        Raises:
+            HoldsUnreachable: Redis did not answer; some may be deleted.
+        """
+        cursor, deleted = 0, 0
+        found: list[str]
+        while True:
+            scan: Any = partial(self._redis.scan, cursor, count=MOST_KEYS)
+            cursor, found = await self._answer(scan)
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in found:
+                if key.partition(":{")[0] in kinds:
+                    pipeline.unlink(key)  # one by one: on a cluster they need not have the same slot
+            if len(pipeline):
+                deleted += sum(await self._answer(pipeline.execute))
+            if cursor == 0:
+                return deleted
 
     async def aclose(self) -> None:
         """Close all connections."""

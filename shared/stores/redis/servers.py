@@ -1,6 +1,6 @@
 """What `REDIS_URL` names: one Redis, or a cluster."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -43,6 +43,13 @@ class Servers(Protocol):
 
         Raises:
             HoldsUnreachable: one does not answer.
+        """
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete every key of some kinds (`keys.py`) on all of them, and count them.
+
+        Raises:
+            HoldsUnreachable: one is not there; some keys may be deleted.
         """
 
     async def aclose(self) -> None:

@@ -1,0 +1,40 @@
+"""Thousands of questions whether workers are ready: bookings go on beside them."""
+
+import time
+
+import nats
+from nats.aio.msg import Msg
+
+from tests.callers import NatsCaller
+from tests.integration.breakable import until
+from tests.slots import fresh
+from tests.stack import Stack
+
+QUESTIONS = 15_000
+
+
+async def test_a_flood_of_questions_delays_no_booking(stack: Stack) -> None:
+    """Of 15,000 questions each is answered by each worker, and a booking beside them takes its usual time."""
+    answers = 0
+
+    async def count(_answer: Msg) -> None:
+        nonlocal answers
+        answers += 1
+
+    async with (
+        await nats.connect(stack.env["NATS_URL"]) as asking,
+        await nats.connect(stack.env["NATS_URL"]) as booking,
+    ):
+        inbox = asking.new_inbox()
+        await asking.subscribe(inbox, cb=count)
+        caller = NatsCaller(booking)
+        assert (await caller.book(fresh())).status == 201
+        for _ in range(QUESTIONS):
+            await asking.publish("booking.v1.ready", b"{}", inbox)
+        await asking.flush()
+        began = time.monotonic()
+        assert (await caller.book(fresh())).status == 201
+        took = time.monotonic() - began
+        await until(lambda: answers >= QUESTIONS * len(stack.workers("booking")), "all are answered")
+        print(f"a booking beside {QUESTIONS} questions took {took:.3f} s")
+    assert took < 1.5

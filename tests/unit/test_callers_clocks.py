@@ -1,0 +1,39 @@
+"""A caller whose clock is wrong is noticed, and one whose clock is right is not."""
+
+import pytest
+import structlog
+from prometheus_client import REGISTRY
+
+from shared.worker.callers_clocks import CallersClocks
+
+NOW = 1_893_456_000_000
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "deadline", "side"),
+    [
+        (None, None, None),
+        (NOW - 4000, NOW + 1000, None),
+        (NOW + 200, NOW + 60_000, None),
+        (NOW, NOW - 300, None),
+        (NOW + 2000, NOW + 3000, "ahead"),
+        (None, NOW + 90_000, "ahead"),
+        (NOW - 90_000, None, "behind"),
+        (None, NOW - 10_000, "behind"),
+    ],
+)
+def test_a_wrong_clock_is_counted_and_warned_of(
+    asked_at: int | None, deadline: int | None, side: str | None
+) -> None:
+    """What lies in the future or long past at receipt is counted; one warning says so."""
+
+    def counted() -> float:
+        labels = {"side": side or "ahead"}
+        return REGISTRY.get_sample_value("booking_callers_skewed_total", labels) or 0.0
+
+    clocks, before = CallersClocks(), counted()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            clocks.note(NOW, asked_at, deadline)
+    assert counted() - before == (3 if side else 0)
+    assert [line["side"] for line in lines] == ([side] if side else [])
