@@ -90,7 +90,7 @@ class FaultClient(Asking):
             return
         id, visit = rival.appointment_id, Visit(f"patient {name}", place, name)
         rivals = replace(visit, patient=rival.patient)
-        match self.random.choice(("book", "wait", "move", "hold")):
+        match self.random.choice(("book", "wait", "wait", "move", "hold")):
             case "wait":
                 booking = asyncio.create_task(self.book(replace(visit, key=None), AT_ONCE))
                 await self.pause(self.random.uniform(*WHILE_WAITING))

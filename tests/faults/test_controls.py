@@ -48,17 +48,23 @@ PAUSED = Kind("worker_pause", "service", partial(pause_service, module="booking_
 
 @dataclass(frozen=True)
 class Control:
-    """What workers do without, the rule that is then broken, and the fault that it takes, if any."""
+    """What services do without, the rule that is then broken, and the fault that it takes, if any.
+
+    The fault begins after `pause` seconds, and lasts for longer than any deadline that callers set.
+    """
 
     without: str
     rule: Rule
     crowd: Crowd = TOGETHER
     fault: Kind | None = None
+    pause: float = 1.0
+    lasting: float = 2.5
 
     @property
     def faults(self) -> list[Planned]:
-        """One, some time after the beginning, for longer than any deadline that callers set."""
-        return [Planned(self.fault, 1.0, 2.5, after_previous=True, seed=str(SEED))] if self.fault else []
+        if self.fault is None:
+            return []
+        return [Planned(self.fault, self.pause, self.lasting, after_previous=True, seed=str(SEED))]
 
 
 CONTROLS = (
@@ -69,8 +75,8 @@ CONTROLS = (
     Control("no_hold_check", Rule.HOLD),
     Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
-    Control("no_final_refusals", Rule.FINAL, CONTESTING, FIRST_LOST),
-    Control("no_release_mark", Rule.TRUE_REFUSAL, CONTESTING, FIRST_LOST),
+    Control("no_final_refusals", Rule.FINAL, CONTESTING, FIRST_LOST, 0.0, 4.0),
+    Control("no_release_mark", Rule.TRUE_REFUSAL, CONTESTING, FIRST_LOST, 0.0, 4.0),
     Control("move_in_two_writes", Rule.HISTORY),
     Control("late_freeing", Rule.LINEARIZABLE),
     Control("no_compare_and_set", Rule.HISTORY),
@@ -81,7 +87,7 @@ CONTROLS = (
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.without)
 async def test_without_a_safeguard_its_rule_is_broken(cluster: Cluster, control: Control) -> None:
-    """Workers that lack one safeguard break the promise that it keeps, and the checker says which.
+    """Services that lack one safeguard break the promise that it keeps, and the checker says which.
 
     It takes two calls that meet: where none did in one short run, there is another, with another seed.
     """
