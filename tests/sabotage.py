@@ -278,6 +278,8 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     sabotaged_changes.holds_used_up_first,
     sabotaged_changes.secondary_reads,
 )
+OF_GATEWAYS: frozenset[str] = frozenset()
+"""The safeguards of the client, which a gateway does without; those of workers are the others."""
 SABOTAGES = {sabotage.__name__: sabotage for sabotage in _SABOTAGES}
 
 if __name__ == "__main__":

@@ -61,10 +61,12 @@ class Stack:
     services: list[Service] = field(default_factory=list)
     url: str = ""
 
-    def start(self, kind: str, *, without: str = "", **env: str) -> Service:
+    def start(
+        self, kind: str, service_type: type[Service] = Service, /, *, without: str = "", **env: str
+    ) -> Service:
         """Start a `gateway`, `booking_worker` or `hold_worker`; `without` a safeguard of `tests.sabotage`."""
         folder = self.closing.enter_context(tempfile.TemporaryDirectory())
-        service = Service(kind, Path(folder, f"{kind}.log"), {**self.env, **env}, without)
+        service = service_type(kind, Path(folder, f"{kind}.log"), {**self.env, **env}, without)
         service.spawn()
         self.services.append(service)
         return service

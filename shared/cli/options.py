@@ -51,9 +51,7 @@ Patient = Annotated[str, typer.Argument(help="The patient's name")]
 Id = Annotated[str, typer.Argument(parser=_read_id, metavar="ID", help="The appointment's id")]
 Key = Annotated[
     str | None,
-    typer.Option(
-        "--key", parser=_read_key, metavar="TEXT", help="Makes a repeat safe: new for each booking or move"
-    ),
+    typer.Option("--key", parser=_read_key, metavar="TEXT", help="Makes a repeat safe: new for each change"),
 ]
 Every = Annotated[
     float,

@@ -14,7 +14,11 @@ from tests.faults.places import GRID_MINUTES, Place
 from tests.faults.recorder import Recorder
 
 PATIENCE_SECONDS = 12.0
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.3, 1.0
 SHORTEST_DEADLINE, LONGEST_DEADLINE = 0.05, 1.5
+ASKED_AT_IS_SENT = 0.9
+ORDERED = ("book", "move", "cancel", "hold", "release")
+"""What carries when its caller asked."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,28 @@ class Visit:
         return {**wanted, **lasting, "patientName": self.patient, **token}
 
 
+@dataclass(frozen=True)
+class How:
+    """How a request is sent: `first` if it says that it was never sent before.
+
+    `hasty`: its caller gives up early. `at_once`: its caller does not pause before it.
+    """
+
+    first: bool = False
+    hasty: bool = False
+    at_once: bool = False
+
+
+ORDINARY, FIRST, HASTY, AT_ONCE = How(), How(first=True), How(hasty=True), How(at_once=True)
+
+
 @dataclass
 class Asking:
-    """A caller on one way in. `pace` is the mean number of its calls in a second."""
+    """A caller on one way in. `pace` is the mean number of its calls in a second.
+
+    With the probability `haste` it waits for an answer no longer than a second; then it closes its HTTP
+    connection, or drops its request on NATS.
+    """
 
     name: str
     via: Via
@@ -45,30 +68,32 @@ class Asking:
     recorder: Recorder
     random: Random
     pace: float
+    haste: float = 0.0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
-    async def book(self, visit: Visit, *, first: bool = False) -> Operation:
+    async def book(self, visit: Visit, how: How = ORDINARY) -> Operation:
         key = {"Idempotency-Key": visit.key} if visit.key else {}
-        return await self._ask("book", visit, visit.body(), key=visit.key, headers=key, first=first)
+        return await self._ask("book", visit, visit.body(), key=visit.key, headers=key, how=how)
 
-    async def hold(self, visit: Visit) -> Operation:
-        return await self._ask("hold", visit, visit.body())
+    async def hold(self, visit: Visit, how: How = ORDINARY) -> Operation:
+        return await self._ask("hold", visit, visit.body(), how=how)
 
-    async def release(self, visit: Visit) -> Operation:
+    async def release(self, visit: Visit, how: How = ORDINARY) -> Operation:
         body = {name: value for name, value in visit.body().items() if name != "patientName"}
-        return await self._ask("release", visit, body)
+        return await self._ask("release", visit, body, how=how)
 
-    async def cancel(self, id: str, visit: Visit) -> Operation:
-        return await self._ask("cancel", visit, {"id": id}, id=id)
+    async def cancel(self, id: str, visit: Visit, how: How = ORDINARY) -> Operation:
+        return await self._ask("cancel", visit, {"id": id}, id=id, how=how)
 
-    async def move(self, id: str, visit: Visit, move_id: str | None, *, first: bool = False) -> Operation:
+    async def move(self, id: str, visit: Visit, move_id: str | None, how: How = ORDINARY) -> Operation:
         """Move it to the visit's place; of that, what is empty or None is not sent."""
         place = visit.place
         wanted = {"slot": place.slot, "resources": place.resources, "durationMinutes": place.minutes}
         body = {name: value for name, value in wanted.items() if value} | {"id": id}
         body |= {"holdToken": visit.token} if visit.token else {}
         body |= {"moveId": move_id} if move_id else {}
-        return await self._ask("move", visit, body, id=id, move_id=move_id, first=first)
+        key = {"Idempotency-Key": move_id} if move_id and self.via == "http" else {}
+        return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, how=how)
 
     async def get(self, id: str, visit: Visit) -> Operation:
         return await self._ask("get", replace(visit, token=None), {"id": id}, id=id)
@@ -95,10 +120,11 @@ class Asking:
         key: str | None = None,
         id: str | None = None,
         headers: dict[str, str] | None = None,
-        first: bool = False,
+        how: How = ORDINARY,
         **more: Any,
     ) -> Operation:
-        await self.pause(self.random.expovariate(self.pace))
+        if not how.at_once:
+            await self.pause(self.random.expovariate(self.pace))
         said, deadline = dict(headers or {}), None
         if self.via == "nats" and kind in ("book", "move", "cancel") and self.chance(0.4):
             latest = datetime.now(UTC) + timedelta(
@@ -106,8 +132,19 @@ class Asking:
             )
             said["Deadline"] = str(int(latest.timestamp() * 1000))
             deadline = self.recorder.moment(latest)
-        if first:
+        if how.first:
             said["First"] = "true"
+        # A gateway counts as asked when it reads the request, so HTTP callers do not say it.
+        asked_at: float | None = self.recorder.now()
+        if self.via == "nats":
+            unix_ms = int(datetime.now(UTC).timestamp() * 1000)
+            is_sent = kind in ORDERED and self.chance(ASKED_AT_IS_SENT)
+            said |= {"Asked-At": str(unix_ms)} if is_sent else {}
+            sent_at = datetime.fromtimestamp(unix_ms / 1000, UTC)
+            asked_at = self.recorder.moment(sent_at) if is_sent else None
+        patience = PATIENCE_SECONDS
+        if how.hasty or self.chance(self.haste):
+            patience = self.random.uniform(SHORTEST_PATIENCE, LONGEST_PATIENCE)
         place = visit.place
         asked = Operation(
             number=0,
@@ -125,12 +162,13 @@ class Asking:
             outcome="unknown",
             appointment_id=id,
             deadline=deadline,
+            asked=asked_at,
             minutes=place.minutes,
             **more,
         )
 
         async def patiently() -> Answer:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience):
                 return await self.caller.ask(kind, body, **said)
 
         return await self.recorder.record(asked, patiently)

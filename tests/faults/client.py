@@ -4,31 +4,46 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from tests.faults.asking import Asking, Visit
+from tests.faults.asking import AT_ONCE, FIRST, HASTY, ORDINARY, Asking, How, Visit
 from tests.faults.history import Operation
 from tests.faults.places import GRID_MINUTES, Place, slot_text
 from tests.faults.slots import SITES, STEPS, Slots
 
 REPEATS = 4
+SOONEST_RETURN, LATEST_RETURN = 1.0, 4.0
+"""How many seconds after it gave up a caller comes back with the key."""
+SOONEST_CANCEL, LATEST_CANCEL = 0.0, 1.0
+ATTEMPTS_END = 1.5, 3.0
+"""How many seconds after the first a gateway sends its last attempt."""
+WHILE_WAITING = 0.5, 1.5
 LATEST, ANY = 40, 500
 """How many of the bookings that were made last are changed, and how many are read."""
 
 
 @dataclass
 class FaultClient(Asking):
-    """A caller who also asks about the bookings of others."""
+    """A caller who also asks about the bookings of others.
+
+    `fickle` is the probability that it cancels its own booking within a second, `contests` that it gives up
+    early on what a rival has, who then lets it go.
+    """
 
     slots: Slots = field(kw_only=True)
     known: list[tuple[str, Visit]] = field(kw_only=True)
     """Bookings that anybody was told of, for all clients to read, move and cancel."""
+    fickle: float = 0.0
+    contests: float = 0.0
     visits: int = field(default=0, init=False)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Visit slot after slot until told to stop; the last visit is brought to its end in haste."""
         self._stopping = stopping
         while not stopping.is_set():
-            if self.known and self.chance(0.45):
+            if self.chance(self.contests):
+                await self._contest()
+            elif self.known and self.chance(0.45):
                 await self._ask_about_known()
             else:
                 await self._visit()
@@ -48,7 +63,7 @@ class FaultClient(Asking):
             case "move":
                 await self._move(recent, owner)
             case _:
-                await self._until_known(lambda _: self.cancel(recent, owner))
+                await self._until_known(partial(self.cancel, recent, owner))
 
     async def _visit(self) -> None:
         self.visits += 1
@@ -63,6 +78,51 @@ class FaultClient(Asking):
                 return
         await self._book(visit)
 
+    async def _contest(self) -> None:
+        """Give up early on what a rival has, and be refused, or wait; then the rival lets it go.
+
+        An earlier attempt that is still on its way could be carried out now, and must not.
+        """
+        self.visits += 1
+        name, place = f"{self.name}-{self.visits}", self.slots.choose(self.random)
+        rival = await self.book(Visit(f"rival of {name}", place, f"{name}-rival"))
+        if not rival.ok or rival.appointment_id is None:
+            return
+        id, visit = rival.appointment_id, Visit(f"patient {name}", place, name)
+        rivals = replace(visit, patient=rival.patient)
+        match self.random.choice(("book", "wait", "wait", "move", "hold")):
+            case "wait":
+                booking = asyncio.create_task(self.book(replace(visit, key=None), AT_ONCE))
+                await self.pause(self.random.uniform(*WHILE_WAITING))
+                await self.cancel(id, rivals, AT_ONCE)
+                await booking
+            case "book":
+                await self._give_up(partial(self.book, visit))
+                await self.cancel(id, rivals, AT_ONCE)
+            case "move":
+                elsewhere = replace(visit, place=replace(place, slot=self.slots.far_off(place)))
+                own = await self.book(replace(elsewhere, key=f"{name}-own-rival"))
+                if own.ok and own.appointment_id:
+                    await self._give_up(partial(self.move, own.appointment_id, visit, self.new_id()))
+                await self.cancel(id, rivals, AT_ONCE)
+            case _:
+                await self.cancel(id, rivals)
+                visit = replace(visit, token=self.new_id())
+                if (await self.hold(visit, HASTY)).unknown:
+                    await self.release(visit, AT_ONCE)
+        await self.pause(self.random.uniform(*ATTEMPTS_END))
+        await self.book(replace(visit, patient=f"late {name}", key=None, token=None))
+        if self.chance(0.3):
+            await self.book(visit)
+
+    async def _give_up(self, ask: Callable[[How], Awaitable[Operation]]) -> None:
+        """Give up early, and ask again at once and with patience until it is known."""
+        asked = await ask(HASTY)
+        for _ in range(REPEATS):
+            if not asked.unknown:
+                break
+            asked = await ask(AT_ONCE)
+
     async def _hold(self, visit: Visit) -> Visit:
         """Hold the slot, sometimes twice, and take one's time; the visit mostly has a token afterwards."""
         visit = replace(visit, token=self.new_id())
@@ -73,12 +133,15 @@ class FaultClient(Asking):
         return visit if self.chance(0.8) else replace(visit, token=None)
 
     async def _book(self, visit: Visit) -> None:
-        done = await self._until_known(lambda first: self.book(visit, first=first), once=visit.key is None)
+        done = await self._until_known(partial(self.book, visit), once=visit.key is None)
         if done.outcome == "refused" and self.chance(0.1):
             done = await self.book(replace(visit, token=None))
         if done.outcome != "ok" or done.appointment_id is None:
             return
-        self.known.append((done.appointment_id, visit))
+        self.known.append((id := done.appointment_id, visit))
+        if self.chance(self.fickle):
+            await self.pause(self.random.uniform(SOONEST_CANCEL, LATEST_CANCEL))
+            await self._until_known(partial(self.cancel, id, visit))
         if visit.key and self.chance(0.2):
             await self.book(visit)
         if visit.key and self.chance(0.05):
@@ -97,12 +160,15 @@ class FaultClient(Asking):
             to = await self._hold(to)
         if self.chance(0.4):
             to = replace(to, place=self._some_of(place))
-        # A gateway gives each move an id of its own.
-        move_id = self.new_id() if self.via == "nats" and self.chance(0.8) else None
+        move_id = self.new_id() if self.chance(0.8) else None
         once = self.via == "nats" and move_id is None
-        done = await self._until_known(lambda first: self.move(id, to, move_id, first=first), once=once)
-        if done.outcome == "ok" and self.chance(0.2):
+        done = await self._until_known(partial(self.move, id, to, move_id), once=once)
+        if done.outcome != "ok":
+            return
+        if self.chance(0.2):
             await self.move(id, to, move_id)
+        if move_id and self.chance(0.05):
+            await self.move(id, replace(to, place=self.slots.near(self.random, visit.place)), move_id)
 
     def _some_of(self, place: Place) -> Place:
         parts: tuple[Place, ...] = (
@@ -114,12 +180,17 @@ class FaultClient(Asking):
         return self.random.choice(parts)
 
     async def _until_known(
-        self, ask: Callable[[bool], Awaitable[Operation]], *, once: bool = False
+        self, ask: Callable[[How], Awaitable[Operation]], *, once: bool = False
     ) -> Operation:
-        """Ask, and repeat what got no answer; `ask` is told whether it is the first time."""
-        done = await ask(True)
+        """Ask, and repeat what got no answer; only the first time says that it is.
+
+        Whoever gave up early repeats at once, or comes back later.
+        """
+        done = await ask(FIRST)
         for _ in range(REPEATS):
             if once or done.outcome not in ("unknown", "not_executed") or self.chance(0.1):
                 break
-            done = await ask(False)
+            if done.status is None and self.chance(0.3):
+                await self.pause(self.random.uniform(SOONEST_RETURN, LATEST_RETURN))
+            done = await ask(ORDINARY)
         return done

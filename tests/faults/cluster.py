@@ -34,7 +34,9 @@ class Cluster:
     def __init__(self, *, without: str = "") -> None:
         self._without = without
         self._closing = contextlib.ExitStack()
-        folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        self.folder = folder = Path(
+            self._closing.enter_context(tempfile.TemporaryDirectory(prefix="faults-"))
+        )
         routes = [free_port() for _ in range(NODES)]
         self.mongods = {f"mongo-{n}": MongoNode(folder / f"mongo-{n}") for n in range(1, NODES + 1)}
         self.nats = {f"nats-{n + 1}": NatsNode(folder / f"nats-{n + 1}", routes, n) for n in range(NODES)}
@@ -93,14 +95,14 @@ class Cluster:
         await self.wait_ready()
 
     async def start_over(self, without: str = "") -> None:
-        """Forget all bookings and holds, with new workers that do without the safeguards that are named."""
-        workers = [name for name in self.services.names() if not name.startswith("gateway")]
-        for name in workers:
+        """Forget all bookings and holds, with new services that do without the safeguards that are named."""
+        names = self.services.names()
+        for name in names:
             await asyncio.to_thread(self.services.kill, name)
         await asyncio.to_thread(forget_bookings, self.mongo_uri)
         await asyncio.to_thread(self.redis.forget)
         self.services.without = without
-        for name in workers:
+        for name in names:
             self.services.start(name)
         await asyncio.to_thread(self.services.stack.wait_serving)
         await self.wait_ready()

@@ -44,6 +44,8 @@ class Operation:
     status: int | None = None
     error: str | None = None
     """The text of a refusal."""
+    error_type: str | None = None
+    """The class of a refusal, as its header `Error-Type` names it."""
     appointment_id: str | None = None
     """Of a 201, or the one that is asked about."""
     replayed: bool = False
@@ -51,6 +53,10 @@ class Operation:
     """When a granted hold ends, on the run's clock."""
     deadline: float | None = None
     """When a change may be started at the latest, on the run's clock; None: that is not known."""
+    asked: float | None = None
+    """When its caller asked, on the run's clock, as the service knows it; None: the service is not told."""
+    gone_by: float | None = None
+    """The operation takes effect before that moment or never; None: no such moment is known."""
     minutes: int | None = None
     """How long it lasts; None: the instant alone."""
     until: str = ""
@@ -87,8 +93,10 @@ class Operation:
 
     @property
     def end(self) -> float:
-        """When its answer came; never, for one that is unknown: it may take effect at any later time."""
-        return inf if self.unknown or self.returned is None else self.returned
+        """When its answer came; for one that is unknown, the end of the time in which it may take effect."""
+        if self.unknown or self.returned is None:
+            return inf if self.gone_by is None else self.gone_by
+        return self.returned
 
 
 @dataclass(frozen=True)

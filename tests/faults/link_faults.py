@@ -24,6 +24,8 @@ HANGING: Breakage = {"up": Way.STALL, "down": Way.STALL}
 REPLIES_LOST: Breakage = {"down": Way.DROP}
 REQUESTS_LOST: Breakage = {"up": Way.DROP}
 HANGS_OR_CUT = (HANGING, CUT)
+CUT_OFF = (HANGING, CUT, REPLIES_LOST)
+SLOW_SECONDS = 0.05, 0.3
 ANY = (CUT, DELAYED, HANGING, REPLIES_LOST, REQUESTS_LOST)
 
 
@@ -49,6 +51,22 @@ async def break_links(
     async with under(cluster, Rule(gates, chosen, **what)):
         who = "all workers" if len(chosen) > 1 else next(iter(chosen))
         yield f"{who} {_describe(what)}"
+
+
+@asynccontextmanager
+async def cut_off_worker(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Keep one booking worker from all members of MongoDB; it still has NATS and Redis."""
+    worker, how = random.choice(cluster.services.names("booking_worker")), random.choice(CUT_OFF)
+    async with under(cluster, Rule(frozenset(cluster.mongods), frozenset({worker}), **how)):
+        yield f"{worker} {_describe(how)}"
+
+
+@asynccontextmanager
+async def slow_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Let each answer of Redis take 50 to 300 ms, for everybody; none is lost."""
+    delay = round(random.uniform(*SLOW_SECONDS) / 2, 3)
+    async with under(cluster, Rule(frozenset({"redis"}), delay=delay)):
+        yield f"redis {2 * delay:.3f} s"
 
 
 def _describe(what: Breakage) -> str:

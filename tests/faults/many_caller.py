@@ -23,7 +23,7 @@ Waiting = tuple[dict[str, Any], "asyncio.Future[Answer]"]
 
 @dataclass
 class ManyCaller(Caller):
-    """`Deadline` and `First` (this was never sent before) are said of each command."""
+    """`Deadline`, `Asked-At` and `First` (this was never sent before) are said of each command."""
 
     connection: Client
     name: str = "nats"
@@ -37,6 +37,8 @@ class ManyCaller(Caller):
         item: dict[str, Any] = {"command": {**body, **key}}
         if "Deadline" in headers:
             item["deadline"] = int(headers["Deadline"])
+        if "Asked-At" in headers:
+            item["askedAt"] = int(headers["Asked-At"])
         if "First" in headers:
             item["first"] = True
         return lambda: self._send(kind, item)

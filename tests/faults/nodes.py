@@ -28,6 +28,9 @@ def direct(port: int) -> MongoClient[Document]:
 class MongoNode(Mongod):
     """A member of the replica set. It is up once it answers: the set may have no primary yet."""
 
+    def options(self, port: int) -> list[str]:
+        return [*super().options(port), "--setParameter", "enableTestCommands=1"]
+
     def look(self, port: int) -> str | None:
         try:
             with direct(port) as client:
@@ -48,6 +51,12 @@ class MongoNode(Mongod):
         """Make it give up being primary."""
         with direct(self.port) as client:
             client.admin.command({"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 1, "force": True})
+
+    def fail_commands(self, data: Document, probability: float) -> None:
+        """Let some of the commands fail as `data` says (MongoDB's failpoint `failCommand`); 0 ends that."""
+        mode: Any = {"activationProbability": probability} if probability else "off"
+        with direct(self.port) as client:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
 
 
 def form_set(first: MongoNode, advertised: Sequence[int]) -> None:

@@ -13,6 +13,8 @@ from enum import Enum, auto
 from deploy.local.ports import LOOPBACK
 
 CHUNK = 65536
+MOST_CHUNKS = 64
+"""So many chunks of a direction are under way; more stay with their sender."""
 Owners = Callable[[Collection[str]], dict[int, str]]
 """The local ports of the connections that the named processes have, with the name of each."""
 
@@ -145,9 +147,37 @@ class _Link:
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Callable[[Rule], Way]
     ) -> None:
-        while data := await source.read(CHUNK):
-            if delay := max((rule.delay for rule in self.rules), default=0):
-                await asyncio.sleep(delay)
+        """Carry one direction. A delay is that of a long way: chunks are under way together."""
+        arrived: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_CHUNKS)
+        reading = asyncio.create_task(self._read(source, arrived))
+        try:
+            await self._deliver(arrived, sink, way)
+        finally:
+            reading.cancel()
+
+    async def _read(self, source: asyncio.StreamReader, arrived: asyncio.Queue[tuple[float, bytes]]) -> None:
+        """Note when each chunk is due; the last one is empty."""
+        now = asyncio.get_running_loop().time
+        data = b"more"
+        while data:
+            try:
+                data = await source.read(CHUNK)
+            except OSError:
+                data = b""
+            delay = max((rule.delay for rule in self.rules), default=0)
+            await arrived.put((now() + delay, data))
+
+    async def _deliver(
+        self,
+        arrived: asyncio.Queue[tuple[float, bytes]],
+        sink: asyncio.StreamWriter,
+        way: Callable[[Rule], Way],
+    ) -> None:
+        now = asyncio.get_running_loop().time
+        while (chunk := await arrived.get())[1]:
+            due, data = chunk
+            if (early := due - now()) > 0:
+                await asyncio.sleep(early)
             while Way.STALL in (ways := {way(rule) for rule in self.rules}):
                 self._changed.clear()
                 await self._changed.wait()

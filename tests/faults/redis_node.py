@@ -1,17 +1,12 @@
-"""Redis, with memory that can be taken away and a clock that can be set.
-
-The clock is that of libfaketime, a library that is loaded into the process. Where it is not installed, or
-does not work, the clock stays as it is.
-"""
+"""Redis, with memory that can be taken away and a clock that can be set."""
 
 import time
-from pathlib import Path
 
 from redis import Redis
 
 from deploy.local.ports import LOOPBACK
 from deploy.local.redis import Redis as RedisServer
-from tests.faketime import find_faketime
+from tests.faults.clock import Clock
 
 CLOCK_FOLLOWS_SECONDS = 5.0
 TOLERANCE_SECONDS = 1.5
@@ -21,25 +16,18 @@ class RedisNode(RedisServer):
     """A Redis that faults have power over; they pass by its gate."""
 
     @property
-    def clock(self) -> Path:
-        """The file that says how far its clock is ahead."""
-        return self.data_dir / "clock"
+    def clock(self) -> Clock:
+        """Its clock, which a file in its folder sets."""
+        return Clock(self.data_dir / "clock")
 
     def environment(self) -> dict[str, str]:
-        environment = super().environment()
-        if library := find_faketime():
-            self._write_clock(0)
-            environment |= {
-                "LD_PRELOAD": str(library),
-                "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
-        return environment
+        if self.clock.available:
+            self.clock.set(0)
+        return super().environment() | self.clock.environment()
 
     def set_clock(self, ahead: int) -> bool:
         """Set it so many seconds ahead, and wait until it is; False where it does not follow."""
-        self._write_clock(ahead)
+        self.clock.set(ahead)
         ends = time.monotonic() + CLOCK_FOLLOWS_SECONDS
         while time.monotonic() < ends:
             with self._connect() as client:
@@ -48,11 +36,6 @@ class RedisNode(RedisServer):
                 return True
             time.sleep(0.1)
         return False
-
-    def _write_clock(self, ahead: int) -> None:
-        new = self.clock.with_suffix(".new")
-        new.write_text(f"{ahead:+}")
-        new.replace(self.clock)
 
     def limit_memory(self, spare: int) -> None:
         """Leave it so many bytes more than it has in use; the least used keys make room for new ones."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 from tests.faults.cluster import BOOKING_WORKERS, Cluster
 from tests.faults.link_faults import HANGS_OR_CUT, under
@@ -75,6 +76,36 @@ async def depose_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]
         while successor in ("", isolated):
             await asyncio.sleep(0.1)
             successor = await cluster.primary()
+
+
+FAILURES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("closes the connection", {"closeConnection": True}),
+    ("has stepped down", {"errorCode": 10107, "errorLabels": ["RetryableWriteError"]}),
+    ("shuts down", {"errorCode": 91, "errorLabels": ["RetryableWriteError"]}),
+    ("was interrupted", {"errorCode": 11602}),
+    ("cannot replicate", {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}),
+    (
+        "shuts down in a write",
+        {"writeConcernError": {"code": 91, "errmsg": "Replication is being shut down"}},
+    ),
+    ("answers late", {"blockConnection": True, "blockTimeMS": 400}),
+)
+FAILING = ("insert", "update", "find", "findAndModify")
+
+
+@asynccontextmanager
+async def fail_commands(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Let some commands of the primary fail in one way, by its own failpoint."""
+    name, (how, data) = await _primary(cluster), random.choice(FAILURES)
+    commands = [each for each in FAILING if "writeConcernError" not in data or each != "find"]
+    probability = random.uniform(0.1, 0.6)
+    node = cluster.mongods[name]
+    await asyncio.to_thread(node.fail_commands, {"failCommands": commands, **data}, probability)
+    try:
+        yield f"{name} {how} ({probability:.2f})"
+    finally:
+        if node.running:
+            await asyncio.to_thread(node.fail_commands, {"failCommands": []}, 0)
 
 
 async def _primary(cluster: Cluster) -> str:

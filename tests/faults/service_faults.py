@@ -6,13 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
+from tests.faults.clock import Clock
 from tests.faults.cluster import Cluster
+from tests.faults.piped_service import PipedService
+from tests.faults.server_faults import Impossible
+from tests.stack import wait_until
 
 WORKERS = ("booking_worker", "hold_worker")
 STUTTERS = 3, 4
 FROZEN_SECONDS = 0.5, 0.7
 """Longer than a worker's patience with Redis."""
 THAWED_SECONDS = 0.001, 0.005
+
+SKEW_SECONDS = (-2, 2)
 
 
 def _choose(cluster: Cluster, random: Random, module: str) -> str:
@@ -73,3 +79,46 @@ async def _stutter(cluster: Cluster, random: Random, name: str) -> None:
         finally:
             service.send(signal.SIGCONT)
         await asyncio.sleep(random.uniform(*THAWED_SECONDS))
+
+
+@asynccontextmanager
+async def skew_clock(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Set the clock of a booking worker two seconds back or on, while it serves or from its start."""
+    name, ahead = _choose(cluster, random, "booking_worker"), random.choice(SKEW_SECONDS)
+    clock = Clock(cluster.folder / f"{name}.clock")
+    if not clock.available:
+        raise Impossible
+    at_once = random.random() < 0.5
+    clock.set(ahead if at_once else 0)
+    await asyncio.to_thread(cluster.services.kill, name)
+    try:
+        service = cluster.services.start(name, **clock.environment())
+        if not at_once:
+            await asyncio.to_thread(wait_until, lambda: service.problem() is None, f"{name} serves")
+            clock.set(ahead)
+        yield f"{name} {ahead:+} s{' from its start' if at_once else ''}"
+    finally:
+        cluster.services.complain_if_ended(name)
+        await asyncio.to_thread(cluster.services.kill, name)
+        cluster.services.start(name)
+
+
+@asynccontextmanager
+async def lose_log_reader(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Close the pipe that a worker logs into, or leave it full for a while."""
+    name, is_closed = _choose(cluster, random, ""), random.random() < 0.5
+    await asyncio.to_thread(cluster.services.kill, name)
+    service = cluster.services.start(name, PipedService)
+    assert isinstance(service, PipedService)
+    try:
+        await asyncio.to_thread(wait_until, lambda: service.problem() is None, f"{name} serves")
+        if is_closed:
+            service.close_pipe()
+        else:
+            service.stop_reading()
+        yield f"{name} with a {'closed' if is_closed else 'full'} pipe"
+    finally:
+        cluster.services.complain_if_ended(name)
+        await asyncio.to_thread(cluster.services.kill, name)
+        service.close_pipe()
+        cluster.services.start(name)

@@ -7,11 +7,12 @@ from functools import partial
 import httpx
 
 from deploy.local.ports import free_port
+from tests.sabotage import OF_GATEWAYS
 from tests.stack import Service, Stack, wait_until
 
 
 class Services:
-    """Gateways and workers; workers are started without the safeguards that are named, if any."""
+    """Gateways and workers, started without the safeguards that are named, if any."""
 
     def __init__(self, stack: Stack, without: str = "") -> None:
         self.stack = stack
@@ -28,16 +29,16 @@ class Services:
     def pids(self) -> dict[str, int]:
         return {name: service.process.pid for name, service in self._current.items()}
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, service_type: type[Service] = Service, /, **env: str) -> Service:
         """Start a service, or start it again where it ran before; a gateway keeps its address."""
         module = name.rpartition("-")[0]
         if module == "gateway":
             url = self.urls.setdefault(name, f"http://127.0.0.1:{free_port()}")
-            service = self.stack.start(module, PORT=url.rpartition(":")[2])
-        else:
-            service = self.stack.start(module, without=self.without)
+            env["PORT"] = url.rpartition(":")[2]
+        service = self.stack.start(module, service_type, without=self._safeguards(module), **env)
         self._current[name] = service
         self._logs.append((name, service))
+        return service
 
     def kill(self, name: str) -> None:
         """End it as a crash would."""
@@ -66,6 +67,11 @@ class Services:
         for url in self.urls.values():
             wait_until(partial(_is_ready, url), f"{url} is ready")
 
+    def complain_if_ended(self, name: str) -> None:
+        """Note it where a service, which a fault is to leave alive, has ended."""
+        if not self._current[name].running:
+            self.complaints.append(f"{name} {self._current[name].obituary()}")
+
     def died(self) -> list[str]:
         """The services that ended by themselves."""
         return [name for name, service in self._current.items() if service.process.poll() is not None]
@@ -82,6 +88,11 @@ class Services:
             finally:
                 for service in self.stack.services:
                     service.kill()
+
+    def _safeguards(self, module: str) -> str:
+        """Those that services of this kind do without."""
+        mine = (each for each in self.without.split(",") if (each in OF_GATEWAYS) == (module == "gateway"))
+        return ",".join(each for each in mine if each)
 
     def _retire(self, name: str) -> Service:
         service = self._current[name]

@@ -15,6 +15,7 @@ SITES = ("clinic", "annexe")
 RESOURCES = ("dr-who", "room-1", "room-2")
 ELSEWHERE = 0.15
 FIRST = datetime(2031, 1, 1, tzinfo=UTC)
+FAR = timedelta(days=3650)
 CROWD_AT_LAST = 6.0
 OLD = 0.15
 OLDEST_SECONDS = 9.0
@@ -37,6 +38,11 @@ class Slots:
         """Another place in the same hour of the site, or the same."""
         hour = datetime.fromisoformat(place.slot).replace(minute=0)
         return self._within(random, place.site, hour)
+
+    def far_off(self, place: Place) -> str:
+        """The same time years later, where nobody else asks for anything."""
+        far = datetime.fromisoformat(place.slot) + FAR
+        return slot_text(far)
 
     def _within(self, random: Random, site: str, hour: datetime) -> Place:
         resources = tuple(sorted(random.sample(RESOURCES, random.choice((1, 1, 2, 3)))))

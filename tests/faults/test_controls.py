@@ -12,6 +12,7 @@ from tests.faults.checker import Rule
 from tests.faults.cluster import Cluster
 from tests.faults.kinds import Kind
 from tests.faults.link_faults import HANGING, under
+from tests.faults.nats_faults import lose_first_attempts
 from tests.faults.nemesis import Planned
 from tests.faults.proxy import Rule as LinkRule
 from tests.faults.run import run_on
@@ -24,6 +25,9 @@ MOST_RUNS = 5
 TOGETHER = Crowd(SEED, rate=150, clients=48, calls_a_slot=7)
 # Callers of a worker that hangs wait for it: many are needed to ask often, and a slot for each to be booked.
 APART = Crowd(SEED, rate=150, clients=96, calls_a_slot=0.3)
+# An attempt of the gateway is lost; its caller repeats and is refused, for a rival has the slot; the rival
+# cancels; then the gateway sends its next attempt.
+CONTESTING = Crowd(SEED, rate=150, clients=60, calls_a_slot=0.3, contests=1)
 
 
 @asynccontextmanager
@@ -38,22 +42,29 @@ async def lag_secondary(cluster: Cluster, _: Random) -> AsyncIterator[str]:
 
 BEHIND = Kind("mongo_lag_secondary", "mongo", lag_secondary)
 DEPOSED = Kind("mongo_isolate_primary", "mongo", depose_primary)
+FIRST_LOST = Kind("nats_lose_first_attempts", "nats", lose_first_attempts)
 PAUSED = Kind("worker_pause", "service", partial(pause_service, module="booking_worker"))
 
 
 @dataclass(frozen=True)
 class Control:
-    """What workers do without, the rule that is then broken, and the fault that it takes, if any."""
+    """What services do without, the rule that is then broken, and the fault that it takes, if any.
+
+    The fault begins after `pause` seconds, and lasts for longer than any deadline that callers set.
+    """
 
     without: str
     rule: Rule
     crowd: Crowd = TOGETHER
     fault: Kind | None = None
+    pause: float = 1.0
+    lasting: float = 2.5
 
     @property
     def faults(self) -> list[Planned]:
-        """One, some time after the beginning, for longer than any deadline that callers set."""
-        return [Planned(self.fault, 1.0, 2.5, after_previous=True, seed=str(SEED))] if self.fault else []
+        if self.fault is None:
+            return []
+        return [Planned(self.fault, self.pause, self.lasting, after_previous=True, seed=str(SEED))]
 
 
 CONTROLS = (
@@ -64,6 +75,8 @@ CONTROLS = (
     Control("no_hold_check", Rule.HOLD),
     Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
+    Control("no_final_refusals", Rule.FINAL, CONTESTING, FIRST_LOST, 0.0, 4.0),
+    Control("no_release_mark", Rule.TRUE_REFUSAL, CONTESTING, FIRST_LOST, 0.0, 4.0),
     Control("move_in_two_writes", Rule.HISTORY),
     Control("late_freeing", Rule.LINEARIZABLE),
     Control("no_compare_and_set", Rule.HISTORY),
@@ -74,7 +87,7 @@ CONTROLS = (
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.without)
 async def test_without_a_safeguard_its_rule_is_broken(cluster: Cluster, control: Control) -> None:
-    """Workers that lack one safeguard break the promise that it keeps, and the checker says which.
+    """Services that lack one safeguard break the promise that it keeps, and the checker says which.
 
     It takes two calls that meet: where none did in one short run, there is another, with another seed.
     """

@@ -21,12 +21,19 @@ from tests.faults.slots import Slots
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many callers there are, and about how many calls they make in a second, and about one hour."""
+    """How many callers there are, and about how many calls they make in a second, and about one hour.
+
+    `haste`, `fickle` and `contests` are probabilities: that a caller gives up early, that it soon cancels
+    what it booked, and that it asks for what a rival is about to cancel.
+    """
 
     seed: int
     rate: float = 100.0
     clients: int = 24
     calls_a_slot: float = 20
+    haste: float = 0.15
+    fickle: float = 0.1
+    contests: float = 0.05
 
 
 @asynccontextmanager
@@ -50,6 +57,8 @@ async def workload(
                 # Else a command is kept while there is no connection, and sent after its caller gave up.
                 pending_size=-1,
                 error_cb=_ignore,
+                # Malformed messages are sent to the inboxes of gateways alone.
+                inbox_prefix="_INBOX_caller",
             )
             closing.push_async_callback(connection.close)
             ways += [("nats", NatsCaller(connection)), ("nats", ManyCaller(connection))]
@@ -60,7 +69,19 @@ async def workload(
                 name = f"{via}{number:02}"
                 random = Random(f"{crowd.seed}/{name}")
                 pace = crowd.rate / crowd.clients
-                one = FaultClient(name, via, caller, recorder, random, pace, slots=slots, known=known)
+                one = FaultClient(
+                    name,
+                    via,
+                    caller,
+                    recorder,
+                    random,
+                    pace,
+                    crowd.haste,
+                    slots=slots,
+                    known=known,
+                    fickle=crowd.fickle,
+                    contests=crowd.contests,
+                )
                 group.create_task(one.run(stopping))
             try:
                 yield stopping

@@ -16,9 +16,5 @@ def possible_orders(operations: Sequence[Operation]) -> Iterator[tuple[Operation
     lost = [each for each in operations if each.kind in CHANGES and each.outcome == "unknown"]
     for carried_out in chain.from_iterable(combinations(lost, size) for size in range(len(lost) + 1)):
         for order in permutations([*answered, *carried_out]):
-            if all(
-                one.invoked <= other.returned
-                for one, other in combinations(order, 2)
-                if other.returned is not None and other.outcome != "unknown"
-            ):
+            if all(one.invoked <= other.end for one, other in combinations(order, 2)):
                 yield order

@@ -8,7 +8,19 @@ import pytest
 
 from tests.faults.checker import Rule, Verdict, check
 from tests.faults.checker.model import BOOKED, HELD
-from tests.faults.checker.stories import SLOT, asked, booked, held, lost, of, read, refused, row, story
+from tests.faults.checker.stories import (
+    SLOT,
+    asked,
+    booked,
+    held,
+    lost,
+    not_granted,
+    of,
+    read,
+    refused,
+    row,
+    story,
+)
 from tests.faults.history import Fault, History, Operation
 
 LATER = "2031-05-04T10:00:00.000Z"
@@ -317,7 +329,7 @@ def test_of_lost_bookings_the_one_that_fits_was_made(sooner: str) -> None:
 
 def test_refusals_that_contradict_each_other_are_a_violation() -> None:
     """Booked at one time, and later held and so not booked: each may be true, both are not."""
-    lost_one, hold = lost("Ada", 0), held("Eve", 0, 0.2, 0.3)
+    lost_one, hold = lost("Ada", 0), not_granted(held("Eve", 0, 0.2, 0.3))
     bob, cyd = refused("Bob", 1, 2), refused("Cyd", 3, 4, HELD)
     assert rules(story(lost_one, hold, bob)) == rules(story(lost_one, hold, cyd)) == set()
     assert rules(story(lost_one, hold, bob, cyd)) == {Rule.LINEARIZABLE}
@@ -358,7 +370,7 @@ def test_a_key_is_for_the_same_resources() -> None:
 
 def test_booked_wins_over_held() -> None:
     """`held` is untrue, to a booking and to a hold, where at every moment one of the claims was booked."""
-    hold, ada = of("ab", held("Eve", 0, 0.2, 0.3)), of("a", booked("Ada", 1, 3))
+    hold, ada = of("ab", not_granted(held("Eve", 0, 0.2, 0.3))), of("a", booked("Ada", 1, 3))
     rows = (row("Ada", ("a",)),)
     for ask in (of("ab", refused("Bob", 0, 0, HELD)), of("ab", replace(held("Bob", 0, 0, 0), expires=None))):
         told = replace(ask, outcome="refused", status=409, error=HELD)
@@ -372,9 +384,8 @@ def test_booked_wins_over_held() -> None:
 def test_held_after_booked_is_shown_with_the_booking() -> None:
     """The message names the refusal and the booking that stood before it, and no more."""
     crowd = [lost(f"P{number}", 0) for number in range(20)]
-    history = story(
-        *crowd, held("Eve", 0, 0.2, 0.3), booked("Ada", 1, 3), refused("Bob", 4, 5, HELD), rows=(row("Ada"),)
-    )
+    hold = not_granted(held("Eve", 0, 0.2, 0.3))
+    history = story(*crowd, hold, booked("Ada", 1, 3), refused("Bob", 4, 5, HELD), rows=(row("Ada"),))
     [shown] = check(history).violations
     assert "at every moment one of its claims was booked" in shown.text
     assert [each.patient for each in shown.operations] == ["Ada", "Bob"]

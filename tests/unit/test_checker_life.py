@@ -80,11 +80,19 @@ def test_a_cancel_is_not_undone() -> None:
 
 
 def test_a_cancelled_bookings_key_never_books_again() -> None:
-    """A retry hears of the cancelled booking; a second booking, or a refusal, is a violation."""
+    """A retry is answered 409 with the cancelled booking; 201 or another refusal is a violation."""
     replay = of("a", booked("Ada", 4, 5, replayed=True))
     before = ADA, cancelled("Ada", 2, 3)
-    assert rules(*before, telling(replay, "a", "cancelled"), rows=(GONE,)) == set()
-    assert Rule.LINEARIZABLE in rules(*before, telling(replay, "a"), rows=(GONE,))
+    told = telling(turned_down(replace(replay, replayed=False), CANCELLED), "a", "cancelled")
+    assert rules(*before, told, rows=(GONE,)) == set()
+    assert Rule.LINEARIZABLE in rules(ADA, told, rows=(STAYED,))
+    assert Rule.LINEARIZABLE in rules(
+        ADA, replace(told, invoked=1.5, returned=1.8), cancelled("Ada", 2, 3), rows=(GONE,)
+    )
+    assert Rule.DURABLE in rules(*before, told)
+    assert Rule.ONE_KEY in rules(*before, replace(told, appointment_id="other"), rows=(GONE,))
+    for status in ("booked", "cancelled"):
+        assert Rule.LINEARIZABLE in rules(*before, telling(replay, "a", status), rows=(GONE,))
     assert Rule.LINEARIZABLE in rules(*before, replace(replay, replayed=False), rows=(GONE,))
     assert rules(*before, of("a", refused("Ada", 4, 5)), rows=(GONE,)) == {Rule.TRUE_REFUSAL}
     another = replace(replay, appointment_id="other", replayed=False)

@@ -27,15 +27,18 @@ Log = list[tuple[str, tuple[str, ...], str, str | None]]
 def true_throughout(order: Sequence[Operation]) -> bool:
     """Whether each answer is true where each change is carried out as it comes."""
     logs: dict[str, Log] = {}
-    return all(is_true(each, logs) for each in order)
+    idle: dict[str, list[str | None]] = {}
+    return all(is_true(each, logs, idle) for each in order)
 
 
-def is_true(asked: Operation, logs: dict[str, Log]) -> bool:  # noqa: PLR0912 (a case each answer)
-    """Whether an answer is true; what it changes is written down."""
+def is_true(  # noqa: PLR0912 (a case each answer)
+    asked: Operation, logs: dict[str, Log], idle: dict[str, list[str | None]]
+) -> bool:
+    """Whether an answer is true; what it changes is written down, and in `idle` the moves without effect."""
     id, lost = asked.appointment_id or "", asked.outcome == "unknown"
     log = logs.get(id, [])
     active = bool(log) and log[-1][0] != "cancelled"
-    done = asked.kind == "move" and asked.move_id in [entry[3] for entry in log]
+    done = asked.kind == "move" and asked.move_id in [*(entry[3] for entry in log), *idle.get(id, ())]
     _, resources, slot, _ = log[-1] if log else ("", asked.resources, asked.slot, None)
     if asked.kind in ("book", "hold") or (asked.kind == "move" and active):
         resources, slot = asked.resources or resources, asked.slot or slot
@@ -51,7 +54,13 @@ def is_true(asked: Operation, logs: dict[str, Log]) -> bool:  # noqa: PLR0912 (a
             case "No such appointment":
                 return not log
             case _ if asked.error == CANCELLED:
-                return bool(log) and not active and not done
+                if not log or active:
+                    return False
+                standing = asked.told
+                return standing is None or (
+                    standing.status == "cancelled"
+                    and (standing.place.resources, standing.place.slot) == log[-1][1:3]
+                )
             case _ if asked.error in (BOOKED, HELD):
                 may_ask = not log if asked.kind != "move" else active and not done
                 return may_ask and clash == (asked.error == BOOKED)
@@ -61,15 +70,17 @@ def is_true(asked: Operation, logs: dict[str, Log]) -> bool:  # noqa: PLR0912 (a
         case "book" if not log and not clash:
             change = [("booked", resources, slot, None)]
         case "book":
-            if not lost and not (log and asked.replayed):
+            if not lost and not (active and asked.replayed):
                 return False
         case "move" if active and not done:
             if clash:
                 return lost
             if (resources, slot) != log[-1][1:3]:
                 change = [("moved", resources, slot, asked.move_id)]
+            else:
+                idle.setdefault(id, []).append(asked.move_id)
         case "move":
-            if not done and not lost:
+            if not lost and not active:
                 return False
         case "cancel" if active:
             change = [("cancelled", log[-1][1], log[-1][2], None)]
@@ -101,13 +112,13 @@ def small_histories(draw: st.DrawFn) -> History:
     operations = [each for each in history.operations if each.kind in (*CHANGES, "get", "history", "hold")]
     for _ in range(draw(st.integers(0, 2))):
         n = draw(st.integers(0, len(operations) - 1))
-        operations[n] = distorted(operations[n], draw(st.integers(0, 6)), operations)
+        operations[n] = distorted(operations[n], draw(st.integers(0, 8)), operations)
     return replace(history, operations=tuple(operations))
 
 
 def distorted(operation: Operation, how: int, others: Sequence[Operation]) -> Operation:
     """The operation at another time, or with another answer."""
-    told = [*(each.told for each in others if each.told), None]
+    places = [*(each.told for each in others if each.told), None]
     answered = replace(
         operation, returned=operation.returned or operation.invoked + 1, told=None, changes=None
     )
@@ -127,7 +138,12 @@ def distorted(operation: Operation, how: int, others: Sequence[Operation]) -> Op
         case 4 if operation.told:
             return replace(operation, told=Standing(operation.told.place, "cancelled"))
         case 5 if operation.told:
-            return replace(operation, told=told[0])
+            return replace(operation, told=places[0])
+        case 7 if operation.outcome == "unknown":
+            return replace(operation, gone_by=operation.invoked + 2)
+        case 8 if operation.kind in ("book", "move"):
+            told = answered if operation.kind == "move" else replace(answered, appointment_id=None)
+            return replace(told, outcome="refused", status=409, error=CANCELLED)
         case 6 if operation.changes:
             return replace(operation, changes=operation.changes[:-1] or operation.changes)
         case _:

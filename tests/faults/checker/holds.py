@@ -21,8 +21,8 @@ REDIS_RETURNS_SECONDS = 1.0
 """After a fault a worker may need a moment to reach Redis again."""
 
 LINGERS_SECONDS = REQUEST_TIMEOUT_SECONDS + 1.0
-"""How long after its end, or its answer, a hold may stand. One that was not granted stands little longer than
-the deadline of its command, which comes at most so long after the worker's receipt of it."""
+"""How long after its answer a hold that was not granted may stand: little longer than the deadline of its
+command, which comes at most so long after the worker's receipt of it."""
 
 
 def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
@@ -120,8 +120,15 @@ def _blind(effect: Effect, redis_faults: Iterable[Fault]) -> bool:
 
 
 def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
-    """`held` needs another's hold that may have stood then; one that was not granted may for a moment too."""
+    """`held` needs another's hold that may have stood then; one that was not granted may for a moment too.
+
+    So does what is listed as held.
+    """
     holds = [each for each in operations if each.kind == "hold"]
+    for asked in (each for each in operations if each.kind == "slots" and each.ok):
+        listed = any(state == "held" for _, state in asked.taken)
+        if listed and not any(_may_be_in_the_way(hold, asked, redis_faults) for hold in holds):
+            yield violation(Rule.HOLD, "what nobody can hold was listed as held", asked)
     for refusal in (each for each in operations if each.refused and each.error == HELD):
         if not any(_may_be_in_the_way(hold, refusal, redis_faults) for hold in holds):
             text = f"#{refusal.number} was refused as held, but nobody else can have held any of that then"
@@ -134,7 +141,12 @@ def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterab
     wanted = refusal.claims  # of a move that says only what changes, whatever it is judged with
     if wanted and not hold.claims & wanted:
         return False
-    until = max(hold.end, hold.expires or -inf) + LINGERS_SECONDS
+    if hold.gone_by is not None:
+        until = hold.gone_by
+    elif hold.ok and hold.expires is not None:
+        until = max(hold.end, hold.expires + SKEW_SECONDS)
+    else:
+        until = hold.end + LINGERS_SECONDS
     return until >= refusal.invoked or any(
         overlaps(fault, hold.invoked, refusal.end) for fault in redis_faults
     )

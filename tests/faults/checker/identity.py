@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tests.faults.checker.model import refused_as_cancelled
 from tests.faults.history import History, Operation, Row
 from tests.faults.places import Place
 
@@ -14,13 +15,17 @@ def identify(history: History) -> tuple[Operation, ...]:
 
     An id that no answer told is learnt from the rows. A booking that nobody ever saw gets an id of its own.
     """
-    answered = [each for each in history.operations if each.kind == "book" and each.ok]
+    answered = [
+        each
+        for each in history.operations
+        if each.kind == "book" and (each.ok or refused_as_cancelled(each)) and each.appointment_id
+    ]
     known = {_made_by(row): row.id for row in history.rows}
     known |= {_request(each): each.appointment_id for each in reversed(answered) if each.appointment_id}
     unclaimed = _unclaimed(history, answered)
 
     def booking_of(operation: Operation) -> str:
-        if operation.ok and operation.appointment_id:
+        if (operation.ok or refused_as_cancelled(operation)) and operation.appointment_id:
             return operation.appointment_id
         if operation.key is not None:
             return known.get(_request(operation), f"?{operation.key} of {operation.patient}")

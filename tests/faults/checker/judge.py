@@ -6,7 +6,14 @@ from dataclasses import replace
 from tests.faults.checker.answers import judge_answers, read_back
 from tests.faults.checker.components import components, scopes
 from tests.faults.checker.deadlines import judge_deadlines
-from tests.faults.checker.finality import without_later_news, without_refused
+from tests.faults.checker.finality import (
+    judge_asked_earlier,
+    judge_finality,
+    latest_asked,
+    with_final_refusals,
+    with_own_attempts,
+    without_later_news,
+)
 from tests.faults.checker.histories import judge_histories
 from tests.faults.checker.holds import judge_holds, void_holds
 from tests.faults.checker.identity import identify
@@ -30,8 +37,12 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
         redis_faults: The kinds of faults that may lose a hold or keep a booking worker from seeing it.
     """
     losing = [fault for fault in history.faults if fault.kind in redis_faults]
-    operations = without_later_news(without_refused(identify(history)))
+    latest = latest_asked(history.faults)
+    identified, attempts = with_own_attempts(identify(history))
+    operations = without_later_news(with_final_refusals(identified, latest))
     found = [
+        *judge_finality(identified, history.rows, latest),
+        *judge_asked_earlier(identified),
         *judge_rows(operations, history.rows),
         *judge_keys(operations),
         *judge_deadlines(operations, history.rows),
@@ -46,7 +57,7 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
             found += [*judge_answers([each for each in component if each not in void])]
         found += judge_holds(component, losing)
     recorded = {each.number: each for each in history.operations}
-    recorded |= {number: recorded.get(each.number, each) for number, each in lists.items()}
+    recorded |= {number: recorded.get(each.number, each) for number, each in (attempts | lists).items()}
     return Verdict(tuple(_as_recorded(each, recorded) for each in found))
 
 

@@ -7,7 +7,7 @@ cancelled once; between the two it may move.
 from collections.abc import Set
 from dataclasses import replace
 
-from tests.faults.checker.state import Changes, State, begins, is_active, standing, was_done
+from tests.faults.checker.state import Changes, State, begins, is_active, standing
 from tests.faults.history import Operation
 
 # Written out, not imported: a service that changes its sentences must not change the judge's.
@@ -24,6 +24,8 @@ def apply(state: State, operation: Operation) -> State | None:
     changes = state.changes(operation.appointment_id)
     if refused_as_booked(operation) or refused_as_held(operation):
         return state if _is_truly_refused(state, changes, operation) else None
+    if refused_as_cancelled(operation):
+        return state if _is_cancelled(state, changes, operation) else None
     match operation.kind:
         case "book":
             changed = _book(state, changes, operation)
@@ -42,7 +44,7 @@ def _book(state: State, changes: Changes, asked: Operation) -> State | None:
     if not may_take_effect(asked):
         return state
     if changes:
-        return state if asked.replayed else None
+        return state if asked.replayed and is_active(changes) else None
     if state.others(None, asked.claims):
         return None
     return state.changed(asked, "booked", asked.place)
@@ -51,17 +53,15 @@ def _book(state: State, changes: Changes, asked: Operation) -> State | None:
 def _move(state: State, changes: Changes, asked: Operation) -> State | None:
     if not_found(asked):
         return None if changes else state
-    if asked.refused and asked.error == CANCELLED:
-        return state if changes and not is_active(changes) else None  # also of a move that was done before
     if not may_take_effect(asked):
         return state
-    if was_done(changes, asked):
-        return state
-    if not is_active(changes):
+    if not is_active(changes):  # 200 says that the booking stands
         return None
+    if state.was_done(asked):
+        return state
     place = changes[-1].place.moved(asked.place)
     if place == changes[-1].place:
-        return state
+        return state.without_change(asked)
     if state.others(asked.appointment_id, place.claims):
         return None
     return state.changed(asked, "moved", place)
@@ -103,7 +103,7 @@ def _is_true(state: State, changes: Changes, operation: Operation) -> bool:
 def _is_truly_refused(state: State, changes: Changes, operation: Operation) -> bool:
     """Booked wins over held; what the booking itself has is in nobody's way."""
     if operation.kind == "move":
-        if not is_active(changes) or was_done(changes, operation):
+        if not is_active(changes) or state.was_done(operation):
             return False
         claims = changes[-1].place.moved(operation.place).claims
     elif changes:  # its own booking was made: that is the answer
@@ -111,6 +111,11 @@ def _is_truly_refused(state: State, changes: Changes, operation: Operation) -> b
     else:
         claims = operation.claims
     return bool(state.others(operation.appointment_id, claims)) == refused_as_booked(operation)
+
+
+def _is_cancelled(state: State, changes: Changes, operation: Operation) -> bool:
+    """A booking that was made and cancelled, and is told of as such; whether a move of it was done or not."""
+    return bool(changes) and not is_active(changes) and _tells(state, operation)
 
 
 def _tells(state: State, operation: Operation) -> bool:
@@ -130,7 +135,7 @@ def is_never_true(state: State, operation: Operation, changing: Set[str | None])
     id, changes = operation.appointment_id, state.changes(operation.appointment_id)
     if operation.kind == "book":
         if operation.ok and changes:
-            return not operation.replayed or _is_over(changes, operation)
+            return not operation.replayed or not is_active(changes)
         if refused_as_booked(operation):
             return bool(changes)
         return (operation.ok or refused_as_held(operation)) and (
@@ -145,7 +150,7 @@ def is_never_true(state: State, operation: Operation, changing: Set[str | None])
         return True
     if operation.kind == "history" and operation.changes is not None:
         return not begins(operation.changes, changes)
-    if operation.kind == "move" and not is_active(changes) and not was_done(changes, operation):
+    if operation.kind == "move" and not is_active(changes):
         return operation.ok or refused_as_booked(operation) or refused_as_held(operation)
     return operation.kind in ("get", "cancel") and operation.ok and _is_over(changes, operation)
 
@@ -161,7 +166,7 @@ def is_settled(state: State, operation: Operation) -> bool:
     if operation.unknown or apply(state, operation) != state:
         return False
     changes = state.changes(operation.appointment_id)
-    may_move_later = operation.kind == "move" and operation.ok and not was_done(changes, operation)
+    may_move_later = operation.kind == "move" and operation.ok and not state.was_done(operation)
     return not (may_move_later and is_active(changes))
 
 
@@ -171,6 +176,10 @@ def refused_as_booked(operation: Operation) -> bool:
 
 def refused_as_held(operation: Operation) -> bool:
     return operation.refused and operation.error == HELD
+
+
+def refused_as_cancelled(operation: Operation) -> bool:
+    return operation.refused and operation.error == CANCELLED
 
 
 def says_booked(slots: Operation) -> bool:

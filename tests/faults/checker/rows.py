@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from tests.faults.checker.model import may_book, may_take_effect
+from tests.faults.checker.model import may_book, may_take_effect, refused_as_cancelled
 from tests.faults.checker.verdict import Rule, Violation, violation, where
 from tests.faults.history import Operation, Row
 from tests.faults.places import Claim
@@ -30,7 +30,7 @@ def _lost(
     books: Iterable[Operation], rows: Iterable[Row], cancelled: Collection[str | None]
 ) -> Iterator[Violation]:
     stored = {row.id: row for row in rows}
-    confirmed = {each.appointment_id: each for each in books if each.ok}
+    confirmed = {each.appointment_id: each for each in books if each.ok or refused_as_cancelled(each)}
     for id, book in confirmed.items():
         row = stored.get(id or "")
         if row is None:

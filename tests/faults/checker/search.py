@@ -2,7 +2,7 @@
 
 An order of the operations is looked for in which every answer is true and no operation stands before one
 that had returned before it was invoked. An operation of unknown outcome may stand anywhere after its
-invocation, or nowhere.
+invocation, or nowhere; one that is gone by some moment stands before what was invoked later, or nowhere.
 
 What keeps it short: what falls apart is searched apart; an answer that can never be true again ends a
 path (a history that was read tells the order of a booking's changes); and of bookings that nobody heard of,
@@ -74,6 +74,11 @@ class _Search:
                 rest = [each for each in remaining if each is not operation]
                 if self.all_of(changed, rest):
                     return True
+        first = min(remaining, key=lambda each: each.end)
+        if first.unknown and first.gone_by is not None:
+            rest = [each for each in remaining if each is not first]
+            if self.all_of(state, rest):  # it was never carried out
+                return True
         self._failed.add(place)
         return False
 

@@ -47,6 +47,8 @@ class AtomicService:
 
     bookings: dict[str, tuple[Change, ...]] = field(default_factory=dict)
     holds: dict[Claim, Operation] = field(default_factory=dict)
+    moved: set[tuple[str, str | None]] = field(default_factory=set)
+    """The moves that were carried out, those that had nothing to change too."""
 
     def answer(self, now: float, request: Operation) -> Operation:
         match request.kind:
@@ -87,6 +89,8 @@ class AtomicService:
 
     def _book(self, now: float, request: Operation) -> Operation:
         id = f"id-{request.patient}"
+        if id in self.bookings and self._standing(id).status == "cancelled":
+            return replace(_refused(request, CANCELLED), appointment_id=id, told=self._standing(id))
         if id in self.bookings:
             return replace(request, appointment_id=id, replayed=True, told=self._standing(id))
         if refusal := self._in_the_way(now, request, id, request.place):
@@ -99,14 +103,15 @@ class AtomicService:
         id = str(request.appointment_id)
         if id not in self.bookings:
             return _refused(request, "No such appointment", 404)
-        if any(each.move_id == request.move_id for each in self.bookings[id]):
-            return replace(request, told=self._standing(id))
         if self._standing(id).status == "cancelled":
-            return _refused(request, CANCELLED)
+            return replace(_refused(request, CANCELLED), told=self._standing(id))
+        if (id, request.move_id) in self.moved:
+            return replace(request, told=self._standing(id))
         before = self.bookings[id][-1].place
         place = before.moved(request.place)
         if refusal := self._in_the_way(now, request, id, place):
             return refusal
+        self.moved.add((id, request.move_id))
         if place != before:
             self._change(now, id, "moved", place, request.move_id)
             self._use_up(request, place)

@@ -12,9 +12,13 @@ Changes = tuple[Change, ...]
 
 @dataclass(frozen=True)
 class State:
-    """The bookings that were made, by their ids, each with its changes."""
+    """The bookings that were made, by their ids, each with its changes.
+
+    `idle` has the moves that were carried out and had nothing to change: an id and a move id each.
+    """
 
     bookings: frozenset[tuple[str, Changes]] = frozenset()
+    idle: frozenset[tuple[str, str]] = frozenset()
 
     def changes(self, id: str | None) -> Changes:
         return self._by_id.get(id or "", ())
@@ -29,13 +33,30 @@ class State:
         near |= {owner for claim, owner in self._owners.items() if claim in things}
         if len(near) == len(self.bookings):
             return self
-        return State(frozenset(each for each in self.bookings if each[0] in near))
+        return State(
+            frozenset(each for each in self.bookings if each[0] in near),
+            frozenset(each for each in self.idle if each[0] in near),
+        )
 
     def changed(self, operation: Operation, type: str, place: Place) -> "State":
         id, before = operation.appointment_id or "", self.changes(operation.appointment_id)
         entry = Change(type, place, len(before) + 1, operation.move_id)  # type: ignore[arg-type]
         others = self.bookings - {(id, before)}
-        return State(others | {(id, (*before, entry))})
+        return State(others | {(id, (*before, entry))}, self.idle)
+
+    def without_change(self, move: Operation) -> "State":
+        """The state after a move to where the booking is: its id alone is remembered."""
+        if move.move_id is None:
+            return self
+        return State(self.bookings, self.idle | {(move.appointment_id or "", move.move_id)})
+
+    def was_done(self, move: Operation) -> bool:
+        """Whether a move with this move id was carried out before."""
+        if move.move_id is None:
+            return False
+        changes = self.changes(move.appointment_id)
+        idle = (move.appointment_id or "", move.move_id) in self.idle
+        return idle or any(each.move_id == move.move_id for each in changes)
 
     @cached_property
     def _by_id(self) -> dict[str, Changes]:
@@ -58,7 +79,3 @@ def begins(told: Changes, changes: Changes) -> bool:
 
 def is_active(changes: Changes) -> bool:
     return bool(changes) and changes[-1].type != "cancelled"
-
-
-def was_done(changes: Changes, move: Operation) -> bool:
-    return move.move_id is not None and any(each.move_id == move.move_id for each in changes)

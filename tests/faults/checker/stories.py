@@ -30,6 +30,7 @@ def asked(
     replayed: bool = False,
     expires: float | None = None,
     deadline: float | None = None,
+    sent: float | None = None,
     move_id: str | None = None,
     told: Standing | None = None,
     changes: tuple[Change, ...] | None = None,
@@ -57,6 +58,7 @@ def asked(
         replayed=replayed,
         expires=expires,
         deadline=deadline,
+        asked=sent,
         move_id=move_id,
         told=told,
         changes=changes,
@@ -80,6 +82,11 @@ def lost(patient: str, invoked: float) -> Operation:
 
 def held(patient: str, invoked: float, returned: float, expires: float) -> Operation:
     return asked("hold", patient, invoked, returned, token=f"token-{patient}", expires=expires)
+
+
+def not_granted(hold: Operation) -> Operation:
+    """The hold with 503 for an answer: it may stand for a moment."""
+    return replace(hold, outcome="not_executed", status=503, expires=None)
 
 
 def read(id: str, invoked: float, returned: float, *, found: bool = True) -> Operation:

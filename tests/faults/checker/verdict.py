@@ -15,6 +15,7 @@ class Rule(StrEnum):
     TRUE_REFUSAL = "a refusal is true"
     HOLD = "a hold is honoured"
     KNOWN_OUTCOME = "known outcome"
+    FINAL = "a refusal is final"
     IN_TIME = "nothing is started too late"
     HISTORY = "a history tells each change once"
 
@@ -67,6 +68,7 @@ def describe(operation: Operation) -> str:
         "token": operation.token,
         "minutes": operation.minutes,
         "move": operation.move_id,
+        "asked": operation.asked and f"{operation.asked:.3f}",
         "until": operation.expires and f"{operation.expires:.3f}",
     }
     asked = " ".join(
