@@ -1,22 +1,25 @@
 """Cancels, a batch of them: one read of what is booked, and one write that frees it."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from booking_worker.preconditions import known_versions
 from booking_worker.writes import ChangeOutcome, Writes, refusal_of
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown
+from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, PreconditionFailed, Refused
+from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change
 from shared.stores.mongo.writes import Written
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cancel:
-    """A command to cancel the booking with this id."""
+    """A command to cancel the booking with this id, if it has the version `if_version` (None: any)."""
 
     id: str
     deadline: Deadline
+    if_version: int | None = None
     weight: int = 1
 
 
@@ -33,17 +36,23 @@ class Cancels:
         Raises:
             NoPrimary, NotExecuted: what is booked could not be read.
         """
-        ids = {cancel.id for cancel in cancels}
-        rows = await self._bookings.get_many(ids, timeout=deadline.remaining)
-        outcomes: dict[str, ChangeOutcome] = {**dict.fromkeys(ids, NoSuchAppointment()), **rows}
-        active = [row for row in rows.values() if row.status == "booked"]
-        changes = [Change(row, row.cancelled()) for row in active]
+        rows = await self._bookings.get_many(
+            {cancel.id for cancel in cancels}, versions=known_versions(cancels), timeout=deadline.remaining
+        )
+        refused = {cancel: refusal for cancel in cancels if (refusal := _refusal(cancel, rows))}
+        accepted = {cancel.id for cancel in cancels if cancel not in refused}
+        stands: dict[str, ChangeOutcome] = {each: rows[each] for each in accepted}
+        changes = [
+            Change(row, row.cancelled())
+            for row in rows.values()
+            if row.id in accepted and row.status == "booked"
+        ]
         written = await self._writes.change(changes, deadline)
         for change, each in zip(changes, written, strict=True):
-            outcomes[change.before.id] = change.after if each is Written.DONE else refusal_of(each)
+            stands[change.before.id] = change.after if each is Written.DONE else refusal_of(each)
         unsure = {c.before.id for c, each in zip(changes, written, strict=True) if each is Written.UNSURE}
-        outcomes |= await self._look(unsure, deadline)
-        return [outcomes[cancel.id] for cancel in cancels]
+        stands |= await self._look(unsure, deadline)
+        return [refused.get(cancel) or _outcome(cancel, stands[cancel.id]) for cancel in cancels]
 
     async def _look(self, ids: Set[str], deadline: Deadline) -> dict[str, ChangeOutcome]:
         """Of changes some of which did not match: what is cancelled now, and what is not yet."""
@@ -51,5 +60,21 @@ class Cancels:
             found = await self._bookings.find(ids=ids, timeout=deadline.remaining)
         except (NotExecuted, OutcomeUnknown):
             return dict.fromkeys(ids, OutcomeUnknown())
-        rows = found.by_id.values()
-        return {row.id: row if row.status == "cancelled" else None for row in rows}
+        cancelled = {row.id: row for row in found.by_id.values() if row.status == "cancelled"}
+        return {each: cancelled.get(each) for each in ids}
+
+
+def _refusal(cancel: Cancel, rows: Mapping[str, Booking]) -> Refused | None:
+    """Why a cancel is refused, if it is."""
+    row = rows.get(cancel.id)
+    if row is None:
+        return NoSuchAppointment()
+    before = row.version - (row.status == "cancelled")
+    return None if cancel.if_version in (None, before) else PreconditionFailed()
+
+
+def _outcome(cancel: Cancel, stands: ChangeOutcome) -> ChangeOutcome:
+    """The answer to a cancel of a booking that stands so: another than it read may have cancelled it."""
+    if isinstance(stands, Booking):
+        return _refusal(cancel, {cancel.id: stands}) or stands
+    return stands

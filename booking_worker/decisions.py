@@ -9,14 +9,14 @@ from booking_worker.requests import Booked, Outcome, Request, first_of_each_clai
 from booking_worker.writes import MOST_ROUNDS, Writes, refusal_of
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
-    Changing,
+    AskedEarlier,
     NoPrimary,
     NotExecuted,
     OutcomeUnknown,
     SlotAlreadyBooked,
     SlotHeld,
 )
-from shared.stores.mongo.bookings import BookingStore, Refusal
+from shared.stores.mongo.bookings import BookingStore, Tombstone
 from shared.stores.mongo.writes import Written
 from shared.stores.redis.intents import HoldState
 
@@ -36,7 +36,8 @@ class Decisions:
         1. Redis: one script reads the holds, and registers intents of those that may pass.
         2. MongoDB: one insert of the first that wants each claim. The index decides, whoever else inserts.
         3. Where one was refused: what is in the way is read behind a barrier, and refuses its rivals too.
-           A key that may have been sent before is taken first; one that was taken so is used again.
+           Before a 409, the key of a request that may have been sent before is reserved with a tombstone; a
+           booking that was asked for later replaces the tombstone.
         What is explained by nothing is tried again. Intents are cleared after the callers are answered.
         """
         states = await self._intents.register([request.intent for request in requests], deadline)
@@ -61,7 +62,7 @@ class Decisions:
                 break
             in_vain += len(passing) == len(waiting)  # where some are decided, the others have another chance
         self._intents.clear(
-            (request.intent, found[request] is HoldState.MINE and _stands(request, outcomes[request]))
+            (request.intent, found[request], _stands(request, outcomes[request]))
             for request in requests
             if found[request] in REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
         )
@@ -73,11 +74,11 @@ class Decisions:
 
     async def _explain(
         self, duplicates: Sequence[Request], others: Sequence[Request], deadline: Deadline
-    ) -> tuple[dict[Request, Outcome], dict[Request, Refusal]]:
+    ) -> tuple[dict[Request, Outcome], dict[Request, Tombstone]]:
         """Why requests are refused: they have been carried out before, or a claim of theirs is booked.
 
-        Not told by the index that an insert met: where two are met only one is named, and a primary that was
-        deposed has an old one. What nothing explains is left out; it may have a refused row, that it can use.
+        The index that an insert met does not tell: of two that are met one is named, and a deposed primary
+        has an old one. A request that nothing explains is left out; it may have a tombstone to replace.
         `others` were not inserted by this attempt.
         """
         refused = [*duplicates, *others]
@@ -94,21 +95,19 @@ class Decisions:
         for request in refused:
             if own := found.by_key.get(request.key):
                 explained[request] = replay(request, own)
+            elif (tombstone := found.tombstones.get(request.key)) and tombstone.bars(request.asked_at):
+                explained[request] = AskedEarlier()
             elif request.claims.in_site & found.booked:
                 explained[request] = SlotAlreadyBooked()
-        return explained, {r: found.refused[r.key] for r in refused if r.key in found.refused}
+        return explained, {r: found.tombstones[r.key] for r in refused if r.key in found.tombstones}
 
     async def _replace(
-        self, requests: Sequence[Request], rows: Mapping[Request, Refusal], deadline: Deadline
+        self, requests: Sequence[Request], rows: Mapping[Request, Tombstone], deadline: Deadline
     ) -> dict[Request, Outcome]:
-        """Book with the rows by which keys were taken. Where one has changed, or a claim is met: left out.
-
-        Not a command that came before the one that was refused so: that may be its own later attempt.
-        """
-        late = [r for r in requests if r in rows and r.booking.created_at <= rows[r].at]
-        bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows and r not in late}
+        """Replace tombstones by bookings. If one has changed, or a claim is met, its request is left out."""
+        bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows}
         written = await self._writes.replace([(rows[r], b) for r, b in bookings.items()], deadline)
-        return dict.fromkeys(late, Changing()) | {
+        return {
             request: Booked(booking) if each is Written.DONE else refusal_of(each)
             for (request, booking), each in zip(bookings.items(), written, strict=True)
             if each not in (Written.DUPLICATE, Written.UNSURE)

@@ -1,7 +1,8 @@
-"""Refusals of moves that are final: an earlier attempt does not move the booking once 409 was told.
+"""Final refusals of moves: after a 409 no earlier attempt of the same move moves the booking.
 
-Before that the booking's fence is counted up. An earlier attempt compares the row with what it had read, so
-one that MongoDB carries out after that does not match.
+Before the 409 the booking enters a new epoch. An earlier attempt compares the row with what it has read, so
+one that MongoDB carries out after that does not match. One that reads the row after that finds that its move
+is refused.
 """
 
 from collections.abc import Mapping
@@ -9,8 +10,9 @@ from collections.abc import Mapping
 from booking_worker.plans import Plan
 from booking_worker.writes import ChangeOutcome, Writes
 from shared.contract.deadline import Deadline
-from shared.contract.errors import Conflict, NotExecuted, OutcomeUnknown
+from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.changes import Change
 from shared.stores.mongo.writes import Written
 
 
@@ -26,11 +28,11 @@ class Fences:
     ) -> dict[Plan, ChangeOutcome]:
         """The outcomes of moves, once no earlier attempt can carry out what is refused.
 
-        Unknown where a booking could not be fenced in time: then it is not final.
+        Unknown if a booking could not be fenced in time: then the refusal would not be final.
         """
         outcomes = dict(judged)
-        refused = [p for p, o in judged.items() if isinstance(o, Conflict) and not p.move.first]
-        written = await self._writes.fence([plan.change.before for plan in refused], deadline)
+        refused = [plan for plan, o in judged.items() if isinstance(o, SlotAlreadyBooked | SlotHeld)]
+        written = await self._writes.fence([_fence(plan) for plan in refused], deadline)
         fenced = dict(zip(refused, written, strict=True))
         unsure = [plan for plan, each in fenced.items() if each is Written.UNSURE]
         lost = [plan for plan, each in fenced.items() if each not in (Written.DONE, Written.UNSURE)]
@@ -40,7 +42,13 @@ class Fences:
         except (NotExecuted, OutcomeUnknown):
             return outcomes | dict.fromkeys(unsure, OutcomeUnknown())
         for plan in unsure:
-            row, before = found.by_id.get(plan.id), plan.change.before
-            if row is None or row.version != before.version or row.fence == before.fence:
+            row, move = found.by_id.get(plan.id), plan.move
+            as_read = row is not None and row.version == plan.change.before.version
+            if row is None or not as_read or not row.refuses(move.move_id, move.asked_at):
                 outcomes[plan] = None
         return outcomes
+
+
+def _fence(plan: Plan) -> Change:
+    before = plan.change.before
+    return Change(before, before.refusing(plan.move.move_id, plan.move.asked_at))

@@ -19,7 +19,7 @@ from shared.contract.commands import (
     MoveAppointment,
 )
 from shared.contract.envelope import Reply
-from shared.contract.headers import REPLAYED
+from shared.contract.headers import ETAG, REPLAYED, etag_of
 from shared.contract.many import BookMany, CancelMany, MoveMany
 from shared.contract.replies import (
     AppointmentFound,
@@ -32,8 +32,9 @@ from shared.contract.replies import (
     Readiness,
     SlotsFound,
 )
+from shared.domain.booking import Booking
+from shared.process.health import AskReadiness
 from shared.worker.answering import Each, current_attempt
-from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
 
 
@@ -61,18 +62,24 @@ def _register_changes(broker: NatsBroker, use_cases: UseCases) -> None:
 
     async def book(command: BookAppointment) -> Reply[BookingConfirmed]:
         attempt = current_attempt.get()
-        booked = await use_cases.bookings.book(command, attempt.deadline, first=attempt.first)
+        booked = await use_cases.bookings.book(
+            command, attempt.deadline, first=attempt.first, asked_at=attempt.asked_at
+        )
         body = BookingConfirmed(appointment=booked.booking.to_appointment())
-        return Reply(body, 201, {REPLAYED: "true"} if booked.replayed else {})
+        replayed = {REPLAYED: "true"} if booked.replayed else {}
+        return Reply(body, 201, _etag(booked.booking) | replayed)
 
     async def cancel(command: CancelAppointment) -> Reply[BookingCancelled]:
-        booking = await use_cases.bookings.cancel(command, current_attempt.get().deadline)
-        return Reply(BookingCancelled(appointment=booking.to_appointment()))
+        attempt = current_attempt.get()
+        booking = await use_cases.bookings.cancel(command, attempt.deadline, alone=attempt.alone)
+        return Reply(BookingCancelled(appointment=booking.to_appointment()), headers=_etag(booking))
 
     async def move(command: MoveAppointment) -> Reply[BookingMoved]:
         attempt = current_attempt.get()
-        booking = await use_cases.bookings.move(command, attempt.deadline, first=attempt.first)
-        return Reply(BookingMoved(appointment=booking.to_appointment()))
+        booking = await use_cases.bookings.move(
+            command, attempt.deadline, asked_at=attempt.asked_at, alone=attempt.alone
+        )
+        return Reply(BookingMoved(appointment=booking.to_appointment()), headers=_etag(booking))
 
     broker.subscriber(subjects.BOOK, queue=group, decoder=decode(BookAppointment), no_reply=True)(book)
     broker.subscriber(subjects.CANCEL, queue=group, decoder=decode(CancelAppointment), no_reply=True)(cancel)
@@ -97,7 +104,7 @@ def _register_reads(broker: NatsBroker, use_cases: UseCases) -> None:
     @broker.subscriber(subjects.GET_APPOINTMENT, queue=group, decoder=decode(GetAppointment), no_reply=True)
     async def get_appointment(command: GetAppointment) -> Reply[AppointmentFound]:
         booking = await use_cases.reads.get(command.id, current_attempt.get().deadline)
-        return Reply(AppointmentFound(appointment=booking.to_appointment()))
+        return Reply(AppointmentFound(appointment=booking.to_appointment()), headers=_etag(booking))
 
     @broker.subscriber(subjects.GET_HISTORY, queue=group, decoder=decode(GetHistory), no_reply=True)
     async def get_history(command: GetHistory) -> Reply[HistoryFound]:
@@ -117,3 +124,7 @@ def _register_reads(broker: NatsBroker, use_cases: UseCases) -> None:
     @broker.subscriber(subjects.GET_GRID, queue=group, decoder=decode(AskGrid), no_reply=True)
     async def get_grid(command: AskGrid) -> Reply[GridFound]:
         return Reply(use_cases.reads.grid())
+
+
+def _etag(booking: Booking) -> dict[str, str]:
+    return {ETAG: etag_of(booking.version)}

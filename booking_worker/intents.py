@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 
 import structlog
 
@@ -14,10 +15,6 @@ PASSING = {HoldState.FREE, HoldState.MINE, HoldState.UNREACHABLE}
 REGISTERED = {HoldState.FREE, HoldState.MINE, HoldState.NOT_ASKED}
 """Where an intent may stand: one that could not be asked for may have been registered all the same."""
 
-# What uses up no hold is cleared together with others, at a fraction of the price. Nobody waits so long but a
-# hold on the slot of a booking that was refused, or cancelled, a moment ago.
-LATER_SECONDS = 0.05
-
 log = structlog.get_logger()
 
 
@@ -27,8 +24,8 @@ class Intents:
     def __init__(self, store: IntentStore) -> None:
         self._store = store
         self._clearing: set[asyncio.Task[None]] = set()
-        self._later: list[tuple[BookingIntent, bool]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._others: list[tuple[BookingIntent, bool]] = []
+        self._sweep: asyncio.Task[None] | None = None
 
     async def register(self, intents: Sequence[BookingIntent], deadline: Deadline) -> list[HoldState]:
         """What each finds held, in their order; those that may pass are registered."""
@@ -39,23 +36,26 @@ class Intents:
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
         return states
 
-    def clear(self, decided: Iterable[tuple[BookingIntent, bool]]) -> None:
-        """Have the intents of what is decided cleared; with True, it has used up its patient's holds.
+    def clear(self, decided: Iterable[tuple[BookingIntent, HoldState, bool]]) -> None:
+        """Clear the intents of what is decided: what each found held, and whether its booking stands.
 
-        Those are cleared at once, for nobody may see a hold that is used up; the others a moment later. No
-        answer waits for it, though Redis may hang. What is unknown may still be made: its intent has to stay.
+        One that stands uses up its patient's holds, which nobody may see then: it is cleared by itself. The
+        others, which keep holds away, are cleared as soon as Redis has cleared those before them, together
+        with what is decided meanwhile. No answer waits for it, though Redis may hang. What is unknown may
+        still be made: its intent has to stay.
         """
-        at_once: list[tuple[BookingIntent, bool]] = []
-        for intent, used_up in decided:
-            (at_once if used_up else self._later).append((intent, used_up))
-        self._begin(at_once)
-        if self._later and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._clear_later)
+        using_up: list[tuple[BookingIntent, bool]] = []
+        for intent, state, stands in decided:
+            used_up = state is HoldState.MINE and stands
+            (using_up if used_up else self._others).append((intent, used_up))
+        self._begin(using_up)
+        if self._others and (self._sweep is None or self._sweep.done()):
+            self._sweep = asyncio.create_task(self._clear_others(), context=Context())
 
-    def _clear_later(self) -> None:
-        self._timer = None
-        left, self._later = self._later, []
-        self._begin(left)
+    async def _clear_others(self) -> None:
+        while self._others:
+            left, self._others = self._others, []
+            await self._clear(left)
 
     def _begin(self, known: Sequence[tuple[BookingIntent, bool]]) -> None:
         if known:
@@ -70,9 +70,8 @@ class Intents:
             log.warning("intents_not_cleared", effect="they expire by themselves", bookings=len(known))
 
     async def drain(self) -> None:
-        """Do what is left for commands that were answered, and wait for it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._clear_later()
+        """Wait for what is left to do for commands that were answered."""
+        if self._sweep is not None:
+            await self._sweep
         while self._clearing:
             await asyncio.wait(self._clearing)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from booking_worker.fences import Fences
 from booking_worker.intents import PASSING, REGISTERED, Intents
-from booking_worker.plans import Move, Plan, plan
+from booking_worker.plans import Move, Plan, plan, repeat
+from booking_worker.preconditions import known_versions
 from booking_worker.requests import first_of_each_claim
 from booking_worker.writes import ChangeOutcome, Writes, refusal_of
 from shared.contract.deadline import Deadline
@@ -40,12 +41,15 @@ class Moves:
         4. What is not done is looked at behind a barrier: it was done before, or somebody is in its way.
 
         What has changed meanwhile, or is explained by nothing, is None: it is to be judged anew. So is a
-        second move of one booking, and what makes the batch too large. Nothing was done for any of them.
+        move of a booking for which another was asked earlier, and what makes the batch too large. Nothing
+        was done for any of them.
 
         Raises:
             NoPrimary, NotExecuted: what is booked could not be read.
         """
-        rows = await self._bookings.get_many({move.id for move in moves}, timeout=deadline.remaining)
+        rows = await self._bookings.get_many(
+            {move.id for move in moves}, versions=known_versions(moves), timeout=deadline.remaining
+        )
         outcomes: dict[Move, ChangeOutcome] = {}
         plans: list[Plan] = []
         for move in moves:
@@ -59,22 +63,29 @@ class Moves:
         return [outcomes.get(move) for move in moves]
 
     async def _carry_out(self, plans: Sequence[Plan], deadline: Deadline) -> dict[Plan, ChangeOutcome]:
-        done = [each for each in plans if each.is_done]
-        changing = [each for each in plans if not each.is_done]
+        repeats = [each for each in plans if each.is_repeat]
+        staying = [each for each in plans if each.stays and not each.is_repeat]
+        changing = [each for each in plans if not each.stays]
         states = await self._intents.register([each.intent for each in changing], deadline)
         found = dict(zip(changing, states, strict=True))
         outcomes: dict[Plan, ChangeOutcome] = dict.fromkeys(changing, NotExecuted())
         held = [each for each in changing if found[each] is HoldState.OTHERS]
         firsts, rivals = first_of_each_claim([each for each in changing if found[each] in PASSING])
-        written = await self._write(firsts, deadline)
+        written = await self._write([*firsts, *staying], deadline)
         outcomes |= {p: p.change.after if w is Written.DONE else refusal_of(w) for p, w in written.items()}
         met = [each for each, w in written.items() if w in (Written.DUPLICATE, Written.UNSURE)]
-        explained = await self._explain([*met, *done], rivals, held, deadline)
+        explained = await self._explain([*met, *repeats], rivals, held, deadline)
         outcomes |= await self._fences.make_final(explained, deadline)
         self._intents.clear(
-            (each.intent, found[each] is HoldState.MINE and _stands(each, outcomes[each]))
-            for each in changing  # what was done before has no intent, and used up its holds then
+            (each.intent, found[each], _stands(each, outcomes[each]))
+            for each in changing
             if found[each] in REGISTERED and not isinstance(outcomes[each], OutcomeUnknown)
+        )
+        # The worker that moved the booking there may have died before it cleared the holds.
+        self._intents.clear(
+            (each.uses_up(booking), HoldState.MINE, True)
+            for each in (*repeats, *staying)
+            if isinstance(booking := outcomes[each], Booking)
         )
         return outcomes
 
@@ -101,24 +112,22 @@ def _explanation(plan: Plan, found: Found, otherwise: ChangeOutcome = None) -> C
     row = found.by_id.get(plan.id)
     if row is None:
         return None
-    if row.was_moved_by(plan.move.move_id):
-        return row
+    if (answer := repeat(plan.move, row)) is not None:
+        return answer
     if not plan.is_of(row):
         return None
-    if plan.is_done:
-        return row
     if any(found.owners.get(claim, plan.id) != plan.id for claim in plan.claims.in_site):
         return SlotAlreadyBooked()
     return otherwise
 
 
 def _fitting(plans: Sequence[Plan]) -> list[Plan]:
-    """The first change of each booking, as many as one batch takes; and what is done already."""
+    """The change of each booking that was asked for first, as many as one batch takes; and all repeats."""
     fitting: list[Plan] = []
     ids: set[str] = set()
     weight = 0
-    for each in plans:
-        if not each.is_done:
+    for each in sorted(plans, key=lambda each: each.move.asked_at):
+        if not each.is_repeat:
             weight += len(each.claims.keys)
             if each.id in ids or (ids and weight > HEAVIEST_BATCH):
                 continue

@@ -1,7 +1,7 @@
-"""Refusals that are final: who was told 409 is not booked later, by an earlier attempt that comes late.
+"""Final refusals: after a 409 no earlier attempt of the same request books.
 
-Before such a refusal the command's key is taken, with a row that is no booking. An insert or a replacement
-that MongoDB carries out after that fails. Where it was carried out before, its booking is the answer.
+Before the 409 a tombstone reserves the request's idempotency key. An insert that MongoDB carries out after
+that fails on the index of keys. If one was carried out before, its booking is the answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from booking_worker.requests import Outcome, Request, replay
 from booking_worker.writes import MOST_ROUNDS, Writes
 from shared.contract.deadline import Deadline
-from shared.contract.errors import Conflict, NotExecuted, OutcomeUnknown
-from shared.stores.mongo.bookings import BookingStore
+from shared.contract.errors import AskedEarlier, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.stores.mongo.bookings import BookingStore, InSite
 from shared.stores.mongo.writes import Written
 
 
 class Refusals:
-    """Takes the keys of a batch together."""
+    """Writes the tombstones of a batch together."""
 
     def __init__(self, bookings: BookingStore, writes: Writes) -> None:
         self._bookings = bookings
@@ -26,34 +26,43 @@ class Refusals:
     ) -> dict[Request, Outcome]:
         """The outcomes of requests, once no earlier attempt can change those that are refused.
 
-        Unknown where a key could not be taken in time: then it is not final.
+        Unknown if a tombstone could not be written in time: then the refusal would not be final.
         """
         outcomes = dict(judged)
-        left = [r for r, o in judged.items() if isinstance(o, Conflict) and r.may_have_been_sent]
+        left = [
+            r
+            for r, o in judged.items()
+            if isinstance(o, SlotAlreadyBooked | SlotHeld) and r.may_have_been_sent
+        ]
         for _ in range(MOST_ROUNDS):
-            left = await self._take(left, outcomes, deadline)
+            left = await self._write(left, outcomes, deadline)
             if not left:
                 return outcomes
         return outcomes | dict.fromkeys(left, OutcomeUnknown())
 
-    async def _take(
+    async def _write(
         self, requests: Sequence[Request], outcomes: dict[Request, Outcome], deadline: Deadline
     ) -> list[Request]:
-        """Take keys, and say whose of those that are taken already is not known yet."""
-        keys = {request.key: request.booking.created_at for request in requests}
-        taken = dict(zip(keys, await self._writes.refuse(keys, deadline), strict=True))
-        duplicates = [key for key in keys if taken[key] is Written.DUPLICATE]
+        """Write tombstones; return the requests whose keys are reserved already by nothing that is known."""
+        keys: dict[InSite, int] = {}
+        for request in requests:
+            keys[request.key] = max(request.asked_at, keys.get(request.key, 0))
+        written = dict(zip(keys, await self._writes.refuse(keys, deadline), strict=True))
+        duplicates = [key for key in keys if written[key] is Written.DUPLICATE]
         try:
             found = await self._bookings.find(keys=duplicates, timeout=deadline.remaining)
         except (NotExecuted, OutcomeUnknown):
-            taken |= dict.fromkeys(duplicates, Written.UNKNOWN)
+            written |= dict.fromkeys(duplicates, Written.UNKNOWN)
         left = []
         for request in requests:
-            if taken[request.key] is Written.DUPLICATE:
+            if written[request.key] is Written.DUPLICATE:
+                tombstone = found.tombstones.get(request.key)
                 if own := found.by_key.get(request.key):
                     outcomes[request] = replay(request, own)
-                else:  # another has just taken it, before or after the attempt that has to be kept out
+                elif tombstone and tombstone.bars(request.asked_at):
+                    outcomes[request] = AskedEarlier()
+                else:  # it has just been replaced, or has expired
                     left.append(request)
-            elif taken[request.key] is not Written.DONE:
+            elif written[request.key] is not Written.DONE:
                 outcomes[request] = OutcomeUnknown()
         return left

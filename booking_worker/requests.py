@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
-from shared.contract.errors import KeyReused, Refused
+from shared.contract.errors import AppointmentCancelled, KeyReused, Refused
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.stores.mongo.bookings import InSite
@@ -17,12 +17,14 @@ class Request:
     """A command to book, with the booking it would make.
 
     `may_have_been_sent`: it has a key, with which an earlier attempt may have booked, or may yet.
+    `asked_at` (Unix ms) is when its caller asked.
     """
 
     booking: Booking
     may_have_been_sent: bool
     intent: BookingIntent
     deadline: Deadline
+    asked_at: int
 
     @property
     def claims(self) -> Claims:
@@ -49,8 +51,12 @@ Outcome = Booked | Refused
 
 
 def replay(request: Request, own: Booking) -> Outcome:
-    """What is answered to a request whose key a booking has already."""
-    return Booked(own, replayed=True) if own.request_hash == request.booking.request_hash else KeyReused()
+    """The answer to a request whose key a booking has already: as that stands now."""
+    if own.request_hash != request.booking.request_hash:
+        return KeyReused()
+    if own.status == "cancelled":
+        return AppointmentCancelled(appointment=own.to_appointment())
+    return Booked(own, replayed=True)
 
 
 class Claiming(Protocol):

@@ -1,12 +1,11 @@
 """Writes of a batch: sent only where they can be confirmed, and confirmed only where the indexes stood."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
-from datetime import datetime
 
 from shared.contract.deadline import Deadline
 from shared.contract.errors import Changing, NoPrimary, NotExecuted, OutcomeUnknown, Refused
 from shared.domain.booking import Booking
-from shared.stores.mongo.bookings import BookingStore, InSite, Refusal
+from shared.stores.mongo.bookings import BookingStore, InSite, Tombstone
 from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
@@ -34,18 +33,18 @@ class Writes:
         """Change bookings that stand as they were read."""
         return await self._send(self._changes.change_many, changes, deadline)
 
-    async def fence(self, bookings: Sequence[Booking], deadline: Deadline) -> list[Written]:
-        """Keep earlier attempts out of bookings that stand as they were read."""
-        return await self._send(self._changes.fence_many, bookings, deadline)
+    async def fence(self, changes: Sequence[Change], deadline: Deadline) -> list[Written]:
+        """Begin a new epoch of bookings that stand as they were read, so that late moves of them fail."""
+        return await self._send(self._changes.fence_many, changes, deadline)
 
-    async def refuse(self, keys: Mapping[InSite, datetime], deadline: Deadline) -> list[Written]:
-        """Take keys, so that attempts with them come too late that came before those which are refused."""
+    async def refuse(self, keys: Mapping[InSite, int], deadline: Deadline) -> list[Written]:
+        """Upsert a tombstone per key, with the latest `askedAt` that is refused."""
         return await self._send(self._changes.refuse_many, keys, deadline)
 
     async def replace(
-        self, replacements: Sequence[tuple[Refusal, Booking]], deadline: Deadline
+        self, replacements: Sequence[tuple[Tombstone, Booking]], deadline: Deadline
     ) -> list[Written]:
-        """Make refused rows bookings."""
+        """Replace tombstones by bookings."""
         return await self._send(self._changes.replace_many, replacements, deadline)
 
     async def _send(

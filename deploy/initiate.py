@@ -8,11 +8,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 ALREADY_INITIALIZED = 23
 PATIENCE_MS = 60_000
+
+
+class NamesNoSet(ValueError):
+    """`MONGO_URI` names no replica set."""
 
 
 def initiate(member: MongoClient[dict[str, Any]], name: str, hosts: Iterable[str], **settings: int) -> None:
@@ -35,13 +39,13 @@ def initiate_as_named(uri: str) -> None:
     """Make the hosts of `uri` the replica set that it names, and wait until that takes writes.
 
     Raises:
-        ValueError: `uri` names no replica set.
+        ValueError: `uri` cannot be read, or names no replica set (NamesNoSet).
         PyMongoError: a host does not answer, or no primary is elected.
     """
     parsed = parse_uri(uri)
     name, hosts = parsed["options"].get("replicaSet"), [f"{host}:{port}" for host, port in parsed["nodelist"]]
     if not name:
-        raise ValueError("it names no replicaSet")
+        raise NamesNoSet
     with _client(hosts[0], directConnection=True) as first:
         initiate(first, name, hosts)
     with _client(uri) as replica_set:
@@ -52,8 +56,19 @@ def _client(address: str, **options: Any) -> MongoClient[dict[str, Any]]:
     return MongoClient(address, serverSelectionTimeoutMS=PATIENCE_MS, **options)
 
 
+def reason(error: Exception) -> str:
+    """Why it cannot be, without the driver's text: of a malformed URI that repeats parts of the password."""
+    if isinstance(error, NamesNoSet):
+        return "it names no replicaSet"
+    if isinstance(error, OperationFailure):
+        return f"MongoDB refuses it ({(error.details or {}).get('codeName', error.code)})"
+    if isinstance(error, ConnectionFailure):
+        return f"no host answered as a member in {PATIENCE_MS // 1000} s"
+    return f"it is no URI of MongoDB ({type(error).__name__}); a password must be percent-encoded"
+
+
 if __name__ == "__main__":
     try:
         initiate_as_named(os.environ.get("MONGO_URI", ""))
     except (PyMongoError, ValueError) as error:
-        raise SystemExit(f"MONGO_URI: the replica set cannot be initiated: {error}") from None
+        raise SystemExit(f"MONGO_URI: the replica set cannot be initiated: {reason(error)}") from None

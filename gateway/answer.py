@@ -18,11 +18,15 @@ def to_response(reply: Reply[Any]) -> Response:
 
 
 class Answer:
-    """Sends an answer with the id of its request, and knows its status once it has begun."""
+    """Sends an answer with the id of its request, and knows its status once it has begun.
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    `bodiless`: it is the answer to a HEAD, which has the headers of a GET and no body.
+    """
+
+    def __init__(self, send: Send, request_id: str, *, bodiless: bool = False) -> None:
         self.status: int | None = None
         self._send = send
+        self._bodiless = bodiless
         self._id = (_REQUEST_ID, request_id.encode())
 
     async def send(self, message: Message) -> None:
@@ -30,6 +34,10 @@ class Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), self._id]
+        elif self._bodiless:
+            if message.get("more_body", False):
+                return
+            message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
     async def reply(self, reply: Reply[Any], *more: tuple[bytes, bytes]) -> None:
@@ -39,4 +47,4 @@ class Answer:
         headers += [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
         self.status = reply.status
         await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": b"" if self._bodiless else body})

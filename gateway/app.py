@@ -1,8 +1,10 @@
 """Wiring of the gateway: HTTP in, NATS request out, HTTP back. It keeps no state and decides nothing."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
@@ -15,21 +17,30 @@ from gateway.hot_calls import hot_calls
 from gateway.metrics import CLIENT
 from gateway.middleware import RequestMiddleware
 from shared.client.command_client import CommandClient
+from shared.contract.version import VERSION
+from shared.process.health import health_server
 from shared.process.settings import NatsSettings
 
 log = structlog.get_logger()
 
 
-def create_gateway(nats: NatsSettings, on_cut_off: Callable[[], None]) -> RequestMiddleware:
+def create_gateway(
+    nats: NatsSettings, on_cut_off: Callable[[], None], health_listener: socket.socket | None = None
+) -> RequestMiddleware:
     """The gateway. It starts without NATS too, and answers 503 until NATS is there.
 
     `on_cut_off` is called where it will not be: it refuses the connection, or has closed it for good.
+    Health is answered on `health_listener` too, if there is one.
     """
-    app = create_app(nats, on_cut_off)
+    app = create_app(nats, on_cut_off, health_listener)
     return RequestMiddleware(app, hot_calls(app.state))
 
 
-def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None) -> FastAPI:
+def create_app(
+    nats: NatsSettings,
+    on_cut_off: Callable[[], None] = lambda: None,
+    health_listener: socket.socket | None = None,
+) -> FastAPI:
     """The API, declared and documented. It answers by itself too, but for what `RequestMiddleware` does."""
 
     @asynccontextmanager
@@ -40,13 +51,14 @@ def create_app(nats: NatsSettings, on_cut_off: Callable[[], None] = lambda: None
         connecting = asyncio.create_task(_connect(client, on_cut_off))
         app.state.client = client
         CLIENT.statistics = client.statistics
-        yield
+        async with health_server(health_listener, partial(health.ask_readiness, app.state), on_cut_off):
+            yield
         connecting.cancel()
         await client.close()
 
     app = DocumentedApi(
         title=TITLE,
-        version="1",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,

@@ -8,6 +8,7 @@ from starlette.types import Receive
 
 from shared.contract.commands import CommandT
 from shared.contract.errors import InvalidRequest, TooLarge, TooSlow, UnsupportedMediaType
+from shared.contract.headers import IDEMPOTENCY_KEY
 from shared.contract.parsing import LARGEST_REQUEST, parse_command
 
 BODY_SECONDS = 10
@@ -23,6 +24,16 @@ def values(headers: Headers, name: str) -> list[bytes]:
     """What was sent as the header `name`, as often as it was sent."""
     wanted = name.lower().encode()
     return [value for header, value in headers if header == wanted]
+
+
+def refuse_key(headers: Headers) -> None:
+    """Refuse an idempotency key where none is taken: its sender would rely on it.
+
+    Raises:
+        InvalidRequest
+    """
+    if values(headers, IDEMPOTENCY_KEY):
+        raise InvalidRequest(f"{IDEMPOTENCY_KEY} is not accepted here")
 
 
 def read_command(model: type[CommandT], headers: Headers, body: bytes) -> CommandT:

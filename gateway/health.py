@@ -10,9 +10,10 @@ from starlette.datastructures import State
 from gateway.documentation.parts import REQUEST_ID_REFERENCE, by_reference, header, success
 from shared.client.command_client import CommandClient
 from shared.contract import subjects
-from shared.contract.errors import MethodNotAllowed, TooLarge, TooSlow
+from shared.contract.errors import MethodNotAllowed, TooLarge, TooSlow, UriTooLong
 from shared.contract.headers import REQUEST_ID, RETRY_AFTER
 from shared.contract.replies import OK, Readiness
+from shared.contract.version import VERSION
 from shared.process import metrics
 
 HEALTH = {"/livez", "/readyz", "/metrics"}
@@ -24,7 +25,7 @@ READY: dict[str, object] = {"ready": True, "checks": CHECKS}
 # What any request may meet.
 EXTRA = {
     "parameters": [REQUEST_ID_REFERENCE],
-    "responses": by_reference(MethodNotAllowed, TooSlow, TooLarge),
+    "responses": by_reference(MethodNotAllowed, TooSlow, TooLarge, UriTooLong),
 }
 router = APIRouter(tags=["health"])
 
@@ -62,18 +63,11 @@ async def readyz(request: Request) -> Response:
 
     Redis alone does not make the gateway unready: bookings go on without it, and `checks` says so.
     """
-    client: CommandClient = request.app.state.client
-    nats_problem, booking, hold = await _ask_together(client, request.app.state)
-    checks = {
-        "nats": nats_problem or OK,
-        "booking_worker": UNKNOWN if nats_problem else _describe(booking),
-        "hold_worker": UNKNOWN if nats_problem else _describe(hold),
-    }
-    ready = nats_problem is None and all(any(map(_serves, kind)) for kind in (booking, hold))
+    readiness = await ask_readiness(request.app.state)
     return Response(
-        Readiness(ready=ready, checks=checks).model_dump_json(),
-        200 if ready else 503,
-        {} if ready else {RETRY_AFTER: "1"},
+        readiness.model_dump_json(),
+        200 if readiness.ready else 503,
+        {} if readiness.ready else {RETRY_AFTER: "1"},
         media_type="application/json",
     )
 
@@ -85,7 +79,7 @@ async def readyz(request: Request) -> Response:
     response_class=PlainTextResponse,
     responses={
         200: success(
-            'booking_build_info{service="gateway",version="0.1.0",python="3.13.1"} 1.0\n', "text/plain"
+            f'booking_build_info{{service="gateway",version="{VERSION}",python="3.13.1"}} 1.0\n', "text/plain"
         )
     },
     openapi_extra=EXTRA,
@@ -95,8 +89,21 @@ async def get_metrics() -> Response:
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
 
-async def _ask_together(client: CommandClient, state: State) -> Said:
+async def ask_readiness(state: State) -> Readiness:
+    """Whether the gateway can pass bookings on, and how each part is that it needs for that."""
+    nats_problem, booking, hold = await _ask_together(state)
+    checks = {
+        "nats": nats_problem or OK,
+        "booking_worker": UNKNOWN if nats_problem else _describe(booking),
+        "hold_worker": UNKNOWN if nats_problem else _describe(hold),
+    }
+    ready = nats_problem is None and all(any(map(_serves, kind)) for kind in (booking, hold))
+    return Readiness(ready=ready, checks=checks)
+
+
+async def _ask_together(state: State) -> Said:
     """What is wrong with NATS, and what the workers say: one question for all requests that ask at once."""
+    client: CommandClient = state.client
     asking: asyncio.Future[Said] | None = getattr(state, "asking", None)
     if asking is None or asking.done():
         asking = state.asking = asyncio.gather(

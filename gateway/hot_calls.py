@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 
 from starlette.datastructures import State
 
-from gateway.body import Headers, read_command, values
+from gateway.body import Headers, read_command, refuse_key
+from gateway.preconditions import idempotency_key
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest
-from shared.contract.headers import IDEMPOTENCY_KEY
-from shared.contract.parsing import read_key
 from shared.contract.replies import BookingConfirmed, HoldPlaced
 
 BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
@@ -49,18 +48,12 @@ async def book(client: CommandClient, headers: Headers, body: bytes) -> Reply[Bo
     command = read_command(BookAppointment, headers, body)
     if command.idempotencyKey is not None:
         raise InvalidRequest("Unknown field idempotencyKey")  # over HTTP it is a header
-    if (key := _key(headers)) is not None:
+    if (key := idempotency_key(headers)) is not None:
         command = command.model_copy(update={"idempotencyKey": key})
     return await client.book(command)
 
 
 async def hold(client: CommandClient, headers: Headers, body: bytes) -> Reply[HoldPlaced]:
     """Hold a slot."""
+    refuse_key(headers)  # a hold is repeated by its token
     return await client.place_hold(read_command(PlaceHold, headers, body))
-
-
-def _key(headers: Headers) -> str | None:
-    keys = values(headers, IDEMPOTENCY_KEY)
-    if len(keys) > 1:
-        raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
-    return read_key(keys[0].decode("latin-1")) if keys else None

@@ -28,8 +28,11 @@ def _of(method: str, route: str | None, status: int | None) -> tuple[Counter, Hi
 
 
 def count_answer(method: str, route: str | None, status: int | None, seconds: float) -> None:
-    """Count a request that was answered; `route` is the template of its path, None where there is none."""
-    answered, histogram = _of(method if method in METHODS else OTHER, route, status)
+    """Count a request that was answered.
+
+    `method` is one of `METHODS` or `OTHER`; `route` is the template of its path, None where there is none.
+    """
+    answered, histogram = _of(method, route, status)
     answered.inc()
     histogram.observe(seconds)
 

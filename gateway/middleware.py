@@ -12,14 +12,18 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from gateway.access_log import log_answer
+from gateway.access_log import REFUSED, log_answer
 from gateway.answer import Answer
 from gateway.body import read_body
+from gateway.errors import unknown
+from gateway.head import check_head
 from gateway.health import HEALTH
 from gateway.hot_calls import HotCall
 from gateway.metrics import IN_FLIGHT, TURNED_AWAY
+from gateway.presence import Presence
+from shared.client.attempts import caller_left
 from shared.contract.envelope import refusal
-from shared.contract.errors import OutcomeUnknown, Overloaded, Refused
+from shared.contract.errors import Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
 
 # What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
@@ -48,18 +52,20 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started, method = time.perf_counter(), scope["method"]
+        if method == "HEAD":  # the answer to a GET without its body, whatever routes there are
+            scope["method"] = "GET"
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = accept_request_id(headers.get(_REQUEST_ID, b"").decode("latin-1"))
-        answer = Answer(send, request_id)
+        answer = Answer(send, request_id, bodiless=method == "HEAD")
         bound = bind_contextvars(request_id=request_id)  # half the price of the context manager
         try:
             await self._take(scope, headers, receive, answer)
         except (Exception, asyncio.CancelledError):
             log.exception("request_failed")
             if answer.status is None:
-                await answer.reply(refusal(OutcomeUnknown()))
-        log_answer(scope, answer.status, started)
+                await _refuse(scope, answer, unknown(scope["method"]))
+        log_answer(scope, method, answer.status, started)
         reset_contextvars(**bound)
 
     async def _take(
@@ -69,14 +75,21 @@ class RequestMiddleware:
             body = await read_body(headers, receive)
         except Refused as error:
             # What still comes of the body is read by nobody, and must not be taken for a request.
-            await answer.reply(refusal(error), _CLOSE)
+            await _refuse(scope, answer, error, _CLOSE)
+            return
+        try:
+            check_head(scope, headers)
+        except Refused as error:
+            await _refuse(scope, answer, error)
             return
         counts = scope["path"] not in HEALTH
         if counts and self._in_flight >= MOST_IN_FLIGHT:
             TURNED_AWAY.inc()
-            await answer.reply(refusal(Overloaded()))
+            await _refuse(scope, answer, Overloaded())
             return
         self._in_flight += counts
+        presence = Presence(receive)
+        token = caller_left.set(presence.has_left)
         try:
             hot_call = self._hot_calls.get((scope["method"], scope["path"]))
             if hot_call and not scope["query_string"]:
@@ -85,14 +98,22 @@ class RequestMiddleware:
                 await self._app(scope, _replay(body, receive), answer.send)
         finally:
             self._in_flight -= counts
+            caller_left.reset(token)
+            presence.end()
 
     async def _call(self, hot_call: HotCall, scope: Scope, body: bytes, answer: Answer) -> None:
         scope["route"] = hot_call
         try:
             reply = await hot_call.answer(scope["headers"], body)
         except Refused as error:
-            reply = refusal(error)
-        await answer.reply(reply)
+            await _refuse(scope, answer, error)
+        else:
+            await answer.reply(reply)
+
+
+async def _refuse(scope: Scope, answer: Answer, error: Refused, *more: tuple[bytes, bytes]) -> None:
+    scope[REFUSED] = error
+    await answer.reply(refusal(error), *more)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -4,6 +4,7 @@ import re
 
 from fastapi import Request
 
+from gateway.body import refuse_key
 from shared.contract.commands import CommandT
 from shared.contract.errors import InvalidRequest
 from shared.contract.parsing import validate
@@ -12,12 +13,17 @@ from shared.contract.parsing import validate
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 
 
-def read_query(model: type[CommandT], request: Request) -> CommandT:
+async def read_query(model: type[CommandT], request: Request) -> CommandT:
     """The command in the path and the query of a request.
 
     Raises:
-        InvalidRequest: what is missing, wrong, unknown or repeated; the sentence names it.
+        InvalidRequest: what is missing, wrong, unknown or repeated: the sentence names it. A body is refused.
     """
+    refuse_key(request.scope["headers"])
+    if await request.body():
+        raise InvalidRequest(
+            "A body is not accepted here; what you ask for belongs into the path and the query"
+        )
     sent: dict[str, str] = dict(request.path_params)
     known = {field.alias or name for name, field in model.model_fields.items()}
     for name, value in request.query_params.multi_items():

@@ -22,7 +22,7 @@ HEAD_SECONDS = 5
 LARGEST_HEAD = 64 * 1024
 # More than requests may be in flight: what is too much is told so. Further connections wait to be accepted.
 MOST_CONNECTIONS = 4096
-# Files, NATS, and connections that are being closed.
+# Files, NATS, connections to the health port, and those that are being closed.
 OTHER_DESCRIPTORS = 64
 
 log = structlog.get_logger()

@@ -8,8 +8,8 @@ from shared.contract.commands import AskReady, PlaceHold, ReleaseHold
 from shared.contract.envelope import Reply
 from shared.contract.many import PlaceMany
 from shared.contract.replies import Hold, HoldPlaced, HoldReleased, Readiness
+from shared.process.health import AskReadiness
 from shared.worker.answering import Each, current_attempt
-from shared.worker.health import AskReadiness
 from shared.worker.messages import decode
 
 
@@ -19,7 +19,7 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
 
     async def place_hold(command: PlaceHold) -> Reply[HoldPlaced]:
         attempt = current_attempt.get()
-        held = await service.place_hold(command, attempt.deadline, alone=attempt.alone)
+        held = await service.place_hold(command, attempt.deadline, asked_at=attempt.asked_at)
         hold = Hold(
             token=held.token,
             site=command.site,
@@ -38,7 +38,8 @@ def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadine
 
     @broker.subscriber(subjects.RELEASE_HOLD, queue=group, decoder=decode(ReleaseHold), no_reply=True)
     async def release_hold(command: ReleaseHold) -> Reply[HoldReleased]:
-        await service.release_hold(command, current_attempt.get().deadline)
+        attempt = current_attempt.get()
+        await service.release_hold(command, attempt.deadline, asked_at=attempt.asked_at)
         return Reply(HoldReleased())
 
     @broker.subscriber(subjects.HOLD_READY, decoder=decode(AskReady), no_reply=True)

@@ -2,11 +2,16 @@
 
     from slotkeeper import BookingClient
 
-Its public names are those of `client`, which is loaded once one of them is used: a worker never does.
+Its public names are `__version__` and those of `client`, which is loaded once one of them is used: a worker
+never does.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .contract import version as _version
+
+__version__ = _version.VERSION
 
 if TYPE_CHECKING:
     from .client import *  # noqa: F403

@@ -4,6 +4,7 @@ python -m tests.sabotage SAFEGUARD,... SERVICE     for example: no_index_check b
 """
 
 import asyncio
+import hashlib
 import runpy
 import sys
 from collections.abc import Callable
@@ -17,7 +18,6 @@ from pymongo import WriteConcern
 from booking_worker import decisions
 from booking_worker.fences import Fences
 from booking_worker.refusals import Refusals
-from hold_worker.intent_watch import IntentWatch
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.deadline import Deadline
@@ -29,8 +29,9 @@ from shared.stores.mongo.indexes import INDEXES
 from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
+from shared.stores.redis import scripts
 from shared.stores.redis.intents import HoldState, IntentStore
-from shared.worker import broker
+from shared.worker import answering, broker
 from shared.worker.duty import Duty
 from tests import sabotaged_changes
 
@@ -80,12 +81,8 @@ def no_hold_check() -> None:
 
 
 def no_intents() -> None:
-    """Grant holds without waiting for the bookings that are under way."""
-
-    async def nobody(_watch: IntentWatch, *_: Any) -> list[str]:
-        return []
-
-    IntentWatch.next_change = nobody  # type: ignore[assignment,method-assign]
+    """Grant holds whatever bookings are under way."""
+    _change_script("place_holds", "being_booked = 1", "being_booked = 0")
 
 
 def no_key_lookup() -> None:
@@ -110,6 +107,11 @@ def no_final_refusals() -> None:
     Fences.make_final = believe  # type: ignore[assignment,method-assign]
 
 
+def no_asked_at() -> None:
+    """Take each attempt for asked for when it comes, whatever it says."""
+    vars(answering)["accept_asked_at"] = lambda _asked_at, received_at: received_at
+
+
 def no_deadline() -> None:
     """Execute a command however late it is."""
     Deadline.check = lambda self: None  # type: ignore[method-assign]
@@ -129,6 +131,33 @@ def sluggish_store() -> None:
 def stuck_store() -> None:
     """No safeguard, but a MongoDB that does not answer in any test's time: commands stay in flight."""
     _delay_inserts(3600)
+
+
+def extension_touches_ttl() -> None:
+    """Prolong what was granted before as soon as more is placed."""
+    _change_script(
+        "place_holds",
+        "elseif granted == '' then",
+        "elseif granted ~= '' then redis.call('PEXPIRE', KEYS[first + i], ARGV[a + 4] + 60000) else",
+    )
+
+
+def no_release_mark() -> None:
+    """Place and grant holds that were asked for before their token was released."""
+    for name in ("place_holds", "grant_holds"):
+        _change_script(name, "<= released_at(token)", "< 0")
+
+
+def no_claim_limit() -> None:
+    """Let a token hold as much as it asks for."""
+    _change_script("place_holds", "count_held(token, now) + new > most", "false")
+
+
+def _change_script(name: str, old: str, new: str) -> None:
+    source = scripts._SOURCES[name]
+    assert old in source, f"{name} does not say {old}"
+    scripts._SOURCES[name] = source = source.replace(old, new)
+    scripts._DIGESTS[name] = hashlib.sha1(source.encode()).hexdigest()  # noqa: S324
 
 
 def _delay_inserts(seconds: float) -> None:
@@ -224,8 +253,12 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_drain,
     no_hold_check,
     no_intents,
+    extension_touches_ttl,
+    no_release_mark,
+    no_claim_limit,
     no_key_lookup,
     no_final_refusals,
+    no_asked_at,
     no_deadline,
     slow_store,
     sluggish_store,

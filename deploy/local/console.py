@@ -41,8 +41,9 @@ def screen(url: str, data: Path, given: Mapping[str, str]) -> str:
         f"""
         The booking service is ready at {url}  (API: {url}/docs)
 
-          curl -i {url}/api/book-appointment -H 'Content-Type: application/json' \\
-               -d '{{"slot":"2030-01-07T09:00:00Z","patientName":"Ada Lovelace"}}'
+          curl -i {url}/api/book-appointment \\
+               -H 'Content-Type: application/json' -H 'Idempotency-Key: web-4711' \\
+               -d '{{"slot":"2030-01-07T09:00:00Z","durationMinutes":30,"patientName":"Ada Lovelace"}}'
         """
     )
     return "\n".join([example, *(f"  {title + ':':<35}{row}" for title, row in rows.items()), ""])

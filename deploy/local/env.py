@@ -2,13 +2,15 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.registry import registered_folders
 from deploy.local.state import DATA, State, StateFile
 
-ADDRESSES = ("GATEWAY_URL", "NATS_URL", "MONGO_URI", "REDIS_URL")
+ADDRESSES = ("GATEWAY_URL", "HEALTH_PORTS", "NATS_URL", "MONGO_URI", "REDIS_URL")
+PORTS = {"BOOKING_WORKER_HTTP_PORTS": "booking_worker", "HOLD_WORKER_HTTP_PORTS": "hold_worker"}
 PIDS = {
     "BOOKING_WORKER_PIDS": "booking_worker",
     "HOLD_WORKER_PIDS": "hold_worker",
@@ -17,7 +19,7 @@ PIDS = {
     "REDIS_PID": "redis",
     "NATS_PID": "nats",
 }
-NONE_RUNS = "No stack is running; start one: make up"
+NONE_RUNS = "No stack of this checkout is running; start one: make up"
 
 
 def env(data: Path | None) -> str:
@@ -34,12 +36,17 @@ def env(data: Path | None) -> str:
         )
     values = {name: state.addresses[name] for name in ADDRESSES}
     values["SUPERVISOR_PID"] = str(state.supervisor.pid) if state.supervisor.running else ""
-    values |= {name: " ".join(map(str, state.pids(kind))) for name, kind in PIDS.items()}
+    values |= {name: _join(process.pid for process in state.of(kind)) for name, kind in PIDS.items()}
+    values |= {name: _join(process.http_port for process in state.of(kind)) for name, kind in PORTS.items()}
     return "\n".join(f"{name}={shlex.quote(value) if value else ''}" for name, value in values.items())
 
 
+def _join(numbers: Iterable[int | None]) -> str:
+    return " ".join(str(number) for number in numbers if number)
+
+
 def find_stack(data: Path | None = None) -> State:
-    """The stack that runs on `data`, else on `.local`, else the one that this user runs elsewhere.
+    """The stack that runs on `data`, else on `.local`, else the one that this checkout runs elsewhere.
 
     What a supervisor that was killed has left running is a stack too.
 

@@ -32,6 +32,8 @@ class Mongod(EmbeddedServer):
             *("--bind_ip", LOOPBACK, "--port", str(port), "--nounixsocket"),
             *("--dbpath", str(self.data_dir), "--wiredTigerCacheSizeGB", str(self.cache_gb)),
             *("--replSet", SET_NAME, "--oplogSize", "256"),
+            # The line of a slow operation would hold its whole query, a patient's name included.
+            *("--slowOpSampleRate", "0"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"),
         ]
 

@@ -1,11 +1,13 @@
 """A process of the stack: started, asked whether it is ready, stopped."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,12 +16,16 @@ from deploy.local.errors import StackError
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.05
 KILL_SECONDS = 2.0
+OLD_LOG = ".log.old"
+MOST_LOG_BYTES = 10 * 1024 * 1024
 
 
 class Process(ABC):
     """A process whose output goes to a file. It may be started again after it ended."""
 
     kind: str
+    http_port: int | None = None
+    """Where it answers `/metrics`, if it does so at a port of its own."""
 
     def __init__(self, name: str, log_file: Path) -> None:
         self.name = name
@@ -98,6 +104,23 @@ class Process(ABC):
         """How it ended."""
         code = self.process.returncode
         return f"died with {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+
+    def rotate_log(self) -> None:
+        """Once the log is full, copy it over the old one and truncate it, as logrotate's `copytruncate` does.
+
+        The process appends, so it goes on at the beginning, and needs neither a signal nor this supervisor.
+        What it writes between the two steps is lost.
+        """
+        with suppress(OSError):
+            if self.log_file.stat().st_size < MOST_LOG_BYTES:
+                return
+            old = self.log_file.with_suffix(OLD_LOG)
+            try:
+                shutil.copyfile(self.log_file, old)
+            except OSError:  # the disk is full: the newest lines matter more than the old ones
+                old.unlink(missing_ok=True)
+            os.truncate(self.log_file, 0)
+            self._log_start = self._log_seen = 0
 
     def last_words(self) -> str:
         """The last line that it wrote since it was started."""

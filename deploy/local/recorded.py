@@ -19,14 +19,15 @@ class RecordedProcess:
     kind: str
     pid: int
     created: float
+    http_port: int | None = None
 
     @classmethod
-    def now(cls, kind: str, pid: int) -> Self:
+    def now(cls, kind: str, pid: int, http_port: int | None = None) -> Self:
         """The process that has this id at the moment."""
         try:
-            return cls(kind, pid, psutil.Process(pid).create_time())
+            return cls(kind, pid, psutil.Process(pid).create_time(), http_port)
         except psutil.NoSuchProcess:
-            return cls(kind, pid, NEVER)
+            return cls(kind, pid, NEVER, http_port)
 
     @property
     def running(self) -> bool:

@@ -3,6 +3,9 @@
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.ports import LOOPBACK, answers
 
+# A hold takes some 400 bytes. Full, Redis refuses new holds, and the machine keeps the rest of its memory.
+MOST_MEMORY = "256mb"
+
 
 class Redis(EmbeddedServer):
     """Holds survive its restart; it never evicts one."""
@@ -21,6 +24,7 @@ class Redis(EmbeddedServer):
             "dir": str(self.data_dir),
             "appendonly": "yes",
             "save": "",
+            "maxmemory": MOST_MEMORY,
             "maxmemory-policy": "noeviction",
         }
         return [word for name, value in settings.items() for word in (f"--{name}", value)]

@@ -56,9 +56,18 @@ class Service(Process):
         return f"{part} at {shown(url)}" if url else part
 
 
+class Gateway(Service):
+    """A gateway. The supervisor asks its health port, which no other gateway shares."""
+
+    def __init__(self, kind: str, name: str, log_file: Path, env: dict[str, str]) -> None:
+        super().__init__(kind, name, log_file, env)
+        self._address = (reachable(env["HOST"]), int(env["HEALTH_PORT"]))
+
+
 class Worker(Service):
     """A worker. Each has a health port of its own, on loopback, and another one at each start."""
 
     def environment(self) -> dict[str, str]:
-        self._address = (LOOPBACK, free_port())
-        return {**super().environment(), "HOST": LOOPBACK, "WORKER_HTTP_PORT": str(self._address[1])}
+        self.http_port = free_port()
+        self._address = (LOOPBACK, self.http_port)
+        return {**super().environment(), "HOST": LOOPBACK, "WORKER_HTTP_PORT": str(self.http_port)}

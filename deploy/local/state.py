@@ -28,9 +28,9 @@ class State:
         """Whether anything of it runs."""
         return any(process.running for process in (self.supervisor, *self.processes))
 
-    def pids(self, kind: str) -> list[int]:
-        """The ids of the running processes of a kind."""
-        return [process.pid for process in self.processes if process.kind == kind and process.running]
+    def of(self, kind: str) -> list[RecordedProcess]:
+        """The running processes of a kind."""
+        return [process for process in self.processes if process.kind == kind and process.running]
 
 
 class StateFile:
@@ -45,17 +45,25 @@ class StateFile:
         new = self._file.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w") as file:  # noqa: PTH123
-            json.dump(asdict(state), file, indent=1)
+            json.dump({"data": self._place(), **asdict(state)}, file, indent=1)
         new.replace(self._file)
 
     def read(self) -> State | None:
-        """What was last written; None if nothing was, or if it cannot be understood."""
+        """What was last written; None if nothing was, or if it cannot be understood.
+
+        A file that was copied here with its directory tells of the stack of another one: it counts as none.
+        """
         try:
             read = json.loads(self._file.read_text())
+            if read["data"] != self._place():
+                return None
             processes = [RecordedProcess(**process) for process in read["processes"]]
             return State(RecordedProcess(**read["supervisor"]), read["addresses"], processes)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
+
+    def _place(self) -> str:
+        return str(self._data.resolve())
 
     def remove(self) -> None:
         """Forget what ran."""

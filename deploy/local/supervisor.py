@@ -117,6 +117,7 @@ class Supervisor:
         for process in self.processes:
             if self._verbose:
                 self._show(process)
+            process.rotate_log()
             if process.running:
                 continue
             if process not in self._restart_at:

@@ -11,12 +11,12 @@ from deploy.local.console import say, screen
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
-from deploy.local.ports import require_free
-from deploy.local.process import Process, end
+from deploy.local.ports import free_port, require_free
+from deploy.local.process import OLD_LOG, Process, end
 from deploy.local.recorded import RecordedProcess
 from deploy.local.redis import Redis
 from deploy.local.registry import registered
-from deploy.local.services import Service, Worker
+from deploy.local.services import Gateway, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
@@ -57,7 +57,7 @@ def up(data: Path, *, verbose: bool) -> None:
 def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, str], data: Path) -> None:
     logs = data / "logs"
     for old in logs.glob("*.log"):
-        old.replace(old.with_suffix(".log.old"))
+        old.replace(old.with_suffix(OLD_LOG))
     given = {variable: os.environ.get(variable, "") for variable in EMBEDDED}
     servers = {
         variable: server(data / server.kind, log_file=logs / f"{server.kind}.log")
@@ -69,12 +69,22 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     say("Starting ...")
     supervisor.start(list(servers.values()))
     addresses |= {name: servers[name].url if name in servers else given[name] for name in EMBEDDED}
-    supervisor.start(_services(settings, addresses, logs))
+    health_ports = _health_ports(settings)
+    addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
+    supervisor.start(_services(settings, addresses, logs, health_ports))
     say(screen(settings.url, data, given))
     supervisor.watch()
 
 
-def _services(settings: StackSettings, addresses: dict[str, str], logs: Path) -> list[Process]:
+def _health_ports(settings: StackSettings) -> list[int]:
+    """One for each gateway: that of the setting for the first, free ones else."""
+    first = settings.health_port or free_port()
+    return [first, *(free_port() for _ in range(settings.gateways - 1))]
+
+
+def _services(
+    settings: StackSettings, addresses: dict[str, str], logs: Path, health_ports: Sequence[int]
+) -> list[Process]:
     env = {
         **{variable: addresses[variable] for variable in EMBEDDED},
         "HOST": settings.host,
@@ -85,17 +95,21 @@ def _services(settings: StackSettings, addresses: dict[str, str], logs: Path) ->
     counts = {
         "booking_worker": settings.booking_workers,
         "hold_worker": settings.hold_workers,
-        "gateway": settings.gateways,
     }
-    names = [(kind, f"{kind}-{n}") for kind, count in counts.items() for n in range(1, count + 1)]
-    return [
-        (Service if kind == "gateway" else Worker)(kind, name, logs / f"{name}.log", env)
-        for kind, name in names
+    workers: list[Process] = [
+        Worker(kind, f"{kind}-{n}", logs / f"{kind}-{n}.log", env)
+        for kind, count in counts.items()
+        for n in range(1, count + 1)
     ]
+    gateways: list[Process] = [
+        Gateway("gateway", f"gateway-{n}", logs / f"gateway-{n}.log", {**env, "HEALTH_PORT": str(port)})
+        for n, port in enumerate(health_ports, 1)
+    ]
+    return [*workers, *gateways]
 
 
 def _state(addresses: dict[str, str], processes: Sequence[Process]) -> State:
-    recorded = [RecordedProcess.now(process.kind, process.pid) for process in processes]
+    recorded = [RecordedProcess.now(process.kind, process.pid, process.http_port) for process in processes]
     return State(RecordedProcess.now("supervisor", os.getpid()), addresses, recorded)
 
 

@@ -3,9 +3,15 @@
 from typing import Any
 
 from gateway.documentation import parts
-from shared.contract.commands import BookAppointment, Command
+from shared.contract.commands import (
+    BookAppointment,
+    CancelAppointment,
+    Command,
+    GetAppointment,
+    MoveAppointment,
+)
 from shared.contract.examples import EXAMPLES, as_json
-from shared.contract.headers import REPLAYED
+from shared.contract.headers import ETAG, REPLAYED
 
 APPOINTMENTS, HOLDS, SLOTS, HEALTH = "appointments", "holds", "slots", "health"
 TAGS = [
@@ -39,6 +45,8 @@ def describe_call(
     success = parts.success(as_json(example.reply))
     if command is BookAppointment:
         success["headers"][REPLAYED] = parts.header(REPLAYED)
+    if command in (BookAppointment, GetAppointment, MoveAppointment, CancelAppointment):
+        success["headers"][ETAG] = parts.header(ETAG)
     return {
         "operation_id": operation_id,
         "summary": summary,

@@ -16,6 +16,7 @@ TITLE = "Booking service"
 DESCRIPTION = """Books appointment slots so that no two callers ever get the same one.
 
 Every refusal is `{"error": "..."}`, a sentence for people, and says its name for programs in `Error-Type`.
+Every GET answers HEAD too.
 After 503 and 504 wait for `Retry-After` and repeat it with the same key or token: that is always safe.
 Times are ISO 8601 with an offset, no finer than a millisecond; equal instants are one slot."""
 BODIES = (SlotRequest, PlaceHold, ReleaseHold, MoveRequest)

@@ -4,7 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from shared.contract.commands import BookAppointment, Command, GetAppointment, MoveAppointment
+from shared.contract.commands import (
+    BookAppointment,
+    CancelAppointment,
+    Command,
+    GetAppointment,
+    MoveAppointment,
+)
 from shared.contract.errors import (
     RETRY_AFTER_SECONDS,
     ErrorBody,
@@ -16,9 +22,19 @@ from shared.contract.errors import (
     TooLarge,
     TooSlow,
     UnsupportedMediaType,
+    UriTooLong,
 )
-from shared.contract.examples import ANY, EXAMPLES, KEY, as_json
-from shared.contract.headers import ERROR_TYPE, IDEMPOTENCY_KEY, REPLAYED, REQUEST_ID, RETRY_AFTER
+from shared.contract.examples import ANY, EXAMPLES, as_json, refusal_of
+from shared.contract.headers import (
+    ERROR_TYPE,
+    ETAG,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    REPLAYED,
+    REQUEST_ID,
+    RETRY_AFTER,
+    etag_of,
+)
 from shared.contract.schemas import reference_to, without_null
 
 # Those of many calls, said once: in the document's components, and by reference in each call.
@@ -27,6 +43,7 @@ COMMON: tuple[type[Refused], ...] = (
     MethodNotAllowed,
     TooSlow,
     TooLarge,
+    UriTooLong,
     UnsupportedMediaType,
     NotExecuted,
     OutcomeUnknown,
@@ -37,8 +54,10 @@ _MEANINGS = {
     405: "The path has other methods: `Allow` names them.",
     408: "The body was not there in 10 s; nothing was done, and the connection is closed.",
     409: "It is taken, or cannot be changed any more; nothing was done.",
+    412: "The appointment has another version than `If-Match` says; nothing was changed.",
     413: "The body is larger than 16 KiB; nothing was done, and the connection is closed.",
-    415: "The body does not say that it is JSON; nothing was done.",
+    414: "The URI is longer than 16 KiB; nothing was done.",
+    415: "The body does not say that it is JSON, or is compressed; nothing was done.",
     422: "The `Idempotency-Key` was used for a different request; nothing was changed.",
     503: "Nothing was done, nor will be. Repeat it after `Retry-After`.",
     504: "It may have been done. Repeat it after `Retry-After`, with the same key or token: that is safe.",
@@ -54,6 +73,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "Sent where this is the answer to a repeat, whose booking was there already.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    ETAG: {
+        "description": "The appointment's version in double quotes, for `If-Match`.",
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+        "example": etag_of(1),
+    },
     ERROR_TYPE: {
         "description": "What the refusal is, for programs; take a name that you do not know as its status.",
         "schema": {"type": "string"},
@@ -67,15 +91,22 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Allow": {
         "description": "The methods of the path.",
         "schema": {"type": "string"},
-        "example": "GET, DELETE, PATCH",
+        "example": "DELETE, GET, HEAD, PATCH",
     },
 }
 REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID,
     "in": "header",
     "description": "8 to 64 hexadecimal digits and dashes; one of another form is replaced by a new one.",
+    # No example: a page that tries a call out would send it, the same from all who try.
     "schema": {"type": "string"},
-    "example": HEADERS[REQUEST_ID]["example"],
+}
+_IF_MATCH = {
+    "name": IF_MATCH,
+    "in": "header",
+    "required": False,
+    "description": "It is carried out only if the appointment has this version; `*` is any version.",
+    "schema": {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
 }
 REQUEST_ID_REFERENCE = {"$ref": f"#/components/parameters/{REQUEST_ID}"}
 _SENTENCES = {
@@ -92,7 +123,8 @@ def header(name: str) -> dict[str, str]:
 
 def parameters_of(command: type[Command], body: type[Command] | None) -> list[dict[str, Any]]:
     """What is sent beside the body: in the path, the query, and the headers."""
-    sent = GetAppointment if command is MoveAppointment else command
+    changes = command in (MoveAppointment, CancelAppointment)
+    sent = GetAppointment if changes else command
     example = as_json(EXAMPLES[command].command)
     parameters: list[dict[str, Any]] = []
     if body is None or sent is GetAppointment:
@@ -103,7 +135,12 @@ def parameters_of(command: type[Command], body: type[Command] | None) -> list[di
             parameters.append(_parameter(place, name, field, example.get(name), required=required))
     elif command is BookAppointment:
         field = BookAppointment.model_json_schema()["properties"]["idempotencyKey"]
-        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, KEY, required=False))
+        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, None, required=False))
+    if command is MoveAppointment:
+        field = MoveAppointment.model_json_schema()["properties"]["moveId"]
+        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, None, required=False))
+    if changes:
+        parameters.append(_IF_MATCH)
     return [*parameters, REQUEST_ID_REFERENCE]
 
 
@@ -140,7 +177,7 @@ def refusals(own: Iterable[type[Refused]], *, has_body: bool) -> dict[str, Any]:
     """The answers of a call that was not carried out, by their statuses; `own` are those of this call."""
     kinds: defaultdict[int, list[Refused]] = defaultdict(list)
     for kind in own:
-        kinds[kind.status].append(kind())
+        kinds[kind.status].append(refusal_of(kind))
     common = (kind for kind in COMMON if has_body or kind is not UnsupportedMediaType)
     responses = {**by_reference(*common), **{str(status): refusal(*kinds[status]) for status in kinds}}
     return dict(sorted(responses.items()))

@@ -3,6 +3,7 @@
 from fastapi import FastAPI, Request, Response
 
 from gateway.answer import to_response
+from gateway.body import refuse_key
 from gateway.documentation.calls import HOLDS, describe_call
 from gateway.hot_calls import HOLD, hold
 from gateway.routes.passing import body_as, client_of, refuse_query
@@ -27,5 +28,6 @@ def register(app: FastAPI) -> None:
         **describe_call("releaseHold", "Release a hold", HOLDS, ReleaseHold, body=ReleaseHold),
     )
     async def release_hold(request: Request) -> Response:
-        """The hold with this token ends, on all that it has. Who has no token cannot end a hold."""
+        """End a hold by its token, on all that it has in its site; with a `slot`, only if it holds that."""
+        refuse_key(request.scope["headers"])
         return to_response(await client_of(request).release_hold(await body_as(ReleaseHold, request)))

@@ -16,7 +16,9 @@ def register(app: FastAPI) -> None:
     )
     async def get_appointment(request: Request) -> Response:
         """As it stands: moved and cancelled ones too."""
-        return to_response(await client_of(request).get_appointment(read_query(GetAppointment, request)))
+        return to_response(
+            await client_of(request).get_appointment(await read_query(GetAppointment, request))
+        )
 
     @app.get(
         "/api/appointments/{id}/history",
@@ -24,7 +26,7 @@ def register(app: FastAPI) -> None:
     )
     async def get_history(request: Request) -> Response:
         """Its changes, the oldest first: `booked`, and then at most the 99 latest."""
-        return to_response(await client_of(request).get_history(read_query(GetHistory, request)))
+        return to_response(await client_of(request).get_history(await read_query(GetHistory, request)))
 
     @app.get(
         "/api/appointments",
@@ -35,7 +37,9 @@ def register(app: FastAPI) -> None:
 
         What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
         """
-        return to_response(await client_of(request).list_appointments(read_query(ListAppointments, request)))
+        return to_response(
+            await client_of(request).list_appointments(await read_query(ListAppointments, request))
+        )
 
     @app.get(
         "/api/slots",
@@ -46,13 +50,14 @@ def register(app: FastAPI) -> None:
 
         What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
         """
-        return to_response(await client_of(request).list_slots(read_query(ListSlots, request)))
+        return to_response(await client_of(request).list_slots(await read_query(ListSlots, request)))
 
     @app.get("/api/grid", **describe_call("getGrid", "Read the grid", SLOTS, AskGrid))
     async def get_grid(request: Request) -> Response:
-        """Where slots may lie and how long they may be: multiples of `slotMinutes` since the Unix epoch.
+        """How wide a cell is, counted from the Unix epoch, and how much one booking may have.
 
-        Where `slotMinutes` is 0, any instant is a slot, and no duration may be sent.
+        A booking may begin at any instant. Two that touch the same cell of a resource conflict. Where
+        `slotMinutes` is 0, each instant is a cell by itself, and no duration may be sent.
         """
-        read_query(AskGrid, request)
+        await read_query(AskGrid, request)
         return to_response(await client_of(request).get_grid())

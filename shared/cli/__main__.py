@@ -6,13 +6,20 @@ import sys
 def main() -> None:
     """Do what the command line says; without the extra's libraries, say how to get them."""
     try:
+        from . import output  # noqa: PLC0415
         from .app import app  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name not in {"httpx", "rich", "typer"}:
             raise
         print("The command needs more than the client does: pip install 'slotkeeper[cli]'", file=sys.stderr)
         sys.exit(2)
-    app(prog_name="slotkeeper")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    output.install()
+    try:
+        app(prog_name="slotkeeper")
+    finally:
+        output.finish()
 
 
 if __name__ == "__main__":

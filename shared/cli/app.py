@@ -1,7 +1,11 @@
-"""What one can type: a command for each thing one does with bookings."""
+"""The command line: a command for each thing that one does with bookings."""
+
+from typing import Annotated
 
 import typer
 
+from ..contract.version import VERSION
+from .commands import Commands
 from .reads import day, history, show, slots, watch
 from .writes import book, cancel, hold, move, release
 
@@ -14,6 +18,24 @@ Exit codes: 0 done, 1 refused (taken, held, not found), 2 wrong request, 3 nothi
 4 it may have been done.
 """
 
-app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"slotkeeper {VERSION}")
+        raise typer.Exit
+
+
+def slotkeeper(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+app = typer.Typer(
+    cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+app.callback(help=HELP)(slotkeeper)
 for command in (book, hold, release, cancel, move, show, history, day, slots, watch):
     app.command()(command)

@@ -1,6 +1,7 @@
-"""Where a command asks and answers: it says what is done on stdout, and what is not on stderr."""
+"""The desk of a command: it asks the gateway, and prints what is done on stdout and what is not on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from urllib.parse import quote
 import typer
 from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 
 from ..contract.instants import format_instant
@@ -17,7 +18,13 @@ from ..contract.replies import Appointment, Hold
 from .gateway import Answer, ExitCode, Failed, Gateway, PageT
 from .times import shown
 
+# The widest row has no more: id, time with its offset, and what can be broken.
+NARROWEST_TABLE = 100
+UNBOUNDED = 10_000
+INTERRUPTED = "Interrupted before the gateway answered: it may have been done"
+
 BodyT = TypeVar("BodyT", bound=BaseModel)
+Row = Sequence[str]
 
 
 class Desk:
@@ -30,11 +37,18 @@ class Desk:
     def ask(
         self, method: str, path: str, model: type[BodyT], *, if_unknown: str = "", **request: Any
     ) -> Answer[BodyT]:
-        """The answer; where there is none, its reason is said, and the command ends."""
+        """The answer; without one, print the reason and end the command.
+
+        `if_unknown` says how to learn the outcome, also of a change that Ctrl-C interrupts.
+        """
         try:
             return self.gateway.ask(method, path, model, **request)
         except Failed as failed:
             raise self.end(failed, if_unknown) from None
+        except KeyboardInterrupt:
+            if method == "GET":
+                raise
+            raise self.end(Failed(ExitCode.UNKNOWN, INTERRUPTED), if_unknown) from None
 
     def ask_all(self, path: str, model: type[PageT], query: Mapping[str, str]) -> list[Answer[PageT]]:
         """All pages of a list, at least one; where there is none, as `ask`."""
@@ -46,35 +60,51 @@ class Desk:
     def end(self, failed: Failed, if_unknown: str = "") -> typer.Exit:
         """Say why it is not done; what is returned ends the command."""
         if self.as_json:
-            self.say_json(failed.body)
+            print_json(failed.body)
         else:
             self.complain(failed.text)
         if if_unknown and failed.code is ExitCode.UNKNOWN:
             self.complain(if_unknown)
         return typer.Exit(failed.code)
 
-    def say(self, content: RenderableType, body: Any) -> None:
-        """Say it to a person, or to a program."""
+    def say(self, content: str, body: Any) -> None:
+        """Print the content for a person, or the body for a program."""
         if self.as_json:
-            self.say_json(body)
+            print_json(body)
         else:
-            _console().print(content)
+            print(content, flush=True)
 
-    def say_json(self, body: Any) -> None:
-        print(json.dumps(body, ensure_ascii=False), flush=True)
+    def list(self, title: str, headings: Row, rows: Iterable[Row], body: Any) -> None:
+        """Print rows under headings, as a table or, on a narrow terminal, as a block each."""
+        listed = list(rows)
+        if self.as_json or not listed:
+            self.say(f"{title}: nothing", body)
+        elif (console := _console()).width < NARROWEST_TABLE:
+            blocks = (sheet("", list(zip(headings, row, strict=True))) for row in listed)
+            self.say("\n\n".join([title, *blocks]), body)
+        else:
+            console.print(_table(title, headings, listed))
 
     def complain(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def print_json(body: Any) -> None:
+    """Print a line of JSON in ASCII, which every encoding has."""
+    print(json.dumps(body), flush=True)
+
+
 def _console() -> Console:
-    # A patient's name is no markup.
-    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    # A patient's name is no markup. A file or a pipe has no width, unless somebody gives it one.
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        console.width = UNBOUNDED
+    return console
 
 
 def path_of(id: str) -> str:
     """Where an appointment is, in the gateway's API."""
-    return f"appointments/{quote(id, safe='')}"
+    return f"appointments/{quote(id, safe='').replace('.', '%2E')}"
 
 
 def sent(**fields: Any) -> dict[str, Any]:
@@ -83,32 +113,37 @@ def sent(**fields: Any) -> dict[str, Any]:
     return {name: format_instant(value) if name == "slot" else value for name, value in said.items()}
 
 
-def sheet(title: str, of: Appointment | Hold) -> Table:
+def details(title: str, of: Appointment | Hold) -> str:
     """All of an appointment or a hold."""
-    grid = Table(title=title, title_justify="left", box=None, show_header=False)
-    if isinstance(of, Appointment):
-        grid.add_row("id", of.id)
-        grid.add_row("patient", of.patientName)
-        grid.add_row("status", of.status)
-    else:
-        grid.add_row("token", of.token)
-        grid.add_row("until", shown(of.expiresAt))
-    grid.add_row("slot", shown(of.slot) + lasting(of.durationMinutes, ", {} minutes"))
-    grid.add_row("resources", ", ".join(of.resources))
-    grid.add_row("site", of.site)
-    return grid
+    own = (
+        [("id", of.id), ("patient", of.patientName), ("status", of.status)]
+        if isinstance(of, Appointment)
+        else [("token", of.token), ("until", shown(of.expiresAt))]
+    )
+    place = [
+        ("slot", shown(of.slot) + lasting(of.durationMinutes, ", {} minutes")),
+        ("resources", ", ".join(of.resources)),
+        ("site", of.site),
+    ]
+    return sheet(title, own + place)
 
 
-def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
-    """Rows under headings; names are broken, and when a change was made. Where there are none, it says so."""
+def sheet(title: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """Lines of a name and a value each, whatever the terminal's width: no value is cut or broken."""
+    longest = max(len(name) for name, _ in pairs)
+    lines = [f" {name:<{longest}}  {value}" for name, value in pairs if value]
+    return "\n".join([title, *lines] if title else lines)
+
+
+def _table(title: str, headings: Row, rows: Iterable[Row]) -> Table:
     listed = Table(*headings, title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in listed.columns:
-        column.no_wrap = column.header not in {"at", "patient", "resources"}
+        column.no_wrap = column.header not in {"patient", "resource", "resources"}
         column.min_width = len(str(column.header))
         column.overflow = "fold"
     for row in rows:
         listed.add_row(*row)
-    return listed if listed.row_count else f"{title}: nothing"
+    return listed
 
 
 def lasting(minutes: int | None, form: str = "{}") -> str:

@@ -1,5 +1,7 @@
 """A gateway that is asked over HTTP: what it answers, and what its refusals mean to a script."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -7,7 +9,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from ..contract.replies import AppointmentsFound, SlotsFound
+from ..contract.errors import MethodNotAllowed, NotExecuted, NotFound, OutcomeUnknown, Refused
+from ..contract.headers import ERROR_TYPE
+from ..contract.replies import AppointmentsFound, SlotsFound, TakenSlot
 
 # A gateway answers within a minute, whatever its settings; who does not even accept is not there.
 SECONDS = httpx.Timeout(70, connect=5)
@@ -16,8 +20,14 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 PageT = TypeVar("PageT", AppointmentsFound, SlotsFound)
 
 
+USAGE = "UsageError"
+# A gateway answers so at a path of its own, and so does no command.
+_NO_ROUTE = {NotFound.__name__, MethodNotAllowed.__name__}
+_NO_ROUTE_STATUSES = {301, 302, 303, 307, 308, 404, 405}
+
+
 class ExitCode(IntEnum):
-    """What a script is told where it is not done (0)."""
+    """How a command ends that is not done (0)."""
 
     REFUSED = 1
     WRONG = 2
@@ -25,14 +35,22 @@ class ExitCode(IntEnum):
     UNKNOWN = 4
 
 
+_TYPES = {
+    ExitCode.REFUSED: Refused.__name__,
+    ExitCode.WRONG: USAGE,
+    ExitCode.NOT_EXECUTED: NotExecuted.__name__,
+    ExitCode.UNKNOWN: OutcomeUnknown.__name__,
+}
+
+
 class Failed(Exception):
-    """What was asked for is not done; `body` is what was answered, or the like of it."""
+    """A command that is not done. `body` is the answer with the `type` of the refusal, or the like of it."""
 
     def __init__(self, code: ExitCode, text: str, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
-        self.body = body or {"error": text}
+        self.body = {"error": text, "type": _TYPES[code]} | dict(body or {})
 
 
 class Answer(NamedTuple, Generic[BodyT]):
@@ -42,29 +60,39 @@ class Answer(NamedTuple, Generic[BodyT]):
     json: dict[str, Any]
 
 
+def taken_of(page: Answer[SlotsFound]) -> Iterator[tuple[TakenSlot, dict[str, Any]]]:
+    """The taken slots of a page, each with its JSON, to which the resource of the page is added."""
+    for taken, as_sent in zip(page.body.taken, page.json["taken"], strict=True):
+        yield taken, {"resource": page.json.get("resource"), **as_sent}
+
+
 class Gateway:
     """The gateway at a URL, such as `http://127.0.0.1:3000`."""
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        self._shown = re.sub("//.*@", "//", self._url)
         self._http = httpx.Client(timeout=SECONDS)
 
     def ask(self, method: str, path: str, model: type[BodyT], **request: Any) -> Answer[BodyT]:
-        """The answer to a request of the API, whose options are those of httpx.
+        """Send a request of the API; `request` are the options of httpx, and `body` is sent as JSON.
 
         Raises:
-            Failed: it was refused, or it is not known what became of it.
+            Failed: it was refused, or its outcome is not known.
         """
         response = self._send(method, path, request)
+        status, name = response.status_code, response.headers.get(ERROR_TYPE)
+        if name in _NO_ROUTE:
+            raise self._not_the_root(status)
         try:
             content = response.json()
-            if response.status_code >= 400:
-                raise Failed(_code(response.status_code), str(content["error"]), content)
+            if status >= 400:
+                raise _refusal(status, name, content)
             return Answer(model.model_validate(content), content)
         except (ValueError, KeyError, TypeError, ValidationError):
-            stranger = (
-                f"What answers at {self._url} is no gateway of slotkeeper (status {response.status_code})"
-            )
+            if status in _NO_ROUTE_STATUSES or (method == "GET" and status < 500):
+                raise self._not_the_root(status) from None
+            stranger = f"What answers at {self._shown} is no gateway of slotkeeper (status {status})"
             raise Failed(ExitCode.UNKNOWN, stranger) from None
 
     def pages(self, path: str, model: type[PageT], query: Mapping[str, str]) -> Iterator[Answer[PageT]]:
@@ -81,16 +109,32 @@ class Gateway:
                 return
             cursor = {"cursor": answer.body.next}
 
-    def _send(self, method: str, path: str, request: Mapping[str, Any]) -> httpx.Response:
+    def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
+        if {"?", "#"} & set(self._url):
+            raise self._not_the_root()
+        if (body := request.pop("body", None)) is not None:
+            request["content"] = json.dumps(body)
+            request["headers"] = {"Content-Type": "application/json", **request.get("headers", {})}
         try:
             return self._http.request(method, f"{self._url}/api/{path}", **request)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise Failed(ExitCode.WRONG, f"{self._url} is not a URL of HTTP") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError):
+            raise Failed(ExitCode.WRONG, f"{self._shown} is not a URL of HTTP") from None
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise Failed(ExitCode.NOT_EXECUTED, f"No gateway answers at {self._url}") from None
+            raise Failed(ExitCode.NOT_EXECUTED, f"No gateway answers at {self._shown}") from None
         except httpx.HTTPError:
-            lost = f"The gateway at {self._url} was lost before it answered"
+            lost = f"The gateway at {self._shown} was lost before it answered"
             raise Failed(ExitCode.UNKNOWN, lost) from None
+
+    def _not_the_root(self, status: int | None = None) -> Failed:
+        answer = f" (status {status})" if status else ""
+        text = f"{self._shown} is not the root of a gateway, as http://127.0.0.1:3000 is{answer}"
+        return Failed(ExitCode.WRONG, text)
+
+
+def _refusal(status: int, name: str | None, content: Any) -> Failed:
+    text = str(content["error"])
+    kind = name or type(Refused.from_wire(status, text, None)).__name__
+    return Failed(_code(status), text, {**content, "type": kind})
 
 
 def _code(status: int) -> ExitCode:

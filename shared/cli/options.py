@@ -4,28 +4,76 @@ from datetime import date, datetime
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
+from ..contract.fields import IdempotencyKey
 from .times import read_day, read_slot
 
 LOCAL = "http://127.0.0.1:3000"
+LONGEST_PAUSE = 3600
+_KEY = TypeAdapter[str](IdempotencyKey)
 
-Slot = Annotated[datetime, typer.Argument(parser=read_slot, metavar="SLOT", help="'2030-01-07 09:00'")]
+
+def _read_id(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("must not be empty")
+    return text
+
+
+def _read_key(text: str) -> str:
+    try:
+        return _KEY.validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"]) from None
+
+
+def _read_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0.1 <= seconds <= LONGEST_PAUSE:
+        raise typer.BadParameter(f"must be a number of seconds from 0.1 to {LONGEST_PAUSE}")
+    return seconds
+
+
+Slot = Annotated[
+    datetime, typer.Argument(parser=read_slot, metavar="SLOT", help="'2030-01-07 09:00', 'tomorrow 09:00'")
+]
 NewSlot = Annotated[
     datetime | None, typer.Argument(parser=read_slot, metavar="[SLOT]", help="Where to, if elsewhere")
 ]
+HeldSlot = Annotated[
+    datetime | None,
+    typer.Option("--slot", parser=read_slot, metavar="SLOT", help="Only if the hold has this slot"),
+]
 Patient = Annotated[str, typer.Argument(help="The patient's name")]
-Id = Annotated[str, typer.Argument(help="The appointment's id")]
+Id = Annotated[str, typer.Argument(parser=_read_id, metavar="ID", help="The appointment's id")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", parser=_read_key, metavar="TEXT", help="Makes a repeat safe: new for each booking"),
+]
+Every = Annotated[
+    float,
+    typer.Option("--every", parser=_read_seconds, metavar="SECONDS", help="Seconds between two looks"),
+]
 Day = Annotated[
     date | None,
-    typer.Argument(parser=read_day, metavar="[DAY]", help="today, tomorrow, or 2030-01-07; else today"),
+    typer.Argument(
+        parser=read_day, metavar="[DAY]", help="today, tomorrow, 2030-01-07 or 07.01.2030; else today"
+    ),
 ]
-Days = Annotated[int, typer.Option("--days", min=1, max=30, help="How many days, from DAY on")]
-Resource = Annotated[str, typer.Option("--resource", "-r", help="Whose day")]
+Days = Annotated[int, typer.Option("--days", min=1, max=31, help="How many days, from DAY on")]
+Listed = Annotated[
+    list[str] | None, typer.Option("--resource", "-r", help="Whose day; repeat it for several")
+]
 Resources = Annotated[
     list[str] | None, typer.Option("--resource", "-r", help="What is wanted; repeat it for several")
 ]
 Minutes = Annotated[int | None, typer.Option("--minutes", "-m", help="How long, where there is a grid")]
 HoldToken = Annotated[str | None, typer.Option("--hold", help="The token of a hold that is used up")]
 Site = Annotated[str | None, typer.Option("--site", "-s", help="The branch")]
-Url = Annotated[str, typer.Option("--url", envvar="SLOTKEEPER_URL", help="The gateway's")]
+Url = Annotated[
+    str, typer.Option("--url", envvar=["SLOTKEEPER_URL", "GATEWAY_URL"], help="The gateway's root")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer's body as JSON")]

@@ -1,14 +1,13 @@
 """Commands that only look."""
 
 from datetime import date
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from ..contract.commands import DEFAULT_RESOURCE
-from ..contract.replies import AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
-from .desk import Desk, lasting, path_of, sent, sheet, table
-from .options import LOCAL, AsJson, Day, Days, Id, Resource, Site, Url
+from ..contract.commands import DEFAULT_SITE
+from ..contract.replies import Appointment, AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
+from .desk import Desk, details, lasting, path_of, sent
+from .gateway import taken_of
+from .options import LOCAL, AsJson, Day, Days, Every, Id, Listed, Site, Url
 from .times import shown, today, window
 from .watch import watch_slots
 
@@ -17,11 +16,11 @@ def show(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
     """Show an appointment."""
     desk = Desk(url, json)
     answer = desk.ask("GET", path_of(id), AppointmentFound)
-    desk.say(sheet("Appointment", answer.body.appointment), answer.json)
+    desk.say(details("Appointment", answer.body.appointment), answer.json)
 
 
 def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
-    """Show what became of an appointment."""
+    """Show the changes of an appointment."""
     desk = Desk(url, json)
     answer = desk.ask("GET", f"{path_of(id)}/history", HistoryFound)
     rows = (
@@ -34,74 +33,93 @@ def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
         )
         for change in answer.body.history
     )
-    desk.say(table("Changes", ("at", "what", "slot", "min", "resources"), rows), answer.json)
+    desk.list("Changes", ("at", "what", "slot", "min", "resources"), rows, answer.json)
 
 
 def day(
     day: Day = None,
     *,
-    resource: Resource = DEFAULT_RESOURCE,
+    resource: Listed = None,
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """List the appointments of a resource's day."""
+    """List the appointments of a day, of a resource or several."""
     day = day or today()
     desk = Desk(url, json)
-    pages = desk.ask_all("appointments", AppointmentsFound, _query(day, days, resource, site))
+    found: dict[str, tuple[Appointment, Any]] = {}
+    for query in queries(day, days, resource, site):
+        for page in desk.ask_all("appointments", AppointmentsFound, query):
+            for appointment, as_sent in zip(page.body.appointments, page.json["appointments"], strict=True):
+                found[appointment.id] = appointment, as_sent
+    listed = sorted(found.values(), key=lambda each: (each[0].slot, each[0].id))
     on = day if days == 1 else None
     rows = (
         (
             shown(appointment.slot, on),
             lasting(appointment.durationMinutes),
             appointment.patientName,
+            ", ".join(appointment.resources),
             appointment.id,
         )
-        for page in pages
-        for appointment in page.body.appointments
+        for appointment, _ in listed
     )
-    listed = [appointment for page in pages for appointment in page.json["appointments"]]
-    desk.say(table(f"{resource}, {day}", ("slot", "min", "patient", "id"), rows), {"appointments": listed})
+    headings = ("slot", "min", "patient", "resources", "id")
+    body = {"appointments": [as_sent for _, as_sent in listed]}
+    desk.list(_title(resource, site, day), headings, rows, body)
 
 
 def slots(
     day: Day = None,
     *,
-    resource: Resource = DEFAULT_RESOURCE,
+    resource: Listed = None,
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """List what is booked or held of a resource, without names."""
+    """List the booked and held slots of a day, of a resource or several, without names."""
     day = day or today()
     desk = Desk(url, json)
-    pages = desk.ask_all("slots", SlotsFound, _query(day, days, resource, site))
+    pages = [
+        page
+        for query in queries(day, days, resource, site)
+        for page in desk.ask_all("slots", SlotsFound, query)
+    ]
+    listed = sorted(
+        (each for page in pages for each in taken_of(page)),
+        key=lambda each: (each[0].slot, each[1]["resource"]),
+    )
     on = day if days == 1 else None
     rows = (
-        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state)
-        for page in pages
-        for taken in page.body.taken
+        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state, as_sent["resource"])
+        for taken, as_sent in listed
     )
-    body = {**pages[-1].json, "taken": [taken for page in pages for taken in page.json["taken"]]}
-    desk.say(table(f"{resource}, {day}", ("slot", "min", "state"), rows), body)
+    body = {**pages[-1].json, "taken": [as_sent for _, as_sent in listed]}
+    desk.list(_title(resource, site, day), ("slot", "min", "state", "resource"), rows, body)
 
 
 def watch(
     day: Day = None,
     *,
-    resource: Resource = DEFAULT_RESOURCE,
+    resource: Listed = None,
     site: Site = None,
     days: Days = 1,
-    every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks")] = 2,
+    every: Every = 2,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """Print what is taken of a resource, and each change of it, until Ctrl-C."""
-    watch_slots(Desk(url, json), _query(day or today(), days, resource, site), every)
+    """Print the taken slots of a resource or several, and each change, until Ctrl-C."""
+    watch_slots(Desk(url, json), queries(day or today(), days, resource, site), every)
 
 
-def _query(day: date, days: int, resource: str, site: str | None) -> dict[str, str]:
-    """What is asked of the days of a resource."""
-    return {**sent(site=site), "resource": resource, **window(day, days)}
+def queries(day: date, days: int, resources: list[str] | None, site: str | None) -> list[dict[str, str]]:
+    """A query for the days of each resource; without any, the gateway chooses."""
+    at, within = sent(site=site), window(day, days)
+    named = [{**at, "resource": name, **within} for name in dict.fromkeys(resources or ())]
+    return named or [{**at, **within}]
+
+
+def _title(resources: list[str] | None, site: str | None, day: date) -> str:
+    return f"{', '.join(resources or [site or DEFAULT_SITE])}, {day}"

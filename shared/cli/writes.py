@@ -5,10 +5,25 @@ from uuid import uuid4
 
 import typer
 
+from ..contract.fields import trim_key
 from ..contract.headers import IDEMPOTENCY_KEY
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
-from .desk import Desk, path_of, sent, sheet
-from .options import LOCAL, AsJson, HoldToken, Id, Minutes, NewSlot, Patient, Resources, Site, Slot, Url
+from .desk import Desk, details, path_of, sent
+from .options import (
+    LOCAL,
+    AsJson,
+    HeldSlot,
+    HoldToken,
+    Id,
+    Key,
+    Minutes,
+    NewSlot,
+    Patient,
+    Resources,
+    Site,
+    Slot,
+    Url,
+)
 
 
 def book(
@@ -19,14 +34,12 @@ def book(
     minutes: Minutes = None,
     hold: HoldToken = None,
     site: Site = None,
-    key: Annotated[
-        str | None, typer.Option("--key", help="Makes a repeat safe: new for each booking")
-    ] = None,
+    key: Key = None,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
     """Book a slot."""
-    key = key or str(uuid4())
+    key = trim_key(key) or str(uuid4())
     body = sent(
         slot=slot,
         patientName=patient,
@@ -40,11 +53,11 @@ def book(
         "POST",
         "book-appointment",
         BookingConfirmed,
-        json=body,
+        body=body,
         headers={IDEMPOTENCY_KEY: key},
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
     )
-    desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
+    desk.say(details(answer.body.message, answer.body.appointment), answer.json)
 
 
 def hold(
@@ -73,23 +86,24 @@ def hold(
         "POST",
         "hold-appointment",
         HoldPlaced,
-        json=body,
+        body=body,
         if_unknown=f"To learn what became of it, repeat it with --token {token}",
     )
-    desk.say(sheet(answer.body.message, answer.body.hold), answer.json)
+    desk.say(details(answer.body.message, answer.body.hold), answer.json)
 
 
 def release(
-    slot: Slot,
     token: Annotated[str, typer.Argument(help="The hold's token")],
+    *,
+    slot: HeldSlot = None,
     site: Site = None,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """End a hold."""
+    """End a hold, with all that it holds."""
     desk = Desk(url, json)
     body = sent(slot=slot, holdToken=token, site=site)
-    answer = desk.ask("POST", "release-hold", HoldReleased, json=body)
+    answer = desk.ask("POST", "release-hold", HoldReleased, body=body)
     desk.say(answer.body.message, answer.json)
 
 
@@ -97,7 +111,7 @@ def cancel(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
     """Cancel an appointment."""
     desk = Desk(url, json)
     answer = desk.ask("DELETE", path_of(id), BookingCancelled)
-    desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
+    desk.say(details(answer.body.message, answer.body.appointment), answer.json)
 
 
 def move(
@@ -113,5 +127,5 @@ def move(
     """Move an appointment; what is left out stays as it is."""
     desk = Desk(url, json)
     body = sent(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
-    answer = desk.ask("PATCH", path_of(id), BookingMoved, json=body)
-    desk.say(sheet(answer.body.message, answer.body.appointment), answer.json)
+    answer = desk.ask("PATCH", path_of(id), BookingMoved, body=body)
+    desk.say(details(answer.body.message, answer.body.appointment), answer.json)

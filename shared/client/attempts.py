@@ -1,71 +1,191 @@
-"""How a command is repeated within its caller's patience. Its key or token makes that safe."""
+"""How a command is repeated within its caller's patience. Its key or token makes that safe.
+
+The class of a 503 says whether another attempt is sent (`repeatable`). Earlier attempts are listened to until
+the patience ends: a late 2xx is the answer, a late refusal only makes that attempt known.
+"""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from contextvars import ContextVar
+from random import uniform
+from typing import Generic, TypeVar
 
 import structlog
 
-from ..contract.errors import BeingBooked, NobodyThere, NoPrimary, NotExecuted, OutcomeUnknown, Refused
+from ..contract.envelope import Envelope
+from ..contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
 from .statistics import Statistics
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.1
-# Where all are asking at once, because there is too much to do, they must not add much to that.
+# If all callers repeat because a server is away, they must not add much to its load.
 LONGEST_PAUSE_SECONDS = 0.5
+# Of the patience: the last attempt may be answered at its deadline, and that answer takes its time.
+ANSWER_SHARE = 0.02
+# Of the usual time of an attempt: with less another is not worth its while.
+SHORTEST_SHARE = 0.8
 
 ReplyT = TypeVar("ReplyT")
+Answer = asyncio.Future[Envelope | Refused]
+Send = Callable[[float, float, bool], Answer]
+"""Sends an attempt that may be started within so many seconds, and listens for so many seconds to its answer.
+
+The last argument says whether an earlier attempt may have been executed."""
+
 log = structlog.get_logger()
 
 
-async def attempt_repeatedly(
-    subject: str,
-    attempt: Callable[[float, bool], Awaitable[ReplyT]],
-    patience: float,
-    statistics: Statistics,
-) -> ReplyT:
-    """Attempt a command up to three times, a third of the patience (in seconds) each, never two at once.
+async def _stays() -> bool:
+    return False
 
-    The next attempt waits until the deadline of the one before has passed, so that no two are ever under
-    way together. Those that reach nobody do not count: they go on until there is time for one only.
 
-    Raises:
-        Refused: as the worker says: a 4xx is final, whatever was sent before. 503 only if no attempt can have
-            been executed.
+caller_left: ContextVar[Callable[[], Awaitable[bool]]] = ContextVar("caller_left", default=_stays)
+"""Asks whether the caller of the running task has gone, so that a repeat is of no use to anybody."""
+
+
+class Attempts(Generic[ReplyT]):
+    """The attempts of one command, of which up to three fill the patience (in seconds).
+
+    `read` makes the reply of an answer, or raises the refusal; its last argument is that of `Send`.
+    `why_unserved` asks why a command of a subject reached no worker: a refusal ends the attempts.
     """
-    seconds, pause = patience / ATTEMPTS, FIRST_PAUSE_SECONDS
-    spare = ATTEMPTS - 1.0  # what is left beside the attempt that is under way, in attempts
-    unknown: OutcomeUnknown | None = None
-    while True:
-        started, spent, became = time.monotonic(), 1.0, "cancelled"
+
+    def __init__(
+        self,
+        subject: str,
+        send: Send,
+        read: Callable[[Envelope, bool], ReplyT],
+        why_unserved: Callable[[str], Awaitable[NotExecuted | None]],
+        *,
+        patience: float,
+        statistics: Statistics,
+    ) -> None:
+        self._subject = subject
+        self._send = send
+        self._read = read
+        self._why_unserved = why_unserved
+        self._statistics = statistics
+        self._seconds = patience * (1 - ANSWER_SHARE) / ATTEMPTS
+        self._now = asyncio.get_running_loop().time
+        self._ends = self._now() + patience
+        self._latest_deadline = self._ends - patience * ANSWER_SHARE
+        self._unanswered: dict[Answer, float] = {}  # with their deadlines
+        self._lost = False  # whether an attempt has ended without a known outcome
+
+    async def run(self) -> ReplyT:
+        """Attempt the command until it is answered, or no time is left for one more attempt.
+
+        The next attempt is sent once the deadline of the one before has passed, or after a repeatable 503, so
+        that no two are executed at once.
+
+        Raises:
+            Refused: as the worker says; 503 only if no attempt can have been executed.
+        """
         try:
-            reply = await attempt(seconds, unknown is not None)
-            became = "answered"
-            return reply
-        except (NobodyThere, BeingBooked) as error:
-            became = "nobody_there" if isinstance(error, NobodyThere) else "not_executed"
-            failure: Refused = unknown or error
-            spent = min(spare, (time.monotonic() - started + pause) / seconds)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-        except NoPrimary as error:
-            became = "not_executed"
-            failure = unknown or error  # one may be elected in the caller's time
-        except NotExecuted:
-            became = "not_executed"
-            if unknown is None:
-                raise
-            failure = unknown  # the next attempt may hear what became of it
-        except OutcomeUnknown as error:
-            became = "unknown"
-            failure = unknown = error
-            log.warning("attempt_unanswered", subject=subject)
-        except Refused:
-            became = "answered"
-            raise
+            return await self._run()
         finally:
-            statistics.attempts[subject, became] += 1
-        if spare <= 0 or spent > spare:
-            raise failure
-        spare -= spent
-        await asyncio.sleep(max(0, started + spent * seconds - time.monotonic()))
+            for answer, deadline in self._unanswered.items():
+                answer.cancel()
+                self._count("unknown" if self._now() >= deadline else "cancelled")
+
+    async def _run(self) -> ReplyT:
+        pause, failure = FIRST_PAUSE_SECONDS, NotExecuted()
+        while True:
+            deadline = min(self._now() + self._seconds, self._latest_deadline)
+            listen = self._ends - self._now()
+            latest = self._send(deadline - self._now(), listen, self._in_doubt)
+            self._unanswered[latest] = deadline
+            outcome = await self._listen(latest, deadline)
+            if isinstance(outcome, NotExecuted):
+                failure = outcome
+                if isinstance(outcome, NobodyThere) and (reason := await self._why_unserved(self._subject)):
+                    failure = reason
+                    break
+                if not outcome.repeatable:
+                    break
+                next_at = self._now() + uniform(pause / 2, pause)  # noqa: S311 - it is no secret
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            elif outcome is None or isinstance(outcome, OutcomeUnknown):
+                log.warning("attempt_unanswered", subject=self._subject)
+                next_at = deadline
+            else:
+                return _returned(outcome)
+            if self._latest_deadline - next_at < SHORTEST_SHARE * self._seconds:
+                break
+            if (outcome := await self._listen(None, next_at)) is not None:
+                return _returned(outcome)
+            if await caller_left.get()():
+                raise self._unknown_or(failure)
+        return await self._await_the_rest(latest, failure)
+
+    async def _await_the_rest(self, latest: Answer, failure: NotExecuted) -> ReplyT:
+        """What the attempts are answered late, once no more are sent; else `failure`, if that is certain."""
+        while not failure.settles_all:
+            outcome = await self._listen(latest, self._ends)
+            if outcome is None:
+                raise self._unknown_or(failure)
+            if isinstance(outcome, NotExecuted):
+                failure = outcome
+            elif not isinstance(outcome, OutcomeUnknown):
+                return _returned(outcome)
+        raise failure
+
+    def _unknown_or(self, failure: NotExecuted) -> Refused:
+        return OutcomeUnknown() if self._in_doubt else failure
+
+    @property
+    def _in_doubt(self) -> bool:
+        """Whether an attempt may have been executed, or may yet be."""
+        return self._lost or bool(self._unanswered)
+
+    async def _listen(self, latest: Answer | None, until: float) -> ReplyT | Refused | None:
+        """Wait for a reply to any attempt, or a refusal of the latest one; None if neither comes in time."""
+        while self._unanswered and (seconds := until - self._now()) > 0:
+            done, _ = await asyncio.wait(
+                self._unanswered, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            refused: Refused | None = None
+            for answer in done:
+                outcome = self._settle(answer)
+                if not isinstance(outcome, Refused):
+                    return outcome
+                if answer is latest:
+                    refused = outcome
+            if refused is not None:
+                return refused
+        if latest is None and (seconds := until - self._now()) > 0 and until < self._ends:
+            await asyncio.sleep(seconds)
+        return None
+
+    def _settle(self, answer: Answer) -> ReplyT | Refused:
+        """What became of an attempt that has been answered."""
+        del self._unanswered[answer]
+        outcome = answer.result()
+        if not isinstance(outcome, Refused):
+            try:
+                reply = self._read(outcome, self._in_doubt)
+            except Refused as refused:
+                outcome = refused
+            else:
+                self._count("answered")
+                return reply
+        self._lost = self._lost or isinstance(outcome, OutcomeUnknown)
+        self._count(_BECAME.get(type(outcome), _became(outcome)))
+        return outcome
+
+    def _count(self, became: str) -> None:
+        self._statistics.attempts[self._subject, became] += 1
+
+
+_BECAME = {NobodyThere: "nobody_there", OutcomeUnknown: "unknown"}
+
+
+def _became(refused: Refused) -> str:
+    return "not_executed" if isinstance(refused, NotExecuted) else "answered"
+
+
+def _returned(outcome: ReplyT | Refused) -> ReplyT:
+    """The reply; of a refusal, an exception."""
+    if isinstance(outcome, Refused):
+        raise outcome
+    return outcome

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, read_replies
-from ..contract.errors import OutcomeUnknown, Overloaded, Refused
+from ..contract.errors import Overloaded, Refused
 from .requests import request
 from .statistics import Statistics
 
@@ -36,29 +36,29 @@ class Batches:
         self._about_to_send = False
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def ask(
-        self, command: bytes, seconds: float, asked_at: int, request_id: str | None, *, first: bool = False
-    ) -> Envelope:
-        """The answer to a command (JSON) that may be started within `seconds`.
+    def send(
+        self,
+        command: bytes,
+        seconds: float,
+        asked_at: int,
+        request_id: str | None,
+        *,
+        listen: float,
+        first: bool = False,
+    ) -> asyncio.Future[Envelope | Refused]:
+        """Send a command (JSON) that may be started within `seconds`; its answer comes within `listen`.
 
         `asked_at` is when its caller asked (Unix ms), the same in all attempts.
         `first` says that it was never sent before.
 
-        Raises:
-            NobodyThere: it reached no worker.
-            Overloaded: it was not sent in that time.
-            OutcomeUnknown: it was not answered in that time.
+        Returns:
+            The answer; NobodyThere if the command reached no worker, Overloaded if it was not sent within
+            `seconds`, OutcomeUnknown if no answer came. It may be cancelled.
         """
-        waiting = _Waiting(command, seconds, asked_at, request_id, first)
+        waiting = _Waiting(command, seconds, asked_at, request_id, listen=listen, first=first)
         self._waiting.append(waiting)
         self._send_soon()
-        try:
-            outcome = await waiting.outcome
-        finally:
-            waiting.timer.cancel()
-        if isinstance(outcome, Refused):
-            raise outcome
-        return outcome
+        return waiting.outcome
 
     def _send_soon(self) -> None:
         if self._waiting and not self._about_to_send and len(self._under_way) < MOST_UNDER_WAY:
@@ -79,7 +79,8 @@ class Batches:
         self._send_soon()
         slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._wait_no_longer_for, message)
         try:
-            seconds = max(waiting.deadline.remaining for waiting in batch)
+            now = asyncio.get_running_loop().time()
+            seconds = max(waiting.listens_until for waiting in batch) - now
             payload = b'{"commands":[%b]}' % b",".join(waiting.item for waiting in batch)
             answer = await request(self._connection, self._subject, payload, seconds)
             for waiting, envelope in zip(batch, read_replies(*answer, len(batch)), strict=True):
@@ -100,7 +101,7 @@ class Batches:
                 room -= len(self._waiting[0].item)
                 if batch and room < 0:
                     break
-                self._waiting[0].sent = True
+                self._waiting[0].timer.cancel()
                 batch.append(self._waiting[0])
             self._waiting.popleft()
         return batch
@@ -114,21 +115,24 @@ class _Waiting:
     """A command whose caller waits."""
 
     def __init__(
-        self, command: bytes, seconds: float, asked_at: int, request_id: str | None, first: bool
+        self,
+        command: bytes,
+        seconds: float,
+        asked_at: int,
+        request_id: str | None,
+        *,
+        listen: float,
+        first: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.deadline = Deadline.after(seconds)
+        self.listens_until = loop.time() + listen
         named = b'"requestId":"%b",' % request_id.encode() if request_id else b""
         said = b'"first":true,' if first else b""
-        sent = self.deadline.unix_ms, asked_at, named, said, command
+        sent = Deadline.after(seconds).unix_ms, asked_at, named, said, command
         self.item = b'{"deadline":%d,"askedAt":%d,%b%b"command":%b}' % sent
         self.outcome: asyncio.Future[Envelope | Refused] = loop.create_future()
-        self.timer = loop.call_later(seconds, self._give_up)
-        self.sent = False
+        self.timer = loop.call_later(seconds, self.end, Overloaded())
 
     def end(self, outcome: Envelope | Refused) -> None:
         if not self.outcome.done():  # its caller may have gone
             self.outcome.set_result(outcome)
-
-    def _give_up(self) -> None:
-        self.end(OutcomeUnknown() if self.sent else Overloaded())

@@ -3,6 +3,7 @@
 It makes a command of what it is given, sends it by the `CommandClient`, and answers what the caller is after.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar, overload
@@ -26,6 +27,7 @@ from ..contract.envelope import Reply
 from ..contract.headers import REPLAYED
 from ..contract.parsing import validate
 from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
+from ..process.nats_options import checked_servers
 from .command_client import CommandClient
 from .opened import Opened
 
@@ -57,18 +59,22 @@ class BookingClient(Opened):
 
     - `site`: the branch or tenant, within which resources and keys have their names; "default".
     - `resources`: all that is wanted at once, the doctor and the room: 1 to 8 names; ["default"].
-    - `duration_minutes`: on a service with a grid, a multiple of its step; one step.
+    - `duration_minutes`: any whole number up to 1440, unless the grid is 0; as long as one cell of the grid.
     - `hold_token`: a UUID, which names a hold. A hold without one gets a new one. A booking or a move with it
       takes what it holds, and uses it up; so does one under the name of the patient whose hold it is.
     - `idempotency_key`: 1 to 255 printable ASCII characters, new for each booking that you want. Then you may
       repeat `book` after whatever went wrong, even from another process, and never book twice.
-    - `move_id`: a UUID, the same for moves.
+    - `move_id`: the same for moves of an appointment.
+    - `if_version`: a move or cancel is carried out only if the appointment has this `version`.
 
     Commands (`BookAppointment`, `PlaceHold`, `MoveAppointment`, `ReleaseHold`) say the same in one object.
 
     Every call raises a kind of `Refused` where it is not done: `InvalidRequest` where an argument is wrong,
     `NotExecuted` where nothing was done, nor will be, `OutcomeUnknown` where it may have been done, and what
     stands at each.
+
+    Raises:
+        ValueError: `url` or `timeout` cannot be used.
     """
 
     def __init__(
@@ -79,6 +85,12 @@ class BookingClient(Opened):
         name: str = "booking-client",
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
+        try:
+            checked_servers(url)
+        except ValueError as error:
+            raise ValueError(f"url {error}") from None
+        if not 1 <= timeout < math.inf:
+            raise ValueError("timeout must be a number of seconds, at least 1")
         self._commands = CommandClient(url, timeout=timeout, name=name, on_closed=on_closed)
 
     async def connect(self) -> None:
@@ -107,6 +119,7 @@ class BookingClient(Opened):
 
         Raises:
             SlotAlreadyBooked, SlotHeld: each a `Conflict`.
+            AppointmentCancelled: a `Conflict` too; the booking with that key is cancelled.
             KeyReused: `idempotency_key` was used for a different booking.
         """
         command = _command(BookAppointment, slot, patientName=patient_name, **options)
@@ -138,16 +151,18 @@ class BookingClient(Opened):
         return (await self._commands.place_hold(command)).body.hold
 
     @overload
-    async def release(self, slot: ReleaseHold, /) -> None: ...
+    async def release(self, hold_token: ReleaseHold, /) -> None: ...
     @overload
-    async def release(self, slot: Time, hold_token: str, *, site: str = DEFAULT_SITE) -> None: ...
-    async def release(self, slot: ReleaseHold | Time, hold_token: str = "", **options: Any) -> None:
-        """End a hold, on all that it holds.
+    async def release(
+        self, hold_token: str, *, slot: Time | None = None, site: str = DEFAULT_SITE
+    ) -> None: ...
+    async def release(self, hold_token: ReleaseHold | str, **options: Any) -> None:
+        """End a hold, on all that it holds in its site; with a `slot`, only if it holds that.
 
         Raises:
-            NoSuchHold: it has ended already, or was used up.
+            NoSuchHold: it has ended already, was used up, or does not hold the slot.
         """
-        command = _command(ReleaseHold, slot, hold_token=hold_token, **options)
+        command = _command(ReleaseHold, hold_token, "hold_token", **options)
         await self._commands.release_hold(command)
 
     @overload
@@ -162,24 +177,28 @@ class BookingClient(Opened):
         duration_minutes: int | None = None,
         hold_token: str | None = None,
         move_id: str | None = None,
+        if_version: int | None = None,
     ) -> Appointment: ...
     async def move(self, id: MoveAppointment | str, **options: Any) -> Appointment:
         """Give an appointment another slot, other resources or another duration; what is left out stays.
 
         Raises:
-            NoSuchAppointment, AppointmentCancelled
+            NoSuchAppointment, PreconditionFailed
+            AppointmentCancelled: a `Conflict` too; it has the `appointment`.
             SlotAlreadyBooked, SlotHeld: each a `Conflict`; the appointment stays where it was.
+            KeyReused: `move_id` was used for another target.
         """
         command = _command(MoveAppointment, id, "id", **options)
         return (await self._commands.move(command)).body.appointment
 
-    async def cancel(self, id: str) -> Appointment:
+    async def cancel(self, id: str, *, if_version: int | None = None) -> Appointment:
         """Cancel an appointment; one that is cancelled stays so.
 
         Raises:
-            NoSuchAppointment
+            NoSuchAppointment, PreconditionFailed
         """
-        return (await self._commands.cancel(_validated(CancelAppointment, id=id))).body.appointment
+        command = _validated(CancelAppointment, id=id, if_version=if_version)
+        return (await self._commands.cancel(command)).body.appointment
 
     async def appointment(self, id: str) -> Appointment:
         """An appointment, cancelled ones too.
@@ -228,6 +247,7 @@ _FIELDS = {
     "duration_minutes": "durationMinutes",
     "hold_token": "holdToken",
     "idempotency_key": "idempotencyKey",
+    "if_version": "ifVersion",
     "move_id": "moveId",
 }
 

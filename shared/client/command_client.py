@@ -32,9 +32,9 @@ from ..contract.commands import (
     ReleaseHold,
 )
 from ..contract.deadline import Deadline
-from ..contract.envelope import Reply, open_envelope, read_reply
-from ..contract.errors import NobodyThere, NoSuchHold, Refused
-from ..contract.headers import ASKED_AT, DEADLINE, REQUEST_ID, is_request_id
+from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_reply
+from ..contract.errors import NoSuchHold, NotReady, OutcomeUnknown, Refused
+from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
     AppointmentsFound,
@@ -50,9 +50,9 @@ from ..contract.replies import (
 )
 from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient, round_trip
-from .attempts import attempt_repeatedly
+from .attempts import Answer, Attempts
 from .batches import Batches
-from .nobody import Nobody, Unserved
+from .nobody import Nobody
 from .opened import Opened
 from .requests import request
 from .statistics import Statistics
@@ -125,7 +125,7 @@ class CommandClient(Opened):
         if command.idempotencyKey is not None:
             return await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
         reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed, new="idempotencyKey")
-        reply.headers = {}  # that an attempt of ours was replayed means nothing to the caller
+        reply.headers.pop(REPLAYED, None)  # that an attempt of ours was replayed means nothing to the caller
         return reply
 
     async def cancel(self, command: CancelAppointment) -> Reply[BookingCancelled]:
@@ -245,32 +245,46 @@ class CommandClient(Opened):
             payload = b'%b,"%b":"%b"}' % (payload[:-1], new.encode(), str(uuid4()).encode())
         batches, asked_at = self._batches.get(subject), unix_ms_now()
 
-        async def attempt(seconds: float, repeated: bool) -> Reply[BodyT]:
-            try:
-                return await send(seconds, repeated)
-            except NobodyThere:
-                if self.is_connected and not repeated:
-                    await self._nobody.explain(subject)
-                raise
+        def send(seconds: float, listen: float, repeated: bool) -> Answer:
+            if batches is None:
+                headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
+                return asyncio.ensure_future(self._request(subject, payload, listen, headers))
+            first = new is not None and not repeated
+            return batches.send(payload, seconds, asked_at, _request_id(), listen=listen, first=first)
 
-        async def send(seconds: float, repeated: bool) -> Reply[BodyT]:
-            if batches is not None:
-                first = new is not None and not repeated
-                envelope = await batches.ask(payload, seconds, asked_at, _request_id(), first=first)
-                return open_envelope(*envelope, body)
-            headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
-            answer = await request(self._connection, subject, payload, seconds, headers)
+        def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
             try:
-                return read_reply(*answer, body)
+                return open_envelope(*envelope, body)
             except NoSuchHold:
                 if not repeated or body is not HoldReleased:
                     raise
                 return Reply.received(HoldReleased().model_dump(), body, 200, {})
 
+        attempts = Attempts(
+            subject, send, read, self._why_unserved, patience=self._timeout, statistics=self.statistics
+        )
         try:
-            return await attempt_repeatedly(subject, attempt, self._timeout, self.statistics)
-        except Unserved as unserved:
-            raise unserved.refusal from None
+            return await attempts.run()
+        except OutcomeUnknown as error:
+            failure: Refused = (
+                OutcomeUnknown(OutcomeUnknown.of_a_read) if subject in subjects.READS else error
+            )
+        except Refused as error:
+            failure = error
+        failure.command = command
+        raise failure
+
+    async def _request(
+        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]
+    ) -> Envelope | Refused:
+        """The answer to a message of one command, or what became of it."""
+        try:
+            return read_envelope(*await request(self._connection, subject, payload, seconds, headers))
+        except Refused as refused:
+            return refused
+
+    async def _why_unserved(self, subject: str) -> NotReady | None:
+        return await self._nobody.explain(subject) if self.is_connected else None
 
     async def _ask_why(self, subject: str) -> list[Readiness]:
         return await self.ask_ready(subject, seconds=READY_SECONDS, enough=lambda worker: worker.ready)

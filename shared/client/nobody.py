@@ -5,18 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 
 from ..contract import subjects
-from ..contract.errors import NotReady, Refused
+from ..contract.errors import NotReady
 from ..contract.replies import OK, Readiness
 
 Ask = Callable[[str], Awaitable[Sequence[Readiness]]]
-
-
-class Unserved(Exception):
-    """Workers are there, and none can serve the command: another attempt would be in vain."""
-
-    def __init__(self, refusal: Refused) -> None:
-        super().__init__()
-        self.refusal = refusal
 
 
 class Nobody:
@@ -26,20 +18,16 @@ class Nobody:
         self._ask = ask
         self._asking: dict[str, asyncio.Task[Sequence[Readiness]]] = {}
 
-    async def explain(self, subject: str) -> None:
-        """Return if no worker answers, or one can serve a command of `subject` after all.
-
-        Raises:
-            Unserved: MongoDB cannot be used by any of the workers.
-        """
+    async def explain(self, subject: str) -> NotReady | None:
+        """Return a refusal if there are workers and none of them can use MongoDB: a repeat is in vain."""
         ready = subjects.BOOKING_READY if subject.startswith("booking.") else subjects.HOLD_READY
         asking = self._asking.get(ready)
         if asking is None or asking.done():
             # In a context of its own, not in that of the caller who happened to come first.
             asking = self._asking[ready] = asyncio.create_task(self._question(ready), context=Context())
         workers = await asyncio.shield(asking)
-        if workers and all(worker.checks.get("mongodb") != OK for worker in workers):
-            raise Unserved(NotReady())
+        unserved = workers and all(worker.checks.get("mongodb") != OK for worker in workers)
+        return NotReady() if unserved else None
 
     async def _question(self, ready: str) -> Sequence[Readiness]:
         return await self._ask(ready)

@@ -14,7 +14,7 @@ UNREACHABLE = "The message queue cannot be reached; nothing was done"
 async def request(
     connection: Client, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None = None
 ) -> tuple[bytes, Mapping[str, str]]:
-    """Send a message, and wait so long for its answer: payload and headers.
+    """Send a message, and wait `seconds` for its answer: payload and headers.
 
     Raises:
         NobodyThere: it reached no worker.

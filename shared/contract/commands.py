@@ -17,16 +17,19 @@ from .fields import (
     Resource,
     Resources,
     Site,
+    Version,
 )
+from .strict_json import Repeating
 
 DEFAULT_SITE = "default"
 DEFAULT_RESOURCE = "default"
 DEFAULT_RESOURCES = (DEFAULT_RESOURCE,)
 MOST_DAYS = 31
+NOTHING_TO_CHANGE = "Nothing to change: send slot, resources or durationMinutes"
 
 
 class Command(BaseModel):
-    """Unknown fields are refused. A null counts as a field that was not sent."""
+    """Unknown and repeated fields are refused. A null counts as a field that was not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     required_together: ClassVar[tuple[str, ...]] = ()
@@ -36,6 +39,8 @@ class Command(BaseModel):
     def _drop_nulls(cls, body: Any) -> Any:
         if not isinstance(body, dict):
             return body
+        if isinstance(body, Repeating):
+            raise PydanticCustomError("repeated_field", "{name}", {"name": body.repeated})
         sent = {field: value for field, value in body.items() if value is not None}
         if any(_is_blank(sent.get(field, "")) for field in cls.required_together):
             names = " or ".join(cls.required_together)
@@ -82,6 +87,8 @@ class GetHistory(GetAppointment):
 class CancelAppointment(GetAppointment):
     """Cancel an appointment; what it claimed is free at that instant."""
 
+    ifVersion: Version | None = None
+
 
 class MoveRequest(Command):
     """Where an appointment is to lie: the HTTP body of a move. What is not sent stays as it is."""
@@ -90,6 +97,12 @@ class MoveRequest(Command):
     resources: Resources | None = None
     durationMinutes: DurationMinutes | None = None
     holdToken: HoldToken | None = None
+
+    @model_validator(mode="after")
+    def _check_change(self) -> Self:
+        if self.slot is None and self.resources is None and self.durationMinutes is None:
+            raise PydanticCustomError("nothing_to_change", NOTHING_TO_CHANGE)
+        return self
 
 
 class MoveAppointment(MoveRequest):
@@ -100,21 +113,28 @@ class MoveAppointment(MoveRequest):
 
     id: str = Field(strict=True)
     moveId: MoveId | None = None
+    ifVersion: Version | None = None
 
     @classmethod
-    def of(cls, request: MoveRequest, id: str) -> "MoveAppointment":
-        """A request that was validated, and the appointment's id, which was too."""
-        return cls.model_construct(**request.__dict__, id=id)
+    def of(
+        cls, request: MoveRequest, id: str, move_id: str | None = None, if_version: int | None = None
+    ) -> "MoveAppointment":
+        """A request that was validated, as all else was too."""
+        return cls.model_construct(**request.__dict__, id=id, moveId=move_id, ifVersion=if_version)
 
 
 class ReleaseHold(Command):
-    """End the hold with this token, on all that it has of its site."""
+    """End the hold with this token, on all that it has of its site.
 
-    required_together: ClassVar[tuple[str, ...]] = ("slot", "holdToken")
+    With a `slot`, only if the token holds that at some resource. `resources` and `durationMinutes` are
+    accepted and choose nothing: a body that placed the hold may have them.
+    """
 
-    slot: Instant
+    required_together: ClassVar[tuple[str, ...]] = ("holdToken",)
+
     holdToken: HoldToken
     site: Site = DEFAULT_SITE
+    slot: Instant | None = None
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
 
@@ -160,4 +180,4 @@ CommandT = TypeVar("CommandT", bound=Command)
 
 
 def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
+    return isinstance(value, str) and not value.strip(" \t\r\n")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from .errors import DeadlinePassed, InvalidRequest
 from .headers import DEADLINE
 
+LONGEST_TIMEOUT_SECONDS = 60
+"""What `REQUEST_TIMEOUT_SECONDS` is at most: no attempt is due later than this after its caller asked."""
+
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")
 
 

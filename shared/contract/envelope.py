@@ -8,9 +8,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from .errors import ErrorBody, OutcomeUnknown, Refused
-from .headers import ERROR_TYPE, REPLAYED
+from .headers import ERROR_TYPE, ETAG, REPLAYED
+from .replies import Appointment
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
+_PASSED_ON = (ETAG, REPLAYED)
 Envelope = tuple[Any, Mapping[str, str]]
 """A decoded answer, `{"status","body"}`, and its headers."""
 
@@ -86,11 +88,19 @@ def read_reply(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Re
     Raises:
         Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
     """
+    return open_envelope(*read_envelope(data, headers), body)
+
+
+def read_envelope(data: bytes, headers: Mapping[str, str]) -> Envelope:
+    """The answer that a NATS message carries, for `open_envelope`.
+
+    Raises:
+        OutcomeUnknown: it is no JSON.
+    """
     try:
-        envelope = from_json(data)
+        return from_json(data), headers
     except ValueError:
         raise OutcomeUnknown from None
-    return open_envelope(envelope, headers, body)
 
 
 def read_replies(data: bytes, headers: Mapping[str, str], count: int) -> list[Envelope]:
@@ -124,8 +134,10 @@ def open_envelope(envelope: Any, headers: Mapping[str, str], body: type[BodyT]) 
         if not isinstance(content, dict):
             raise OutcomeUnknown
         if status >= 400 and "error" in content:
-            raise Refused.from_wire(status, content["error"], headers.get(ERROR_TYPE))
-        said = {REPLAYED: headers[REPLAYED]} if REPLAYED in headers else {}
+            found = content.get("appointment")
+            appointment = None if found is None else Appointment.model_validate(found)
+            raise Refused.from_wire(status, content["error"], headers.get(ERROR_TYPE), appointment)
+        said = {name: headers[name] for name in _PASSED_ON if name in headers}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OutcomeUnknown from None
     return Reply.received(content, body, status, said)

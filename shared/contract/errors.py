@@ -6,8 +6,11 @@ Refused
 ├── MethodNotAllowed 405
 ├── TooSlow 408
 ├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled
+├── PreconditionFailed 412
 ├── TooLarge 413
+├── UriTooLong 414
 ├── UnsupportedMediaType 415
+├── NoSuchRange 416
 ├── KeyReused 422
 ├── NotExecuted 503         nothing was done and nothing will be
 │   ├── repeatable          NobodyThere, NoPrimary, NotReady, BeingBooked, Changing
@@ -22,6 +25,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel
 
 from .headers import ERROR_TYPE, RETRY_AFTER
+from .replies import Appointment
 
 RETRY_AFTER_SECONDS = "1"
 
@@ -31,22 +35,26 @@ Outcome = Literal["not_executed", "unknown"]
 class ErrorBody(BaseModel):
     error: str
     outcome: Outcome | None = None
+    appointment: Appointment | None = None
 
 
 class Refused(Exception):
-    """A request that was not done, or is not known to be."""
+    """A request that was not done, or is not known to be; some tell of the `appointment` in its way."""
 
     status: ClassVar[int] = 400
     message: ClassVar[str] = "Request refused"
     outcome: ClassVar[Outcome | None] = None
+    command: object = None
+    """The command that was refused, if it could be read: by it a log line says what was asked."""
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, appointment: Appointment | None = None) -> None:
         self.text = message or self.message
+        self.appointment = appointment
         super().__init__(self.text)
 
     @property
     def body(self) -> ErrorBody:
-        return ErrorBody(error=self.text, outcome=self.outcome)
+        return ErrorBody(error=self.text, outcome=self.outcome, appointment=self.appointment)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -54,11 +62,13 @@ class Refused(Exception):
         return {ERROR_TYPE: type(self).__name__, **retry}
 
     @staticmethod
-    def from_wire(status: int, text: str, error_type: str | None) -> "Refused":
+    def from_wire(
+        status: int, text: str, error_type: str | None, appointment: Appointment | None = None
+    ) -> "Refused":
         """The refusal that a reply stands for; of its family where the type is not a known one."""
         family = _FAMILIES.get(status, OutcomeUnknown if status >= 500 else Refused)
         exact = (kind for kind in family.__subclasses__() if kind.__name__ == error_type)
-        return next(exact, family)(text)
+        return next(exact, family)(text, appointment=appointment)
 
 
 class InvalidRequest(Refused):
@@ -104,9 +114,26 @@ class AppointmentCancelled(Conflict):
     message = "Appointment is cancelled"
 
 
+class PreconditionFailed(Refused):
+    """The appointment has another version than the caller requires."""
+
+    status = 412
+    message = "The appointment has changed: its version is not the one in If-Match or ifVersion"
+
+
 class TooLarge(Refused):
     status = 413
     message = "Request is larger than 16 KiB"
+
+
+class UriTooLong(Refused):
+    status = 414
+    message = "URI is longer than 16 KiB"
+
+
+class NoSuchRange(Refused):
+    status = 416
+    message = "Range lies beyond the end of the file"
 
 
 class UnsupportedMediaType(Refused):
@@ -120,12 +147,16 @@ class KeyReused(Refused):
 
 
 class NotExecuted(Refused):
-    """Nothing was done and nothing will be; `repeatable` if the client sends another attempt by itself."""
+    """Nothing was done and nothing will be; `repeatable` if the client sends another attempt by itself.
+
+    `settles_all`: it says so of all attempts of the request, whatever became of their answers.
+    """
 
     status = 503
     message = "Nothing was done; try again"
     outcome = "not_executed"
     repeatable: ClassVar[bool] = False
+    settles_all: ClassVar[bool] = False
 
 
 class HoldsUnreachable(NotExecuted):
@@ -185,11 +216,14 @@ class AskedEarlier(NotExecuted):
     """A request that its caller sent later, for the same key, booking or hold, was answered already."""
 
     message = "A later request for the same was answered already; nothing was done"
+    settles_all = True
 
 
 class OutcomeUnknown(Refused):
     status = 504
     message = "The outcome is not known; repeating with the same key is safe"
+    of_a_read: ClassVar[str] = "The answer did not come in time; ask again"
+    """The sentence for a caller who only asked: nothing can have been changed."""
     outcome = "unknown"
 
 
@@ -201,6 +235,7 @@ _FAMILIES: dict[int, type[Refused]] = {
         MethodNotAllowed,
         TooSlow,
         Conflict,
+        PreconditionFailed,
         TooLarge,
         UnsupportedMediaType,
         KeyReused,

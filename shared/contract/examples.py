@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from . import commands, replies
 from .errors import (
     AppointmentCancelled,
+    AskedEarlier,
+    Changing,
     HoldsUnreachable,
     InvalidRequest,
     KeyReused,
@@ -19,6 +21,7 @@ from .errors import (
     NoSuchHold,
     OutcomeUnknown,
     Overloaded,
+    PreconditionFailed,
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
@@ -30,7 +33,7 @@ HELD_WITH = "6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10"
 MOVE_ID = "0b6e3f0c-7d53-4d0e-b7f4-5a2f6c1d9e88"
 KEY = "web-4711"
 CURSOR = "MTg5MzQ4NDgwMDAwMC5lMGQ1YmUxMA"
-SITE, RESOURCES = "harbour", ("dr-lee", "room-2")
+SITE, RESOURCES, MINUTES = "harbour", ("dr-lee", "room-2"), 30
 SLOT, LATER = parse_instant("2030-01-07T09:00:00Z"), parse_instant("2030-01-07T10:30:00Z")
 MADE, CHANGED = parse_instant("2029-12-01T08:15:30.123Z"), parse_instant("2029-12-02T10:00:00.456Z")
 WINDOW = {"site": SITE, "resource": "dr-lee", "from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
@@ -40,6 +43,8 @@ ANY: tuple[Refused, ...] = (
     Overloaded(),
     NobodyThere(),
     NoPrimary(),
+    Changing(),
+    AskedEarlier(),
     HoldsUnreachable(),
     OutcomeUnknown(),
 )
@@ -55,29 +60,37 @@ class Example:
     status: int = 200
 
 
-# None has a duration, which is refused where there is no grid: that is how the service starts.
-_REQUEST = commands.SlotRequest(slot=SLOT, patientName="Ada Lovelace", site=SITE, resources=RESOURCES)
+_REQUEST = commands.SlotRequest(
+    slot=SLOT, patientName="Ada Lovelace", site=SITE, resources=RESOURCES, durationMinutes=MINUTES
+)
 _BOOKED = replies.Appointment(
     id=ID,
     site=SITE,
     resources=RESOURCES,
     slot=SLOT,
+    durationMinutes=MINUTES,
     patientName="Ada Lovelace",
     status="booked",
+    version=1,
     createdAt=MADE,
 )
-_MOVED = _BOOKED.model_copy(update={"slot": LATER})
-_CANCELLED = _BOOKED.model_copy(update={"status": "cancelled"})
+_MOVED = _BOOKED.model_copy(update={"slot": LATER, "version": 2})
+_CANCELLED = _MOVED.model_copy(update={"status": "cancelled", "version": 3})
 _HOLD = replies.Hold(
     token=HELD_WITH,
     site=SITE,
     resources=RESOURCES,
     slot=SLOT,
+    durationMinutes=MINUTES,
     expiresAt=parse_instant("2029-12-01T08:20:30.123Z"),
 )
 _HISTORY = [
-    replies.Change(version=1, type="booked", at=MADE, slot=SLOT, resources=RESOURCES),
-    replies.Change(version=2, type="moved", at=CHANGED, slot=LATER, resources=RESOURCES),
+    replies.Change(
+        version=1, type="booked", at=MADE, slot=SLOT, durationMinutes=MINUTES, resources=RESOURCES
+    ),
+    replies.Change(
+        version=2, type="moved", at=CHANGED, slot=LATER, durationMinutes=MINUTES, resources=RESOURCES
+    ),
 ]
 
 EXAMPLES: dict[type[commands.Command], Example] = {
@@ -86,18 +99,25 @@ EXAMPLES: dict[type[commands.Command], Example] = {
         Example(
             commands.BookAppointment(**_REQUEST.__dict__ | {"idempotencyKey": KEY}),
             replies.BookingConfirmed(appointment=_BOOKED),
-            (SlotAlreadyBooked, SlotHeld, KeyReused),
+            (SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused),
             status=201,
         ),
         Example(
-            commands.MoveAppointment(id=ID, slot=LATER, moveId=MOVE_ID),
+            commands.MoveAppointment(id=ID, slot=LATER, moveId=MOVE_ID, ifVersion=1),
             replies.BookingMoved(appointment=_MOVED),
-            (NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled),
+            (
+                NoSuchAppointment,
+                SlotAlreadyBooked,
+                SlotHeld,
+                AppointmentCancelled,
+                PreconditionFailed,
+                KeyReused,
+            ),
         ),
         Example(
-            commands.CancelAppointment(id=ID),
+            commands.CancelAppointment(id=ID, ifVersion=2),
             replies.BookingCancelled(appointment=_CANCELLED),
-            (NoSuchAppointment,),
+            (NoSuchAppointment, PreconditionFailed),
         ),
         Example(
             commands.GetAppointment(id=ID),
@@ -115,15 +135,15 @@ EXAMPLES: dict[type[commands.Command], Example] = {
                 {
                     **WINDOW,
                     "taken": [
-                        replies.TakenSlot(slot=SLOT, state="booked"),
-                        replies.TakenSlot(slot=LATER, state="held"),
+                        replies.TakenSlot(slot=SLOT, durationMinutes=MINUTES, state="booked"),
+                        replies.TakenSlot(slot=LATER, durationMinutes=MINUTES, state="held"),
                     ],
                 }
             ),
         ),
         Example(
             commands.AskGrid(),
-            replies.GridFound(slotMinutes=15, longestMinutes=1440, mostResources=8, mostClaims=600),
+            replies.GridFound(slotMinutes=5, longestMinutes=1440, mostResources=8, mostClaims=600),
         ),
         Example(
             commands.PlaceHold(**_REQUEST.__dict__ | {"holdToken": HELD_WITH}),
@@ -131,13 +151,18 @@ EXAMPLES: dict[type[commands.Command], Example] = {
             (SlotAlreadyBooked, SlotHeld),
         ),
         Example(
-            commands.ReleaseHold(slot=SLOT, holdToken=HELD_WITH, site=SITE, resources=RESOURCES),
+            commands.ReleaseHold(holdToken=HELD_WITH, site=SITE),
             replies.HoldReleased(),
             (NoSuchHold,),
         ),
         Example(commands.AskReady(), replies.Readiness(ready=True, checks={"mongodb": "ok", "redis": "ok"})),
     )
 }
+
+
+def refusal_of(kind: type[Refused]) -> Refused:
+    """An example of a refusal."""
+    return kind(appointment=_CANCELLED) if kind is AppointmentCancelled else kind()
 
 
 def as_json(model: BaseModel, model_as: type[BaseModel] | None = None) -> dict[str, object]:

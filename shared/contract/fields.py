@@ -1,17 +1,16 @@
 """Field types of the messages. Each refuses a bad value with a sentence that never repeats the value."""
 
 import re
-import unicodedata
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from .instants import INSTANT_PATTERN, format_instant, parse_instant
+from .instants import INSTANT_PATTERN, format_instant, instant_of, parse_instant
+from .names import NAME_LENGTH, NAME_PATTERN, read_name
 
-NAME_LENGTH = 200
 DAY_MINUTES = 24 * 60
 MOST_RESOURCES = 8
 
@@ -19,11 +18,7 @@ _SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RESOURCE_TEXT = "1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,100}")
-# The same, for a JSON Schema.
-_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-_NAME_PATTERN = rf"^[^{_UNSEEN}]*[^\s{_UNSEEN}][^{_UNSEEN}]*$"
 _PRINTABLE_ASCII = re.compile(r"[ -~]{1,255}")
 
 
@@ -33,35 +28,23 @@ def invalid(sentence: str) -> PydanticCustomError:
 
 
 def _instant(value: Any) -> datetime:
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(UTC).isoformat()
-        value = value.replace("+00:00", "Z")
-    if not isinstance(value, str):
-        raise invalid("must be a string, an ISO 8601 time with an offset")
     try:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = instant_of(value).isoformat().replace("+00:00", "Z")
+        if not isinstance(value, str):
+            raise invalid("must be a string, an ISO 8601 time with an offset")
         return parse_instant(value)
     except ValueError as error:
         raise invalid(str(error)) from None
 
 
-def normalise_name(value: str) -> str:
-    """The one form of a name that is stored, compared and hashed: NFC, trimmed."""
-    return unicodedata.normalize("NFC", value).strip()
-
-
 def _patient_name(value: Any) -> str:
     if not isinstance(value, str):
         raise invalid("must be a string")
-    name = normalise_name(value)
-    if not 1 <= len(name) <= NAME_LENGTH:
-        raise invalid(f"must have 1 to {NAME_LENGTH} characters")
-    if name.isascii() and name.isprintable():  # as most names are
-        return name
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
-        raise invalid("must not contain control characters, line separators or lone surrogates")
-    if _BIDI_CONTROLS.search(name):  # a name could be shown as another
-        raise invalid("must not contain bidirectional overrides, embeddings or isolates")
-    return name
+    try:
+        return read_name(value)
+    except ValueError as error:
+        raise invalid(str(error)) from None
 
 
 def _text(pattern: re.Pattern[str], sentence: str) -> Callable[[Any], str]:
@@ -95,6 +78,21 @@ def _minutes(value: Any) -> int:
     raise invalid(f"must be a whole number of minutes from 1 to {DAY_MINUTES}")
 
 
+def _version(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise invalid("must be a whole number from 1 on")
+
+
+def trim_key(key: Any) -> Any:
+    """An idempotency key without blanks at its ends, which servers of HTTP remove from a header's value."""
+    return key.strip(" \t") if isinstance(key, str) else key
+
+
+def _idempotency_key(value: Any) -> str:
+    return _text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")(trim_key(value))
+
+
 def is_uuid(text: str) -> bool:
     """Whether `text` is a UUID in its usual spelling, in either case."""
     return _UUID.fullmatch(text) is not None
@@ -121,8 +119,11 @@ PatientName = Annotated[
     _string_schema(
         minLength=1,
         maxLength=NAME_LENGTH,
-        pattern=_NAME_PATTERN,
-        description="In any script; blanks around it do not count.",
+        pattern=NAME_PATTERN,
+        description=(
+            "In any script, with a visible character; counted in NFC. White space is collapsed, "
+            "and invisible characters at the ends are removed."
+        ),
     ),
 ]
 Site = Annotated[
@@ -155,11 +156,6 @@ HoldToken = Annotated[
     PlainValidator(_uuid),
     _string_schema(format="uuid", description="A hold is known by it, and belongs to who knows it."),
 ]
-MoveId = Annotated[
-    str,
-    PlainValidator(_uuid),
-    _string_schema(format="uuid", description="Another for each move, the same for each repeat of it."),
-]
 Cursor = Annotated[
     str,
     PlainValidator(_text(_CURSOR, "must be what `next` of the page before says")),
@@ -173,17 +169,40 @@ DurationMinutes = Annotated[
             "type": "integer",
             "minimum": 1,
             "maximum": DAY_MINUTES,
-            "description": "A multiple of the grid's step, else one step; not sent where there is no grid.",
+            "description": "How long from the slot on; else one cell of the grid. Refused on a grid of 0.",
         }
     ),
 ]
+Version = Annotated[
+    int,
+    PlainValidator(_version),
+    WithJsonSchema(
+        {
+            "type": "integer",
+            "minimum": 1,
+            "description": "The command is carried out only if the appointment has this version.",
+        }
+    ),
+]
+
+
+def _key_schema(description: str) -> WithJsonSchema:
+    return _string_schema(
+        minLength=1, maxLength=255, pattern="^[!-~]([ -~]*[!-~])?$", description=description
+    )
+
+
+_check_key = PlainValidator(_idempotency_key)
 IdempotencyKey = Annotated[
     str,
-    PlainValidator(_text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")),
-    _string_schema(
-        minLength=1,
-        maxLength=255,
-        pattern="^[!-~]([ -~]*[!-~])?$",
-        description="Another for each booking that is wanted, the same for each repeat of it.",
+    _check_key,
+    _key_schema(
+        "Another for each booking that is wanted, the same for each repeat of it. "
+        "Blanks at its ends do not count."
     ),
+]
+MoveId = Annotated[
+    str,
+    _check_key,
+    _key_schema("Another for each move of an appointment, the same for each repeat of it."),
 ]

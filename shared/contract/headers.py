@@ -9,7 +9,9 @@ from secrets import token_hex
 ASKED_AT = "Asked-At"
 DEADLINE = "Deadline"
 ERROR_TYPE = "Error-Type"
+ETAG = "ETag"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+IF_MATCH = "If-Match"
 REPLAYED = "Idempotency-Replayed"
 REQUEST_ID = "X-Request-Id"
 RETRY_AFTER = "Retry-After"
@@ -26,3 +28,8 @@ def is_request_id(value: object) -> bool:
 def accept_request_id(value: str | None) -> str:
     """The caller's id where it is one, else a new one."""
     return value if value and is_request_id(value) else token_hex(16)
+
+
+def etag_of(version: int) -> str:
+    """The entity tag of a version of an appointment."""
+    return f'"{version}"'

@@ -14,6 +14,7 @@ INSTANT_PATTERN = (
     "T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,3}0{0,6})?)?"
     "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
+OUT_OF_RANGE = "must be a time that exists, between the years 1 and 9999 in UTC"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND_DIGITS = 3
 
@@ -35,7 +36,25 @@ def parse_instant(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("must be a time that exists, between the years 1 and 9999 in UTC") from None
+        raise ValueError(OUT_OF_RANGE) from None
+
+
+def instant_of(value: datetime) -> datetime:
+    """The instant that an aware `datetime` means, in UTC.
+
+    Raises:
+        ValueError: as `parse_instant`; also for a time that the clocks of its zone skip.
+    """
+    if value.tzinfo is UTC:
+        return value
+    try:
+        instant = value.astimezone(UTC)
+        local = instant.astimezone(value.tzinfo)
+    except (ValueError, OverflowError):
+        raise ValueError(OUT_OF_RANGE) from None
+    if local.replace(tzinfo=None) != value.replace(tzinfo=None):
+        raise ValueError("must be a time that exists in its zone, whose clocks skip it")
+    return instant
 
 
 def format_instant(instant: datetime) -> str:

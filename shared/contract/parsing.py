@@ -1,6 +1,5 @@
 """Commands as they come: read from JSON, and what is told of those that are wrong."""
 
-import json
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -8,8 +7,9 @@ from pydantic_core import ErrorDetails
 
 from .commands import CommandT
 from .errors import InvalidRequest
-from .fields import IdempotencyKey
+from .fields import IdempotencyKey, trim_key
 from .headers import IDEMPOTENCY_KEY
+from .strict_json import read_json
 
 LARGEST_REQUEST = 16 * 1024
 NOT_JSON = "Body is not valid JSON"
@@ -26,11 +26,11 @@ def parse_command(model: type[CommandT], data: bytes, key: str | None = None) ->
         InvalidRequest: with one sentence that names the field and never repeats its value.
     """
     try:
-        body = json.loads((data or b"{}").decode())  # of bytes, it would read UTF-16 and UTF-32 too
+        body = read_json(data)
     except (ValueError, RecursionError):
         raise InvalidRequest(NOT_JSON) from None
     if key is not None and isinstance(body, dict):
-        if body.get("idempotencyKey") not in (None, key):
+        if trim_key(body.get("idempotencyKey")) not in (None, trim_key(key)):
             raise InvalidRequest("Idempotency-Key and idempotencyKey are not the same")
         body["idempotencyKey"] = key
     return validate(model, body)
@@ -64,14 +64,14 @@ def describe(error: ErrorDetails) -> str:
     """One sentence for the caller about a validation error."""
     field = str(error["loc"][-1]) if error["loc"] else ""
     match error["type"]:
-        case "missing_fields" | "wrong_window":
+        case "missing_fields" | "wrong_window" | "nothing_to_change":
             return error["msg"]
         case "missing":
             return f"Missing {field}"
         case "extra_forbidden":
-            # Only what looks like a field's name is repeated: a key can carry a patient's name too.
-            plain = field.isascii() and field.isidentifier() and len(field) <= _ECHOED_FIELD_LENGTH
-            return f"Unknown field {field}" if plain else "Unknown field"
+            return f"Unknown field {_echo(field)}".rstrip()
+        case "repeated_field":
+            return f"Duplicate field {_echo(error['msg'])}".rstrip()
         case "invalid_field":
             return f"{field} {error['msg']}"
         case "string_type":
@@ -80,3 +80,9 @@ def describe(error: ErrorDetails) -> str:
             return NOT_JSON
         case _:
             return "Body must be a JSON object"
+
+
+def _echo(field: str) -> str:
+    """What looks like the name of a field; a key of JSON can carry a patient's name too."""
+    plain = field.isascii() and field.isidentifier() and len(field) <= _ECHOED_FIELD_LENGTH
+    return field if plain else ""

@@ -17,6 +17,7 @@ class Appointment(BaseModel):
     durationMinutes: int | None = None
     patientName: str
     status: Literal["booked", "cancelled"]
+    version: int
     createdAt: Instant
 
 
@@ -85,7 +86,10 @@ class SlotsFound(BaseModel):
 
 
 class GridFound(BaseModel):
-    """Slots lie on multiples of `slotMinutes` since the Unix epoch; 0: anywhere, and without a duration."""
+    """The grid has cells of `slotMinutes` since the Unix epoch; 0: each instant is one, without a duration.
+
+    Bookings that touch the same cell of a resource conflict.
+    """
 
     slotMinutes: int
     longestMinutes: int | None = None

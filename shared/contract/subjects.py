@@ -25,3 +25,6 @@ HOLD_READY = "hold.v1.ready"
 
 MANY = {BOOK_MANY, CANCEL_MANY, MOVE_MANY, PLACE_MANY}
 """Those whose messages carry many commands."""
+
+READS = {GET_APPOINTMENT, GET_HISTORY, LIST_APPOINTMENTS, LIST_SLOTS, GET_GRID}
+"""Those whose commands change nothing."""

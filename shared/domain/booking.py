@@ -11,18 +11,26 @@ from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Span
 from shared.domain.history import ChangeType, Entry, History, extended
+from shared.domain.moves import DoneMove, remember
 
 
 @dataclass(frozen=True)
 class Booking:
-    """It lies at `slot` for `duration` minutes (None where there is no grid). `key` is the idempotency key
-    within its site; `version` counts changes, each of which has an entry in `history`.
-    `fence` counts refusals that keep out what was sent before (None: there was none)."""
+    """A booking from `slot` on for `duration` minutes (None on a grid of 0).
+
+    Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site; `version`
+    counts changes, each of which has an entry in `history`.
+
+    `epoch` counts writes that change nothing of this and invalidate late writes (None: there was none).
+    `move_asked_at` is the latest moment (Unix ms) at which a move was asked for that is done or finally
+    refused; of those asked at that moment, `refused_moves` are the ids of the refused ones.
+    """
 
     id: str
     resources: tuple[str, ...]
     slot: datetime
     duration: int | None
+    slot_minutes: int
     claims: Claims
     patient_name: str
     status: Literal["booked", "cancelled"]
@@ -32,7 +40,10 @@ class Booking:
     created_at: datetime
     updated_at: datetime
     history: History
-    fence: int | None = None
+    epoch: int | None = None
+    moves: tuple[DoneMove, ...] = ()
+    move_asked_at: int | None = None
+    refused_moves: tuple[str, ...] = ()
 
     @property
     def site(self) -> str:
@@ -51,29 +62,60 @@ class Booking:
             resources=command.resources,
             slot=span.slot,
             duration=span.duration,
+            slot_minutes=span.slot_minutes,
             claims=Claims.of(command, span),
             patient_name=command.patientName,
             status="booked",
             key=command.idempotencyKey or str(uuid4()),
-            request_hash=digests.of_request(command, span),
+            request_hash=digests.of_request(command),
             version=1,
             created_at=now,
             updated_at=now,
             history=(Entry(1, "booked", now, span.slot, span.duration, command.resources),),
         )
 
-    def moved(self, resources: tuple[str, ...], span: Span, claims: Claims, move_id: str) -> "Booking":
-        """The same booking at another place, by a move of this id."""
-        place = replace(self, resources=resources, slot=span.slot, duration=span.duration, claims=claims)
-        return place._changed("moved", move_id)
+    def moved(self, resources: tuple[str, ...], span: Span, claims: Claims, move: DoneMove) -> "Booking":
+        """The same booking after a move to a place, which may be where it lies: then only the move is new.
+
+        Places are compared, not claims: a move within its own cells is a change.
+        """
+        done = self._asked(move.asked_at, moves=remember(self.moves, move))
+        if (resources, span.slot, span.duration) == (self.resources, self.slot, self.duration):
+            return done
+        place = replace(
+            done,
+            resources=resources,
+            slot=span.slot,
+            duration=span.duration,
+            slot_minutes=span.slot_minutes,
+            claims=claims,
+        )
+        return place._changed("moved", move.id)
+
+    def refusing(self, move_id: str, asked_at: int) -> "Booking":
+        """The same booking, which no attempt of this move may move any more."""
+        refused = self._asked(asked_at)
+        return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
     def cancelled(self) -> "Booking":
         """The same booking, cancelled. It keeps its claims, which count no more."""
         return replace(self, status="cancelled")._changed("cancelled")
 
-    def was_moved_by(self, move_id: str) -> bool:
-        """Whether the move of this id was carried out."""
-        return any(entry.move_id == move_id for entry in self.history)
+    def done_move(self, move_id: str) -> DoneMove | None:
+        """The move of this id, if it was carried out."""
+        return next((move for move in self.moves if move.id == move_id), None)
+
+    def refuses(self, move_id: str, asked_at: int) -> bool:
+        """Whether a move comes too late: one that was asked for later, or it itself, is decided."""
+        if self.move_asked_at is None or asked_at > self.move_asked_at:
+            return False
+        return asked_at < self.move_asked_at or move_id in self.refused_moves
+
+    def _asked(self, asked_at: int, **more: Any) -> "Booking":
+        """The same booking in its next epoch, after a move that was asked for no earlier than any before."""
+        refused = self.refused_moves if asked_at == self.move_asked_at else ()
+        epoch = (self.epoch or 0) + 1
+        return replace(self, epoch=epoch, move_asked_at=asked_at, refused_moves=refused, **more)
 
     def _changed(self, type: ChangeType, move_id: str | None = None) -> "Booking":
         now, version = _now(), self.version + 1
@@ -87,6 +129,7 @@ class Booking:
             "resources": list(self.resources),
             "slot": self.slot,
             "durationMinutes": self.duration,
+            "slotMinutes": self.slot_minutes,
             "claims": list(self.claims.keys),
             "patientName": self.patient_name,
             "status": self.status,
@@ -106,6 +149,7 @@ class Booking:
             resources=tuple(row["resources"]),
             slot=row["slot"],
             duration=row["durationMinutes"],
+            slot_minutes=row["slotMinutes"],
             claims=Claims(row["site"], tuple(row.get("claims", ()))),
             patient_name=row["patientName"],
             status=row["status"],
@@ -115,7 +159,10 @@ class Booking:
             created_at=row["createdAt"],
             updated_at=row["updatedAt"],
             history=tuple(Entry.from_document(entry) for entry in row.get("history", ())),
-            fence=row.get("fence"),
+            epoch=row.get("epoch"),
+            moves=tuple(DoneMove.from_document(move) for move in row.get("moves", ())),
+            move_asked_at=row.get("moveAskedAt"),
+            refused_moves=tuple(row.get("refusedMoves", ())),
         )
 
     def to_appointment(self) -> Appointment:
@@ -128,6 +175,7 @@ class Booking:
             durationMinutes=self.duration,
             patientName=self.patient_name,
             status=self.status,
+            version=self.version,
             createdAt=self.created_at,
         )
 

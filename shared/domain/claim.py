@@ -1,16 +1,17 @@
 """Claims: what a booking or a hold has of its site. Two exclude each other exactly when they share a claim.
 
-A claim is one resource at one instant of the grid, written `<resource>/<Unix ms>`. MongoDB's unique index is
-on it, and so are the keys of holds in Redis. Half an hour of a doctor and a room, on a grid of 15 minutes, is
-four claims.
+A claim is one resource at one cell of the grid, written `<resource>/<Unix ms of the cell>`. MongoDB's unique
+index is on it, and so are the keys of holds in Redis. Half an hour of a doctor and a room, from nine o'clock
+on a grid of 15 minutes, is four claims; from five past nine, it touches three cells and is six.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 from shared.contract.errors import InvalidRequest
+from shared.contract.fields import DAY_MINUTES
 from shared.contract.instants import unix_milliseconds
-from shared.domain.grid import Place, Span
+from shared.domain.grid import MINUTE_MS, Place, Span
 
 MOST_CLAIMS = 600
 
@@ -27,16 +28,23 @@ class Claims:
         """What there is to claim at a place that covers `span`.
 
         Raises:
-            InvalidRequest: more than `MOST_CLAIMS`.
+            InvalidRequest: more than `MOST_CLAIMS`; the sentence names the longest duration that is possible.
         """
-        if len(place.resources) * len(span.instants) > MOST_CLAIMS:
+        if len(place.resources) * len(span.cells) > MOST_CLAIMS:
+            longest = _longest(len(place.resources), span)
             raise InvalidRequest(
-                f"durationMinutes times resources must not be more than {MOST_CLAIMS} steps of the grid"
+                f"durationMinutes must be at most {longest} with these resources: "
+                f"no more than {MOST_CLAIMS} cells of {span.slot_minutes} minutes are booked at once"
             )
-        moments = [unix_milliseconds(instant) for instant in span.instants]
-        return cls(place.site, tuple(f"{name}/{ms}" for name in place.resources for ms in moments))
+        return cls(place.site, tuple(f"{name}/{cell}" for name in place.resources for cell in span.cells))
 
     @cached_property  # a batch looks at it several times
     def in_site(self) -> frozenset[tuple[str, str]]:
         """The (site, claim) pairs, which tell claims of several sites apart."""
         return frozenset((self.site, key) for key in self.keys)
+
+
+def _longest(resources: int, span: Span) -> int:
+    """How many minutes from its slot so many resources can be booked."""
+    end = span.cells[0] + MOST_CLAIMS // resources * span.slot_minutes * MINUTE_MS
+    return min((end - unix_milliseconds(span.slot)) // MINUTE_MS, DAY_MINUTES)

@@ -7,9 +7,8 @@ import hmac
 import json
 from dataclasses import dataclass
 
-from shared.contract.commands import SlotRequest
+from shared.contract.commands import MoveRequest, SlotRequest
 from shared.contract.instants import format_instant
-from shared.domain.grid import Span
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,19 @@ class Digests:
         """Tells one patient's holds from another's; equal for equal names, normalised."""
         return self._digest("name", name)
 
-    def of_request(self, request: SlotRequest, span: Span) -> str:
-        """Tells a repeat from another request under the same key; equal for equal instants and names."""
-        asked = [format_instant(span.slot), span.duration, request.resources, request.patientName]
+    def of_request(self, request: SlotRequest) -> str:
+        """Tells a repeat from another request under the same key; equal for equal instants and names.
+
+        The duration counts as it was sent: none is another request than one that is as long as a cell.
+        """
+        slot = format_instant(request.slot)
+        asked = [slot, request.durationMinutes, request.resources, request.patientName]
         return self._digest("request", json.dumps(asked))
+
+    def of_move(self, request: MoveRequest) -> str:
+        """Tells a repeat of a move from another move under the same id, by what was sent but the token."""
+        slot = None if request.slot is None else format_instant(request.slot)
+        return self._digest("move", json.dumps([slot, request.durationMinutes, request.resources]))
 
     def _digest(self, kind: str, text: str) -> str:
         return hmac.digest(self.secret, f"{kind}:{text}".encode(), "sha256").hex()

@@ -1,11 +1,15 @@
-"""The grid: which instants a booking covers."""
+"""The grid: which cells a booking touches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from shared.contract.errors import InvalidRequest
-from shared.contract.instants import EPOCH
+from shared.contract.instants import unix_milliseconds
+
+MINUTE_MS = 60_000
+YEAR_10000_MS = 253_402_300_800_000
 
 
 class Place(Protocol):
@@ -26,38 +30,36 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Span:
-    """A place on the grid: `duration` in minutes (None where any instant is a slot by itself)."""
+    """The time from `slot` on for `duration` minutes, and the cells that it touches.
+
+    `cells` are their first instants (Unix ms) on a grid of `slot_minutes`. `duration` is None on a grid of 0.
+    """
 
     slot: datetime
     duration: int | None
-    instants: tuple[datetime, ...]
+    slot_minutes: int
+    cells: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Steps of `minutes`, counted from the Unix epoch in UTC; 0: any instant is a slot by itself."""
+    """Cells of `minutes`, counted from the Unix epoch in UTC; 0: each instant is a cell by itself."""
 
     minutes: int
 
     def span_of(self, place: Place) -> Span:
-        """Which instants a place covers.
+        """The time that a place covers; without a duration, as long as one cell.
 
         Raises:
-            InvalidRequest: its slot or its duration does not fit the grid.
+            InvalidRequest: it has a duration on a grid of 0, or ends after the last year that there is.
         """
-        duration = place.durationMinutes
+        duration, begin = place.durationMinutes, unix_milliseconds(place.slot)
         if self.minutes == 0:
             if duration is not None:
                 raise InvalidRequest("durationMinutes is not accepted here: every slot stands by itself")
-            return Span(place.slot, None, (place.slot,))
-        step = timedelta(minutes=self.minutes)
-        if (place.slot - EPOCH) % step:
-            raise InvalidRequest(f"slot must lie on the grid of {self.minutes} minutes")
+            return Span(place.slot, None, 0, range(begin, begin + 1))
         duration = self.minutes if duration is None else duration
-        if duration % self.minutes:
-            raise InvalidRequest(f"durationMinutes must be a multiple of {self.minutes}")
-        try:
-            covered = tuple(place.slot + step * n for n in range(duration // self.minutes))
-        except OverflowError:
-            raise InvalidRequest("slot must end before the year 10000") from None
-        return Span(place.slot, duration, covered)
+        cell, end = self.minutes * MINUTE_MS, begin + duration * MINUTE_MS
+        if end >= YEAR_10000_MS:
+            raise InvalidRequest("slot plus durationMinutes must end before the year 10000")
+        return Span(place.slot, duration, self.minutes, range(begin // cell * cell, end, cell))

@@ -7,6 +7,7 @@ from shared.contract.commands import MoveRequest
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
+from shared.domain.moves import DoneMove
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Target:
     durationMinutes: int | None  # as the messages call it
 
 
-def moved(booking: Booking, request: MoveRequest, move_id: str, grid: Grid) -> Booking:
-    """The booking as a move of this id would leave it: the very same where it lies there already.
+def moved(booking: Booking, request: MoveRequest, move: DoneMove, grid: Grid) -> Booking:
+    """The booking as a move would leave it: with the same version if it lies there already.
 
     Raises:
         InvalidRequest: that does not fit the grid, or would claim too much.
@@ -32,7 +33,4 @@ def moved(booking: Booking, request: MoveRequest, move_id: str, grid: Grid) -> B
         request.durationMinutes or booking.duration,
     )
     span = grid.span_of(target)
-    claims = Claims.of(target, span)
-    if claims == booking.claims:
-        return booking
-    return booking.moved(target.resources, span, claims, move_id)
+    return booking.moved(target.resources, span, Claims.of(target, span), move)

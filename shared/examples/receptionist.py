@@ -8,11 +8,12 @@ import argparse
 import asyncio
 import sys
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import structlog
 from slotkeeper import Appointment, BookingClient, Refused
 
-DOCTOR, ROOM = "dr-lee", "room-2"
+DOCTOR, ROOM, MINUTES = "dr-lee", "room-2", 30
 
 
 def show(appointment: Appointment) -> None:
@@ -24,7 +25,14 @@ async def run(words: argparse.Namespace) -> None:
     async with BookingClient(words.nats) as client:
         match words.command:
             case "book":
-                show(await client.book(words.slot, words.patient, resources=[DOCTOR, ROOM]))
+                booked = await client.book(
+                    words.slot,
+                    words.patient,
+                    resources=[DOCTOR, ROOM],
+                    duration_minutes=MINUTES,
+                    idempotency_key=f"desk-{uuid4()}",
+                )
+                show(booked)
             case "move":
                 show(await client.move(words.id, slot=words.slot))
             case "cancel":

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 from slotkeeper import BookingClient, Conflict, NotExecuted, OutcomeUnknown
 
-RESOURCES = ["dr-lee", "room-2"]
+RESOURCES, MINUTES = ["dr-lee", "room-2"], 30
 
 
 async def main(nats_url: str, slot: str) -> None:
     async with BookingClient(nats_url) as client:
-        hold = await client.hold(slot, "Ada Lovelace", resources=RESOURCES)
+        hold = await client.hold(slot, "Ada Lovelace", resources=RESOURCES, duration_minutes=MINUTES)
         print(f"Held until {hold.expiresAt:%H:%M:%S} UTC")
 
         # With a key of your own you may repeat it after whatever went wrong, and never book twice.
@@ -23,7 +23,12 @@ async def main(nats_url: str, slot: str) -> None:
         while True:
             try:
                 booked = await client.book(
-                    slot, "Ada Lovelace", resources=RESOURCES, hold_token=hold.token, idempotency_key=key
+                    slot,
+                    "Ada Lovelace",
+                    resources=RESOURCES,
+                    duration_minutes=MINUTES,
+                    hold_token=hold.token,
+                    idempotency_key=key,
                 )
             except Conflict as refused:
                 sys.exit(f"{refused}")
@@ -34,7 +39,10 @@ async def main(nats_url: str, slot: str) -> None:
         print(f"Booked: {booked.id}")
 
         try:
-            await client.book(slot, "Grace Hopper", resources=["room-2"])
+            grace = f"script-{uuid4()}"
+            await client.book(
+                slot, "Grace Hopper", resources=["room-2"], duration_minutes=15, idempotency_key=grace
+            )
         except Conflict as refused:
             print(f"Grace: {refused}")
 

@@ -40,7 +40,7 @@ async def answer_refusal(request: Request, refused: Refused) -> JSONResponse:
 
 @app.post("/visits", status_code=201)
 async def visit(slot: str, patient: str, client: Bookings, key: Key) -> Appointment:
-    return await client.book(slot, patient, resources=["dr-lee"], idempotency_key=key)
+    return await client.book(slot, patient, resources=["dr-lee"], duration_minutes=30, idempotency_key=key)
 
 
 @app.delete("/visits/{id}")

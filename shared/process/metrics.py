@@ -5,9 +5,10 @@ https://prometheus.io/docs/practices/naming/
 """
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, disable_created_metrics, generate_latest
+
+from shared.contract.version import VERSION
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 """Buckets of latencies: from one round trip to the longest that a caller waits."""
@@ -20,12 +21,8 @@ _BUILD = Gauge("booking_build_info", "What runs here; always 1", ["service", "ve
 
 
 def tell_build(service: str) -> None:
-    """Tell which service this process is, and of which version."""
-    try:
-        release = version("slotkeeper")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        release = "unknown"
-    _BUILD.labels(service, release, platform.python_version()).set(1)
+    """Set the metric that names the service and the version of this process."""
+    _BUILD.labels(service, VERSION, platform.python_version()).set(1)
 
 
 def exposition() -> bytes:

@@ -2,12 +2,31 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
+SCHEMES = {"nats", "tls", "ws", "wss"}
 RECONNECT_SECONDS = 0.25
 PING_SECONDS = 3
 log = structlog.get_logger()
+
+
+def checked_servers(urls: str) -> str:
+    """One server of NATS or several, separated by commas: each with a host, and a port that is a number.
+
+    Raises:
+        ValueError: with a sentence that begins with "must" and repeats nothing, for there may be a password.
+    """
+    for url in urls.split(","):
+        try:
+            parts = urlsplit(url.strip())
+            usable = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or any(character.isspace() for character in url.strip()):
+            raise ValueError("must be nats://HOST:PORT (or tls, ws, wss), or several, separated by commas")
+    return urls
 
 
 def _nothing() -> None:

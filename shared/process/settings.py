@@ -1,14 +1,14 @@
 """Settings: one small class a concern, read from the environment, refused by the name of the variable."""
 
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.fields import DAY_MINUTES
+from shared.process.nats_options import checked_servers
 
-NATS_SCHEMES = {"nats", "tls", "ws", "wss"}
 # Answers are a little later than deadlines: a driver has to notice, and the last commands come after SIGTERM.
 DRAIN_MARGIN_SECONDS = 3.0
 STOP_MARGIN_SECONDS = 2.0
@@ -24,27 +24,16 @@ def _scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _nats_servers(urls: str) -> str:
-    """One server or several, separated by commas: each with a host, and a port that is a number."""
-    for url in urls.split(","):
-        try:
-            parts = urlsplit(url.strip())
-            usable = parts.scheme in NATS_SCHEMES and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError("must be nats://HOST:PORT (or tls, ws, wss), or several, separated by commas")
-    return urls
-
-
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
 
 
 class NatsSettings(_Settings):
-    nats_url: Annotated[str, AfterValidator(_nats_servers)] = "nats://localhost:4222"
+    nats_url: Annotated[str, AfterValidator(checked_servers)] = "nats://localhost:4222"
     # Not less than a second: a third of it, one attempt, must be longer than hosts' clocks may differ.
-    request_timeout_seconds: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 5
+    request_timeout_seconds: Annotated[
+        float, Field(ge=1, le=LONGEST_TIMEOUT_SECONDS, allow_inf_nan=False)
+    ] = 5
 
     @property
     def drain_seconds(self) -> float:
@@ -85,7 +74,7 @@ def _divides_a_day(minutes: int) -> int:
 
 
 class GridSettings(_Settings):
-    slot_minutes: Annotated[int, Field(ge=0, le=DAY_MINUTES), AfterValidator(_divides_a_day)] = 0
+    slot_minutes: Annotated[int, Field(ge=0, le=DAY_MINUTES), AfterValidator(_divides_a_day)] = 5
 
 
 class LogSettings(_Settings):
@@ -97,6 +86,7 @@ class GatewaySettings(_Settings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
     share_port: bool = False
+    health_port: Port = 0
 
 
 class WorkerSettings(_Settings):

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +13,22 @@ from faststream import StreamMessage
 from nats.aio.msg import Msg
 
 from shared.contract.asked_at import accept_asked_at, read_asked_at, unix_ms_now
+from shared.contract.commands import Command
 from shared.contract.deadline import Deadline
 from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import OutcomeUnknown, Refused, TooLarge
 from shared.contract.headers import ASKED_AT, DEADLINE, ERROR_TYPE, REQUEST_ID, accept_request_id
+from shared.contract.log_fields import log_fields
 from shared.contract.many import Many, size_of
 from shared.contract.parsing import LARGEST_REQUEST, validate
+from shared.contract.subjects import READS
 from shared.worker.callers_clocks import CallersClocks
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import check_headers, in_lower_case, respond, send
 from shared.worker.metrics import count_answer
+
+FAILED = 500
+"""From this status on an answer is a warning: not executed, or unknown."""
 
 log = structlog.get_logger()
 Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
@@ -33,7 +40,7 @@ class Attempt:
     """How a command was sent: until when it may be started; `first` if it was certainly never sent before.
 
     `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request.
-    `alone`: no others wait for its answer, which would travel with theirs.
+    `alone`: no other command waits for its answer, which would travel with theirs.
     """
 
     deadline: Deadline
@@ -60,21 +67,25 @@ class Each:
 
 @dataclass(frozen=True)
 class _Decided:
-    """A command that is decided, and what its line in the log says."""
+    """A command that is decided, and what its line in the log says; `about` a refused one."""
 
     subject: str
     request_id: str
     reply: Reply[Any]
     seconds: float
+    about: Mapping[str, Any]
 
     def log(self) -> None:
         level = log.debug if self.subject.endswith(".ready") else log.info
+        if self.about and self.reply.status >= FAILED:
+            level = log.warning
         level(
             "answered",
             request_id=self.request_id,
             subject=self.subject,
             status=self.reply.status,
             ms=round(self.seconds * 1000, 1),
+            **self.about,
         )
 
 
@@ -164,19 +175,21 @@ class Answering:
         """Decide a command, in a task that is its own."""
         accepted = accept_request_id(request_id if isinstance(request_id, str) else None)
         structlog.contextvars.bind_contextvars(request_id=accepted, subject=subject)
+        about: Mapping[str, Any] = {}
         try:
             reply = await execute()
-        except Refused as refused:
-            reply = refusal(refused)
-        except Exception:
-            log.exception("command_failed")
-            reply = refusal(OutcomeUnknown())
+        except Refused as error:
+            reply, about = refusal(error), _describe(error, error)
+        except Exception as error:
+            unknown = OutcomeUnknown(OutcomeUnknown.of_a_read if subject in READS else None)
+            reply, about = refusal(unknown), _describe(unknown, error)
+            log.exception("command_failed", **about)
         finally:
             if counts:
                 self._in_flight.decided()
         seconds = time.perf_counter() - started
         count_answer(subject, reply.headers.get(ERROR_TYPE) or str(reply.status), seconds)
-        return _Decided(subject, accepted, reply, seconds)
+        return _Decided(subject, accepted, reply, seconds, about)
 
     def _latest(self, message: StreamMessage[Msg]) -> Deadline:
         """The deadline that a message's header says; none of its commands has a later one."""
@@ -196,9 +209,27 @@ def _asked_at(message: StreamMessage[Msg]) -> int | None:
 async def _execute(
     use_case: Callable[[Any], Awaitable[Reply[Any]]], asked: Any, attempt: Attempt
 ) -> Reply[Any]:
-    attempt.deadline.check()
     current_attempt.set(attempt)
-    return await use_case(asked)
+    try:
+        attempt.deadline.check()
+        return await use_case(asked)
+    except Exception as error:
+        await _tell_command(error, asked)
+        raise
+
+
+def _describe(refused: Refused, failure: Exception) -> dict[str, Any]:
+    """What the log says of a refused command. At once: many commands may be refused by one exception."""
+    return {"error_type": type(refused).__name__, **log_fields(getattr(failure, "command", None))}
+
+
+async def _tell_command(error: Exception, asked: Any) -> None:
+    """Let a failure say of which command it is; `asked` is that, or the message which it came alone in."""
+    if isinstance(asked, StreamMessage):
+        with suppress(Refused):  # it cannot be read; and what was read is kept there
+            asked = await asked.decode()
+    if isinstance(asked, Command):
+        error.command = asked  # type: ignore[attr-defined]
 
 
 def _fail_with(error: Exception) -> Execute:

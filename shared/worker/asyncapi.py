@@ -13,6 +13,7 @@ from typing import Any
 from shared.contract.errors import ErrorBody
 from shared.contract.examples import EXAMPLES
 from shared.contract.schemas import schemas_of
+from shared.contract.version import VERSION
 from shared.worker.asyncapi_messages import refused, reply_of, request_of
 from shared.worker.subscriptions import Subscription, subscriptions_of
 
@@ -43,7 +44,7 @@ def describe(subscriptions: Sequence[Subscription]) -> Json:
     models = {each.takes for each in ordered} | {type(EXAMPLES[each.one].reply) for each in ordered}
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "Booking service over NATS", "version": "1", "description": DESCRIPTION},
+        "info": {"title": "Booking service over NATS", "version": VERSION, "description": DESCRIPTION},
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,

@@ -7,7 +7,7 @@ from typing import Any
 from shared.contract.commands import BookAppointment
 from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import ErrorBody, Refused
-from shared.contract.examples import ANY, EXAMPLES, as_json
+from shared.contract.examples import ANY, EXAMPLES, as_json, refusal_of
 from shared.contract.headers import (
     ASKED_AT,
     DEADLINE,
@@ -96,7 +96,9 @@ def reply_of(each: Subscription) -> Json:
 def refused() -> Json:
     """The message that answers any command which is not."""
     own = {kind for example in EXAMPLES.values() for kind in example.refusals}
-    told = sorted([*ANY, *(kind() for kind in own)], key=lambda error: (error.status, type(error).__name__))
+    told = sorted(
+        [*ANY, *(refusal_of(kind) for kind in own)], key=lambda error: (error.status, type(error).__name__)
+    )
     return {
         "title": "Refused",
         "headers": _headers([ERROR_TYPE, RETRY_AFTER, "Nats-Service-Error", "Nats-Service-Error-Code"]),

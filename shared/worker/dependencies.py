@@ -1,14 +1,17 @@
 """The stores of a worker: opened, verified before it serves, watched while it does, and closed."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+
+import structlog
 
 from shared.contract.errors import NotExecuted
 from shared.contract.replies import OK, Readiness
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.process import settings
+from shared.process.health import bind_health, health_server
 from shared.process.tasks import run_for_good
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
@@ -19,7 +22,8 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis
-from shared.worker.health import health_server
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Stores:
             "clock": self.schema.clock_problem or OK,
         }
         try:
-            await self.holds.ping()
+            checks["redis"] = await self.holds.problem() or OK
         except NotExecuted:
             checks["redis"] = "does not answer"
         return Readiness(ready=set(checks.values()) == {OK}, checks=checks)
@@ -84,13 +88,25 @@ async def open_stores(
         nats_problem,
     )
     try:
-        async with health_server(worker, stores.readiness, fail):
-            await stores.schema.wait_until_verified()
-            watch = run_for_good(stores.schema.watch(), fail)
+        port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
+        async with health_server(port, stores.readiness, fail):
             try:
-                yield stores
+                await stores.schema.wait_until_verified()
+                await _warn_of(stores.holds)
+                watch = run_for_good(stores.schema.watch(), fail)
+                try:
+                    yield stores
+                finally:
+                    watch.cancel()
             finally:
-                watch.cancel()
+                await stores.schema.give_up_lease()
     finally:
         mongodb.close(database)
         await redis.aclose()
+
+
+async def _warn_of(holds: HoldStore) -> None:
+    """Log at the start what is wrong with a Redis that answers, which readiness says too."""
+    with suppress(NotExecuted):
+        if problem := await holds.problem():
+            log.warning("redis_not_safe", problem=problem)

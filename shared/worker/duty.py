@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from shared.contract import subjects
+from shared.process.health import AskReadiness
 from shared.stores.mongo.schema import Schema
-from shared.worker.health import AskReadiness
 
 COMMANDS = {
     subjects.BOOK,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
 
 from pymongo import MongoClient
@@ -12,7 +11,7 @@ from shared.stores.mongo.bookings import COLLECTION
 from tests.bench import straight
 from tests.bench.flood import Make
 from tests.bench.heard import Heard
-from tests.bench.slots import next_day
+from tests.bench.slots import CELL, first_slot
 from tests.bench.stored import insert, rows
 from tests.bench.wrk import APPOINTMENTS, http_load
 
@@ -36,7 +35,7 @@ MOVE = Change("move", "PATCH", subjects.MOVE_MANY)
 
 def put(mongo_uri: str, bookings: int) -> list[str]:
     """Store so many bookings; their ids."""
-    documents = list(islice(rows(next_day(), timedelta(milliseconds=1)), bookings))
+    documents = list(islice(rows(first_slot(), CELL), bookings))
     with MongoClient[dict[str, object]](mongo_uri) as client:
         insert(client.get_default_database()[COLLECTION], documents)
     return [document["_id"] for document in documents]
@@ -55,7 +54,7 @@ def over_nats(change: Change, nats_url: str, seconds: int, ids: Sequence[str]) -
 
 def commands(change: Change, ids: Sequence[str]) -> Make:
     """Makes commands as they go over NATS; moves are to slots that nobody else asks for."""
-    first = next_day()
+    first = first_slot()
 
     def make(number: int) -> bytes:
         id = (ids[number] if number < len(ids) else _NONE_LEFT).encode()

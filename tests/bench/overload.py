@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import statistics
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import psutil
@@ -21,6 +21,7 @@ from rich.table import Table
 
 from shared.contract import subjects
 from tests.bench.flood import Answers, Flood
+from tests.bench.slots import CELL
 from tests.servers import choose_servers
 from tests.stack import Stack
 
@@ -58,7 +59,7 @@ class Round:
 
 def make(number: int) -> bytes:
     """A booking, or a hold, of a slot that nobody else asks for."""
-    slot = (FIRST + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
+    slot = (FIRST + number * CELL).isoformat(timespec="milliseconds")
     return b'{"slot":"%b","patientName":"Ada","site":"%b"}' % (slot.encode(), RESOURCE)
 
 

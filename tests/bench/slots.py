@@ -1,12 +1,18 @@
-"""Slots for loads."""
+"""Slots for loads: each has a cell of the default grid for itself."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from shared.process.settings import GridSettings
+
+GRID_MINUTES: int = GridSettings.model_fields["slot_minutes"].default
+CELL = timedelta(minutes=GRID_MINUTES)
 _FIRST = datetime(2031, 1, 1, tzinfo=UTC)
-_DAYS = count()
+_A_LOAD = timedelta(days=20 * 365)
+"""More cells than any load asks for."""
+_loads = count()
 
 
-def next_day() -> datetime:
-    """A day whose milliseconds no load has asked for yet."""
-    return _FIRST + timedelta(days=next(_DAYS))
+def first_slot() -> datetime:
+    """The first of many slots that no load has asked for yet, a cell after the other."""
+    return _FIRST + next(_loads) * _A_LOAD

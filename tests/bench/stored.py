@@ -19,10 +19,12 @@ from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION
 from shared.stores.mongo.indexes import INDEXES
 from tests.bench.servers import Servers
+from tests.bench.slots import GRID_MINUTES
 
 BATCH = 2_000
 FIRST = datetime(2001, 1, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)
+GRID = Grid(GRID_MINUTES)
 DOCTORS = tuple(f"doctor-{number}" for number in range(20))
 
 
@@ -55,9 +57,9 @@ def insert(collection: Collection[dict[str, Any]], documents: Iterable[dict[str,
 def rows(
     first: datetime, step: timedelta, resources: Sequence[str] = (DEFAULT_RESOURCE,)
 ) -> Iterator[dict[str, Any]]:
-    """Documents without end: one of each of these resources, then the same a step later."""
+    """Documents without end, of a cell each: one of each of these resources, then the same a step later."""
     command = BookAppointment.model_validate({"slot": first, "patientName": "Ada Lovelace"})
-    pattern = Booking.new(command, Grid(0).span_of(command), Digests(secrets.token_bytes(32))).to_document()
+    pattern = Booking.new(command, GRID.span_of(command), Digests(secrets.token_bytes(32))).to_document()
     (booked,) = pattern["history"]
     for number in count():
         slot, resource = first + number // len(resources) * step, resources[number % len(resources)]

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from deploy.local.errors import StackError
 from shared.contract import subjects
 from tests.bench.flood import Answers, Flood, Make
 from tests.bench.heard import Heard
-from tests.bench.slots import next_day
+from tests.bench.slots import CELL, first_slot
 
 UNDER_WAY = 256
 TOGETHER = 128
@@ -48,13 +48,13 @@ def flooded(nats_url: str, seconds: float, rate: float) -> Heard:
 
 def bookings() -> Make:
     """Makes bookings of slots that nobody else asks for."""
-    first = next_day()
+    first = first_slot()
     return lambda number: b'{"slot":"%b","patientName":"Ada Lovelace"}' % slot_text(first, number)
 
 
 def slot_text(first: datetime, number: int) -> bytes:
-    """The slot so many milliseconds later, as it is sent."""
-    return (first + timedelta(milliseconds=number)).isoformat(timespec="milliseconds").encode()
+    """The slot so many cells later, as it is sent."""
+    return (first + number * CELL).isoformat(timespec="milliseconds").encode()
 
 
 def _over_nats(

@@ -1,13 +1,13 @@
 -- What wrk sends: requests to one path; the answers are counted by status.
 -- POST: a booking or a hold, so many in turn of each slot. Else each request takes the next line of a file, which
 -- follows the path; PATCH moves what it names to a slot that is free.
--- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MILLISECONDS REQUESTS_A_SLOT FILE
+-- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MILLISECONDS CELL_MILLISECONDS REQUESTS_A_SLOT FILE
 
 statuses = {} -- global: done() may read nothing else of a thread
 
 local threads = {}
 local sent = 0
-local method, path, first, share
+local method, path, first, cell, share
 local lines = {}
 
 local HEAD = "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -21,8 +21,9 @@ function setup(thread)
 end
 
 function init(args)
-  method, path, first, share = args[1], args[2], tonumber(args[3]), tonumber(args[4])
-  for line in io.lines(args[5]) do
+  method, path = args[1], args[2]
+  first, cell, share = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
+  for line in io.lines(args[6]) do
     table.insert(lines, line)
   end
 end
@@ -38,7 +39,7 @@ local function target()
 end
 
 function request()
-  local milliseconds = first + math.floor(sent / share)
+  local milliseconds = first + math.floor(sent / share) * cell
   local head = HEAD:format(method, target())
   sent = sent + 1
   if not BODIES[method] then

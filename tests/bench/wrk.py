@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from tests.bench.heard import Heard
-from tests.bench.slots import next_day
+from tests.bench.slots import CELL, first_slot
 from tests.bench.tools import find
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -40,7 +40,7 @@ class Wrk:
         """
         options = {"-t": 1, "-c": connections, "-d": f"{seconds}s", "--timeout": f"{TIMEOUT_SECONDS}s"}
         words = [str(word) for option in options.items() for word in option]
-        first = str(round(next_day().timestamp() * 1000))
+        first, cell = (str(round(each * 1000)) for each in (first_slot().timestamp(), CELL.total_seconds()))
         self._as_good = frozenset({409} if refused else ())
         self._file = tempfile.NamedTemporaryFile("w", prefix="bench-lines-")  # noqa: SIM115
         self._file.write("\n".join(lines))
@@ -56,6 +56,7 @@ class Wrk:
                 method,
                 path,
                 first,
+                cell,
                 str(share),
                 self._file.name,
             ],

@@ -1,23 +1,32 @@
 """Where a deployment is, and how its address is shown."""
 
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from deploy.local.env import find_stack
 from deploy.local.errors import StackError
 from deploy.local.ports import shown
 
-__all__ = ["are_same", "of_local_stack", "shown"]
+__all__ = ["Addresses", "are_same", "of_local_stack", "shown"]
 
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
-def of_local_stack() -> tuple[str, str] | None:
-    """The gateway and the NATS server of the stack that `deploy.local` runs here; None where none runs."""
+class Addresses(NamedTuple):
+    """The gateway, the NATS server and the database of one deployment."""
+
+    url: str
+    nats: str
+    mongo: str | None
+
+
+def of_local_stack() -> Addresses | None:
+    """The addresses of the stack that `deploy.local` runs for this checkout; None without one."""
     try:
         addresses = find_stack().addresses
     except StackError:
         return None
-    return addresses["GATEWAY_URL"], addresses["NATS_URL"]
+    return Addresses(addresses["GATEWAY_URL"], addresses["NATS_URL"], addresses["MONGO_URI"])
 
 
 def are_same(url: str, other: str) -> bool:

@@ -13,7 +13,7 @@ CLOCK_SECONDS = 0.25
 
 
 class Clause(StrEnum):
-    ONE_WINNER = "exactly one booking confirmed"
+    ONE_WINNER = "exactly one booking confirmed in each race"
     ONE_OWNER = "no two winners share a resource"
     REFUSED = "everyone else refused, with the right text"
     HOLDS = "every hold honoured"

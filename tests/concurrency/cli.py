@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from tests.concurrency.addresses import are_same, of_local_stack
+from tests.concurrency.addresses import Addresses, are_same, of_local_stack
 from tests.concurrency.options import DEFAULT_NATS, DEFAULT_URL, Options
 
+SERVERS = (("nats", "NATS_URL"), ("mongo", "MONGO_URI"))
 _MOST = 10_000
 _MOST_RESOURCES = 8
 
@@ -38,6 +39,12 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         help=f"its NATS server (default: $NATS_URL, else the local stack's, else {DEFAULT_NATS})",
     )
     parser.add_argument(
+        "--mongo",
+        metavar="URI",
+        help="its database, from which the rows of the run are deleted (default: $MONGO_URI, "
+        "else the local stack's, else the rows stay)",
+    )
+    parser.add_argument(
         "--requests", type=_count, default=10, metavar="N", help="bookings per slot (default: 10)"
     )
     parser.add_argument("--slots", type=_count, default=1, metavar="M", help="fresh slots (default: 1)")
@@ -58,18 +65,18 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         "--check", action="store_true", help="judge the run with the checker of the fault tests too"
     )
     given = vars(parser.parse_args(argv))
-    given["url"], given["nats"] = _addresses(given["url"], given["nats"] or os.environ.get("NATS_URL"))
-    return Options(**given)
+    nats, mongo = (
+        given[name] or os.environ.get(name_in_environment) for name, name_in_environment in SERVERS
+    )
+    return Options(**{**given, **_addresses(given["url"], nats, mongo)._asdict()})
 
 
-def _addresses(url: str | None, nats: str | None) -> tuple[str, str]:
-    """The gateway and NATS of one deployment: those of two would show two winners of a slot."""
-    if url and nats:
-        return url, nats
+def _addresses(url: str | None, nats: str | None, mongo: str | None) -> Addresses:
+    """The addresses of one deployment: those of two would show two winners of a slot."""
     local = of_local_stack()
-    if local and (url is None or are_same(url, local[0])):
-        return url or local[0], nats or local[1]
-    return url or DEFAULT_URL, nats or DEFAULT_NATS
+    if local and (url is None or are_same(url, local.url)):
+        return Addresses(url or local.url, nats or local.nats, mongo or local.mongo)
+    return Addresses(url or DEFAULT_URL, nats or DEFAULT_NATS, mongo)
 
 
 def _count(text: str) -> int:

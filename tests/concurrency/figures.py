@@ -28,12 +28,20 @@ class Speed:
     max_ms: float
 
 
-def raced(run: Run, slot: str | None = None) -> list[Operation]:
-    """The requests of the race for `slot`, or of all races."""
+Race = tuple[str, int]
+"""A slot, and which of the races for it: half of the slots are given back and raced for again."""
+
+
+def race_of(operation: Operation) -> Race:
+    return operation.ask.slot, operation.ask.round
+
+
+def raced(run: Run, race: Race | None = None) -> list[Operation]:
+    """The requests of one race, or of all races."""
     return [
         operation
         for operation in run.operations
-        if operation.ask.step == "race" and slot in (None, operation.ask.slot)
+        if operation.ask.step == "race" and race in (None, race_of(operation))
     ]
 
 
@@ -47,10 +55,10 @@ def outcomes(operations: Sequence[Operation]) -> Outcomes:
     return Outcomes(len(operations), confirmed, granted, booked, held, other, unanswered)
 
 
-def claimed(run: Run, slot: str | None = None) -> int:
-    """How many holders booked what they held of `slot`, or of all slots, after the race."""
+def claimed(run: Run, race: Race | None = None) -> int:
+    """How many holders booked what they held after one race, or after all of them."""
     return sum(
-        operation.confirmed and operation.ask.step == "claim" and slot in (None, operation.ask.slot)
+        operation.confirmed and operation.ask.step == "claim" and race in (None, race_of(operation))
         for operation in run.operations
     )
 

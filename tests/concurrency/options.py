@@ -14,6 +14,7 @@ DEFAULT_NATS = "nats://localhost:4222"
 class Options:
     url: str = DEFAULT_URL
     nats: str = DEFAULT_NATS
+    mongo: str | None = None
     requests: int = 10
     slots: int = 1
     resources: int = 1

@@ -20,6 +20,7 @@ from tests.concurrency.plan import Planner
 from tests.concurrency.race import Recorder
 from tests.concurrency.record import write_record
 from tests.concurrency.report import Report
+from tests.concurrency.rows import rows_of
 from tests.concurrency.verdict import Verdict, judge
 
 # So many requests are under way together; more slots than that allows race in turn, each slot as a whole.
@@ -51,6 +52,7 @@ async def prove(options: Options, console: Console) -> int:
     verdict = judge(run)
     if options.check:
         verdict = Verdict(verdict.violations + check_run(run))
+    report.rows(rows_of(run, options.mongo, proved=verdict.proved))
     report.finish(run, verdict)
     if options.json:
         write_record(options.json, options, run, verdict)

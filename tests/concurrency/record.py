@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.concurrency.addresses import shown
 from tests.concurrency.clauses import Finding
-from tests.concurrency.figures import Outcomes, outcomes, raced, speed
+from tests.concurrency.figures import Outcomes, outcomes, race_of, raced, speed
 from tests.concurrency.operations import Json, Operation, Run
 from tests.concurrency.options import Options
 from tests.concurrency.verdict import Verdict
@@ -17,7 +17,7 @@ def write_record(path: Path, options: Options, run: Run, verdict: Verdict) -> No
 
 def _record(options: Options, run: Run, verdict: Verdict) -> Json:
     figures = speed(run)
-    slots = sorted({operation.ask.slot for operation in run.operations})
+    races = sorted({race_of(operation) for operation in run.operations})
     return {
         "proved": verdict.proved,
         "violations": [_finding(finding) for finding in verdict.violations],
@@ -42,7 +42,10 @@ def _record(options: Options, run: Run, verdict: Verdict) -> Json:
             "max": round(figures.max_ms, 3),
         },
         "totals": _outcomes(outcomes(raced(run))),
-        "slots": [{"slot": slot, **_outcomes(outcomes(raced(run, slot)))} for slot in slots],
+        "races": [
+            {"slot": slot, "round": round, **_outcomes(outcomes(raced(run, (slot, round))))}
+            for slot, round in races
+        ],
         "requests": [_request(operation) for operation in run.operations],
     }
 

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from tests.concurrency.addresses import shown
 from tests.concurrency.clauses import Clause
-from tests.concurrency.figures import claimed, outcomes, raced, speed
+from tests.concurrency.figures import Race, claimed, outcomes, race_of, raced, speed
 from tests.concurrency.operations import Operation, Run
 from tests.concurrency.options import Options
 from tests.concurrency.verdict import Verdict
 
 FEW_REQUESTS = 30
-FEW_SLOTS = 20
+FEW_RACES = 20
 _READ = {"get": "as it is stored", "list": "what is booked", "slots": "what is taken"}
 _NEEDS_A_WINNER = (Clause.REFUSED, Clause.READ_BACK, Clause.LATE)
 
@@ -54,6 +54,10 @@ class Report:
 
     def track(self, progress: Progress) -> TaskID:
         return progress.add_task("racing", total=self._options.slots * self._options.contenders)
+
+    def rows(self, text: str) -> None:
+        """Say what became of the rows in MongoDB."""
+        self._line(text)
 
     def finish(self, run: Run, verdict: Verdict) -> None:
         if self._few:
@@ -99,14 +103,16 @@ class Report:
         read = ask.kind in ("get", "list", "slots") and answer.status == 200
         text = _READ[ask.kind] if read else answer.text
         step = "" if ask.step in ("race", "read", "find", "free") else f" ({ask.step})"
+        step += f" (race {ask.round})" if ask.round > 1 and ask.step == "race" else ""
         who = ask.patient or ("read back" if read else ask.kind)
         return f"{ask.ordinal:>3}  {slot}{ask.via}  {kind}{who:<12}{answer.status or '---'}  {text}{step}"
 
     def _slots(self, run: Run) -> None:
-        slots = sorted({operation.ask.slot for operation in run.operations})
-        rows = slots if len(slots) <= FEW_SLOTS else []
+        races = sorted({race_of(operation) for operation in run.operations})
+        rows = races if len(races) <= FEW_RACES else []
         table = Table("slot", box=None, pad_edge=False, header_style="bold")
         for heading in (
+            "race",
             "requests",
             "201",
             *(["held", "claimed"] if self._options.holds else []),
@@ -115,17 +121,17 @@ class Report:
             "silent",
         ):
             table.add_column(heading, justify="right")
-        for slot in rows:
-            table.add_row(slot, *self._cells(run, slot))
-        if len(slots) > 1:
-            table.add_row(f"all {len(slots)} slots", *self._cells(run), style="bold")
+        for slot, round in rows:
+            table.add_row(slot, str(round), *self._cells(run, (slot, round)))
+        if len(races) > 1:
+            table.add_row("all races", str(len(races)), *self._cells(run), style="bold")
         self._console.print(table)
         if self._options.holds:
             self._line("claimed: booked after the race, by whoever held it")
 
-    def _cells(self, run: Run, slot: str | None = None) -> list[str]:
-        row = outcomes(raced(run, slot))
-        held = [row.granted, claimed(run, slot)] if self._options.holds else []
+    def _cells(self, run: Run, race: Race | None = None) -> list[str]:
+        row = outcomes(raced(run, race))
+        held = [row.granted, claimed(run, race)] if self._options.holds else []
         refused = row.already_booked + row.currently_held
         return [
             str(cell) for cell in (row.requests, row.confirmed, *held, refused, row.other, row.unanswered)

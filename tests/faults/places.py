@@ -1,14 +1,20 @@
-"""Where bookings lie: a site, resources in it, an instant and how long from there; and what that claims."""
+"""Where bookings lie: a site, resources in it, an instant and how long from there; and what that claims.
+
+Written by itself, apart from the service's own rule.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Literal
 
+from shared.process.settings import GridSettings
+
 Claim = tuple[str, str, str]
-"""What at most one booking may own: a site, a resource in it, an instant."""
-GRID_MINUTES = 15
+"""What at most one booking may own: a site, a resource in it, a cell."""
+GRID_MINUTES: int = GridSettings.model_fields["slot_minutes"].default
 """The grid of the services of a run."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,9 @@ class Place:
         if not self.slot:
             return frozenset()
         return frozenset(
-            (self.site, resource, instant)
+            (self.site, resource, cell)
             for resource in self.resources
-            for instant in instants(self.slot, self.minutes)
+            for cell in cells(self.slot, self.minutes)
         )
 
     def moved(self, asked: "Place") -> "Place":
@@ -40,8 +46,12 @@ class Place:
         )
 
     def overlaps(self, since: str, until: str) -> bool:
-        """Whether it lies in the window; of an instant alone, whether that does."""
-        return any(since <= instant < until for instant in instants(self.slot, self.minutes))
+        """Whether it lasts into the window; of an instant alone, whether that lies in it."""
+        if self.minutes is None:
+            return since <= self.slot < until
+        return self.slot < until and since < slot_text(
+            datetime.fromisoformat(self.slot) + timedelta(minutes=self.minutes)
+        )
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,14 @@ class Change:
 
 
 @lru_cache(100_000)
-def instants(slot: str, minutes: int | None) -> tuple[str, ...]:
-    """The instants of the grid from a slot on."""
+def cells(slot: str, minutes: int | None) -> tuple[str, ...]:
+    """The cells that the time from a slot on touches, by their first instants."""
     if minutes is None:
         return (slot,)
-    first = datetime.fromisoformat(slot)
-    return tuple(slot_text(first + timedelta(minutes=after)) for after in range(0, minutes, GRID_MINUTES))
+    begin, cell = datetime.fromisoformat(slot), timedelta(minutes=GRID_MINUTES)
+    end = begin + timedelta(minutes=minutes)
+    first = begin - (begin - _EPOCH) % cell
+    return tuple(slot_text(first + number * cell) for number in range(-((first - end) // cell)))
 
 
 def slot_text(instant: datetime) -> str:

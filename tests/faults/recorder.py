@@ -13,7 +13,7 @@ from nats.errors import NoRespondersError, OutboundBufferLimitError
 
 from tests.callers import Answer
 from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Kind, Operation, Outcome
-from tests.faults.places import Change, Place, Standing, instants
+from tests.faults.places import Change, Place, Standing, cells
 
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
 LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
@@ -91,7 +91,7 @@ class Recorder:
             case "list":
                 return {"listed": tuple((each["id"], standing(each)) for each in body["appointments"])}
             case "slots":
-                told = ((each, instants(each["slot"], each.get("durationMinutes"))) for each in body["taken"])
+                told = ((each, cells(each["slot"], each.get("durationMinutes"))) for each in body["taken"])
                 return {"taken": tuple((instant, each["state"]) for each, all in told for instant in all)}
             case "release":
                 return {}

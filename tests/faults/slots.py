@@ -42,8 +42,11 @@ class Slots:
         resources = tuple(sorted(random.sample(RESOURCES, random.choice((1, 1, 2, 3)))))
         step = random.choice((0, 0, 0, 1, 2))
         steps = random.choice([1, 1, *range(1, STEPS - step + 1)])
-        slot = slot_text(hour + timedelta(minutes=step * GRID_MINUTES))
-        return Place(site, resources, slot, steps * GRID_MINUTES)
+        # Where a slot or an end lies off the grid, the cells are the same.
+        late = random.choice((0, 0, 0, 1, 2))
+        early = random.choice((0, 0, 0, 1, 2))
+        slot = slot_text(hour + timedelta(minutes=step * GRID_MINUTES + late))
+        return Place(site, resources, slot, steps * GRID_MINUTES - late - early)
 
     def _choose_hour(self, random: Random) -> datetime:
         newest = int(self._now() * self._per_second)

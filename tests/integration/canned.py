@@ -1,7 +1,7 @@
 """A server of HTTP that answers what a test says, in the place of a gateway."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -17,8 +17,11 @@ class Met(NamedTuple):
 
 
 @contextmanager
-def canned(*answers: tuple[int, Any] | None) -> Iterator[tuple[str, list[Met]]]:
-    """Its URL, and the requests that it meets. None closes the connection without an answer."""
+def canned(*answers: tuple[int, Any] | Callable[[], None] | None) -> Iterator[tuple[str, list[Met]]]:
+    """Its URL, and the requests that it meets. None closes the connection without an answer.
+
+    So does a function, once it has returned.
+    """
     met: list[Met] = []
     left = list(answers)
 
@@ -26,7 +29,11 @@ def canned(*answers: tuple[int, Any] | None) -> Iterator[tuple[str, list[Met]]]:
         def answer(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             met.append(Met(self.command, self.path, json.loads(content) if content else None))
-            if (answer := left.pop(0)) is None:
+            answer = left.pop(0)
+            if callable(answer):
+                answer()
+                return
+            if answer is None:
                 return
             status, body = answer
             payload = body if isinstance(body, bytes) else json.dumps(body).encode()

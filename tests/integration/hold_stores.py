@@ -8,13 +8,14 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import Refused
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis.held import HeldStore
-from shared.stores.redis.holds import Granted, HoldStore, Placed, Wanted
+from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Scripts
@@ -57,18 +58,27 @@ class Stores:
         return only(await self.holds.place_many([wanted], Deadline.after(seconds)))
 
     async def grant(self, wanted: Wanted, placed: Placed) -> Granted | None:
-        """Grant one hold."""
-        return only(await self.holds.grant_many([(wanted, placed)]))
+        """Grant one hold; None where it was refused."""
+        (granted,) = await self.holds.grant_many([(wanted, placed)])
+        return None if isinstance(granted, Refused) else granted
 
-    async def withdraw(self, wanted: Wanted, placed: Placed) -> bool:
-        """Withdraw one hold; whether some of it stays."""
-        return only(await self.holds.withdraw_many([(wanted, placed, frozenset())]))
+    async def withdraw(self, wanted: Wanted, placed: Placed) -> None:
+        """Withdraw one hold."""
+        await self.holds.withdraw_many([(wanted, placed)])
 
-    async def release(self, wanted: Wanted) -> bool:
+    async def release(self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None) -> bool:
         """Release what a token holds; whether it held anything."""
-        hold = wanted.claims.site, wanted.holder.token
-        (released,) = await self.holds.release_many([hold], Deadline.after(60))
+        released = await self.try_release(wanted, asked_at=asked_at, cell=cell)
         assert isinstance(released, bool)
+        return released
+
+    async def try_release(
+        self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None
+    ) -> bool | Refused:
+        """Release what a token holds, or not; a hold that is placed again now is asked for later."""
+        asked_at = wanted.asked_at if asked_at is None else asked_at
+        release = Release(wanted.claims.site, wanted.holder.token, asked_at, cell)
+        (released,) = await self.holds.release_many([release], Deadline.after(60))
         return released
 
     async def book(self, claims: Claims, *, token: str = "", digest: str = "nobody's") -> None:
@@ -88,8 +98,9 @@ class Stores:
         return (await self.intents.register_intents([rival], seconds=60))[0]
 
     async def keys(self, site: str) -> list[str]:
-        """All that there is of a site."""
-        return [key async for key in self.redis.scan_iter(f"*{{{site}}}*", count=1000)]
+        """All that there is of a site, but for what is known of releases."""
+        keys = [key async for key in self.redis.scan_iter(f"*{{{site}}}*", count=1000)]
+        return [key for key in keys if not key.startswith("released:")]
 
     async def ends(self, claims: Claims) -> list[int]:
         """In how many ms each key ends that is there."""
@@ -105,7 +116,7 @@ def part(wanted: Wanted, first: int, last: int) -> Wanted:
 def wanted(*, minutes: int | None = None, grid: int = 15) -> Wanted:
     request = PlaceHold.model_validate(fresh("Ada", durationMinutes=minutes))
     span = Grid(grid if minutes else 0).span_of(request)
-    return Wanted(Claims.of(request, span), Holder(str(uuid4()), "ada"))
+    return Wanted(Claims.of(request, span), Holder(str(uuid4()), "ada"), unix_ms_now())
 
 
 def rival_of(hold: Wanted, booking: str = "booking") -> BookingIntent:

@@ -11,8 +11,12 @@ from tests.integration.many import alone, ask_many
 
 BOOKED = {"error": "Slot already booked"}
 HELD = {"error": "Slot is currently held by another user"}
-CANCELLED = {"error": "Appointment is cancelled"}
 NO_SUCH = {"error": "No such appointment"}
+
+
+def is_cancelled(appointment: dict[str, Any]) -> dict[str, Any]:
+    """The body of a refusal because this appointment is cancelled."""
+    return {"error": "Appointment is cancelled", "appointment": appointment}
 
 
 class Life(NatsCaller):
@@ -46,11 +50,21 @@ class Life(NatsCaller):
 
 
 async def all_at_once(
-    connection: Client, subject: str, commands: Sequence[dict[str, Any]], *, many: bool
+    connection: Client,
+    subject: str,
+    commands: Sequence[dict[str, Any]],
+    *,
+    many: bool,
+    asked_at: int | None = None,
 ) -> list[Answer]:
-    """Answers to commands that are sent singly, or in one message of many."""
+    """Answers to commands that are sent singly, or in one message of many, all asked for at one moment."""
     if many:
-        replies = await ask_many(connection, f"{subject}_many", alone(*commands))
-        return [Answer(reply["status"], reply["body"], reply["headers"]) for reply in replies]
-    caller = Life(connection)
-    return await asyncio.gather(*(caller.request(subject, command) for command in commands))
+        asked = {} if asked_at is None else {"askedAt": asked_at}
+        sent = [{**each, **asked} for each in alone(*commands)]
+        replies = await ask_many(connection, f"{subject}_many", sent)
+        return [
+            Answer(reply["status"], reply["body"], {k.lower(): v for k, v in reply["headers"].items()})
+            for reply in replies
+        ]
+    caller, headers = Life(connection), {} if asked_at is None else {"Asked-At": str(asked_at)}
+    return await asyncio.gather(*(caller.request(subject, command, headers) for command in commands))

@@ -18,7 +18,7 @@ Replies = list[bytes | None]
 BOOKED = (
     b'{"status":201,"body":{"message":"Booking confirmed","appointment":{"id":"4711","site":"default",'
     b'"resources":["default"],'
-    b'"slot":"2031-05-04T09:00:00.000Z","patientName":"Ada","status":"booked",'
+    b'"slot":"2031-05-04T09:00:00.000Z","patientName":"Ada","status":"booked","version":1,'
     b'"createdAt":"2031-05-04T09:00:00.000Z"}}}'
 )
 

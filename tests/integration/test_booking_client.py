@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -117,7 +118,7 @@ WRONG: list[tuple[Callable[[BookingClient], Awaitable[object]], str]] = [
     (lambda client: client.book(datetime(2031, 5, 4), "Ada"), "slot must be"),
     (lambda client: client.book(NINE, ""), "Missing slot or patientName"),
     (lambda client: client.hold(NINE, "Ada", hold_token="1"), "holdToken must be"),
-    (lambda client: client.release(NINE, ""), "Missing slot or holdToken"),
+    (lambda client: client.release(""), "Missing holdToken"),
     (lambda client: client.move(ID, resources=[]), "resources must be"),
     (lambda client: anext(client.slots("2031-01-01T00:00Z", "2031-03-01T00:00Z")), "to must be"),
 ]
@@ -132,10 +133,68 @@ async def test_a_wrong_argument_is_an_invalid_request(
         await ask(BookingClient("nats://127.0.0.1:1"))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:4222",
+        "redis://localhost:4222",
+        "localhost:4222",
+        "localhost",
+        "nats://",
+        "nats://:4222",
+        "nats://localhost:port",
+        "nats://localhost:99999",
+        "nats://local host",
+        "nats://localhost:4222,http://ada:secret@localhost",
+        "",
+    ],
+)
+def test_a_wrong_address_fails_at_once(url: str) -> None:
+    """Nobody waits for a server that cannot be there; the sentence repeats nothing of the address."""
+    with pytest.raises(ValueError, match="url must be nats://HOST:PORT") as refused:
+        BookingClient(url)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("timeout", [0.99, 0, -1, float("nan"), float("inf")])
+def test_a_timeout_below_a_second_is_refused(timeout: float) -> None:
+    """A third of it, one attempt, must be longer than the clocks of hosts may differ."""
+    with pytest.raises(ValueError, match="timeout must be a number of seconds, at least 1"):
+        BookingClient("nats://localhost:4222", timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("slot", "sentence"),
+    [
+        (datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "between the years 1 and 9999"),
+        (datetime.max.replace(tzinfo=ZoneInfo("America/New_York")), "between the years 1 and 9999"),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "between the years 1 and 9999"),
+        (datetime(2031, 3, 30, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")), "whose clocks skip it"),
+        (datetime(2031, 3, 30, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")), "whose clocks skip it"),
+        (datetime(2031, 3, 9, 2, tzinfo=ZoneInfo("America/New_York")), "whose clocks skip it"),
+        (datetime(2024, 9, 8, tzinfo=ZoneInfo("America/Santiago")), "whose clocks skip it"),
+        (datetime(2011, 12, 30, 9, tzinfo=ZoneInfo("Pacific/Apia")), "whose clocks skip it"),
+        (datetime(2031, 5, 4), "must be a string"),
+    ],
+)
+async def test_a_datetime_that_is_no_instant_is_an_invalid_request(slot: datetime, sentence: str) -> None:
+    """Whatever its zone and its fold are, no other instant is booked instead."""
+    with pytest.raises(InvalidRequest, match=f"slot .*{sentence}"):
+        await BookingClient("nats://127.0.0.1:1").book(slot, "Ada")
+
+
+@pytest.mark.parametrize(("fold", "hour"), [(0, 0), (1, 1)])
+def test_a_datetime_that_is_twice_is_told_apart_by_its_fold(fold: int, hour: int) -> None:
+    """Python says which of the two it is, so that neither has to be guessed."""
+    slot = datetime(2031, 10, 26, 2, 30, fold=fold, tzinfo=ZoneInfo("Europe/Berlin"))
+    command = PlaceHold(slot=slot, patientName="Ada")
+    assert command.slot == datetime(2031, 10, 26, hour, 30, tzinfo=UTC)
+
+
 async def test_a_command_takes_no_options_beside_it() -> None:
     """An option that a command would not carry is refused, not left out in silence."""
     untyped: Any = BookingClient("nats://127.0.0.1:1")
     with pytest.raises(TypeError):
         await untyped.hold(PlaceHold(slot=NINE, patientName="Ada"), site="harbour")
     with pytest.raises(TypeError):
-        await untyped.move(MoveAppointment(id=ID), slot=NINE)
+        await untyped.move(MoveAppointment(id=ID, slot=NINE), slot=NINE)

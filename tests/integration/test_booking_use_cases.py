@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from booking_worker.requests import Booked
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -179,25 +180,26 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
     assert booked.booking.status == "booked"
 
 
-async def test_what_uses_up_a_hold_is_told_at_once_and_all_else_together(
+async def test_intents_are_cleared_together_while_others_are_being_cleared(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was booked is gone at once; intents that used up none are cleared later, or at a drain."""
-    clear, cleared = IntentStore.clear_intents, list[list[bool]]()
+    """A hold that was booked is used up at once; intents that used up none gather while Redis is busy."""
+    clear, cleared, going_on = IntentStore.clear_intents, list[list[bool]](), asyncio.Event()
 
     async def note(store: IntentStore, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
         cleared.append([used_up for _, used_up in decided])
+        if not any(used_up for _, used_up in decided):
+            await going_on.wait()
         await clear(store, decided)
 
     monkeypatch.setattr(IntentStore, "clear_intents", note)
-    monkeypatch.setattr("booking_worker.intents.LATER_SECONDS", 3600)
     held = fresh("Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate(held), Deadline.after(5))
-    for body in (fresh(), held, fresh()):
+    for body in (fresh(), held, fresh(), fresh()):
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
-    assert cleared == [[True]]
+    going_on.set()
     await use_cases.intents.drain()
-    assert cleared == [[True], [False, False]]
+    assert cleared == [[False], [True], [False, False]]
 
 
 async def test_a_booking_uses_up_no_hold_that_came_after_it(
@@ -211,7 +213,8 @@ async def test_a_booking_uses_up_no_hold_that_came_after_it(
 
     async def place_first(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
         holder = Holder(body["holdToken"], digests.of_name("Ada"))
-        await use_cases.hold_store.place_many([Wanted(bookings[0].claims, holder)], Deadline.after(5))
+        wanted = Wanted(bookings[0].claims, holder, unix_ms_now())
+        await use_cases.hold_store.place_many([wanted], Deadline.after(5))
         return await insert(store, bookings, timeout=timeout)
 
     with monkeypatch.context() as patch:

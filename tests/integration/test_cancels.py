@@ -14,7 +14,7 @@ from shared.contract.errors import NotExecuted, OutcomeUnknown
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.writes import Written
-from tests.integration.life import BOOKED, NO_SUCH, Life, all_at_once
+from tests.integration.life import BOOKED, NO_SUCH, Life, all_at_once, is_cancelled
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 from tests.stack import Stack
@@ -34,7 +34,7 @@ async def test_what_is_cancelled_is_free_at_once(life: Life) -> None:
     body = fresh("Ada", resources=["doctor", "room"])
     appointment = await life.booked(body)
     answer = await life.cancel(appointment["id"])
-    cancelled = {**appointment, "status": "cancelled"}
+    cancelled = {**appointment, "status": "cancelled", "version": 2}
     assert (answer.status, answer.body) == (200, {"message": "Booking cancelled", "appointment": cancelled})
     assert await life.found(appointment["id"]) == cancelled
     assert (await life.hold({**body, "patientName": "Grace", "resources": ["room"]})).status == 200
@@ -66,8 +66,9 @@ async def test_the_key_of_a_cancelled_booking_books_no_more(life: Life) -> None:
     """A late repeat of a booking that was cancelled tells of it as cancelled, and takes nothing."""
     body = fresh(idempotencyKey="order 4711")
     appointment = await life.booked(body)
-    await life.cancel(appointment["id"])
-    assert await life.booked(body) == {**appointment, "status": "cancelled"}
+    cancelled = (await life.cancel(appointment["id"])).body["appointment"]
+    answer = await life.book(body)
+    assert (answer.status, answer.body) == (409, is_cancelled(cancelled))
     assert (await life.book({**body, "patientName": "Grace", "idempotencyKey": None})).status == 201
 
 

@@ -2,33 +2,36 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from random import Random
 from typing import Any, Literal
 
 import nats
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
 from tests.integration.breakable import http_caller
+from tests.integration.places import GRIDS, MINUTE_MS, RESOURCES, Place, cells, places, with_real_servers
 from tests.servers import Servers
 from tests.slots import fresh, fresh_site
 from tests.stack import Stack
 
 BOOKED = {"error": "Slot already booked"}
 HELD = {"error": "Slot is currently held by another user"}
-GRID = {"SLOT_MINUTES": "15"}
-NINE = datetime(2031, 5, 4, 9, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def grid(request: pytest.FixtureRequest) -> int:
+    minutes: int = request.param
+    return minutes
 
 
 @pytest.fixture(scope="module")
-def grid_stack(servers: Servers) -> Iterator[Stack]:
-    with servers.new_stack(**GRID) as stack:
+def grid_stack(servers: Servers, grid: int) -> Iterator[Stack]:
+    with servers.new_stack(SLOT_MINUTES=str(grid)) as stack:
         yield stack.up()
 
 
@@ -40,59 +43,23 @@ async def callers(grid_stack: Stack) -> AsyncIterator[tuple[HttpCaller, NatsCall
     await connection.close()
 
 
-@dataclass(frozen=True)
-class Ask:
-    """Some resources for some quarters of an hour from nine o'clock on."""
-
-    resources: tuple[str, ...]
-    first: int
-    quarters: int
-
-    @property
-    def claims(self) -> set[tuple[str, int]]:
-        span = range(self.first, self.first + self.quarters)
-        return {(resource, quarter) for resource in self.resources for quarter in span}
-
-    def body(self, site: str, patient: str) -> dict[str, Any]:
-        return {
-            "site": site,
-            "resources": list(self.resources),
-            "slot": (NINE + timedelta(minutes=15 * self.first)).isoformat(),
-            "durationMinutes": 15 * self.quarters,
-            "patientName": patient,
-        }
-
-
-RESOURCES = ("doctor", "nurse", "room.1", "room.2")
-asks = st.builds(
-    Ask,
-    st.lists(st.sampled_from(RESOURCES), min_size=1, max_size=3, unique=True).map(tuple),
-    st.integers(0, 6),
-    st.integers(1, 4),
-)
-crowds = st.lists(asks, min_size=2, max_size=16)
-with_real_servers = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
-
 async def race(
     callers: Sequence[Caller],
     site: str,
-    crowd: Sequence[Ask],
+    crowd: Sequence[Place],
     use: Literal["book", "hold"],
     who: str = "patient",
 ) -> list[Answer]:
     """All ask at once, by both ways in."""
 
-    async def send(number: int, ask: Ask) -> Answer:
+    async def send(number: int, ask: Place) -> Answer:
         caller, body = callers[number % len(callers)], ask.body(site, f"{who} {number}")
         return await (caller.book(body) if use == "book" else caller.hold(body))
 
     return await asyncio.gather(*(send(number, ask) for number, ask in enumerate(crowd)))
 
 
-def claimed_twice(winners: Sequence[Ask]) -> bool:
+def claimed_twice(winners: Sequence[Place]) -> bool:
     return any(one.claims & other.claims for one, other in combinations(winners, 2))
 
 
@@ -139,27 +106,26 @@ async def test_the_order_of_resources_makes_no_other_request(caller: Caller) -> 
     assert (again.status, again.body) == (201, first.body)
 
 
-async def test_a_booking_claims_no_more_than_600(callers: tuple[HttpCaller, NatsCaller]) -> None:
-    """Six resources for a day on a grid of 15 minutes are 576 claims; seven would be more than is allowed."""
-    for caller in callers:
-        day = fresh(slot=NINE.isoformat(), durationMinutes=24 * 60, resources=[f"r{n}" for n in range(7)])
-        for ask in (caller.book, caller.hold):
-            answer = await ask(day)
-            assert answer.status == 400
-            assert "durationMinutes" in answer.error
-            assert "resources" in answer.error
-            assert "600" in answer.error
-        assert (await caller.hold({**day, "resources": day["resources"][:6]})).status == 200
-        assert (await caller.book({**day, "resources": day["resources"][:6]})).status == 201
+async def test_a_booking_claims_no_more_than_600(caller: Caller) -> None:
+    """Two resources for a day are 576 cells of 5 minutes; of three, the longest that is possible is named."""
+    day = fresh(durationMinutes=24 * 60, resources=["r1", "r2", "r3"])
+    for ask in (caller.book, caller.hold):
+        answer = await ask(day)
+        assert answer.status == 400
+        assert answer.error.startswith("durationMinutes must be at most 1000 ")
+        assert "600" in answer.error
+    assert (await caller.hold({**day, "resources": ["r1", "r2"]})).status == 200
+    assert (await caller.book({**day, "resources": ["r1", "r2"]})).status == 201
+    assert (await caller.book({**day, "site": fresh_site(), "durationMinutes": 1000})).status == 201
 
 
 @with_real_servers
-@given(crowd=crowds)
+@given(data=st.data())
 async def test_of_random_bookings_no_claim_is_booked_twice(
-    callers: tuple[HttpCaller, NatsCaller], grid_stack: Stack, crowd: list[Ask]
+    callers: tuple[HttpCaller, NatsCaller], grid_stack: Stack, grid: int, data: st.DataObject
 ) -> None:
-    """Whoever wants what at once, no claim is booked twice, and each booking is whole; refusals met one."""
-    site = fresh_site()
+    """Of any bookings at once no claim is booked twice, and each booking is whole; refusals met one."""
+    site, crowd = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
     answers = await race(callers, site, crowd, "book")
     winners = [ask for ask, answer in zip(crowd, answers, strict=True) if answer.status == 201]
     assert not claimed_twice(winners)
@@ -172,25 +138,24 @@ async def test_of_random_bookings_no_claim_is_booked_twice(
     assert len(rows) == len(winners)
     assert sum(len(row["claims"]) for row in rows) == len(taken)
     # What was refused has left nothing: all that is free can be booked.
-    free = [Ask((name,), first, 1) for name in RESOURCES for first in range(10)]
-    rest = [ask for ask in free if not ask.claims & taken]
+    rest = [ask for ask in cells(grid) if not ask.claims & taken]
     assert {answer.status for answer in await race(callers, site, rest, "book")} <= {201}
 
 
 @with_real_servers
-@given(crowd=crowds)
+@given(data=st.data())
 async def test_of_random_holds_no_claim_is_held_twice(
-    callers: tuple[HttpCaller, NatsCaller], crowd: list[Ask]
+    callers: tuple[HttpCaller, NatsCaller], grid: int, data: st.DataObject
 ) -> None:
-    """Whoever wants to hold what at once: no claim is held twice, and what is refused has left nothing."""
-    site = fresh_site()
+    """Of any holds at once no claim is held twice, and what is refused has left nothing."""
+    site, crowd = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
     answers = await race(callers, site, crowd, "hold")
     winners = [ask for ask, answer in zip(crowd, answers, strict=True) if answer.status == 200]
     assert winners
     assert not claimed_twice(winners)
     assert all(answer.status == 200 or answer.body == HELD for answer in answers)
     taken = set[tuple[str, int]]().union(*(winner.claims for winner in winners))
-    free = [Ask((name,), first, 1) for name in RESOURCES for first in range(10)]
+    free = cells(grid)
     for ask, answer in zip(free, await race(callers, site, free, "book", "stranger"), strict=True):
         assert (answer.status, answer.body.get("error")) == (
             (409, HELD["error"]) if ask.claims & taken else (201, None)
@@ -200,8 +165,11 @@ async def test_of_random_holds_no_claim_is_held_twice(
 async def test_without_the_index_a_room_is_booked_twice(servers: Servers) -> None:
     """Control: with the unique index dropped, and nobody looking, claims are booked twice."""
     random = Random(7)
-    crowd = [Ask(tuple(random.sample(RESOURCES, 2)), random.randrange(6), 2) for _ in range(16)]
-    with servers.new_stack(**GRID) as stack:
+    crowd = [
+        Place(5, tuple(random.sample(RESOURCES, 2)), random.randrange(6) * 5 * MINUTE_MS, 10)
+        for _ in range(16)
+    ]
+    with servers.new_stack() as stack:
         stack.start_gateway()
         for module in ("booking_worker", "hold_worker"):
             stack.start(module, without="no_index_check")

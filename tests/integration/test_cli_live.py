@@ -56,16 +56,16 @@ def test_a_receptionist_does_it_all(desk: Desk) -> None:
     doctor, room = ("-r", "dr-lee"), ("-r", "room-2")
     id = desk.done("book", nine, "Ada", *doctor, *room, *site)["appointment"]["id"]
     code, body = desk.type_in("book", nine, "Grace", *room, *site)
-    assert (code, body) == (1, {"error": "Slot already booked"})
+    assert (code, body) == (1, {"error": "Slot already booked", "type": "SlotAlreadyBooked"})
 
     token = desk.done("hold", ten, "Grace", *doctor, *site)["hold"]["token"]
     code, body = desk.type_in("move", id, ten)
-    assert (code, body) == (1, {"error": "Slot is currently held by another user"})
+    assert (code, body) == (1, {"error": "Slot is currently held by another user", "type": "SlotHeld"})
     day = ("2031-05-04", *doctor, *site)
     states = [taken["state"] for taken in desk.done("slots", *day)["taken"]]
     assert states == ["booked", "held"]
-    assert desk.done("release", ten, token, *site) == {"message": "Hold released"}
-    assert desk.type_in("release", ten, token, *site)[0] == 1
+    assert desk.done("release", token, "--slot", ten, *site) == {"message": "Hold released"}
+    assert desk.type_in("release", token, *site)[0] == 1
 
     moved = desk.done("move", id, ten)["appointment"]
     assert moved["slot"] == "2031-05-04T14:00:00.000Z"
@@ -75,6 +75,15 @@ def test_a_receptionist_does_it_all(desk: Desk) -> None:
     changes = desk.done("history", id)["history"]
     assert [change["type"] for change in changes] == ["booked", "moved", "cancelled"]
     assert desk.done("day", *day) == {"appointments": []}
+
+
+@pytest.mark.parametrize("path", ["/api", "/docs", "/api/appointments", "/nowhere"])
+def test_a_url_below_the_root_is_a_wrong_request(desk: Desk, path: str) -> None:
+    """A URL that was copied from a browser's address line is refused, whether one looks or books."""
+    for words in (("day",), ("book", "2031-05-04 09:00", "Ada"), ("cancel", "x"), ("show", "x")):
+        code, body = desk.type_in(*words, "--url", f"{desk.env['SLOTKEEPER_URL']}{path}")
+        assert (code, body["type"]) == (2, "UsageError")
+        assert "is not the root of a gateway" in body["error"]
 
 
 def test_a_wrong_field_is_a_wrong_request(desk: Desk) -> None:
@@ -97,9 +106,9 @@ def test_who_watches_sees_a_booking_come(desk: Desk) -> None:
     watching = desk.start("watch", "2031-05-04", "--site", desk.site, "--every", "0.1")
     try:
         assert watching.stdout is not None
-        assert watching.stdout.readline() == "2031-05-04 09:00 -04:00  booked\n"
+        assert watching.stdout.readline() == "2031-05-04 09:00 -04:00 (5 minutes)  booked  default\n"
         desk.done("book", "2031-05-04 10:00", "Ada", "--site", desk.site)
-        assert watching.stdout.readline() == "2031-05-04 10:00 -04:00  booked\n"
+        assert watching.stdout.readline() == "2031-05-04 10:00 -04:00 (5 minutes)  booked  default\n"
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 0
     finally:

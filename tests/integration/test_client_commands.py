@@ -83,7 +83,7 @@ def _book(**more: str) -> Ask:
 
 
 def _move(**more: str) -> Ask:
-    return lambda client: client.move(MoveAppointment.model_validate({"id": ID, **more}))
+    return lambda client: client.move(MoveAppointment.model_validate({"id": ID, "slot": LATER, **more}))
 
 
 def _hold(**more: str) -> Ask:
@@ -150,3 +150,16 @@ async def test_all_attempts_of_a_move_have_the_id_that_was_made(servers: Servers
     ids = [item["command"]["moveId"] for item in met]
     assert len(ids) == 3
     assert len(set(ids)) == 1
+
+
+@pytest.mark.parametrize(("subject", "ask", "sent"), SENT, ids=[subject for subject, *_ in SENT])
+async def test_a_read_that_is_not_answered_speaks_of_no_key(
+    servers: Servers, subject: str, ask: Ask, sent: dict[str, Any]
+) -> None:
+    """A read has no key and changes nothing: ask again. A change may be repeated with its key."""
+    async with answering(servers, subject, [None] * 3) as client:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await ask(client)
+    reads = subject in subjects.READS
+    assert caught.value.text == (OutcomeUnknown.of_a_read if reads else OutcomeUnknown.message)
+    assert ("key" in caught.value.text) != reads

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,8 +21,10 @@ import psutil
 import pytest
 from nats.aio.msg import Msg
 
+from deploy.local.ports import free_port
 from gateway.server import HEAD_SECONDS
 from shared.contract import subjects
+from shared.process.listening import STALLED_SECONDS
 from tests.integration.breakable import until
 from tests.integration.stand_in import BOOKED, answer_all, items_of
 from tests.servers import Servers
@@ -210,4 +215,82 @@ def test_a_port_that_is_taken_is_one_line(gateway: Gateway) -> None:
     second = gateway.stack.start("gateway", PORT=str(gateway.address[1]))
     assert second.wait() == 1
     assert second.log.startswith("PORT: ")
+    assert second.log.count("\n") == 1
+
+
+ASSET = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: gateway\r\n\r\n"
+SLOW_READERS = 60
+
+
+def test_a_caller_who_takes_nothing_of_its_answer_is_cut_off(gateway: Gateway) -> None:
+    """Connections whose answers nobody reads are ended, and cost little memory until then."""
+    process = psutil.Process(gateway.service.process.pid)
+    descriptors, memory = process.num_fds(), process.memory_info().rss
+    for _ in range(SLOW_READERS):
+        connection = gateway.stack.closing.enter_context(socket.socket())
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(gateway.address)
+        connection.sendall(ASSET * 10)  # more than the system takes for one who does not read
+    held = descriptors + SLOW_READERS - 5  # the connections of those who waited for it may be closed
+    wait_until(lambda: process.num_fds() >= held, "all are connected")
+    time.sleep(HEAD_SECONDS)  # the time in which a connection without a request is closed
+    assert process.num_fds() >= held
+    assert process.memory_info().rss < memory + SLOW_READERS * 1_000_000
+    wait_until(lambda: process.num_fds() <= descriptors + 2, "they are cut off", 2 * STALLED_SECONDS)
+
+
+def test_a_caller_who_reads_slowly_gets_its_whole_answer(gateway: Gateway) -> None:
+    """Whoever takes something of the answer now and then is not cut off, however long it takes."""
+    connection = gateway.connect()
+    connection.sendall(ASSET.replace(b"Host:", b"Connection: close\r\nHost:"))
+    answer, started = b"", time.monotonic()
+    while time.monotonic() < started + STALLED_SECONDS * 1.2:
+        answer += connection.recv(65536)
+        time.sleep(1)
+    answer += read_to_end(connection)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    assert len(body) == int(length.split(b":")[1])
+
+
+# Of which the gateway leaves 64 for other things.
+DESCRIPTORS = 192
+START = ["sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$0" -m gateway', sys.executable]
+
+
+@pytest.fixture
+def health(servers: Servers) -> Iterator[tuple[Stack, str]]:
+    """A gateway that may have few connections, and the URL of its health port."""
+    port, health_port = free_port(), free_port()
+    with servers.new_stack(PORT=str(port), HEALTH_PORT=str(health_port)) as stack:
+        stack.url = f"http://127.0.0.1:{port}"
+        env = {**os.environ, **stack.env}
+        with subprocess.Popen(START, env=env, stdout=subprocess.DEVNULL) as process:
+            try:
+                wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
+                yield stack, f"http://127.0.0.1:{health_port}"
+            finally:
+                process.terminate()
+
+
+def test_health_is_answered_though_no_connection_can_be_had(health: tuple[Stack, str]) -> None:
+    """Connections that fill the port of the API do not hide whether the process lives and is ready."""
+    stack, url = health
+    api = httpx.URL(stack.url)
+    for _ in range(2 * DESCRIPTORS):
+        stack.closing.enter_context(socket.create_connection((api.host, api.port or 0)))
+    with pytest.raises(httpx.TimeoutException):  # control: the port of the API is full
+        httpx.get(f"{stack.url}/livez", timeout=1)
+    assert httpx.get(f"{url}/livez", timeout=2).json() == {"alive": True}
+    ready = httpx.get(f"{url}/readyz", timeout=4)
+    assert (ready.status_code, ready.json()["checks"]["nats"]) == (503, "ok")
+    assert "booking_http_requests_total" in httpx.get(f"{url}/metrics", timeout=2).text
+
+
+def test_a_health_port_that_is_taken_is_one_line(health: tuple[Stack, str]) -> None:
+    """A second gateway on the health port of the first ends with one line that names the variable."""
+    stack, _ = health
+    second = stack.start("gateway", PORT=str(free_port()))
+    assert second.wait() == 1
+    assert second.log.startswith("HEALTH_PORT: ")
     assert second.log.count("\n") == 1

@@ -33,8 +33,10 @@ async def test_a_free_slot_is_booked(caller: Caller) -> None:
         "site": body["site"],
         "resources": ["default"],
         "slot": "2031-05-04T09:00:00.000Z",
+        "durationMinutes": 5,
         "patientName": "José",
         "status": "booked",
+        "version": 1,
     }
 
 
@@ -108,7 +110,12 @@ async def test_a_free_slot_is_held(caller: Caller) -> None:
     hold = answer.body["hold"]
     assert UUID.fullmatch(hold.pop("token"))
     assert ISO_MILLISECONDS.fullmatch(hold.pop("expiresAt"))
-    assert hold == {"site": body["site"], "resources": ["default"], "slot": "2031-05-04T09:00:00.000Z"}
+    assert hold == {
+        "site": body["site"],
+        "resources": ["default"],
+        "slot": "2031-05-04T09:00:00.000Z",
+        "durationMinutes": 5,
+    }
 
 
 async def test_a_held_slot_is_refused_to_others(caller: Caller) -> None:
@@ -156,6 +163,38 @@ async def test_the_holder_books_by_name(caller: Caller) -> None:
     body = fresh("Ada")
     assert (await caller.hold(body)).status == 200
     assert (await caller.book({**body, "patientName": " Ada "})).status == 201
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "Ada\u00a0Lovelace",
+        "Ada  Lovelace",
+        "\ufeffAda Lovelace",
+        "Ada\u2003Lovelace\u200b",
+        "\u3000Ada Lovelace\n",
+    ],
+    ids=ascii,
+)
+async def test_a_pasted_name_is_the_same_patient(caller: Caller, pasted: str) -> None:
+    """White space of another kind, and what nobody can see, does not keep a patient from the own hold."""
+    body = fresh("Ada Lovelace")
+    assert (await caller.hold(body)).status == 200
+    booked = await caller.book({**body, "patientName": pasted})
+    assert booked.status == 201
+    assert booked.body["appointment"]["patientName"] == "Ada Lovelace"
+
+
+@pytest.mark.parametrize("use", ["book", "hold"])
+async def test_a_repeated_field_is_refused(caller: Caller, use: str) -> None:
+    """A name that stands twice in the body is refused: nobody could tell which of its values is meant."""
+    for body, sentence in (
+        ({"slot": "2031-05-04T10:00Z"}, "Duplicate field slot"),
+        ({"resources": None}, "Duplicate field resources"),
+    ):
+        repeated = json.dumps(fresh(resources=["a"]))[:-1] + "," + json.dumps(body)[1:]
+        answer = await getattr(caller, use)(repeated.encode())
+        assert (answer.status, answer.body) == (400, {"error": sentence})
 
 
 async def test_a_wrong_token_books_nothing_that_is_held(caller: Caller) -> None:
@@ -210,6 +249,10 @@ async def test_what_is_no_time_is_refused(caller: Caller, use: str, slot: object
         ("patientName", "x" * 201),
         ("patientName", "A\x00da"),
         ("patientName", "A\u0085da"),
+        ("patientName", "Ada\u0085"),
+        ("patientName", "\x1cAda"),
+        ("patientName", "\u200b"),
+        ("patientName", "\u2800\u3164\U000e0041"),
         ("patientName", "\ud800"),
         ("patientName", "A\u202eda"),
         ("patientName", "A\u2066da"),
@@ -233,7 +276,9 @@ async def test_what_is_no_time_is_refused(caller: Caller, use: str, slot: object
         ("resources", ["a", ["b"]]),
         ("resources", ["a", "b", "a"]),
         ("resources", [f"r{n}" for n in range(9)]),
-        ("durationMinutes", 15),
+        ("durationMinutes", 0),
+        ("durationMinutes", 1441),
+        ("durationMinutes", 7.5),
         ("durationMinutes", "15"),
         ("durationMinutes", {"$gt": 0}),
         ("holdToken", "mine"),

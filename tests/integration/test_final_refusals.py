@@ -14,12 +14,19 @@ from pymongo import MongoClient
 
 from booking_worker.fences import Fences
 from booking_worker.refusals import Refusals
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment, PlaceHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import (
+    AskedEarlier,
+    NoSuchAppointment,
+    OutcomeUnknown,
+    SlotAlreadyBooked,
+    SlotHeld,
+)
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import ChangeStore
+from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
 from tests.integration.life import BOOKED, Life, all_at_once
@@ -60,6 +67,11 @@ async def lose(
     return carry_out
 
 
+def a_second_ago() -> int:
+    """When a caller asked whose later requests are known to be later, whatever the clocks."""
+    return unix_ms_now() - 1000
+
+
 async def rows(use_cases: UseCases, site: str) -> list[tuple[str, str]]:
     """What is stored of a site: whose, and its status."""
     found = await use_cases.database.get_collection("appointments").find({"site": site}).to_list(None)
@@ -74,13 +86,16 @@ async def refused_after_a_lost_attempt(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any]
 ) -> Late:
     """Ada's first attempt is not answered, her second is told 409, and Grace, who was in the way, cancels."""
-    ada = of(body, "Ada", KEY)
+    ada, asked = of(body, "Ada", KEY), a_second_ago()
     late = await lose(
-        monkeypatch, BookingStore, "insert_many", lambda: use_cases.bookings.book(ada, soon(), first=True)
+        monkeypatch,
+        BookingStore,
+        "insert_many",
+        lambda: use_cases.bookings.book(ada, soon(), first=True, asked_at=asked),
     )
     grace = await use_cases.bookings.book(of(body, "Grace"), soon())
     with pytest.raises(SlotAlreadyBooked):
-        await use_cases.bookings.book(ada, soon())
+        await use_cases.bookings.book(ada, soon(), asked_at=asked)
     await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
     return late
 
@@ -108,16 +123,16 @@ async def test_an_attempt_that_was_overtaken_does_not_book_after_the_409(
         return await insert(self, bookings, timeout=timeout)
 
     body = fresh()
-    ada = of(body, "Ada", KEY)
+    ada, asked = of(body, "Ada", KEY), a_second_ago()
     monkeypatch.setattr(BookingStore, "insert_many", stall)
-    overtaken = asyncio.create_task(use_cases.bookings.book(ada, soon()))
+    overtaken = asyncio.create_task(use_cases.bookings.book(ada, soon(), asked_at=asked))
     await stalled.wait()
     grace = await use_cases.bookings.book(of(body, "Grace"), soon())
     with pytest.raises(SlotAlreadyBooked):
-        await use_cases.bookings.book(ada, soon())
+        await use_cases.bookings.book(ada, soon(), asked_at=asked)
     await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
     go_on.set()
-    with pytest.raises(NotExecuted):
+    with pytest.raises(AskedEarlier):
         await overtaken
     assert await rows(use_cases, body["site"]) == [("", "refused"), ("Grace", "cancelled")]
     assert (await use_cases.bookings.book(ada, soon())).booking.status == "booked"
@@ -170,7 +185,13 @@ async def test_a_replacement_that_comes_after_a_second_409_fails(
     body, ada = fresh(), None
     await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     ada = of(body, "Ada", KEY)
-    late = await lose(monkeypatch, ChangeStore, "replace_many", lambda: use_cases.bookings.book(ada, soon()))
+    asked = unix_ms_now() - 500
+    late = await lose(
+        monkeypatch,
+        ChangeStore,
+        "replace_many",
+        lambda: use_cases.bookings.book(ada, soon(), asked_at=asked),
+    )
     alan = await use_cases.bookings.book(of(body, "Alan"), soon())
     with pytest.raises(SlotAlreadyBooked):
         await use_cases.bookings.book(ada, soon())
@@ -211,9 +232,9 @@ async def test_a_held_slot_is_refused_for_good_too(
         monkeypatch, BookingStore, "insert_many", lambda: use_cases.bookings.book(ada, soon(), first=True)
     )
     grace = PlaceHold.model_validate({**body, "patientName": "Grace"})
-    with monkeypatch.context() as patch:  # as if her hold had not had to wait for Ada's lost attempt
-        patch.setattr("hold_worker.service.IntentWatch.next_change", nobody)
-        await grant(use_cases, grace)
+    async for key in use_cases.redis.scan_iter(f"intents:{{{body['site']}}}*"):
+        await use_cases.redis.delete(key)  # as if Ada's lost attempt had not been in the way of her hold
+    await grant(use_cases, grace)
     with pytest.raises(SlotHeld):
         await use_cases.bookings.book(ada, soon())
     assert await late() == [Written.DUPLICATE]
@@ -253,7 +274,16 @@ async def test_a_refused_row_is_nobodys_appointment(
     await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     row = await use_cases.database.get_collection("appointments").find_one({"status": "refused"})
     assert row is not None
-    assert set(row) == {"_id", "site", "idempotencyKey", "status", "claims", "version", "refusedAt"}
+    assert set(row) == {
+        "_id",
+        "site",
+        "idempotencyKey",
+        "status",
+        "claims",
+        "version",
+        "askedAt",
+        "refusedAt",
+    }
     asks: list[Awaitable[Booking]] = [
         use_cases.reads.get(row["_id"], soon()),
         use_cases.bookings.cancel(CancelAppointment(id=row["_id"]), soon()),
@@ -266,12 +296,12 @@ async def test_a_refused_row_is_nobodys_appointment(
 
 
 async def test_refused_rows_expire(use_cases: UseCases) -> None:
-    """MongoDB deletes refused rows alone, after a day; that index is made again at a next start."""
+    """MongoDB deletes tombstones alone, once no attempt comes any more; a start makes the index again."""
     appointments = use_cases.database.get_collection("appointments")
     for _ in range(2):
         index = (await appointments.index_information())["refused_rows_expire"]
         assert index["key"] == [("refusedAt", 1)]
-        assert index["expireAfterSeconds"] == 86_400
+        assert index["expireAfterSeconds"] == 66
         assert index["partialFilterExpression"] == {"status": "refused"}
         await appointments.drop_index("refused_rows_expire")
         await use_cases.schema._check()
@@ -283,11 +313,16 @@ async def test_refused_rows_expire(use_cases: UseCases) -> None:
 async def test_repeats_of_a_refused_command_book_once(
     nats_connection: Client, stack: Stack, many: bool
 ) -> None:
-    """Of 30 simultaneous repeats of a refused command, once its slot is free, all tell of one booking."""
+    """Of 30 simultaneous repeats of a refused command, once its slot is free, all tell of one booking.
+
+    Of those that are refused at once one may find the tombstone of another.
+    """
     life, body = Life(nats_connection), fresh("Ada", idempotencyKey=KEY)
     grace = await life.booked({**body, "patientName": "Grace", "idempotencyKey": None})
-    answers = await all_at_once(nats_connection, "booking.v1.book", [body] * 30, many=many)
-    assert all((answer.status, answer.body) == (409, BOOKED) for answer in answers)
+    asked = a_second_ago()
+    answers = await all_at_once(nats_connection, "booking.v1.book", [body] * 30, many=many, asked_at=asked)
+    assert {answer.headers["error-type"] for answer in answers} <= {"SlotAlreadyBooked", "AskedEarlier"}
+    assert BOOKED in [answer.body for answer in answers]
     await life.cancel(grace["id"])
     answers = await all_at_once(nats_connection, "booking.v1.book", [body] * 30, many=many)
     assert {answer.status for answer in answers} == {201}
@@ -298,18 +333,16 @@ async def test_repeats_of_a_refused_command_book_once(
 
 
 async def refused_after_a_lost_move(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, *, first: bool = False
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Late, Booking]:
     """A move's first attempt is not answered, its second is told 409, and who was in the way cancels."""
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN, "moveId": str(uuid4())})
-    late = await lose(
-        monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon(), first=True)
-    )
+    late = await lose(monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon()))
     grace = await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
     with pytest.raises(SlotAlreadyBooked):
-        await use_cases.bookings.move(move, soon(), first=first)
+        await use_cases.bookings.move(move, soon())
     await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
     return late, ada
 
@@ -346,16 +379,14 @@ async def test_a_move_that_lands_before_the_fence_is_the_answer(
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN, "moveId": str(uuid4())})
-    late = await lose(
-        monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon(), first=True)
-    )
+    late = await lose(monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon()))
     grace = await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
     fence = ChangeStore.fence_many
 
-    async def fence_late(store: ChangeStore, bookings: list[Booking], **more: Any) -> list[Written]:
+    async def fence_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[Written]:
         await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
         assert await late() == [Written.DONE]
-        return await fence(store, bookings, **more)
+        return await fence(store, changes, **more)
 
     monkeypatch.setattr(ChangeStore, "fence_many", fence_late)
     moved = await use_cases.bookings.move(move, soon())
@@ -375,8 +406,6 @@ async def test_a_refused_move_that_cannot_be_fenced_is_unknown(
     await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN})
     monkeypatch.setattr(ChangeStore, "fence_many", fail)
-    with pytest.raises(SlotAlreadyBooked):
-        await use_cases.bookings.move(move, soon(), first=True)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.move(move, soon())
 
@@ -384,12 +413,13 @@ async def test_a_refused_move_that_cannot_be_fenced_is_unknown(
 async def test_refused_movers_of_one_booking_do_not_keep_each_other_waiting(
     nats_connection: Client,
 ) -> None:
-    """Many moves of one booking to a taken slot are all 409: a fence that another put up serves as well."""
+    """Of many moves of one booking to a taken slot each is 409, or was asked before one that is decided."""
     life, body = Life(nats_connection), fresh()
     ada = await life.booked(body)
     await life.booked({**body, "slot": TEN, "patientName": "Grace"})
     answers = await asyncio.gather(*(life.move(ada["id"], slot=TEN) for _ in range(30)))
-    assert all((answer.status, answer.body) == (409, BOOKED) for answer in answers)
+    assert {answer.headers["error-type"] for answer in answers} <= {"SlotAlreadyBooked", "AskedEarlier"}
+    assert BOOKED in [answer.body for answer in answers]
 
 
 async def nobody(*_: Any) -> list[str]:

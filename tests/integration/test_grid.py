@@ -1,4 +1,4 @@
-"""Appointments of several lengths: with SLOT_MINUTES=15 they lie on a grid, and none overlaps another."""
+"""Appointments of several lengths, on a grid of 15 minutes and on the default: none overlaps another."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +20,7 @@ from tests.stack import Stack
 BOOKED = {"error": "Slot already booked"}
 HELD = {"error": "Slot is currently held by another user"}
 GRID = {"SLOT_MINUTES": "15"}
+FIRST = "0001-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ async def caller(grid_stack: Stack) -> AsyncIterator[HttpCaller]:
 
 
 def at(time: str, minutes: int | None = None, **more: Any) -> dict[str, Any]:
-    """A request for so many minutes from a time of one day on; the grid's step where none are named."""
+    """A request for so many minutes from a time of one day on; for one cell where none are named."""
     body = fresh(slot=f"2031-05-04T{time}:00Z", **more)
     return body if minutes is None else {**body, "durationMinutes": minutes}
 
@@ -52,17 +53,64 @@ async def test_overlapping_appointments_conflict(caller: HttpCaller) -> None:
         assert (await caller.book({**beside, "site": site})).status == 201
 
 
-async def test_a_slot_off_the_grid_is_refused(caller: HttpCaller) -> None:
-    """A slot lies on the grid; the sentence names the field."""
+@pytest.mark.parametrize(
+    ("slot", "minutes"), [("2031-05-04T10:05:00Z", 20), ("2031-05-04T10:00:00.001+05:45", 1), (FIRST, 1440)]
+)
+async def test_no_slot_and_no_duration_is_off_the_grid(caller: HttpCaller, slot: str, minutes: int) -> None:
+    """A booking or a hold begins at any instant, lasts any minutes, and is answered as it was sent."""
+    body = fresh(slot=slot, durationMinutes=minutes)
+    held = await caller.hold(body)
+    booked = await caller.book(body)
+    assert (held.status, booked.status) == (200, 201)
+    for told in (held.body["hold"], booked.body["appointment"]):
+        assert datetime.fromisoformat(told["slot"]) == datetime.fromisoformat(slot)
+        assert told["durationMinutes"] == minutes
+
+
+async def test_appointments_in_one_cell_conflict(caller: HttpCaller) -> None:
+    """Two that touch one cell exclude each other, though their times do not overlap; holds as bookings."""
+    body = at("10:01", 3)
+    assert (await caller.book(body)).status == 201
+    for beside in (at("10:06", 3), at("09:45", 16), at("10:00", 1), at("10:14", 600)):
+        for ask in (caller.book, caller.hold):
+            assert (await ask({**beside, "site": body["site"]})).body == BOOKED
+    for beside in (at("09:45", 15), at("10:15", 600)):
+        assert (await caller.book({**beside, "site": body["site"]})).status == 201
+
+
+async def test_what_ends_after_the_last_year_is_refused(caller: HttpCaller) -> None:
+    """The end lies before the year 10000; the sentence says so, and names both fields."""
     for ask in (caller.book, caller.hold):
-        answer = await ask(at("10:05"))
-        assert answer.status == 400
-        assert answer.error.startswith("slot must lie on the grid")
+        answer = await ask(fresh(slot="9999-12-31T23:45:00Z"))
+        assert (answer.status, answer.error) == (
+            400,
+            "slot plus durationMinutes must end before the year 10000",
+        )
+        assert (await ask(fresh(slot="9999-12-31T23:44:00Z"))).status in (200, 201)
 
 
-@pytest.mark.parametrize("minutes", [0, -15, 20, 1455, "15", 15.5, True])
+async def test_of_ten_at_once_one_is_booked(servers: Servers) -> None:
+    """On the default grid, of ten bookings of one slot one gets 201 and nine get 409; a minute later too."""
+    slot = "2025-12-05T10:00:00.000Z"
+    with servers.new_stack() as stack:
+        stack.up()
+        async with http_caller(stack) as caller:
+            wanted = [{"slot": slot, "patientName": f"Patient {number}"} for number in range(10)]
+            answers = await asyncio.gather(*(caller.book(body) for body in wanted))
+            assert sorted(answer.status for answer in answers) == [201] + [409] * 9
+            assert {answer.error for answer in answers if answer.status == 409} == {BOOKED["error"]}
+            for later in (
+                "2025-12-05T10:00:00.001Z",
+                "2025-12-05T10:01:00Z",
+                "2025-12-05T11:04:59.999+01:00",
+            ):
+                assert (await caller.book({"slot": later, "patientName": "Ada"})).body == BOOKED
+            assert (await caller.book({"slot": "2025-12-05T10:05:00Z", "patientName": "Ada"})).status == 201
+
+
+@pytest.mark.parametrize("minutes", [0, -15, 1441, "15", 15.5, True])
 async def test_a_bad_duration_is_refused(caller: HttpCaller, minutes: Any) -> None:
-    """A duration is a multiple of the grid's step, and at most a day; the sentence names the field."""
+    """A duration is a whole number of minutes, at most a day's; the sentence names the field."""
     for ask in (caller.book, caller.hold):
         answer = await ask(at("10:00", minutes))
         assert answer.status == 400
@@ -93,13 +141,14 @@ async def test_an_extension_that_is_refused_leaves_the_hold_as_it_was(caller: Ht
 
 
 async def test_another_duration_is_another_request(caller: HttpCaller) -> None:
-    """A key that is repeated with another duration gets 422; the grid's step may be named or not."""
+    """A key that is repeated with another duration gets 422; with none too, though that lasts as long."""
     key, body = {"Idempotency-Key": "order 4711"}, at("10:00", 15)
     first = await caller.book(body, **key)
     assert first.status == 201
     assert (await caller.book({**body, "durationMinutes": 30}, **key)).status == 422
-    del body["durationMinutes"]
     assert (await caller.book(body, **key)).body == first.body
+    del body["durationMinutes"]
+    assert (await caller.book(body, **key)).status == 422
 
 
 async def race_for_overlapping_spans(caller: HttpCaller, site: str = "") -> list[Answer]:

@@ -84,9 +84,9 @@ async def test_a_whole_day_is_seen_from_its_last_quarter(stores: Stores) -> None
     assert await stores.held_of(hold.claims.site, first=96, last=97) == []
 
 
-@pytest.mark.parametrize("end", ["released", "used up", "withdrawn", "lost"])
+@pytest.mark.parametrize("end", ["released", "used up", "lost"])
 async def test_what_has_ended_is_not_listed(stores: Stores, end: str) -> None:
-    """A hold that was released or used up, that a booking took, or that Redis lost, is listed no more."""
+    """A hold that was released or used up, or that Redis lost, is listed no more."""
     hold = wanted(minutes=30)
     await grant(stores, hold)
     match end:
@@ -94,23 +94,29 @@ async def test_what_has_ended_is_not_listed(stores: Stores, end: str) -> None:
             await stores.release(hold)
         case "used up":
             await stores.book(part(hold, 0, 1).claims, token=hold.holder.token)
-        case "withdrawn":
-            placed = await stores.place(hold, seconds=60)
-            assert placed is not None
-            await stores.holds.withdraw_many([(hold, placed, set(hold.claims.keys))])
         case "lost":
             await stores.redis.delete(*keys_of(hold.claims))
     assert await stores.held_of(hold.claims.site) == []
 
 
-async def test_of_a_hold_that_is_partly_booked_the_rest_is_listed(stores: Stores) -> None:
-    """Where a part of a hold is taken back, for it was booked while Redis was lost, the rest is held."""
+async def test_an_extension_that_is_not_granted_does_not_change_the_list(stores: Stores) -> None:
+    """While an extension waits, and once it is withdrawn, its hold is listed as before, and no longer."""
     hold = wanted(minutes=60)
-    await grant(stores, hold)
+    await grant(stores, part(hold, 0, 2))
+    before = [
+        await stores.redis.zrange(key, 0, -1, withscores=True)
+        for key in held_keys(hold.claims.site, "default")
+    ]
     placed = await stores.place(hold, seconds=60)
     assert placed is not None
-    await stores.holds.withdraw_many([(hold, placed, {hold.claims.keys[1]})])
-    assert await stores.held_of(hold.claims.site) == [(0, 1), (2, 2)]
+    for _ in ("waiting", "withdrawn"):
+        assert await stores.held_of(hold.claims.site) == [(0, 2)]
+        after = [
+            await stores.redis.zrange(key, 0, -1, withscores=True)
+            for key in held_keys(hold.claims.site, "default")
+        ]
+        assert after == before
+        await stores.withdraw(hold, placed)
 
 
 async def test_where_there_is_no_grid_each_instant_is_a_hold(stores: Stores) -> None:

@@ -7,7 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from shared.stores.redis.holds import Placed, Wanted
+from shared.contract.deadline import Deadline
+from shared.contract.errors import AskedEarlier, Changing, Refused
+from shared.stores.redis.holds import Granted, Placed, Wanted
 from shared.stores.redis.keys import Holder, held_keys, token_key
 from tests.integration.hold_stores import Stores, part, wanted
 
@@ -23,25 +25,30 @@ class Claim:
     token: str
     digest: str
     at: int
+    asked: int
     granted: bool = False
 
 
 @dataclass
 class Model:
-    """What is held, by claim. Nothing of it expires."""
+    """What is held, by claim, and when each token was released. Nothing of it expires."""
 
     claims: dict[str, Claim] = field(default_factory=dict)
+    released: dict[str, int] = field(default_factory=dict)
     placings: int = 0
 
-    def place(self, hold: Wanted) -> list[int] | None:
+    def place(self, hold: Wanted) -> list[int] | type[Refused] | None:
+        token, asked = hold.holder.token, hold.asked_at
+        if asked <= self.released.get(token, 0):
+            return AskedEarlier
         held = [self.claims.get(key) for key in hold.claims.keys]
-        if any(claim and claim.token != hold.holder.token for claim in held):
+        if any(claim and claim.token != token for claim in held):
             return None
         self.placings += 1
         for key, claim in zip(hold.claims.keys, held, strict=True):
-            at, granted = (claim.at, claim.granted) if claim else (self.placings, False)
-            whose = claim.digest if claim and claim.granted else hold.holder.digest
-            self.claims[key] = Claim(hold.holder.token, whose, at, granted)
+            if not (claim and claim.granted):
+                at = claim.at if claim else self.placings
+                self.claims[key] = Claim(token, hold.holder.digest, at, asked)
         return [self.claims[key].at for key in hold.claims.keys]
 
     def own(self, hold: Wanted, at: list[int]) -> list[bool]:
@@ -52,28 +59,43 @@ class Model:
             for claim, since in zip(held, at, strict=True)
         ]
 
-    def grant(self, hold: Wanted, at: list[int]) -> bool:
+    def grant(self, hold: Wanted, at: list[int]) -> type[Granted | Refused]:
+        if hold.asked_at <= self.released.get(hold.holder.token, 0):
+            return AskedEarlier
         if not all(self.own(hold, at)):
-            return False
+            return Changing
         for key in hold.claims.keys:
-            self.claims[key].granted, self.claims[key].digest = True, hold.holder.digest
-        return True
+            claim = self.claims[key]
+            claim.granted, claim.digest, claim.asked = (
+                True,
+                hold.holder.digest,
+                max(claim.asked, hold.asked_at),
+            )
+        return Granted
 
-    def withdraw(self, hold: Wanted, at: list[int], booked: set[str]) -> None:
+    def withdraw(self, hold: Wanted, at: list[int]) -> None:
         for key, own in zip(hold.claims.keys, self.own(hold, at), strict=True):
-            if own and (key in booked or not self.claims[key].granted):
+            if own and not self.claims[key].granted:
                 del self.claims[key]
 
-    def release(self, token: str) -> bool:
-        before = len(self.claims)
+    def release(self, token: str, asked: int, cell: str | None) -> bool | type[Refused]:
+        self.released[token] = max(asked, self.released.get(token, 0))
+        own = {key: claim for key, claim in self.claims.items() if claim.token == token}
+        if any(claim.asked > asked for claim in own.values()):
+            return AskedEarlier
+        if cell and not any(key.endswith(f"/{cell}") for key in own):
+            return False
+        self.free(token)
+        return bool(own)
+
+    def free(self, token: str) -> None:
         self.claims = {key: claim for key, claim in self.claims.items() if claim.token != token}
-        return len(self.claims) < before
 
     def book(self, hold: Wanted) -> None:
         met = [self.claims[key] for key in hold.claims.keys if key in self.claims]
         for claim in met:
             if claim.token == hold.holder.token or claim.digest == hold.holder.digest:
-                self.release(claim.token)
+                self.free(claim.token)
 
     def listed(self) -> list[tuple[int, int]]:
         """Where each granted hold begins, and how long it lasts, in quarters from the first claim on."""
@@ -95,8 +117,8 @@ async def agree(stores: Stores, model: Model, day: Wanted, tokens: list[str]) ->
     site, redis = day.claims.site, stores.redis
     values = {key: await redis.get(f"hold:{{{site}}}:{key}") for key in day.claims.keys}
     held = {key: value.split() for key, value in values.items() if value}
-    assert {key: (value[0], value[1], len(value) == 4) for key, value in held.items()} == {
-        key: (claim.token, claim.digest, claim.granted) for key, claim in model.claims.items()
+    assert {key: (*value[:2], int(value[3]), len(value) == 5) for key, value in held.items()} == {
+        key: (claim.token, claim.digest, claim.asked, claim.granted) for key, claim in model.claims.items()
     }
     for token in tokens:
         own = {key for key, claim in model.claims.items() if claim.token == token}
@@ -108,6 +130,10 @@ async def agree(stores: Stores, model: Model, day: Wanted, tokens: list[str]) ->
     assert await stores.held_of(site) == [((at - start) // 900_000, n) for at, n in model.listed()]
 
 
+def outcome(placed: Placed | Refused | None) -> type[Placed | Refused] | None:
+    return None if placed is None else type(placed)
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_is_done_to_holds_redis_has_what_a_model_has(stores: Stores, seed: int) -> None:
     """Holds that are placed, granted, withdrawn, released and used up, by each other's side, in any order."""
@@ -115,27 +141,32 @@ async def test_whatever_is_done_to_holds_redis_has_what_a_model_has(stores: Stor
     day = wanted(minutes=15 * QUARTERS)
     tokens = [str(UUID(int=random.getrandbits(128))) for _ in range(3)]
     placed: list[tuple[Wanted, Placed, list[int]]] = []  # not forgotten: some come late
-    for _ in range(STEPS):
+    for step in range(STEPS):
         first = random.randrange(QUARTERS)
         holder = Holder(random.choice(tokens), random.choice(PATIENTS))
-        hold = replace(part(day, first, random.randint(first + 1, QUARTERS)), holder=holder)
+        asked = 1000 + step - random.choice((0, 0, 0, 5))  # some come late
+        hold = replace(part(day, first, random.randint(first + 1, QUARTERS)), holder=holder, asked_at=asked)
         match random.choice(("place", "place", "grant", "grant", "withdraw", "release", "book")):
             case "place":
                 await asyncio.sleep(0.002)  # Redis tells placings apart by its clock, in milliseconds
-                at, expected = await stores.place(hold, seconds=60), model.place(hold)
-                assert (at is None) == (expected is None)
-                if at and expected:
+                (at,) = await stores.holds.place_many([hold], Deadline.after(60))
+                expected = model.place(hold)
+                assert outcome(at) == (Placed if isinstance(expected, list) else expected)
+                if isinstance(at, Placed) and isinstance(expected, list):
                     placed.append((hold, at, expected))
             case "grant" if placed:
                 hold, at, expected = random.choice(placed[-3:])
-                assert bool(await stores.grant(hold, at)) == model.grant(hold, expected)
+                (granted,) = await stores.holds.grant_many([(hold, at)])
+                assert type(granted) is model.grant(hold, expected)
             case "withdraw" if placed:
                 hold, at, expected = random.choice(placed[-3:])
-                booked = {key for key in hold.claims.keys if random.random() < 0.3}
-                await stores.holds.withdraw_many([(hold, at, booked)])
-                model.withdraw(hold, expected, booked)
+                await stores.withdraw(hold, at)
+                model.withdraw(hold, expected)
             case "release":
-                assert await stores.release(hold) == model.release(hold.holder.token)
+                cell = random.choice((None, hold.claims.keys[0].rpartition("/")[2]))
+                released = await stores.try_release(hold, cell=cell)
+                expected_release = model.release(hold.holder.token, asked, cell)
+                assert (released if isinstance(released, bool) else type(released)) == expected_release
             case "book":
                 token = random.choice((hold.holder.token, ""))
                 booking = replace(hold, holder=replace(hold.holder, token=token))

@@ -2,18 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from datetime import timedelta
+from math import inf
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from hold_worker.service import Held
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     BeingBooked,
+    Changing,
     HoldsUnreachable,
     NoPrimary,
     NotExecuted,
@@ -28,7 +30,7 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found
 from shared.stores.mongo.writes import Written
-from shared.stores.redis.holds import HoldStore, Wanted
+from shared.stores.redis.holds import PLACED_MARGIN_MS, Wanted
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Scripts
 from tests.integration.use_cases import UseCases, lost_inserts
@@ -52,7 +54,21 @@ async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
 
 def wanted(hold: PlaceHold, grid: Grid) -> Wanted:
     """What a hold wants, and for whom."""
-    return Wanted(Claims.of(hold, grid.span_of(hold)), Holder(hold.holdToken or "", "digest"))
+    return Wanted(Claims.of(hold, grid.span_of(hold)), Holder(hold.holdToken or "", "digest"), unix_ms_now())
+
+
+async def dump(use_cases: UseCases, site: str) -> dict[str, tuple[int, Any]]:
+    """All that Redis has of a site: when each key ends (Unix ms), and its value."""
+    redis = use_cases.redis
+    keys = [key async for key in redis.scan_iter(f"*{{{site}}}*", count=1000)]
+    return {
+        key: (
+            await redis.pexpiretime(key),
+            await (redis.get(key) if key.startswith("hold:") else redis.zrange(key, 0, -1, withscores=True)),
+        )
+        for key in keys
+        if not key.startswith("intents:")
+    }
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -70,81 +86,67 @@ def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MongoDB is read after Redis has said that nothing is under way: what was decided meanwhile is seen."""
+    """A hold that meets a booking under way is refused at once; its repeat sees what was decided."""
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
-    insert, look = BookingStore.insert_many, BookingStore.find
+    insert = BookingStore.insert_many
 
     async def insert_late(*args: Any, **options: Any) -> list[Written]:
         entered.set()
         await going_on.wait()
         return await insert(*args, **options)
 
-    async def look_and_let_it_be_booked(*args: Any, **options: Any) -> Found:
-        seen = await look(*args, **options)
-        if not going_on.is_set():
-            going_on.set()
-            await booking
-        return seen
-
     monkeypatch.setattr(BookingStore, "insert_many", insert_late)
-    monkeypatch.setattr(BookingStore, "find", look_and_let_it_be_booked)
     booking = asyncio.create_task(
         use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     )
     await entered.wait()
-    rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
+    rival, deadline = PlaceHold.model_validate({**body, "patientName": "Grace"}), Deadline.after(60)
+    with pytest.raises(BeingBooked):
+        await use_cases.holds.place_hold(rival, deadline)
+    assert deadline.remaining > 30
+    assert not [key async for key in use_cases.redis.scan_iter(f"hold:{{{body['site']}}}*")]
+    going_on.set()
+    await booking
     with pytest.raises(SlotAlreadyBooked):
         await use_cases.holds.place_hold(rival, Deadline.after(5))
 
 
-async def test_an_extension_that_cannot_be_verified_is_unknown(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lost", [OutcomeUnknown, NoPrimary])
+@pytest.mark.parametrize("minutes", [15, 30], ids=["as long", "longer"])
+async def test_an_extension_that_cannot_be_verified_changes_nothing(
+    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, lost: type[Refused], minutes: int
 ) -> None:
-    """A hold that was extended, without a look at the bookings, is not said to be untouched; it stands."""
+    """An extension without a look at the bookings is not executed: the hold stands, as long as before."""
 
     async def lose(*_: Any, **__: Any) -> None:
-        raise OutcomeUnknown
-
-    body = fresh("Ada", holdToken=str(uuid4()))
-    hold = PlaceHold.model_validate(body)
-    await use_cases.holds.place_hold(hold, Deadline.after(5))
-    with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "find", lose)
-        with pytest.raises(OutcomeUnknown):
-            await use_cases.holds.place_hold(hold, Deadline.after(5))
-    rival = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
-    with pytest.raises(SlotHeld):
-        await use_cases.bookings.book(rival, Deadline.after(5))
-
-
-async def test_an_extension_that_is_partly_new_and_cannot_be_verified_is_unknown(
-    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hold of which a part was granted before is not said to be untouched where the rest is not known."""
-
-    async def lose(*_: Any, **__: Any) -> None:
-        raise NotExecuted
+        raise lost
 
     body, holds = fresh("Ada", holdToken=str(uuid4())), grid_use_cases.holds
-    longer = PlaceHold.model_validate({**body, "durationMinutes": 30})
     await holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
-    monkeypatch.setattr(BookingStore, "find", lose)
-    with pytest.raises(OutcomeUnknown):
-        await holds.place_hold(longer, Deadline.after(5))
+    before = await dump(grid_use_cases, body["site"])
+    longer = PlaceHold.model_validate({**body, "durationMinutes": minutes})
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "find", lose)
+        with pytest.raises(NotExecuted):
+            await holds.place_hold(longer, Deadline.after(5))
+    assert await dump(grid_use_cases, body["site"]) == before
 
 
-async def test_a_hold_that_cannot_be_withdrawn_is_unknown(
+async def test_a_hold_that_cannot_be_withdrawn_blocks_nobody_for_long(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was set, and could be neither verified nor withdrawn, is not said not to stand."""
+    """A hold that was placed, and could be neither verified nor withdrawn, ends soon after its command."""
 
     async def lose_primary(*_: Any, **__: Any) -> None:
         raise NoPrimary
 
+    hold = PlaceHold.model_validate(fresh(holdToken=str(uuid4())))
     monkeypatch.setattr(BookingStore, "find", lose_primary)
     refuse(monkeypatch, "withdraw_holds")
-    with pytest.raises(OutcomeUnknown):
-        await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
+    with pytest.raises(NoPrimary):
+        await use_cases.holds.place_hold(hold, Deadline.after(1))
+    key, _ = keys_of(wanted(hold, Grid(0)).claims)
+    assert 0 < await use_cases.redis.pttl(key) <= 1000 + PLACED_MARGIN_MS
 
 
 async def test_a_hold_that_cannot_be_granted_is_unknown(
@@ -156,7 +158,7 @@ async def test_a_hold_that_cannot_be_granted_is_unknown(
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
 
 
-async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
+async def test_a_hold_that_is_lost_before_it_is_granted_is_refused(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is promised a hold that Redis lost while MongoDB was read."""
@@ -167,7 +169,7 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_unknown(
         return await look(*args, **options)
 
     monkeypatch.setattr(BookingStore, "find", look_while_it_is_lost)
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(Changing):
         await use_cases.holds.place_hold(hold, Deadline.after(5))
 
 
@@ -182,31 +184,72 @@ async def test_what_a_worker_left_that_died_is_withdrawn(grid_use_cases: UseCase
     assert await grid_use_cases.bookings.book(second, Deadline.after(5))
 
 
-async def test_an_extension_that_is_refused_leaves_what_was_granted(grid_use_cases: UseCases) -> None:
-    """Who holds a quarter, and cannot have the next, for it is booked, holds the first still."""
-    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
-    first, second = quarters_of(hold)
+@pytest.mark.parametrize("cells", ["after it", "before it", "both"])
+@pytest.mark.parametrize("name", ["Ada", "Grace"])
+async def test_an_extension_that_is_refused_changes_nothing(
+    grid_use_cases: UseCases, cells: str, name: str
+) -> None:
+    """A refused extension leaves the hold as it was: its end, its owner, its record and what is listed."""
+    body = fresh("Ada", holdToken=str(uuid4()), slot="2031-05-04T09:15:00Z")
+    hold = PlaceHold.model_validate(body)
+    before_it, after_it = (
+        BookAppointment(slot=hold.slot + timedelta(minutes=n), site=hold.site, patientName="Eve")
+        for n in (-15, 15)
+    )
     await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
-    await book_unseen(grid_use_cases, second)
+    other = {**body, "slot": "2031-05-04T12:00:00Z"}
+    await grid_use_cases.holds.place_hold(PlaceHold.model_validate(other), Deadline.after(5))
+    before = await dump(grid_use_cases, hold.site)
+    assert {key.partition(":")[0] for key in before} == {"hold", "token", "held", "held_ends"}
+    await book_unseen(grid_use_cases, before_it if cells == "before it" else after_it)
+    places: dict[str, dict[str, Any]] = {
+        "after it": {"durationMinutes": 30},
+        "before it": {"slot": before_it.slot, "durationMinutes": 30},
+        "both": {"slot": before_it.slot, "durationMinutes": 45},
+    }
+    longer = places[cells]
     with pytest.raises(SlotAlreadyBooked):
         await grid_use_cases.holds.place_hold(
-            hold.model_copy(update={"durationMinutes": 30}), Deadline.after(5)
+            hold.model_copy(update={**longer, "patientName": name}), Deadline.after(5)
         )
-    with pytest.raises(SlotHeld):
-        await grid_use_cases.bookings.book(first, Deadline.after(5))
+    assert await dump(grid_use_cases, hold.site) == before
 
 
-async def test_an_extension_that_is_refused_does_not_change_whose_a_hold_is(grid_use_cases: UseCases) -> None:
-    """Who asks for more with another's token, and is refused, cannot book what is held by his own name."""
+async def test_an_extension_that_is_not_answered_yet_changes_nothing(
+    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies between placing an extension and granting it leaves the hold as it was."""
     hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
-    first, second = quarters_of(hold)
     await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
-    await book_unseen(grid_use_cases, second)
-    more = hold.model_copy(update={"durationMinutes": 30, "patientName": first.patientName})
-    with pytest.raises(SlotAlreadyBooked):
-        await grid_use_cases.holds.place_hold(more, Deadline.after(5))
-    with pytest.raises(SlotHeld):
-        await grid_use_cases.bookings.book(first, Deadline.after(5))
+    before = await dump(grid_use_cases, hold.site)
+    longer = hold.model_copy(update={"durationMinutes": 30})
+    for each in (hold, longer):
+        assert await grid_use_cases.hold_store.place_many([wanted(each, Grid(15))], Deadline.after(60))
+    after = await dump(grid_use_cases, hold.site)
+    assert {key: after[key] for key in before if key.startswith("h")} == {
+        key: before[key] for key in before if key.startswith("h")
+    }
+
+
+async def test_a_hold_that_expires_while_it_is_extended_is_held_anew(
+    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extension in the last moment of its hold is refused as repeatable, and its repeat holds."""
+    hold, look = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()))), BookingStore.find
+
+    async def look_while_it_expires(*args: Any, **options: Any) -> Found:
+        await grid_use_cases.redis.pexpire(keys_of(wanted(hold, Grid(15)).claims)[0], 0)
+        return await look(*args, **options)
+
+    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "find", look_while_it_expires)
+        with pytest.raises(Changing):
+            await grid_use_cases.holds.place_hold(
+                hold.model_copy(update={"durationMinutes": 30}), Deadline.after(5)
+            )
+    assert [key async for key in grid_use_cases.redis.scan_iter(f"hold:{{{hold.site}}}*")] == []
+    assert await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
 
 
 async def test_a_hold_does_not_wait_for_a_more_patient_one(
@@ -234,21 +277,6 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
-async def test_a_hold_keeps_no_companions_waiting(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where others wait for its answer, a hold does not wait long for a booking that may be made."""
-
-    body = fresh("Ada")
-    with lost_inserts(monkeypatch), pytest.raises(OutcomeUnknown):
-        await use_cases.bookings.book(BookAppointment(**body), Deadline.after(5))
-    rival = PlaceHold(**{**body, "patientName": "Grace"})
-    deadline = Deadline.after(60)
-    with pytest.raises(BeingBooked):
-        await use_cases.holds.place_hold(rival, deadline, alone=False)
-    assert deadline.remaining > 30
-
-
 async def test_no_hold_is_granted_after_its_deadline(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +297,23 @@ async def test_no_hold_is_granted_after_its_deadline(
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
+async def test_no_hold_is_granted_where_the_schema_is_not_verified(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that slept while it looked may not know of another grid: it grants nothing."""
+    look = BookingStore.find
+
+    async def look_and_sleep(*args: Any, **options: Any) -> Found:
+        found = await look(*args, **options)
+        monkeypatch.setattr(use_cases.schema, "_valid_until", -inf)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BookingStore, "find", look_and_sleep)
+        with pytest.raises(NotExecuted):
+            await use_cases.holds.place_hold(PlaceHold.model_validate(fresh("Ada")), Deadline.after(5))
+
+
 async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> None:
     """A slot whose booking has been cancelled is free to be held."""
     body = fresh("Ada")
@@ -276,6 +321,7 @@ async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> No
     await use_cases.database[COLLECTION].update_one(
         {"_id": booked.booking.id}, {"$set": {"status": "cancelled"}}
     )
+    await use_cases.intents.drain()
     assert await use_cases.holds.place_hold(
         PlaceHold.model_validate({**body, "patientName": "Grace"}), Deadline.after(5)
     )
@@ -294,40 +340,49 @@ async def test_holds_together_are_each_refused_for_their_own_slot(use_cases: Use
     assert [isinstance(each, Held) for each in placed] == [False, True] * 3
 
 
-async def test_a_hold_is_taken_off_a_slot_that_is_booked(use_cases: UseCases) -> None:
-    """Who extends a hold over a booking, made while Redis could not be asked, loses it: freed is free."""
-    body = fresh("Ada", holdToken=str(uuid4()))
-    hold = PlaceHold.model_validate(body)
+async def test_a_hold_over_a_booking_ends_as_it_would_have(use_cases: UseCases) -> None:
+    """A refused extension of a hold, of a slot booked while Redis could not be asked, leaves the hold."""
+    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
     await use_cases.holds.place_hold(hold, Deadline.after(5))
-    command = BookAppointment.model_validate({**body, "patientName": "Grace", "holdToken": None})
-    rival = await book_unseen(use_cases, command)
+    before = await dump(use_cases, hold.site)
+    rival = BookAppointment(slot=hold.slot, site=hold.site, patientName="Grace")
+    await book_unseen(use_cases, rival)
     with pytest.raises(SlotAlreadyBooked):
         await use_cases.holds.place_hold(hold, Deadline.after(5))
-    await use_cases.database[COLLECTION].update_one({"_id": rival.id}, {"$set": {"status": "cancelled"}})
-    assert await use_cases.bookings.book(command, Deadline.after(5))
+    assert await dump(use_cases, hold.site) == before
 
 
-async def test_holds_that_wait_ask_together_and_ever_more_rarely(
+async def test_a_booking_whose_outcome_is_unknown_keeps_a_hold_away(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many holds wait for bookings that are not decided, Redis is asked a few times a second."""
-    ask, questions = HoldStore.remaining_intents, list[int]()
+    """While a lost insert may still be carried out, a hold of its slot is refused at once, as repeatable."""
+    body = fresh("Ada")
+    with lost_inserts(monkeypatch), pytest.raises(OutcomeUnknown):
+        await use_cases.bookings.book(BookAppointment(**body), Deadline.after(5))
+    rival, deadline = PlaceHold(**{**body, "patientName": "Grace"}), Deadline.after(60)
+    for _ in range(3):
+        with pytest.raises(BeingBooked):
+            await use_cases.holds.place_hold(rival, deadline)
+    assert deadline.remaining > 30
+    assert BeingBooked.repeatable
 
-    async def note(store: HoldStore, asked: Sequence[Any]) -> list[list[str] | Refused]:
-        questions.append(len(asked))
-        return await ask(store, asked)
 
-    bodies = [fresh("Ada") for _ in range(50)]
-    with lost_inserts(monkeypatch):
-        await asyncio.gather(
-            *(use_cases.bookings.book(BookAppointment(**body), Deadline.after(5)) for body in bodies),
-            return_exceptions=True,
-        )
-    monkeypatch.setattr(HoldStore, "remaining_intents", note)
-    rivals = [PlaceHold(**{**body, "patientName": "Grace"}) for body in bodies]
-    answers = await asyncio.gather(
-        *(use_cases.holds.place_hold(rival, Deadline.after(1.5)) for rival in rivals), return_exceptions=True
-    )
-    assert {type(answer) for answer in answers} <= {BeingBooked, OutcomeUnknown}
-    assert max(questions) == 50
-    assert len(questions) <= 30
+async def test_refused_bookings_leave_the_holder_alone(grid_use_cases: UseCases) -> None:
+    """While 200 bookings a second of a held slot are refused, each extension by its holder is granted."""
+    body = fresh("Ada", holdToken=str(uuid4()), durationMinutes=30)
+    hold = PlaceHold.model_validate(body)
+    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
+    refused = list[type[BaseException]]()
+
+    async def rival(n: int) -> None:
+        await asyncio.sleep(n / 200)
+        wants = {**body, "patientName": f"Rival {n}", "holdToken": None, "durationMinutes": 15 + 15 * (n % 3)}
+        with pytest.raises(SlotHeld) as refusal:
+            await grid_use_cases.bookings.book(BookAppointment.model_validate(wants), Deadline.after(5))
+        refused.append(refusal.type)
+
+    rivals = [asyncio.create_task(rival(n)) for n in range(400)]
+    while not all(each.done() for each in rivals):
+        assert (await grid_use_cases.holds.place_hold(hold, Deadline.after(5))).token == body["holdToken"]
+    await asyncio.gather(*rivals)
+    assert len(refused) == 400

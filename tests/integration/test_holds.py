@@ -46,7 +46,11 @@ def keys_of(redis: Redis, site: str) -> list[str]:
 
 def value_of(redis: Redis, key: str) -> object:
     """What a key has, a string or a sorted set."""
-    return redis.get(key) if key.startswith("hold:") else redis.zrange(key, 0, -1, withscores=True)
+    return (
+        redis.get(key)
+        if key.startswith(("hold:", "released:"))
+        else redis.zrange(key, 0, -1, withscores=True)
+    )
 
 
 async def test_a_hold_says_how_long_it_lasts(short: HttpCaller) -> None:
@@ -179,20 +183,20 @@ async def hold_while_booking(servers: Servers, without: str) -> tuple[Answer, An
             await asyncio.to_thread(
                 wait_until, lambda: bool(keys_of(redis, body["site"])), "the booking is under way"
             )
-        late = {"Deadline": str(Deadline.after(15).unix_ms)}
-        hold = await caller.request("hold.v1.place", {**body, "patientName": "Grace"}, late)
+        hold = await caller.hold({**body, "patientName": "Grace"})
         answers = await booking, hold
         await connection.close()
         return answers
 
 
-async def test_a_hold_waits_for_the_booking_that_is_under_way(servers: Servers) -> None:
-    """A hold is not granted on a slot whose booking is under way and succeeds."""
+async def test_a_hold_is_refused_at_once_while_its_slot_is_being_booked(servers: Servers) -> None:
+    """A hold is not granted on a slot whose booking is under way and succeeds; it may be repeated soon."""
     booking, hold = await hold_while_booking(servers, without="")
-    assert (booking.status, hold.status, hold.error) == (201, 409, "Slot already booked")
+    assert (booking.status, hold.status, hold.headers["error-type"]) == (201, 503, "BeingBooked")
+    assert hold.headers["retry-after"] == "1"
 
 
-async def test_without_the_wait_both_are_granted(servers: Servers) -> None:
-    """Control: a hold that does not wait is granted, and then broken by the booking."""
+async def test_without_intents_both_are_granted(servers: Servers) -> None:
+    """Control: a hold that looks for no intent is granted, and then broken by the booking."""
     booking, hold = await hold_while_booking(servers, without="no_intents")
     assert (booking.status, hold.status) == (201, 200)

@@ -21,7 +21,7 @@ async def test_an_appointment_is_booked_moved_read_and_cancelled(http: httpx.Asy
     assert (await http.get(one)).json()["appointment"] == appointment
     assert (await http.get("/api/appointments", params=day)).json() == {"appointments": [appointment]}
     taken = (await http.get("/api/slots", params=day)).json()["taken"]
-    assert taken == [{"slot": "2030-01-07T10:00:00.000Z", "state": "booked"}]
+    assert taken == [{"slot": "2030-01-07T10:00:00.000Z", "durationMinutes": 5, "state": "booked"}]
 
     for _ in range(2):
         cancelled = await http.delete(one)
@@ -50,7 +50,8 @@ async def test_an_appointment_that_is_not_there_has_no_life(http: httpx.AsyncCli
 
 async def test_the_grid_can_be_asked_for(http: httpx.AsyncClient) -> None:
     """A page learns where slots may lie before it offers any."""
-    assert (await http.get("/api/grid")).json() == {"slotMinutes": 0, "mostResources": 8, "mostClaims": 600}
+    grid = {"slotMinutes": 5, "longestMinutes": 1440, "mostResources": 8, "mostClaims": 600}
+    assert (await http.get("/api/grid")).json() == grid
 
 
 async def test_a_query_is_not_passed_over(http: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """Same key, same booking: over both ways in, from any worker."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,11 @@ import httpx
 import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from typer.testing import CliRunner
 
+from shared.cli.app import app
+from shared.client import BookingClient
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import PlaceHold
 from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
@@ -19,6 +24,7 @@ from shared.stores.redis.holds import HoldStore, Wanted
 from shared.stores.redis.keys import Holder
 from shared.stores.redis.scripts import Scripts
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
+from tests.integration.life import is_cancelled
 from tests.servers import Servers
 from tests.slots import fresh, fresh_site
 from tests.stack import Stack
@@ -48,6 +54,38 @@ async def test_a_repeat_is_answered_with_the_booking(caller: Caller) -> None:
     assert first.status == 201
     assert "idempotency-replayed" not in first.headers
     assert is_replay(second, first)
+
+
+@pytest.mark.parametrize("key", ["  order 4711", "order 4711 \t", "\torder 4711  "], ids=repr)
+async def test_blanks_at_the_ends_of_a_key_do_not_count(
+    stack: Stack, http: httpx.AsyncClient, nats_caller: NatsCaller, key: str
+) -> None:
+    """A key is the same over HTTP, in a header or the body of NATS, by the typed client and the command."""
+    body = fresh()
+    first = await nats_caller.book(body, **KEY)
+    assert first.status == 201
+    id = first.body["appointment"]["id"]
+    content = json.dumps(body).encode()
+    head = f"POST /api/book-appointment HTTP/1.1\r\nHost: gateway\r\nIdempotency-Key: {key}\r\n"
+    head += "Connection: close\r\nContent-Type: application/json\r\n"
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    writer.write(head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(content), content))
+    raw = await reader.read()
+    writer.close()
+    assert raw.startswith(b"HTTP/1.1 201 ")
+    assert id.encode() in raw
+    assert is_replay(await nats_caller.book({**body, "idempotencyKey": key}), first)
+    beside = await nats_caller.request("booking.v1.book", body, {"Idempotency-Key": key})
+    assert is_replay(beside, first)
+    async with BookingClient(stack.env["NATS_URL"]) as client:
+        booked = await client.book(body["slot"], body["patientName"], site=body["site"], idempotency_key=key)
+    assert (booked.id, booked.replayed) == (id, True)
+    words = [body["slot"], body["patientName"], "--site", body["site"], "--key", key, "--json"]
+    typed = await asyncio.to_thread(
+        CliRunner(env={"SLOTKEEPER_URL": stack.url}).invoke, app, ["book", *words]
+    )
+    assert typed.exit_code == 0, typed.output
+    assert id in typed.output
 
 
 async def test_spelling_does_not_make_another_request(caller: Caller) -> None:
@@ -115,25 +153,31 @@ async def test_one_key_for_many_slots_at_once_books_one(caller: Caller) -> None:
 
 
 async def test_refusals_are_not_remembered(caller: Caller, appointments: Collection[dict[str, Any]]) -> None:
-    """A retry of a refused request is judged anew."""
+    """A retry of a refused request is judged anew, once it is later than that by more than clocks differ."""
     body = fresh("Ada")
     assert (await caller.book(body)).status == 201
     rival = {**body, "patientName": "Grace"}
     assert (await caller.book(rival, **KEY)).status == 409
     appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
-    assert (await caller.book(rival, **KEY)).status == 201
+    async with asyncio.timeout(5):
+        while (answer := await caller.book(rival, **KEY)).status == 503:
+            assert answer.headers["error-type"] == "AskedEarlier"
+            assert answer.headers["retry-after"] == "1"
+    assert answer.status == 201
 
 
 async def test_a_replay_tells_the_booking_as_it_stands(
     caller: Caller, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """A booking cancelled since is replayed as cancelled, held by another or not, and not made again."""
+    """A repeat of a booking cancelled since is 409 with that booking, and nothing is booked again."""
     body = fresh("Ada")
     first = await caller.book(body, **KEY)
     appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
     cancelled = await caller.book(body, **KEY)
-    assert (cancelled.status, cancelled.body["appointment"]["status"]) == (201, "cancelled")
-    assert cancelled.body["appointment"]["id"] == first.body["appointment"]["id"]
+    appointment = {**first.body["appointment"], "status": "cancelled"}
+    assert (cancelled.status, cancelled.body) == (409, is_cancelled(appointment))
+    assert cancelled.headers["error-type"] == "AppointmentCancelled"
+    assert (await caller.book({**body, "patientName": "Grace"}, **KEY)).status == 422
     assert (await caller.hold({**body, "patientName": "Grace"})).status == 200
     assert (await caller.book(body, **KEY)).body == cancelled.body
 
@@ -148,7 +192,7 @@ async def test_a_replay_uses_up_its_patients_hold(
     request = PlaceHold.model_validate(body)
     store = HoldStore(Scripts(redis), hold_ms=60_000, max_ms=60_000)
     claims = Claims.of(request, Grid(0).span_of(request))
-    wanted = Wanted(claims, Holder(str(request.holdToken), "digest"))
+    wanted = Wanted(claims, Holder(str(request.holdToken), "digest"), unix_ms_now())
     assert await store.place_many([wanted], Deadline.after(60))
     await redis.aclose()
     assert (await caller.book(body, **KEY)).status == 201

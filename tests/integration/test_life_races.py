@@ -2,46 +2,34 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Any, Literal
 
 import nats
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
 from tests.callers import Answer
-from tests.integration.life import BOOKED, CANCELLED, Life
+from tests.integration.life import BOOKED, Life
 from tests.integration.many import alone, ask_many
+from tests.integration.places import (
+    GRIDS,
+    NINE,
+    Place,
+    cell,
+    cells,
+    place_of,
+    places,
+    width_ms,
+    with_real_servers,
+)
 from tests.servers import Servers
 from tests.slots import fresh_site
 from tests.stack import Stack
-
-NINE = datetime(2031, 5, 4, 9, tzinfo=UTC)
-RESOURCES = ("doctor", "nurse", "room.1", "room.2")
-Claims = frozenset[tuple[str, int]]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Some resources for some quarters of an hour from nine o'clock on."""
-
-    resources: tuple[str, ...]
-    first: int
-    quarters: int
-
-    @property
-    def claims(self) -> Claims:
-        span = range(self.first, self.first + self.quarters)
-        return frozenset((resource, quarter) for resource in self.resources for quarter in span)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        slot = (NINE + timedelta(minutes=15 * self.first)).isoformat()
-        return {"resources": list(self.resources), "slot": slot, "durationMinutes": 15 * self.quarters}
 
 
 @dataclass(frozen=True)
@@ -53,22 +41,21 @@ class Step:
     place: Place
 
 
-places = st.builds(
-    Place,
-    st.lists(st.sampled_from(RESOURCES), min_size=1, max_size=2, unique=True).map(tuple),
-    st.integers(0, 5),
-    st.integers(1, 3),
-)
-steps = st.builds(Step, st.sampled_from(["book", "move", "move", "cancel"]), st.integers(0, 4), places)
-with_real_servers = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+def steps(grid: int) -> st.SearchStrategy[Step]:
+    kinds = st.sampled_from(["book", "move", "move", "cancel"])
+    return st.builds(Step, kinds, st.integers(0, 4), places(grid, 2))
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def grid(request: pytest.FixtureRequest) -> int:
+    minutes: int = request.param
+    return minutes
 
 
 @pytest.fixture(scope="module")
-def grid_stack(servers: Servers) -> Iterator[Stack]:
-    """Two booking workers on a grid of 15 minutes."""
-    with servers.new_stack(SLOT_MINUTES="15") as stack:
+def grid_stack(servers: Servers, grid: int) -> Iterator[Stack]:
+    """Two booking workers."""
+    with servers.new_stack(SLOT_MINUTES=str(grid)) as stack:
         stack.start("booking_worker")
         stack.start("booking_worker")
         stack.wait_serving()
@@ -127,20 +114,16 @@ def stored(stack: Stack, site: str) -> list[dict[str, Any]]:
         return list(client.get_default_database()["appointments"].find({"site": site}))
 
 
-def claims_of(row: dict[str, Any]) -> Claims:
-    """What a row claims, by its slot, duration and resources."""
-    first = int((row["slot"] - NINE) / timedelta(minutes=15))
-    return Place(tuple(row["resources"]), first, row["durationMinutes"] // 15).claims
+def written(place: Place) -> list[str]:
+    """The claims of a place as rows have them."""
+    nine, width = int(NINE.timestamp()) * 1000, width_ms(place.grid)
+    return sorted(f"{resource}/{nine + number * width}" for resource, number in place.claims)
 
 
-def written(claims: Claims) -> list[str]:
-    at = {quarter: int((NINE + timedelta(minutes=15 * quarter)).timestamp()) for _, quarter in claims}
-    return sorted(f"{resource}/{at[quarter] * 1000}" for resource, quarter in claims)
-
-
-def judge_row(row: dict[str, Any]) -> None:
+def judge_row(row: dict[str, Any], grid: int) -> None:
     """Its claims are those of its slot, and its history leads to it, an entry for each version."""
-    assert sorted(row["claims"]) == written(claims_of(row))
+    assert row["slotMinutes"] == grid
+    assert sorted(row["claims"]) == written(place_of(row, grid))
     history = row["history"]
     assert [entry["version"] for entry in history] == list(range(1, row["version"] + 1))
     assert history[0]["type"] == "booked"
@@ -154,69 +137,76 @@ def judge_row(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("many", [False, True], ids=["single", "many"])
 @with_real_servers
-@given(wanted=st.lists(places, min_size=2, max_size=5), crowd=st.lists(steps, min_size=2, max_size=20))
+@given(data=st.data())
 async def test_whatever_races_no_claim_is_booked_twice(
-    life: Life, grid_stack: Stack, many: bool, wanted: list[Place], crowd: list[Step]
+    life: Life, grid_stack: Stack, grid: int, many: bool, data: st.DataObject
 ) -> None:
     """Bookings, moves and cancels at once: no claim has two owners, rows are whole, and answers are true."""
-    site = fresh_site()
+    site, wanted = fresh_site(), data.draw(st.lists(places(grid, 2), min_size=2, max_size=5))
+    crowd = data.draw(st.lists(steps(grid), min_size=2, max_size=20))
     bookings = await begin(life, site, wanted)
     answers = await race(life, site, bookings, crowd, many=many)
     rows = {row["_id"]: row for row in stored(grid_stack, site) if row["status"] != "refused"}
     active = [row for row in rows.values() if row["status"] == "booked"]
-    assert not any(claims_of(one) & claims_of(other) for one, other in combinations(active, 2))
+    assert not any(
+        place_of(one, grid).claims & place_of(other, grid).claims for one, other in combinations(active, 2)
+    )
     ever: set[tuple[str, int]] = set()
     for row in rows.values():
-        judge_row(row)
+        judge_row(row, grid)
         for entry in row["history"]:
-            ever |= claims_of(entry)
+            ever |= place_of(entry, grid).claims
     moves: dict[str, int] = {}
     for step, answer in zip(crowd, answers, strict=True):
         id, _ = bookings[step.which % len(bookings)]
-        if answer.status == 409:
-            assert answer.body in (BOOKED, CANCELLED)
-            if answer.body == CANCELLED:
-                assert rows[id]["status"] == "cancelled"
-            else:
+        if answer.status == 503:  # another step came first, and was asked for later or at that moment
+            assert step.kind != "book"
+        elif answer.status == 409:
+            if answer.body == BOOKED:
                 assert step.place.claims & ever
+            else:
+                assert answer.body["appointment"]["status"] == rows[id]["status"] == "cancelled"
         elif step.kind == "book":
             assert answer.status == 201
-            assert claims_of(rows[answer.body["appointment"]["id"]]) == step.place.claims
+            assert place_of(rows[answer.body["appointment"]["id"]], grid).claims == step.place.claims
         else:
             assert answer.status == 200
             assert answer.body["appointment"]["id"] == id
             moves[id] = moves.get(id, 0) + (step.kind == "move")
     for id, _ in bookings:
         entries = [entry["type"] for entry in rows[id]["history"]]
-        asked_to_cancel = any(
-            step.kind == "cancel" and bookings[step.which % len(bookings)][0] == id for step in crowd
+        was_cancelled = any(
+            step.kind == "cancel" and answer.status == 200 and answer.body["appointment"]["id"] == id
+            for step, answer in zip(crowd, answers, strict=True)
         )
-        assert (rows[id]["status"] == "cancelled") == asked_to_cancel
+        assert (rows[id]["status"] == "cancelled") == was_cancelled
         assert entries.count("moved") <= moves.get(id, 0)
-    await all_that_is_free_can_be_booked(life, site, active)
+    await all_that_is_free_can_be_booked(life, site, grid, active)
 
 
-async def all_that_is_free_can_be_booked(life: Life, site: str, active: Sequence[dict[str, Any]]) -> None:
+async def all_that_is_free_can_be_booked(
+    life: Life, site: str, grid: int, active: Sequence[dict[str, Any]]
+) -> None:
     """What was left, cancelled or refused has left nothing behind."""
-    taken = set[tuple[str, int]]().union(*map(claims_of, active))
-    cells = [Place((name,), quarter, 1) for name in RESOURCES for quarter in range(9)]
-    answers = await asyncio.gather(
-        *(life.book({"site": site, "patientName": "Last", **cell.fields}) for cell in cells)
-    )
-    for cell, answer in zip(cells, answers, strict=True):
-        assert answer.status == (409 if cell.claims & taken else 201)
+    taken = set[tuple[str, int]]().union(*(place_of(row, grid).claims for row in active))
+    answers = await asyncio.gather(*(life.book(each.body(site, "Last")) for each in cells(grid)))
+    for each, answer in zip(cells(grid), answers, strict=True):
+        assert answer.status == (409 if each.claims & taken else 201)
 
 
 @with_real_servers
-@given(wanted=st.lists(places, min_size=1, max_size=4), walk=st.lists(steps, max_size=25))
-async def test_one_after_the_other_is_what_a_model_says(
-    life: Life, wanted: list[Place], walk: list[Step]
-) -> None:
-    """A sequence of bookings, moves and cancels is answered as a model of claims says, step by step."""
-    site = fresh_site()
+@given(data=st.data())
+async def test_one_after_the_other_is_what_a_model_says(life: Life, grid: int, data: st.DataObject) -> None:
+    """A sequence of bookings, moves and cancels is answered as a model of claims says, step by step.
+
+    A move is a change where slot, duration or resources are others, within the same cells too.
+    """
+    site, wanted = fresh_site(), data.draw(st.lists(places(grid, 2), min_size=1, max_size=4))
+    walk = data.draw(st.lists(steps(grid), max_size=25))
     bookings = await begin(life, site, wanted)
     where: dict[str, Place | None] = dict(bookings)
     ids = [id for id, _ in bookings]
+    versions = dict.fromkeys(ids, 1)
     for step in walk:
         id = ids[step.which % len(ids)]
         others = [place.claims for other, place in where.items() if place and other != id]
@@ -227,33 +217,48 @@ async def test_one_after_the_other_is_what_a_model_says(
             assert answer.status == (201 if free else 409)
             if free:
                 ids.append(answer.body["appointment"]["id"])
-                where[ids[-1]] = step.place
+                where[ids[-1]], versions[ids[-1]] = step.place, 1
         elif step.kind == "cancel":
             assert (await life.cancel(id)).status == 200
+            versions[id] += where[id] is not None
             where[id] = None
         else:
             answer = await life.move(id, **step.place.fields)
             if where[id] is None:
-                assert answer.body == CANCELLED
+                assert answer.body["appointment"]["status"] == "cancelled"
             elif any(step.place.claims & claims for claims in others):
                 assert answer.body == BOOKED
             else:
                 assert answer.status == 200
+                versions[id] += not is_at(where[id], step.place)
                 where[id] = step.place
     for id, place in where.items():
         found = await life.found(id)
         assert found["status"] == ("booked" if place else "cancelled")
         if place:
-            assert found["resources"] == sorted(place.resources)
-            assert found["durationMinutes"] == 15 * place.quarters
+            assert is_at(place, Place(grid, tuple(found["resources"]), *told(found)))
+        assert [version for version, _, _ in await life.changes(id)] == [*range(1, versions[id] + 1)]
 
 
-async def test_bookings_that_change_places_under_load(life: Life, grid_stack: Stack) -> None:
+def is_at(place: Place | None, other: Place) -> bool:
+    """Whether both are one place."""
+    return place is not None and replace(place, resources=tuple(sorted(place.resources))) == replace(
+        other, resources=tuple(sorted(other.resources))
+    )
+
+
+def told(appointment: dict[str, Any]) -> tuple[int, int | None]:
+    """How long after nine an appointment begins, and how many minutes it lasts."""
+    after = datetime.fromisoformat(appointment["slot"]) - NINE
+    return after // timedelta(milliseconds=1), appointment.get("durationMinutes")
+
+
+async def test_bookings_that_change_places_under_load(life: Life, grid_stack: Stack, grid: int) -> None:
     """Bookings that keep moving to each other's places and back never share one, and each stays whole."""
     site = fresh_site()
-    wanted = [Place(("doctor",), quarter, 1) for quarter in range(4)]
+    wanted = [cell(grid, "doctor", number) for number in range(4)]
     bookings = await begin(life, site, wanted)
-    free = Place(("doctor",), 4, 1)
+    free = cell(grid, "doctor", 4)
 
     async def wander(number: int, id: str) -> int:
         moved = 0
@@ -268,5 +273,5 @@ async def test_bookings_that_change_places_under_load(life: Life, grid_stack: St
     assert sum(moved)
     rows = stored(grid_stack, site)
     for row in rows:
-        judge_row(row)
+        judge_row(row, grid)
     assert len({row["slot"] for row in rows}) == 4

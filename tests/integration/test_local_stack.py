@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import os
+import platform
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +21,7 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
-from deploy.local import env, state
+from deploy.local import env, registry, state
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.errors import StackError
 from deploy.local.mongod import Mongod
@@ -32,7 +34,7 @@ from deploy.local.registry import registered
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import stop_order
 from shared.process.settings import NatsSettings
-from tests.concurrency.addresses import of_local_stack
+from tests.concurrency.addresses import Addresses, of_local_stack
 from tests.slots import fresh
 from tests.stack import wait_until
 
@@ -203,6 +205,10 @@ async def test_several_gateways_share_the_port(data: Path) -> None:
                 assert (await client.post(BOOK, json=fresh())).status_code == 201
     (again,) = set(gateways_of(stack)) - {other.pid}
     await serve_callers_with(stack, {other, psutil.Process(again)})
+    ports = stack.addresses()["HEALTH_PORTS"].split()
+    assert len(set(ports)) == 2
+    for port in ports:
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
     await asyncio.to_thread(stack.stop)
     assert stack.processes() == []
 
@@ -347,12 +353,21 @@ def test_a_stack_is_found_wherever_its_data_is(data: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_STATE_HOME", str(state_home(data)))
     stack = LocalStack(data).ready()
     addresses = stack.addresses()
-    assert of_local_stack() == (stack.url, addresses["NATS_URL"])
+    servers = Addresses(stack.url, addresses["NATS_URL"], addresses["MONGO_URI"])
+    assert of_local_stack() == servers
     assert addresses["SUPERVISOR_PID"] == str(stack.process.pid)
+    for name in ("BOOKING_WORKER", "HOLD_WORKER"):
+        metrics = httpx.get(f"http://127.0.0.1:{addresses[f'{name}_HTTP_PORTS']}/metrics").text
+        assert f'booking_build_info{{python="{platform.python_version()}",service="{name.lower()}"' in metrics
+    monkeypatch.setattr(registry, "ROOT", data.with_name("another-checkout"))
+    assert of_local_stack() is None
+    monkeypatch.undo()
+    monkeypatch.setattr(env, "DATA", data.with_name("none"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(state_home(data)))
     stack.process.kill()
     stack.process.wait()
     assert "SUPERVISOR_PID=\n" in env.env(None)
-    assert of_local_stack() == (stack.url, addresses["NATS_URL"])
+    assert of_local_stack() == servers
     assert f"GATEWAY_PIDS={addresses['GATEWAY_PIDS']}" in env.env(None)
     LocalStack(data, PORT=str(stack.port)).ready().stop()
     assert of_local_stack() is None
@@ -374,6 +389,39 @@ def test_of_several_stacks_one_has_to_be_chosen(tmp_path: Path, monkeypatch: pyt
         assert env.find_stack(tmp_path / "c").addresses["GATEWAY_URL"] == "c"
 
 
+def test_a_copied_directory_has_no_stack(tmp_path: Path) -> None:
+    """A checkout that is copied with its data runs nothing, and neither finds nor stops the other's stack."""
+    me = RecordedProcess.now("supervisor", os.getpid())
+    (tmp_path / "original").mkdir()
+    StateFile(tmp_path / "original").write(State(me, dict.fromkeys(env.ADDRESSES, "here"), [me]))
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
+    assert env.find_stack(tmp_path / "original").supervisor == me
+    assert StateFile(tmp_path / "copy").read() is None
+    with pytest.raises(StackError, match="No stack of this checkout is running"):
+        env.find_stack(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("before", ["", "SUPERVISOR_PID=1; GATEWAY_URL=http://another; "])
+def test_env_of_no_stack_cannot_be_misused(data: Path, before: str) -> None:
+    """`env` without a stack prints nothing that a shell could run, and fails: what follows `&&` is not."""
+    command = shlex.join([sys.executable, "-m", "deploy.local", "env", "--data", str(data)])
+    script = f'{before}stack=$({command}) && eval "$stack" && echo "would stop $SUPERVISOR_PID"'
+    result = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+
+
+def test_a_slow_operation_of_mongod_logs_no_name(tmp_path: Path) -> None:
+    """However slow an operation is, its query does not stand in the log; the control samples all of them."""
+    with Mongod(tmp_path) as mongod, MongoClient[dict[str, object]](mongod.url) as client:
+        for name, options in (("Ada Lovelace", {}), ("Grace Hopper", {"sampleRate": 1.0})):
+            client.booking.command({"profile": 0, "slowms": -1, **options})
+            client.booking.appointments.insert_one({"patientName": name})
+            assert client.booking.appointments.find_one({"patientName": name})
+        log = mongod.log_file.read_text()
+    assert "Ada Lovelace" not in log
+    assert "Grace Hopper" in log
+
+
 def test_the_usual_data_directory_is_its_owners_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,7 +439,7 @@ def test_env_needs_a_running_stack(data: Path) -> None:
     command = [sys.executable, "-m", "deploy.local", "env", "--data", str(data)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "No stack is running; start one: make up\n"
+    assert result.stderr == "No stack of this checkout is running; start one: make up\n"
 
 
 @pytest.mark.parametrize("kind", [Mongod, Redis, Nats])

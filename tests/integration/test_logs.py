@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -29,6 +30,43 @@ async def test_a_request_can_be_followed(servers: Servers) -> None:
     assert {event["service"] for event in followed} == {"gateway", "booking_worker"}
     assert all(event["status"] == 201 and event["ms"] > 0 for event in followed)
     assert all({"event", "level", "timestamp", "service"} <= set(event) for event in events)
+
+
+async def test_a_refused_request_can_be_found_without_its_id(servers: Servers) -> None:
+    """Lines of refusals say why, and of what, at the gateway and at the worker; no line has a name."""
+    canary = "Zebra Canary"
+    with servers.new_stack() as stack:
+        stack.up(booking_workers=1)
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            body = fresh(canary, resources=["dr-lee"])
+            id = (await HttpCaller(client).book(body)).body["appointment"]["id"]
+            assert (await HttpCaller(client).book({**body, "patientName": f"{canary} II"})).status == 409
+            unknown = str(uuid4())
+            assert (await client.get(f"/api/appointments/{unknown}")).status_code == 404
+            assert (await client.delete(f"/api/appointments/{canary}")).status_code == 404
+            assert (await client.patch(f"/api/appointments/{id}", json={"slot": canary})).status_code == 400
+            assert (await client.request("ZEBRA", f"/api/{canary}")).status_code == 404
+            stack.workers("booking")[0].send(signal.SIGSTOP)
+            lost = fresh(canary)
+            assert (await HttpCaller(client).book(lost)).status in (503, 504)
+            assert (await client.get(f"/api/appointments/{unknown}")).status_code in (503, 504)
+            stack.workers("booking")[0].send(signal.SIGCONT)
+        wait_until(lambda: stack.services[0].log.count("answered") >= 8, "it is logged")
+        lines = [json.loads(line) for service in stack.services for line in service.log.splitlines()]
+        assert "zebra" not in "".join(service.log for service in stack.services).lower()
+    slot = {"site": body["site"], "resources": ["dr-lee"], "slot": "2031-05-04T09:00:00.000Z"}
+    booked = {"error_type": "SlotAlreadyBooked", "level": "info", **slot}
+    for service in ("gateway", "booking_worker"):
+        said = [line for line in lines if line["service"] == service and line["event"] == "answered"]
+        assert any(booked.items() <= line.items() for line in said), service
+        nobody = {"error_type": "NoSuchAppointment", "appointment_id": unknown}
+        assert any(nobody.items() <= line.items() for line in said), service
+        assert not any("slot" in line for line in said if line["status"] == 201)
+    said = [line for line in lines if line["service"] == "gateway" and line["event"] == "answered"]
+    assert any(line.get("error_type") == "InvalidRequest" and line["appointment_id"] == id for line in said)
+    assert {line["level"] for line in said if line["status"] >= 500} == {"warning"}
+    assert any(line["status"] >= 500 and line.get("site") == lost["site"] for line in said)
+    assert [line["method"] for line in said if line["route"] is None] == ["other"]
 
 
 async def test_logs_can_be_read_by_people(servers: Servers) -> None:

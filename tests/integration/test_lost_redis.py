@@ -18,6 +18,7 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
 from shared.stores.redis import scripts as scripts_module
 from shared.stores.redis.connection import connect_redis
+from shared.stores.redis.holds import Release
 from shared.stores.redis.intents import HoldState
 from shared.stores.redis.scripts import ANSWER_SECONDS, LATE_SECONDS
 from tests.integration.hold_stores import Stores, grant, rival_of, wanted
@@ -175,16 +176,16 @@ def test_a_connection_that_is_cut_as_it_is_written_to_is_not_a_lost_redis(
     assert len(cut) == 1
 
 
-async def test_a_redis_that_takes_no_writes_says_of_nothing_that_it_is_held(tmp_path: Path) -> None:
-    """Where Redis is there and refuses to write, bookings go on as without it, and no hold is granted."""
+async def test_a_redis_that_takes_no_writes_grants_no_hold(tmp_path: Path) -> None:
+    """Where Redis refuses to write, what is free is booked, and no hold is granted or released."""
     with EmbeddedRedis(tmp_path) as server:
         redis = connect_redis(server.url)
         stores = Stores.on(redis)
         await redis.config_set("min-replicas-to-write", 1)
-        assert await stores.found_by(rival_of(wanted())) is HoldState.UNREACHABLE
+        assert await stores.found_by(rival_of(wanted())) is HoldState.FREE
         with pytest.raises(HoldsUnreachable):
             await stores.place(wanted(), seconds=60)
-        (refused,) = await stores.holds.release_many([("site", "token")], Deadline.after(60))
+        (refused,) = await stores.holds.release_many([Release("site", "token", 1)], Deadline.after(60))
         assert isinstance(refused, HoldsUnreachable)
         await redis.aclose()
 

@@ -37,6 +37,24 @@ async def test_replies_come_in_the_order_of_the_commands(nats_connection: Client
 
 
 @pytest.mark.parametrize("subject", MANY)
+async def test_a_repeated_name_is_no_fault_of_the_other_commands(
+    nats_connection: Client, subject: str
+) -> None:
+    """A command or an envelope that has a name twice is refused alone; a repeated list, as a whole."""
+    one, two, other = (json.dumps({"command": fresh()}) for _ in range(3))
+    repeated = [one[:-2] + ',"slot":"2031-05-04T10:00Z"}}', one[:-1] + "," + two[1:]]
+    for wrong, name in zip(repeated, ("slot", "command"), strict=True):
+        answer = await ask(nats_connection, subject, f'{{"commands":[{wrong},{other}]}}'.encode())
+        refused, done = answer["replies"]
+        assert (refused["status"], refused["body"]) == (400, {"error": f"Duplicate field {name}"})
+        assert done["status"] == DONE[subject]
+        other = json.dumps({"command": fresh()})
+    twice = f'{{"commands":[{one}],"commands":[{two}]}}'.encode()
+    answer = await ask(nats_connection, subject, twice)
+    assert (answer["status"], answer["body"]) == (400, {"error": "Duplicate field commands"})
+
+
+@pytest.mark.parametrize("subject", MANY)
 async def test_a_bad_command_is_no_fault_of_the_others(nats_connection: Client, subject: str) -> None:
     """What is wrong with a command, its deadline and its fields included, is told of it alone."""
     large = fresh("x" * 16 * 1024)

@@ -128,8 +128,11 @@ async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
             await client.book(BookAppointment(slot=slot, patientName="Ada", site=site))
         with pytest.raises(NoSuchAppointment):
             await client.get_appointment(GetAppointment(id="nothing"))
+        many = tuple(f"r{number}" for number in range(8))
         with pytest.raises(InvalidRequest, match="durationMinutes"):
-            await client.book(BookAppointment(slot=slot, patientName="Ada", site=site, durationMinutes=15))
+            await client.book(
+                BookAppointment(slot=slot, patientName="Ada", resources=many, durationMinutes=1440)
+            )
 
 
 @pytest.mark.parametrize("turns", range(6))

@@ -43,6 +43,29 @@ def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:
         site = json.loads(report.read_text())["site"]
         rows = client.get_default_database()["appointments"]
         assert rows.distinct("status", {"site": site, "claims": {"$ne": []}}) == ["cancelled"]
+    assert "MONGO_URI is not known: the cancelled rows of site" in result.stdout
+
+
+def test_a_proof_leaves_no_row(stack: Stack, tmp_path: Path) -> None:
+    """Where it knows the database, it deletes all rows of its site in the end, and no others."""
+    report = tmp_path / "report.json"
+    with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
+        rows = client.get_default_database()["appointments"]
+        others = rows.count_documents({})
+        result = prove(stack, "--via", "both", "--json", str(report), "--mongo", stack.env["MONGO_URI"])
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert rows.count_documents({"site": json.loads(report.read_text())["site"]}) == 0
+        assert rows.count_documents({}) >= others
+    assert "deleted from MongoDB" in result.stdout
+
+
+@pytest.mark.parametrize("uri", ["mongodb://127.0.0.1:1/booking", "http://nowhere", "mongodb://a:b:c@d"])
+def test_rows_that_cannot_be_deleted_are_said_to_stay(stack: Stack, uri: str) -> None:
+    """The proof is what it is; the line about the rows repeats nothing of the URI."""
+    result = prove(stack, "--mongo", uri)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "stay in MongoDB" in result.stdout
+    assert uri not in result.stdout
 
 
 def test_bookings_that_overlap_in_some_resources_pass(stack: Stack) -> None:

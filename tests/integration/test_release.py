@@ -1,17 +1,23 @@
 """Releasing a hold, over NATS through a real worker, and beside what else concerns it."""
 
 import json
+from datetime import timedelta
 from uuid import uuid4
 
+import nats
 import pytest
 from nats.aio.client import Client
 
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import InvalidRequest, NoSuchHold, OutcomeUnknown
+from shared.contract.errors import AskedEarlier, NoSuchHold, SlotHeld
 from shared.stores.mongo.bookings import BookingStore, Found
+from shared.stores.redis.keys import released_key
 from tests.callers import NatsCaller
+from tests.integration.hold_stores import Stores, wanted
 from tests.integration.use_cases import UseCases
+from tests.servers import Servers
 from tests.slots import fresh
 
 RELEASE = "hold.v1.release"
@@ -46,11 +52,11 @@ async def test_a_wrong_token_is_told_so(nats_caller: NatsCaller) -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"holdToken": None}, "Missing slot or holdToken"),
-        ({"slot": ""}, "Missing slot or holdToken"),
+        ({"holdToken": None}, "Missing holdToken"),
+        ({"holdToken": " "}, "Missing holdToken"),
+        ({"slot": 9}, "slot must be a string, an ISO 8601 time with an offset"),
         ({"holdToken": "mine"}, "holdToken must be a UUID"),
         ({"patientName": "Ada"}, "Unknown field patientName"),
-        ({"durationMinutes": 15}, "durationMinutes is not accepted here: every slot stands by itself"),
     ],
 )
 async def test_what_is_no_release_is_refused(
@@ -72,14 +78,107 @@ async def test_a_release_that_is_too_late_is_not_executed(nats_connection: Clien
     assert (await caller.book({**body, "patientName": "Grace", "holdToken": None})).status == 409
 
 
-async def test_a_release_says_where_the_grid_is(grid_use_cases: UseCases) -> None:
-    """A slot that nobody can hold, for it is off the grid, is no hold's: the caller hears why."""
-    release = ReleaseHold.model_validate({"slot": "2031-05-04T09:01:00Z", "holdToken": str(uuid4())})
-    with pytest.raises(InvalidRequest, match="grid of 15 minutes"):
-        await grid_use_cases.holds.release_hold(release, Deadline.after(5))
+@pytest.mark.parametrize("more", [{}, {"resources": ["other"], "durationMinutes": 7}])
+async def test_a_release_needs_a_token_alone(nats_caller: NatsCaller, more: dict[str, object]) -> None:
+    """A release by token and site frees all that the token holds; resources and duration choose nothing."""
+    body, token = fresh("Ada", resources=["doctor", "room"]), str(uuid4())
+    for slot in (body["slot"], "2031-06-04T09:00:00Z"):
+        assert (await nats_caller.hold({**body, "slot": slot, "holdToken": token})).status == 200
+    released = await nats_caller.request(RELEASE, {"site": body["site"], "holdToken": token, **more})
+    assert (released.status, released.body) == (200, {"message": "Hold released"})
+    for slot in (body["slot"], "2031-06-04T09:00:00Z"):
+        assert (await nats_caller.book({**body, "slot": slot, "patientName": "Grace"})).status == 201
 
 
-async def test_a_hold_that_is_released_before_it_is_granted_is_unknown(
+async def test_a_release_of_a_slot_that_is_not_held_releases_nothing(grid_use_cases: UseCases) -> None:
+    """A release that names a slot is carried out if the token holds its cell at any resource, else not."""
+    holds, body = grid_use_cases.holds, fresh("Ada", resources=["a", "b"], holdToken=str(uuid4()))
+    hold = PlaceHold.model_validate({**body, "durationMinutes": 30})
+    await holds.place_hold(hold, Deadline.after(5))
+    release = ReleaseHold(site=hold.site, holdToken=hold.holdToken or "")
+    for minutes in (-15, 30):
+        elsewhere = release.model_copy(update={"slot": hold.slot + timedelta(minutes=minutes)})
+        with pytest.raises(NoSuchHold):
+            await holds.release_hold(elsewhere, Deadline.after(5))
+    rival = BookAppointment.model_validate(
+        {**body, "resources": ["b"], "patientName": "Eve", "holdToken": None}
+    )
+    with pytest.raises(SlotHeld):
+        await grid_use_cases.bookings.book(rival, Deadline.after(5))
+    within = release.model_copy(update={"slot": hold.slot + timedelta(minutes=15)})
+    await holds.release_hold(within, Deadline.after(5))
+    assert await grid_use_cases.bookings.book(rival, Deadline.after(5))
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["404", "200"])
+async def test_a_hold_that_was_asked_for_before_a_release_is_refused(use_cases: UseCases, held: bool) -> None:
+    """A late attempt of a hold is refused once its token was released, in vain or not; a newer one holds."""
+    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
+    release = ReleaseHold(site=hold.site, holdToken=hold.holdToken or "")
+    if held:
+        await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=900)
+        await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=1000)
+    for asked_at in (1000, 990):  # a repeat that was asked for earlier keeps the later moment
+        with pytest.raises(NoSuchHold):
+            await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=asked_at)
+    for asked_at in (900, 1000):
+        with pytest.raises(AskedEarlier):
+            await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=asked_at)
+    rival = {**hold.model_dump(), "patientName": "Grace", "holdToken": None}
+    assert not [key async for key in use_cases.redis.scan_iter(f"hold:{{{hold.site}}}*")]
+    assert await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=1001)
+    with pytest.raises(SlotHeld):
+        await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
+
+
+async def test_a_release_that_was_asked_for_before_a_hold_is_refused(use_cases: UseCases) -> None:
+    """A late attempt of a release does not end what the same token was granted since."""
+    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
+    release = ReleaseHold(site=hold.site, holdToken=hold.holdToken or "")
+    await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=1000)
+    with pytest.raises(AskedEarlier):
+        await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=999)
+    rival = {**hold.model_dump(), "patientName": "Grace", "holdToken": None}
+    with pytest.raises(SlotHeld):
+        await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
+    await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=1000)
+
+
+async def test_a_release_is_known_for_as_long_as_an_attempt_can_come(stores: Stores) -> None:
+    """What is kept of a release outlives the longest timeout and the skew of two clocks, and no more."""
+    hold = wanted()
+    assert not await stores.release(hold)
+    ends = await stores.redis.pttl(released_key(hold.claims.site, hold.holder.token))
+    assert 60_500 < ends <= 66_000
+
+
+async def test_an_attempt_that_was_lost_holds_nothing_after_a_release(servers: Servers) -> None:
+    """Over NATS: a lost hold, its release (404), then the client's own repeat of the hold: it is refused."""
+    assert await repeat_after_a_release(servers, without="") == ("AskedEarlier", 201)
+
+
+async def test_without_the_mark_of_a_release_a_lost_attempt_holds(servers: Servers) -> None:
+    """Control: where a release leaves nothing, the late attempt holds the slot that nobody wants."""
+    assert await repeat_after_a_release(servers, without="no_release_mark") == (None, 409)
+
+
+async def repeat_after_a_release(servers: Servers, without: str) -> tuple[str | None, int]:
+    """The type of the late attempt's refusal, and what a stranger hears who books the slot then."""
+    with servers.new_stack() as stack:
+        stack.start("booking_worker")
+        stack.start("hold_worker", without=without)
+        stack.wait_serving()
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            caller, body = NatsCaller(connection), fresh("Ada", holdToken=str(uuid4()))
+            asked_at = unix_ms_now() - 1000
+            release = {"site": body["site"], "holdToken": body["holdToken"]}
+            assert (await caller.request(RELEASE, release)).status == 404
+            late = await caller.request("hold.v1.place", body, {"Asked-At": str(asked_at)})
+            rival = await caller.book({**body, "patientName": "Grace", "holdToken": None})
+            return late.headers.get("error-type"), rival.status
+
+
+async def test_a_hold_that_is_released_before_it_is_granted_is_refused(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is promised a hold that was released while MongoDB was read; nothing of it is left."""
@@ -92,7 +191,7 @@ async def test_a_hold_that_is_released_before_it_is_granted_is_unknown(
 
     with monkeypatch.context() as patch:
         patch.setattr(BookingStore, "find", look_while_it_is_released)
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(AskedEarlier):
             await use_cases.holds.place_hold(hold, Deadline.after(5))
     with pytest.raises(NoSuchHold):
         await use_cases.holds.release_hold(release, Deadline.after(5))

@@ -125,7 +125,7 @@ async def test_no_key_of_holds_is_without_an_end(stores: Stores) -> None:
         placed = await stores.place(part(hold, first, last), seconds=1)
         assert placed is not None
         assert await stores.grant(part(hold, first, last), placed)
-        await stores.holds.withdraw_many([(part(hold, first, last), placed, {hold.claims.keys[1]})])
+        await stores.withdraw(part(hold, first, last), placed)
         keys = await stores.keys(hold.claims.site)
         assert {key.partition(":")[0] for key in keys} == {"hold", "token", "held", "held_ends"}
         assert min([await stores.redis.pttl(key) for key in keys]) > 0

@@ -63,7 +63,7 @@ async def test_another_grid_stops_the_worker(stack: Stack) -> None:
     assert worker.wait() == 1
     line = worker.log.splitlines()[-1]
     assert line.startswith("SLOT_MINUTES is 15")
-    assert "set SLOT_MINUTES=0" in line
+    assert "set SLOT_MINUTES=5" in line
 
 
 async def test_a_lost_index_is_made_again(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The supervisor of the local stack, with processes that do what it has to bear."""
 
+import errno
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +20,18 @@ while not told.exists():
     time.sleep(0.01)
 told.unlink()
 sys.exit(3)
+"""
+WRITES = """
+import pathlib, sys, time
+told = pathlib.Path(sys.argv[1])
+print("serving", flush=True)
+for number in range(200):
+    print(f"{number} " + "x" * 100_000, flush=True)
+    time.sleep(0.01)
+told.touch()
+print("the last line", flush=True)
+while True:
+    time.sleep(1)
 """
 NEVER_DRAINS = """
 import signal, time
@@ -72,6 +85,41 @@ def test_a_service_that_ends_by_itself_is_restarted(
     failing.join()
     supervisor.stop()
     assert f"gateway (pid {first}) exited with 3; restarted (pid {gateway.pid})" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("disk", ["free", "full"])
+def test_logs_of_a_process_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str) -> None:
+    """A process that writes for ever fills two files of a size, and goes on unharmed; so on a full disk."""
+
+    def copy_to_a_full_disk(source: Path, target: Path) -> None:
+        target.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if disk == "full":
+        monkeypatch.setattr("deploy.local.process.shutil.copyfile", copy_to_a_full_disk)
+    monkeypatch.setattr("deploy.local.process.MOST_LOG_BYTES", 1_000_000)
+    writer = Script(tmp_path, WRITES)
+    supervisor = Supervisor(lambda _: None, service_seconds=10)
+    supervisor.start([writer])
+
+    def end_when_all_is_written() -> None:
+        try:
+            wait_until(lambda: writer.said("the last line"), "it has written all")
+        finally:
+            supervisor.on_signal()
+
+    watching = threading.Thread(target=end_when_all_is_written)
+    watching.start()
+    pid = writer.pid
+    with pytest.raises(Stopped):
+        supervisor.watch()
+    watching.join()
+    supervisor.stop()
+    files = {file.name: file.stat().st_size for file in tmp_path.glob("*.log*")}
+    assert sum(files.values()) < 10_000_000  # of 20 MB
+    assert ("gateway.log.old" in files) == (disk == "free")
+    assert writer.pid == pid
+    assert writer.last_words() == "the last line"
 
 
 def test_a_second_signal_ends_a_stop_that_takes_its_time(tmp_path: Path) -> None:

@@ -244,5 +244,5 @@ async def test_data_of_another_version_stops_a_worker(database: mongodb.Database
     """A worker does not serve on data that another release has made in another shape, and says what to do."""
     await Schema(database, slot_minutes=0).wait_until_verified()
     await database.get_collection("meta").update_one({}, {"$inc": {"version": 1}})
-    with pytest.raises(Misconfigured, match=r"version 2.*migrate"):
+    with pytest.raises(Misconfigured, match=r"version 4.*migrate"):
         await Schema(database, slot_minutes=0).wait_until_verified()

@@ -83,6 +83,7 @@ def program(tmp_path: Path) -> Path:
 def test_the_wheel_has_the_client_its_messages_and_the_command_alone(wheel: Path) -> None:
     """No package but `slotkeeper` lands on anybody's path, and in that are no services, stores or workers."""
     names = [Path(name) for name in ZipFile(wheel).namelist()]
+    assert wheel.name.startswith(f"slotkeeper-{shared.__version__}-")
     files = [name for name in names if not name.parts[0].endswith(".dist-info")]
     assert {name.parts[0] for name in files} == {"slotkeeper"}
     parts = {"__init__.py", "cli", "client", "contract", "process", "py.typed"}

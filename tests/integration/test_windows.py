@@ -91,7 +91,7 @@ async def test_what_is_taken_bears_no_names(life: Life) -> None:
         "resource": "default",
         "from": at(0),
         "to": at(24 * 60),
-        "taken": [{"slot": at(minutes), "state": "booked"} for minutes in (540, 600)],
+        "taken": [{"slot": at(minutes), "durationMinutes": 5, "state": "booked"} for minutes in (540, 600)],
     }
 
 
@@ -119,10 +119,10 @@ async def test_what_is_held_is_taken_too(life: Life) -> None:
     await life.booked({**body, "slot": at(570)})
     answer = await life.request(SLOTS, window(body["site"]))
     assert answer.body["taken"] == [
-        {"slot": at(530), "state": "held"},
-        {"slot": at(540), "state": "booked"},
-        {"slot": at(550), "state": "held"},
-        {"slot": at(570), "state": "booked"},
+        {"slot": at(530), "durationMinutes": 5, "state": "held"},
+        {"slot": at(540), "durationMinutes": 5, "state": "booked"},
+        {"slot": at(550), "durationMinutes": 5, "state": "held"},
+        {"slot": at(570), "durationMinutes": 5, "state": "booked"},
     ]
     part = await life.request(SLOTS, window(body["site"], 535, 555))
     assert part.body["taken"] == answer.body["taken"][1:3]
@@ -360,9 +360,9 @@ async def test_a_cursor_of_nobody_is_refused(use_cases: UseCases) -> None:
 
 
 async def test_the_grid_can_be_asked_for(life: Life, grid_use_cases: UseCases) -> None:
-    """Where slots may lie and how much one booking may claim; without a grid there is no longest duration."""
-    answer = await life.request("booking.v1.grid", {})
-    assert (answer.status, answer.body) == (200, {"slotMinutes": 0, "mostResources": 8, "mostClaims": 600})
+    """How wide a cell is, and how much one booking may claim."""
+    answer, limits = await life.request("booking.v1.grid", {}), {"mostResources": 8, "mostClaims": 600}
+    assert (answer.status, answer.body) == (200, {**limits, "slotMinutes": 5, "longestMinutes": 1440})
     assert grid_use_cases.reads.grid().model_dump() == {
         "slotMinutes": 15,
         "longestMinutes": 1440,

@@ -35,8 +35,8 @@ async def answers(client: BookingClient) -> None:
     assert_type(client.appointments(NINE, "2031-05-05T09:00Z", resource="dr-lee"), AsyncIterator[Appointment])
     assert_type(client.slots(NINE, "2031-05-05T09:00Z"), AsyncIterator[TakenSlot])
     assert_type(await client.grid(), GridFound)
-    await client.release(NINE, "token", site="harbour")
-    await client.release(ReleaseHold(slot=NINE, holdToken="token"))
+    await client.release("token", slot=NINE, site="harbour")
+    await client.release(ReleaseHold(holdToken="token"))
     async with client as entered:
         assert_type(entered, BookingClient)
 
@@ -61,6 +61,7 @@ async def refusals(client: BookingClient, hold: Hold) -> None:
     await client.book(PlaceHold(slot=NINE, patientName="Ada"))  # type: ignore[call-overload]
     await client.book(BookAppointment(slot=NINE, patientName="Ada"), site="harbour")  # type: ignore[call-overload]
     await client.hold(NINE, "Ada", idempotency_key="web-1")  # type: ignore[call-overload]
+    await client.release(NINE, "token")  # type: ignore[call-overload]
     await client.release(hold)  # type: ignore[call-overload]
     await client.move("id", NINE)  # type: ignore[call-overload]
     await client.cancel(NINE)  # type: ignore[arg-type]

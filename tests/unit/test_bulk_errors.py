@@ -42,6 +42,12 @@ def test_any_error_but_a_duplicate_key_leaves_the_outcome_unknown(code: int) -> 
     ]
 
 
+def test_a_write_that_the_validator_refuses_is_not_executed() -> None:
+    """A write of claims of another grid is refused by the collection's validator: it was not done."""
+    assert read_errors(details(None, 121), 2) == [Written.DONE, Written.NOT_EXECUTED]
+    assert read_errors(details(121, concern_failed=True), 1) == [Written.UNKNOWN]
+
+
 def test_without_a_majority_nothing_of_a_batch_is_known() -> None:
     """Where no majority confirms, neither bookings nor the winners of duplicates are sure to stay."""
     told = details(None, 11000, 112, None, concern_failed=True)

@@ -1,6 +1,11 @@
 """Claims: what a booking has of its site."""
 
+import re
+from datetime import datetime, timedelta
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.contract.commands import SlotRequest
 from shared.contract.errors import InvalidRequest
@@ -15,7 +20,7 @@ def claims(grid: int = 15, **more: object) -> Claims:
     return Claims.of(request, Grid(grid).span_of(request))
 
 
-def test_a_claim_is_a_resource_at_an_instant() -> None:
+def test_a_claim_is_a_resource_at_a_cell() -> None:
     """Half an hour of a doctor and a room, on a grid of 15 minutes, is four claims of one site."""
     wanted = claims(site="north", resources=["room", "doctor"], durationMinutes=30)
     ten, quarter = 1764928800000, 15 * 60_000
@@ -38,5 +43,28 @@ def test_there_is_an_end_to_what_one_booking_claims() -> None:
     """At most 600 claims: more would make one document, and one script in Redis, hold up all others."""
     assert len(claims(1, durationMinutes=MOST_CLAIMS).keys) == MOST_CLAIMS
     for more in ({"durationMinutes": MOST_CLAIMS + 1}, {"durationMinutes": 301, "resources": ["a", "b"]}):
-        with pytest.raises(InvalidRequest, match="durationMinutes times resources"):
+        with pytest.raises(InvalidRequest, match="durationMinutes"):
             claims(1, **more)
+
+
+@given(
+    grid=st.sampled_from([1, 2, 3, 5]),
+    past_ms=st.integers(0, 10 * 60_000),
+    resources=st.integers(1, 8),
+)
+def test_a_refusal_of_too_many_claims_names_the_longest_duration(
+    grid: int, past_ms: int, resources: int
+) -> None:
+    """The duration that the sentence names is possible, and a minute more is not."""
+    names = [f"r{number}" for number in range(resources)]
+    slot = (datetime.fromisoformat(SLOT) + timedelta(milliseconds=past_ms)).isoformat()
+    more = {"slot": slot, "resources": names}
+    try:
+        claims(grid, durationMinutes=1440, **more)
+    except InvalidRequest as refused:
+        (longest,) = re.findall(r"durationMinutes must be at most (\d+) ", str(refused))
+        claims(grid, durationMinutes=int(longest), **more)
+        with pytest.raises(InvalidRequest, match=f"at most {longest} "):
+            claims(grid, durationMinutes=int(longest) + 1, **more)
+    else:
+        assert 1440 / grid * resources <= MOST_CLAIMS

@@ -3,14 +3,16 @@
 import pytest
 
 from tests.concurrency import cli
+from tests.concurrency.addresses import Addresses
 from tests.concurrency.options import DEFAULT_NATS, DEFAULT_URL
 
-LOCAL = ("http://127.0.0.1:3491", "nats://127.0.0.1:21163")
+LOCAL = Addresses("http://127.0.0.1:3491", "nats://127.0.0.1:21163", "mongodb://127.0.0.1:27123")
 
 
 @pytest.fixture(autouse=True)
 def _no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NATS_URL", raising=False)
+    monkeypatch.delenv("MONGO_URI", raising=False)
 
 
 def addresses(*arguments: str) -> tuple[str, str]:
@@ -21,7 +23,7 @@ def addresses(*arguments: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], LOCAL),
+        ([], LOCAL[:2]),
         (["--url", "http://localhost:3491"], ("http://localhost:3491", LOCAL[1])),
         (["--url", "http://localhost:3493"], ("http://localhost:3493", DEFAULT_NATS)),
         (["--url", "http://clinic:3491"], ("http://clinic:3491", DEFAULT_NATS)),
@@ -43,3 +45,23 @@ def test_without_a_local_stack_the_usual_addresses_are_proved(monkeypatch: pytes
     assert addresses() == (DEFAULT_URL, DEFAULT_NATS)
     monkeypatch.setenv("NATS_URL", "nats://clinic:4222")
     assert addresses() == (DEFAULT_URL, "nats://clinic:4222")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "expected"),
+    [
+        ([], None, LOCAL.mongo),
+        (["--url", "http://localhost:3491"], None, LOCAL.mongo),
+        (["--url", "http://clinic"], None, None),
+        (["--url", "http://clinic"], "mongodb://clinic", "mongodb://clinic"),
+        (["--mongo", "mongodb://other"], "mongodb://clinic", "mongodb://other"),
+    ],
+)
+def test_the_database_of_another_deployment_is_never_guessed(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str | None, expected: str | None
+) -> None:
+    """Rows are deleted where `--mongo` or `MONGO_URI` says, else in the database of the proved stack."""
+    monkeypatch.setattr(cli, "of_local_stack", lambda: LOCAL)
+    if variable:
+        monkeypatch.setenv("MONGO_URI", variable)
+    assert cli.parse_options(arguments).mongo == expected

@@ -1,6 +1,7 @@
 """What the concurrency proof tells of a run, and of arguments that it cannot take."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -28,8 +29,21 @@ def told(options: Options) -> list[str]:
 def test_a_hold_that_won_is_seen_to_be_claimed() -> None:
     """Where a hold won the race nobody booked in it: the table has the booking that its holder made then."""
     heading, row, *_ = told(Options(requests=MANY, holds=True))
-    assert heading.split() == ["slot", "requests", "201", "held", "claimed", "409", "other", "silent"]
-    assert row.split()[1:] == ["4", "0", "1", "1", "3", "0", "0"]
+    assert heading.split() == ["slot", "race", "requests", "201", "held", "claimed", "409", "other", "silent"]
+    assert row.split()[1:] == ["1", "4", "0", "1", "1", "3", "0", "0"]
+
+
+def test_a_slot_that_is_raced_for_twice_has_two_rows() -> None:
+    """Where the winner gave its slot back, each race has its one 201: no row shows two for one slot."""
+    first = list(won_by_booking().values())
+    second = [replace(each, ask=replace(each.ask, round=2)) for each in first]
+    run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, (*first, *second))
+    text = io.StringIO()
+    Report(Console(file=text, width=120), Options(requests=MANY)).finish(run, judge(run))
+    rows = [line.split() for line in text.getvalue().splitlines()[1:4]]
+    assert [row[1] for row in rows[:2]] == ["1", "2"]
+    assert [row[3] for row in rows[:2]] == ["1", "1"]
+    assert rows[2][:3] == ["all", "races", "2"]
 
 
 @pytest.mark.parametrize("holds", [False, True])

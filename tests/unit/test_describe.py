@@ -6,7 +6,7 @@ import pytest
 
 from shared.contract.commands import BookAppointment, GetAppointment
 from shared.contract.errors import InvalidRequest
-from shared.contract.parsing import parse_command
+from shared.contract.parsing import parse_command, read_key
 
 SLOT = "2025-12-05T10:00:00Z"
 CANARY = "Zebra"
@@ -69,6 +69,28 @@ def test_a_key_may_be_sent_beside_the_body(field: dict[str, str | None]) -> None
     """It counts as the field, which may say the same."""
     data = json.dumps({"slot": SLOT, "patientName": CANARY, **field}).encode()
     assert parse_command(BookAppointment, data, "one").idempotencyKey == "one"
+
+
+@pytest.mark.parametrize("blanks", [("", " "), ("  ", ""), ("\t", " \t ")], ids=repr)
+@pytest.mark.parametrize("places", ["beside", "body", "both"])
+def test_blanks_at_the_ends_of_a_key_do_not_count(blanks: tuple[str, str], places: str) -> None:
+    """A key is the same in a header, of which servers of HTTP remove them, and in the body of a message."""
+    sent = "one two".join(blanks)
+    field = {} if places == "beside" else {"idempotencyKey": sent}
+    data = json.dumps({"slot": SLOT, "patientName": CANARY, **field}).encode()
+    beside = {"beside": sent, "body": None, "both": "one two"}[places]
+    assert parse_command(BookAppointment, data, beside).idempotencyKey == "one two"
+    assert read_key(sent) == "one two"
+
+
+@pytest.mark.parametrize("key", [" ", "\t", "one\ntwo", "one\n", "\u00a0one", "\u2003"], ids=repr)
+def test_a_key_of_blanks_or_other_white_space_is_refused(key: str) -> None:
+    """Only blanks and tabs are removed, and something must be left."""
+    data = json.dumps({"slot": SLOT, "patientName": CANARY, "idempotencyKey": key}).encode()
+    with pytest.raises(InvalidRequest, match="^idempotencyKey must be"):
+        parse_command(BookAppointment, data)
+    with pytest.raises(InvalidRequest, match="^Idempotency-Key must be"):
+        read_key(key)
 
 
 def test_two_keys_are_refused() -> None:

@@ -1,22 +1,33 @@
-"""The grid: which instants a booking covers."""
+"""The grid: which cells a booking touches."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.contract.commands import SlotRequest
 from shared.contract.errors import InvalidRequest
+from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_800_000
+GRIDS = (0, 1, 5, 15, 60)
 
-def request(slot: str = "2025-12-05T10:00:00Z", minutes: int | None = None) -> SlotRequest:
+
+def request(slot: str | datetime = "2025-12-05T10:00:00Z", minutes: int | None = None) -> SlotRequest:
     return SlotRequest.model_validate({"slot": slot, "patientName": "Ada", "durationMinutes": minutes})
+
+
+def at(unix_ms: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=unix_ms)
 
 
 def test_without_a_grid_every_instant_is_a_slot() -> None:
     """With SLOT_MINUTES 0 a booking covers its own instant alone."""
     span = Grid(0).span_of(request("2025-12-05T10:00:00.001Z"))
-    assert (span.duration, len(span.instants)) == (None, 1)
+    assert (span.duration, list(span.cells)) == (None, [1764928800001])
 
 
 def test_without_a_grid_durations_are_refused() -> None:
@@ -25,10 +36,17 @@ def test_without_a_grid_durations_are_refused() -> None:
         Grid(0).span_of(request(minutes=15))
 
 
-def test_a_booking_covers_every_step_it_lasts() -> None:
-    """45 minutes on a grid of 15 cover three instants, so that one insert decides overlaps too."""
+def test_a_booking_touches_every_cell_it_lasts() -> None:
+    """45 minutes on a grid of 15 touch three cells, so that one insert decides overlaps too."""
     span = Grid(15).span_of(request(minutes=45))
-    assert span.instants == tuple(span.slot + timedelta(minutes=15 * n) for n in range(3))
+    assert [at(cell) for cell in span.cells] == [span.slot + timedelta(minutes=15 * n) for n in range(3)]
+
+
+def test_a_slot_off_the_grid_touches_the_cells_around_it() -> None:
+    """From 10:04 for two minutes, on a grid of 5, is in the cells of 10:00 and 10:05; nothing is rounded."""
+    span = Grid(5).span_of(request("2025-12-05T10:04:00Z", minutes=2))
+    assert (span.slot.minute, span.duration) == (4, 2)
+    assert [at(cell).minute for cell in span.cells] == [0, 5]
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
@@ -37,13 +55,53 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
     assert repr(SlotRequest.model_validate(sent).durationMinutes) == "30"
 
 
-def test_one_step_is_the_default() -> None:
-    """A booking without a duration lasts one step."""
-    assert Grid(30).span_of(request()).duration == 30
+def test_one_cell_is_the_default() -> None:
+    """A booking without a duration lasts as long as one cell, wherever it begins."""
+    for slot in ("2025-12-05T10:00:00Z", "2025-12-05T10:07:11.013Z"):
+        assert Grid(30).span_of(request(slot)).duration == 30
 
 
-@pytest.mark.parametrize(("slot", "minutes"), [("2025-12-05T10:07:00Z", 15), ("2025-12-05T10:00:00Z", 20)])
-def test_what_is_off_the_grid_is_refused(slot: str, minutes: int) -> None:
-    """Slots lie on the grid, and durations are multiples of its step."""
-    with pytest.raises(InvalidRequest, match="slot|durationMinutes"):
-        Grid(15).span_of(request(slot, minutes))
+@given(
+    grid=st.sampled_from(GRIDS[1:]),
+    begin=st.integers(FIRST_MS, LAST_MS - 1441 * 60_000),
+    minutes=st.integers(1, 1440) | st.none(),
+)
+def test_cells_are_those_that_the_time_touches(grid: int, begin: int, minutes: int | None) -> None:
+    """Of any instant, before 1970 too, and any duration: each cell is touched, and no other is."""
+    span = Grid(grid).span_of(request(at(begin), minutes))
+    cell, end = grid * 60_000, begin + (minutes or grid) * 60_000
+    assert all(each % cell == 0 for each in span.cells)
+    assert all(each < end and each + cell > begin for each in span.cells)
+    assert [*span.cells] == [span.cells[0] + number * cell for number in range(len(span.cells))]
+    assert span.cells[0] <= begin < span.cells[0] + cell
+    assert span.cells[-1] < end <= span.cells[-1] + cell
+
+
+@given(
+    grid=st.sampled_from(GRIDS),
+    offsets=st.tuples(*[st.integers(-3 * 3600_000, 3 * 3600_000)] * 2),
+    minutes=st.tuples(*[st.integers(1, 90)] * 2),
+)
+def test_bookings_that_overlap_share_a_claim(
+    grid: int, offsets: tuple[int, int], minutes: tuple[int, int]
+) -> None:
+    """Two bookings whose times overlap share a claim on any grid; around the epoch as anywhere."""
+    asked = [
+        request(at(offset), each if grid else None) for offset, each in zip(offsets, minutes, strict=True)
+    ]
+    one, other = (set(Claims.of(each, Grid(grid).span_of(each)).keys) for each in asked)
+    lasting = [each * 60_000 if grid else 1 for each in minutes]
+    if offsets[0] < offsets[1] + lasting[1] and offsets[1] < offsets[0] + lasting[0]:
+        assert one & other
+    elif not grid:
+        assert not one & other
+
+
+@pytest.mark.parametrize(
+    ("slot", "minutes"), [("9999-12-31T23:55:00Z", 5), ("9999-12-31T00:00:00.001Z", 1440)]
+)
+def test_the_end_lies_before_the_year_10000(slot: str, minutes: int) -> None:
+    """What would end in the year 10000 has no end that can be written: refused, and both fields are named."""
+    with pytest.raises(InvalidRequest, match="slot plus durationMinutes"):
+        Grid(5).span_of(request(slot, minutes))
+    assert Grid(5).span_of(request(slot, minutes - 1)).duration == minutes - 1

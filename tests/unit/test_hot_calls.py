@@ -5,14 +5,14 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Scope
 from structlog.testing import capture_logs
 
 from gateway.app import create_app
 from gateway.hot_calls import hot_calls
 from gateway.middleware import RequestMiddleware
 from shared.contract.envelope import Reply
-from shared.contract.errors import OutcomeUnknown, SlotAlreadyBooked
+from shared.contract.errors import OutcomeUnknown, Refused, SlotAlreadyBooked
 from shared.contract.headers import REPLAYED
 from shared.contract.replies import BookingConfirmed
 from shared.process.settings import NatsSettings
@@ -23,15 +23,20 @@ JSON = {"Content-Type": "application/json"}
 OF_ONE_REQUEST = {"x-request-id"}
 
 
+def _of(command: Any, error: Refused) -> Refused:
+    error.command = command
+    return error
+
+
 class Client:
     """In the place of the client: what it answers is in the patient's name."""
 
     async def book(self, command: Any) -> Reply[Any]:
         match command.patientName:
             case "Taken":
-                raise SlotAlreadyBooked
+                raise _of(command, SlotAlreadyBooked())
             case "Lost":
-                raise OutcomeUnknown
+                raise _of(command, OutcomeUnknown())
             case "Broken":
                 raise RuntimeError("Broken")
         said = {REPLAYED: "true"} if getattr(command, "idempotencyKey", None) else {}
@@ -60,6 +65,11 @@ SAME: dict[str, tuple[str, str, dict[str, Any]]] = {
     "held": ("POST", HOLD, body()),
     "hold taken": ("POST", HOLD, body("Taken")),
     "a key for a hold": ("POST", HOLD, {**body(), "headers": {"Idempotency-Key": "4711"}}),
+    "a blank key": ("POST", BOOK, {**body(), "headers": {"Idempotency-Key": "  4711 "}}),
+    "a repeated field": ("POST", BOOK, {"content": b'{"slot":1,"slot":2}', "headers": JSON}),
+    "compressed": ("POST", BOOK, {**body(), "headers": {"Content-Encoding": "gzip"}}),
+    "two hosts": ("POST", HOLD, {**body(), "headers": [("Host", "a"), ("Host", "a")]}),
+    "a long query": ("POST", f"{BOOK}?{'x' * 17_000}", body()),
     "query": ("POST", f"{BOOK}?site=4", body()),
     "charset": (
         "POST",
@@ -87,6 +97,12 @@ SAME: dict[str, tuple[str, str, dict[str, Any]]] = {
     "upper case": ("POST", BOOK.upper(), body()),
     "escaped": ("POST", BOOK.replace("-", "%2D"), body()),
 }
+
+
+def about(case: str) -> dict[str, Any]:
+    """What the log says of a request for a slot that is refused."""
+    asked = SAME[case][2]["json"]
+    return {"site": asked["site"], "resources": ("default",), "slot": "2031-05-04T09:00:00.000Z"}
 
 
 @pytest.fixture
@@ -117,6 +133,30 @@ async def test_a_hot_call_is_answered_as_fastapi_answers_it(
     assert hot == await ask(RequestMiddleware(app), method, url, more)
 
 
+@pytest.mark.parametrize(
+    ("case", "level", "expected"),
+    [
+        ("booked", "info", None),
+        ("taken", "info", {"error_type": "SlotAlreadyBooked", **about("taken")}),
+        ("hold taken", "info", {"error_type": "SlotAlreadyBooked", **about("hold taken")}),
+        ("lost", "warning", {"error_type": "OutcomeUnknown", **about("lost")}),
+        ("no JSON", "info", {"error_type": "InvalidRequest"}),
+        ("two hosts", "info", {"error_type": "InvalidRequest"}),
+        ("too large", "info", {"error_type": "TooLarge"}),
+    ],
+)
+async def test_a_refused_request_can_be_found_in_the_log(
+    app: FastAPI, case: str, level: str, expected: dict[str, Any] | None
+) -> None:
+    """Its line says why, and of which site, resources and slot; of what was wrong it says nothing."""
+    *_, lines = await ask(RequestMiddleware(app, hot_calls(app.state)), *SAME[case])
+    line = lines[-1]
+    known = {"event", "log_level", "method", "route", "status"}
+    said = {name: value for name, value in line.items() if name not in known}
+    assert said == (expected or {})
+    assert line["log_level"] == level
+
+
 @pytest.mark.parametrize("case", ["booked", "replayed", "taken", "held", "no JSON"])
 async def test_a_hot_call_passes_nothing_of_fastapi(app: FastAPI, case: str) -> None:
     """Neither of the two calls goes through FastAPI, which costs more than all the rest of them."""
@@ -139,3 +179,48 @@ async def test_what_fails_in_a_route_is_unknown(app: FastAPI) -> None:
     assert (status, headers["error-type"]) == (504, "OutcomeUnknown")
     assert [line["event"] for line in logged] == ["request_failed", "answered"]
     assert b"Ada" not in content
+
+
+@pytest.mark.parametrize("method", ["Zebra", "GETS", "PROPFIND", "X" * 60_000], ids=lambda method: method[:9])
+async def test_a_method_that_somebody_made_up_is_not_logged(app: FastAPI, method: str) -> None:
+    """The log has one of the known methods or `other`: what a caller sends as one could be a name."""
+    status, _, _, (line,) = await ask(RequestMiddleware(app), method, "/api/grid", {})
+    assert (status, line["method"]) == (405, "other")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [("Host", "a"), ("Host", "b")], [("Host", "a"), ("Host", "a")]],
+    ids=["none", "two", "the same twice"],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/livez"), ("POST", BOOK), ("GET", "/docs"), ("PUT", "/x")]
+)
+async def test_a_request_has_one_host(
+    app: FastAPI, method: str, path: str, headers: list[tuple[str, str]]
+) -> None:
+    """HTTP/1.1 demands exactly one `Host`: any other request is 400, whatever it asks for."""
+    sent = list[Message]()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope: Scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+    }
+    gateway = RequestMiddleware(app, hot_calls(app.state))
+    await gateway(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert b"Host" in sent[1]["body"]
+    if not headers:
+        sent.clear()
+        await gateway({**scope, "http_version": "1.0"}, receive, send)
+        assert b"Host" not in sent[1]["body"]  # HTTP/1.0 knows none

@@ -8,8 +8,14 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway import body, middleware
 from gateway.middleware import MOST_IN_FLIGHT, RequestMiddleware
 
-BOOK: Scope = {"type": "http", "method": "POST", "path": "/api/book-appointment", "headers": []}
-CHUNKED: Scope = {**BOOK, "headers": [(b"transfer-encoding", b"chunked")]}
+BOOK: Scope = {
+    "type": "http",
+    "method": "POST",
+    "path": "/api/book-appointment",
+    "query_string": b"",
+    "headers": [(b"host", b"gateway")],
+}
+CHUNKED: Scope = {**BOOK, "headers": [*BOOK["headers"], (b"transfer-encoding", b"chunked")]}
 
 
 async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:

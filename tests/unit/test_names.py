@@ -1,13 +1,16 @@
 """Patients' names: any script, one form, no characters that nobody can see."""
 
 import hashlib
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.contract.commands import SlotRequest
+from shared.contract.names import NAME_PATTERN, normalise_name, read_name
 from shared.domain.digests import Digests
-from shared.domain.grid import Grid
 
 SLOT = "2025-12-05T10:00:00Z"
 
@@ -24,9 +27,86 @@ def test_any_script_is_a_name(name: str) -> None:
     assert request(name).patientName == name
 
 
-def test_a_name_has_one_form() -> None:
-    """Names that look the same are the same: trimmed, and composed (NFC)."""
-    assert request("  Jose\u0301 ").patientName == "José"
+# Characters that show nothing: some of each range of Default_Ignorable_Code_Point, and blanks of fonts.
+INVISIBLE = [
+    *"\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u2060\u2064\u206a\u2800",
+    *"\u3164\ufe00\ufe0f\ufeff\uffa0\ufff0\U0001bca0\U0001d173\U000e0001\U000e0041\U000e007f\U000e0100",
+]
+SPACES = [*" \u00a0\u1680\u2000\u2003\u2009\u200a\u202f\u205f\u3000"]
+VISIBLE = "AdaÀé李王ñ'-👩क्ष"
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "  José Ñandú ",
+        "Jose\u0301 N\u0303andu\u0301",
+        "José   Ñandú",
+        "José\u00a0Ñandú\u202f",
+        "José \u00a0\u2003 Ñandú",
+        "\ufeffJosé Ñandú\u200b",
+        "\u200e José Ñandú \u00ad\ufe0f",
+        "\tJosé Ñandú\r\n",
+        "\U000e0041José\u3000Ñandú\u2028",
+    ],
+    ids=ascii,
+)
+def test_a_name_has_one_form(pasted: str) -> None:
+    """Names that look the same are the same: composed, single spaces, nothing invisible at the ends."""
+    assert request(pasted).patientName == "José Ñandú"
+
+
+@given(st.text(alphabet=st.sampled_from([*INVISIBLE, *SPACES, *VISIBLE, "\u0301", "\u0338"]), max_size=20))
+def test_to_normalise_a_name_twice_changes_nothing(text: str) -> None:
+    """What a booking answers as its patient's name is the same patient in the next request."""
+    once = normalise_name(text)
+    assert normalise_name(once) == once
+
+
+@given(st.text(max_size=20) | st.text(alphabet=[*INVISIBLE, *SPACES, *"A\x1c\x85\n\u202e"], max_size=8))
+def test_the_schema_accepts_the_names_that_are_accepted(text: str) -> None:
+    """A name is refused if and only if the pattern in the documents refuses it."""
+    try:
+        accepted = bool(read_name(text))
+    except ValueError:
+        accepted = False
+    assert accepted == (re.search(NAME_PATTERN, text) is not None)
+
+
+@pytest.mark.parametrize("name", [*INVISIBLE, "".join(INVISIBLE), "\u200b \u2800\u3164 \ufe0f"], ids=ascii)
+def test_a_name_has_a_visible_character(name: str) -> None:
+    """A name that nobody can read is refused, whichever characters make it up."""
+    with pytest.raises(ValidationError, match="patientName\n *must have at least one visible character"):
+        request(name)
+
+
+@pytest.mark.parametrize("inside", ["\u200c", "\u200d", "\ufe0f", "\U000e0100"], ids=ascii)
+def test_joiners_and_selectors_stay_inside_a_name(inside: str) -> None:
+    """Scripts need them there: Persian, Sinhala, emoji."""
+    assert request(f"A{inside}da").patientName == f"A{inside}da"
+
+
+def test_the_variant_of_an_ideograph_stays_at_the_end() -> None:
+    """A selector that chooses the glyph of a Japanese name is a part of it; a second one is not."""
+    assert request("渡辻\U000e0100\u200b").patientName == "渡辻\U000e0100"
+    assert request("渡辻\U000e0100\U000e0101").patientName == "渡辻\U000e0100"
+    assert request("Ada\U000e0100").patientName == "Ada"
+
+
+def test_the_limit_of_a_name_counts_composed_characters() -> None:
+    """Two hundred that compose pass; two hundred that NFC takes apart do not, and the sentence says so."""
+    assert request("e\u0301" * 200).patientName == "é" * 200
+    assert request("\u0958" * 100).patientName == "\u0915\u093c" * 100
+    with pytest.raises(ValidationError, match=r"200 characters, counted in composed form \(Unicode NFC\)"):
+        request("\u0958" * 200)
+
+
+@pytest.mark.parametrize("control", [*"\x00\x0b\x0c\x1b\x1c\x1d\x1e\x1f\x7f\x85\x9f"], ids=ascii)
+@pytest.mark.parametrize("place", ["{}Ada", "Ada{}", "A{}da", "{}"])
+def test_a_control_character_is_refused_wherever_it_stands(control: str, place: str) -> None:
+    """None is taken for white space."""
+    with pytest.raises(ValidationError, match="patientName\n *must not contain control characters"):
+        request(place.format(control))
 
 
 @pytest.mark.parametrize(
@@ -42,10 +122,9 @@ def test_other_values_are_no_names(name: object) -> None:
 def test_what_is_derived_from_a_name_is_keyed() -> None:
     """A digest of a name, or of a request, tells nothing to who has a telephone book and not the secret."""
     asked = request("Zebra Canary")
-    span = Grid(0).span_of(asked)
     ours, others = Digests(b"ours"), Digests(b"others'")
     assert ours.of_name("Zebra Canary") != others.of_name("Zebra Canary")
-    assert ours.of_request(asked, span) != others.of_request(asked, span)
+    assert ours.of_request(asked) != others.of_request(asked)
     plain = {hashlib.sha256(text).hexdigest() for text in (b"Zebra Canary", b"name:Zebra Canary")}
     assert ours.of_name("Zebra Canary") not in plain
 

@@ -121,6 +121,15 @@ def test_who_books_may_send_a_key_and_may_hear_that_it_was_known() -> None:
     assert "Allow" in resolve(CALLS["bookAppointment"][2]["responses"]["405"])["headers"]
 
 
+def test_trying_a_call_out_sends_no_fixed_key_or_id() -> None:
+    """A page fills in what has an example: two people who try a booking out are not one caller."""
+    for _, _, operation in CALLS.values():
+        for parameter in map(resolve, operation["parameters"]):
+            if parameter["in"] == "header":
+                assert not {"example", "examples"} & {*parameter, *parameter["schema"]}
+                assert "default" not in parameter["schema"]
+
+
 def test_an_answer_leaves_out_what_it_does_not_know() -> None:
     """Answers have no nulls, and their schemas say so; a request may say null for what it does not say."""
     schemas = DOCUMENT["components"]["schemas"]

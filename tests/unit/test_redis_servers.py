@@ -32,6 +32,10 @@ def test_a_cluster_is_named_by_some_of_its_servers() -> None:
 
 def test_a_url_that_cannot_be_used_is_refused_without_its_password() -> None:
     """The one line names the variable, and does not repeat its value."""
-    for url in ("redis://:secret@localhost:no", "redis+cluster://:secret@a:1,b:no"):
+    for url in (
+        "redis://:secret@localhost:no",
+        "redis+cluster://:secret@a:1,b:no",
+        "redis://:[secret]@localhost",
+    ):
         with pytest.raises(Misconfigured, match="^REDIS_URL cannot be used: ValueError$"):
             open_redis(url)

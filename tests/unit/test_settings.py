@@ -10,6 +10,7 @@ from shared.process import settings
     [
         (settings.GatewaySettings, "PORT", "http"),
         (settings.GatewaySettings, "PORT", "70000"),
+        (settings.GatewaySettings, "HEALTH_PORT", "-5"),
         (settings.NatsSettings, "NATS_URL", "localhost:4222"),
         (settings.NatsSettings, "NATS_URL", "nats://localhost:port"),
         (settings.NatsSettings, "NATS_URL", "nats://localhost:4222,"),
@@ -46,7 +47,7 @@ def test_defaults_are_those_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.load(settings.GatewaySettings).port == 3000
     assert settings.load(settings.NatsSettings).nats_url == "nats://localhost:4222"
     assert settings.load(settings.HoldSettings).soft_hold_seconds == 300
-    assert settings.load(settings.GridSettings).slot_minutes == 0
+    assert settings.load(settings.GridSettings).slot_minutes == 5
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

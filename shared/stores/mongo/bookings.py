@@ -3,14 +3,16 @@
 Reads that decide stand behind a read barrier (`read_barrier.py`).
 """
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import datetime
+from types import MappingProxyType
 
+import structlog
 from pymongo import InsertOne
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
+from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
 from shared.stores.mongo.connection import Database, Document, knows_primary
@@ -20,20 +22,29 @@ from shared.stores.mongo.writes import Written, within, write
 COLLECTION = "appointments"
 STATUS_BOOKED = "booked"
 STATUS_REFUSED = "refused"
-"""Of a row that is no booking, and keeps its key from one that would come too late (`changes.py`)."""
+"""Of a tombstone (`changes.py`)."""
 PRIMARY_SECONDS = 0.4  # the driver looks again each half second, so this takes one look
+
+log = structlog.get_logger()
 
 InSite = tuple[str, str]
 """A site, and an idempotency key or a claim in it."""
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A row that has a key and is no booking; `version` counts how often the key was taken, last `at`."""
+class Tombstone:
+    """A row that reserves a key and is no booking; `version` counts how often it was written.
+
+    `asked_at` is the latest moment (Unix ms) at which a command with this key was asked for and refused.
+    """
 
     id: str
     version: int
-    at: datetime
+    asked_at: int
+
+    def bars(self, asked_at: int) -> bool:
+        """Whether a command asked for at this moment may be older than one that was refused."""
+        return asked_at <= self.asked_at + CLOCK_SKEW_MS
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class Found:
 
     by_id: Mapping[str, Booking] = field(default_factory=dict)
     by_key: Mapping[InSite, Booking] = field(default_factory=dict)
-    refused: Mapping[InSite, Refusal] = field(default_factory=dict)
+    tombstones: Mapping[InSite, Tombstone] = field(default_factory=dict)
     owners: Mapping[InSite, str] = field(default_factory=dict)
     """The ids of active bookings by the (site, claim) pairs that they have."""
 
@@ -78,8 +89,16 @@ class BookingStore:
         inserts = [InsertOne(booking.to_document()) for booking in bookings]
         return await write(self._latest, "insert", inserts, timeout=timeout)
 
-    async def get_many(self, ids: Collection[str], *, timeout: float) -> dict[str, Booking]:
+    async def get_many(
+        self,
+        ids: Collection[str],
+        *,
+        versions: Mapping[str, int] = MappingProxyType({}),
+        timeout: float,
+    ) -> dict[str, Booking]:
         """Bookings by their ids, as a majority has them; those that are not there are left out.
+
+        `versions` are versions that callers know of: of those bookings no older one is returned.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
@@ -88,14 +107,16 @@ class BookingStore:
         try:
             with within(timeout):
                 rows = await self._committed.find({"_id": {"$in": list(ids)}}).to_list(None)
+                found = _bookings(rows, ids)
                 # A new primary may not know yet of all that a majority has.
-                if missing := set(ids) - {row["_id"] for row in rows}:
-                    rows += await self._find_behind_barrier([{"_id": {"$in": list(missing)}}], timeout)
+                missing = set(ids) - {row["_id"] for row in rows}
+                missing |= {row.id for row in found.values() if row.version < versions.get(row.id, 0)}
+                if missing:
+                    behind = await self._find_behind_barrier([{"_id": {"$in": list(missing)}}], timeout)
+                    found |= _bookings(behind, missing)
         except (PyMongoError, TimeoutError):
             raise NotExecuted("The booking could not be read") from None
-        return {
-            row["_id"]: Booking.from_document(row) for row in rows if row["_id"] in ids and _is_booking(row)
-        }
+        return found
 
     async def find(
         self,
@@ -124,23 +145,18 @@ class BookingStore:
             rows = await self._find_behind_barrier(any_of, timeout)
         except (PyMongoError, TimeoutError):
             raise OutcomeUnknown() from None
-        by_key = {(row["site"], row["idempotencyKey"]): row for row in rows}
-        own = {key: by_key[key] for key in by_key.keys() & set(keys)}
-        active = (row for row in rows if row["status"] == STATUS_BOOKED)
-        owners = {(row["site"], claim): row["_id"] for row in active for claim in row["claims"]}
+        # Others wait for the same barrier, and the database may have rows of another origin.
+        by_key = {key: row for row in rows for key in _in_site(row, "idempotencyKey")}
+        own = {key: by_key[key] for key in set(keys) if key in by_key}
+        active = (row for row in rows if row.get("status") == STATUS_BOOKED)
+        owners = {claim: row["_id"] for row in active for claim in _in_site(row, "claims")}
+        bookings = {key: _booking(row) for key, row in own.items()}
+        tombstones = {key: _tombstone(row) for key, row in own.items()}
         return Found(
-            {
-                row["_id"]: Booking.from_document(row)
-                for row in rows
-                if row["_id"] in ids and _is_booking(row)
-            },
-            {key: Booking.from_document(row) for key, row in own.items() if _is_booking(row)},
-            {
-                key: Refusal(row["_id"], row["version"], row["refusedAt"])
-                for key, row in own.items()
-                if not _is_booking(row)
-            },
-            {claim: owners[claim] for claim in owners.keys() & set(claims)},
+            _bookings(rows, ids),
+            {key: booking for key, booking in bookings.items() if booking},
+            {key: tombstone for key, tombstone in tombstones.items() if tombstone},
+            {claim: owners[claim] for claim in set(claims) if claim in owners},
         )
 
     async def _find_behind_barrier(self, any_of: Sequence[Document], timeout: float) -> list[Document]:
@@ -148,8 +164,39 @@ class BookingStore:
         return await self._barrier.find(any_of, timeout=timeout)
 
 
-def _is_booking(row: Document) -> bool:
-    return bool(row["status"] != STATUS_REFUSED)
+def _bookings(rows: Iterable[Document], ids: Collection[str]) -> dict[str, Booking]:
+    """The bookings among rows that have one of `ids`."""
+    found = (_booking(row) for row in rows if isinstance(row["_id"], str) and row["_id"] in ids)
+    return {booking.id: booking for booking in found if booking}
+
+
+def _in_site(row: Document, field: str) -> list[InSite]:
+    """What a row has of a field that is a string, or a list of strings, in its site."""
+    site, value = row.get("site"), row.get(field)
+    values = value if isinstance(value, list) else [value]
+    return [(site, each) for each in values if isinstance(site, str) and isinstance(each, str)]
+
+
+def _booking(row: Document) -> Booking | None:
+    """The booking of a row, None for a tombstone and for a row that this service has not written."""
+    if row.get("status") == STATUS_REFUSED:
+        return None
+    try:
+        return Booking.from_document(row)
+    except (KeyError, TypeError):
+        log.warning("foreign_row", effect="it is taken for no booking")
+        return None
+
+
+def _tombstone(row: Document) -> Tombstone | None:
+    """The tombstone of a row, None if it is none, or was written by nothing that we know."""
+    if row.get("status") != STATUS_REFUSED:
+        return None
+    try:
+        return Tombstone(row["_id"], row["version"], row["askedAt"])
+    except KeyError:
+        log.warning("foreign_row", effect="its key cannot be used")
+        return None
 
 
 def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:

@@ -5,19 +5,29 @@ match any more.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from pymongo import UpdateOne
 
+from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.domain.booking import Booking
-from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUSED, InSite, Refusal
+from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUSED, InSite, Tombstone
 from shared.stores.mongo.connection import Database, Document
 from shared.stores.mongo.writes import Written, write
 
-_FIELDS = ("slot", "durationMinutes", "resources", "claims", "status", "version", "updatedAt")
+_FIELDS = (
+    "slot",
+    "durationMinutes",
+    "slotMinutes",
+    "resources",
+    "claims",
+    "status",
+    "version",
+    "updatedAt",
+)
 """Of a booking's row, what a change may set."""
 
 
@@ -39,36 +49,45 @@ class ChangeStore:
         """Change bookings; one outcome each, in their order."""
         return await write(self._latest, "change", [_update(change) for change in changes], timeout=timeout)
 
-    async def fence_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Written]:
-        """Keep out all changes of these bookings that are yet to be carried out."""
-        fences = [UpdateOne(_as_read(booking), {"$inc": {"fence": 1}}) for booking in bookings]
+    async def fence_many(self, changes: Sequence[Change], *, timeout: float) -> list[Written]:
+        """Begin a new epoch of bookings, so that all changes fail that are yet to be carried out.
+
+        After it a booking also knows the move that is refused.
+        """
+        fences = [UpdateOne(_as_read(change.before), {"$set": _epoch(change)}) for change in changes]
         return await write(self._latest, "fence", fences, timeout=timeout)
 
-    async def refuse_many(self, keys: Mapping[InSite, datetime], *, timeout: float) -> list[Written]:
-        """Take keys with refused rows, or anew where they have one: what was sent with them comes too late.
+    async def refuse_many(self, keys: Mapping[InSite, int], *, timeout: float) -> list[Written]:
+        """Upsert a tombstone for each key, so that a late attempt with that key fails.
 
-        With when the commands came that are refused.
+        Each with the latest `askedAt` of the commands that are refused.
 
-        A duplicate: a booking has the key, or another has just taken it.
+        A duplicate: a booking has the key, or a tombstone of a command that may have been asked for later.
         """
-        takes = [
+        upserts = [
             UpdateOne(
-                {"site": site, "idempotencyKey": key, "status": STATUS_REFUSED},
+                {
+                    "site": site,
+                    "idempotencyKey": key,
+                    "status": STATUS_REFUSED,
+                    "askedAt": {"$lt": asked_at - CLOCK_SKEW_MS},
+                },
                 {
                     "$inc": {"version": 1},
-                    "$max": {"refusedAt": came},
+                    "$set": {"askedAt": asked_at},
+                    "$currentDate": {"refusedAt": True},
                     "$setOnInsert": {"_id": str(uuid4()), "claims": []},
                 },
                 upsert=True,
             )
-            for (site, key), came in keys.items()
+            for (site, key), asked_at in keys.items()
         ]
-        return await write(self._latest, "refuse", takes, timeout=timeout)
+        return await write(self._latest, "refuse", upserts, timeout=timeout)
 
     async def replace_many(
-        self, replacements: Sequence[tuple[Refusal, Booking]], *, timeout: float
+        self, replacements: Sequence[tuple[Tombstone, Booking]], *, timeout: float
     ) -> list[Written]:
-        """Make refused rows the bookings that their keys' commands ask for now. The rows keep their ids.
+        """Replace tombstones by the bookings that commands with their keys ask for. The rows keep their ids.
 
         Each is written by itself, which is rare: unsure is one whose row is not as it was.
         """
@@ -77,31 +96,57 @@ class ChangeStore:
 
 
 def _as_read(booking: Booking) -> Document:
-    """Matches the row of a booking that stands as it was read. Where it has no fence, null matches."""
+    """Matches the row of a booking that stands as it was read. A row without an epoch matches null."""
     return {
         "_id": booking.id,
         "site": booking.site,
         "status": STATUS_BOOKED,
         "version": booking.version,
-        "fence": booking.fence,
+        "epoch": booking.epoch,
     }
 
 
 def _update(change: Change) -> UpdateOne:
-    row = change.after.to_document()
-    sets = {field: row[field] for field in _FIELDS}
-    if len(change.after.history) > len(change.before.history):
-        return UpdateOne(_as_read(change.before), {"$set": sets, "$push": {"history": row["history"][-1]}})
-    return UpdateOne(_as_read(change.before), {"$set": {**sets, "history": row["history"]}})
+    before, after = change.before, change.after
+    row = after.to_document()
+    sets, pushes = dict[str, Any](), dict[str, Any]()
+    if after.version != before.version:
+        sets |= {field: row[field] for field in _FIELDS}
+        _append("history", before.history, row["history"], sets, pushes)
+    if after.moves is not before.moves:
+        moves = [move.to_document() for move in after.moves]
+        _append("moves", before.moves, moves, sets, pushes)
+        sets |= _epoch(change)
+    return UpdateOne(_as_read(before), {"$set": sets, "$push": pushes} if pushes else {"$set": sets})
 
 
-def _replacement(refusal: Refusal, booking: Booking) -> UpdateOne:
+def _append(
+    field: str, before: Sized, after: Sequence[Document], sets: dict[str, Any], pushes: dict[str, Any]
+) -> None:
+    """Push the last of a list that has grown; write the list if something was dropped from it."""
+    if len(after) == len(before) + 1:
+        pushes[field] = after[-1]
+    else:
+        sets[field] = after
+
+
+def _epoch(change: Change) -> Document:
+    """What the next epoch sets, whether its move is done or refused."""
+    after = change.after
+    return {
+        "epoch": after.epoch,
+        "moveAskedAt": after.move_asked_at,
+        "refusedMoves": list(after.refused_moves),
+    }
+
+
+def _replacement(tombstone: Tombstone, booking: Booking) -> UpdateOne:
     row = booking.to_document()
     del row["_id"]
     as_read = {
-        "_id": refusal.id,
+        "_id": tombstone.id,
         "site": booking.site,
         "status": STATUS_REFUSED,
-        "version": refusal.version,
+        "version": tombstone.version,
     }
-    return UpdateOne(as_read, {"$set": row, "$unset": {"refusedAt": ""}})
+    return UpdateOne(as_read, {"$set": row, "$unset": {"refusedAt": "", "askedAt": ""}})

@@ -1,5 +1,6 @@
 """The indexes of `appointments`. The two that are unique decide who gets a slot."""
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -7,12 +8,17 @@ import structlog
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from shared.contract.asked_at import CLOCK_SKEW_MS
+from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.process.settings import Misconfigured
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUSED
 from shared.stores.mongo.connection import Database, Document, is_standalone
 
 NAMESPACE_NOT_FOUND = 26
-REFUSED_SECONDS = 86_400
+LATE_WRITE_SECONDS = 5
+"""How long after its deadline a write may still be carried out."""
+TOMBSTONE_SECONDS = math.ceil(LONGEST_TIMEOUT_SECONDS + 2 * CLOCK_SKEW_MS / 1000 + LATE_WRITE_SECONDS)
+"""No attempt of a request that a tombstone bars comes later than this after the tombstone was written."""
 INDEXES: dict[str, dict[str, Any]] = {
     "one_booking_per_claim": {
         "key": {"site": 1, "claims": 1},
@@ -27,7 +33,7 @@ INDEXES: dict[str, dict[str, Any]] = {
     "refused_rows_expire": {
         "key": {"refusedAt": 1},
         "partialFilterExpression": {"status": STATUS_REFUSED},
-        "expireAfterSeconds": REFUSED_SECONDS,
+        "expireAfterSeconds": TOMBSTONE_SECONDS,
     },
 }
 DECIDING = [name for name, index in INDEXES.items() if "unique" in index]
@@ -48,6 +54,8 @@ class Duplicated(Exception):
 async def find_absent(database: Database, names: Collection[str] = INDEXES.keys()) -> list[str]:
     """Those of the indexes that are not there, or still being built: until then they guarantee nothing.
 
+    How long one that expires rows keeps them is changed to what this release wants.
+
     Raises:
         Misconfigured: one is there with other options.
     """
@@ -62,9 +70,25 @@ async def find_absent(database: Database, names: Collection[str] = INDEXES.keys(
     found = {index["name"]: _options(index) for index in built}
     for name in found.keys() & names:
         # A dict says nothing of the order of the keys, which is half of what an index is.
-        if found[name] != INDEXES[name] or list(found[name]["key"]) != list(INDEXES[name]["key"]):
+        wanted = INDEXES[name]
+        if "expireAfterSeconds" in wanted and found[name] != wanted:
+            found[name] |= await _change_expiry(database, name, found[name].get("expireAfterSeconds"))
+        if found[name] != wanted or list(found[name]["key"]) != list(wanted["key"]):
             raise Misconfigured(f"MongoDB index {name} has other options than it must have")
     return [name for name in names if name not in found]
+
+
+async def _change_expiry(database: Database, name: str, seconds: float | None) -> dict[str, Any]:
+    """Set how long rows are kept that an index expires; another time does not keep a worker from serving."""
+    wanted = INDEXES[name]["expireAfterSeconds"]
+    if seconds != wanted:
+        try:
+            index = {"name": name, "expireAfterSeconds": wanted}
+            await database.command("collMod", COLLECTION, index=index)
+            log.info("index_expiry_changed", index=name, seconds=wanted)
+        except OperationFailure as error:
+            log.warning("index_expiry_not_changed", index=name, code=error.code)
+    return {"expireAfterSeconds": wanted}
 
 
 async def create(database: Database, name: str) -> None:

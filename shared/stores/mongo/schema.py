@@ -17,13 +17,15 @@ from shared.stores.mongo import indexes
 from shared.stores.mongo.clock import Skew, measure_skew
 from shared.stores.mongo.connection import Database, is_standalone
 from shared.stores.mongo.duplicates import log_duplicates
-from shared.stores.mongo.meta import Meta, settle
+from shared.stores.mongo.leases import Lease
+from shared.stores.mongo.meta import Meta, give_up, settle
 from shared.stores.mongo.read_barrier import forget_old_barriers
 
 WATCH_SECONDS = 1.0
 WATCH_AGAIN_SECONDS = 0.25
 """Between looks while something is wrong."""
 CHECK_SECONDS = 5.0
+GIVE_UP_SECONDS = 1.0
 VALID_SECONDS = 5.0
 """How long after a look began it counts: nothing is confirmed later than that without another."""
 
@@ -44,6 +46,8 @@ class Schema:
         self._database = database
         self._slot_minutes = slot_minutes
         self._meta: Meta | None = None
+        self._lease = Lease()
+        self._settling: asyncio.Future[Meta] | None = None
         self._valid_until = -inf
         self._has_served = False
         self._problem: str | None = "not verified yet"
@@ -155,6 +159,13 @@ class Schema:
             self._suspected.clear()
             self.on_change()
 
+    async def give_up_lease(self) -> None:
+        """End this process's lease, so that the grid may be changed at once; without an answer, it lapses."""
+        if self._settling and not self._settling.done():  # the driver's thread would take it again
+            await asyncio.wait({self._settling}, timeout=GIVE_UP_SECONDS)
+        with suppress(PyMongoError), pymongo.timeout(GIVE_UP_SECONDS):
+            await give_up(self._database, self._lease)
+
     async def _check(self) -> None:
         try:
             while absent := await self._look():
@@ -174,7 +185,10 @@ class Schema:
         """The indexes to make; where there is none to make, all is verified for `VALID_SECONDS`."""
         began = time.monotonic()
         with pymongo.timeout(CHECK_SECONDS):
-            self._meta = await settle(self._database, self._meta or self._slot_minutes)
+            wanted = self._meta or self._slot_minutes
+            self._settling = asyncio.ensure_future(settle(self._database, wanted, self._lease))
+            self._settling.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._meta = await asyncio.shield(self._settling)
             names = indexes.DECIDING if self._has_served else list(indexes.INDEXES)
             absent = await indexes.find_absent(self._database, names)
             self._note_clock(await measure_skew(self._database))

@@ -20,7 +20,7 @@ from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, BookingStore
 from shared.stores.mongo.connection import Database, Document
 from shared.stores.mongo.writes import within
 
-_NOT_READ = {"claims": 0, "history": 0}
+_NOT_READ = {"claims": 0, "history": 0, "moves": 0}
 _START = datetime.min.replace(tzinfo=UTC)
 
 

@@ -13,6 +13,8 @@ from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.connection import Collection, Document
 
 DUPLICATE_KEY = 11000
+REFUSED_BY_VALIDATOR = 121
+"""A write of claims of another grid, from a worker that slept while the grid was changed: it is not done."""
 SHORTEST_SECONDS = 0.001
 
 
@@ -26,6 +28,9 @@ class Written(Enum):
     NOT_EXECUTED = auto()
     NO_PRIMARY = auto()
     UNKNOWN = auto()
+
+
+_OF_ERRORS = {DUPLICATE_KEY: Written.DUPLICATE, REFUSED_BY_VALIDATOR: Written.NOT_EXECUTED}
 
 
 async def write(
@@ -65,8 +70,7 @@ def read_errors(details: Mapping[str, Any], count: int) -> list[Written]:
     adds_up = done + len(details["writeErrors"]) == count
     outcomes = [Written.DONE if adds_up else Written.UNSURE] * count
     for error in details["writeErrors"]:
-        duplicate = error["code"] == DUPLICATE_KEY
-        outcomes[error["index"]] = Written.DUPLICATE if duplicate else Written.UNKNOWN
+        outcomes[error["index"]] = _OF_ERRORS.get(error["code"], Written.UNKNOWN)
     return outcomes
 
 

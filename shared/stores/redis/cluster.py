@@ -6,7 +6,7 @@ Here each master has a connection pool, patience and a judgement whether it is l
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -16,8 +16,9 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError, ResponseError
 
 from shared.contract.errors import HoldsUnreachable, Refused
+from shared.stores.redis.calls import Call
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.scripts import AnswerT, Call, ItemT, Scripts
+from shared.stores.redis.scripts import AnswerT, ItemT, Scripts
 
 Address = tuple[str, int]
 SLOTS = 16_384
@@ -69,11 +70,24 @@ class Cluster:
 
     async def ping(self) -> None:
         """Ask all that have slots whether they are there; see `Servers`."""
+        await asyncio.gather(*(master.ping() for master in await self._all_owners()))
+
+    async def problem(self) -> str | None:
+        """Ask all that have slots what is wrong with them; see `Servers`."""
+        problems = await asyncio.gather(*(master.problem() for master in await self._all_owners()))
+        return next(filter(None, problems), None)
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete keys on all that have slots; see `Servers`."""
+        return sum(await asyncio.gather(*(each.delete_all(kinds) for each in await self._all_owners())))
+
+    async def _all_owners(self) -> "set[_Master]":
         if not self._masters:
             await self._find_masters()
+        owners = {each for each in self._owners if each}
         if None in self._owners:
             raise HoldsUnreachable
-        await asyncio.gather(*(master.ping() for master in {each for each in self._owners if each}))
+        return owners
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -12,8 +12,9 @@ from shared.contract.errors import HoldsUnreachable
 from shared.contract.fields import DAY_MINUTES
 from shared.contract.instants import EPOCH, unix_milliseconds
 from shared.domain.grid import Grid
+from shared.stores.redis.calls import Call
 from shared.stores.redis.keys import held_keys
-from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts
+from shared.stores.redis.scripts import NoTimeToAsk, Scripts
 from shared.stores.redis.servers import Servers
 
 # How many claims one question looks at: few enough that it holds up no other command of Redis.

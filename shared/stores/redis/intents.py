@@ -3,7 +3,8 @@
 A hold and a booking that are made together would miss each other: the booking finds no hold, the hold is
 set, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So one script reads the holds
 and, if the booking may pass, registers its intent, which is cleared once the booking is decided. Intents
-never keep bookings from each other: between bookings the index alone decides.
+never keep bookings from each other: between bookings the index alone decides. A booking that is refused as
+held has none, not for a moment.
 
 An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is waited for no more.
 """
@@ -13,15 +14,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import partial
+from typing import Any
+
+import structlog
+from redis.exceptions import ClusterDownError, ResponseError
 
 from shared.contract.errors import HoldsUnreachable, Refused
 from shared.domain.claim import Claims
+from shared.stores.redis.calls import MOST_FREED, Call, in_parts
 from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import Call, NoTimeToAsk, Scripts, in_parts
+from shared.stores.redis.scripts import NoTimeToAsk, Scripts
 from shared.stores.redis.servers import Servers
 
 # How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
 INTENT_MARGIN_MS = 5000
+
+log = structlog.get_logger()
 
 
 class HoldState(IntEnum):
@@ -31,9 +39,10 @@ class HoldState(IntEnum):
     MINE = 1
     OTHERS = 2
     UNREACHABLE = auto()
-    """Redis is lost, or refuses: a booking goes on without it."""
+    """Redis is lost: a booking goes on without it."""
     NOT_ASKED = auto()
-    """This process stood still until no time was left: what is held is not known; nothing is booked."""
+    """What is held is not known, and nothing is booked: this process stood still until no time was left, or a
+    Redis that is there will not say."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,9 @@ class IntentStore:
             for part in in_parts(calls):  # to register twice is once
                 run = partial(scripts.run, "register_intents", part)
                 answers = await scripts.ask(run, seconds=ends - time.monotonic())
-                found += [HoldState(a) if isinstance(a, int) else HoldState.UNREACHABLE for a in answers]
+                if any(isinstance(answer, ResponseError) for answer in answers):
+                    answers = await _look(scripts, part, answers)
+                found += map(_state, answers)
         except NoTimeToAsk:
             found += [HoldState.NOT_ASKED] * (len(calls) - len(found))
         except HoldsUnreachable:
@@ -94,9 +105,30 @@ class IntentStore:
                 raise refused
 
     async def _clear(self, scripts: Scripts, decided: Sequence[tuple[BookingIntent, bool]]) -> Sequence[None]:
-        for part in in_parts([_call(intent, int(booked)) for intent, booked in decided]):
-            await scripts.run("clear_intents", part)
+        calls = [_call(intent, int(booked)) for intent, booked in decided]
+        await scripts.run_all("clear_intents", calls, (MOST_FREED,))
         return [None] * len(decided)
+
+
+async def _look(scripts: Scripts, calls: Sequence[Call], answers: Sequence[Any]) -> list[Any]:
+    """Read what is held, for those that Redis has refused to register.
+
+    A Redis that takes no writes (a replica, a full disk) grants no hold either: none can miss an intent.
+    """
+    looked = await scripts.run("look_at_holds", calls)
+    return [
+        held if isinstance(answer, ResponseError) and not isinstance(answer, ClusterDownError) else answer
+        for answer, held in zip(answers, looked, strict=True)
+    ]
+
+
+def _state(answer: Any) -> HoldState:
+    if not isinstance(answer, ResponseError):
+        return HoldState(answer)
+    if isinstance(answer, ClusterDownError):  # it has nobody to ask
+        return HoldState.UNREACHABLE
+    log.warning("redis_refuses", error=str(answer).partition(" ")[0], effect="nothing is booked")
+    return HoldState.NOT_ASKED
 
 
 def _call(intent: BookingIntent, last: int) -> Call:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from shared.domain.claim import Claims
 
+OF_CLAIMS = ("hold", "intents", "token", "held", "held_ends")
+"""The kinds of keys that name cells of the grid, or hold such names: a change of the grid deletes them."""
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -24,6 +27,11 @@ def keys_of(claims: Claims) -> list[str]:
 def token_key(site: str, token: str) -> str:
     """The record of what a token holds."""
     return f"token:{{{site}}}:{token}"
+
+
+def released_key(site: str, token: str) -> str:
+    """When the caller of a token's latest release asked."""
+    return f"released:{{{site}}}:{token}"
 
 
 def held_keys(site: str, resource: str) -> list[str]:

@@ -3,21 +3,19 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
 from shared.contract.errors import HoldsUnreachable, Refused
 from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
+from shared.stores.redis.calls import LATER, MOST_KEYS, Call, in_parts, merged
 from shared.stores.redis.connection import MOST_CONNECTIONS
 
-# What one round trip carries: so much that Redis answers all of several workers' in time.
-MOST_KEYS = 1000
 # Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
 ANSWER_SECONDS = 0.5
 TURN_SECONDS = 1.5
@@ -27,6 +25,9 @@ LATE_SECONDS = 0.025
 # What uvloop says where asyncio's own loop writes to nobody, and redis-py lets out.
 OVER_A_CLOSED_CONNECTION = "the handler is closed"
 
+NO_EVICTION = "noeviction"
+EVICTS = "REDIS_URL: this Redis may evict holds: its maxmemory-policy must be noeviction"
+
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
@@ -35,13 +36,21 @@ def _read(name: str) -> str:
     return (files(__package__) / "lua" / f"{name}.lua").read_text()
 
 
-_SOURCES = {name: _read(name) for name in ("register_intents", "remaining_intents")} | {
-    name: _read("holds") + _read(name)
+def _source(name: str) -> str:
+    """A script with what all share behind its first line, which has its flags."""
+    flags, line_end, script = _read(name).partition("\n")
+    return flags + line_end + _read("holds") + script
+
+
+_SOURCES = {
+    name: _source(name)
     for name in (
         "clear_intents",
         "grant_holds",
         "held_claims",
+        "look_at_holds",
         "place_holds",
+        "register_intents",
         "release_holds",
         "withdraw_holds",
     )
@@ -51,15 +60,6 @@ _DIGESTS = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in 
 
 class NoTimeToAsk(HoldsUnreachable):
     """This process stood still until no time was left to ask Redis, which may well be there."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a script gets of one booking or hold: its KEYS, which are two a claim, and its ARGV."""
-
-    site: str
-    keys: Sequence[str]
-    args: Sequence[str | int]
 
 
 class Scripts:
@@ -95,7 +95,7 @@ class Scripts:
         sites: dict[str, list[int]] = {}
         for index, call in enumerate(calls):
             sites.setdefault(call.site, []).append(index)
-        commands = [_merge([calls[index] for index in indexes], common) for indexes in sites.values()]
+        commands = [merged([calls[index] for index in indexes], common) for indexes in sites.values()]
         answers: list[Any] = [None] * len(calls)
         with timed(REDIS_SECONDS.labels(name)):
             evaluated = await self._evaluate(name, commands)
@@ -103,6 +103,20 @@ class Scripts:
             each = answer if isinstance(answer, list) else [answer] * len(indexes)
             for index, part in zip(indexes, each, strict=True):
                 answers[index] = part
+        return answers
+
+    async def run_all(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
+        """Run a script for any number of calls: in parts, and again for those that it left for later.
+
+        Returns, Raises: as `run`.
+        """
+        answers: list[Any] = [LATER] * len(calls)
+        while left := [index for index, answer in enumerate(answers) if answer == LATER]:
+            done: list[Any] = []
+            for part in in_parts([calls[index] for index in left]):
+                done += await self.run(name, part, common)
+            for index, answer in zip(left, done, strict=True):
+                answers[index] = answer
         return answers
 
     async def _evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
@@ -123,7 +137,10 @@ class Scripts:
         pipeline = self._redis.pipeline(transaction=False)
         for arguments in many:
             pipeline.execute_command(command, script, *arguments)
-        answers: list[Any] = await self._answer(partial(pipeline.execute, raise_on_error=False))
+        try:
+            answers: list[Any] = await self._answer(partial(pipeline.execute, raise_on_error=False))
+        except ResponseError as refusal:
+            return [refusal] * len(many)
         return answers
 
     async def ping(self) -> None:
@@ -136,6 +153,40 @@ class Scripts:
             await self._answer(self._redis.ping)
         except ResponseError:
             raise HoldsUnreachable from None
+
+    async def problem(self) -> str | None:
+        """Ask Redis whether it may evict holds; None if not, or if it does not allow the question.
+
+        Raises:
+            HoldsUnreachable
+        """
+        await self.ping()
+        try:
+            memory = await self._answer(partial(self._redis.execute_command, "INFO", "memory"))
+        except ResponseError:
+            return None
+        policy = memory.get("maxmemory_policy", NO_EVICTION)
+        return None if policy == NO_EVICTION else f"{EVICTS}, not {policy}"
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete every key `<kind>:{<site>}:…` of some kinds, and count them. It walks through all keys.
+
+        Raises:
+            HoldsUnreachable: Redis did not answer; some may be deleted.
+        """
+        cursor, deleted = 0, 0
+        found: list[str]
+        while True:
+            scan: Any = partial(self._redis.scan, cursor, count=MOST_KEYS)
+            cursor, found = await self._answer(scan)
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in found:
+                if key.partition(":{")[0] in kinds:
+                    pipeline.unlink(key)  # one by one: on a cluster they need not have the same slot
+            if len(pipeline):
+                deleted += sum(await self._answer(pipeline.execute))
+            if cursor == 0:
+                return deleted
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -154,6 +205,8 @@ class Scripts:
                 return await command()
         except ResponseError:
             raise
+        except BusyLoadingError as error:  # it is there, with all holds: it is not lost
+            raise ResponseError(str(error)) from None
         except (RedisError, OSError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and OVER_A_CLOSED_CONNECTION not in str(error):
                 raise
@@ -188,25 +241,3 @@ class Scripts:
             else:
                 self._lost = False
                 return answer
-
-
-def in_parts(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
-    """The calls in their order, in parts of at most `MOST_KEYS` keys; a larger one is a part of its own."""
-    start = keys = 0
-    for end, call in enumerate(calls):
-        if keys and keys + len(call.keys) > MOST_KEYS:
-            yield calls[start:end]
-            start, keys = end, 0
-        keys += len(call.keys)
-    if calls:
-        yield calls[start:]
-
-
-def _merge(calls: Sequence[Call], common: Sequence[str | int]) -> list[str | int]:
-    """The arguments of one command: how many KEYS, the KEYS, the ARGV."""
-    keys = [key for call in calls for key in call.keys]
-    merged: list[str | int] = [len(keys), *keys, *common]
-    for call in calls:
-        merged.append(len(call.keys) // 2)
-        merged += call.args
-    return merged

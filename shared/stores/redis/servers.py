@@ -1,10 +1,11 @@
 """What `REDIS_URL` names: one Redis, or a cluster."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.contract.errors import Refused
+from shared.process.settings import Misconfigured
 from shared.stores.redis.cluster import Address, Cluster
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.scripts import AnswerT, ItemT, Scripts
@@ -37,6 +38,20 @@ class Servers(Protocol):
             HoldsUnreachable: one is not.
         """
 
+    async def problem(self) -> str | None:
+        """What is wrong with one that answers: it may evict holds. None if nothing is known to be.
+
+        Raises:
+            HoldsUnreachable: one does not answer.
+        """
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete every key of some kinds (`keys.py`) on all of them, and count them.
+
+        Raises:
+            HoldsUnreachable: one is not there; some keys may be deleted.
+        """
+
     async def aclose(self) -> None:
         """Close all connections."""
 
@@ -49,7 +64,10 @@ def open_redis(url: str) -> Servers:
     Raises:
         Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise Misconfigured("REDIS_URL cannot be used: ValueError") from None
     if not parts.scheme.endswith(CLUSTER):
         return Scripts(connect_redis(url))
     credentials, at, hosts = parts.netloc.rpartition("@")

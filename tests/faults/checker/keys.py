@@ -68,4 +68,4 @@ def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _same_request(one: Operation, other: Operation) -> bool:
-    return (one.claims, one.patient) == (other.claims, other.patient)
+    return (one.place, one.patient) == (other.place, other.patient)

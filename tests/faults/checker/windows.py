@@ -11,10 +11,10 @@ from itertools import count
 from tests.faults.checker.components import reached
 from tests.faults.checker.model import may_take_effect
 from tests.faults.history import Operation
-from tests.faults.places import Claim
+from tests.faults.places import Claim, cells
 
 Ids = Mapping[str, set[str]]
-"""The bookings that may own each instant of one resource."""
+"""The bookings that may own each cell of one resource."""
 
 
 def taken_apart(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
@@ -37,18 +37,25 @@ def _bookings(asked: Operation, known: Ids, moves: Callable[[str, Operation], bo
     """Each listed one is there as told; each other one is not. (One that moves meanwhile may be missed.)"""
     for id, standing in asked.listed:
         yield replace(asked, kind="get", appointment_id=id, told=standing, listed=())
-    near = set[str]().union(*(ids for instant, ids in known.items() if asked.slot <= instant < asked.until))
+    since = _first_cell(asked)
+    near = set[str]().union(*(ids for cell, ids in known.items() if since <= cell < asked.until))
     for id in sorted(near - {id for id, _ in asked.listed}):
         if not moves(id, asked):
             yield replace(asked, appointment_id=id, listed=())
 
 
 def _claims(asked: Operation, known: Ids) -> Iterator[Operation]:
-    """Each instant is booked, or held, or neither."""
-    near = {instant for instant in known if asked.slot <= instant < asked.until}
-    for instant in sorted(near | {instant for instant, _ in asked.taken}):
-        taken = tuple(each for each in asked.taken if each[0] == instant)
-        yield replace(asked, slot=instant, until="", taken=taken)
+    """Each cell is booked, or held, or neither."""
+    since = _first_cell(asked)
+    near = {cell for cell in known if since <= cell < asked.until}
+    for cell in sorted(near | {cell for cell, _ in asked.taken}):
+        taken = tuple(each for each in asked.taken if each[0] == cell)
+        yield replace(asked, slot=cell, until="", taken=taken)
+
+
+def _first_cell(asked: Operation) -> str:
+    """The cell in which a window begins."""
+    return cells(asked.slot, 1)[0]
 
 
 def _known(operations: Sequence[Operation]) -> Mapping[tuple[str, str], Ids]:
@@ -56,8 +63,8 @@ def _known(operations: Sequence[Operation]) -> Mapping[tuple[str, str], Ids]:
     may_own = reached(operations)
 
     def note(claims: frozenset[Claim], id: str | None) -> None:
-        for site, resource, instant in claims:
-            known[site, resource][instant] |= {id} if id else set()
+        for site, resource, cell in claims:
+            known[site, resource][cell] |= {id} if id else set()
 
     for id in {each.appointment_id for each in operations if may_take_effect(each) and each.appointment_id}:
         note(may_own(id), id)

@@ -1,34 +1,38 @@
+#!lua flags=allow-oom
 -- Grant holds: each gets its full time. On all of its claims, if each is still held as it was placed.
 -- KEYS: for each a hold key a claim, then an intents key a claim; the claims of a resource stand together.
--- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, digest of the name, and when each claim was
--- placed (Unix ms).
--- Returns for each when it ends (Unix ms) and in how many ms; nothing where a claim was lost, used up, released or
--- withdrawn.
+-- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, digest of the name, when its caller asked, and
+-- when each claim was placed (Unix ms).
+-- Returns for each when it ends (Unix ms) and in how many ms; else, of what was not granted, 1 where a claim was lost, used
+-- up or withdrawn, 2 where it was asked no later than its token was released.
+local LOST, ASKED_EARLIER = 1, 2
 local now = now_ms()
 local answers, first, a = {}, 0, 3
 while a <= #ARGV do
-  local count, token, digest = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2]
-  local granted, stands = {}, true
-  for i = 1, count do
-    local value = redis.call('GET', KEYS[first + i]) or ''
-    local by, at, since = string.match(value, '^(%S+) %S+ (%d+) ?(%d*)$')
-    if by ~= token or at ~= ARGV[a + 2 + i] then
-      stands = false
-      break
+  local count, token, digest, asked = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
+  local granted, latest_asked, answer = {}, {}, nil
+  if asked <= released_at(token) then
+    answer = ASKED_EARLIER
+  else
+    for i, value in ipairs(values_of(first, count)) do
+      local by, _, at, before, since = parse(value)
+      if by ~= token or at ~= ARGV[a + 3 + i] then
+        answer = LOST
+        break
+      end
+      granted[i], latest_asked[i] = tonumber(since), math.max(asked, tonumber(before))
     end
-    granted[i] = tonumber(since)
   end
-  local answer = {}
-  if stands then
+  if not answer then
     local earliest, latest = math.huge, 0
-    local of, moments, ends = nil, {}, {} -- of one resource after the other
+    local of, moments, ends, own_ends = nil, {}, {}, {} -- of one resource after the other
     for i = 1, count do
       local key, since = KEYS[first + i], granted[i] or now
       local expires = math.min(now + ARGV[1], since + ARGV[2])
       if granted[i] then -- what was granted before is never shortened
         expires = math.max(expires, now + redis.call('PTTL', key))
       end
-      local value = string.format('%s %s %s %.0f', token, digest, ARGV[a + 2 + i], since)
+      local value = string.format('%s %s %s %.0f %.0f', token, digest, ARGV[a + 3 + i], latest_asked[i], since)
       local expires_text = text(expires)
       redis.call('SET', key, value, 'PXAT', expires_text)
       local resource, moment = string.match(key, '}:(.*)/(.*)$')
@@ -39,10 +43,12 @@ while a <= #ARGV do
       of, earliest, latest = resource, math.min(earliest, expires), math.max(latest, expires)
       append(moments, moment, moment)
       append(ends, expires_text, moment)
+      append(own_ends, expires_text, claim_of(key))
     end
     list(of, moments, ends, latest, now)
+    record(token, own_ends, latest, now)
     answer = {earliest, earliest - now}
   end
-  answers[#answers + 1], first, a = answer, first + 2 * count, a + 3 + count
+  answers[#answers + 1], first, a = answer, first + 2 * count, a + 4 + count
 end
 return answers

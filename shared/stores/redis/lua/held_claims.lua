@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Which claims of a resource are held: granted, and not expired. Judged by the hold keys themselves.
 -- KEYS: the set of its held moments, and that of their ends.
 -- ARGV: how many pairs of KEYS, the first moment, the last (Unix ms), how many moments to look at.
@@ -10,12 +11,16 @@ if expired[1] then
   unlist(resource, expired)
 end
 local moments = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, most)
-local answer = {#moments == most and text(moments[most] + 1) or ''}
-for _, moment in ipairs(moments) do
-  local value = redis.call('GET', 'hold:' .. tag .. ':' .. resource .. '/' .. moment) or ''
-  local by, granted = string.match(value, '^(%S+) %S+ %d+ ?(%d*)$')
-  if by and granted ~= '' then
-    append(answer, moment, by)
+local answer, keys = {#moments == most and text(moments[most] + 1) or ''}, {}
+for i, moment in ipairs(moments) do
+  keys[i] = 'hold:' .. tag .. ':' .. resource .. '/' .. moment
+end
+if keys[1] then
+  for i, value in ipairs(redis.call('MGET', unpack(keys))) do
+    local by, _, _, _, granted = parse(value)
+    if by and granted ~= '' then
+      append(answer, moments[i], by)
+    end
   end
 end
 return {answer}

@@ -1,10 +1,18 @@
--- What scripts of holds share: it stands before each of them.
+-- What all scripts share: it stands in each of them behind the first line, which has the script's flags.
 -- All that a command touches is of one site. Keys that a script comes to know only as it runs (a hold knows its
 -- token, a token its claims) have the hash tag of its KEYS, and so lie where those do, in a cluster too.
--- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends at the latest (Unix ms)
+-- A script does a bounded amount of work, for Redis does nothing else meanwhile: it reads and deletes many keys by one
+-- command, and leaves for a later run what is more than it may free (`LATER`).
+-- hold:{site}:<claim>           token, digest, when it was placed, when its caller asked and, once it is granted, when it
+--                               first was (Unix ms)
+-- intents:{site}:<claim>        the ids of bookings that are being made, by when each ends (Unix ms)
+-- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends (Unix ms)
+-- released:{site}:<token>       when the caller of the latest release asked (Unix ms)
 -- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in their order
 -- held_ends:{site}:<resource>   the same moments, by when each hold ends (Unix ms)
 local tag = string.match(KEYS[1], '{.-}')
+-- In the place of an answer, as in `scripts.py`: this call was not done, the script is to be run again for it.
+local LATER = -1
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -23,16 +31,55 @@ local function claim_of(key)
   return string.match(key, '}:(.*)$')
 end
 
--- Keep in the record of a token when its claims end at the latest: `ends` has such an end, then a claim, and so on.
+-- Of a hold's value: token, digest, when it was placed, when it was asked for, when it was granted ('' if it was not).
+local function parse(value)
+  if value then
+    return string.match(value, '^(%S+) (%S+) (%d+) (%d+) ?(%d*)$')
+  end
+end
+
+-- The values of some KEYS behind the `first`; false where there is none.
+local function values_of(first, count)
+  return redis.call('MGET', unpack(KEYS, first + 1, first + count))
+end
+
+-- What a booking finds held of its claims: 0 nothing, 1 its patient's holds alone, 2 another's.
+local function state_of(first, count, token, digest)
+  local state = 0
+  for _, value in ipairs(values_of(first, count)) do
+    local by, of = parse(value)
+    if by then
+      if by ~= token and of ~= digest then
+        return 2
+      end
+      state = 1
+    end
+  end
+  return state
+end
+
+local function released_at(token)
+  return tonumber(redis.call('GET', 'released:' .. tag .. ':' .. token) or -1)
+end
+
+-- How many claims a token holds, placed or granted.
+local function count_held(token, now)
+  return redis.call('ZCOUNT', 'token:' .. tag .. ':' .. token, text(now), '+inf')
+end
+
+-- Keep in the record of a token when its claims end: `ends` has such an end, then a claim, and so on.
 local function record(token, ends, latest, now)
+  if not ends[1] then
+    return
+  end
   local key = 'token:' .. tag .. ':' .. token
   local ttl = redis.call('PTTL', key)
   redis.call('ZADD', key, unpack(ends))
   if ttl ~= -2 then -- a token that is used again and again keeps no more than what stands
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', text(now))
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. text(now))
   end
   if ttl < latest - now then
-    redis.call('PEXPIREAT', key, text(latest))
+    redis.call('PEXPIREAT', key, text(latest + 1000)) -- so that not each grant has to set it
   end
 end
 
@@ -44,7 +91,7 @@ end
 
 -- List that a resource is held: `moments` has each moment twice, `ends` its end, then the moment.
 -- Two sets, for one is read by time, and what has expired is found in the other: each grant removes up to twice as
--- many as it adds, so that what has expired never grows. What ends before its time is removed at once (`free_all`).
+-- many as it adds, so that what has expired never grows. What ends before its time is removed at once (`free`).
 local function list(resource, moments, ends, latest, now)
   local held, held_ends = 'held:' .. tag .. ':' .. resource, 'held_ends:' .. tag .. ':' .. resource
   redis.call('ZADD', held, unpack(moments))
@@ -60,35 +107,40 @@ local function list(resource, moments, ends, latest, now)
   end
 end
 
--- Free all that a token holds, and nothing of another; how many claims that were.
-local function free_all(token)
-  local record, freed = 'token:' .. tag .. ':' .. token, 0
-  local claims = redis.call('ZRANGE', record, 0, -1)
-  for start = 1, #claims, 1000 do
-    local keys, own, moments = {}, {}, {}
-    for i = start, math.min(start + 999, #claims) do
-      keys[#keys + 1] = 'hold:' .. tag .. ':' .. claims[i]
-    end
-    for i, value in ipairs(redis.call('MGET', unpack(keys))) do
-      local by, granted = string.match(value or '', '^(%S+) %S+ %d+ ?(%d*)$')
-      if by == token then
-        own[#own + 1] = keys[i]
-        if granted ~= '' then
-          local resource, moment = string.match(keys[i], '}:(.*)/(.*)$')
-          moments[resource] = moments[resource] or {}
-          table.insert(moments[resource], moment)
-        end
+-- All that a token holds, and nothing of another: the `keys` of its holds, the `moments` of each resource that are
+-- listed, whether it has a claim at each moment (`at`), and when the latest of them was asked for.
+local function find_all(token)
+  local found = {token = token, keys = {}, moments = {}, at = {}, asked = 0}
+  local keys = redis.call('ZRANGE', 'token:' .. tag .. ':' .. token, 0, -1)
+  if not keys[1] then
+    return found
+  end
+  for i, claim in ipairs(keys) do
+    keys[i] = 'hold:' .. tag .. ':' .. claim
+  end
+  for i, value in ipairs(redis.call('MGET', unpack(keys))) do
+    local by, _, _, asked, granted = parse(value)
+    if by == token then
+      local resource, moment = string.match(keys[i], '}:(.*)/(.*)$')
+      found.keys[#found.keys + 1], found.at[moment] = keys[i], true
+      found.asked = math.max(found.asked, tonumber(asked))
+      if granted ~= '' then
+        found.moments[resource] = found.moments[resource] or {}
+        table.insert(found.moments[resource], moment)
       end
     end
-    if own[1] then
-      redis.call('DEL', unpack(own))
-    end
-    for resource, of_resource in pairs(moments) do
-      unlist(resource, of_resource)
-    end
-    freed = freed + #own
   end
-  redis.call('DEL', record)
-  return freed
+  return found
+end
+
+-- Free what `find_all` has found.
+local function free(found)
+  if found.keys[1] then
+    redis.call('DEL', unpack(found.keys))
+  end
+  for resource, moments in pairs(found.moments) do
+    unlist(resource, moments)
+  end
+  redis.call('DEL', 'token:' .. tag .. ':' .. found.token)
 end
 

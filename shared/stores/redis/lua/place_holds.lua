@@ -1,49 +1,62 @@
--- Place holds that are yet to be granted, or extensions, each on all of its claims or on none.
+#!lua
+-- Place holds that are yet to be granted, each on all of its claims or on none. In a full Redis it is not run.
+-- What the token has been granted before is left as it is: only a grant extends it.
 -- KEYS: for each a hold key a claim, then an intents key a claim.
--- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, digest of the name, how long it may take to be
--- granted (ms).
--- Value: token, digest, when it was placed and, once it is, when it was first granted (Unix ms).
--- Returns for each nothing where another token holds a claim, else when each claim was placed, and the intents
--- that are there.
+-- ARGV: how many claims a token may hold; then for each how many claims, token, digest of the name, when its caller asked
+-- (Unix ms), how long it may take to be granted (ms).
+-- Returns for each when each claim was placed (Unix ms), and 1 if a claim is being booked; else, of what was not placed,
+-- 1 where another token holds a claim, 2 where it was asked no later than its token was released, 3 where the token would
+-- hold too much.
+local ANOTHERS, ASKED_EARLIER, TOO_MUCH = 1, 2, 3
 local now = now_ms()
+local most = tonumber(ARGV[1])
 local answers, first = {}, 0
-for a = 3, #ARGV, 4 do
-  local count, token, digest, waits = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
-  local placed, granted, digests, is_free = {}, {}, {}, true
-  for i = 1, count do
-    local value = redis.call('GET', KEYS[first + i]) or ''
-    local by, whose, at, since = string.match(value, '^(%S+) (%S+) (%d+) ?(%d*)$')
-    if by and by ~= token then
-      is_free = false
-      break
-    end
-    placed[i], granted[i] = tonumber(at or now), tonumber(since)
-    digests[i] = granted[i] and whose or digest -- until it is granted anew, a hold is whose it was
-  end
-  local answer = {}
-  if is_free then
-    local intents, seen, ends, latest = {}, {}, {}, 0
-    for i = 1, count do
-      local key, value, ttl = KEYS[first + i], string.format('%s %s %.0f', token, digests[i], placed[i]), waits
-      if granted[i] then
-        value = string.format('%s %.0f', value, granted[i])
-        ttl = math.min(ttl, granted[i] + ARGV[2] - now)
+for a = 2, #ARGV, 5 do
+  local count, token, digest, asked = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  local waits = tonumber(ARGV[a + 4])
+  local placed, waiting, own, new, answer = {}, {}, {}, 0, nil
+  if tonumber(asked) <= released_at(token) then
+    answer = ASKED_EARLIER
+  else
+    for i, value in ipairs(values_of(first, count)) do
+      local by, _, at, _, granted = parse(value)
+      if by and by ~= token then
+        answer = ANOTHERS
+        break
       end
-      ttl = math.max(ttl, redis.call('PTTL', key), 1) -- what stands is never shortened
-      redis.call('SET', key, value, 'PX', text(ttl))
-      local ends_by = now + math.max(ttl, waits + ARGV[1]) -- granted or not
-      latest = math.max(latest, ends_by)
-      append(ends, text(ends_by), claim_of(key))
-      local found = redis.call('ZRANGEBYSCORE', KEYS[first + count + i], string.format('(%.0f', now), '+inf')
-      for _, id in ipairs(found) do
-        if not seen[id] then
-          seen[id] = true
-          table.insert(intents, id)
+      placed[i] = tonumber(at or now)
+      if not by then
+        new, waiting[#waiting + 1] = new + 1, i
+      elseif granted == '' then
+        waiting[#waiting + 1], own[i] = i, true
+      end
+    end
+    if not answer and new > 0 and count_held(token, now) + new > most then
+      answer = TOO_MUCH
+    end
+  end
+  if not answer then
+    local ends, latest = {}, 0
+    for _, i in ipairs(waiting) do
+      local key, ttl = KEYS[first + i], waits
+      if own[i] then -- what stands is never shortened
+        ttl = math.max(ttl, redis.call('PTTL', key))
+      end
+      redis.call('SET', key, string.format('%s %s %.0f %s', token, digest, placed[i], asked), 'PX', text(ttl))
+      latest = math.max(latest, now + ttl)
+      append(ends, text(now + ttl), claim_of(key))
+    end
+    record(token, ends, latest, now)
+    local being_booked = 0
+    if redis.call('EXISTS', unpack(KEYS, first + count + 1, first + 2 * count)) > 0 then
+      for i = first + count + 1, first + 2 * count do
+        if redis.call('ZCOUNT', KEYS[i], '(' .. text(now), '+inf') > 0 then
+          being_booked = 1
+          break
         end
       end
     end
-    record(token, ends, latest, now)
-    answer = {placed, intents}
+    answer = {placed, being_booked}
   end
   answers[#answers + 1], first = answer, first + 2 * count
 end

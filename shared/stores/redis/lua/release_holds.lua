@@ -1,9 +1,30 @@
--- Release holds: each with all that its token holds, granted or only placed. One that is yet to be granted is not
--- granted any more.
+#!lua flags=allow-oom
+-- Release holds: each with all that its token holds, granted or only placed. A hold of the token that was asked for no
+-- later is neither placed nor granted any more.
 -- KEYS: for each the record of its token.
--- Returns for each how many claims it held.
+-- ARGV: how many claims to free at most before the rest is left for later, how long a release is known (ms); then for each
+-- 0, when its caller asked (Unix ms), and the moment of a cell (Unix ms) which the token must hold at some resource, or ''.
+-- Returns for each how many claims it held; -2 where it holds what was asked for later than the release.
+local ASKED_EARLIER = -2
+local left, known = tonumber(ARGV[1]), ARGV[2]
 local answers = {}
 for i, key in ipairs(KEYS) do
-  answers[i] = free_all(claim_of(key))
+  local token, asked, moment = claim_of(key), ARGV[3 * i + 1], ARGV[3 * i + 2]
+  if left <= 0 then
+    answers[i] = LATER
+  else
+    local latest = math.max(tonumber(asked), released_at(token))
+    redis.call('SET', 'released:' .. tag .. ':' .. token, text(latest), 'PX', known)
+    local found = find_all(token)
+    left = left - #found.keys - 1
+    if found.asked > tonumber(asked) then
+      answers[i] = ASKED_EARLIER
+    elseif moment ~= '' and not found.at[moment] then
+      answers[i] = 0
+    else
+      free(found)
+      answers[i] = #found.keys
+    end
+  end
 end
 return answers

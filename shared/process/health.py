@@ -1,5 +1,6 @@
-"""The worker's own HTTP port: `/livez`, `/readyz` and `/metrics`."""
+"""A process's HTTP port for operators: `/livez`, `/readyz` and `/metrics`."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -12,28 +13,32 @@ from starlette.routing import Route
 from shared.contract.replies import Readiness
 from shared.process import metrics
 from shared.process.listening import bind
-from shared.process.settings import WorkerSettings
 from shared.process.tasks import run_for_good
 
 AskReadiness = Callable[[], Awaitable[Readiness]]
 
 
-@asynccontextmanager
-async def health_server(
-    settings: WorkerSettings, ask: AskReadiness, fail: Callable[[], None]
-) -> AsyncIterator[None]:
-    """Serve health and metrics on `WORKER_HTTP_PORT` while the context lasts; nothing where that is 0.
-
-    `fail` is called if the server ends before.
+def bind_health(host: str, port: int, *, variable: str) -> socket.socket | None:
+    """The listening socket for `health_server`; None where `port` is 0.
 
     Raises:
-        Misconfigured: the port is taken.
+        Misconfigured: the port is taken; the line names the variable that set it.
     """
-    if settings.worker_http_port == 0:
+    return bind(host, port, variable=variable) if port else None
+
+
+@asynccontextmanager
+async def health_server(
+    listener: socket.socket | None, ask: AskReadiness, fail: Callable[[], None]
+) -> AsyncIterator[None]:
+    """Serve health and metrics while the context lasts; nothing if there is no socket.
+
+    `fail` is called if the server ends before.
+    """
+    if listener is None:
         yield
         return
     server = _Server(uvicorn.Config(_app(ask), log_config=None, access_log=False, lifespan="off"))
-    listener = bind(settings.host, settings.worker_http_port, variable="WORKER_HTTP_PORT")
     serving = run_for_good(server.serve(sockets=[listener]), lambda: None if server.should_exit else fail())
     try:
         yield
@@ -43,7 +48,7 @@ async def health_server(
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the worker, which drains before it stops."""
+    """Leaves the signals to the process, which drains before it stops."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

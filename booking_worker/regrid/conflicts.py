@@ -1,0 +1,102 @@
+"""Which bookings could not all stand on another grid: found before anything is changed."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared.contract.errors import InvalidRequest
+from shared.contract.instants import EPOCH, format_instant
+from shared.domain.claim import Claims
+from shared.domain.grid import Grid, Span
+from shared.stores.mongo.regridding import Lying, Target
+
+MOST_NAMED = 20
+
+
+class Unfit(Exception):
+    """A booking by itself cannot be on the new grid; the text says why, without its patient."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two bookings that touch the same cell of a resource."""
+
+    site: str
+    resource: str
+    cell: datetime
+    ids: tuple[str, str]
+
+    def __str__(self) -> str:
+        first, second = self.ids
+        return (
+            f"{first} and {second} share the cell {format_instant(self.cell)} of {self.resource} "
+            f"(site {self.site})"
+        )
+
+
+@dataclass
+class Obstacles:
+    """How many obstacles there are, and the first of them in words."""
+
+    count: int = 0
+    named: list[str] = field(default_factory=list)
+
+    def add(self, obstacle: object) -> None:
+        self.count += 1
+        if len(self.named) < MOST_NAMED:
+            self.named.append(str(obstacle))
+
+
+def placed_on(target: Target, lying: Lying) -> tuple[Span, Claims]:
+    """Where a booking lies on the new grid: the cells that a worker of that grid would claim for it.
+
+    Raises:
+        Unfit
+    """
+    duration = lying.durationMinutes
+    if target.minutes == 0 and duration is not None:
+        raise Unfit(f"{lying.id} takes {duration} minutes, and would be an instant")
+    if target.minutes and duration is None:
+        if target.duration is None:
+            raise Unfit(f"{lying.id} has no duration: name one with --duration")
+        duration = target.duration
+    place = replace(lying, durationMinutes=duration)
+    try:
+        span = Grid(target.minutes).span_of(place)
+        return span, Claims.of(place, span)
+    except InvalidRequest as error:
+        raise Unfit(f"{lying.id}: {error}") from None
+
+
+async def find_obstacles(bookings: AsyncIterator[Lying], target: Target) -> Obstacles:
+    """What keeps bookings, which come by site and slot, from being on the new grid together.
+
+    It keeps in memory only the bookings that reach into the cell at which it has arrived.
+    """
+    obstacles = Obstacles()
+    site: str | None = None
+    open_until: dict[str, list[tuple[int, str]]] = {}  # by resource: last cells and ids
+    async for lying in bookings:
+        if lying.site != site:
+            site, open_until = lying.site, {}
+        try:
+            _, claims = placed_on(target, lying)
+        except Unfit as unfit:
+            obstacles.add(unfit)
+            continue
+        for resource, (first, last) in _stretches(claims).items():
+            reaching = [each for each in open_until.get(resource, []) if each[0] >= first]
+            cell = EPOCH + timedelta(milliseconds=first)
+            for _, earlier in reaching:
+                obstacles.add(Conflict(lying.site, resource, cell, (earlier, lying.id)))
+            open_until[resource] = [*reaching, (last, lying.id)]
+    return obstacles
+
+
+def _stretches(claims: Claims) -> dict[str, tuple[int, int]]:
+    """The first and the last cell (Unix ms) of each resource."""
+    cells: dict[str, list[int]] = {}
+    for claim in claims.keys:
+        resource, _, cell = claim.rpartition("/")
+        cells.setdefault(resource, []).append(int(cell))
+    return {resource: (min(those), max(those)) for resource, those in cells.items()}

@@ -1,0 +1,117 @@
+"""The order of a change of the grid. Each step may be repeated, so a run that died is simply repeated."""
+
+from collections.abc import Callable
+
+from booking_worker.regrid.conflicts import find_obstacles, placed_on
+from shared.domain.claim import Claims
+from shared.domain.grid import Span
+from shared.stores.mongo.meta import regrid_command
+from shared.stores.mongo.regridding import Lying, RegridStore, State, Target
+from shared.stores.redis.keys import OF_CLAIMS
+from shared.stores.redis.servers import Servers
+
+MOST_PASSES = 3
+
+
+class Refusal(Exception):
+    """The grid is not changed, or not yet: the lines say why, and what to do."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+
+
+class Regridding:
+    """Changes the grid of a database to `target`; `tell` takes lines for people."""
+
+    def __init__(
+        self, store: RegridStore, redis: Servers, target: Target, tell: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._redis = redis
+        self._target = target
+        self._tell = tell
+
+    async def run(self, *, dry: bool = False) -> None:
+        """Change the grid, or only say whether that can be done.
+
+        1. Mark the change in `meta`, if no worker has a lease: from then on none starts.
+        2. Have MongoDB admit no booking of another grid: what a sleeping worker has in hand fails there.
+        3. Look for conflicts once more, since a worker may have written until then. From here on no booking
+           can be made or moved, so the rest cannot fail for what it finds.
+        4. Rewrite the rows.
+        5. Delete holds and intents in Redis: their keys name cells of the old grid.
+        6. Settle the new grid, and end the mark: workers of the new grid start.
+
+        Raises:
+            Refusal, Unanswered, HoldsUnreachable
+        """
+        state = await self._look(dry=dry)
+        if state.minutes == self._target.minutes and not state.unfinished:
+            self._tell(f"The grid is {state.minutes} minutes already: nothing is to be done.")
+            return
+        if dry or not state.unfinished:  # an unfinished one ends in step 3 at the latest, as it began
+            await self._refuse_obstacles("Nothing was changed.")
+        if dry:
+            self._tell("No conflicts: the grid can be changed. Nothing was changed by this dry run.")
+            return
+        if not await self._store.mark(self._target):
+            raise Refusal("A worker has started meanwhile, or another change of the grid: look again.")
+        await self._store.admit_only(self._target.minutes)
+        try:
+            await self._refuse_obstacles("They were booked just before the change: nothing was changed.")
+        except Refusal:
+            await self._store.abandon(self._target, state.minutes)
+            raise
+        rewritten = await self._rewrite()
+        deleted = await self._redis.delete_all(OF_CLAIMS)
+        await self._store.finish(self._target)
+        self._tell(f"{rewritten} bookings rewritten, {deleted} keys of holds deleted.")
+        self._tell(f"Done: start workers with SLOT_MINUTES={self._target.minutes}.")
+
+    async def _look(self, *, dry: bool) -> State:
+        state = await self._store.look()
+        if state is None:
+            raise Refusal(
+                "No worker has ever served the database that MONGO_URI names: it has no grid yet.",
+                "Start workers with the SLOT_MINUTES that you want, or set MONGO_URI.",
+            )
+        if state.unfinished and state.unfinished != self._target:
+            unfinished = state.unfinished
+            raise Refusal(
+                "Another change of the grid is unfinished. Finish it first:",
+                f"  {regrid_command(unfinished.minutes, unfinished.duration)}",
+            )
+        if state.workers and not state.unfinished and not dry:
+            raise Refusal(
+                "Workers are running; nothing was changed. Stop them first, and repeat this:",
+                *(f"  {worker}" for worker in state.workers),
+                "One that was killed is forgotten in some seconds.",
+            )
+        return state
+
+    async def _refuse_obstacles(self, effect: str) -> None:
+        found = await find_obstacles(self._store.in_order(), self._target)
+        if found.count:
+            more = found.count - len(found.named)
+            raise Refusal(
+                f"{found.count} conflicts on a grid of {self._target.minutes} minutes. {effect}",
+                *(f"  {obstacle}" for obstacle in found.named),
+                *([f"  and {more} more"] if more else []),
+                "Move or cancel one booking of each, and repeat this.",
+            )
+
+    async def _rewrite(self) -> int:
+        """Rewrite all rows of other grids. A pass may miss a row that is cancelled meanwhile: look again."""
+        rewritten = 0
+        for _ in range(MOST_PASSES):
+            left = False
+            async for bookings in self._store.of_another_grid(self._target.minutes):
+                await self._store.rewrite(self._target.minutes, [self._placed(each) for each in bookings])
+                rewritten += len(bookings)
+                left = True
+            if not left:
+                return rewritten
+        raise Refusal("Rows are changed all the time: something writes to the database. Repeat this.")
+
+    def _placed(self, lying: Lying) -> tuple[Lying, Span, Claims]:
+        return lying, *placed_on(self._target, lying)

@@ -1,0 +1,38 @@
+"""The moves of a booking that are done: remembered in its row, so that a repeat is known again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MOST_MOVES = 1000
+KEPT_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DoneMove:
+    """A move that was carried out, or had nothing to change.
+
+    `request_hash` tells a repeat from another request under the same id. `asked_at` is in Unix ms.
+    """
+
+    id: str
+    request_hash: str
+    asked_at: int
+
+    def to_document(self) -> dict[str, Any]:
+        return {"moveId": self.id, "hash": self.request_hash, "askedAt": self.asked_at}
+
+    @classmethod
+    def from_document(cls, move: dict[str, Any]) -> "DoneMove":
+        return cls(move["moveId"], move["hash"], move["askedAt"])
+
+
+def remember(moves: Sequence[DoneMove], move: DoneMove) -> tuple[DoneMove, ...]:
+    """Add a move; drop the oldest over `MOST_MOVES`, and those asked a day before it.
+
+    No attempt of a request comes so late, and no caller repeats one for that long.
+    """
+    if len(moves) < MOST_MOVES and (not moves or moves[0].asked_at > move.asked_at - KEPT_MS):
+        return (*moves, move)
+    kept = [each for each in moves if each.asked_at > move.asked_at - KEPT_MS]
+    return (*kept[-(MOST_MOVES - 1) :], move)

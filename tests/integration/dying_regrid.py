@@ -1,0 +1,43 @@
+"""The command that changes the grid, made to die at a step or to leave one out.
+
+python -m tests.integration.dying_regrid mark --minutes 15        dies once it has done that step
+python -m tests.integration.dying_regrid no:admit_only …          leaves that step out
+"""
+
+import os
+import sys
+from typing import Any
+
+from booking_worker.regrid.__main__ import main
+from shared.stores.mongo import regridding
+from shared.stores.mongo.regridding import RegridStore
+from shared.stores.redis.scripts import Scripts
+
+DIED = 99
+STEPS: dict[str, type] = {
+    "mark": RegridStore,
+    "admit_only": RegridStore,
+    "rewrite": RegridStore,
+    "delete_all": Scripts,
+    "finish": RegridStore,
+}
+"""In their order; `rewrite` is done for two rows at once here, so that the first time leaves some."""
+
+
+def sabotage(step: str) -> None:
+    """Die after a step, or leave it out."""
+    name = step.removeprefix("no:")
+    real = getattr(STEPS[name], name)
+
+    async def die(*arguments: Any) -> None:
+        if name == step:
+            await real(*arguments)
+            os._exit(DIED)
+
+    setattr(STEPS[name], name, die)
+
+
+if __name__ == "__main__":
+    regridding.ROWS_AT_ONCE = 2
+    sabotage(sys.argv.pop(1))
+    main()

@@ -1,0 +1,130 @@
+"""A database with bookings of some grid, and the command that changes it, run as people run it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from redis import Redis
+
+from deploy.local.process import ROOT
+from shared.contract.commands import BookAppointment
+from shared.domain.booking import Booking
+from shared.domain.digests import Digests
+from shared.domain.grid import Grid
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.bookings import COLLECTION, BookingStore
+from shared.stores.mongo.changes import Change, ChangeStore
+from shared.stores.mongo.schema import Schema
+from shared.stores.mongo.writes import Written
+from tests.servers import Servers
+from tests.stack import Stack
+
+CANARY = "Zebra Canary"
+"""The patient of every booking here, whose name the command must not print."""
+COMMAND_SECONDS = 60
+
+
+@dataclass
+class Old:
+    """Data of a grid of `minutes`, that no worker serves at the moment."""
+
+    minutes: int
+    stack: Stack
+    database: mongodb.Database
+
+    @property
+    def rows(self) -> mongodb.Collection:
+        return self.database.get_collection(COLLECTION)
+
+    @property
+    def changes(self) -> ChangeStore:
+        return ChangeStore(self.database)
+
+    async def start_over(self) -> None:
+        """Leave a new database, as the first worker leaves it when it stops."""
+        await self.database.client.drop_database(self.database.name)
+        schema = Schema(self.database, self.minutes)
+        await schema.wait_until_verified()
+        await schema.give_up_lease()
+
+    async def book(self, body: dict[str, Any]) -> Booking | None:
+        """Book as a worker of this grid does; None if the slot is taken."""
+        booking = self.new(body)
+        (written,) = await BookingStore(self.database).insert_many([booking], timeout=10)
+        assert written in {Written.DONE, Written.DUPLICATE}
+        return booking if written is Written.DONE else None
+
+    def new(self, body: dict[str, Any]) -> Booking:
+        """What a worker of this grid would insert."""
+        command = BookAppointment.model_validate(
+            {"patientName": CANARY, "idempotencyKey": str(uuid4()), **body}
+        )
+        return Booking.new(command, Grid(self.minutes).span_of(command), Digests(b"secret"))
+
+    async def cancel(self, booking_id: str) -> None:
+        before = Booking.from_document(await self.rows.find_one({"_id": booking_id}) or {})
+        change = Change(before, before.cancelled())
+        assert await self.changes.change_many([change], timeout=10) == [Written.DONE]
+
+    async def everything(self) -> dict[str, Any]:
+        """All documents, options and indexes of the database but for leases, and all keys of Redis."""
+        seen: dict[str, Any] = {}
+        for collection in await (await self.database.list_collections()).to_list(None):
+            name = collection["name"]
+            if name != "barriers":
+                seen[name] = [
+                    collection["options"],
+                    await self.database[name].find({}, {"leases": 0}).sort("_id", 1).to_list(None),
+                    await self.database[name].index_information(),
+                ]
+        with Redis.from_url(self.stack.env["REDIS_URL"], decode_responses=True) as redis:
+            seen["redis"] = sorted(redis.scan_iter("*"))
+        return seen
+
+    async def regrid(self, *arguments: str, module: Sequence[str] = ("booking_worker.regrid",)) -> "Ended":
+        """Run the command to its end."""
+        return await asyncio.to_thread(run, self.stack, *arguments, module=module)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the command ended, and all that it printed."""
+
+    code: int
+    output: str
+
+
+def run(stack: Stack, *arguments: str, module: Sequence[str] = ("booking_worker.regrid",)) -> Ended:
+    """Run the command with a stack's settings."""
+    done = subprocess.run(
+        [sys.executable, "-m", *module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **stack.env},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert CANARY not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ended(done.returncode, done.stdout + done.stderr)
+
+
+@asynccontextmanager
+async def data_of(servers: Servers, minutes: int, **env: str) -> AsyncIterator[Old]:
+    """A new database with a grid, as the first worker leaves it when it stops."""
+    redis = {} if "REDIS_URL" in env else {"REDIS_URL": servers.new_redis().url}
+    with servers.new_stack(SLOT_MINUTES=str(minutes), **redis, **env) as stack:
+        database = mongodb.connect(stack.env["MONGO_URI"])
+        try:
+            old = Old(minutes, stack, database)
+            await old.start_over()
+            yield old
+        finally:
+            mongodb.close(database)

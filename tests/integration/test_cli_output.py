@@ -1,0 +1,184 @@
+"""How the command `slotkeeper` ends as a process: its exit code is true, whatever becomes of its output."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.integration.canned import canned
+
+ROOT = Path(__file__).parents[2]
+ID = "0b5f2a53-6f0e-4d1c-9a53-0c9f1f3a2c11"
+NINE = "2031-05-04T09:00:00.000Z"
+APPOINTMENT = {
+    "id": ID,
+    "site": "default",
+    "resources": ["dr-lee"],
+    "slot": NINE,
+    "patientName": "Ása Ørn 李 🐈",
+    "status": "booked",
+    "createdAt": NINE,
+}
+BOOKED = {"message": "Booking confirmed", "appointment": APPOINTMENT}
+DAY = {"appointments": [{**APPOINTMENT, "id": f"{ID[:-4]}{number}"} for number in range(1000, 2000)]}
+SLOTKEEPER = (sys.executable, "-m", "shared.cli")
+CALLS: list[tuple[tuple[str, ...], Any]] = [
+    (("book", NINE, "Ada"), BOOKED),
+    (("book", NINE, "Ada", "--json"), BOOKED),
+    (("day", "2031-05-04"), DAY),
+    (("day", "2031-05-04", "--json"), DAY),
+    (("--version",), None),
+    (("book", "--help"), None),
+]
+
+
+def of(calls: list[tuple[tuple[str, ...], Any]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("words", "answer"), calls, ids=[" ".join(words) for words, _ in calls])
+
+
+def run(
+    url: str, *words: str | bytes, stdout: Any = subprocess.PIPE, stderr: Any = subprocess.PIPE, **env: str
+) -> "subprocess.CompletedProcess[bytes]":
+    """A command as a process of its own, whose output is bytes."""
+    return subprocess.run(
+        [*SLOTKEEPER, *words],
+        cwd=ROOT,
+        env={**os.environ, "SLOTKEEPER_URL": url, "COLUMNS": "120", **env},
+        stdout=stdout,
+        stderr=stderr,
+        check=False,
+    )
+
+
+@of(CALLS)
+def test_a_full_disk_does_not_undo_what_is_done(words: tuple[str, ...], answer: Any) -> None:
+    """The exit code is 0, and one line on stderr says that the output was lost."""
+    with canned((200, answer)) as (url, _), Path("/dev/full").open("w") as full:
+        result = run(url, *words, stdout=full)
+    assert result.stderr == b"The output could not be written: No space left on device\n"
+    assert result.returncode == 0
+
+
+@pytest.mark.parametrize(("status", "code"), [(409, 1), (400, 2), (503, 3), (504, 4)])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_refusal_that_cannot_be_written_keeps_its_code(
+    status: int, code: int, options: tuple[str, ...]
+) -> None:
+    """With stdout and stderr full, the code alone tells what became of the request."""
+    with canned((status, {"error": "Because"})) as (url, _), Path("/dev/full").open("w") as full:
+        assert run(url, "cancel", ID, *options, stdout=full, stderr=full).returncode == code
+
+
+@of(CALLS)
+def test_a_reader_that_has_gone_is_no_failure(words: tuple[str, ...], answer: Any) -> None:
+    """Where nobody reads the pipe any more, the command ends as if somebody did, and says nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with canned((200, answer)) as (url, _):
+        result = run(url, *words, stdout=writer)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@of(CALLS)
+def test_a_closed_output_is_no_failure(words: tuple[str, ...], answer: Any) -> None:
+    """`slotkeeper book … >&-` books."""
+    with canned((200, answer)) as (url, _):
+        command = ["sh", "-c", '"$@" >&-', "sh", *SLOTKEEPER, *words]
+        env = {**os.environ, "SLOTKEEPER_URL": url}
+        result = subprocess.run(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "cp1252"},
+        {"PYTHONIOENCODING": "cp437"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "POSIX"},
+    ],
+    ids=lambda locale: " ".join(locale.values()),
+)
+@pytest.mark.parametrize("columns", ["60", "120"])
+@of([(("book", NINE, "Ada"), BOOKED), (("day", "--json"), DAY), (("day",), DAY)])
+def test_a_name_that_the_encoding_lacks_is_no_failure(
+    words: tuple[str, ...], answer: Any, columns: str, locale: dict[str, str]
+) -> None:
+    """Characters that a terminal lacks are escaped; in JSON they always are, and are read back whole."""
+    with canned((200, answer)) as (url, _):
+        result = run(url, *words, **{"COLUMNS": columns, **locale})
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert ID[:-4].encode() in result.stdout
+    if "--json" in words:
+        assert json.loads(result.stdout.decode("ascii")) == answer
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    """A name that this machine cannot read is never sent as another one."""
+    result = run("http://127.0.0.1:1", "book", NINE, b"\xff\xfe", "--json", PYTHONUTF8="1")
+    assert (result.returncode, json.loads(result.stdout)["type"]) == (2, "UsageError")
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[str, Event]]:
+    """The URL of a gateway that does not answer, and an event that its first request sets."""
+    met, released = Event(), Event()
+
+    def wait() -> None:
+        met.set()
+        released.wait(30)
+
+    with canned(wait) as (url, _):
+        yield url, met
+        released.set()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("book", NINE, "Ada"), 4, "repeat it with --key "),
+        (("book", NINE, "Ada", "--key", "desk-1"), 4, "--key desk-1"),
+        (("book", NINE, "Ada", "--json"), 4, "repeat it with --key "),
+        (("hold", NINE, "Ada"), 4, "repeat it with --token "),
+        (("cancel", ID), 4, "it may have been done"),
+        (("day",), 130, ""),
+    ],
+)
+def test_ctrl_c_tells_the_key_of_what_is_in_flight(
+    silent: tuple[str, Event], words: tuple[str, ...], code: int, said: str
+) -> None:
+    """What is interrupted may have been done (4), and can be repeated as the same; a look just ends."""
+    url, met = silent
+    env = {**os.environ, "SLOTKEEPER_URL": url}
+    process = subprocess.Popen([*SLOTKEEPER, *words], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+    assert met.wait(30)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert said in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_watch_ends_with_its_reader() -> None:
+    """`slotkeeper watch | head -1` does not look on for ever once head has gone."""
+    page = {"site": "default", "resource": "default", "from": NINE, "to": NINE}
+    free, taken = ({**page, "taken": each} for each in ([], [{"slot": NINE, "state": "held"}]))
+    command = f"set -o pipefail; {sys.executable} -m shared.cli watch --every 0.1 | head -1"
+    with canned(*[(200, taken), (200, free)] * 50) as (url, met):
+        env = {**os.environ, "SLOTKEEPER_URL": url}
+        result = subprocess.run(
+            ["/bin/bash", "-c", command], cwd=ROOT, env=env, capture_output=True, check=False
+        )
+    assert (result.returncode, result.stdout.count(b"\n"), result.stderr) == (0, 1, b"")
+    assert len(met) < 100

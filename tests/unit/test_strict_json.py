@@ -1,0 +1,76 @@
+"""JSON that has a name twice is refused: two readers of it would read two different things."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.contract.commands import AskReady, BookAppointment, MoveRequest, ReleaseHold
+from shared.contract.errors import InvalidRequest
+from shared.contract.many import BookMany
+from shared.contract.parsing import parse_command, validate
+
+SLOT = '"slot":"2030-01-07T09:00Z"'
+BOOKING = f'{SLOT},"patientName":"Ada"'
+CANARY = "Zebra Canary"
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "sentence"),
+    [
+        (BookAppointment, f"{{{BOOKING},{SLOT}}}", "Duplicate field slot"),
+        (BookAppointment, f'{{{BOOKING},"resources":["a"],"resources":null}}', "Duplicate field resources"),
+        (BookAppointment, f'{{{BOOKING},"colour":1,"colour":1}}', "Duplicate field colour"),
+        (BookAppointment, f'{{{BOOKING},"\\u0073lot":"2030-01-07T09:00Z"}}', "Duplicate field slot"),
+        (BookAppointment, f'{{{BOOKING},"{CANARY}":1,"{CANARY}":1}}', "Duplicate field"),
+        (BookAppointment, f'{{{BOOKING},"{"x" * 32}":1,"{"x" * 32}":1}}', f"Duplicate field {'x' * 32}"),
+        (BookAppointment, f'{{{BOOKING},"{"x" * 33}":1,"{"x" * 33}":1}}', "Duplicate field"),
+        (MoveRequest, f"{{{SLOT},{SLOT}}}", "Duplicate field slot"),
+        (ReleaseHold, f"{{{SLOT},{SLOT}}}", "Duplicate field slot"),
+        (AskReady, '{"a":1,"a":1}', "Duplicate field a"),
+        (BookMany, '{"commands":[{}],"commands":[{}]}', "Duplicate field commands"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_repeated_name_is_refused(model: Any, text: str, sentence: str) -> None:
+    """The sentence names the field as that of an unknown field does: never one that could be a patient's."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse_command(model, text.encode())
+    assert caught.value.text == sentence
+
+
+@pytest.mark.parametrize("field", ["slot", "resources", "patientName"])
+@pytest.mark.parametrize("value", ['{"a":1,"a":2}', '[{"a":1,"a":2}]'])
+def test_a_repeated_name_within_a_field_is_refused(field: str, value: str) -> None:
+    """No field takes an object, so that a repeated name is refused at any depth."""
+    with pytest.raises(InvalidRequest, match=f"^{field} must"):
+        parse_command(BookAppointment, _with(field, value))
+
+
+def _with(field: str, value: str) -> bytes:
+    body = {"slot": '"2030-01-07T09:00Z"', "patientName": '"Ada"', field: value}
+    return f"{{{','.join(f'{json.dumps(name)}:{text}' for name, text in body.items())}}}".encode()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [f'{{"command":{{{BOOKING},{SLOT}}}}}', f'{{"command":{{{BOOKING}}},"command":{{{BOOKING}}}}}'],
+    ids=["in the command", "in its envelope"],
+)
+def test_a_repeated_name_in_one_of_many_is_no_fault_of_the_others(wrong: str) -> None:
+    """A message of many is read; the command that has a name twice is refused by itself."""
+    right = f'{{"command":{{{BOOKING}}}}}'
+    many = parse_command(BookMany, f'{{"commands":[{right},{wrong},{right}]}}'.encode())
+    first, second, third = many.commands
+    for one in (first, third):
+        assert validate(BookMany.one, one).command.patientName == "Ada"
+    with pytest.raises(InvalidRequest, match="^Duplicate field (slot|command)$"):
+        validate(BookMany.one, second)
+
+
+def test_equal_names_in_different_objects_are_no_repeat() -> None:
+    """Each command of many has its own slot."""
+    many = parse_command(
+        BookMany, f'{{"commands":[{{"command":{{{BOOKING}}}}},{{"command":{{{BOOKING}}}}}]}}'.encode()
+    )
+    assert len(many.commands) == 2
