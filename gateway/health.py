@@ -91,7 +91,7 @@ async def get_metrics() -> Response:
 
 async def ask_readiness(state: State) -> Readiness:
     """Whether the gateway can pass bookings on, and how each part is that it needs for that."""
-    nats_problem, booking, hold = await _ask_together(state.client, state)
+    nats_problem, booking, hold = await _ask_together(state)
     checks = {
         "nats": nats_problem or OK,
         "booking_worker": UNKNOWN if nats_problem else _describe(booking),
@@ -101,8 +101,9 @@ async def ask_readiness(state: State) -> Readiness:
     return Readiness(ready=ready, checks=checks)
 
 
-async def _ask_together(client: CommandClient, state: State) -> Said:
+async def _ask_together(state: State) -> Said:
     """What is wrong with NATS, and what the workers say: one question for all requests that ask at once."""
+    client: CommandClient = state.client
     asking: asyncio.Future[Said] | None = getattr(state, "asking", None)
     if asking is None or asking.done():
         asking = state.asking = asyncio.gather(
