@@ -18,9 +18,11 @@ from pymongo import WriteConcern
 from booking_worker import decisions
 from booking_worker.fences import Fences
 from booking_worker.refusals import Refusals
+from gateway.presence import Presence
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.deadline import Deadline
+from shared.contract.errors import Conflict
 from shared.process import logs, nats_wire
 from shared.process.nats_wire import GuardedClient
 from shared.stores.mongo import connection as mongodb
@@ -183,6 +185,28 @@ def no_message_guard() -> None:
     vars(nats_wire)["_GuardedParser"] = Parser
 
 
+def late_refusal_ends() -> None:
+    """Take the late refusal of an earlier attempt for the answer, though a later attempt is in flight."""
+    settle = attempts.Attempts._settle
+
+    def end(self: Any, answer: Any) -> Any:
+        outcome = settle(self, answer)
+        if isinstance(outcome, Conflict):
+            raise outcome
+        return outcome
+
+    attempts.Attempts._settle = end  # type: ignore[method-assign]
+
+
+def no_look_at_callers() -> None:
+    """No safeguard, but gateways that repeat for callers who have left too."""
+
+    async def stays(_presence: Presence) -> bool:
+        return False
+
+    Presence.has_left = stays  # type: ignore[assignment,method-assign]
+
+
 def no_repeats() -> None:
     """Send a command once, and give up where its reply is lost."""
     attempts.ATTEMPTS = 1
@@ -265,6 +289,8 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     stuck_store,
     no_leaving,
     no_message_guard,
+    late_refusal_ends,
+    no_look_at_callers,
     no_repeats,
     no_buffer_limit,
     no_doubt,
@@ -278,7 +304,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     sabotaged_changes.holds_used_up_first,
     sabotaged_changes.secondary_reads,
 )
-OF_GATEWAYS: frozenset[str] = frozenset()
+OF_GATEWAYS = frozenset({"late_refusal_ends", "no_look_at_callers"})
 """The safeguards of the client, which a gateway does without; those of workers are the others."""
 SABOTAGES = {sabotage.__name__: sabotage for sabotage in _SABOTAGES}
 

@@ -18,6 +18,7 @@ SOONEST_CANCEL, LATEST_CANCEL = 0.0, 1.0
 ATTEMPTS_END = 1.5, 3.0
 """How many seconds after the first a gateway sends its last attempt."""
 WHILE_WAITING = 0.5, 1.5
+CONTESTS = ("book", "wait", "move", "hold")
 LATEST, ANY = 40, 500
 """How many of the bookings that were made last are changed, and how many are read."""
 
@@ -35,6 +36,7 @@ class FaultClient(Asking):
     """Bookings that anybody was told of, for all clients to read, move and cancel."""
     fickle: float = 0.0
     contests: float = 0.0
+    contest: tuple[str, ...] = CONTESTS
     visits: int = field(default=0, init=False)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -90,7 +92,7 @@ class FaultClient(Asking):
             return
         id, visit = rival.appointment_id, Visit(f"patient {name}", place, name)
         rivals = replace(visit, patient=rival.patient)
-        match self.random.choice(("book", "wait", "wait", "move", "hold")):
+        match self.random.choice(self.contest):
             case "wait":
                 booking = asyncio.create_task(self.book(replace(visit, key=None), AT_ONCE))
                 await self.pause(self.random.uniform(*WHILE_WAITING))

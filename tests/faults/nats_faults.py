@@ -117,7 +117,8 @@ Take = Callable[[Client, Msg, bool], Coroutine[Any, Any, None]]
 
 async def pass_on(connection: Client, message: Msg) -> None:
     """Send it again: sooner or later a worker gets it."""
-    await connection.publish(message.subject, message.data, message.reply, message.headers)
+    with suppress(nats.errors.Error):  # it is being closed
+        await connection.publish(message.subject, message.data, message.reply, message.headers)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """One run: a cluster, callers, faults; then everything heals, the rows are read back, and judged."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.faults.checker import Verdict, check
@@ -13,6 +13,8 @@ from tests.faults.stored import read_rows
 from tests.faults.workload import Crowd, workload
 
 AFTERWARDS_SECONDS = 3.0
+CAUSED_ERRORS = {"worker_clock": ('"event": "clock_is_wrong"',)}
+"""What services log as an error, and rightly, because of a fault."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,17 @@ async def run_on(
     rows = await asyncio.to_thread(read_rows, cluster.mongo_uri, recorder)
     history = History(tuple(recorder.operations), rows, tuple(nemesis.faults))
     verdict = await asyncio.to_thread(check, history)
-    oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster)]
+    caused = {event for fault in nemesis.faults for event in CAUSED_ERRORS.get(fault.kind, ())}
+    oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster, caused)]
     return Result(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
 
 
-def _errors(cluster: Cluster) -> list[str]:
-    """Services that ended by themselves, and what they logged as errors."""
+def _errors(cluster: Cluster, caused: Collection[str]) -> list[str]:
+    """Services that ended by themselves, and what they logged as errors, but for what faults have caused."""
     lines = [f"{name} ended by itself" for name in cluster.services.died()]
     for name, log in cluster.services.logs():
-        lines += [f"{name} logged {line}" for line in log.splitlines() if _is_error(line)]
+        errors = (line for line in log.splitlines() if _is_error(line))
+        lines += [f"{name} logged {line}" for line in errors if not any(event in line for event in caused)]
     return lines
 
 

@@ -12,7 +12,7 @@ from tests.faults.checker import Rule
 from tests.faults.cluster import Cluster
 from tests.faults.kinds import Kind
 from tests.faults.link_faults import HANGING, under
-from tests.faults.nats_faults import lose_first_attempts
+from tests.faults.nats_faults import answer_late, lose_first_attempts
 from tests.faults.nemesis import Planned
 from tests.faults.proxy import Rule as LinkRule
 from tests.faults.run import run_on
@@ -27,7 +27,9 @@ TOGETHER = Crowd(SEED, rate=150, clients=48, calls_a_slot=7)
 APART = Crowd(SEED, rate=150, clients=96, calls_a_slot=0.3)
 # An attempt of the gateway is lost; its caller repeats and is refused, for a rival has the slot; the rival
 # cancels; then the gateway sends its next attempt.
-CONTESTING = Crowd(SEED, rate=150, clients=60, calls_a_slot=0.3, contests=1)
+BOOKING = Crowd(SEED, rate=150, clients=60, calls_a_slot=0.3, contests=1, contest=("book",))
+WAITING = replace(BOOKING, contest=("wait",))
+HOLDING = replace(BOOKING, contest=("hold",))
 
 
 @asynccontextmanager
@@ -42,6 +44,7 @@ async def lag_secondary(cluster: Cluster, _: Random) -> AsyncIterator[str]:
 
 BEHIND = Kind("mongo_lag_secondary", "mongo", lag_secondary)
 DEPOSED = Kind("mongo_isolate_primary", "mongo", depose_primary)
+ANSWERED_LATE = Kind("nats_answer_late", "nats", answer_late)
 FIRST_LOST = Kind("nats_lose_first_attempts", "nats", lose_first_attempts)
 PAUSED = Kind("worker_pause", "service", partial(pause_service, module="booking_worker"))
 
@@ -75,8 +78,9 @@ CONTROLS = (
     Control("no_hold_check", Rule.HOLD),
     Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
-    Control("no_final_refusals", Rule.FINAL, CONTESTING, FIRST_LOST, 0.0, 4.0),
-    Control("no_release_mark", Rule.TRUE_REFUSAL, CONTESTING, FIRST_LOST, 0.0, 4.0),
+    Control("no_final_refusals,no_look_at_callers", Rule.FINAL, BOOKING, FIRST_LOST, 0.0, 4.0),
+    Control("late_refusal_ends", Rule.KNOWN_OUTCOME, WAITING, ANSWERED_LATE, 0.0, 4.0),
+    Control("no_release_mark,no_look_at_callers", Rule.TRUE_REFUSAL, HOLDING, FIRST_LOST, 0.0, 4.0),
     Control("move_in_two_writes", Rule.HISTORY),
     Control("late_freeing", Rule.LINEARIZABLE),
     Control("no_compare_and_set", Rule.HISTORY),

@@ -12,7 +12,7 @@ import nats
 
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.faults.asking import PATIENCE_SECONDS, Visit
-from tests.faults.client import FaultClient
+from tests.faults.client import CONTESTS, FaultClient
 from tests.faults.history import Via
 from tests.faults.many_caller import ManyCaller
 from tests.faults.recorder import Recorder
@@ -34,6 +34,8 @@ class Crowd:
     haste: float = 0.15
     fickle: float = 0.1
     contests: float = 0.05
+    contest: tuple[str, ...] = CONTESTS
+    """The kinds of what is contested."""
 
 
 @asynccontextmanager
@@ -81,6 +83,7 @@ async def workload(
                     known=known,
                     fickle=crowd.fickle,
                     contests=crowd.contests,
+                    contest=crowd.contest,
                 )
                 group.create_task(one.run(stopping))
             try:
