@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..contract.instants import format_instant
 from ..contract.replies import Appointment, Hold
-from .gateway import Answer, ExitCode, Failed, Gateway, PageT
+from .gateway import Answer, ExitCode, Failed, Gateway, PageT, Query
 from .times import shown
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -36,7 +36,7 @@ class Desk:
         except Failed as failed:
             raise self.end(failed, if_unknown) from None
 
-    def ask_all(self, path: str, model: type[PageT], query: Mapping[str, str]) -> list[Answer[PageT]]:
+    def ask_all(self, path: str, model: type[PageT], query: Query) -> list[Answer[PageT]]:
         """All pages of a list, at least one; where there is none, as `ask`."""
         try:
             return list(self.gateway.pages(path, model, query))

@@ -20,7 +20,9 @@ Day = Annotated[
     typer.Argument(parser=read_day, metavar="[DAY]", help="today, tomorrow, or 2030-01-07; else today"),
 ]
 Days = Annotated[int, typer.Option("--days", min=1, max=30, help="How many days, from DAY on")]
-Resource = Annotated[str, typer.Option("--resource", "-r", help="Whose day")]
+ListedResources = Annotated[
+    list[str] | None, typer.Option("--resource", "-r", help="Whose day; repeat it for several; else all")
+]
 Resources = Annotated[
     list[str] | None, typer.Option("--resource", "-r", help="What is wanted; repeat it for several")
 ]

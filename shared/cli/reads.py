@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ..contract.commands import DEFAULT_RESOURCE
 from ..contract.replies import AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
 from .desk import Desk, lasting, path_of, sent, sheet, table
-from .options import LOCAL, AsJson, Day, Days, Id, Resource, Site, Url
+from .gateway import Query
+from .options import LOCAL, AsJson, Day, Days, Id, ListedResources, Site, Url
 from .times import shown, today, window
 from .watch import watch_slots
 
@@ -40,13 +40,13 @@ def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
 def day(
     day: Day = None,
     *,
-    resource: Resource = DEFAULT_RESOURCE,
+    resource: ListedResources = None,
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """List the appointments of a resource's day."""
+    """List the appointments of a day: of some resources, or of all."""
     day = day or today()
     desk = Desk(url, json)
     pages = desk.ask_all("appointments", AppointmentsFound, _query(day, days, resource, site))
@@ -55,6 +55,7 @@ def day(
         (
             shown(appointment.slot, on),
             lasting(appointment.durationMinutes),
+            ", ".join(appointment.resources),
             appointment.patientName,
             appointment.id,
         )
@@ -62,46 +63,53 @@ def day(
         for appointment in page.body.appointments
     )
     listed = [appointment for page in pages for appointment in page.json["appointments"]]
-    desk.say(table(f"{resource}, {day}", ("slot", "min", "patient", "id"), rows), {"appointments": listed})
+    desk.say(
+        table(_title(resource, day), ("slot", "min", "resources", "patient", "id"), rows),
+        {"appointments": listed},
+    )
 
 
 def slots(
     day: Day = None,
     *,
-    resource: Resource = DEFAULT_RESOURCE,
+    resource: ListedResources = None,
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """List what is booked or held of a resource, without names."""
+    """List what is booked or held of some resources, or of all, without names."""
     day = day or today()
     desk = Desk(url, json)
     pages = desk.ask_all("slots", SlotsFound, _query(day, days, resource, site))
     on = day if days == 1 else None
     rows = (
-        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state)
+        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.resource, taken.state)
         for page in pages
         for taken in page.body.taken
     )
     body = {**pages[-1].json, "taken": [taken for page in pages for taken in page.json["taken"]]}
-    desk.say(table(f"{resource}, {day}", ("slot", "min", "state"), rows), body)
+    desk.say(table(_title(resource, day), ("slot", "min", "resource", "state"), rows), body)
 
 
 def watch(
     day: Day = None,
     *,
-    resource: Resource = DEFAULT_RESOURCE,
+    resource: ListedResources = None,
     site: Site = None,
     days: Days = 1,
     every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks")] = 2,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
-    """Print what is taken of a resource, and each change of it, until Ctrl-C."""
+    """Print what is taken of some resources, or of all, and each change of it, until Ctrl-C."""
     watch_slots(Desk(url, json), _query(day or today(), days, resource, site), every)
 
 
-def _query(day: date, days: int, resource: str, site: str | None) -> dict[str, str]:
-    """What is asked of the days of a resource."""
-    return {**sent(site=site), "resource": resource, **window(day, days)}
+def _title(resources: list[str] | None, day: date) -> str:
+    return f"{', '.join(resources or ['All'])}, {day}"
+
+
+def _query(day: date, days: int, resources: list[str] | None, site: str | None) -> Query:
+    """What is asked of the days of some resources, or of all."""
+    return {**sent(site=site, resource=resources or None), **window(day, days)}

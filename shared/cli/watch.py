@@ -9,26 +9,27 @@ from typing import NamedTuple
 from ..contract.instants import format_instant
 from ..contract.replies import SlotsFound
 from .desk import Desk, lasting
-from .gateway import Failed
+from .gateway import Failed, Query
 from .times import shown
 
 
 class Span(NamedTuple):
-    """A slot, and how long it is."""
+    """A slot of a resource, and how long it is."""
 
     slot: datetime
+    resource: str
     minutes: int | None
 
 
 def changes(before: Mapping[Span, str], after: Mapping[Span, str]) -> Iterator[tuple[Span, str]]:
     """What is booked, held or free now and was not so before, in the order of the slots."""
-    for span in sorted({*before, *after}, key=lambda span: (span.slot, span.minutes or 0)):
+    for span in sorted({*before, *after}, key=lambda span: (span.slot, span.resource, span.minutes or 0)):
         state = after.get(span, "free")
         if state != before.get(span, "free"):
             yield span, state
 
 
-def watch_slots(desk: Desk, query: Mapping[str, str], every: float) -> None:
+def watch_slots(desk: Desk, query: Query, every: float) -> None:
     """Say what is taken, and look again `every` so many seconds.
 
     A gateway that is lost meanwhile is waited for; one that was never there ends it.
@@ -55,14 +56,16 @@ def watch_slots(desk: Desk, query: Mapping[str, str], every: float) -> None:
             sleep(every)
 
 
-def _look(desk: Desk, query: Mapping[str, str]) -> dict[Span, str]:
+def _look(desk: Desk, query: Query) -> dict[Span, str]:
     pages = desk.gateway.pages("slots", SlotsFound, query)
     return {
-        Span(taken.slot, taken.durationMinutes): taken.state for page in pages for taken in page.body.taken
+        Span(taken.slot, taken.resource, taken.durationMinutes): taken.state
+        for page in pages
+        for taken in page.body.taken
     }
 
 
 def _say(desk: Desk, span: Span, state: str) -> None:
     minutes = {} if span.minutes is None else {"durationMinutes": span.minutes}
-    body = {"slot": format_instant(span.slot), **minutes, "state": state}
-    desk.say(f"{shown(span.slot)}{lasting(span.minutes, ' ({} minutes)')}  {state}", body)
+    body = {"resource": span.resource, "slot": format_instant(span.slot), **minutes, "state": state}
+    desk.say(f"{shown(span.slot)}{lasting(span.minutes, ' ({} minutes)')}  {span.resource}  {state}", body)

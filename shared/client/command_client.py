@@ -31,9 +31,10 @@ from ..contract.commands import (
     MoveAppointment,
     PlaceHold,
     ReleaseHold,
+    Window,
 )
 from ..contract.deadline import Deadline
-from ..contract.envelope import Reply, open_envelope, read_reply
+from ..contract.envelope import Reply, open_envelope, read_page, read_reply
 from ..contract.errors import NoSuchHold, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REQUEST_ID, is_request_id
 from ..contract.replies import (
@@ -235,6 +236,8 @@ class CommandClient(Opened):
                 return open_envelope(*envelope, body)
             headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
             answer = await request(self._connection, subject, payload, seconds, headers)
+            if isinstance(command, Window):
+                return read_page(*answer, body)
             try:
                 return read_reply(*answer, body)
             except NoSuchHold:

@@ -26,8 +26,8 @@ APPOINTMENT = {
 }
 HOLD = {"token": TOKEN, "site": "default", "resources": ["dr-lee"], "slot": NINE, "expiresAt": NINE}
 BOOKED = {"message": "Booking confirmed", "appointment": APPOINTMENT}
-TAKEN = {"slot": NINE, "durationMinutes": 45, "state": "held"}
-PAGE = {"site": "default", "resource": "dr-lee", "from": NINE, "to": NINE}
+TAKEN = {"resource": "dr-lee", "slot": NINE, "durationMinutes": 45, "state": "held"}
+PAGE = {"site": "default", "from": NINE, "to": NINE, "holds": "known"}
 
 
 pytestmark = pytest.mark.usefixtures("in_berlin")
@@ -198,10 +198,10 @@ def test_wrong_words_are_a_wrong_request(words: tuple[str, ...]) -> None:
 
 
 def test_names_alone_are_broken_on_a_narrow_screen() -> None:
-    """On a terminal of 80 characters a long name takes several lines; a time or an id does not."""
+    """On a terminal of 100 characters a long name takes several lines; a time or an id does not."""
     long = {**APPOINTMENT, "patientName": "Augusta Ada King, Countess of Lovelace"}
     with canned((200, {"appointments": [long]})) as (url, _):
-        result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["day", "2031-05-04", "--url", url])
+        result = CliRunner(env={"COLUMNS": "100"}).invoke(app, ["day", "2031-05-04", "--url", url])
     (row,) = (line for line in result.stdout.splitlines() if ID in line)
     assert "11:00 +02:00" in row
     assert "Augusta Ada" in row
@@ -211,7 +211,7 @@ def test_names_alone_are_broken_on_a_narrow_screen() -> None:
 def test_an_empty_day_says_so() -> None:
     """Where there is nothing, no empty table is shown."""
     with canned((200, {"appointments": []})) as (url, _):
-        assert type_in(url, "day", "2031-05-04").stdout == "default, 2031-05-04: nothing\n"
+        assert type_in(url, "day", "2031-05-04").stdout == "All, 2031-05-04: nothing\n"
 
 
 def test_a_list_is_read_to_its_last_page() -> None:

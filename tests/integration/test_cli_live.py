@@ -64,6 +64,8 @@ def test_a_receptionist_does_it_all(desk: Desk) -> None:
     day = ("2031-05-04", *doctor, *site)
     states = [taken["state"] for taken in desk.done("slots", *day)["taken"]]
     assert states == ["booked", "held"]
+    slots = desk.done("slots", "2031-05-04", *site)["taken"]
+    assert [taken["resource"] for taken in slots] == ["dr-lee", "room-2", "dr-lee"]
     assert desk.done("release", ten, token, *site) == {"message": "Hold released"}
     assert desk.type_in("release", ten, token, *site)[0] == 1
 
@@ -97,9 +99,9 @@ def test_who_watches_sees_a_booking_come(desk: Desk) -> None:
     watching = desk.start("watch", "2031-05-04", "--site", desk.site, "--every", "0.1")
     try:
         assert watching.stdout is not None
-        assert watching.stdout.readline() == "2031-05-04 09:00 -04:00 (5 minutes)  booked\n"
+        assert watching.stdout.readline() == "2031-05-04 09:00 -04:00 (5 minutes)  default  booked\n"
         desk.done("book", "2031-05-04 10:00", "Ada", "--site", desk.site)
-        assert watching.stdout.readline() == "2031-05-04 10:00 -04:00 (5 minutes)  booked\n"
+        assert watching.stdout.readline() == "2031-05-04 10:00 -04:00 (5 minutes)  default  booked\n"
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 0
     finally:

@@ -90,10 +90,10 @@ def test_days_can_be_named() -> None:
 
 def test_changes_are_said_in_the_order_of_the_slots() -> None:
     """What is new, what has another state, and what is free again; what is as it was is not said."""
-    before = {Span(TEN, 30): "held", Span(NINE, 30): "booked", Span(NINE, 60): "booked"}
-    after = {Span(TEN, 30): "booked", Span(NINE, 60): "booked", Span(TEN, 60): "held"}
+    before = {Span(TEN, "a", 30): "held", Span(NINE, "a", 30): "booked", Span(NINE, "a", 60): "booked"}
+    after = {Span(TEN, "a", 30): "booked", Span(NINE, "a", 60): "booked", Span(TEN, "a", 60): "held"}
     assert list(changes(before, after)) == [
-        (Span(NINE, 30), "free"),
-        (Span(TEN, 30), "booked"),
-        (Span(TEN, 60), "held"),
+        (Span(NINE, "a", 30), "free"),
+        (Span(TEN, "a", 30), "booked"),
+        (Span(TEN, "a", 60), "held"),
     ]

@@ -6,8 +6,12 @@ call hops to a thread and back, so what is done in one session is done there in 
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeAlias
 
+import bson
+from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import WriteConcern
 from pymongo.errors import PyMongoError
@@ -24,6 +28,10 @@ Collection: TypeAlias = AsyncIOMotorCollection[Document]
 DEFAULT_DATABASE = "booking"
 # Of what no `pymongo.timeout` bounds: within one, the driver looks for a server until that is over.
 SERVER_SELECTION_SECONDS = 1.5
+READ_AT_ONCE = 2
+"""How many large reads a process makes at once; bookings have threads of their own."""
+_CHUNK_ROWS = 50
+_reading = ThreadPoolExecutor(READ_AT_ONCE, thread_name_prefix="read")
 
 
 def connect(uri: str) -> Database:
@@ -74,6 +82,29 @@ async def update_then_find(
                 return list(read.delegate.find({"$or": any_of}, session=session))
 
     return await asyncio.to_thread(work)
+
+
+async def read_apart(collection: Collection, stages: Sequence[Document], *, hint: str) -> list[Document]:
+    """What a pipeline yields, by an index, read in threads apart from those that bookings wait for.
+
+    Rows are decoded here, some at a time, and others have their turn in between.
+    """
+
+    def work() -> bytes:
+        return b"".join(collection.delegate.aggregate_raw_batches(list(stages), hint=hint, batchSize=10_000))
+
+    raw = await asyncio.get_running_loop().run_in_executor(_reading, copy_context().run, work)
+    rows: list[Document] = []
+    options: CodecOptions[Document] = CodecOptions(tz_aware=True)
+    start = end = count = 0
+    while end < len(raw):
+        end += int.from_bytes(raw[end : end + 4], "little")
+        count += 1
+        if count % _CHUNK_ROWS == 0 or end == len(raw):
+            rows += bson.decode_all(raw[start:end], options)
+            start = end
+            await asyncio.sleep(0)
+    return rows
 
 
 async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:

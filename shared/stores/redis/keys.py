@@ -29,3 +29,8 @@ def token_key(site: str, token: str) -> str:
 def held_keys(site: str, resource: str) -> list[str]:
     """The moments at which a resource is held, and when each of these holds ends."""
     return [f"{kind}:{{{site}}}:{resource}" for kind in ("held", "held_ends")]
+
+
+def held_resources_key(site: str) -> str:
+    """The resources of a site that have holds."""
+    return f"held_resources:{{{site}}}"

@@ -41,6 +41,7 @@ _SOURCES = {name: _read(name) for name in ("register_intents", "remaining_intent
         "clear_intents",
         "grant_holds",
         "held_claims",
+        "held_resources",
         "place_holds",
         "release_holds",
         "withdraw_holds",
