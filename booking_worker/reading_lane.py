@@ -11,6 +11,9 @@ from shared.stores.mongo.connection import READ_AT_ONCE
 MOST_WAITING = 256
 LONGEST_WAIT_SECONDS = 0.5
 """Less than an attempt takes: its caller is told before it sends another."""
+RESTS = 5
+"""After a window its turn rests for so many times as long as that took: bookings have the greater share."""
+LONGEST_REST_SECONDS = 0.25
 TOO_MANY = "Too many lists are read at once; nothing was done"
 
 
@@ -40,8 +43,11 @@ class ReadingLane:
             raise Overloaded(TOO_MANY) from None
         finally:
             self._waiting -= 1
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             deadline.check()
             yield
         finally:
-            self._turns.release()
+            rest = min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS)
+            loop.call_later(rest, self._turns.release)
