@@ -115,11 +115,13 @@ def _register_reads(broker: NatsBroker, use_cases: UseCases) -> None:
         subjects.LIST_APPOINTMENTS, queue=group, decoder=decode(ListAppointments), no_reply=True
     )
     async def list_appointments(command: ListAppointments) -> Reply[AppointmentsFound]:
-        return Reply(await use_cases.reads.list_appointments(command, current_attempt.get().deadline))
+        page = await use_cases.reads.list_appointments(command, current_attempt.get().deadline)
+        return Reply.of_json(page, AppointmentsFound)
 
     @broker.subscriber(subjects.LIST_SLOTS, queue=group, decoder=decode(ListSlots), no_reply=True)
     async def list_slots(command: ListSlots) -> Reply[SlotsFound]:
-        return Reply(await use_cases.reads.list_slots(command, current_attempt.get().deadline))
+        page = await use_cases.reads.list_slots(command, current_attempt.get().deadline)
+        return Reply.of_json(page, SlotsFound)
 
     @broker.subscriber(subjects.GET_GRID, queue=group, decoder=decode(AskGrid), no_reply=True)
     async def get_grid(command: AskGrid) -> Reply[GridFound]:

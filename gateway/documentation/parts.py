@@ -112,7 +112,7 @@ REQUEST_ID_REFERENCE = {"$ref": f"#/components/parameters/{REQUEST_ID}"}
 _SENTENCES = {
     "id": "The appointment's id, as its booking was answered.",
     "from": "Where the window begins: an ISO 8601 time with an offset.",
-    "to": "Where it ends: later than `from`, by at most 31 days.",
+    "to": "Where it ends: later than `from`, by at most 32 days.",
 }
 
 

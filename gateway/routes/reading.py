@@ -30,10 +30,10 @@ def register(app: FastAPI) -> None:
 
     @app.get(
         "/api/appointments",
-        **describe_call("listAppointments", "List a resource's appointments", APPOINTMENTS, ListAppointments),
+        **describe_call("listAppointments", "List appointments", APPOINTMENTS, ListAppointments),
     )
     async def list_appointments(request: Request) -> Response:
-        """A page of the booked ones that overlap a window, in the order of their slots: somebody's day.
+        """A page of the booked ones that overlap a window: of some resources or the site, by slot and id.
 
         What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
         """
@@ -46,7 +46,9 @@ def register(app: FastAPI) -> None:
         **describe_call("listSlots", "List what is taken", SLOTS, ListSlots),
     )
     async def list_slots(request: Request) -> Response:
-        """A page of what is booked or held in a window, in the order of the slots, and without any name.
+        """A page of what is booked or held in a window: whole cells, by slot and resource, without names.
+
+        With `holds` unknown, Redis does not answer, and the page has what is booked.
 
         What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.
         """

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from ..contract.errors import AppointmentCancelled
 from ..contract.instants import format_instant
 from ..contract.replies import Appointment, Hold
-from .gateway import Answer, ExitCode, Failed, Gateway, PageT
+from .gateway import Answer, ExitCode, Failed, Gateway, PageT, Query
 from .times import shown
 
 # The widest row has no more: id, time with its offset, and what can be broken.
@@ -60,7 +60,7 @@ class Desk:
                 raise
             raise self.end(Failed(ExitCode.UNKNOWN, INTERRUPTED), if_unknown) from None
 
-    def ask_all(self, path: str, model: type[PageT], query: Mapping[str, str]) -> list[Answer[PageT]]:
+    def ask_all(self, path: str, model: type[PageT], query: Query) -> list[Answer[PageT]]:
         """All pages of a list, at least one; where there is none, as `ask`."""
         try:
             return list(self.gateway.pages(path, model, query))

@@ -16,6 +16,7 @@ from ..contract.replies import AppointmentsFound, SlotsFound, TakenSlot
 # A gateway answers within a minute, whatever its settings; who does not even accept is not there.
 SECONDS = httpx.Timeout(70, connect=5)
 
+Query = Mapping[str, str | list[str]]
 BodyT = TypeVar("BodyT", bound=BaseModel)
 PageT = TypeVar("PageT", AppointmentsFound, SlotsFound)
 
@@ -95,7 +96,7 @@ class Gateway:
             stranger = f"What answers at {self._shown} is no gateway of slotkeeper (status {status})"
             raise Failed(ExitCode.UNKNOWN, stranger) from None
 
-    def pages(self, path: str, model: type[PageT], query: Mapping[str, str]) -> Iterator[Answer[PageT]]:
+    def pages(self, path: str, model: type[PageT], query: Query) -> Iterator[Answer[PageT]]:
         """The pages of a list, one after the other.
 
         Raises:

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from ..contract.commands import (
-    DEFAULT_RESOURCE,
     DEFAULT_RESOURCES,
     DEFAULT_SITE,
     BookAppointment,
@@ -217,11 +216,17 @@ class BookingClient(Opened):
         return (await self._commands.get_history(_validated(GetHistory, id=id))).body.history
 
     async def appointments(
-        self, from_: Time, to: Time, *, resource: str = DEFAULT_RESOURCE, site: str = DEFAULT_SITE
+        self,
+        from_: Time,
+        to: Time,
+        *,
+        resource: str | Names | None = None,
+        site: str = DEFAULT_SITE,
     ) -> AsyncIterator[Appointment]:
-        """The appointments of a resource that overlap a window of at most 31 days, ordered by their slots.
+        """The appointments that overlap a window of at most 32 days, ordered by their slots and ids.
 
-        Cancelled ones are left out. Pages are read as the loop comes to them.
+        Of one `resource` or several, else of all of the site. Cancelled ones are left out. Pages are read as
+        the loop comes to them.
         """
         window = {"from": from_, "to": to, "resource": resource, "site": site}
         async for page in _pages(self._commands.list_appointments, ListAppointments, window):
@@ -229,9 +234,17 @@ class BookingClient(Opened):
                 yield appointment
 
     async def slots(
-        self, from_: Time, to: Time, *, resource: str = DEFAULT_RESOURCE, site: str = DEFAULT_SITE
+        self,
+        from_: Time,
+        to: Time,
+        *,
+        resource: str | Names | None = None,
+        site: str = DEFAULT_SITE,
     ) -> AsyncIterator[TakenSlot]:
-        """What is booked or held of a resource in a window of at most 31 days, ordered by the slots."""
+        """What is booked or held in a window of at most 32 days, in whole cells, by slot and resource.
+
+        Where Redis is away, only what is booked.
+        """
         window = {"from": from_, "to": to, "resource": resource, "site": site}
         async for page in _pages(self._commands.list_slots, ListSlots, window):
             for taken in page.taken:

@@ -30,9 +30,10 @@ from ..contract.commands import (
     MoveAppointment,
     PlaceHold,
     ReleaseHold,
+    Window,
 )
 from ..contract.deadline import Deadline
-from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_reply
+from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page, read_reply
 from ..contract.errors import NoSuchHold, NotReady, OutcomeUnknown, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
@@ -245,14 +246,19 @@ class CommandClient(Opened):
             payload = b'%b,"%b":"%b"}' % (payload[:-1], new.encode(), str(uuid4()).encode())
         batches, asked_at = self._batches.get(subject), unix_ms_now()
 
+        is_page = isinstance(command, Window)
+
         def send(seconds: float, listen: float, repeated: bool) -> Answer:
             if batches is None:
                 headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
-                return asyncio.ensure_future(self._request(subject, payload, listen, headers))
+                sent = self._request(subject, payload, listen, headers, unread=is_page)
+                return asyncio.ensure_future(sent)
             first = new is not None and not repeated
             return batches.send(payload, seconds, asked_at, _request_id(), listen=listen, first=first)
 
         def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
+            if is_page:
+                return read_page(*envelope, body)
             try:
                 return open_envelope(*envelope, body)
             except NoSuchHold:
@@ -275,11 +281,12 @@ class CommandClient(Opened):
         raise failure
 
     async def _request(
-        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]
+        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str], *, unread: bool
     ) -> Envelope | Refused:
-        """The answer to a message of one command, or what became of it."""
+        """The answer to a message of one command, as bytes if it is to be `unread`; or what became of it."""
         try:
-            return read_envelope(*await request(self._connection, subject, payload, seconds, headers))
+            answer = await request(self._connection, subject, payload, seconds, headers)
+            return answer if unread else read_envelope(*answer)
         except Refused as refused:
             return refused
 

@@ -12,9 +12,9 @@ from .fields import (
     HoldToken,
     IdempotencyKey,
     Instant,
+    ListedResources,
     MoveId,
     PatientName,
-    Resource,
     Resources,
     Site,
     Version,
@@ -24,7 +24,7 @@ from .strict_json import Repeating
 DEFAULT_SITE = "default"
 DEFAULT_RESOURCE = "default"
 DEFAULT_RESOURCES = (DEFAULT_RESOURCE,)
-MOST_DAYS = 31
+MOST_DAYS = 32
 NOTHING_TO_CHANGE = "Nothing to change: send slot, resources or durationMinutes"
 
 
@@ -140,13 +140,16 @@ class ReleaseHold(Command):
 
 
 class Window(Command):
-    """What lies at a resource between two instants; `cursor` is what the page before said in `next`."""
+    """What lies in a site between two instants; `cursor` is what the page before said in `next`.
+
+    `resource` is one or several, else all of the site.
+    """
 
     model_config = ConfigDict(serialize_by_alias=True)
     required_together: ClassVar[tuple[str, ...]] = ("from", "to")
 
     site: Site = DEFAULT_SITE
-    resource: Resource = DEFAULT_RESOURCE
+    resource: ListedResources | None = None
     from_: Instant = Field(alias="from")
     to: Instant
     cursor: Cursor | None = None
@@ -161,11 +164,11 @@ class Window(Command):
 
 
 class ListAppointments(Window):
-    """Read the booked appointments that overlap a window, in the order of their slots."""
+    """Read the booked appointments that overlap a window, in the order of their slots and ids."""
 
 
 class ListSlots(Window):
-    """Read what is booked or held in a window, without names."""
+    """Read what is booked or held in a window, in whole cells and without names."""
 
 
 class AskGrid(Command):

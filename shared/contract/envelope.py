@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from .errors import ErrorBody, OutcomeUnknown, Refused
@@ -17,8 +17,16 @@ Envelope = tuple[Any, Mapping[str, str]]
 """A decoded answer, `{"status","body"}`, and its headers."""
 
 
+_FOUND = b'{"status":200,"body":'
+
+
 class _Received(NamedTuple, Generic[BodyT]):
     content: Any
+    model: type[BodyT]
+
+
+class _Json(NamedTuple, Generic[BodyT]):
+    text: str
     model: type[BodyT]
 
 
@@ -26,7 +34,7 @@ class Reply(Generic[BodyT]):
     """An answer: its HTTP status, its body, and what HTTP says in headers."""
 
     def __init__(self, body: BodyT, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self._body: BodyT | _Received[BodyT] = body
+        self._body: BodyT | _Received[BodyT] | _Json[BodyT] = body
         self.status = status
         self.headers = headers or {}
 
@@ -37,6 +45,13 @@ class Reply(Generic[BodyT]):
         reply._body, reply.status, reply.headers = _Received(content, model), status, headers
         return reply
 
+    @classmethod
+    def of_json(cls, text: str, model: type[BodyT]) -> Self:
+        """A 200 whose body is JSON already, which is read as a `model` only if somebody asks for it."""
+        reply = cls.__new__(cls)
+        reply._body, reply.status, reply.headers = _Json(text, model), 200, {}
+        return reply
+
     @property
     def body(self) -> BodyT:
         """What was answered.
@@ -45,16 +60,19 @@ class Reply(Generic[BodyT]):
             OutcomeUnknown: it is not what a worker answers.
         """
         body = self._body
-        if isinstance(body, _Received):
+        if isinstance(body, _Received | _Json):
             try:
-                body = self._body = body.model.model_validate(body.content)
-            except ValidationError:
+                content = from_json(body.text) if isinstance(body, _Json) else body.content
+                body = self._body = body.model.model_validate(content)
+            except ValueError:  # a ValidationError is one
                 raise OutcomeUnknown from None
         return body
 
     @property
     def json(self) -> str:
         """The body as JSON, passed on as it is where it has come so."""
+        if isinstance(self._body, _Json):
+            return self._body.text
         if isinstance(self._body, _Received):
             return to_json(self._body.content).decode()
         return self._body.model_dump_json(exclude_none=True)
@@ -101,6 +119,17 @@ def read_envelope(data: bytes, headers: Mapping[str, str]) -> Envelope:
         return from_json(data), headers
     except ValueError:
         raise OutcomeUnknown from None
+
+
+def read_page(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Reply[BodyT]:
+    """As `read_reply`. A page that was found is passed on as it is, for it may be large.
+
+    Raises:
+        Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
+    """
+    if data.startswith(_FOUND + b"{") and data.endswith(b"}}"):
+        return Reply.of_json(data[len(_FOUND) : -1].decode(), body)
+    return read_reply(data, headers, body)
 
 
 def read_replies(data: bytes, headers: Mapping[str, str], count: int) -> list[Envelope]:

@@ -32,11 +32,12 @@ ID = "e0d5be10-2c9a-472c-80ee-1a787c88798e"
 HELD_WITH = "6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10"
 MOVE_ID = "0b6e3f0c-7d53-4d0e-b7f4-5a2f6c1d9e88"
 KEY = "web-4711"
-CURSOR = "MTg5MzQ4NDgwMDAwMC5lMGQ1YmUxMA"
+# Of the appointment above, by its slot and id.
+CURSOR = "MTg5NDAwNjgwMDAwMC9lMGQ1YmUxMC0yYzlhLTQ3MmMtODBlZS0xYTc4N2M4ODc5OGU"
 SITE, RESOURCES, MINUTES = "harbour", ("dr-lee", "room-2"), 30
 SLOT, LATER = parse_instant("2030-01-07T09:00:00Z"), parse_instant("2030-01-07T10:30:00Z")
 MADE, CHANGED = parse_instant("2029-12-01T08:15:30.123Z"), parse_instant("2029-12-02T10:00:00.456Z")
-WINDOW = {"site": SITE, "resource": "dr-lee", "from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
+WINDOW = {"site": SITE, "resource": ["dr-lee"], "from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
 
 ANY: tuple[Refused, ...] = (
     InvalidRequest("Unknown field colour"),
@@ -133,11 +134,16 @@ EXAMPLES: dict[type[commands.Command], Example] = {
             commands.ListSlots.model_validate(WINDOW),
             replies.SlotsFound.model_validate(
                 {
-                    **WINDOW,
+                    **{name: value for name, value in WINDOW.items() if name != "resource"},
                     "taken": [
-                        replies.TakenSlot(slot=SLOT, durationMinutes=MINUTES, state="booked"),
-                        replies.TakenSlot(slot=LATER, durationMinutes=MINUTES, state="held"),
+                        replies.TakenSlot(
+                            resource="dr-lee", slot=SLOT, durationMinutes=MINUTES, state="booked"
+                        ),
+                        replies.TakenSlot(
+                            resource="dr-lee", slot=LATER, durationMinutes=MINUTES, state="held"
+                        ),
                     ],
+                    "holds": "known",
                 }
             ),
         ),

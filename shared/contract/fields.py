@@ -13,12 +13,13 @@ from .names import NAME_LENGTH, NAME_PATTERN, read_name
 
 DAY_MINUTES = 24 * 60
 MOST_RESOURCES = 8
+MOST_LISTED_RESOURCES = 100
 
 _SITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RESOURCE_TEXT = "1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PRINTABLE_ASCII = re.compile(r"[ -~]{1,255}")
 
 
@@ -64,6 +65,17 @@ def _resources(value: Any) -> tuple[str, ...]:
     if len(set(value)) < len(value):
         raise invalid("must be different names")
     return tuple(sorted(value))
+
+
+def _listed_resources(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not 1 <= len(names) <= MOST_LISTED_RESOURCES:
+        raise invalid(f"must be 1 to {MOST_LISTED_RESOURCES} names")
+    if not all(isinstance(name, str) and _RESOURCE.fullmatch(name) for name in names):
+        raise invalid(f"must be {_RESOURCE_TEXT}")
+    if len(set(names)) < len(names):
+        raise invalid("must be different names")
+    return tuple(sorted(names))
 
 
 def _uuid(value: Any) -> str:
@@ -131,10 +143,20 @@ Site = Annotated[
     PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
     _string_schema(pattern=f"^{_SITE.pattern}$", description="The branch, or the tenant."),
 ]
-Resource = Annotated[
-    str,
-    PlainValidator(_text(_RESOURCE, f"must be {_RESOURCE_TEXT}")),
-    _string_schema(pattern=f"^{_RESOURCE.pattern}$", description="Whose: the doctor, the room."),
+ListedResources = Annotated[
+    tuple[str, ...],
+    PlainValidator(_listed_resources),
+    PlainSerializer(list, return_type=list[str]),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": f"^{_RESOURCE.pattern}$"},
+            "minItems": 1,
+            "maxItems": MOST_LISTED_RESOURCES,
+            "uniqueItems": True,
+            "description": "Whose: the doctor, the room; repeat it for several. Without it, all of the site.",
+        }
+    ),
 ]
 Resources = Annotated[
     tuple[str, ...],

@@ -65,23 +65,27 @@ class AppointmentsFound(BaseModel):
 
 
 class TakenSlot(BaseModel):
-    """What lies at a resource, and nobody else can have."""
+    """Cells of a resource that nobody else can have, from `slot` on."""
 
+    resource: str
     slot: Instant
     durationMinutes: int | None = None
     state: Literal["booked", "held"]
 
 
 class SlotsFound(BaseModel):
-    """A page of what is taken; without `next` it is the last."""
+    """A page of what is taken; without `next` it is the last.
+
+    `holds` is `unknown` where Redis does not say what is held: then `taken` is what is booked.
+    """
 
     model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
 
     site: str
-    resource: str
     from_: Instant = Field(alias="from")
     to: Instant
     taken: list[TakenSlot]
+    holds: Literal["known", "unknown"]
     next: str | None = None
 
 

@@ -57,9 +57,18 @@ class Grid:
         if self.minutes == 0:
             if duration is not None:
                 raise InvalidRequest("durationMinutes is not accepted here: every slot stands by itself")
-            return Span(place.slot, None, 0, range(begin, begin + 1))
+            return Span(place.slot, None, 0, range(begin, begin + self.cell_ms))
         duration = self.minutes if duration is None else duration
-        cell, end = self.minutes * MINUTE_MS, begin + duration * MINUTE_MS
+        end = begin + duration * MINUTE_MS
         if end >= YEAR_10000_MS:
             raise InvalidRequest("slot plus durationMinutes must end before the year 10000")
-        return Span(place.slot, duration, self.minutes, range(begin // cell * cell, end, cell))
+        return Span(place.slot, duration, self.minutes, range(*self.cells_of(begin, end), self.cell_ms))
+
+    @property
+    def cell_ms(self) -> int:
+        """How wide a cell is, in milliseconds."""
+        return self.minutes * MINUTE_MS or 1
+
+    def cells_of(self, begin: int, end: int) -> tuple[int, int]:
+        """Where the first and the last cell that a time touches begin and end (all in Unix ms)."""
+        return begin // self.cell_ms * self.cell_ms, -(-end // self.cell_ms) * self.cell_ms

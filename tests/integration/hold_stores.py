@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import uuid4
 
@@ -12,8 +12,10 @@ from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import Refused
+from shared.contract.instants import unix_milliseconds
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
+from shared.domain.window import Stretch
 from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
@@ -22,7 +24,7 @@ from shared.stores.redis.scripts import Scripts
 from tests.slots import fresh
 
 DAY = datetime(2031, 5, 4, 9, tzinfo=UTC)
-QUARTER = timedelta(minutes=15)
+DAY_MS, QUARTER_MS = unix_milliseconds(DAY), 15 * 60_000
 
 AnswerT = TypeVar("AnswerT")
 
@@ -89,9 +91,10 @@ class Stores:
         self, site: str, resource: str = "default", *, first: int = -96, last: int = 192, limit: int = 1000
     ) -> list[tuple[int, int | None]]:
         """What is held of a resource: where it begins and how long it lasts, in quarters from `DAY` on."""
-        start, end = (DAY + n * QUARTER for n in (first, last))
-        held = await self.held.held(site, resource, start, end, limit=limit, deadline=Deadline.after(60))
-        return [((each.slot - DAY) // QUARTER, each.duration and each.duration // 15) for each in held]
+        stretch = stretch_of(site, resource, first=first, last=last)
+        held = await self.held.held(stretch, None, limit=limit, deadline=Deadline.after(60))
+        assert {each.resource for each in held} <= {resource}
+        return [((each.at - DAY_MS) // QUARTER_MS, each.minutes and each.minutes // 15) for each in held]
 
     async def found_by(self, rival: BookingIntent) -> HoldState:
         """What a booking finds."""
@@ -102,10 +105,20 @@ class Stores:
         keys = [key async for key in self.redis.scan_iter(f"*{{{site}}}*", count=1000)]
         return [key for key in keys if not key.startswith("released:")]
 
+    async def keys_of_holds(self, site: str) -> list[str]:
+        """All that there is of a site, but which resources may have holds: that ends by itself."""
+        return [key for key in await self.keys(site) if not key.startswith("held_resources:")]
+
     async def ends(self, claims: Claims) -> list[int]:
         """In how many ms each key ends that is there."""
         keys = [key for key in keys_of(claims) if await self.redis.exists(key)]
         return [await self.redis.pttl(key) for key in keys]
+
+
+def stretch_of(site: str, *resources: str, first: int = -96, last: int = 192) -> Stretch:
+    """From one quarter of an hour to another, counted from `DAY`; of all resources, where none are named."""
+    start, end = (DAY_MS + n * QUARTER_MS for n in (first, last))
+    return Stretch(site, resources or None, start, end)
 
 
 def part(wanted: Wanted, first: int, last: int) -> Wanted:

@@ -64,6 +64,8 @@ def test_a_receptionist_does_it_all(desk: Desk) -> None:
     day = ("2031-05-04", *doctor, *site)
     states = [taken["state"] for taken in desk.done("slots", *day)["taken"]]
     assert states == ["booked", "held"]
+    slots = desk.done("slots", "2031-05-04", *site)["taken"]
+    assert [taken["resource"] for taken in slots] == ["dr-lee", "room-2", "dr-lee"]
     assert desk.done("release", token, "--slot", ten, *site) == {"message": "Hold released"}
     assert desk.type_in("release", token, *site)[0] == 1
 

@@ -24,6 +24,7 @@ APPOINTMENT = {
     "slot": NINE,
     "patientName": "Ása Ørn 李 🐈",
     "status": "booked",
+    "version": 1,
     "createdAt": NINE,
 }
 BOOKED = {"message": "Booking confirmed", "appointment": APPOINTMENT}

@@ -9,11 +9,12 @@ import pytest
 from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
+from shared.domain.window import Cells
 from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import Placed, Wanted
 from shared.stores.redis.keys import Holder, held_keys, keys_of
 from shared.stores.redis.scripts import Scripts
-from tests.integration.hold_stores import DAY, QUARTER, Stores, grant, part, wanted
+from tests.integration.hold_stores import DAY_MS, Stores, grant, part, stretch_of, wanted
 
 
 def of_another(hold: Wanted) -> Wanted:
@@ -124,9 +125,9 @@ async def test_where_there_is_no_grid_each_instant_is_a_hold(stores: Stores) -> 
     hold, held = wanted(), HeldStore(Scripts(stores.redis), Grid(0))
     await grant(stores, hold)
     for first, last, count in ((0, 1, 1), (-1, 0, 0), (1, 2, 0)):
-        start, end = (DAY + n * QUARTER for n in (first, last))
-        found = await held.held(hold.claims.site, "default", start, end, limit=9, deadline=Deadline.after(60))
-        assert [(each.slot, each.duration) for each in found] == [(DAY, None)] * count
+        stretch = stretch_of(hold.claims.site, "default", first=first, last=last)
+        found = await held.held(stretch, None, limit=9, deadline=Deadline.after(60))
+        assert found == [Cells(DAY_MS, "default", None)] * count
 
 
 async def test_a_limit_gives_the_first_ones(stores: Stores) -> None:

@@ -100,7 +100,7 @@ def gateway(started: Gateway) -> Gateway:
             ("GET", f"{DAY}&site=harbour&resource=dr-lee&cursor=abc", None),
             {
                 "site": "harbour",
-                "resource": "dr-lee",
+                "resource": ["dr-lee"],
                 "from": "2030-01-07T00:00:00.000Z",
                 "to": "2030-01-08T00:00:00.000Z",
                 "cursor": "abc",
@@ -111,7 +111,6 @@ def gateway(started: Gateway) -> Gateway:
             ("GET", "/api/slots?from=2030-01-07T02:00:00+02:00&to=2030-01-07T01:00Z", None),
             {
                 "site": "default",
-                "resource": "default",
                 "from": "2030-01-07T00:00:00.000Z",
                 "to": "2030-01-07T01:00:00.000Z",
             },
@@ -154,8 +153,8 @@ async def test_a_call_becomes_a_command_and_its_reply_the_answer(
         ("GET", "/api/slots?from=2030-01-07T00:00Z&to=2030-01-07T00:00Z", "to must be later than from"),
         (
             "GET",
-            "/api/slots?from=2030-01-07T00:00Z&to=2030-02-07T00:01Z",
-            "to must be at most 31 days after from",
+            "/api/slots?from=2030-01-07T00:00Z&to=2030-02-08T00:01Z",
+            "to must be at most 32 days after from",
         ),
         (
             "GET",

@@ -26,7 +26,7 @@ async def test_releasing_a_hold_frees_all_of_it(stores: Stores, granted: bool) -
     if granted:
         assert await stores.grant(hold, placed)
     assert await stores.release(hold)
-    assert await stores.keys(hold.claims.site) == []
+    assert await stores.keys_of_holds(hold.claims.site) == []
     assert not await stores.release(hold)
 
 
@@ -57,7 +57,7 @@ async def test_a_release_frees_what_a_hold_was_extended_to(stores: Stores) -> No
     for first, last in ((0, 1), (0, 3), (2, 4)):
         await grant(stores, part(hold, first, last))
     assert await stores.release(part(hold, 0, 1))
-    assert await stores.keys(hold.claims.site) == []
+    assert await stores.keys_of_holds(hold.claims.site) == []
 
 
 async def test_a_hold_that_was_released_is_not_granted(stores: Stores) -> None:
@@ -89,7 +89,7 @@ async def test_a_booking_uses_up_the_whole_hold(stores: Stores, known_by: str) -
         await stores.book(quarter, token=hold.holder.token)
     else:
         await stores.book(quarter, digest="ada")
-    assert await stores.keys(hold.claims.site) == []
+    assert await stores.keys_of_holds(hold.claims.site) == []
 
 
 async def test_a_booking_uses_up_no_hold_that_it_did_not_meet(stores: Stores) -> None:
@@ -127,7 +127,13 @@ async def test_no_key_of_holds_is_without_an_end(stores: Stores) -> None:
         assert await stores.grant(part(hold, first, last), placed)
         await stores.withdraw(part(hold, first, last), placed)
         keys = await stores.keys(hold.claims.site)
-        assert {key.partition(":")[0] for key in keys} == {"hold", "token", "held", "held_ends"}
+        assert {key.partition(":")[0] for key in keys} == {
+            "hold",
+            "token",
+            "held",
+            "held_ends",
+            "held_resources",
+        }
         assert min([await stores.redis.pttl(key) for key in keys]) > 0
 
 

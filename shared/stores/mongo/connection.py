@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
+import bson
+from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import WriteConcern
 from pymongo.errors import PyMongoError
@@ -28,6 +30,10 @@ DEFAULT_DATABASE = "booking"
 SERVER_SELECTION_SECONDS = 1.5
 # Threads of their own: barriers that hang take none from others, and others none from them.
 _BARRIERS = ThreadPoolExecutor(16, thread_name_prefix="barrier")
+READ_AT_ONCE = 2
+"""How many large reads a process makes at once; bookings have threads of their own."""
+_CHUNK_ROWS = 50
+_READS = ThreadPoolExecutor(READ_AT_ONCE, thread_name_prefix="read")
 
 
 def connect(uri: str) -> Database:
@@ -79,6 +85,29 @@ async def update_then_find(
 
     context = contextvars.copy_context()  # it has the timeout
     return await asyncio.get_running_loop().run_in_executor(_BARRIERS, context.run, work)
+
+
+async def read_apart(collection: Collection, stages: Sequence[Document], *, hint: str) -> list[Document]:
+    """What a pipeline yields, by an index, read in threads apart from those that bookings wait for.
+
+    Rows are decoded here, some at a time, and others have their turn in between.
+    """
+
+    def work() -> bytes:
+        return b"".join(collection.delegate.aggregate_raw_batches(list(stages), hint=hint, batchSize=10_000))
+
+    raw = await asyncio.get_running_loop().run_in_executor(_READS, contextvars.copy_context().run, work)
+    rows: list[Document] = []
+    options: CodecOptions[Document] = CodecOptions(tz_aware=True)
+    start = end = count = 0
+    while end < len(raw):
+        end += int.from_bytes(raw[end : end + 4], "little")
+        count += 1
+        if count % _CHUNK_ROWS == 0 or end == len(raw):
+            rows += bson.decode_all(raw[start:end], options)
+            start = end
+            await asyncio.sleep(0)
+    return rows
 
 
 async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:

@@ -30,6 +30,10 @@ INDEXES: dict[str, dict[str, Any]] = {
         "key": {"site": 1, "resources": 1, "slot": 1},
         "partialFilterExpression": {"status": STATUS_BOOKED},
     },
+    "by_site_and_slot": {
+        "key": {"site": 1, "slot": 1, "_id": 1},
+        "partialFilterExpression": {"status": STATUS_BOOKED},
+    },
     "refused_rows_expire": {
         "key": {"refusedAt": 1},
         "partialFilterExpression": {"status": STATUS_REFUSED},

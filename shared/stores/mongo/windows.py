@@ -1,80 +1,203 @@
-"""What lies in a window of time at a resource: read from an index, in the order of the slots.
+"""What lies in a window of time: read from an index, page by page, as raw rows.
 
-Of the bookings that are active, no two of one resource overlap, so a slot has one of them, and a place in
-that order is told by its slot alone.
+The entries of a page are ordered by their group (an instant, or a cell of the grid), and within it by name
+(an id, or a resource). MongoDB reads rows by slot. So a page ends with whole groups; only where one group is
+larger than a page, it is read by name, part by part.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Generic, TypeVar
 
+from bson.datetime_ms import DatetimeMS
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from shared.contract.errors import NotExecuted
 from shared.contract.fields import DAY_MINUTES
-from shared.domain.booking import Booking
-from shared.domain.grid import Grid
+from shared.domain.grid import MINUTE_MS, Grid
+from shared.domain.window import Cells, Mark, Stretch
 from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, BookingStore
-from shared.stores.mongo.connection import Database, Document
+from shared.stores.mongo.connection import Database, Document, read_apart
 from shared.stores.mongo.writes import within
 
-_NOT_READ = {"claims": 0, "history": 0, "moves": 0}
-_START = datetime.min.replace(tzinfo=UTC)
+_ISO = "%Y-%m-%dT%H:%M:%S.%LZ"
+_LASTING = {"$ifNull": ["$durationMinutes", "$$REMOVE"]}
+_APPOINTMENT: Document = {
+    "_id": 0,
+    "at": {"$toLong": "$slot"},
+    "id": "$_id",
+    "site": 1,
+    "resources": 1,
+    "slot": {"$dateToString": {"date": "$slot", "format": _ISO}},
+    "durationMinutes": _LASTING,
+    "patientName": 1,
+    "status": 1,
+    "version": 1,
+    "createdAt": {"$dateToString": {"date": "$createdAt", "format": _ISO}},
+}
+"""Has MongoDB make of a row what callers see of its booking, and `at`, its slot (Unix ms)."""
+_TAKEN: Document = {"_id": 0, "resources": 1, "slot": {"$toLong": "$slot"}, "durationMinutes": _LASTING}
+
+EntryT = TypeVar("EntryT")
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """From `start` up to `end` at a resource of a site; of that, what has its slot later than `after`."""
+class Page(Generic[EntryT]):
+    """Entries by their marks; `more` if others may follow."""
 
-    site: str
-    resource: str
-    start: datetime
-    end: datetime
-    after: datetime | None = None
+    entries: list[tuple[Mark, EntryT]]
+    more: bool
+
+
+@dataclass(frozen=True)
+class _Order(Generic[EntryT]):
+    """How rows become entries: groups of `width` (ms), and by which names within one.
+
+    `by_name` are the stages that read a group from a name on, and `entries_of` is called with each row.
+    """
+
+    width: int
+    by_name: Callable[[str], list[Document]]
+    entries_of: Callable[[Document], Iterable[tuple[Mark, EntryT]]]
+    projection: Document
 
 
 class WindowStore:
-    """Reads active bookings, as a majority has them."""
+    """Reads active bookings, as a majority has them, in a lane that no booking waits for."""
 
     def __init__(self, database: Database, bookings: BookingStore, grid: Grid) -> None:
         self._bookings = bookings
+        self._grid = grid
         # How long before a stretch what reaches into it may begin.
-        self._longest = timedelta(minutes=DAY_MINUTES if grid.minutes else 0)
+        self._longest = DAY_MINUTES * MINUTE_MS if grid.minutes else 0
         committed = ReadConcern("majority")
         self._committed = database.get_collection(COLLECTION).with_options(read_concern=committed)
 
-    async def find(self, stretch: Stretch, *, limit: int, timeout: float) -> list[Booking]:
-        """The first bookings that overlap a stretch, by slot, without claims and history.
+    async def appointments(
+        self, stretch: Stretch, after: Mark | None, *, limit: int, timeout: float
+    ) -> Page[Document]:
+        """The first bookings after a mark that overlap a stretch, as callers see them, by slot and id.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
         """
+        order = _Order(1, _from_id, _appointments, _APPOINTMENT)
+        return await self._read(order, stretch, after, limit, timeout)
+
+    async def taken(self, stretch: Stretch, after: Mark | None, *, limit: int, timeout: float) -> Page[Cells]:
+        """The first cells after a mark that are booked in a stretch, by cell and resource.
+
+        The stretch is widened to whole cells. Those of one booking at one resource are one entry.
+
+        Raises:
+            NoPrimary, NotExecuted: MongoDB did not answer in time.
+        """
+        wanted = stretch.resources
+
+        def from_resource(name: str) -> list[Document]:
+            names: Document = {"$gt": name} if wanted is None else {"$gt": name, "$in": list(wanted)}
+            return [{"$unwind": "$resources"}, {"$match": {"resources": names}}, {"$sort": {"resources": 1}}]
+
+        def entries_of(row: Document) -> Iterable[tuple[Mark, Cells]]:
+            lasting = row.get("durationMinutes", 0) * MINUTE_MS or 1
+            slot = int(row["slot"])  # not BSON's own kind of int
+            first, end = self._grid.cells_of(slot, slot + lasting)
+            minutes = (end - first) // MINUTE_MS if "durationMinutes" in row else None
+            names = row["resources"] if isinstance(row["resources"], list) else [row["resources"]]
+            for name in names:
+                if wanted is None or name in wanted:
+                    cells = Cells(first, name, minutes)
+                    yield cells.mark, cells
+
+        start, end = self._grid.cells_of(stretch.start, stretch.end)
+        whole = Stretch(stretch.site, wanted, start, end)
+        order = _Order(self._grid.cell_ms, from_resource, entries_of, _TAKEN)
+        return await self._read(order, whole, after, limit, timeout)
+
+    async def _read(
+        self, order: _Order[EntryT], stretch: Stretch, after: Mark | None, limit: int, timeout: float
+    ) -> Page[EntryT]:
         await self._bookings.find_primary(timeout=timeout)
         try:
-            with within(timeout), timed(MONGODB_SECONDS.labels("window")):
-                # In one batch: between two of them a booking may move out of what is yet to come.
-                rows = await self._find(stretch).limit(limit).batch_size(limit).to_list(None)
+            with within(timeout):
+                return await self._page(order, stretch, after, limit)
         except (PyMongoError, TimeoutError):
             raise NotExecuted("The bookings could not be read") from None
-        return [Booking.from_document(row) for row in rows]
 
-    def _find(self, stretch: Stretch) -> Any:
-        slots: Document = {
-            "$gte": max(stretch.start, _START + self._longest) - self._longest,
-            "$lt": stretch.end,
-        }
-        if stretch.after is not None:
-            slots["$gt"] = stretch.after
-        minutes: Document = {"$multiply": ["$durationMinutes", 60_000]}
-        # Without a grid, what has no length overlaps what begins with it.
-        ends: Document = {"$add": ["$slot", {"$ifNull": [minutes, 1]}]}
-        query = {
-            "site": stretch.site,
-            "resources": stretch.resource,
-            "slot": slots,
-            "status": STATUS_BOOKED,
-            "$expr": {"$gt": [ends, stretch.start]},
-        }
-        return self._committed.find(query, _NOT_READ).sort("slot", 1)
+    async def _page(
+        self, order: _Order[EntryT], stretch: Stretch, after: Mark | None, limit: int
+    ) -> Page[EntryT]:
+        entries: list[tuple[Mark, EntryT]] = []
+        start = stretch.start - self._longest
+        if after is not None:  # the rest of the group in which the page before ended
+            entries = await self._group(order, stretch, after, limit + 1)
+            start = max(start, after.at + order.width)
+        while len(entries) <= limit:
+            stages: list[Document] = [{"$sort": {"slot": 1}}, {"$limit": limit + 1}]
+            slots = {"$gte": DatetimeMS(start), "$lt": DatetimeMS(stretch.end)}
+            rows = await self._find(order, stretch, slots, stages)
+            found = sorted((pair for row in rows for pair in order.entries_of(row)), key=_mark)
+            if len(rows) <= limit:
+                entries += found
+                return Page(entries[:limit], len(entries) > limit)
+            # Of the last group, more rows may follow.
+            (last, _), _ = found[-1]
+            entries += [pair for pair in found if pair[0].at < last]
+            if not entries:
+                entries = await self._group(order, stretch, Mark(last, ""), limit + 1)
+                start = last + order.width
+            if entries:
+                break
+        return Page(entries[:limit], more=True)
+
+    async def _group(
+        self, order: _Order[EntryT], stretch: Stretch, after: Mark, limit: int
+    ) -> list[tuple[Mark, EntryT]]:
+        """The entries of one group after a mark."""
+        first, end = DatetimeMS(after.at), DatetimeMS(min(after.at + order.width, stretch.end))
+        slots = {"$eq": first} if order.width == 1 else {"$gte": first, "$lt": end}
+        if after.at >= stretch.end:
+            return []
+        stages = [*order.by_name(after.name), {"$limit": limit}]
+        rows = await self._find(order, stretch, slots, stages)
+        return sorted((pair for row in rows for pair in order.entries_of(row)), key=_mark)
+
+    async def _find(
+        self, order: _Order[EntryT], stretch: Stretch, slots: Document, stages: list[Document]
+    ) -> list[Document]:
+        pipeline, index = query(stretch, slots)
+        pipeline += [*stages, {"$project": order.projection}]
+        with timed(MONGODB_SECONDS.labels("window")):
+            return await read_apart(self._committed, pipeline, hint=index)
+
+
+def query(stretch: Stretch, slots: Document) -> tuple[list[Document], str]:
+    """The first stage that reads active bookings that overlap a stretch, and the index that serves it."""
+    minutes: Document = {"$multiply": ["$durationMinutes", MINUTE_MS]}
+    # On a grid of 0, what has no length overlaps what begins with it.
+    ends: Document = {"$add": ["$slot", {"$ifNull": [minutes, 1]}]}
+    match: Document = {
+        "site": stretch.site,
+        "slot": slots,
+        "status": STATUS_BOOKED,
+        "$expr": {"$gt": [ends, DatetimeMS(stretch.start)]},
+    }
+    if stretch.resources is None:
+        return [{"$match": match}], "by_site_and_slot"
+    one, *others = stretch.resources
+    match["resources"] = {"$in": [one, *others]} if others else one
+    return [{"$match": match}], "by_resource_and_slot"
+
+
+def _from_id(id: str) -> list[Document]:
+    return [{"$match": {"_id": {"$gt": id}}}, {"$sort": {"_id": 1}}]
+
+
+def _appointments(row: Document) -> Iterable[tuple[Mark, Document]]:
+    return [(Mark(int(row.pop("at")), row["id"]), row)]
+
+
+def _mark(pair: tuple[Mark, object]) -> Mark:
+    return pair[0]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shared.domain.claim import Claims
 
-OF_CLAIMS = ("hold", "intents", "token", "held", "held_ends")
+OF_CLAIMS = ("hold", "intents", "token", "held", "held_ends", "held_resources")
 """The kinds of keys that name cells of the grid, or hold such names: a change of the grid deletes them."""
 
 
@@ -37,3 +37,8 @@ def released_key(site: str, token: str) -> str:
 def held_keys(site: str, resource: str) -> list[str]:
     """The moments at which a resource is held, and when each of these holds ends."""
     return [f"{kind}:{{{site}}}:{resource}" for kind in ("held", "held_ends")]
+
+
+def held_resources_key(site: str) -> str:
+    """The resources of a site that have holds."""
+    return f"held_resources:{{{site}}}"

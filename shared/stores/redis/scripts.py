@@ -49,6 +49,7 @@ _SOURCES = {
         "grant_holds",
         "held_claims",
         "look_at_holds",
+        "held_resources",
         "place_holds",
         "register_intents",
         "release_holds",

@@ -10,6 +10,7 @@
 -- released:{site}:<token>       when the caller of the latest release asked (Unix ms)
 -- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in their order
 -- held_ends:{site}:<resource>   the same moments, by when each hold ends (Unix ms)
+-- held_resources:{site}         the resources that have such moments, by when the last hold ends at the latest (Unix ms)
 local tag = string.match(KEYS[1], '{.-}')
 -- In the place of an answer, as in `scripts.py`: this call was not done, the script is to be run again for it.
 local LATER = -1
@@ -104,6 +105,15 @@ local function list(resource, moments, ends, latest, now)
     local some_time_later = text(latest + 1000) -- so that not each grant has to set it
     redis.call('PEXPIREAT', held, some_time_later)
     redis.call('PEXPIREAT', held_ends, some_time_later)
+  end
+  local resources = 'held_resources:' .. tag
+  redis.call('ZADD', resources, 'GT', text(latest), resource)
+  local over = redis.call('ZRANGEBYSCORE', resources, '-inf', text(now), 'LIMIT', 0, 2)
+  if over[1] then
+    redis.call('ZREM', resources, unpack(over))
+  end
+  if redis.call('PTTL', resources) < latest - now then
+    redis.call('PEXPIREAT', resources, text(latest + 1000))
   end
 end
 
