@@ -95,7 +95,7 @@ async def test_pages_are_read_as_the_loop_comes_to_them(servers: Servers) -> Non
         assert [appointment.id async for appointment in appointments] == ["4711"]
     window = {
         "site": "default",
-        "resource": "dr-lee",
+        "resource": ["dr-lee"],
         "from": "2031-05-04T09:00:00.000Z",
         "to": "2031-05-05T09:00:00.000Z",
     }
@@ -105,8 +105,9 @@ async def test_pages_are_read_as_the_loop_comes_to_them(servers: Servers) -> Non
 async def test_what_is_taken_is_read_page_by_page(servers: Servers) -> None:
     """Slots of all pages come in one loop."""
     day = ("2031-05-04T00:00Z", "2031-05-05T00:00Z")
-    window = {"site": "default", "resource": "default", "from": day[0], "to": day[1]}
-    booked, held = ({"slot": "2031-05-04T09:00:00.000Z", "state": state} for state in ("booked", "held"))
+    window = {"site": "default", "from": day[0], "to": day[1], "holds": "known"}
+    at = {"resource": "default", "slot": "2031-05-04T09:00:00.000Z"}
+    booked, held = ({**at, "state": state} for state in ("booked", "held"))
     pages: list[bytes | None] = [ok(**window, taken=[booked], next="abc"), ok(**window, taken=[held])]
     async with standing_in(servers, subjects.LIST_SLOTS, pages) as url, BookingClient(url) as client:
         taken = [slot async for slot in client.slots(*day)]

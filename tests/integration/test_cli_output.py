@@ -173,8 +173,9 @@ def test_ctrl_c_tells_the_key_of_what_is_in_flight(
 
 def test_a_watch_ends_with_its_reader() -> None:
     """`slotkeeper watch | head -1` does not look on for ever once head has gone."""
-    page = {"site": "default", "resource": "default", "from": NINE, "to": NINE}
-    free, taken = ({**page, "taken": each} for each in ([], [{"slot": NINE, "state": "held"}]))
+    page = {"site": "default", "from": NINE, "to": NINE, "holds": "known"}
+    held = {"resource": "default", "slot": NINE, "state": "held"}
+    free, taken = ({**page, "taken": each} for each in ([], [held]))
     command = f"set -o pipefail; {sys.executable} -m shared.cli watch --every 0.1 | head -1"
     with canned(*[(200, taken), (200, free)] * 50) as (url, met):
         env = {**os.environ, "SLOTKEEPER_URL": url}

@@ -50,12 +50,12 @@ SENT: list[tuple[str, Ask, dict[str, Any]]] = [
     (
         subjects.LIST_APPOINTMENTS,
         lambda client: client.list_appointments(ListAppointments.model_validate(WINDOW)),
-        WINDOW,
+        {**WINDOW, "resource": [WINDOW["resource"]]},
     ),
     (
         subjects.LIST_SLOTS,
         lambda client: client.list_slots(ListSlots.model_validate({**WINDOW, "cursor": "abc"})),
-        {**WINDOW, "cursor": "abc"},
+        {**WINDOW, "resource": [WINDOW["resource"]], "cursor": "abc"},
     ),
     (subjects.GET_GRID, lambda client: client.get_grid(), {}),
     (

@@ -200,7 +200,13 @@ async def test_an_extension_that_is_refused_changes_nothing(
     other = {**body, "slot": "2031-05-04T12:00:00Z"}
     await grid_use_cases.holds.place_hold(PlaceHold.model_validate(other), Deadline.after(5))
     before = await dump(grid_use_cases, hold.site)
-    assert {key.partition(":")[0] for key in before} == {"hold", "token", "held", "held_ends"}
+    assert {key.partition(":")[0] for key in before} == {
+        "hold",
+        "token",
+        "held",
+        "held_ends",
+        "held_resources",
+    }
     await book_unseen(grid_use_cases, before_it if cells == "before it" else after_it)
     places: dict[str, dict[str, Any]] = {
         "after it": {"durationMinutes": 30},

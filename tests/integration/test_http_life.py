@@ -21,14 +21,19 @@ async def test_an_appointment_is_booked_moved_read_and_cancelled(http: httpx.Asy
     assert (await http.get(one)).json()["appointment"] == appointment
     assert (await http.get("/api/appointments", params=day)).json() == {"appointments": [appointment]}
     taken = (await http.get("/api/slots", params=day)).json()["taken"]
-    assert taken == [{"slot": "2030-01-07T10:00:00.000Z", "durationMinutes": 5, "state": "booked"}]
+    assert taken == [
+        {"resource": "room-2", "slot": "2030-01-07T10:00:00.000Z", "durationMinutes": 5, "state": "booked"}
+    ]
 
     for _ in range(2):
         cancelled = await http.delete(one)
         assert (cancelled.status_code, cancelled.json()["message"]) == (200, "Booking cancelled")
-        assert cancelled.json()["appointment"] == {**appointment, "status": "cancelled"}
+        assert cancelled.json()["appointment"] == {**appointment, "status": "cancelled", "version": 3}
     refused = await http.patch(one, json={"slot": "2030-01-07T11:00:00Z"})
-    assert (refused.status_code, refused.json()) == (409, {"error": "Appointment is cancelled"})
+    assert (refused.status_code, refused.json()) == (
+        409,
+        {"error": "Appointment is cancelled", "appointment": cancelled.json()["appointment"]},
+    )
     history = (await http.get(f"{one}/history")).json()["history"]
     assert [change["type"] for change in history] == ["booked", "moved", "cancelled"]
     assert (await http.get("/api/appointments", params=day)).json() == {"appointments": []}

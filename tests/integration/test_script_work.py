@@ -114,13 +114,13 @@ async def test_what_is_left_for_later_is_done_too(alone: Stores) -> None:
         await grant(alone, each)
     met = Claims("site", tuple(each.claims.keys[0] for each in holds))
     await alone.book(met, digest="ada")
-    assert await alone.keys("site") == []
+    assert await alone.keys_of_holds("site") == []
     again = [replace(each, holder=Holder(str(uuid4()), "ada")) for each in holds]
     for each in again:
         await grant(alone, each)
     releases = [Release("site", each.holder.token, each.asked_at) for each in again]
     assert await alone.holds.release_many(releases, Deadline.after(60)) == [True] * 6
-    assert await alone.keys("site") == []
+    assert await alone.keys_of_holds("site") == []
 
 
 async def test_a_storm_leaves_no_slow_script(alone: Stores) -> None:

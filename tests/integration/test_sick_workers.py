@@ -14,6 +14,8 @@ import pytest
 from pymongo import MongoClient
 
 from deploy.local.mongod import Mongod
+from shared.stores.mongo.clock import measure_skew
+from shared.stores.mongo.connection import close, connect
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.faketime import find_faketime
 from tests.faults.proxy import Proxy, Rule, Way
@@ -130,6 +132,18 @@ async def test_a_worker_with_a_wrong_clock_spoils_no_booking(stack: Stack) -> No
         await until(lambda: '"subject_joined"' in skewed.log, "it is back")
     async with await nats.connect(stack.env["NATS_URL"]) as connection:
         assert (await NatsCaller(connection).book(fresh())).status == 201
+
+
+@pytest.mark.usefixtures("in_berlin")
+async def test_the_zone_of_a_host_is_no_skew(servers: Servers) -> None:
+    """A host whose zone is not UTC has the same clock as MongoDB."""
+    with servers.new_stack() as stack:
+        database = connect(stack.env["MONGO_URI"])
+        try:
+            skew = await measure_skew(database)
+        finally:
+            close(database)
+    assert skew.problem is None
 
 
 async def test_with_no_worker_that_can_serve_the_gateway_names_the_part(

@@ -46,7 +46,7 @@ export class Bookings {
   async *day(site: string, resource: string, from: string, to: string): AsyncGenerator<Appointment> {
     let cursor: string | undefined;
     do {
-      const query = { site, resource, from, to, ...(cursor && { cursor }) };
+      const query = { site, resource: [resource], from, to, ...(cursor && { cursor }) };
       const { data, error, response } = await this.api.GET("/api/appointments", { params: { query } });
       if (!data) throw refused(response, error.error);
       yield* data.appointments;

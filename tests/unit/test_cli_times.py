@@ -1,5 +1,6 @@
 """Times as people say them to the command `slotkeeper`, and as it shows them."""
 
+import os
 import time
 from datetime import UTC, date, datetime
 
@@ -110,11 +111,9 @@ def test_a_day_is_as_long_as_it_is_here() -> None:
         ("America/St_Johns", "2010-11-06", "2010-11-06T02:30", "2010-11-07T03:30"),
     ],
 )
-def test_a_day_begins_at_its_first_instant(
-    zone: str, day: str, begins: str, ends: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_day_begins_at_its_first_instant(zone: str, day: str, begins: str, ends: str) -> None:
     """Where the clocks skip or repeat midnight, a day has each instant that they date so."""
-    in_zone(monkeypatch, zone)
+    in_zone(zone)
     assert window(date.fromisoformat(day), 1) == {"from": f"{begins}:00.000Z", "to": f"{ends}:00.000Z"}
 
 
@@ -126,11 +125,9 @@ def test_a_day_begins_at_its_first_instant(
         ("Pacific/Kiritimati", "1994-12-31"),
     ],
 )
-def test_a_day_that_the_calendar_skips_is_refused(
-    zone: str, day: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_day_that_the_calendar_skips_is_refused(zone: str, day: str) -> None:
     """West or east of the date line there is no such day, and no other one is listed instead."""
-    in_zone(monkeypatch, zone)
+    in_zone(zone)
     with pytest.raises(BadParameter, match=f"there is no {day} here"):
         window(date.fromisoformat(day), 1)
 
@@ -142,9 +139,9 @@ def test_a_clock_time_can_be_of_a_named_day() -> None:
         assert (local.date(), local.hour, local.minute) == (read_day(name), 9, 30)
 
 
-def in_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+def in_zone(zone: str) -> None:
     """Give this process another zone; the fixture of this module puts it back."""
-    monkeypatch.setenv("TZ", zone)
+    os.environ["TZ"] = zone
     time.tzset()
 
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import UTC
 
 from shared.stores.mongo.connection import Database
 
@@ -34,4 +35,4 @@ async def measure_skew(database: Database) -> Skew:
     asked, began = time.time(), time.monotonic()
     hello = await database.client.admin.command("hello")
     half = (time.monotonic() - began) / 2
-    return Skew(asked + half - hello["localTime"].timestamp(), half)
+    return Skew(asked + half - hello["localTime"].replace(tzinfo=UTC).timestamp(), half)
