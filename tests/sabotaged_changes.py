@@ -51,12 +51,18 @@ def late_freeing() -> None:
 
 
 def no_compare_and_set() -> None:
-    """Change a booking whatever became of it since it was read."""
+    """Change a booking whatever became of it since it was read, which is a moment ago."""
+    change_many = ChangeStore.change_many
 
     def by_id(booking: Booking) -> dict[str, Any]:
         return {"_id": booking.id, "site": booking.site, "status": "booked"}
 
+    async def late(store: ChangeStore, changes: Sequence[Change], *, timeout: float) -> list[Written]:
+        await asyncio.sleep(0.1)
+        return await change_many(store, changes, timeout=timeout)
+
     store_of_changes._as_read = by_id
+    ChangeStore.change_many = late  # type: ignore[method-assign]
 
 
 def history_apart() -> None:

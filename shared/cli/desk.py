@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..contract.errors import AppointmentCancelled
 from ..contract.instants import format_instant
-from ..contract.replies import Appointment, Hold
+from ..contract.replies import Appointment, Hold, SlotsFound
 from .gateway import Answer, ExitCode, Failed, Gateway, PageT, Query
 from .times import shown
 
@@ -95,6 +95,11 @@ class Desk:
         else:
             console.print(_table(title, headings, listed))
 
+    def warn_of_holds(self, pages: Iterable[Answer[SlotsFound]]) -> None:
+        """Say on stderr if the service cannot tell at the moment which slots are held."""
+        if any(page.body.holds == "unknown" for page in pages):
+            self.complain("Holds are not known at the moment: a slot that is not shown may be held")
+
     def complain(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
@@ -126,7 +131,7 @@ def sent(**fields: Any) -> dict[str, Any]:
 def details(title: str, of: Appointment | Hold) -> str:
     """All of an appointment or a hold."""
     own = (
-        [("id", of.id), ("patient", of.patientName), ("status", of.status)]
+        [("id", of.id), ("patient", of.patientName), ("status", of.status), ("version", str(of.version))]
         if isinstance(of, Appointment)
         else [("token", of.token), ("until", shown(of.expiresAt))]
     )

@@ -87,6 +87,7 @@ def slots(
         for query in queries(day, days, resource, site)
         for page in desk.ask_all("slots", SlotsFound, query)
     ]
+    desk.warn_of_holds(pages)
     listed = sorted(
         (each for page in pages for each in taken_of(page)),
         key=lambda each: (each[0].slot, each[1]["resource"]),

@@ -58,7 +58,8 @@ def watch_slots(desk: Desk, queries: Sequence[Mapping[str, str]], every: float) 
 
 
 def _look(desk: Desk, queries: Sequence[Mapping[str, str]]) -> dict[Span, str]:
-    pages = (page for query in queries for page in desk.gateway.pages("slots", SlotsFound, query))
+    pages = [page for query in queries for page in desk.gateway.pages("slots", SlotsFound, query)]
+    desk.warn_of_holds(pages)
     return {
         Span(taken.slot, taken.durationMinutes, as_sent["resource"]): taken.state
         for page in pages

@@ -272,9 +272,11 @@ class CommandClient(Opened):
         try:
             return await attempts.run()
         except OutcomeUnknown as error:
-            failure: Refused = (
-                OutcomeUnknown(OutcomeUnknown.of_a_read) if subject in subjects.READS else error
-            )
+            failure: Refused = error
+            if subject in subjects.READS:
+                failure = OutcomeUnknown(OutcomeUnknown.of_a_read)
+            elif new is not None:
+                failure = OutcomeUnknown(OutcomeUnknown.of_no_key)
         except Refused as error:
             failure = error
         failure.command = command

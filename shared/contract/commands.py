@@ -127,7 +127,7 @@ class ReleaseHold(Command):
     """End the hold with this token, on all that it has of its site.
 
     With a `slot`, only if the token holds that at some resource. `resources` and `durationMinutes` are
-    accepted and choose nothing: a body that placed the hold may have them.
+    accepted and choose nothing.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("holdToken",)

@@ -118,7 +118,7 @@ class PreconditionFailed(Refused):
     """The appointment has another version than the caller requires."""
 
     status = 412
-    message = "The appointment has changed: its version is not the one in If-Match or ifVersion"
+    message = "The appointment was changed or cancelled since the version in If-Match (ifVersion)"
 
 
 class TooLarge(Refused):
@@ -224,6 +224,8 @@ class OutcomeUnknown(Refused):
     message = "The outcome is not known; repeating with the same key is safe"
     of_a_read: ClassVar[str] = "The answer did not come in time; ask again"
     """The sentence for a caller who only asked: nothing can have been changed."""
+    of_no_key: ClassVar[str] = "The outcome is not known; look before repeating what had no key or token"
+    """The sentence for a caller whose repeat would be another request."""
     outcome = "unknown"
 
 

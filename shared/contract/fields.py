@@ -31,7 +31,9 @@ def invalid(sentence: str) -> PydanticCustomError:
 def _instant(value: Any) -> datetime:
     try:
         if isinstance(value, datetime) and value.tzinfo is not None:
-            value = instant_of(value).isoformat().replace("+00:00", "Z")
+            return parse_instant(instant_of(value).isoformat().replace("+00:00", "Z"))
+        if isinstance(value, datetime):
+            raise invalid("must be a datetime with a time zone")
         if not isinstance(value, str):
             raise invalid("must be a string, an ISO 8601 time with an offset")
         return parse_instant(value)

@@ -175,7 +175,7 @@ def test_a_timeout_below_a_second_is_refused(timeout: float) -> None:
         (datetime(2031, 3, 9, 2, tzinfo=ZoneInfo("America/New_York")), "whose clocks skip it"),
         (datetime(2024, 9, 8, tzinfo=ZoneInfo("America/Santiago")), "whose clocks skip it"),
         (datetime(2011, 12, 30, 9, tzinfo=ZoneInfo("Pacific/Apia")), "whose clocks skip it"),
-        (datetime(2031, 5, 4), "must be a string"),
+        (datetime(2031, 5, 4), "must be a datetime with a time zone"),
     ],
 )
 async def test_a_datetime_that_is_no_instant_is_an_invalid_request(slot: datetime, sentence: str) -> None:

@@ -11,7 +11,7 @@ from tests.integration.life import Life
 from tests.slots import fresh
 
 NINE, TEN, ELEVEN = (f"2031-05-04T{hour:02}:00:00.000Z" for hour in (9, 10, 11))
-CHANGED = {"error": "The appointment has changed: its version is not the one in If-Match or ifVersion"}
+CHANGED = {"error": "The appointment was changed or cancelled since the version in If-Match (ifVersion)"}
 
 
 @pytest.fixture
