@@ -16,6 +16,7 @@ from shared.contract.commands import DEFAULT_RESOURCES, PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     BeingBooked,
+    NoPrimary,
     NoSuchHold,
     NotExecuted,
     OutcomeUnknown,
@@ -146,7 +147,8 @@ class HoldService:
             deadline.check()  # nothing is granted after it
             self._schema.require()  # nor by a worker that slept, and may not know of another grid
         except (NotExecuted, OutcomeUnknown) as error:
-            self._schema.suspect()
+            if isinstance(error, NoPrimary | OutcomeUnknown):
+                self._schema.suspect(error)
             not_done = error if isinstance(error, NotExecuted) else NotExecuted()
             outcomes |= dict.fromkeys(requests, not_done)
         else:

@@ -62,7 +62,7 @@ def no_compare_and_set() -> None:
         return await change_many(store, changes, timeout=timeout)
 
     store_of_changes._as_read = by_id
-    ChangeStore.change_many = late  # type: ignore[method-assign]
+    ChangeStore.change_many = late  # type: ignore[method-assign, assignment]
 
 
 def history_apart() -> None:

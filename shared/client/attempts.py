@@ -70,6 +70,7 @@ class Attempts(Generic[ReplyT]):
         self._ends = self._now() + patience
         self._latest_deadline = self._ends - patience * ANSWER_SHARE
         self._unanswered: dict[Answer, float] = {}  # with their deadlines
+        self._repeats: set[Answer] = set()  # attempts after one that may have been executed
         self._lost = False  # whether an attempt has ended without a known outcome
 
     async def run(self) -> ReplyT:
@@ -93,8 +94,11 @@ class Attempts(Generic[ReplyT]):
         while True:
             deadline = min(self._now() + self._seconds, self._latest_deadline)
             listen = self._ends - self._now()
-            latest = self._send(deadline - self._now(), listen, self._in_doubt)
+            repeats = self._in_doubt
+            latest = self._send(deadline - self._now(), listen, repeats)
             self._unanswered[latest] = deadline
+            if repeats:
+                self._repeats.add(latest)
             outcome = await self._listen(latest, deadline)
             if isinstance(outcome, NotExecuted):
                 failure = outcome
@@ -163,7 +167,7 @@ class Attempts(Generic[ReplyT]):
         outcome = answer.result()
         if not isinstance(outcome, Refused):
             try:
-                reply = self._read(outcome, self._in_doubt)
+                reply = self._read(outcome, answer in self._repeats)
             except Refused as refused:
                 outcome = refused
             else:

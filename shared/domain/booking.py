@@ -13,6 +13,8 @@ from shared.domain.grid import Span
 from shared.domain.history import ChangeType, Entry, History, extended
 from shared.domain.moves import DoneMove, remember
 
+MOST_REFUSED_MOVES = 32
+
 
 @dataclass(frozen=True)
 class Booking:
@@ -93,8 +95,13 @@ class Booking:
         return place._changed("moved", move.id)
 
     def refusing(self, move_id: str, asked_at: int) -> "Booking":
-        """The same booking, which no attempt of this move may move any more."""
+        """The same booking, which no attempt of this move may move any more.
+
+        Of one moment so many ids are kept; the next refusal keeps out every move that was asked in it.
+        """
         refused = self._asked(asked_at)
+        if len(refused.refused_moves) >= MOST_REFUSED_MOVES:
+            return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
     def cancelled(self) -> "Booking":

@@ -6,16 +6,23 @@ Anybody may ask, and often: thousands of questions cost one look, one task, and 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from typing import Any
 
 import structlog
 from nats.aio.msg import Msg
 
-from shared.contract.envelope import Reply
+from shared.contract.commands import AskReady
+from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS, Deadline
+from shared.contract.envelope import Reply, refusal
+from shared.contract.errors import Refused, TooLarge
+from shared.contract.headers import DEADLINE
+from shared.contract.parsing import LARGEST_REQUEST, parse_command
 from shared.contract.replies import Readiness
-from shared.worker.messages import respond
+from shared.worker.messages import check_headers, in_lower_case, respond, send
 
 TOGETHER = 50
 """So many answers are sent before other work has its turn."""
+_PLAIN = (b"", b"{}")
 
 log = structlog.get_logger()
 
@@ -25,14 +32,12 @@ class ReadyAnswers:
 
     def __init__(self, ask: Callable[[], Awaitable[Readiness]]) -> None:
         self._ask = ask
-        self._waiting: list[Msg] = []
+        self._waiting: list[tuple[Msg, Reply[Any] | None]] = []
         self._answering: asyncio.Task[None] | None = None
 
     def take(self, message: Msg) -> bool:
-        """Whether it is a plain question, which will be answered; else it is to be read as any command."""
-        if message.headers or message.data not in (b"", b"{}"):
-            return False
-        self._waiting.append(message)
+        """Take a question, which is answered with all others of the moment; a malformed one is refused."""
+        self._waiting.append((message, _refusal_of(message)))
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer(), context=Context())
         return True
@@ -42,8 +47,27 @@ class ReadyAnswers:
             asking, self._waiting = self._waiting, []
             readiness = await self._ask()
             payload, headers = Reply(readiness, 200 if readiness.ready else 503).to_wire()
-            for number, message in enumerate(asking, start=1):
-                await respond(message, payload, dict(headers))
+            for number, (message, refused) in enumerate(asking, start=1):
+                if refused is not None:
+                    await send(message, refused)
+                else:
+                    await respond(message, payload, dict(headers))
                 if number % TOGETHER == 0:
                     await asyncio.sleep(0)
             log.debug("ready_answered", questions=len(asking), ready=readiness.ready)
+
+
+def _refusal_of(message: Msg) -> Reply[Any] | None:
+    """The refusal of a question that is malformed, or too late by its own deadline; None if it is plain."""
+    if not message.headers and message.data in _PLAIN:
+        return None
+    try:
+        headers = in_lower_case(message.headers or {})
+        check_headers(headers)
+        if len(message.data) > LARGEST_REQUEST:
+            raise TooLarge
+        parse_command(AskReady, message.data)
+        Deadline.from_header(headers.get(DEADLINE.lower()), LONGEST_TIMEOUT_SECONDS).check()
+    except Refused as refused:
+        return refusal(refused)
+    return None

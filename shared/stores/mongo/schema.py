@@ -29,6 +29,13 @@ GIVE_UP_SECONDS = 1.0
 VALID_SECONDS = 5.0
 """How long after a look began it counts: nothing is confirmed later than that without another."""
 
+DOUBT_SECONDS = 0.25
+"""How long a look after a failed command may take before the worker leaves its commands to others.
+
+A command can fail for its own short deadline, so a failure alone proves nothing.
+"""
+LEAST_BETWEEN_SECONDS = 0.1
+"""Between two looks, however many commands fail."""
 LASTING_SECONDS = 1.5
 """A worker takes new commands only if the last look counts for so long."""
 UNANSWERED = "MongoDB does not answer"
@@ -54,6 +61,8 @@ class Schema:
         self._skew = Skew()
         self._watched = False
         self._suspected = asyncio.Event()
+        self._doubt: asyncio.TimerHandle | None = None
+        self._in_doubt = False
         self.on_change: Callable[[], None] = lambda: None
         INDEXES_VERIFIED.set_function(lambda: self.verified)
 
@@ -63,15 +72,15 @@ class Schema:
 
     @property
     def problem(self) -> str | None:
-        if self._problem is None and self._suspected.is_set():
+        if self._problem is None and self._in_doubt:
             return "is being verified again"
-        lapsed = None if self.verified else f"not verified for {VALID_SECONDS:.0f} s"
-        return self._problem or lapsed
+        lapsing = time.monotonic() + LASTING_SECONDS >= self._valid_until
+        return self._problem or (f"not verified for {VALID_SECONDS - LASTING_SECONDS} s" if lapsing else None)
 
     @property
     def can_confirm(self) -> bool:
         """Whether a command that comes now can be confirmed, as far as anybody knows."""
-        return self.problem is None and time.monotonic() + LASTING_SECONDS < self._valid_until
+        return self.problem is None
 
     @property
     def answers(self) -> bool:
@@ -113,15 +122,30 @@ class Schema:
         self.require()
         try:
             yield
-        except (NoPrimary, OutcomeUnknown):
-            self.suspect()
+        except (NoPrimary, OutcomeUnknown) as error:
+            self.suspect(error)
             raise
 
-    def suspect(self) -> None:
-        """Take MongoDB for lost until the next look, which comes at once."""
+    def suspect(self, error: NoPrimary | OutcomeUnknown) -> None:
+        """Look at MongoDB at once, since a command has failed.
+
+        Take it for lost meanwhile if it has no primary, or if the look takes longer than `DOUBT_SECONDS`.
+        """
         if self._watched and not self._suspected.is_set():
             self._suspected.set()
-            self.on_change()
+            if isinstance(error, NoPrimary):
+                self._begin_to_doubt()
+            elif self._doubt is None:
+                self._doubt = asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._begin_to_doubt)
+
+    def _begin_to_doubt(self) -> None:
+        self._in_doubt = True
+        self.on_change()
+
+    def _end_doubt(self) -> None:
+        if self._doubt is not None:
+            self._doubt.cancel()
+        self._doubt, self._in_doubt = None, False
 
     async def wait_until_verified(self) -> None:
         """Create what is absent, verify all of it, and wait for MongoDB as long as that takes.
@@ -149,6 +173,8 @@ class Schema:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_SECONDS if self.can_confirm else WATCH_AGAIN_SECONDS):
                     await self._suspected.wait()
+            self._suspected.clear()
+            began = time.monotonic()
             try:
                 await self._check()
             except Misconfigured as error:
@@ -156,8 +182,10 @@ class Schema:
             except Exception:
                 log.exception("database_check_failed")
                 self._report_lost("cannot be verified")
-            self._suspected.clear()
+            if not self._suspected.is_set():  # else a command has failed since this look began
+                self._end_doubt()
             self.on_change()
+            await asyncio.sleep(max(0.0, began + LEAST_BETWEEN_SECONDS - time.monotonic()))
 
     async def give_up_lease(self) -> None:
         """End this process's lease, so that the grid may be changed at once; without an answer, it lapses."""
