@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
 import nats
 import pytest
@@ -17,7 +18,7 @@ from nats.aio.msg import Msg
 from shared.client.attempts import caller_left
 from shared.client.command_client import CommandClient
 from shared.contract import subjects
-from shared.contract.commands import BookAppointment
+from shared.contract.commands import BookAppointment, ReleaseHold
 from shared.contract.errors import (
     AskedEarlier,
     BeingBooked,
@@ -134,6 +135,22 @@ async def test_a_refusal_at_the_last_deadline_is_heard(servers: Servers) -> None
         await answer_all(messages[2], BEING_BOOKED)
         with pytest.raises(BeingBooked):
             await asked
+
+
+async def test_a_late_404_of_a_release_is_no_success(servers: Servers) -> None:
+    """Only the repeat of a release takes a 404 for done: the first attempt of it released nothing."""
+    met: asyncio.Queue[Msg] = asyncio.Queue()
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            await connection.subscribe(subjects.RELEASE_HOLD, cb=met.put)
+            await connection.flush()
+            async with CommandClient(stack.env["NATS_URL"], timeout=PATIENCE) as client:
+                asking = asyncio.create_task(client.release_hold(ReleaseHold(holdToken=str(uuid4()))))
+                first, _ = await met.get(), await met.get()
+                said = b'{"status":404,"body":{"error":"No such hold"}}'
+                await connection.publish(first.reply, said, headers={"Error-Type": "NoSuchHold"})
+                with pytest.raises(OutcomeUnknown):
+                    await asking
 
 
 async def test_asked_earlier_tells_of_all_attempts(servers: Servers) -> None:
