@@ -32,6 +32,13 @@ class RawNats:
         self._writer.write(b"%b\r\n%b%b\r\n" % (line, headers, payload))
         await self._writer.drain()
 
+    async def flush(self) -> None:
+        """Wait until the server has read all that was sent."""
+        self._writer.write(b"PING\r\n")
+        async with asyncio.timeout(20):
+            while await self._reader.readuntil(CRLF) != b"PONG\r\n":
+                pass
+
     async def ask(self, subject: str, payload: bytes = b"", *, headers: bytes = b"") -> dict[str, Any]:
         """The JSON of the next answer to this connection's inbox, after sending that."""
         self._writer.write(b"SUB %b 1\r\n" % INBOX.encode())

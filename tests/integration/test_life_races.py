@@ -166,6 +166,8 @@ async def test_whatever_races_no_claim_is_booked_twice(
                 assert step.place.claims & ever
             else:
                 assert answer.body["appointment"]["status"] == rows[id]["status"] == "cancelled"
+                # The move may have been carried out before another step cancelled the booking.
+                moves[id] = moves.get(id, 0) + (step.kind == "move")
         elif step.kind == "book":
             assert answer.status == 201
             assert place_of(rows[answer.body["appointment"]["id"]], grid).claims == step.place.claims

@@ -103,6 +103,7 @@ async def test_without_the_guard_a_malformed_message_makes_a_worker_deaf(servers
             await nats.connect(stack.env["NATS_URL"]) as caller,
         ):
             await raw.publish("booking.v1.ready", headers=MALFORMED[0])
+            await raw.flush()
             with pytest.raises(TimeoutError):
                 await NatsCaller(caller, reply_seconds=1).book(fresh())
 
