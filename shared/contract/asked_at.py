@@ -5,12 +5,16 @@ All attempts of a request carry the same `askedAt`, in Unix milliseconds of the 
 
 import time
 
-from .deadline import is_unix_milliseconds
+from .deadline import LONGEST_TIMEOUT_SECONDS, is_unix_milliseconds
 from .errors import InvalidRequest
 from .headers import ASKED_AT
 
 CLOCK_SKEW_MS = 250
 """How far the clocks of two hosts may differ."""
+LATE_WRITE_SECONDS = 5
+"""How long after its deadline a write may still be carried out."""
+LATEST_ATTEMPT_SECONDS = LONGEST_TIMEOUT_SECONDS + 2 * CLOCK_SKEW_MS / 1000 + LATE_WRITE_SECONDS
+"""How long after a request was answered an earlier attempt of it can still come."""
 
 
 def unix_ms_now() -> int:

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC
 
+from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.stores.mongo.connection import Database
 
-MOST_SKEW_SECONDS = 0.25
-"""How far clocks may differ (DESIGN.md 4)."""
+MOST_SKEW_SECONDS = CLOCK_SKEW_MS / 1000
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,13 @@ import structlog
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from shared.contract.asked_at import CLOCK_SKEW_MS
-from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
+from shared.contract.asked_at import LATEST_ATTEMPT_SECONDS
 from shared.process.settings import Misconfigured
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUSED
 from shared.stores.mongo.connection import Database, Document, is_standalone
 
 NAMESPACE_NOT_FOUND = 26
-LATE_WRITE_SECONDS = 5
-"""How long after its deadline a write may still be carried out."""
-TOMBSTONE_SECONDS = math.ceil(LONGEST_TIMEOUT_SECONDS + 2 * CLOCK_SKEW_MS / 1000 + LATE_WRITE_SECONDS)
+TOMBSTONE_SECONDS = math.ceil(LATEST_ATTEMPT_SECONDS)
 """No attempt of a request that a tombstone bars comes later than this after the tombstone was written."""
 INDEXES: dict[str, dict[str, Any]] = {
     "one_booking_per_claim": {

@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
 
-from shared.contract.asked_at import CLOCK_SKEW_MS
-from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS, Deadline
+from shared.contract.asked_at import LATEST_ATTEMPT_SECONDS
+from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     AskedEarlier,
     Changing,
@@ -45,7 +45,7 @@ PLACED_MARGIN_MS = 1000
 MOST_HELD = 600
 """How many claims a token may hold in a site: as many as one command may claim."""
 # How long a release is known: until no attempt of a hold that was asked for before it can come any more.
-RELEASE_KNOWN_MS = LONGEST_TIMEOUT_SECONDS * 1000 + 2 * CLOCK_SKEW_MS + 5000
+RELEASE_KNOWN_MS = int(LATEST_ATTEMPT_SECONDS * 1000)
 
 AnswerT = TypeVar("AnswerT")
 
