@@ -4,26 +4,26 @@ It makes a command of what it is given, sends it by the `CommandClient`, and ans
 """
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from ..contract.commands import (
     DEFAULT_RESOURCES,
     DEFAULT_SITE,
+    AskGrid,
     BookAppointment,
     CancelAppointment,
     Command,
     GetAppointment,
     GetHistory,
-    ListAppointments,
-    ListSlots,
     MoveAppointment,
     PlaceHold,
     ReleaseHold,
 )
-from ..contract.envelope import Reply
 from ..contract.headers import REPLAYED
+from ..contract.operation import Operation
+from ..contract.operations import BOOK, CANCEL, GET, GRID, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE, RELEASE
 from ..contract.parsing import validate
 from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
 from ..process.nats_options import checked_servers
@@ -122,7 +122,7 @@ class BookingClient(Opened):
             KeyReused: `idempotency_key` was used for a different booking.
         """
         command = _command(BookAppointment, slot, patientName=patient_name, **options)
-        reply = await self._commands.book(command)
+        reply = await self._commands.send(BOOK, command)
         return Booked.model_construct(
             **vars(reply.body.appointment), replayed=reply.headers.get(REPLAYED) == "true"
         )
@@ -147,7 +147,7 @@ class BookingClient(Opened):
             SlotAlreadyBooked, SlotHeld: each a `Conflict`.
         """
         command = _command(PlaceHold, slot, patientName=patient_name, **options)
-        return (await self._commands.place_hold(command)).body.hold
+        return (await self._commands.send(PLACE, command)).body.hold
 
     @overload
     async def release(self, hold_token: ReleaseHold, /) -> None: ...
@@ -162,7 +162,7 @@ class BookingClient(Opened):
             NoSuchHold: it has ended already, was used up, or does not hold the slot.
         """
         command = _command(ReleaseHold, hold_token, "hold_token", **options)
-        await self._commands.release_hold(command)
+        await self._commands.send(RELEASE, command)
 
     @overload
     async def move(self, id: MoveAppointment, /) -> Appointment: ...
@@ -188,7 +188,7 @@ class BookingClient(Opened):
             KeyReused: `move_id` was used for another target.
         """
         command = _command(MoveAppointment, id, "id", **options)
-        return (await self._commands.move(command)).body.appointment
+        return (await self._commands.send(MOVE, command)).body.appointment
 
     async def cancel(self, id: str, *, if_version: int | None = None) -> Appointment:
         """Cancel an appointment; one that is cancelled stays so.
@@ -197,7 +197,7 @@ class BookingClient(Opened):
             NoSuchAppointment, PreconditionFailed
         """
         command = _validated(CancelAppointment, id=id, if_version=if_version)
-        return (await self._commands.cancel(command)).body.appointment
+        return (await self._commands.send(CANCEL, command)).body.appointment
 
     async def appointment(self, id: str) -> Appointment:
         """An appointment, cancelled ones too.
@@ -205,7 +205,7 @@ class BookingClient(Opened):
         Raises:
             NoSuchAppointment
         """
-        return (await self._commands.get_appointment(_validated(GetAppointment, id=id))).body.appointment
+        return (await self._commands.send(GET, _validated(GetAppointment, id=id))).body.appointment
 
     async def history(self, id: str) -> list[Change]:
         """What became of an appointment, the oldest first.
@@ -213,7 +213,7 @@ class BookingClient(Opened):
         Raises:
             NoSuchAppointment
         """
-        return (await self._commands.get_history(_validated(GetHistory, id=id))).body.history
+        return (await self._commands.send(HISTORY, _validated(GetHistory, id=id))).body.history
 
     async def appointments(
         self,
@@ -229,7 +229,7 @@ class BookingClient(Opened):
         the loop comes to them.
         """
         window = {"from": from_, "to": to, "resource": resource, "site": site}
-        async for page in _pages(self._commands.list_appointments, ListAppointments, window):
+        async for page in _pages(self._commands, LIST, window):
             for appointment in page.appointments:
                 yield appointment
 
@@ -246,13 +246,13 @@ class BookingClient(Opened):
         Where Redis is away, only what is booked.
         """
         window = {"from": from_, "to": to, "resource": resource, "site": site}
-        async for page in _pages(self._commands.list_slots, ListSlots, window):
+        async for page in _pages(self._commands, LIST_SLOTS, window):
             for taken in page.taken:
                 yield taken
 
     async def grid(self) -> GridFound:
         """Where slots may lie, and how long they may be."""
-        return (await self._commands.get_grid()).body
+        return (await self._commands.send(GRID, AskGrid())).body
 
 
 # How options are called on the wire, where that is another name.
@@ -280,16 +280,19 @@ def _validated(model: type[CommandT], **fields: Any) -> CommandT:
     Raises:
         InvalidRequest: with one sentence that names the field and never repeats its value.
     """
+    for name in fields:
+        if name in _FIELDS.values():
+            raise TypeError(f"unexpected keyword argument {name!r}")
     return validate(model, {_FIELDS.get(name, name): value for name, value in fields.items()})
 
 
 async def _pages(
-    ask: Callable[[CommandT], Awaitable[Reply[PageT]]], model: type[CommandT], window: dict[str, Any]
+    commands: CommandClient, operation: Operation[CommandT, PageT], window: dict[str, Any]
 ) -> AsyncIterator[PageT]:
     """The pages of a list, each as it is come to."""
     cursor: str | None = None
     while True:
-        page = (await ask(_validated(model, **window, cursor=cursor))).body
+        page = (await commands.send(operation, _validated(operation.command, **window, cursor=cursor))).body
         yield page
         if page.next is None:
             return

@@ -2,53 +2,27 @@
 
 The gateway uses it by itself: it has commands already, and passes answers on unread.
 
-Every method returns a `Reply` or raises a `Refused`. A command whose reply is lost is repeated within the
+`send` returns a `Reply` or raises a `Refused`. A command whose reply is lost is repeated within the
 caller's timeout; its key, move id or token makes that safe, so the caller sees one answer.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 from uuid import uuid4
 
 import structlog
 from nats.errors import Error as NatsError
-from pydantic import BaseModel
 
-from ..contract import subjects
 from ..contract.asked_at import unix_ms_now
-from ..contract.commands import (
-    AskGrid,
-    BookAppointment,
-    CancelAppointment,
-    Command,
-    GetAppointment,
-    GetHistory,
-    ListAppointments,
-    ListSlots,
-    MoveAppointment,
-    PlaceHold,
-    ReleaseHold,
-    Window,
-)
+from ..contract.commands import CommandT
 from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page, read_reply
-from ..contract.errors import NoSuchHold, NotReady, OutcomeUnknown, Refused
+from ..contract.errors import NotReady, OutcomeUnknown, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
-from ..contract.replies import (
-    AppointmentFound,
-    AppointmentsFound,
-    BookingCancelled,
-    BookingConfirmed,
-    BookingMoved,
-    GridFound,
-    HistoryFound,
-    HoldPlaced,
-    HoldReleased,
-    Readiness,
-    SlotsFound,
-)
+from ..contract.operation import BodyT, Operation
+from ..contract.operations import OPERATIONS
+from ..contract.replies import Readiness
 from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient, round_trip
 from .attempts import Answer, Attempts
@@ -61,8 +35,6 @@ from .statistics import Statistics
 LINGER_SECONDS = 0.05
 READY_SECONDS = 0.3
 """How long workers that were not reached by a command may take to say why."""
-
-BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
 class CommandClient(Opened):
@@ -88,7 +60,9 @@ class CommandClient(Opened):
         self.statistics = Statistics()
         self._nobody = Nobody(self._ask_why)
         self._batches = {
-            subject: Batches(self._connection, subject, self.statistics) for subject in subjects.MANY
+            operation: Batches(self._connection, operation.many_subject, self.statistics)
+            for operation in OPERATIONS
+            if operation.batched
         }
 
     async def connect(self) -> None:
@@ -117,99 +91,10 @@ class CommandClient(Opened):
             return "does not answer"
         return None
 
-    async def book(self, command: BookAppointment) -> Reply[BookingConfirmed]:
-        """Book a slot.
-
-        Raises:
-            SlotAlreadyBooked, SlotHeld, KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
-        """
-        if command.idempotencyKey is not None:
-            return await self._ask(subjects.BOOK_MANY, command, BookingConfirmed)
-        reply = await self._ask(subjects.BOOK_MANY, command, BookingConfirmed, new="idempotencyKey")
-        reply.headers.pop(REPLAYED, None)  # that an attempt of ours was replayed means nothing to the caller
-        return reply
-
-    async def cancel(self, command: CancelAppointment) -> Reply[BookingCancelled]:
-        """Cancel an appointment; one that is cancelled already stays so.
-
-        Raises:
-            NoSuchAppointment, NotExecuted, OutcomeUnknown
-        """
-        return await self._ask(subjects.CANCEL_MANY, command, BookingCancelled)
-
-    async def move(self, command: MoveAppointment) -> Reply[BookingMoved]:
-        """Move an appointment; where it is refused, the appointment stays where it was.
-
-        Raises:
-            SlotAlreadyBooked, SlotHeld, AppointmentCancelled, NoSuchAppointment, InvalidRequest,
-            NotExecuted, OutcomeUnknown
-        """
-        if command.moveId is not None:
-            return await self._ask(subjects.MOVE_MANY, command, BookingMoved)
-        return await self._ask(subjects.MOVE_MANY, command, BookingMoved, new="moveId")
-
-    async def get_appointment(self, command: GetAppointment) -> Reply[AppointmentFound]:
-        """Read an appointment back.
-
-        Raises:
-            NoSuchAppointment, NotExecuted, OutcomeUnknown
-        """
-        return await self._ask(subjects.GET_APPOINTMENT, command, AppointmentFound)
-
-    async def get_history(self, command: GetHistory) -> Reply[HistoryFound]:
-        """Read what became of an appointment.
-
-        Raises:
-            NoSuchAppointment, NotExecuted, OutcomeUnknown
-        """
-        return await self._ask(subjects.GET_HISTORY, command, HistoryFound)
-
-    async def list_appointments(self, command: ListAppointments) -> Reply[AppointmentsFound]:
-        """Read a page of a resource's appointments.
-
-        Raises:
-            InvalidRequest, NotExecuted, OutcomeUnknown
-        """
-        return await self._ask(subjects.LIST_APPOINTMENTS, command, AppointmentsFound)
-
-    async def list_slots(self, command: ListSlots) -> Reply[SlotsFound]:
-        """Read a page of what is booked or held at a resource.
-
-        Raises:
-            InvalidRequest, HoldsUnreachable, NotExecuted, OutcomeUnknown
-        """
-        return await self._ask(subjects.LIST_SLOTS, command, SlotsFound)
-
-    async def get_grid(self) -> Reply[GridFound]:
-        """Read where slots may lie, and how long they may be.
-
-        Raises:
-            NotExecuted, OutcomeUnknown
-        """
-        return await self._ask(subjects.GET_GRID, AskGrid(), GridFound)
-
-    async def place_hold(self, command: PlaceHold) -> Reply[HoldPlaced]:
-        """Hold a slot, or extend the hold that `holdToken` names.
-
-        Raises:
-            SlotAlreadyBooked, SlotHeld, InvalidRequest, NotExecuted, OutcomeUnknown
-        """
-        if command.holdToken is not None:
-            return await self._ask(subjects.PLACE_MANY, command, HoldPlaced)
-        return await self._ask(subjects.PLACE_MANY, command, HoldPlaced, new="holdToken")
-
-    async def release_hold(self, command: ReleaseHold) -> Reply[HoldReleased]:
-        """End a hold, on all that it has.
-
-        Raises:
-            NoSuchHold, InvalidRequest, NotExecuted, OutcomeUnknown
-        """
-        return await self._ask(subjects.RELEASE_HOLD, command, HoldReleased)
-
     async def ask_ready(
         self, subject: str, *, seconds: float, enough: Callable[[Readiness], bool]
     ) -> list[Readiness]:
-        """Ask all workers of a kind (`subjects.BOOKING_READY`, `HOLD_READY`) whether they can serve.
+        """Ask all workers of a kind whether they can serve: the subject of `BOOKING_READY` or `HOLD_READY`.
 
         What those say that answer in time, or hardly later than the first answer that is `enough`.
         """
@@ -234,51 +119,55 @@ class CommandClient(Opened):
                 await subscription.unsubscribe()
         return answers
 
-    async def _ask(
-        self, subject: str, command: Command, body: type[BodyT], *, new: str | None = None
-    ) -> Reply[BodyT]:
-        """Attempt a command. `new` names the field of its key, id or token, which is made here.
+    async def send(self, operation: Operation[CommandT, BodyT], command: CommandT) -> Reply[BodyT]:
+        """Have a worker carry out a command. If it lacks the operation's key, it gets a new one.
 
-        Then nobody has sent it before.
+        Raises:
+            Refused: one of `operation.refusals`, or what any command may meet: InvalidRequest, NotExecuted,
+                OutcomeUnknown.
         """
         payload = command.model_dump_json(exclude_none=True).encode()
-        if new:  # a field more of the JSON: to copy the command would cost as much as to write it
-            payload = b'%b,"%b":"%b"}' % (payload[:-1], new.encode(), str(uuid4()).encode())
-        batches, asked_at = self._batches.get(subject), unix_ms_now()
-
-        is_page = isinstance(command, Window)
+        is_new = operation.key is not None and getattr(command, operation.key) is None
+        if is_new:  # a field more of the JSON: to copy the command would cost as much as to write it
+            payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), str(uuid4()).encode())
+        batches, asked_at = self._batches.get(operation), unix_ms_now()
+        subject = operation.subject if batches is None else operation.many_subject
 
         def send(seconds: float, listen: float, repeated: bool) -> Answer:
             if batches is None:
                 headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
-                sent = self._request(subject, payload, listen, headers, unread=is_page)
+                sent = self._request(subject, payload, listen, headers, unread=operation.page)
                 return asyncio.ensure_future(sent)
-            first = new is not None and not repeated
+            first = is_new and not repeated
             return batches.send(payload, seconds, asked_at, _request_id(), listen=listen, first=first)
 
         def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
-            if is_page:
-                return read_page(*envelope, body)
+            if operation.page:
+                return read_page(*envelope, operation.reply)
             try:
-                return open_envelope(*envelope, body)
-            except NoSuchHold:
-                if not repeated or body is not HoldReleased:
+                return open_envelope(*envelope, operation.reply)
+            except Refused as refused:
+                if not repeated or operation.done_before is not type(refused):
                     raise
-                return Reply.received(HoldReleased().model_dump(), body, 200, {})
+                return Reply(operation.answer)
 
         attempts = Attempts(
             subject, send, read, self._why_unserved, patience=self._timeout, statistics=self.statistics
         )
         try:
-            return await attempts.run()
+            reply = await attempts.run()
         except OutcomeUnknown as error:
             failure: Refused = error
-            if subject in subjects.READS:
+            if operation.reads:
                 failure = OutcomeUnknown(OutcomeUnknown.of_a_read)
-            elif new is not None:
+            elif is_new:
                 failure = OutcomeUnknown(OutcomeUnknown.of_no_key)
         except Refused as error:
             failure = error
+        else:
+            if is_new:  # that an attempt of ours was replayed means nothing to the caller
+                reply.headers.pop(REPLAYED, None)
+            return reply
         failure.command = command
         raise failure
 

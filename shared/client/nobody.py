@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 
-from ..contract import subjects
 from ..contract.errors import NotReady
+from ..contract.operations import BOOKING_READY, HOLD_READY
 from ..contract.replies import OK, Readiness
 
 Ask = Callable[[str], Awaitable[Sequence[Readiness]]]
@@ -20,7 +20,7 @@ class Nobody:
 
     async def explain(self, subject: str) -> NotReady | None:
         """Return a refusal if there are workers and none of them can use MongoDB: a repeat is in vain."""
-        ready = subjects.BOOKING_READY if subject.startswith("booking.") else subjects.HOLD_READY
+        ready = (BOOKING_READY if subject.startswith("booking.") else HOLD_READY).subject
         asking = self._asking.get(ready)
         if asking is None or asking.done():
             # In a context of its own, not in that of the caller who happened to come first.
