@@ -55,7 +55,7 @@ bench: $(READY)  ## measure it beside the monoliths one would write otherwise; n
 
 documents: $(READY)  ## write gateway/openapi.json and gateway/asyncapi.json anew
 	$(VENV)/bin/python -m gateway.documentation > gateway/openapi.json
-	$(VENV)/bin/python -m shared.worker.asyncapi booking_worker.handlers hold_worker.handlers > gateway/asyncapi.json
+	$(VENV)/bin/python -m shared.worker.asyncapi > gateway/asyncapi.json
 
 check: $(READY)  ## lint, types and format
 	$(VENV)/bin/ruff check .

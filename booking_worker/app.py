@@ -2,17 +2,16 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 from booking_worker.cancels import Cancels
 from booking_worker.decisions import Decisions
-from booking_worker.handlers import UseCases, register
+from booking_worker.handlers import handlers
 from booking_worker.intents import Intents
 from booking_worker.moves import Moves
 from booking_worker.reads import ReadService
 from booking_worker.service import BookingService
 from booking_worker.writes import Writes
-from shared.contract.subjects import BOOKING_GROUP
+from shared.contract.operations import BOOKING_GROUP, BOOKING_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
@@ -34,8 +33,8 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             grid=stores.grid,
             digests=stores.digests,
         )
-        use_cases = UseCases(service, ReadService(stores.bookings, stores.windows, stores.held, stores.grid))
-        handlers = partial(register, use_cases=use_cases, ask_readiness=stores.readiness)
-        async with broker.serve(handlers, Duty(stores.schema, stores.readiness)):
+        reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
+        duty = Duty(stores.schema, stores.readiness)
+        async with broker.serve(handlers(service, reads), BOOKING_READY, duty):
             yield
         await intents.drain()

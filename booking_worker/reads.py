@@ -10,11 +10,10 @@ from pydantic_core import to_json
 
 from booking_worker.cursors import cursor_after, read_cursor
 from booking_worker.reading_lane import ReadingLane
-from booking_worker.service import valid_id
-from shared.contract.commands import Window
+from shared.contract.commands import AskGrid, GetAppointment, Window
 from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, NoSuchAppointment, Overloaded
-from shared.contract.fields import DAY_MINUTES, MOST_RESOURCES
+from shared.contract.fields import DAY_MINUTES, MOST_RESOURCES, is_uuid
 from shared.contract.instants import EPOCH, format_instant, unix_milliseconds
 from shared.contract.replies import GridFound
 from shared.domain.booking import Booking
@@ -24,6 +23,7 @@ from shared.domain.window import Cells, Mark, Stretch
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import WindowStore
 from shared.stores.redis.held import HeldStore
+from shared.worker.attempts import Attempt
 from shared.worker.batcher import Batcher
 
 LARGEST_PAGE = 1000
@@ -51,24 +51,26 @@ class ReadService:
         self._reads = Batcher(self._get_many, "get")
         self._lane, self._held_lane = ReadingLane(), ReadingLane()
 
-    async def get(self, id: str, deadline: Deadline) -> Booking:
-        """Read a booking, together with all that are asked for at once.
+    async def get(self, attempts: Sequence[Attempt[GetAppointment]]) -> list[Booking | Exception]:
+        """Read bookings, together with all that are asked for at once; one outcome each.
 
-        Raises:
-            NoSuchAppointment, NotExecuted, OutcomeUnknown: the last two where there was no answer in time.
+        Refusals: NoSuchAppointment, NotExecuted, OutcomeUnknown: the last two where no answer came in time.
         """
-        booking = await self._reads.submit(_Read(valid_id(id), deadline))
-        if booking is None:
-            raise NoSuchAppointment
-        return booking
+        outcomes: list[Booking | Exception] = [NoSuchAppointment() for _ in attempts]
+        known = [number for number, each in enumerate(attempts) if is_uuid(each.command.id)]
+        reads = [_Read(attempts[number].command.id.lower(), attempts[number].deadline) for number in known]
+        for number, found in zip(known, await self._reads.submit(reads), strict=True):
+            outcomes[number] = outcomes[number] if found is None else found
+        return outcomes
 
-    async def list_appointments(self, window: Window, deadline: Deadline) -> str:
+    async def list_appointments(self, attempt: Attempt[Window]) -> str:
         """A page of the bookings that overlap a window, by slot and id: `AppointmentsFound`, as JSON.
 
         Raises:
             InvalidRequest: the cursor is none.
             Overloaded, NotExecuted: there was no turn, or no answer, in time.
         """
+        window, deadline = attempt.command, attempt.deadline
         stretch, after = _stretch(window), read_cursor(window.cursor)
         async with self._lane.turn(deadline):
             page = await self._windows.appointments(
@@ -88,7 +90,7 @@ class ReadService:
                 b'{"appointments":[', rows, {"next": _next(marks, page.more or len(rows) < len(page.entries))}
             )
 
-    async def list_slots(self, window: Window, deadline: Deadline) -> str:
+    async def list_slots(self, attempt: Attempt[Window]) -> str:
         """A page of what is booked or held in a window, in whole cells, by cell and resource, without names.
 
         `SlotsFound`, as JSON. What is both is booked. Where Redis does not answer, it has what is booked.
@@ -97,6 +99,7 @@ class ReadService:
             InvalidRequest: the cursor is none.
             Overloaded, NotExecuted: there was no turn, or no answer, in time.
         """
+        window, deadline = attempt.command, attempt.deadline
         stretch, after = _stretch(window), read_cursor(window.cursor)
         # Holds first: one that is used up between the reads is seen as the booking that it became.
         held, holds = await self._list_held(stretch, after, deadline)
@@ -117,7 +120,7 @@ class ReadService:
             rest = {"holds": holds, "next": _next(marks[:LARGEST_PAGE], more)}
             return _page_json(asked[:-1] + b',"taken":[', rows, rest)
 
-    def grid(self) -> GridFound:
+    async def grid(self, _: Attempt[AskGrid]) -> GridFound:
         """How wide a cell is, and how much one booking may claim."""
         return GridFound(
             slotMinutes=self._grid.minutes,

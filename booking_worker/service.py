@@ -1,6 +1,6 @@
 """Use cases of bookings that change something: book, cancel and move. Knows no transport."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from uuid import uuid4
 
@@ -9,10 +9,8 @@ from booking_worker.decisions import Decisions
 from booking_worker.moves import Moves
 from booking_worker.plans import Move
 from booking_worker.requests import Booked, Request
-from shared.contract.asked_at import unix_ms_now
-from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment
-from shared.contract.deadline import Deadline
-from shared.contract.errors import Changing, NoSuchAppointment
+from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
+from shared.contract.errors import Changing, NoSuchAppointment, Refused
 from shared.contract.fields import is_uuid
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
@@ -21,21 +19,22 @@ from shared.domain.moves import DoneMove
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder
-from shared.worker.batcher import Batcher
+from shared.worker.attempts import Attempt
+from shared.worker.batcher import Batcher, Due
 
 # Each round decides one of the commands that change the same booking.
 MOST_JUDGEMENTS = 128
 MOST_JUDGEMENTS_TOGETHER = 2
-"""Of a command whose answer travels with others: they wait for one round more, and not for its turn."""
+"""Of commands whose answers travel together: they wait for one round more, and not for every turn."""
 
-OutcomeT = TypeVar("OutcomeT")
+ItemT = TypeVar("ItemT", bound=Due)
+ResultT = TypeVar("ResultT")
 
 
 class BookingService:
-    """Decides each command together with all that wait for the same.
+    """Decides attempts that came together, with all that wait for the same.
 
-    `first`: no earlier attempt of the command was ever sent. `asked_at` (Unix ms): when its caller asked
-    (None: now). `alone`: no other command waits for its answer.
+    Each use case returns an outcome or a refusal for each attempt, in their order.
     """
 
     def __init__(
@@ -55,58 +54,72 @@ class BookingService:
         self._cancels = Batcher(cancels.decide, "cancel")
         self._moves = Batcher(moves.decide, "move")
 
-    async def book(
-        self,
-        command: BookAppointment,
-        deadline: Deadline,
-        *,
-        first: bool = False,
-        asked_at: int | None = None,
-    ) -> Booked:
+    async def book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Booked | Exception]:
         """Book a slot of all the resources that are asked for.
 
-        Raises:
-            SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, InvalidRequest, NotExecuted,
-            OutcomeUnknown
+        Refusals: SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, InvalidRequest, NotExecuted,
+        OutcomeUnknown.
         """
-        with self._schema.required():
-            booking = Booking.new(command, self._grid.span_of(command), self._digests)
-            holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
-            intent = BookingIntent(booking.id, booking.claims, holder)
-            may_have_been_sent = command.idempotencyKey is not None and not first
-            asked_at = unix_ms_now() if asked_at is None else asked_at
-            request = Request(booking, may_have_been_sent, intent, deadline, asked_at)
-            return await self._bookings.submit(request)
+        return await self._decide(attempts, self._request, self._bookings.submit)
 
-    async def cancel(self, command: CancelAppointment, deadline: Deadline, *, alone: bool = True) -> Booking:
+    async def cancel(self, attempts: Sequence[Attempt[CancelAppointment]]) -> list[Booking | Exception]:
         """Cancel a booking, which frees all of its claims at once; one that is cancelled stays so.
 
-        Raises:
-            NoSuchAppointment, PreconditionFailed, NotExecuted, OutcomeUnknown
+        Refusals: NoSuchAppointment, PreconditionFailed, NotExecuted, OutcomeUnknown.
         """
-        with self._schema.required():
-            cancel = Cancel(valid_id(command.id), deadline, command.ifVersion)
-            return await _settle(lambda: self._cancels.submit(cancel), alone=alone)
+        return await self._decide(attempts, _cancel, self._cancels.submit)
 
-    async def move(
-        self,
-        command: MoveAppointment,
-        deadline: Deadline,
-        *,
-        asked_at: int | None = None,
-        alone: bool = True,
-    ) -> Booking:
+    async def move(self, attempts: Sequence[Attempt[MoveAppointment]]) -> list[Booking | Exception]:
         """Move a booking, in one write: where it cannot lie, it stays where it was.
 
-        Raises:
-            NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, PreconditionFailed,
-            KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown
+        Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, PreconditionFailed,
+        KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
-        with self._schema.required():
-            asked_at = unix_ms_now() if asked_at is None else asked_at
-            mark = DoneMove(command.moveId or str(uuid4()), self._digests.of_move(command), asked_at)
-            move = Move(valid_id(command.id), command, mark, deadline, command.ifVersion)
-            return await _settle(lambda: self._moves.submit(move), alone=alone)
+        return await self._decide(attempts, self._move, self._moves.submit)
+
+    def _request(self, attempt: Attempt[BookAppointment]) -> Request:
+        command = attempt.command
+        booking = Booking.new(command, self._grid.span_of(command), self._digests)
+        holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
+        intent = BookingIntent(booking.id, booking.claims, holder)
+        may_have_been_sent = command.idempotencyKey is not None and not attempt.first
+        return Request(booking, may_have_been_sent, intent, attempt.deadline, attempt.asked_at)
+
+    def _move(self, attempt: Attempt[MoveAppointment]) -> Move:
+        command = attempt.command
+        mark = DoneMove(command.moveId or str(uuid4()), self._digests.of_move(command), attempt.asked_at)
+        return Move(valid_id(command.id), command, mark, attempt.deadline, command.ifVersion)
+
+    async def _decide(
+        self,
+        attempts: Sequence[Attempt[CommandT]],
+        prepare: Callable[[Attempt[CommandT]], ItemT],
+        submit: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT | Exception | None]]],
+    ) -> list[ResultT | Exception]:
+        """Have what is asked for judged until there is an outcome: of none nothing was done.
+
+        Changing: other commands change the same booking all the time.
+        """
+        self._schema.require()
+        outcomes: dict[int, ResultT | Exception] = {}
+        left: dict[int, ItemT] = {}
+        for number, attempt in enumerate(attempts):
+            try:
+                left[number] = prepare(attempt)
+            except Refused as refused:
+                outcomes[number] = refused
+        for _ in range(
+            MOST_JUDGEMENTS if len(attempts) == 1 and attempts[0].alone else MOST_JUDGEMENTS_TOGETHER
+        ):
+            judged = await submit(list(left.values()))
+            settled = {n: each for n, each in zip(left, judged, strict=True) if each is not None}
+            outcomes |= settled
+            left = {number: item for number, item in left.items() if number not in settled}
+            if not left:
+                break
+        outcomes |= dict.fromkeys(left, Changing())
+        self._schema.suspect_of(outcomes.values())
+        return [outcomes[number] for number in range(len(attempts))]
 
 
 def valid_id(id: str) -> str:
@@ -120,13 +133,6 @@ def valid_id(id: str) -> str:
     return id.lower()
 
 
-async def _settle(judge: Callable[[], Awaitable[OutcomeT | None]], *, alone: bool) -> OutcomeT:
-    """Have a command judged until there is an outcome: of none nothing was done.
-
-    Raises:
-        Changing: other commands change the same booking all the time.
-    """
-    for _ in range(MOST_JUDGEMENTS if alone else MOST_JUDGEMENTS_TOGETHER):
-        if (outcome := await judge()) is not None:
-            return outcome
-    raise Changing
+def _cancel(attempt: Attempt[CancelAppointment]) -> Cancel:
+    command = attempt.command
+    return Cancel(valid_id(command.id), attempt.deadline, command.ifVersion)

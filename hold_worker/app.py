@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
-from hold_worker.handlers import register
+from hold_worker.handlers import handlers
 from hold_worker.service import HoldService
-from shared.contract.subjects import HOLD_GROUP
+from shared.contract.operations import HOLD_GROUP, HOLD_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
@@ -19,6 +18,5 @@ async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     broker = WorkerBroker(HOLD_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
         service = HoldService(stores.bookings, stores.holds, stores.schema, stores.grid, stores.digests)
-        handlers = partial(register, service=service, ask_readiness=stores.readiness)
-        async with broker.serve(handlers, Duty(stores.schema, stores.readiness)):
+        async with broker.serve(handlers(service), HOLD_READY, Duty(stores.schema, stores.readiness)):
             yield

@@ -1,51 +1,31 @@
-"""NATS subjects of holds. Each handler calls one use case and says what to answer."""
+"""What the hold worker does for each operation: the use case that decides it, and what it answers."""
 
-from faststream.nats import NatsBroker
-
-from hold_worker.service import HoldService
-from shared.contract import subjects
-from shared.contract.commands import AskReady, PlaceHold, ReleaseHold
+from hold_worker.service import Held, HoldService
+from shared.contract import operations
 from shared.contract.envelope import Reply
-from shared.contract.many import PlaceMany
-from shared.contract.replies import Hold, HoldPlaced, HoldReleased, Readiness
-from shared.process.health import AskReadiness
-from shared.worker.answering import Each, current_attempt
-from shared.worker.messages import decode
+from shared.contract.replies import Hold, HoldPlaced, HoldReleased
+from shared.worker.dispatcher import Handler, Handlers
 
 
-def register(broker: NatsBroker, service: HoldService, ask_readiness: AskReadiness) -> None:
-    """Declare the subscribers on `broker`."""
-    group = subjects.HOLD_GROUP
+def handlers(holds: HoldService) -> Handlers:
+    """The handlers of a worker with these use cases."""
+    return {
+        operations.PLACE: Handler(holds.place, _placed),
+        operations.RELEASE: Handler(holds.release, lambda _: Reply(HoldReleased())),
+    }
 
-    async def place_hold(command: PlaceHold) -> Reply[HoldPlaced]:
-        attempt = current_attempt.get()
-        held = await service.place_hold(command, attempt.deadline, asked_at=attempt.asked_at)
-        hold = Hold(
-            token=held.token,
-            site=command.site,
-            resources=command.resources,
-            slot=held.span.slot,
-            durationMinutes=held.span.duration,
-            expiresAt=held.expires_at,
-        )
-        return Reply(HoldPlaced(message=f"Slot held for {describe_seconds(held.seconds)}", hold=hold))
 
-    broker.subscriber(subjects.PLACE_HOLD, queue=group, decoder=decode(PlaceHold), no_reply=True)(place_hold)
-
-    @broker.subscriber(subjects.PLACE_MANY, queue=group, decoder=decode(PlaceMany), no_reply=True)
-    async def place_many(many: PlaceMany) -> Each:
-        return Each(many, place_hold)
-
-    @broker.subscriber(subjects.RELEASE_HOLD, queue=group, decoder=decode(ReleaseHold), no_reply=True)
-    async def release_hold(command: ReleaseHold) -> Reply[HoldReleased]:
-        attempt = current_attempt.get()
-        await service.release_hold(command, attempt.deadline, asked_at=attempt.asked_at)
-        return Reply(HoldReleased())
-
-    @broker.subscriber(subjects.HOLD_READY, decoder=decode(AskReady), no_reply=True)
-    async def ready(command: AskReady) -> Reply[Readiness]:
-        readiness = await ask_readiness()
-        return Reply(readiness, 200 if readiness.ready else 503)
+def _placed(held: Held) -> Reply[HoldPlaced]:
+    hold = Hold.model_construct(  # nothing of it has to be checked again
+        token=held.token,
+        site=held.command.site,
+        resources=held.command.resources,
+        slot=held.span.slot,
+        durationMinutes=held.span.duration,
+        expiresAt=held.expires_at,
+    )
+    message = f"Slot held for {describe_seconds(held.seconds)}"
+    return Reply(HoldPlaced.model_construct(message=message, hold=hold))
 
 
 def describe_seconds(seconds: int) -> str:

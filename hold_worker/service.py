@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
-from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import DEFAULT_RESOURCES, PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -31,6 +30,7 @@ from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
 from shared.stores.redis.keys import Holder
+from shared.worker.attempts import Attempt
 from shared.worker.batcher import Batcher
 
 
@@ -38,6 +38,8 @@ from shared.worker.batcher import Batcher
 class Request:
     """A command to hold, with what came of it so far: `placed` is None where another holds a claim."""
 
+    command: PlaceHold
+    span: Span
     wanted: Wanted
     deadline: Deadline
     placed: Placed | None = None
@@ -68,6 +70,7 @@ class _Cell:
 class Held:
     """A hold that stands: `seconds` from now until `expires_at`."""
 
+    command: PlaceHold
     token: str
     span: Span
     expires_at: datetime
@@ -77,7 +80,7 @@ class Held:
 class HoldService:
     """Places holds in Redis, on slots that MongoDB says are not booked.
 
-    `asked_at` is when the caller of a command asked (Unix ms), the same in all of its attempts; else now.
+    Each use case returns an outcome or a refusal for each attempt, in their order.
     """
 
     def __init__(
@@ -92,36 +95,50 @@ class HoldService:
         self._decisions = Batcher(self._decide_many, "grant")
         self._releases = Batcher(self._release_many, "release")
 
-    async def place_hold(
-        self, command: PlaceHold, deadline: Deadline, *, asked_at: int | None = None
-    ) -> Held:
+    async def place(self, attempts: Sequence[Attempt[PlaceHold]]) -> list[Held | Exception]:
         """Hold a slot of all the resources that are asked for, or extend the hold with the command's token.
 
-        Raises:
-            SlotAlreadyBooked, SlotHeld, InvalidRequest, BeingBooked, AskedEarlier, NotExecuted,
-            OutcomeUnknown
+        Refusals: SlotAlreadyBooked, SlotHeld, InvalidRequest, BeingBooked, AskedEarlier, NotExecuted,
+        OutcomeUnknown.
         """
         self._schema.require()
-        span = self._grid.span_of(command)
-        holder = Holder(command.holdToken or str(uuid4()), self._digests.of_name(command.patientName))
-        asked_at = unix_ms_now() if asked_at is None else asked_at
-        request = Request(Wanted(Claims.of(command, span), holder, asked_at), deadline)
-        request = replace(request, placed=await self._places.submit(request))
-        granted = await self._decisions.submit(request)
-        return Held(holder.token, span, granted.expires_at, granted.milliseconds // 1000)
+        outcomes: dict[int, Held | Exception] = {}
+        requests: dict[int, Request] = {}
+        for number, attempt in enumerate(attempts):
+            try:
+                requests[number] = self._request(attempt)
+            except Refused as refused:
+                outcomes[number] = refused
+        placed = await self._places.submit(list(requests.values()))
+        for (number, request), each in zip(list(requests.items()), placed, strict=True):
+            if isinstance(each, Exception):
+                outcomes[number] = each
+                del requests[number]
+            else:
+                requests[number] = replace(request, placed=each)
+        granted = await self._decisions.submit(list(requests.values()))
+        for (number, request), one in zip(requests.items(), granted, strict=True):
+            outcomes[number] = one if isinstance(one, Exception) else _held(request, one)
+        return [outcomes[number] for number in range(len(attempts))]
 
-    async def release_hold(
-        self, command: ReleaseHold, deadline: Deadline, *, asked_at: int | None = None
-    ) -> None:
+    async def release(self, attempts: Sequence[Attempt[ReleaseHold]]) -> list[Exception | None]:
         """Release all that the command's token holds in its site, if it holds the command's slot (if any).
 
-        Raises:
-            NoSuchHold, AskedEarlier, NotExecuted, OutcomeUnknown
+        Refusals: NoSuchHold, InvalidRequest, AskedEarlier, NotExecuted, OutcomeUnknown.
         """
-        asked_at = unix_ms_now() if asked_at is None else asked_at
-        release = Release(command.site, command.holdToken, asked_at, self._cell_of(command))
-        if not await self._releases.submit(_Releasing(release, deadline)):
-            raise NoSuchHold
+        releases = []
+        for each in attempts:
+            command = each.command
+            release = Release(command.site, command.holdToken, each.asked_at, self._cell_of(command))
+            releases.append(_Releasing(release, each.deadline))
+        released = await self._releases.submit(releases)
+        return [each if isinstance(each, Exception) else None if each else NoSuchHold() for each in released]
+
+    def _request(self, attempt: Attempt[PlaceHold]) -> Request:
+        command, span = attempt.command, self._grid.span_of(attempt.command)
+        holder = Holder(command.holdToken or str(uuid4()), self._digests.of_name(command.patientName))
+        wanted = Wanted(Claims.of(command, span), holder, attempt.asked_at)
+        return Request(command, span, wanted, attempt.deadline)
 
     def _cell_of(self, command: ReleaseHold) -> str | None:
         if command.slot is None:
@@ -168,6 +185,11 @@ class HoldService:
     async def _withdraw(self, requests: Sequence[Request]) -> None:
         """Take back what was placed for requests that are refused, so that it blocks nobody."""
         await self._holds.withdraw_many([(r.wanted, r.placed) for r in requests if r.placed])
+
+
+def _held(request: Request, granted: Granted) -> Held:
+    token = request.wanted.holder.token
+    return Held(request.command, token, request.span, granted.expires_at, granted.milliseconds // 1000)
 
 
 def _refusal(request: Request, found: Found) -> Refused | None:

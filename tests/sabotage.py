@@ -33,7 +33,8 @@ from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
 from shared.stores.redis import scripts
 from shared.stores.redis.intents import HoldState, IntentStore
-from shared.worker import answering, broker
+from shared.worker import attempts as worker_attempts
+from shared.worker import broker
 from shared.worker.duty import Duty
 from tests import sabotaged_changes
 
@@ -111,7 +112,7 @@ def no_final_refusals() -> None:
 
 def no_asked_at() -> None:
     """Take each attempt for asked for when it comes, whatever it says."""
-    vars(answering)["accept_asked_at"] = lambda _asked_at, received_at: received_at
+    vars(worker_attempts)["accept_asked_at"] = lambda _asked_at, received_at: received_at
 
 
 def no_deadline() -> None:

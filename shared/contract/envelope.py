@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel
@@ -46,10 +47,12 @@ class Reply(Generic[BodyT]):
         return reply
 
     @classmethod
-    def of_json(cls, text: str, model: type[BodyT]) -> Self:
-        """A 200 whose body is JSON already, which is read as a `model` only if somebody asks for it."""
+    def of_json(
+        cls, text: str, model: type[BodyT], status: int = 200, headers: dict[str, str] | None = None
+    ) -> Self:
+        """One whose body is JSON already, which is read as a `model` only if somebody asks for it."""
         reply = cls.__new__(cls)
-        reply._body, reply.status, reply.headers = _Json(text, model), 200, {}
+        reply._body, reply.status, reply.headers = _Json(text, model), status, headers or {}
         return reply
 
     @property
@@ -89,10 +92,15 @@ class Reply(Generic[BodyT]):
 def many_to_wire(replies: Iterable[Reply[Any]]) -> bytes:
     """The NATS payload that answers a message of many commands, each by its own reply."""
     each = (
-        f'{{"status":{reply.status},"body":{reply.json},"headers":{json.dumps(reply.headers)}}}'
+        f'{{"status":{reply.status},"body":{reply.json},"headers":{_headers_json(*reply.headers.items())}}}'
         for reply in replies
     )
     return f'{{"replies":[{",".join(each)}]}}'.encode()
+
+
+@lru_cache(maxsize=256)
+def _headers_json(*headers: tuple[str, str]) -> str:
+    return json.dumps(dict(headers))
 
 
 def refusal(error: Refused) -> Reply[ErrorBody]:

@@ -4,14 +4,16 @@
 """
 
 import json
-from typing import Annotated, Any, ClassVar, Generic
+import re
+from functools import cache
+from typing import Annotated, Any, Generic
 
 from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, WithJsonSchema
 
-from .commands import BookAppointment, CancelAppointment, Command, CommandT, MoveAppointment, PlaceHold
+from .commands import Command, CommandT
 from .errors import InvalidRequest
 from .fields import invalid
-from .parsing import NOT_JSON
+from .parsing import NOT_JSON, parse_command
 
 MOST_TOGETHER = 128
 _LATEST_UNIX_MS = 10**15
@@ -49,9 +51,8 @@ class OneOfMany(Command, Generic[CommandT]):
 
 
 class Many(Command, Generic[CommandT]):
-    """Its commands, each a `one`, are not read yet: what is wrong with one is no fault of the others."""
+    """A message of many; its commands are not validated with it."""
 
-    one: ClassVar[type[OneOfMany[Any]]]
     commands: Annotated[
         list[OneOfMany[CommandT]],
         Field(min_length=1, max_length=MOST_TOGETHER),
@@ -60,20 +61,26 @@ class Many(Command, Generic[CommandT]):
     ]
 
 
-class BookMany(Many[BookAppointment]):
-    one: ClassVar = OneOfMany[BookAppointment]
+@cache
+def one_of_many(command: type[CommandT]) -> type[OneOfMany[CommandT]]:
+    """The model of each command of a message of many of a kind."""
+    return OneOfMany[command]  # type: ignore[valid-type]
 
 
-class CancelMany(Many[CancelAppointment]):
-    one: ClassVar = OneOfMany[CancelAppointment]
+@cache
+def many_of(command: type[CommandT]) -> type[Many[CommandT]]:
+    """The model of a message of many commands of a kind: `BookMany` for `BookAppointment`."""
+    verb = next(iter(re.findall("[A-Z][a-z]+", command.__name__)))
+    return type(f"{verb}Many", (Many[command],), {})  # type: ignore[valid-type]
 
 
-class MoveMany(Many[MoveAppointment]):
-    one: ClassVar = OneOfMany[MoveAppointment]
+def read_many(data: bytes) -> list[Any]:
+    """The commands of a message, not read yet: what is wrong with one is no fault of the others.
 
-
-class PlaceMany(Many[PlaceHold]):
-    one: ClassVar = OneOfMany[PlaceHold]
+    Raises:
+        InvalidRequest: it is no message of many.
+    """
+    return parse_command(Many[Command], data).commands
 
 
 def size_of(command: Any) -> int:

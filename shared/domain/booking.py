@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
+from pydantic_core import to_json
+
 from shared.contract.commands import BookAppointment
+from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
@@ -184,6 +187,16 @@ class Booking:
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
+        )
+
+    def to_json(self) -> str:
+        """The JSON of `to_appointment`; of all its texts the name alone may need escapes."""
+        lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
+        resources = '","'.join(self.resources)
+        return (
+            f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
+            f'"slot":"{format_instant(self.slot)}",{lasting}"patientName":{to_json(self.patient_name).decode()},'
+            f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 
 

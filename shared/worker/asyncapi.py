@@ -1,21 +1,22 @@
-"""The AsyncAPI document of the subjects, made of the subscribers that serve them.
+"""The AsyncAPI document of the subjects, made of the operations.
 
-python -m shared.worker.asyncapi booking_worker.handlers hold_worker.handlers
+python -m shared.worker.asyncapi
 """
 
 import inspect
 import json
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
+from pydantic import BaseModel
+
 from shared.contract.errors import ErrorBody
-from shared.contract.examples import EXAMPLES
+from shared.contract.operation import Operation
+from shared.contract.operations import OPERATIONS
 from shared.contract.schemas import schemas_of
 from shared.contract.version import VERSION
-from shared.worker.asyncapi_messages import refused, reply_of, request_of
-from shared.worker.subscriptions import Subscription, subscriptions_of
+from shared.worker.asyncapi_messages import Subject, refused, reply_of, request_to, subjects_of
 
 Json = dict[str, Any]
 DESCRIPTION = """Each subject takes a JSON object, a request of NATS, and answers it by one reply.
@@ -25,57 +26,58 @@ A refusal says its name for programs in the header `Error-Type`. A command that 
 each command is judged and answered by itself."""
 
 
-def describe(subscriptions: Sequence[Subscription]) -> Json:
+def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
     """The document: a channel, an operation and the messages of each subject."""
-    ordered = sorted(subscriptions)
     messages = {"Refused": refused()}
     channels: Json = {}
-    operations: Json = {}
-    for each in ordered:
-        command, reply = each.takes.__name__, f"{each.takes.__name__}Answered"
-        messages[command], messages[reply] = request_of(each), reply_of(each)
+    described: Json = {}
+    models: set[type[BaseModel]] = {ErrorBody}
+    for subject in sorted(subjects_of(operations), key=lambda each: each.address):
+        command, reply = subject.takes.__name__, f"{subject.takes.__name__}Answered"
+        messages[command], messages[reply] = request_to(subject), reply_of(subject)
+        models |= {subject.takes, subject.operation.reply}
         for address, channel, names in (
-            (each.subject, each.subject, [command]),
-            (None, f"{each.subject}.reply", [reply, "Refused"]),
+            (subject.address, subject.address, [command]),
+            (None, f"{subject.address}.reply", [reply, "Refused"]),
         ):
             references = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
             channels[channel] = {"address": address, "messages": references}
-        operations[each.subject] = _operation(each, command, [reply, "Refused"])
-    models = {each.takes for each in ordered} | {type(EXAMPLES[each.one].reply) for each in ordered}
+        described[subject.address] = _operation(subject, command, [reply, "Refused"])
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Booking service over NATS", "version": VERSION, "description": DESCRIPTION},
         "defaultContentType": "application/json",
         "channels": channels,
-        "operations": operations,
-        "components": {"messages": messages, "schemas": schemas_of({*models, ErrorBody})},
+        "operations": described,
+        "components": {"messages": messages, "schemas": schemas_of(models)},
     }
 
 
-def _operation(each: Subscription, command: str, replies: list[str]) -> Json:
-    names = ", ".join(f"`{kind.__name__}` ({kind.status})" for kind in EXAMPLES[each.one].refusals)
+def _operation(subject: Subject, command: str, replies: list[str]) -> Json:
+    operation = subject.operation
+    names = ", ".join(f"`{kind.__name__}` ({kind.status})" for kind in operation.refusals)
     own = f" Its own refusals: {names}." if names else ""
-    served = f"One worker of the group `{each.group}` answers." if each.group else "Every worker answers."
-    reply_channel = f"#/channels/{each.subject}.reply"
+    group = operation.group
+    served = f"One worker of the group `{group}` answers." if group else "Every worker answers."
+    reply_channel = f"#/channels/{subject.address}.reply"
     return {
         "action": "receive",
-        "channel": {"$ref": f"#/channels/{each.subject}"},
-        "title": each.subject,
-        "summary": inspect.getdoc(each.one) or command,
+        "channel": {"$ref": f"#/channels/{subject.address}"},
+        "title": subject.address,
+        "summary": inspect.getdoc(operation.command) or command,
         "description": served + own,
-        "messages": [{"$ref": f"#/channels/{each.subject}/messages/{command}"}],
+        "messages": [{"$ref": f"#/channels/{subject.address}/messages/{command}"}],
         "reply": {
             "channel": {"$ref": reply_channel},
             "messages": [{"$ref": f"{reply_channel}/messages/{name}"} for name in replies],
         },
-        **({"bindings": {"nats": {"queue": each.group}}} if each.group else {}),
+        **({"bindings": {"nats": {"queue": group}}} if group else {}),
     }
 
 
 def main() -> None:
-    """Print the document of the subscribers that the modules named on the command line declare."""
-    found = [each for name in sys.argv[1:] for each in subscriptions_of(import_module(name).register)]
-    json.dump(describe(found), sys.stdout, indent=2, ensure_ascii=False)
+    """Print the document of all operations."""
+    json.dump(describe(OPERATIONS), sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
 

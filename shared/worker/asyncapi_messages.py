@@ -1,13 +1,12 @@
 """The messages of the AsyncAPI document: payload, headers, and an example of each."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from shared.contract.commands import BookAppointment
+from shared.contract.commands import BookAppointment, Command
 from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import ErrorBody, Refused
-from shared.contract.examples import ANY, EXAMPLES, as_json, refusal_of
 from shared.contract.headers import (
     ASKED_AT,
     DEADLINE,
@@ -17,9 +16,10 @@ from shared.contract.headers import (
     REQUEST_ID,
     RETRY_AFTER,
 )
-from shared.contract.many import MOST_TOGETHER
+from shared.contract.many import MOST_TOGETHER, many_of
+from shared.contract.operation import Operation
+from shared.contract.operations import ANY, OPERATIONS, as_json, refusal_of
 from shared.contract.schemas import reference_to
-from shared.worker.subscriptions import Subscription
 
 Json = dict[str, Any]
 _TEXT = {"type": "string"}
@@ -45,10 +45,32 @@ _HEADERS: dict[str, Json] = {
 _DEADLINE, _ASKED_AT = "1893456000000", "1893455995000"
 
 
-def request_of(each: Subscription) -> Json:
-    """The message that a subscriber takes."""
-    many = each.one is not each.takes
-    command = as_json(EXAMPLES[each.one].command)
+class Subject(NamedTuple):
+    """A subject of NATS: that of an operation, or, with `many`, of many of its commands in one message."""
+
+    address: str
+    operation: Operation[Any, Any]
+    many: bool
+
+    @property
+    def takes(self) -> type[Command]:
+        """The model of its messages."""
+        command: type[Command] = self.operation.command
+        return many_of(command) if self.many else command
+
+
+def subjects_of(operations: Iterable[Operation[Any, Any]]) -> Iterator[Subject]:
+    """All subjects at which operations are asked."""
+    for operation in operations:
+        yield Subject(operation.subject, operation, many=False)
+        if operation.batched:
+            yield Subject(operation.many_subject, operation, many=True)
+
+
+def request_to(subject: Subject) -> Json:
+    """The message that a subject takes."""
+    many = subject.many
+    command = as_json(subject.operation.example)
     item = {
         "command": command,
         "deadline": int(_DEADLINE),
@@ -58,12 +80,12 @@ def request_of(each: Subscription) -> Json:
     }
     sent = {} if many else {DEADLINE: _DEADLINE, ASKED_AT: _ASKED_AT}
     names = [*sent, REQUEST_ID]
-    if each.takes is BookAppointment:
+    if subject.takes is BookAppointment:
         names.append(IDEMPOTENCY_KEY)
     return {
-        "title": each.takes.__name__,
+        "title": subject.takes.__name__,
         "headers": _headers(names),
-        "payload": reference_to(each.takes),
+        "payload": reference_to(subject.takes),
         "examples": [
             {
                 "headers": {REQUEST_ID: "0f3a5c7e9b1d2f4a"} | sent,
@@ -73,12 +95,12 @@ def request_of(each: Subscription) -> Json:
     }
 
 
-def reply_of(each: Subscription) -> Json:
+def reply_of(subject: Subject) -> Json:
     """The message that answers it, where it is carried out."""
-    example = EXAMPLES[each.one]
-    body, reply = reference_to(type(example.reply)), Reply(example.reply, example.status)
-    if each.one is each.takes:
-        payload, text = _envelope({"const": example.status}, body), reply.to_wire()[0]
+    operation = subject.operation
+    body, reply = reference_to(operation.reply), Reply(operation.answer, operation.status)
+    if not subject.many:
+        payload, text = _envelope({"const": operation.status}, body), reply.to_wire()[0]
     else:
         one = _envelope({"type": "integer"}, {"anyOf": [body, reference_to(ErrorBody)]})
         one["properties"]["headers"] = {"type": "object", "additionalProperties": _TEXT}
@@ -86,8 +108,8 @@ def reply_of(each: Subscription) -> Json:
         payload = {"type": "object", "required": ["replies"], "properties": {"replies": replies}}
         text = many_to_wire([reply])
     return {
-        "title": f"{each.takes.__name__}, answered",
-        **({"headers": _headers([REPLAYED])} if each.takes is BookAppointment else {}),
+        "title": f"{subject.takes.__name__}, answered",
+        **({"headers": _headers([REPLAYED])} if subject.takes is BookAppointment else {}),
         "payload": payload,
         "examples": [{"payload": json.loads(text)}],
     }
@@ -95,7 +117,7 @@ def reply_of(each: Subscription) -> Json:
 
 def refused() -> Json:
     """The message that answers any command which is not."""
-    own = {kind for example in EXAMPLES.values() for kind in example.refusals}
+    own = {kind for operation in OPERATIONS for kind in operation.refusals}
     told = sorted(
         [*ANY, *(refusal_of(kind) for kind in own)], key=lambda error: (error.status, type(error).__name__)
     )

@@ -7,13 +7,13 @@ what has far more, which would lose that time.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
-from shared.contract.errors import DeadlinePassed, NotExecuted, OutcomeUnknown
+from shared.contract.errors import DeadlinePassed, OutcomeUnknown
 from shared.worker.metrics import BATCH_SIZE, QUEUE_SECONDS
 
 LARGEST_BATCH = 128
@@ -41,9 +41,13 @@ ResultT = TypeVar("ResultT")
 
 
 @dataclass(eq=False)
-class _Waiting(Generic[ItemT, ResultT]):
-    item: ItemT
-    result: "asyncio.Future[ResultT]"
+class _Group(Generic[ItemT, ResultT]):
+    """Items that came together and are due together: they share a future and a timer."""
+
+    items: Sequence[ItemT]
+    due: Deadline
+    weight: int
+    outcomes: "asyncio.Future[Sequence[ResultT | Exception]]"
     since: float
     begun: bool = False
 
@@ -54,9 +58,12 @@ class _Waiting(Generic[ItemT, ResultT]):
         else:
             self.refuse(DeadlinePassed())
 
-    def refuse(self, error: NotExecuted | OutcomeUnknown) -> None:
-        if not self.result.done():
-            self.result.set_exception(error)
+    def refuse(self, error: Exception) -> None:
+        self.end([error] * len(self.items))
+
+    def end(self, outcomes: Sequence[ResultT | Exception]) -> None:
+        if not self.outcomes.done():
+            self.outcomes.set_result(outcomes)
 
 
 class Batcher(Generic[ItemT, ResultT]):
@@ -73,25 +80,32 @@ class Batcher(Generic[ItemT, ResultT]):
         self._commit = commit
         self._size = BATCH_SIZE.labels(name)
         self._waited = QUEUE_SECONDS.labels(name)
-        self._waiting: deque[_Waiting[ItemT, ResultT]] = deque()
+        self._waiting: deque[_Group[ItemT, ResultT]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def submit(self, item: ItemT) -> ResultT:
-        """The result of `item`, or its exception, once a batch with it has been committed.
+    async def submit(self, items: Sequence[ItemT]) -> list[ResultT | Exception]:
+        """The outcomes of items that came together, in their order, once all of them are committed.
 
-        Raises:
-            DeadlinePassed: before that was begun.
-            OutcomeUnknown: it has not ended in time.
+        Each is a result, an exception of `commit`, DeadlinePassed where its commit was not begun in time, or
+        OutcomeUnknown where that has not ended in time.
         """
+        groups = list(_due_together(items))
+        futures = [self._add([items[index] for index in group]) for group in groups]
+        outcomes: dict[int, ResultT | Exception] = {}
+        for group, future in zip(groups, futures, strict=True):
+            outcomes |= zip(group, await future, strict=True)
+        return [outcomes[index] for index in range(len(items))]
+
+    def _add(self, items: Sequence[ItemT]) -> "asyncio.Future[Sequence[ResultT | Exception]]":
         loop = asyncio.get_running_loop()
-        waiting: _Waiting[ItemT, ResultT] = _Waiting(item, loop.create_future(), loop.time())
-        self._waiting.append(waiting)
+        due = min((item.deadline for item in items), key=lambda deadline: deadline.unix_ms)
+        weight = sum(item.weight for item in items)
+        group: _Group[ItemT, ResultT] = _Group(items, due, weight, loop.create_future(), loop.time())
+        self._waiting.append(group)
         self._start_work()
-        timer = loop.call_later(max(item.deadline.remaining, 0), waiting.time_is_up)
-        try:
-            return await waiting.result
-        finally:
-            timer.cancel()
+        timer = loop.call_later(max(due.remaining, 0), group.time_is_up)
+        group.outcomes.add_done_callback(lambda _: timer.cancel())
+        return group.outcomes
 
     def _start_work(self) -> None:
         # A task that has just ended is listed until its callback is called, and takes nothing more.
@@ -106,40 +120,55 @@ class Batcher(Generic[ItemT, ResultT]):
             self._start_work()  # for what is left
             await self._settle(batch)
 
-    def _next_batch(self) -> list[_Waiting[ItemT, ResultT]]:
-        """Take the most urgent items, in the order of their coming; leave those with far more time."""
-        waiting = [each for each in self._waiting if not each.result.done()]  # somebody waits for it still
+    def _next_batch(self) -> list[_Group[ItemT, ResultT]]:
+        """Take the most urgent groups, in the order of their coming; leave those with far more time."""
+        waiting = [each for each in self._waiting if not each.outcomes.done()]  # somebody waits for it still
         self._waiting.clear()
         if not waiting:
             return []
-        earliest = min((each.item.deadline for each in waiting), key=lambda deadline: deadline.unix_ms)
+        earliest = min((each.due for each in waiting), key=lambda deadline: deadline.unix_ms)
         latest_ms = earliest.unix_ms + max(DUE_TOGETHER_MS, earliest.remaining * 1000)
-        batch: list[_Waiting[ItemT, ResultT]] = []
-        weight = 0
+        batch: list[_Group[ItemT, ResultT]] = []
+        count = weight = 0
         for each in waiting:
-            fits = len(batch) < LARGEST_BATCH and (not batch or weight + each.item.weight <= HEAVIEST_BATCH)
-            if fits and each.item.deadline.unix_ms <= latest_ms:
-                weight += each.item.weight
+            fits = count + len(each.items) <= LARGEST_BATCH and weight + each.weight <= HEAVIEST_BATCH
+            if (fits or not batch) and each.due.unix_ms <= latest_ms:
+                count, weight = count + len(each.items), weight + each.weight
                 batch.append(each)
             else:
                 self._waiting.append(each)
         return batch
 
-    async def _settle(self, batch: Sequence[_Waiting[ItemT, ResultT]]) -> None:
-        items = [waiting.item for waiting in batch]
-        self._size.observe(len(batch))
-        self._waited.observe(asyncio.get_running_loop().time() - min(waiting.since for waiting in batch))
-        for waiting in batch:
-            waiting.begun = True
-        earliest = min((item.deadline for item in items), key=lambda deadline: deadline.unix_ms)
+    async def _settle(self, batch: Sequence[_Group[ItemT, ResultT]]) -> None:
+        items = [item for group in batch for item in group.items]
+        self._size.observe(len(items))
+        self._waited.observe(asyncio.get_running_loop().time() - min(group.since for group in batch))
+        for group in batch:
+            group.begun = True
         try:
-            pairs = list(zip(batch, await self._commit(items, earliest), strict=True))
+            outcomes = await self._commit(items, Deadline(min(group.due.unix_ms for group in batch)))
         except Exception as error:
-            pairs = [(waiting, error) for waiting in batch]
-        for waiting, result in pairs:
-            if waiting.result.done():
-                continue
-            if isinstance(result, Exception):
-                waiting.result.set_exception(result)
-            else:
-                waiting.result.set_result(result)
+            outcomes = [error] * len(items)
+        start = 0
+        for group in batch:
+            group.end(outcomes[start : start + len(group.items)])
+            start += len(group.items)
+
+
+def _due_together(items: Sequence[Due]) -> Iterator[list[int]]:
+    """The places of items in groups that fit into a batch each, and whose deadlines are near each other."""
+    group: list[int] = []
+    start = weight = 0
+    order = sorted(range(len(items)), key=lambda index: items[index].deadline.unix_ms)
+    for index in order:
+        due, heavier = items[index].deadline.unix_ms, weight + items[index].weight
+        fits = len(group) < LARGEST_BATCH and heavier <= HEAVIEST_BATCH
+        if group and not (fits and due - start <= DUE_TOGETHER_MS):
+            yield group
+            group, weight = [], 0
+        if not group:
+            start = due
+        group.append(index)
+        weight += items[index].weight
+    if group:
+        yield group

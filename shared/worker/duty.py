@@ -1,25 +1,17 @@
-"""Which subjects a worker can serve at the moment. It leaves the queue groups of the others."""
+"""Which operations a worker can serve at the moment. It leaves the queue groups of the others."""
 
 from collections.abc import Callable
+from typing import Any
 
-from shared.contract import subjects
+from shared.contract.operation import Operation
+from shared.contract.operations import BOOK, CANCEL, GET, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE
 from shared.process.health import AskReadiness
 from shared.stores.mongo.schema import Schema
 
-COMMANDS = {
-    subjects.BOOK,
-    subjects.CANCEL,
-    subjects.MOVE,
-    subjects.PLACE_HOLD,
-    *subjects.MANY,
-}
+CONFIRMED: tuple[Operation[Any, Any], ...] = (BOOK, CANCEL, MOVE, PLACE)
 """What is confirmed only while the indexes are known to be there."""
-READS = {
-    subjects.GET_APPOINTMENT,
-    subjects.GET_HISTORY,
-    subjects.LIST_APPOINTMENTS,
-    subjects.LIST_SLOTS,
-}
+READING: tuple[Operation[Any, Any], ...] = (GET, HISTORY, LIST, LIST_SLOTS)
+"""What reads MongoDB."""
 
 
 class Duty:
@@ -39,11 +31,11 @@ class Duty:
     def clock_is_wrong(self) -> bool:
         return self._schema.clock_problem is not None
 
-    def serves(self, subject: str) -> bool:
-        """Whether commands of a subject can be carried out here."""
-        if subject in COMMANDS:
+    def serves(self, operation: Operation[Any, Any]) -> bool:
+        """Whether commands of an operation can be carried out here."""
+        if operation in CONFIRMED:
             return self._schema.can_confirm and not (self.clock_is_wrong and self.others_are_ready)
-        return subject not in READS or self._schema.answers
+        return operation not in READING or self._schema.answers
 
     def on_change(self, call: Callable[[], None]) -> None:
         """Have `call` called whenever what MongoDB allows may have changed."""

@@ -25,15 +25,15 @@ class InFlightCommands:
         return self._count
 
     def begin(self, answering: Coroutine[Any, Any, None], *, commands: int = 1) -> None:
-        """Run what answers a message of so many commands; it calls `decided` for each of them."""
+        """Run what answers a message of so many commands; it calls `decided` once they are."""
         self._count += commands
         task = asyncio.create_task(answering)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def decided(self) -> None:
-        """A command takes no room any more."""
-        self._count -= 1
+    def decided(self, commands: int) -> None:
+        """So many commands take no room any more."""
+        self._count -= commands
         if self._count <= FEW_IN_FLIGHT:
             self._few.set()
 

@@ -1,19 +1,15 @@
 """Messages of NATS as a worker reads and answers them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from faststream import StreamMessage
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
-from shared.contract.commands import CommandT
 from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import InvalidRequest, OutcomeUnknown, TooLarge
-from shared.contract.headers import IDEMPOTENCY_KEY
-from shared.contract.parsing import parse_command
 from shared.process.nats_headers import REPEATED
 from shared.process.nats_wire import MALFORMED, TOO_LONG
 
@@ -42,22 +38,6 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise TooLarge
         case _:
             raise InvalidRequest("The headers cannot be read")
-
-
-def decode(model: type[CommandT]) -> Callable[[StreamMessage[Msg]], Awaitable[CommandT]]:
-    """A FastStream decoder that reads `model`, so that handlers get a valid command.
-
-    Where the command has a key, the header `Idempotency-Key` says it as well as the field.
-    """
-    has_key = "idempotencyKey" in model.model_fields
-
-    async def read(message: StreamMessage[Msg]) -> CommandT:
-        key = message.headers.get(IDEMPOTENCY_KEY.lower()) if has_key else None
-        if key is not None and REPEATED in key:
-            raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
-        return parse_command(model, message.body, key)
-
-    return read
 
 
 async def send(message: Msg, reply: Reply[Any]) -> None:

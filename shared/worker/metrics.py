@@ -1,5 +1,6 @@
 """What a worker measures of the commands that it answers."""
 
+from collections.abc import Mapping
 from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -32,8 +33,10 @@ def _of(subject: str, outcome: str) -> tuple[Counter, Histogram]:
     return _ANSWERED.labels(subject, outcome), _SECONDS.labels(subject)
 
 
-def count_answer(subject: str, outcome: str, seconds: float) -> None:
-    """Count a command that is decided; `outcome` is its status, or the name of its refusal."""
-    answered, histogram = _of(subject, outcome)
-    answered.inc()
-    histogram.observe(seconds)
+def count_answers(subject: str, outcomes: Mapping[str, int], seconds: float) -> None:
+    """Count commands that were decided together, by their status or the name of their refusal."""
+    for outcome, count in outcomes.items():
+        answered, histogram = _of(subject, outcome)
+        answered.inc(count)
+        for _ in range(count):
+            histogram.observe(seconds)

@@ -116,7 +116,7 @@ async def test_a_subscription_that_was_idle_in_an_overload_is_not_lost(
         for _ in range(2):  # from the second on it is idle
             await subscriber.control._look_while_idle()
         for _ in range(MOST_IN_FLIGHT):
-            subscriber.in_flight.decided()
+            subscriber.in_flight.decided(1)
         async with asyncio.timeout(20):
             while subscriber.taken == 1:
                 await connection.publish(SUBJECT)

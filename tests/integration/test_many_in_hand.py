@@ -2,30 +2,28 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
 import structlog
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
 
 from deploy.local.nats import Nats
-from shared.contract import subjects
 from shared.contract.commands import BookAppointment
 from shared.contract.envelope import Reply
-from shared.contract.many import MOST_TOGETHER, BookMany
+from shared.contract.many import MOST_TOGETHER
+from shared.contract.operations import BOOK
 from shared.contract.replies import Readiness
 from shared.process.settings import NatsSettings
-from shared.worker.answering import Each
+from shared.worker.attempts import Attempt
 from shared.worker.broker import WorkerBroker
+from shared.worker.dispatcher import Handler
 from shared.worker.in_flight import MOST_IN_FLIGHT
-from shared.worker.messages import decode
 from tests.integration.breakable import until
 from tests.integration.many import alone, ask, ask_many, statuses
 from tests.slots import fresh
@@ -58,26 +56,16 @@ class Worker:
         self._broker = WorkerBroker("test", settings, lambda: None)
         self.running = asyncio.create_task(self._run())
 
-    def has_begun(self, commands: int) -> bool:
-        return self.started == commands
-
-    def _register(self, broker: NatsBroker) -> None:
-        async def book(command: BookAppointment) -> Reply[Readiness]:
-            self.started += 1
-            if command.patientName == SLOW:
-                await self.go_on.wait()
-            if command.patientName == FAILING:
-                raise RuntimeError
-            return LARGE if command.patientName == VERBOSE else DONE
-
-        broker.subscriber(subjects.BOOK, queue="test", decoder=decode(BookAppointment), no_reply=True)(book)
-
-        @broker.subscriber(subjects.BOOK_MANY, queue="test", decoder=decode(BookMany), no_reply=True)
-        async def book_many(many: BookMany) -> Each:
-            return Each(many, book)
+    async def _book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Reply[Readiness] | Exception]:
+        patients = [attempt.command.patientName for attempt in attempts]
+        self.started += len(patients)
+        if SLOW in patients:
+            await self.go_on.wait()
+        replies: dict[str, Reply[Readiness] | Exception] = {FAILING: RuntimeError(), VERBOSE: LARGE}
+        return [replies.get(patient, DONE) for patient in patients]
 
     async def _run(self) -> None:
-        async with self._broker.serve(self._register):
+        async with self._broker.serve({BOOK: Handler(self._book, lambda reply: reply)}):
             self._serving.set()
             await self.stop.wait()
 
@@ -96,7 +84,7 @@ class Worker:
 
 def send(caller: Client, *patients: str) -> asyncio.Task[list[dict[str, Any]]]:
     commands = alone(*(fresh(patient) for patient in patients))
-    return asyncio.create_task(ask_many(caller, subjects.BOOK_MANY, commands))
+    return asyncio.create_task(ask_many(caller, BOOK.many_subject, commands))
 
 
 async def ask_if_there_is_room(caller: Client, subject: str, message: object) -> int:
@@ -123,7 +111,7 @@ async def test_an_answer_that_nats_does_not_carry_is_not_silence(nats_server: Na
     """Where all replies together are larger than NATS allows, the sender hears of an unknown outcome."""
     async with Worker.serving(nats_server):
         many = {"commands": alone(fresh(), fresh(VERBOSE))}
-        answer = await ask(caller, subjects.BOOK_MANY, many)
+        answer = await ask(caller, BOOK.many_subject, many)
     assert (answer["status"], answer["body"]["outcome"]) == (504, "unknown")
 
 
@@ -141,14 +129,14 @@ async def test_a_worker_that_stops_answers_the_many_that_it_has(nats_server: Nat
 
 
 async def test_what_is_left_behind_is_counted_in_commands(nats_server: Nats, caller: Client) -> None:
-    """A worker that has to give up says how many commands it had in hand, decided ones not among them."""
+    """A worker that has to give up says how many commands it had in hand, however few messages they were."""
     async with Worker.serving(nats_server, timeout=1) as worker:
         asked = send(caller, "Ada", SLOW, SLOW)
         await until(lambda: worker.started == 3, "all have begun")
         with structlog.testing.capture_logs() as lines:
             worker.stop.set()
             await worker.running
-    assert [line["in_flight"] for line in lines if line["event"] == "drain_incomplete"] == [2]
+    assert [line["in_flight"] for line in lines if line["event"] == "drain_incomplete"] == [3]
     asked.cancel()
 
 
@@ -161,32 +149,19 @@ async def test_too_many_commands_are_refused_however_they_come(nats_server: Nats
     async with Worker.serving(nats_server) as worker:
         many = {"commands": alone(*(fresh(SLOW) for _ in range(MOST_TOGETHER)))}
         asked = [
-            asyncio.create_task(ask_if_there_is_room(caller, subjects.BOOK_MANY, many))
+            asyncio.create_task(ask_if_there_is_room(caller, BOOK.many_subject, many))
             for _ in range(messages)
         ]
         most = -(-MOST_IN_FLIGHT // MOST_TOGETHER)
         await until(lambda: sum(task.done() for task in asked) == messages - most, "the others are refused")
         assert worker.started == most * MOST_TOGETHER < MOST_IN_FLIGHT + MOST_TOGETHER
-        assert await ask_if_there_is_room(caller, subjects.BOOK, fresh()) == 503
+        assert await ask_if_there_is_room(caller, BOOK.subject, fresh()) == 503
         assert worker.started == most * MOST_TOGETHER
         worker.go_on.set()
         assert Counter(await asyncio.gather(*asked)) == {200: most, 503: messages - most}
         async with asyncio.timeout(20):
-            while await ask_if_there_is_room(caller, subjects.BOOK, fresh()) != 200:
+            while await ask_if_there_is_room(caller, BOOK.subject, fresh()) != 200:
                 await caller.flush()
-
-
-async def test_a_decided_command_takes_no_room(nats_server: Nats, caller: Client) -> None:
-    """Messages that wait for their last command each do not fill a worker that has little in hand."""
-    async with Worker.serving(nats_server) as worker:
-        asked = []
-        for number in range(1, 13):
-            asked.append(send(caller, SLOW, *["Ada"] * (MOST_TOGETHER - 1)))
-            await until(partial(worker.has_begun, number * MOST_TOGETHER), "all have begun")
-        assert await ask_if_there_is_room(caller, subjects.BOOK, fresh()) == 200
-        worker.go_on.set()
-        for each in asked:
-            assert statuses(await each) == [200] * MOST_TOGETHER
 
 
 async def test_a_worker_learns_how_large_messages_are(nats_server: Nats, caller: Client) -> None:

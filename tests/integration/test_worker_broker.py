@@ -8,7 +8,6 @@ from pathlib import Path
 import nats
 import pytest
 import structlog
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
@@ -16,15 +15,18 @@ from nats.errors import NoRespondersError
 from deploy.local.nats import Nats
 from shared.contract.commands import AskReady
 from shared.contract.envelope import Reply
+from shared.contract.operation import Operation
 from shared.contract.replies import Readiness
 from shared.process import nats_wire
 from shared.process.settings import NatsSettings
+from shared.worker.attempts import Attempt
 from shared.worker.broker import WorkerBroker
+from shared.worker.dispatcher import Handler, one_by_one
 from shared.worker.flow_control import FlowControl
-from shared.worker.messages import decode
 from tests.integration.breakable import until
 
 SUBJECT = "test.v1.wait"
+WAIT = Operation(subject=SUBJECT, group="test", example=AskReady(), answer=Readiness(ready=True, checks={}))
 
 
 @pytest.fixture
@@ -54,15 +56,13 @@ class Worker:
     def _fail(self) -> None:
         self.failed = True
 
-    def _register(self, broker: NatsBroker) -> None:
-        @broker.subscriber(SUBJECT, queue="test", decoder=decode(AskReady), no_reply=True)
-        async def wait(command: AskReady) -> Reply[Readiness]:
-            self.started.set()
-            await self.go_on.wait()
-            return Reply(Readiness(ready=True, checks={}))
+    async def _wait(self, _: Attempt[AskReady]) -> Readiness:
+        self.started.set()
+        await self.go_on.wait()
+        return Readiness(ready=True, checks={})
 
     async def _run(self) -> None:
-        async with self.broker.serve(self._register):
+        async with self.broker.serve({WAIT: Handler(one_by_one(self._wait), Reply)}):
             self.serving.set()
             await self.stop.wait()
 

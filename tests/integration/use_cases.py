@@ -13,9 +13,21 @@ from booking_worker.decisions import Decisions
 from booking_worker.intents import Intents
 from booking_worker.moves import Moves
 from booking_worker.reads import ReadService
+from booking_worker.requests import Booked
 from booking_worker.service import BookingService
 from booking_worker.writes import Writes
-from hold_worker.service import HoldService
+from hold_worker.service import Held, HoldService
+from shared.contract.commands import (
+    BookAppointment,
+    CancelAppointment,
+    CommandT,
+    GetAppointment,
+    MoveAppointment,
+    PlaceHold,
+    ReleaseHold,
+    Window,
+)
+from shared.contract.deadline import Deadline
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
@@ -30,7 +42,49 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts
+from shared.worker.attempts import Attempt
+from shared.worker.dispatcher import OutcomeT, UseCase
 from tests.servers import Servers
+
+
+class OneByOne:
+    """The use cases, called with one command: the outcome is returned, a refusal raised."""
+
+    def __init__(self, bookings: BookingService, reads: ReadService, holds: HoldService) -> None:
+        self._bookings, self._reads, self._holds = bookings, reads, holds
+
+    async def book(self, command: BookAppointment, deadline: Deadline, **sent: Any) -> Booked:
+        return await _only(self._bookings.book, command, deadline, sent)
+
+    async def cancel(self, command: CancelAppointment, deadline: Deadline, **sent: Any) -> Booking:
+        return await _only(self._bookings.cancel, command, deadline, sent)
+
+    async def move(self, command: MoveAppointment, deadline: Deadline, **sent: Any) -> Booking:
+        return await _only(self._bookings.move, command, deadline, sent)
+
+    async def get(self, id: str, deadline: Deadline) -> Booking:
+        return await _only(self._reads.get, GetAppointment(id=id), deadline, {})
+
+    async def list_appointments(self, window: Window, deadline: Deadline) -> str:
+        return await self._reads.list_appointments(Attempt(window, deadline))
+
+    async def list_slots(self, window: Window, deadline: Deadline) -> str:
+        return await self._reads.list_slots(Attempt(window, deadline))
+
+    async def place_hold(self, command: PlaceHold, deadline: Deadline, **sent: Any) -> Held:
+        return await _only(self._holds.place, command, deadline, sent)
+
+    async def release_hold(self, command: ReleaseHold, deadline: Deadline, **sent: Any) -> None:
+        await _only(self._holds.release, command, deadline, sent)
+
+
+async def _only(
+    use_case: UseCase[CommandT, OutcomeT], command: CommandT, deadline: Deadline, sent: dict[str, Any]
+) -> OutcomeT:
+    (outcome,) = await use_case([Attempt(command, deadline, **sent)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 @dataclass
@@ -39,9 +93,9 @@ class UseCases:
 
     database: mongodb.Database
     intents: Intents
-    bookings: BookingService
-    reads: ReadService
-    holds: HoldService
+    bookings: OneByOne
+    reads: OneByOne
+    holds: OneByOne
     hold_store: HoldStore
     schema: Schema
     redis: Redis
@@ -69,9 +123,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         await schema.wait_until_verified()
         writes, intents = Writes(bookings, ChangeStore(database), schema), Intents(IntentStore(scripts))
         grid, digests = Grid(slot_minutes), Digests(schema.secret)
-        yield UseCases(
-            database,
-            intents,
+        one_by_one = OneByOne(
             BookingService(
                 Decisions(bookings, writes, intents),
                 Cancels(bookings, writes),
@@ -82,10 +134,8 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
             ),
             ReadService(bookings, WindowStore(database, bookings, grid), HeldStore(scripts, grid), grid),
             HoldService(bookings, holds, schema, grid, digests),
-            holds,
-            schema,
-            redis,
         )
+        yield UseCases(database, intents, one_by_one, one_by_one, one_by_one, holds, schema, redis)
         await intents.drain()
         await redis.aclose()
         mongodb.close(database)

@@ -1,4 +1,4 @@
-"""AsyncAPI describes the subjects, from the subscribers that serve them."""
+"""AsyncAPI describes the subjects, from the operations that are asked at them."""
 
 import json
 from pathlib import Path
@@ -7,23 +7,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-import booking_worker.handlers
-import hold_worker.handlers
-from shared.contract import subjects
-from shared.contract.examples import EXAMPLES
-from shared.contract.many import Many
+from shared.contract.operations import BOOK, OPERATIONS
 from shared.worker.asyncapi import describe
-from shared.worker.subscriptions import Subscription, subscriptions_of
+from shared.worker.asyncapi_messages import Subject, subjects_of
 
 COMMITTED = Path(__file__).parents[2] / "gateway" / "asyncapi.json"
-SUBSCRIPTIONS = [
-    each
-    for handlers in (booking_worker.handlers, hold_worker.handlers)
-    for each in subscriptions_of(handlers.register)
-]
-DOCUMENT = describe(SUBSCRIPTIONS)
+DOCUMENT = describe(OPERATIONS)
 MESSAGES = DOCUMENT["components"]["messages"]
-by_subject = pytest.mark.parametrize("each", SUBSCRIPTIONS, ids=lambda each: each.subject)
+by_subject = pytest.mark.parametrize("each", list(subjects_of(OPERATIONS)), ids=lambda each: each.address)
 
 
 def messages_of(channel: str) -> list[dict[str, Any]]:
@@ -36,41 +27,33 @@ def is_valid(schema: dict[str, Any], value: object) -> bool:
     return bool(jsonschema.Draft202012Validator(whole).is_valid(value))
 
 
-def test_the_committed_document_is_that_of_the_subscribers() -> None:
+def test_the_committed_document_is_that_of_the_operations() -> None:
     """Who reads gateway/asyncapi.json reads what the workers take; `make documents` writes it."""
     assert json.loads(COMMITTED.read_text()) == DOCUMENT
 
 
 @by_subject
-def test_each_subject_is_described_with_its_command(each: Subscription) -> None:
+def test_each_subject_is_described_with_its_command(each: Subject) -> None:
     """A subject has its address, its queue group, the fields of its command, and a reply."""
-    operation = DOCUMENT["operations"][each.subject]
-    assert DOCUMENT["channels"][each.subject]["address"] == each.subject
-    (message,) = messages_of(each.subject)
+    operation = DOCUMENT["operations"][each.address]
+    assert DOCUMENT["channels"][each.address]["address"] == each.address
+    (message,) = messages_of(each.address)
     assert message["payload"] == {"$ref": f"#/components/schemas/{each.takes.__name__}"}
     schema = DOCUMENT["components"]["schemas"][each.takes.__name__]
     assert set(schema["properties"]) == {
         field.alias or name for name, field in each.takes.model_fields.items()
     }
     # Whether it is ready is asked of every worker, all else of one of them.
-    expected = None if each.subject.endswith(".ready") else f"{each.subject.partition('.')[0]}_worker"
+    expected = None if each.address.endswith(".ready") else f"{each.address.partition('.')[0]}_worker"
     assert operation.get("bindings", {}).get("nats", {}).get("queue") == expected
     assert operation["summary"]
     assert len(operation["reply"]["messages"]) == 2
 
 
 @by_subject
-def test_each_reply_is_what_the_handler_answers(each: Subscription) -> None:
-    """The body that the document shows is of the type that the handler returns."""
-    reply = type(EXAMPLES[each.one].reply)
-    assert each.answers in {reply, None}
-    assert (each.answers is None) == issubclass(each.takes, Many) == (each.subject in subjects.MANY)
-
-
-@by_subject
-def test_each_example_is_what_its_schema_says(each: Subscription) -> None:
+def test_each_example_is_what_its_schema_says(each: Subject) -> None:
     """Who sends what the document shows sends what is accepted, and may expect what it shows of replies."""
-    for channel in (each.subject, f"{each.subject}.reply"):
+    for channel in (each.address, f"{each.address}.reply"):
         for message in messages_of(channel):
             assert message["examples"]
             for example in message["examples"]:
@@ -93,5 +76,5 @@ def test_a_message_of_many_is_described_down_to_its_commands() -> None:
 
 def test_control_a_wrong_example_is_found() -> None:
     """The check of examples does refuse."""
-    (message,) = messages_of(subjects.BOOK)
+    (message,) = messages_of(BOOK.subject)
     assert not is_valid(message["payload"], {"slot": "2030-01-07T09:00:00Z"})

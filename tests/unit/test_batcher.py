@@ -19,6 +19,14 @@ class Item:
     weight: int = 1
 
 
+async def submit(batcher: Batcher[Item, int], item: Item) -> int:
+    """The outcome of an item that came alone."""
+    (outcome,) = await batcher.submit([item])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
 async def test_what_waits_is_committed_together() -> None:
     """While commits are under way, what arrives waits and then shares one."""
     gate, sizes = asyncio.Event(), list[int]()
@@ -29,7 +37,7 @@ async def test_what_waits_is_committed_together() -> None:
         return [item.number * 2 for item in items]
 
     batcher = Batcher(commit, "test")
-    submitted = [asyncio.create_task(batcher.submit(Item(n))) for n in range(500)]
+    submitted = [asyncio.create_task(submit(batcher, Item(n))) for n in range(500)]
     await asyncio.sleep(0)
     gate.set()
     assert await asyncio.gather(*submitted) == [n * 2 for n in range(500)]
@@ -44,7 +52,7 @@ async def test_each_item_gets_its_own_outcome() -> None:
         return [ValueError(str(item)) if item.number % 2 else item.number for item in items]
 
     batcher = Batcher(commit, "test")
-    outcomes = await asyncio.gather(*(batcher.submit(Item(n)) for n in range(4)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(submit(batcher, Item(n)) for n in range(4)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
 
 
@@ -58,10 +66,10 @@ async def test_a_failed_commit_is_everybodys_failure() -> None:
         return [item.number for item in items]
 
     batcher = Batcher(commit, "test")
-    outcomes = await asyncio.gather(*(batcher.submit(Item(n)) for n in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(submit(batcher, Item(n)) for n in range(3)), return_exceptions=True)
     assert all(isinstance(outcome, RuntimeError) for outcome in outcomes)
     fail = False
-    assert await batcher.submit(Item(1)) == 1
+    assert await submit(batcher, Item(1)) == 1
 
 
 async def test_an_item_given_up_does_not_disturb_its_batch() -> None:
@@ -74,8 +82,8 @@ async def test_an_item_given_up_does_not_disturb_its_batch() -> None:
 
     batcher = Batcher(commit, "test")
     given_up, kept = (
-        asyncio.create_task(batcher.submit(Item(1))),
-        asyncio.create_task(batcher.submit(Item(2))),
+        asyncio.create_task(submit(batcher, Item(1))),
+        asyncio.create_task(submit(batcher, Item(2))),
     )
     await asyncio.sleep(0)
     given_up.cancel()
@@ -94,14 +102,14 @@ async def test_what_comes_with_an_answer_is_committed_too() -> None:
         return [item.number for item in items]
 
     async def submit_two() -> int:
-        return await batcher.submit(Item(1)) + await batcher.submit(Item(1))
+        return await submit(batcher, Item(1)) + await submit(batcher, Item(1))
 
     batcher = Batcher(commit, "test")
     submitted = [asyncio.create_task(submit_two())]
     for _ in range(MOST_AT_ONCE - 1):  # each the first of a commit of its own
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        submitted.append(asyncio.create_task(batcher.submit(Item(1))))
+        submitted.append(asyncio.create_task(submit(batcher, Item(1))))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     gate.set()
@@ -118,7 +126,7 @@ async def test_a_commit_bears_nobodys_request_id() -> None:
         return [item.number for item in items]
 
     with structlog.contextvars.bound_contextvars(request_id="of the first"):
-        await Batcher(commit, "test").submit(Item(1))
+        await submit(Batcher(commit, "test"), Item(1))
     assert seen == [{}]
 
 
@@ -135,15 +143,31 @@ async def test_what_is_due_together_is_committed_together() -> None:
         return [item.number for item in items]
 
     batcher = Batcher(commit, "test")
-    waiting = asyncio.create_task(batcher.submit(Item(1, patient)))
+    waiting = asyncio.create_task(submit(batcher, Item(1, patient)))
     async with asyncio.timeout(10):
         assert await asyncio.gather(
-            *(batcher.submit(Item(n, each)) for n, each in enumerate(hasty, start=2))
+            *(submit(batcher, Item(n, each)) for n, each in enumerate(hasty, start=2))
         ) == [2, 3]
     assert not waiting.done()
     going_on.set()
     assert await waiting == 1
     assert sorted(committed, key=lambda each: each[0]) == [([1], patient), ([2, 3], hasty[0])]
+
+
+async def test_items_that_came_together_are_answered_together() -> None:
+    """Each has its own outcome, in its place, though their deadlines part them into several commits."""
+    committed = list[list[int]]()
+
+    async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
+        committed.append([item.number for item in items])
+        return [ValueError() if item.number == 3 else item.number for item in items]
+
+    seconds = (60, 5, 60, 5, 600)
+    items = [Item(n, Deadline.after(each)) for n, each in enumerate(seconds)]
+    outcomes = await Batcher(commit, "test").submit(items)
+    assert [each if isinstance(each, int) else type(each) for each in outcomes] == [0, 1, 2, ValueError, 4]
+    assert sorted(committed) == [[0, 2], [1, 3], [4]]
+    assert await Batcher(commit, "test").submit([]) == []
 
 
 async def test_deadlines_of_all_kinds_make_few_commits_and_few_at_once() -> None:
@@ -161,7 +185,7 @@ async def test_deadlines_of_all_kinds_make_few_commits_and_few_at_once() -> None
 
     batcher = Batcher(commit, "test")
     items = [Item(n, Deadline.after(0.3 + (n * 37 % 128) * 4.4 / 128)) for n in range(128)]
-    assert await asyncio.gather(*map(batcher.submit, items)) == list(range(128))
+    assert await asyncio.gather(*(submit(batcher, item) for item in items)) == list(range(128))
     assert most <= MOST_AT_ONCE
     assert len(commits) <= 6
     assert all(in_time for _, in_time in commits)
@@ -179,7 +203,7 @@ async def test_a_heavy_batch_is_a_short_one() -> None:
     batcher = Batcher(commit, "test")
     weights = [600] * 30 + [HEAVIEST_BATCH + 1] + [1] * 200
     items = [Item(n, weight=weight) for n, weight in enumerate(weights)]
-    await asyncio.gather(*(batcher.submit(item) for item in items))
+    await asyncio.gather(*(submit(batcher, item) for item in items))
     assert sum(sizes) == sum(weights)
     assert sorted(sizes)[-2] <= HEAVIEST_BATCH < max(sizes)
 
@@ -196,11 +220,11 @@ async def test_nobody_waits_beyond_his_deadline() -> None:
     batcher = Batcher(commit, "test")
     hanging = list[asyncio.Task[int]]()
     for number in range(MOST_AT_ONCE):
-        hanging.append(asyncio.create_task(batcher.submit(Item(number, Deadline.after(0.5)))))
+        hanging.append(asyncio.create_task(submit(batcher, Item(number, Deadline.after(0.5)))))
         while number not in begun:  # noqa: ASYNC110  # it is a matter of some turns of the loop
             await asyncio.sleep(0)
     with pytest.raises(NotExecuted):
-        await batcher.submit(Item(100, Deadline.after(0.05)))
+        await submit(batcher, Item(100, Deadline.after(0.05)))
     outcomes = await asyncio.gather(*hanging, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {OutcomeUnknown}
     assert 100 not in begun

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import inf
 
 import pymongo
@@ -112,19 +112,11 @@ class Schema:
         if not self.verified:
             raise NotReady
 
-    @contextmanager
-    def required(self) -> Iterator[None]:
-        """As `require`; where the command then fails for MongoDB, look at it at once.
-
-        Raises:
-            NotReady
-        """
-        self.require()
-        try:
-            yield
-        except (NoPrimary, OutcomeUnknown) as error:
-            self.suspect(error)
-            raise
+    def suspect_of(self, outcomes: Iterable[object]) -> None:
+        """Look at MongoDB at once if a command has failed for it."""
+        for outcome in outcomes:
+            if isinstance(outcome, NoPrimary | OutcomeUnknown):
+                self.suspect(outcome)
 
     def suspect(self, error: NoPrimary | OutcomeUnknown) -> None:
         """Look at MongoDB at once, since a command has failed.

@@ -1,0 +1,124 @@
+"""What a worker reads of a message: attempts at commands, each checked by itself, alone or many together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from nats.aio.msg import Msg
+
+from shared.contract.asked_at import accept_asked_at, read_asked_at, unix_ms_now
+from shared.contract.commands import CommandT
+from shared.contract.deadline import Deadline
+from shared.contract.errors import InvalidRequest, TooLarge
+from shared.contract.headers import ASKED_AT, DEADLINE, IDEMPOTENCY_KEY, REQUEST_ID, accept_request_id
+from shared.contract.many import one_of_many, read_many, size_of
+from shared.contract.operation import Operation
+from shared.contract.parsing import LARGEST_REQUEST, parse_command, validate
+from shared.process.nats_headers import REPEATED
+from shared.worker.callers_clocks import CallersClocks
+from shared.worker.messages import check_headers, in_lower_case
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[CommandT]):
+    """A command as it was sent: it may be started until its deadline.
+
+    `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request. `first`: it was
+    certainly never sent before. `alone`: no other command waits for its answer, which would travel with
+    theirs.
+    """
+
+    command: CommandT
+    deadline: Deadline
+    asked_at: int = field(default_factory=unix_ms_now)
+    first: bool = False
+    alone: bool = True
+
+
+@dataclass(frozen=True)
+class Received(Generic[CommandT]):
+    """The commands of a message, in its order: each an attempt, or why it cannot be tried.
+
+    `many`: they are answered together; else there is one, which also stands for a message of many that
+    cannot be read.
+    """
+
+    each: list[Attempt[CommandT] | Exception]
+    request_ids: list[str]
+    many: bool
+
+
+class Reader:
+    """Reads messages. No deadline counts that is more than `longest_seconds` ahead."""
+
+    def __init__(self, *, longest_seconds: float) -> None:
+        self._longest_seconds = longest_seconds
+        self._clocks = CallersClocks()
+
+    def read(self, operation: Operation[CommandT, Any], message: Msg, *, many: bool) -> Received[CommandT]:
+        """Read a message of one command, or of many. What is wrong with it is told, never raised."""
+        received_at, headers = unix_ms_now(), in_lower_case(message.headers or {})
+        try:
+            check_headers(headers)
+            if many:
+                return self._read_many(operation, message.data, headers, received_at)
+            one: Attempt[CommandT] | Exception = self._read_one(operation, message.data, headers, received_at)
+        except Exception as error:
+            one = error
+        return Received([one], [accept_request_id(headers.get(REQUEST_ID.lower()))], many=False)
+
+    def _read_one(
+        self,
+        operation: Operation[CommandT, Any],
+        data: bytes,
+        headers: Mapping[str, str],
+        received_at: int,
+    ) -> Attempt[CommandT]:
+        if len(data) > LARGEST_REQUEST:
+            raise TooLarge
+        said, asked_at = headers.get(DEADLINE.lower()), read_asked_at(headers.get(ASKED_AT.lower()))
+        deadline = Deadline.from_header(said, self._longest_seconds)
+        self._clocks.note(received_at, asked_at, None if said is None else int(said))
+        deadline.check()
+        command = parse_command(operation.command, data, _key(operation, headers))
+        return Attempt(command, deadline, accept_asked_at(asked_at, received_at))
+
+    def _read_many(
+        self,
+        operation: Operation[CommandT, Any],
+        data: bytes,
+        headers: Mapping[str, str],
+        received_at: int,
+    ) -> Received[CommandT]:
+        latest = Deadline.from_header(headers.get(DEADLINE.lower()), self._longest_seconds)
+        commands, model = read_many(data), one_of_many(operation.command)
+        all_small, alone = len(data) <= LARGEST_REQUEST, len(commands) == 1
+        received: Received[CommandT] = Received([], [], many=True)
+        for sent in commands:
+            envelope = sent if isinstance(sent, dict) else {}
+            request_id = envelope.get("requestId")
+            received.request_ids.append(
+                accept_request_id(request_id if isinstance(request_id, str) else None)
+            )
+            try:
+                if not all_small and size_of(envelope.get("command")) > LARGEST_REQUEST:
+                    raise TooLarge
+                one = validate(model, sent)
+                self._clocks.note(received_at, one.askedAt, one.deadline)
+                due = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
+                due.check()
+                asked_at = accept_asked_at(one.askedAt, received_at)
+                received.each.append(Attempt(one.command, due, asked_at, one.first is True, alone))
+            except Exception as error:
+                received.each.append(error)
+        return received
+
+
+def _key(operation: Operation[Any, Any], headers: Mapping[str, str]) -> str | None:
+    """The header `Idempotency-Key`, which says the field of that name as well."""
+    if "idempotencyKey" not in operation.command.model_fields:
+        return None
+    key = headers.get(IDEMPOTENCY_KEY.lower())
+    if key is not None and REPEATED in key:
+        raise InvalidRequest(f"{IDEMPOTENCY_KEY} was sent more than once")
+    return key

@@ -1,0 +1,175 @@
+"""Every message is answered, whatever happens: the commands of one are decided together.
+
+A message is read, decided, answered and logged in plain loops: what a message costs is paid once for all of
+its commands.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+import structlog
+from nats.aio.msg import Msg
+
+from shared.contract.commands import CommandT
+from shared.contract.envelope import Reply, many_to_wire, refusal
+from shared.contract.errors import OutcomeUnknown, Refused
+from shared.contract.headers import ERROR_TYPE
+from shared.contract.log_fields import log_fields
+from shared.contract.operation import Operation
+from shared.worker.attempts import Attempt, Reader, Received
+from shared.worker.in_flight import InFlightCommands
+from shared.worker.messages import respond, send
+from shared.worker.metrics import count_answers
+
+REFUSED = 400
+FAILED = 500
+"""From this status on an answer is a warning: not executed, or unknown."""
+
+OutcomeT = TypeVar("OutcomeT")
+UseCase = Callable[[Sequence[Attempt[CommandT]]], Awaitable[Sequence[OutcomeT | Exception]]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Handler(Generic[CommandT, OutcomeT]):
+    """What a worker does for an operation: `use_case` decides attempts, `reply` tells of what came of one.
+
+    A use case returns an outcome or a refusal for each attempt, in their order, or raises what is the fate of
+    all of them.
+    """
+
+    use_case: UseCase[CommandT, OutcomeT]
+    reply: Callable[[OutcomeT], Reply[Any]]
+
+
+Handlers = Mapping[Operation[Any, Any], Handler[Any, Any]]
+
+
+def one_by_one(
+    use_case: Callable[[Attempt[CommandT]], Awaitable[OutcomeT]],
+) -> UseCase[CommandT, OutcomeT]:
+    """A use case for operations whose commands come alone."""
+
+    async def each(attempts: Sequence[Attempt[CommandT]]) -> list[OutcomeT]:
+        return [await use_case(attempt) for attempt in attempts]
+
+    return each
+
+
+class Dispatcher:
+    """Answers what a worker is sent. No deadline counts that is more than `longest_seconds` ahead."""
+
+    def __init__(self, in_flight: InFlightCommands, *, longest_seconds: float) -> None:
+        self._in_flight = in_flight
+        self._reader = Reader(longest_seconds=longest_seconds)
+
+    def begin(
+        self, operation: Operation[Any, Any], handler: Handler[Any, Any], message: Msg, *, many: bool
+    ) -> int:
+        """Begin to answer a message of one command or of many; how many there are."""
+        received = self._reader.read(operation, message, many=many)
+        self._in_flight.begin(
+            self._answer(operation, handler, message, received), commands=len(received.each)
+        )
+        return len(received.each)
+
+    async def _answer(
+        self,
+        operation: Operation[Any, Any],
+        handler: Handler[Any, Any],
+        message: Msg,
+        received: Received[Any],
+    ) -> None:
+        started = time.perf_counter()
+        structlog.contextvars.bind_contextvars(subject=message.subject)
+        if len(received.each) == 1:
+            structlog.contextvars.bind_contextvars(request_id=received.request_ids[0])
+        outcomes = await _decide(handler, received)
+        self._in_flight.decided(len(received.each))
+        replies = [_reply(operation, handler, outcome) for outcome in outcomes]
+        seconds = time.perf_counter() - started
+        if received.many:
+            await respond(message, many_to_wire(replies))
+        else:
+            await send(message, replies[0])
+        count_answers(
+            message.subject,
+            Counter(reply.headers.get(ERROR_TYPE) or str(reply.status) for reply in replies),
+            seconds,
+        )
+        _log(message.subject, received, outcomes, replies, round(seconds * 1000, 1))
+
+
+async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:
+    """The outcome of each command, or the exception that it met."""
+    attempts = [each for each in received.each if isinstance(each, Attempt)]
+    decided: Sequence[Any] = []
+    if attempts:
+        try:
+            decided = await handler.use_case(attempts)
+        except Exception as error:
+            decided = [error] * len(attempts)
+    outcomes = iter(decided)
+    return [next(outcomes) if isinstance(each, Attempt) else each for each in received.each]
+
+
+def _reply(operation: Operation[Any, Any], handler: Handler[Any, Any], outcome: Any) -> Reply[Any]:
+    """The answer to a command; what fails without being a refusal is unknown."""
+    if isinstance(outcome, Refused):
+        return _told(outcome)
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return handler.reply(outcome)
+    except Exception as error:
+        log.exception("command_failed", error_type=type(error).__name__)
+        return refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None))
+
+
+def _told(refused: Refused) -> Reply[Any]:
+    """The answer that tells of a refusal, which is written once for all that are told the same."""
+    if refused.appointment:
+        return refusal(refused)
+    kind: Callable[[str], Refused] = type(refused)
+    return _refusal_of(kind, refused.text)
+
+
+@lru_cache(maxsize=256)
+def _refusal_of(kind: Callable[[str], Refused], text: str) -> Reply[Any]:
+    reply = refusal(kind(text))
+    return Reply.of_json(reply.json, type(reply.body), reply.status, reply.headers)
+
+
+def _log(
+    subject: str, received: Received[Any], outcomes: Sequence[Any], replies: Sequence[Reply[Any]], ms: float
+) -> None:
+    """One line for all that are carried out, and one for each that is not: by it, it is found."""
+    tell = log.debug if subject.endswith(".ready") else log.info
+    ids = received.request_ids
+    done = [each for each, reply in zip(ids, replies, strict=True) if reply.status < REFUSED]
+    statuses = Counter(reply.status for reply in replies if reply.status < REFUSED)
+    if len(done) == 1:
+        tell("answered", request_id=done[0], subject=subject, status=next(iter(statuses)), ms=ms)
+    elif done:
+        counts = {str(status): count for status, count in statuses.items()}
+        tell("answered", request_ids=done, subject=subject, statuses=counts, ms=ms)
+    for number, reply in enumerate(replies):
+        if reply.status >= REFUSED:
+            asked = received.each[number]
+            fields = log_fields(asked.command) if isinstance(asked, Attempt) else {}
+            outcome = outcomes[number]
+            kind = type(outcome) if isinstance(outcome, Refused) else OutcomeUnknown
+            (log.warning if reply.status >= FAILED else tell)(
+                "answered",
+                request_id=ids[number],
+                subject=subject,
+                status=reply.status,
+                ms=ms,
+                error_type=kind.__name__,
+                **fields,
+            )
