@@ -7,6 +7,7 @@ from booking_worker.cancels import Cancels
 from booking_worker.decisions import Decisions
 from booking_worker.handlers import handlers
 from booking_worker.intents import Intents
+from booking_worker.lately import LatelyBooked
 from booking_worker.moves import Moves
 from booking_worker.reads import ReadService
 from booking_worker.service import BookingService
@@ -23,12 +24,12 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serves bookings while the context lasts; `fail` is called where it cannot any more."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
-        intents = Intents(stores.intents)
+        intents, lately = Intents(stores.intents), LatelyBooked()
         writes = Writes(stores.bookings, stores.changes, stores.schema)
         service = BookingService(
-            Decisions(stores.bookings, writes, intents),
+            Decisions(stores.bookings, writes, intents, lately),
             Cancels(stores.bookings, writes),
-            Moves(stores.bookings, writes, intents, stores.grid, stores.digests),
+            Moves(stores.bookings, writes, intents, lately=lately, grid=stores.grid, digests=stores.digests),
             schema=stores.schema,
             grid=stores.grid,
             digests=stores.digests,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from booking_worker.intents import PASSING, REGISTERED, Intents
+from booking_worker.lately import LatelyBooked
 from booking_worker.refusals import Refusals
 from booking_worker.requests import Booked, Outcome, Request, first_of_each_claim, replay
 from booking_worker.writes import MOST_ROUNDS, Writes, refusal_of
@@ -24,15 +25,19 @@ from shared.stores.redis.intents import HoldState
 class Decisions:
     """Books what can be booked of a batch. Only the store's unique index decides."""
 
-    def __init__(self, bookings: BookingStore, writes: Writes, intents: Intents) -> None:
+    def __init__(
+        self, bookings: BookingStore, writes: Writes, intents: Intents, lately: LatelyBooked
+    ) -> None:
         self._bookings = bookings
         self._writes = writes
         self._intents = intents
+        self._lately = lately
         self._refusals = Refusals(bookings, writes)
 
     async def decide(self, requests: Sequence[Request], deadline: Deadline) -> list[Outcome]:
         """Decide a batch of requests by a deadline; one outcome each, in their order.
 
+        0. What wants a claim that was lately found booked is looked for first, and refused if it is booked.
         1. Redis: one script reads the holds, and registers intents of those that may pass.
         2. MongoDB: one insert of the first that wants each claim. The index decides, whoever else inserts.
         3. Where one was refused: what is in the way is read behind a barrier, and refuses its rivals too.
@@ -40,11 +45,15 @@ class Decisions:
            booking that was asked for later replaces the tombstone.
         What is explained by nothing is tried again. Intents are cleared after the callers are answered.
         """
-        states = await self._intents.register([request.intent for request in requests], deadline)
-        found = dict(zip(requests, states, strict=True))
         outcomes: dict[Request, Outcome] = {request: NotExecuted() for request in requests}
-        held = [request for request in requests if found[request] is HoldState.OTHERS]
-        passing = [request for request in requests if found[request] in PASSING]
+        guessed = [request for request in requests if self._lately.has_any(request.claims.in_site)]
+        explained, _ = await self._explain([], guessed, deadline)
+        outcomes |= await self._refusals.make_final(explained, deadline)
+        left = [request for request in requests if request not in explained]
+        states = await self._intents.register([request.intent for request in left], deadline)
+        found = dict(zip(left, states, strict=True))
+        held = [request for request in left if found[request] is HoldState.OTHERS]
+        passing = [request for request in left if found[request] in PASSING]
         in_vain = 0
         while in_vain < MOST_ROUNDS:
             firsts, rivals = first_of_each_claim(passing)
@@ -63,7 +72,7 @@ class Decisions:
             in_vain += len(passing) == len(waiting)  # where some are decided, the others have another chance
         self._intents.clear(
             (request.intent, found[request], _stands(request, outcomes[request]))
-            for request in requests
+            for request in found
             if found[request] in REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
         )
         return [outcomes[request] for request in requests]
@@ -91,6 +100,7 @@ class Decisions:
         except OutcomeUnknown as unknown:
             return {**_each(duplicates, unknown), **_each(others, NotExecuted())}, {}
 
+        self._lately.note(claims, found.booked)
         explained: dict[Request, Outcome] = {}
         for request in refused:
             if own := found.by_key.get(request.key):

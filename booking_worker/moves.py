@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from booking_worker.fences import Fences
 from booking_worker.intents import PASSING, REGISTERED, Intents
+from booking_worker.lately import LatelyBooked
 from booking_worker.plans import Move, Plan, plan, repeat
 from booking_worker.preconditions import known_versions
 from booking_worker.requests import first_of_each_claim
@@ -23,8 +24,16 @@ class Moves:
     """Moves what can be moved of a batch. Only the store's unique index decides."""
 
     def __init__(
-        self, bookings: BookingStore, writes: Writes, intents: Intents, grid: Grid, digests: Digests
+        self,
+        bookings: BookingStore,
+        writes: Writes,
+        intents: Intents,
+        *,
+        lately: LatelyBooked,
+        grid: Grid,
+        digests: Digests,
     ) -> None:
+        self._lately = lately
         self._bookings = bookings
         self._writes = writes
         self._intents = intents
@@ -35,7 +44,8 @@ class Moves:
     async def decide(self, moves: Sequence[Move], deadline: Deadline) -> list[ChangeOutcome]:
         """Decide a batch of moves by a deadline; one outcome each, in their order.
 
-        1. MongoDB: what is booked now, and so where each move leads.
+        1. MongoDB: what is booked now, and so where each move leads. What leads to a claim that was lately
+           found booked is looked for, and refused if another has it.
         2. Redis: one script reads the holds there, and registers intents of those that may pass.
         3. MongoDB: one update of each booking, of the first that wants each claim. The index decides.
         4. What is not done is looked at behind a barrier: it was done before, or somebody is in its way.
@@ -66,9 +76,17 @@ class Moves:
         repeats = [each for each in plans if each.is_repeat]
         staying = [each for each in plans if each.stays and not each.is_repeat]
         changing = [each for each in plans if not each.stays]
+        guessed = [each for each in changing if self._lately.has_any(each.claims.in_site)]
+        taken = {
+            each: outcome
+            for each, outcome in (await self._explain([], guessed, [], deadline)).items()
+            if isinstance(outcome, SlotAlreadyBooked)
+        }
+        outcomes = await self._fences.make_final(taken, deadline)
+        changing = [each for each in changing if each not in taken]
         states = await self._intents.register([each.intent for each in changing], deadline)
         found = dict(zip(changing, states, strict=True))
-        outcomes: dict[Plan, ChangeOutcome] = dict.fromkeys(changing, NotExecuted())
+        outcomes |= dict.fromkeys(changing, NotExecuted())
         held = [each for each in changing if found[each] is HoldState.OTHERS]
         firsts, rivals = first_of_each_claim([each for each in changing if found[each] in PASSING])
         written = await self._write([*firsts, *staying], deadline)
@@ -104,6 +122,7 @@ class Moves:
             found = await self._bookings.find(ids=ids, claims=claims, timeout=deadline.remaining)
         except (NotExecuted, OutcomeUnknown):
             return dict.fromkeys(tried, OutcomeUnknown()) | dict.fromkeys(others, NotExecuted())
+        self._lately.note(claims, found.booked)
         explained = {each: _explanation(each, found) for each in (*tried, *rivals)}
         return explained | {each: _explanation(each, found, SlotHeld()) for each in held}
 

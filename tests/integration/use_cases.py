@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from booking_worker.cancels import Cancels
 from booking_worker.decisions import Decisions
 from booking_worker.intents import Intents
+from booking_worker.lately import LatelyBooked
 from booking_worker.moves import Moves
 from booking_worker.reads import ReadService
 from booking_worker.requests import Booked
@@ -122,12 +123,12 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
         writes, intents = Writes(bookings, ChangeStore(database), schema), Intents(IntentStore(scripts))
-        grid, digests = Grid(slot_minutes), Digests(schema.secret)
+        grid, digests, lately = Grid(slot_minutes), Digests(schema.secret), LatelyBooked()
         one_by_one = OneByOne(
             BookingService(
-                Decisions(bookings, writes, intents),
+                Decisions(bookings, writes, intents, lately),
                 Cancels(bookings, writes),
-                Moves(bookings, writes, intents, grid, digests),
+                Moves(bookings, writes, intents, lately=lately, grid=grid, digests=digests),
                 schema=schema,
                 grid=grid,
                 digests=digests,

@@ -1,0 +1,101 @@
+"""A slot that was lately found booked is looked at before anything is written for it, and then refused."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment
+from shared.contract.deadline import Deadline
+from shared.contract.errors import SlotAlreadyBooked
+from shared.domain.booking import Booking
+from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.changes import ChangeStore
+from shared.stores.mongo.writes import Written
+from shared.stores.redis.intents import IntentStore
+from tests.integration.use_cases import UseCases
+from tests.slots import fresh
+
+TEN, ELEVEN = "2030-01-07T10:00:00Z", "2030-01-07T11:00:00Z"
+
+
+def soon() -> Deadline:
+    return Deadline.after(5)
+
+
+async def refuse(use_cases: UseCases, body: dict[str, Any]) -> None:
+    with pytest.raises(SlotAlreadyBooked):
+        await use_cases.bookings.book(BookAppointment.model_validate({**body, "patientName": "Bob"}), soon())
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written from now on."""
+    done: list[str] = []
+    insert, register = BookingStore.insert_many, IntentStore.register_intents
+    change = ChangeStore.change_many
+
+    async def noting_insert(store: BookingStore, bookings: Sequence[Booking], **more: Any) -> list[Written]:
+        done.append("insert")
+        return await insert(store, bookings, **more)
+
+    async def noting_register(*args: Any, **more: Any) -> Any:
+        done.append("intent")
+        return await register(*args, **more)
+
+    async def noting_change(store: ChangeStore, changes: Any, **more: Any) -> list[Written]:
+        done.append("change")
+        return await change(store, changes, **more)
+
+    monkeypatch.setattr(BookingStore, "insert_many", noting_insert)
+    monkeypatch.setattr(IntentStore, "register_intents", noting_register)
+    monkeypatch.setattr(ChangeStore, "change_many", noting_change)
+    return done
+
+
+async def test_what_was_found_booked_is_refused_without_a_write(
+    use_cases: UseCases, written: list[str]
+) -> None:
+    """The first refusal costs an insert that fails; the next ones cost neither an insert nor an intent."""
+    body = fresh(slot=TEN)
+    await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
+    await refuse(use_cases, body)
+    assert written == ["intent", "insert"] * 2
+    written.clear()
+    for _ in range(3):
+        await refuse(use_cases, body)
+    assert written == []
+
+
+async def test_a_move_to_what_was_found_booked_is_refused_without_a_change(
+    use_cases: UseCases, written: list[str]
+) -> None:
+    """Nothing of the booking or of Redis is touched for it."""
+    body = fresh(slot=TEN)
+    await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
+    moved = await use_cases.bookings.book(BookAppointment.model_validate({**body, "slot": ELEVEN}), soon())
+    await refuse(use_cases, body)
+    written.clear()
+    with pytest.raises(SlotAlreadyBooked):
+        await use_cases.bookings.move(MoveAppointment(id=moved.booking.id, slot=TEN), soon())
+    assert written == []
+
+
+async def test_what_was_found_booked_is_free_as_soon_as_it_is_cancelled(use_cases: UseCases) -> None:
+    """It is no more than a guess: the next who asks gets it."""
+    body = fresh(slot=TEN)
+    ada = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
+    for _ in range(2):
+        await refuse(use_cases, body)
+    await use_cases.bookings.cancel(CancelAppointment(id=ada.booking.id), soon())
+    bob = BookAppointment.model_validate({**body, "patientName": "Bob"})
+    assert (await use_cases.bookings.book(bob, soon())).booking.status == "booked"
+
+
+async def test_a_replay_of_what_was_found_booked_is_answered_with_its_booking(use_cases: UseCases) -> None:
+    """The look finds a request's own booking as well, by its key."""
+    body = {**fresh(slot=TEN), "idempotencyKey": "web-4711"}
+    ada = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
+    await refuse(use_cases, {name: value for name, value in body.items() if name != "idempotencyKey"})
+    again = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
+    assert (again.booking.id, again.replayed) == (ada.booking.id, True)
