@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo.collection import Collection
 
 from deploy.local.mongod import Mongod
 from shared.contract.commands import BookAppointment
@@ -102,17 +101,23 @@ async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path)
         database.client.close()
 
 
+def kind_of_collection(store: BookingStore) -> Any:
+    """What the driver's calls are methods of: under motor, PyMongo's synchronous kind."""
+    return type(getattr(store._committed, "delegate", store._committed))
+
+
 async def test_what_is_read_to_decide_stands_behind_the_barrier(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read that decides is bound to the majority write before it, whichever primary answers it."""
-    find, bound = Collection.find, []
+    collection = kind_of_collection(store)
+    find, bound = collection.find, []
 
     def note(committed: Any, *args: Any, session: Any = None, **options: Any) -> Any:
         bound.append(session is not None and session.operation_time is not None)
         return find(committed, *args, session=session, **options)
 
-    monkeypatch.setattr(Collection, "find", note)
+    monkeypatch.setattr(collection, "find", note)
     await store.find(claims=[CLAIM], timeout=5)
     assert bound == [True]
 
@@ -130,13 +135,14 @@ async def test_who_waits_for_a_barrier_shares_it(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reads that decide at one moment are one, behind one write, and the next are behind another."""
-    find, reads = Collection.find, []
+    collection = kind_of_collection(store)
+    find, reads = collection.find, []
 
     def note(committed: Any, query: Any, **options: Any) -> Any:
         reads.append(query)
         return find(committed, query, **options)
 
-    monkeypatch.setattr(Collection, "find", note)
+    monkeypatch.setattr(collection, "find", note)
     for at_once in (1, 50):
         await asyncio.gather(*(store.find(claims=[CLAIM], timeout=5) for _ in range(at_once)))
     assert len(reads) == 2
@@ -183,5 +189,6 @@ async def test_each_process_has_a_barrier_of_its_own(servers: Servers) -> None:
             await BookingStore(database).find(claims=[CLAIM], timeout=5)
         barriers = database.get_collection("barriers")
         assert [row["writes"] async for row in barriers.find()] == [1, 1, 1]
-        assert [index.get("expireAfterSeconds") async for index in barriers.list_indexes()] == [None, 86_400]
+        indexes = (await barriers.index_information()).values()
+        assert [index.get("expireAfterSeconds") for index in indexes] == [None, 86_400]
         mongodb.close(database)

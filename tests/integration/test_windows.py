@@ -418,7 +418,7 @@ async def test_the_grid_can_be_asked_for(life: Life, grid_use_cases: UseCases) -
     """How wide a cell is, and how much one booking may claim."""
     answer, limits = await life.request("booking.v1.grid", {}), {"mostResources": 8, "mostClaims": 600}
     assert (answer.status, answer.body) == (200, {**limits, "slotMinutes": 5, "longestMinutes": 1440})
-    assert grid_use_cases.reads.grid().model_dump() == {
+    assert (await grid_use_cases.reads.grid()).model_dump() == {
         "slotMinutes": 15,
         "longestMinutes": 1440,
         "mostResources": 8,

@@ -19,6 +19,7 @@ from booking_worker.service import BookingService
 from booking_worker.writes import Writes
 from hold_worker.service import Held, HoldService
 from shared.contract.commands import (
+    AskGrid,
     BookAppointment,
     CancelAppointment,
     CommandT,
@@ -29,6 +30,7 @@ from shared.contract.commands import (
     Window,
 )
 from shared.contract.deadline import Deadline
+from shared.contract.replies import GridFound
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
@@ -71,6 +73,9 @@ class OneByOne:
 
     async def list_slots(self, window: Window, deadline: Deadline) -> str:
         return await self._reads.list_slots(Attempt(window, deadline))
+
+    async def grid(self) -> GridFound:
+        return await self._reads.grid(Attempt(AskGrid(), Deadline.after(5)))
 
     async def place_hold(self, command: PlaceHold, deadline: Deadline, **sent: Any) -> Held:
         return await _only(self._holds.place, command, deadline, sent)
