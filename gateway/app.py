@@ -9,11 +9,10 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 
-from gateway import health, routes
+from gateway import calls, health
 from gateway.documentation.document import DESCRIPTION, TITLE, DocumentedApi
 from gateway.documentation.pages import add_pages
 from gateway.errors import install_error_handlers
-from gateway.hot_calls import hot_calls
 from gateway.metrics import CLIENT
 from gateway.middleware import RequestMiddleware
 from shared.client.command_client import CommandClient
@@ -33,7 +32,7 @@ def create_gateway(
     Health is answered on `health_listener` too, if there is one.
     """
     app = create_app(nats, on_cut_off, health_listener)
-    return RequestMiddleware(app, hot_calls(app.state))
+    return RequestMiddleware(app, calls.hot_calls(app.state))
 
 
 def create_app(
@@ -66,7 +65,7 @@ def create_app(
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    routes.register(app)
+    calls.register(app)
     app.include_router(health.router)
     add_pages(app)
     return app

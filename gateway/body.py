@@ -3,50 +3,42 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from starlette.types import Receive
 
-from shared.contract.commands import CommandT
 from shared.contract.errors import InvalidRequest, TooLarge, TooSlow, UnsupportedMediaType
-from shared.contract.headers import IDEMPOTENCY_KEY
-from shared.contract.parsing import LARGEST_REQUEST, parse_command
+from shared.contract.parsing import LARGEST_REQUEST, NOT_JSON
+from shared.contract.strict_json import read_json
 
 BODY_SECONDS = 10
 THROW_AWAY_SECONDS = 0.5
 MOST_THROWN_AWAY = 256 * 1024
-JSON = b"application/json"
+CONTENT_TYPE, JSON = b"content-type", b"application/json"
 
 Headers = Sequence[tuple[bytes, bytes]]
 """As ASGI has them: names in lower case."""
 
 
-def values(headers: Headers, name: str) -> list[bytes]:
-    """What was sent as the header `name`, as often as it was sent."""
-    wanted = name.lower().encode()
-    return [value for header, value in headers if header == wanted]
+def values(headers: Headers, name: bytes) -> list[bytes]:
+    """What was sent as the header `name`, in lower case, as often as it was sent."""
+    return [value for header, value in headers if header == name]
 
 
-def refuse_key(headers: Headers) -> None:
-    """Refuse an idempotency key where none is taken: its sender would rely on it.
-
-    Raises:
-        InvalidRequest
-    """
-    if values(headers, IDEMPOTENCY_KEY):
-        raise InvalidRequest(f"{IDEMPOTENCY_KEY} is not accepted here")
-
-
-def read_command(model: type[CommandT], headers: Headers, body: bytes) -> CommandT:
-    """The command in the body of a request.
+def read_object(headers: Headers, body: bytes) -> Any:
+    """What the body of a request says: an object if it is a command; it is not validated yet.
 
     Raises:
         UnsupportedMediaType: it does not say that it is JSON.
-        InvalidRequest
+        InvalidRequest: it is no JSON.
     """
-    said = values(headers, "Content-Type")
+    said = values(headers, CONTENT_TYPE)
     if not said or (said[0] != JSON and said[0].partition(b";")[0].strip().lower() != JSON):
         raise UnsupportedMediaType
-    return parse_command(model, body)
+    try:
+        return read_json(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest(NOT_JSON) from None
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

@@ -19,12 +19,12 @@ def check_head(scope: Scope, headers: dict[bytes, bytes]) -> None:
     repeated = len(headers) != len(scope["headers"])
     if b"host" not in headers and scope.get("http_version") != "1.0":
         raise InvalidRequest("Missing header Host")
-    if repeated and len(values(scope["headers"], "Host")) > 1:
+    if repeated and len(values(scope["headers"], b"host")) > 1:
         raise InvalidRequest("Host was sent more than once")
     if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > LONGEST_URI:
         raise UriTooLong
     if b"content-encoding" in headers and not all(
-        map(_is_identity, values(scope["headers"], "Content-Encoding"))
+        map(_is_identity, values(scope["headers"], b"content-encoding"))
     ):
         raise UnsupportedMediaType("Content-Encoding must be identity")
 

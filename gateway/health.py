@@ -9,9 +9,9 @@ from starlette.datastructures import State
 
 from gateway.documentation.parts import REQUEST_ID_REFERENCE, by_reference, header, success
 from shared.client.command_client import CommandClient
-from shared.contract import subjects
 from shared.contract.errors import MethodNotAllowed, TooLarge, TooSlow, UriTooLong
 from shared.contract.headers import REQUEST_ID, RETRY_AFTER
+from shared.contract.operations import BOOKING_READY, HOLD_READY
 from shared.contract.replies import OK, Readiness
 from shared.contract.version import VERSION
 from shared.process import metrics
@@ -108,8 +108,8 @@ async def _ask_together(state: State) -> Said:
     if asking is None or asking.done():
         asking = state.asking = asyncio.gather(
             client.ask_nats(ANSWER_SECONDS),
-            client.ask_ready(subjects.BOOKING_READY, seconds=ANSWER_SECONDS, enough=_serves),
-            client.ask_ready(subjects.HOLD_READY, seconds=ANSWER_SECONDS, enough=_serves),
+            client.ask_ready(BOOKING_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
+            client.ask_ready(HOLD_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
         )
     return await asyncio.shield(asking)
 

@@ -15,10 +15,10 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from gateway.access_log import REFUSED, log_answer
 from gateway.answer import Answer
 from gateway.body import read_body
+from gateway.calls import ApiCall
 from gateway.errors import unknown
 from gateway.head import check_head
 from gateway.health import HEALTH
-from gateway.hot_calls import HotCall
 from gateway.metrics import IN_FLIGHT, TURNED_AWAY
 from gateway.presence import Presence
 from shared.client.attempts import caller_left
@@ -41,7 +41,7 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, hot_calls: Mapping[tuple[str, str], HotCall] = MappingProxyType({})
+        self, app: ASGIApp, hot_calls: Mapping[tuple[str, str], ApiCall] = MappingProxyType({})
     ) -> None:
         self._app = app
         self._hot_calls = hot_calls
@@ -101,7 +101,7 @@ class RequestMiddleware:
             caller_left.reset(token)
             presence.end()
 
-    async def _call(self, hot_call: HotCall, scope: Scope, body: bytes, answer: Answer) -> None:
+    async def _call(self, hot_call: ApiCall, scope: Scope, body: bytes, answer: Answer) -> None:
         scope["route"] = hot_call
         try:
             reply = await hot_call.answer(scope["headers"], body)

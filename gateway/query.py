@@ -1,13 +1,14 @@
 """What a request says in its path and its query."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from fastapi import Request
+from starlette.datastructures import QueryParams
 
-from gateway.body import refuse_key
-from shared.contract.commands import CommandT
+from shared.contract.commands import Command
 from shared.contract.errors import InvalidRequest
-from shared.contract.parsing import validate
+from shared.contract.operation import Call, Operation
 
 SEVERAL = "resource"
 """The one parameter that may be repeated."""
@@ -15,25 +16,30 @@ SEVERAL = "resource"
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 
 
-async def read_query(model: type[CommandT], request: Request) -> CommandT:
-    """The command in the path and the query of a request.
+def path_fields(operation: Operation[Any, Any], call: Call) -> set[str]:
+    """The fields of the command that stand in the path of a call."""
+    return {name for name in operation.command.model_fields if f"{{{name}}}" in call.path}
+
+
+def read_query(
+    model: type[Command], path: Mapping[str, str], query: bytes, body: bytes
+) -> dict[str, str | list[str]]:
+    """What the path and the query of a request say, not validated yet.
 
     Raises:
-        InvalidRequest: a parameter is missing, wrong, unknown or repeated (but for `resource`), or there is a
-            body or a key; the sentence names it.
+        InvalidRequest: a field of `model` is repeated (but for `resource`), or there is a body.
     """
-    refuse_key(request.scope["headers"])
-    if await request.body():
+    if body:
         raise InvalidRequest(
             "A body is not accepted here; what you ask for belongs into the path and the query"
         )
-    sent: dict[str, str | list[str]] = dict(request.path_params)
+    said: dict[str, str | list[str]] = dict(path)
     known = {field.alias or name for name, field in model.model_fields.items()}
-    for name, value in request.query_params.multi_items():
+    for name, value in QueryParams(query).multi_items():
         if name == SEVERAL and name in known:
-            sent[name] = [*sent.get(name, ()), value]
+            said[name] = [*said.get(name, ()), value]
             continue
-        if name in sent and name in known:
+        if name in said and name in known:
             raise InvalidRequest(f"{name} was sent more than once")
-        sent[name] = _LOST_PLUS.sub("+", value)
-    return validate(model, sent)
+        said[name] = _LOST_PLUS.sub("+", value)
+    return said

@@ -5,11 +5,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from gateway.documentation import parts
-from gateway.documentation.calls import TAGS
-from shared.contract.commands import MoveRequest, PlaceHold, ReleaseHold, SlotRequest
 from shared.contract.errors import ErrorBody
-from shared.contract.examples import EXAMPLES
 from shared.contract.headers import REQUEST_ID
+from shared.contract.operations import APPOINTMENTS, HOLDS, OPERATIONS, SLOTS
 from shared.contract.schemas import schemas_of
 
 TITLE = "Booking service"
@@ -19,7 +17,13 @@ Every refusal is `{"error": "..."}`, a sentence for people, and says its name fo
 Every GET answers HEAD too.
 After 503 and 504 wait for `Retry-After` and repeat it with the same key or token: that is always safe.
 Times are ISO 8601 with an offset, no finer than a millisecond; equal instants are one slot."""
-BODIES = (SlotRequest, PlaceHold, ReleaseHold, MoveRequest)
+TAGS = [
+    {"name": APPOINTMENTS, "description": "Book, move, cancel, read."},
+    {"name": HOLDS, "description": "Keep a slot while its patient checks out."},
+    {"name": SLOTS, "description": "What is taken, and where slots may lie."},
+    {"name": "health", "description": "For load balancers and operators."},
+]
+BODIES = {operation.http.body for operation in OPERATIONS if operation.http and operation.http.body}
 
 
 class DocumentedApi(FastAPI):
@@ -27,7 +31,7 @@ class DocumentedApi(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            answers = {type(example.reply) for example in EXAMPLES.values()}
+            answers = {operation.reply for operation in OPERATIONS}
             components = {
                 "schemas": schemas_of({*BODIES, *answers, ErrorBody}),
                 "responses": parts.common_refusals(),

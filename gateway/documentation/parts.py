@@ -1,16 +1,10 @@
-"""The parts of a call's description: parameters, bodies and answers, with headers and examples."""
+"""The parts of a call's description: bodies and answers, with headers and examples."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from shared.contract.commands import (
-    BookAppointment,
-    CancelAppointment,
-    Command,
-    GetAppointment,
-    MoveAppointment,
-)
+from shared.contract.commands import Command
 from shared.contract.errors import (
     RETRY_AFTER_SECONDS,
     ErrorBody,
@@ -24,18 +18,16 @@ from shared.contract.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from shared.contract.examples import ANY, EXAMPLES, as_json, refusal_of
 from shared.contract.headers import (
     ERROR_TYPE,
     ETAG,
-    IDEMPOTENCY_KEY,
-    IF_MATCH,
     REPLAYED,
     REQUEST_ID,
     RETRY_AFTER,
     etag_of,
 )
-from shared.contract.schemas import reference_to, without_null
+from shared.contract.operations import ANY, as_json, refusal_of
+from shared.contract.schemas import reference_to
 
 # Those of many calls, said once: in the document's components, and by reference in each call.
 COMMON: tuple[type[Refused], ...] = (
@@ -101,61 +93,12 @@ REQUEST_ID_PARAMETER = {
     # No example: a page that tries a call out would send it, the same from all who try.
     "schema": {"type": "string"},
 }
-_IF_MATCH = {
-    "name": IF_MATCH,
-    "in": "header",
-    "required": False,
-    "description": "It is carried out only if the appointment has this version; `*` is any version.",
-    "schema": {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
-}
 REQUEST_ID_REFERENCE = {"$ref": f"#/components/parameters/{REQUEST_ID}"}
-_SENTENCES = {
-    "id": "The appointment's id, as its booking was answered.",
-    "from": "Where the window begins: an ISO 8601 time with an offset.",
-    "to": "Where it ends: later than `from`, by at most 32 days.",
-}
 
 
 def header(name: str) -> dict[str, str]:
     """A header of `HEADERS`, by reference."""
     return {"$ref": f"#/components/headers/{name}"}
-
-
-def parameters_of(command: type[Command], body: type[Command] | None) -> list[dict[str, Any]]:
-    """What is sent beside the body: in the path, the query, and the headers."""
-    changes = command in (MoveAppointment, CancelAppointment)
-    sent = GetAppointment if changes else command
-    example = as_json(EXAMPLES[command].command)
-    parameters: list[dict[str, Any]] = []
-    if body is None or sent is GetAppointment:
-        schema = sent.model_json_schema()
-        for name, field in schema.get("properties", {}).items():
-            place = "path" if name == "id" else "query"
-            required = name in schema["required"]
-            parameters.append(_parameter(place, name, field, example.get(name), required=required))
-    elif command is BookAppointment:
-        field = BookAppointment.model_json_schema()["properties"]["idempotencyKey"]
-        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, None, required=False))
-    if command is MoveAppointment:
-        field = MoveAppointment.model_json_schema()["properties"]["moveId"]
-        parameters.append(_parameter("header", IDEMPOTENCY_KEY, field, None, required=False))
-    if changes:
-        parameters.append(_IF_MATCH)
-    return [*parameters, REQUEST_ID_REFERENCE]
-
-
-def _parameter(
-    place: str, name: str, field: dict[str, Any], example: object, *, required: bool
-) -> dict[str, Any]:
-    schema = without_null(field)
-    return {
-        "name": name,
-        "in": place,
-        "required": required,
-        "description": _SENTENCES.get(name) or schema.pop("description"),
-        "schema": {key: schema[key] for key in schema if key not in ("title", "examples", "description")},
-        **({"example": example} if example is not None else {}),
-    }
 
 
 def body_of(model: type[Command], example: dict[str, object]) -> dict[str, Any]:

@@ -115,13 +115,6 @@ class MoveAppointment(MoveRequest):
     moveId: MoveId | None = None
     ifVersion: Version | None = None
 
-    @classmethod
-    def of(
-        cls, request: MoveRequest, id: str, move_id: str | None = None, if_version: int | None = None
-    ) -> "MoveAppointment":
-        """A request that was validated, as all else was too."""
-        return cls.model_construct(**request.__dict__, id=id, moveId=move_id, ifVersion=if_version)
-
 
 class ReleaseHold(Command):
     """End the hold with this token, on all that it has of its site.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shared.contract.examples import ID
+from shared.contract.operations import GET
 from tests.callers import HttpCaller
 from tests.slots import fresh
 
@@ -52,7 +52,7 @@ async def test_a_wrong_method_is_named(http: httpx.AsyncClient) -> None:
     assert answer.headers["Allow"] == "POST"
 
 
-ONE = f"/api/appointments/{ID}"
+ONE = f"/api/appointments/{GET.example.id}"
 GETS = [
     "/livez",
     "/readyz",
@@ -195,6 +195,26 @@ async def test_a_key_is_refused_where_none_is_taken(http: httpx.AsyncClient, met
     body = fresh() if method == "POST" else None
     answer = await http.request(method, path, headers={"Idempotency-Key": "4711"}, json=body)
     assert (answer.status_code, answer.json()) == (400, {"error": "Idempotency-Key is not accepted here"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", BOOK),
+        ("POST", HOLD),
+        ("POST", "/api/release-hold"),
+        ("GET", ONE),
+        ("GET", "/api/appointments"),
+    ],
+)
+async def test_a_version_is_refused_where_none_is_taken(
+    http: httpx.AsyncClient, method: str, path: str
+) -> None:
+    """A caller who sends an `If-Match` relies on it: nothing is done as if it had not been sent."""
+    body = fresh() if method == "POST" else None
+    answer = await http.request(method, path, headers={"If-Match": '"1"'}, json=body)
+    assert (answer.status_code, answer.json()) == (400, {"error": "If-Match is not accepted here"})
+    assert answer.headers["Error-Type"] == "InvalidRequest"
 
 
 @pytest.mark.parametrize("name", ["colour", "x" * 32, "x" * 33, "Zebra Canary", "é"])

@@ -10,38 +10,20 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from shared.contract import subjects
-from shared.contract.commands import (
-    AskGrid,
-    BookAppointment,
-    CancelAppointment,
-    Command,
-    GetAppointment,
-    GetHistory,
-    ListAppointments,
-    ListSlots,
-    MoveAppointment,
-    PlaceHold,
-    ReleaseHold,
-)
+from shared.contract import operations
 from shared.contract.envelope import Reply
-from shared.contract.examples import EXAMPLES, ID, as_json
+from shared.contract.operation import Operation
+from shared.contract.operations import OPERATIONS, as_json
 from tests.integration.stand_in import answer_all, items_of
 from tests.servers import Servers
 from tests.stack import wait_until
 
-SERVED: dict[str, type[Command]] = {
-    subjects.BOOK_MANY: BookAppointment,
-    subjects.MOVE_MANY: MoveAppointment,
-    subjects.CANCEL_MANY: CancelAppointment,
-    subjects.PLACE_MANY: PlaceHold,
-    subjects.RELEASE_HOLD: ReleaseHold,
-    subjects.GET_APPOINTMENT: GetAppointment,
-    subjects.GET_HISTORY: GetHistory,
-    subjects.LIST_APPOINTMENTS: ListAppointments,
-    subjects.LIST_SLOTS: ListSlots,
-    subjects.GET_GRID: AskGrid,
+SERVED: dict[str, Operation[Any, Any]] = {
+    operation.many_subject if operation.batched else operation.subject: operation
+    for operation in OPERATIONS
+    if operation.http
 }
+ID = operations.GET.example.id
 ONE = f"/api/appointments/{ID}"
 WINDOW = {"from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
 DAY = "/api/appointments?from=2030-01-07T00:00:00Z&to=2030-01-08T00:00:00Z"
@@ -55,9 +37,9 @@ class Gateway:
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     async def answer(self, message: Msg) -> None:
-        example = EXAMPLES[SERVED[message.subject]]
-        payload, _ = Reply(example.reply, example.status).to_wire()
-        if message.subject in subjects.MANY:
+        operation = SERVED[message.subject]
+        payload, _ = Reply(operation.answer, operation.status).to_wire()
+        if operation.batched:
             self.sent += [(message.subject, item["command"]) for item in items_of(message)]
             await answer_all(message, payload)
         else:
@@ -88,15 +70,20 @@ def gateway(started: Gateway) -> Gateway:
 
 
 @pytest.mark.parametrize(
-    ("subject", "call", "sent"),
+    ("operation", "call", "sent"),
     [
-        (subjects.MOVE_MANY, ("PATCH", ONE, {"durationMinutes": 30}), {"id": ID, "durationMinutes": 30}),
-        (subjects.CANCEL_MANY, ("DELETE", ONE, None), {"id": ID}),
-        (subjects.GET_APPOINTMENT, ("GET", ONE, None), {"id": ID}),
-        (subjects.GET_HISTORY, ("GET", f"{ONE}/history", None), {"id": ID}),
-        (subjects.GET_GRID, ("GET", "/api/grid", None), {}),
+        (operations.MOVE, ("PATCH", ONE, {"durationMinutes": 30}), {"id": ID, "durationMinutes": 30}),
         (
-            subjects.LIST_APPOINTMENTS,
+            operations.MOVE,
+            ("PATCH", ONE, {"id": None, "slot": "2030-01-07T09:00Z"}),
+            {"id": ID, "slot": "2030-01-07T09:00:00.000Z"},
+        ),
+        (operations.CANCEL, ("DELETE", ONE, None), {"id": ID}),
+        (operations.GET, ("GET", ONE, None), {"id": ID}),
+        (operations.HISTORY, ("GET", f"{ONE}/history", None), {"id": ID}),
+        (operations.GRID, ("GET", "/api/grid", None), {}),
+        (
+            operations.LIST,
             ("GET", f"{DAY}&site=harbour&resource=dr-lee&cursor=abc", None),
             {
                 "site": "harbour",
@@ -107,7 +94,7 @@ def gateway(started: Gateway) -> Gateway:
             },
         ),
         (
-            subjects.LIST_SLOTS,
+            operations.LIST_SLOTS,
             ("GET", "/api/slots?from=2030-01-07T02:00:00+02:00&to=2030-01-07T01:00Z", None),
             {
                 "site": "default",
@@ -116,7 +103,7 @@ def gateway(started: Gateway) -> Gateway:
             },
         ),
         (
-            subjects.RELEASE_HOLD,
+            operations.RELEASE,
             ("POST", "/api/release-hold", {"slot": "2030-01-07T09:00Z", "holdToken": ID}),
             {
                 "slot": "2030-01-07T09:00:00.000Z",
@@ -128,16 +115,15 @@ def gateway(started: Gateway) -> Gateway:
     ],
 )
 async def test_a_call_becomes_a_command_and_its_reply_the_answer(
-    gateway: Gateway, subject: str, call: tuple[str, str, Any], sent: dict[str, Any]
+    gateway: Gateway, operation: Operation[Any, Any], call: tuple[str, str, Any], sent: dict[str, Any]
 ) -> None:
     """What HTTP asks goes to one subject in the words of NATS, and what comes back is passed on."""
     method, url, body = call
     answer = await gateway.http.request(method, url, json=body)
     ((asked, command),) = gateway.sent
     command.pop("moveId", None)
-    assert (asked, command) == (subject, sent)
-    example = EXAMPLES[SERVED[subject]]
-    assert (answer.status_code, answer.json()) == (example.status, as_json(example.reply))
+    assert (SERVED[asked], command) == (operation, sent)
+    assert (answer.status_code, answer.json()) == (operation.status, as_json(operation.answer))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +151,7 @@ async def test_a_call_becomes_a_command_and_its_reply_the_answer(
         ("GET", f"{ONE}?id={ID}", "id was sent more than once"),
         ("GET", f"{ONE}/history?page=2", "Unknown field page"),
         ("DELETE", f"{ONE}?reason=ill", "Unknown field reason"),
+        ("DELETE", f"{ONE}?ifVersion=1", "Unknown field ifVersion"),
         (
             "PATCH",
             f"{ONE}?slot=2030-01-07T00:00Z",
@@ -184,6 +171,9 @@ async def test_a_query_is_as_strict_as_a_body(gateway: Gateway, method: str, url
     [
         ({"id": ID}, "Unknown field id"),
         ({"moveId": ID}, "Unknown field moveId"),
+        ({"moveId": 5}, "Unknown field moveId"),
+        ({"ifVersion": "x"}, "Unknown field ifVersion"),
+        ({"id": None}, "Nothing to change"),
         ({"slot": "tomorrow"}, "slot must be an ISO 8601 time with an offset"),
     ],
 )

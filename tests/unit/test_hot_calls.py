@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Message, Scope
 from structlog.testing import capture_logs
 
 from gateway.app import create_app
-from gateway.hot_calls import hot_calls
+from gateway.calls import hot_calls
 from gateway.middleware import RequestMiddleware
 from shared.contract.envelope import Reply
 from shared.contract.errors import OutcomeUnknown, Refused, SlotAlreadyBooked
 from shared.contract.headers import REPLAYED
-from shared.contract.replies import BookingConfirmed
+from shared.contract.operation import Operation
 from shared.process.settings import NatsSettings
 from tests.slots import fresh
 
@@ -31,7 +31,7 @@ def _of(command: Any, error: Refused) -> Refused:
 class Client:
     """In the place of the client: what it answers is in the patient's name."""
 
-    async def book(self, command: Any) -> Reply[Any]:
+    async def send(self, operation: Operation[Any, Any], command: Any) -> Reply[Any]:
         match command.patientName:
             case "Taken":
                 raise _of(command, SlotAlreadyBooked())
@@ -40,9 +40,8 @@ class Client:
             case "Broken":
                 raise RuntimeError("Broken")
         said = {REPLAYED: "true"} if getattr(command, "idempotencyKey", None) else {}
-        return Reply.received({"message": "é", "for": command.patientName}, BookingConfirmed, 201, said)
-
-    place_hold = book
+        about = {"message": "é", "for": command.patientName}
+        return Reply.received(about, operation.reply, operation.status, said)
 
 
 def body(name: str = "Ada", **more: Any) -> dict[str, Any]:
@@ -65,6 +64,8 @@ SAME: dict[str, tuple[str, str, dict[str, Any]]] = {
     "held": ("POST", HOLD, body()),
     "hold taken": ("POST", HOLD, body("Taken")),
     "a key for a hold": ("POST", HOLD, {**body(), "headers": {"Idempotency-Key": "4711"}}),
+    "a version": ("POST", BOOK, {**body(), "headers": {"If-Match": '"1"'}}),
+    "a version for a hold": ("POST", HOLD, {**body(), "headers": {"If-Match": "*"}}),
     "a blank key": ("POST", BOOK, {**body(), "headers": {"Idempotency-Key": "  4711 "}}),
     "a repeated field": ("POST", BOOK, {"content": b'{"slot":1,"slot":2}', "headers": JSON}),
     "compressed": ("POST", BOOK, {**body(), "headers": {"Content-Encoding": "gzip"}}),
@@ -165,7 +166,7 @@ async def test_a_hot_call_passes_nothing_of_fastapi(app: FastAPI, case: str) -> 
         raise AssertionError("passed on")
 
     status, *_ = await ask(RequestMiddleware(never, hot_calls(app.state)), *SAME[case])
-    assert status == {"taken": 409, "held": 201, "no JSON": 400}.get(case, 201)
+    assert status == {"taken": 409, "held": 200, "no JSON": 400}.get(case, 201)
 
 
 async def test_what_fails_in_a_route_is_unknown(app: FastAPI) -> None:

@@ -1,0 +1,124 @@
+"""A call of the API follows from its operation alone: route, document, and the command that it sends."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from gateway import calls
+from gateway.app import create_app
+from gateway.middleware import RequestMiddleware
+from shared.contract.commands import Command, GetAppointment
+from shared.contract.envelope import Reply
+from shared.contract.errors import NoSuchAppointment, PreconditionFailed
+from shared.contract.fields import IdempotencyKey, PatientName, Version
+from shared.contract.operation import Call, Operation
+from shared.contract.operations import APPOINTMENTS, GET
+from shared.process.settings import NatsSettings
+
+ID = GET.example.id
+ONE = f"/api/appointments/{ID}/confirmation"
+
+
+class Confirmation(Command):
+    by: PatientName | None = None
+
+
+class ConfirmAppointment(GetAppointment, Confirmation):
+    confirmationId: IdempotencyKey | None = None
+    ifVersion: Version | None = None
+
+
+CONFIRM = Operation(
+    subject="booking.v1.confirm",
+    group="booking_worker",
+    example=ConfirmAppointment(id=ID, by="Ada"),
+    answer=GET.answer,
+    status=202,
+    key="confirmationId",
+    refusals=(NoSuchAppointment, PreconditionFailed),
+    http=Call(
+        "confirmAppointment",
+        "PUT",
+        "/api/appointments/{id}/confirmation",
+        APPOINTMENTS,
+        "Confirm an appointment",
+        "The patient will come.",
+        body=Confirmation,
+        key=True,
+        answers=("ETag",),
+    ),
+)
+
+
+class Client:
+    """In the place of the client: it keeps what it is to send."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Operation[Any, Any], Command]] = []
+
+    async def send(self, operation: Operation[Any, Any], command: Command) -> Reply[Any]:
+        self.sent.append((operation, command))
+        return Reply(operation.answer, operation.status)
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """The gateway's API, and an operation that it has never heard of."""
+    app = create_app(NatsSettings())
+    calls.register(app, (CONFIRM,))
+    app.state.client = Client()
+    return app
+
+
+async def ask(app: FastAPI, method: str, url: str, **more: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(RequestMiddleware(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return await client.request(method, url, **more)
+
+
+async def test_a_call_makes_its_command_of_path_body_and_headers(app: FastAPI) -> None:
+    """A new operation is sent from HTTP without another line in the gateway."""
+    headers = {"Idempotency-Key": "4711", "If-Match": '"3"'}
+    answer = await ask(app, "PUT", ONE, json={"by": "Ada"}, headers=headers)
+    assert (answer.status_code, answer.text) == (202, CONFIRM.answer.model_dump_json(exclude_none=True))
+    whole = ConfirmAppointment(id=ID, by="Ada", confirmationId="4711", ifVersion=3)
+    assert app.state.client.sent == [(CONFIRM, whole)]
+    await ask(app, "PUT", ONE, json={})
+    assert app.state.client.sent[1:] == [(CONFIRM, ConfirmAppointment(id=ID))]
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"json": {"id": ID}}, "Unknown field id"),
+        ({"json": {"confirmationId": "4711"}}, "Unknown field confirmationId"),
+        ({"json": {"by": 5, "ifVersion": 3}}, "by must be a string"),
+        ({"json": []}, "Body must be a JSON object"),
+        ({"json": {}, "params": {"by": "Ada"}}, calls.NO_QUERY),
+        (
+            {"json": {}, "headers": {"If-Match": "3"}},
+            'If-Match must be * or one version in double quotes, such as "5"',
+        ),
+    ],
+)
+async def test_a_call_takes_each_field_from_one_place(app: FastAPI, more: dict[str, Any], error: str) -> None:
+    """A field of the command that stands in the path or a header is unknown in the body."""
+    answer = await ask(app, "PUT", ONE, **more)
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+    assert not app.state.client.sent
+
+
+def test_a_call_is_documented_from_its_operation(app: FastAPI) -> None:
+    """The document has its name, parameters, body, answers and refusals."""
+    described = app.openapi()["paths"]["/api/appointments/{id}/confirmation"]["put"]
+    sent = [parameter.get("name", "X-Request-Id") for parameter in described["parameters"]]
+    assert sent == ["id", "Idempotency-Key", "If-Match", "X-Request-Id"]
+    assert (described["operationId"], described["summary"]) == (
+        "confirmAppointment",
+        "Confirm an appointment",
+    )
+    assert described["requestBody"]["content"]["application/json"]["example"] == {"by": "Ada"}
+    assert set(described["responses"]["202"]["headers"]) == {"X-Request-Id", "ETag"}
+    assert {"404", "412", "503"} <= set(described["responses"])
