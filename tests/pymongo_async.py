@@ -56,8 +56,8 @@ async def update_then_find(
 
 async def read_apart(collection: Collection, stages: Sequence[Document], *, hint: str) -> list[Document]:
     options: CodecOptions[Document] = CodecOptions(tz_aware=True)
-    batches = await collection.aggregate_raw_batches(list(stages), hint=hint, batchSize=10_000)
-    return [row async for batch in batches for row in bson.decode_all(bytes(batch), options)]
+    batches: Any = await collection.aggregate_raw_batches(list(stages), hint=hint, batchSize=10_000)
+    return [row async for batch in batches for row in bson.decode_all(batch, options)]
 
 
 async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:
