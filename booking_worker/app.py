@@ -36,6 +36,6 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         )
         use_cases = UseCases(service, ReadService(stores.bookings, stores.windows, stores.held, stores.grid))
         handlers = partial(register, use_cases=use_cases, ask_readiness=stores.readiness)
-        async with broker.serve(handlers, Duty(stores.schema, stores.readiness)):
+        async with broker.serve(handlers, Duty(stores.schema, stores.redis, stores.readiness)):
             yield
         await intents.drain()

@@ -34,7 +34,7 @@ from ..contract.commands import (
 )
 from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page, read_reply
-from ..contract.errors import NoSuchHold, NotReady, OutcomeUnknown, Refused
+from ..contract.errors import NoSuchHold, NotExecuted, OutcomeUnknown, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.replies import (
     AppointmentFound,
@@ -292,7 +292,7 @@ class CommandClient(Opened):
         except Refused as refused:
             return refused
 
-    async def _why_unserved(self, subject: str) -> NotReady | None:
+    async def _why_unserved(self, subject: str) -> NotExecuted | None:
         return await self._nobody.explain(subject) if self.is_connected else None
 
     async def _ask_why(self, subject: str) -> list[Readiness]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from shared.contract import subjects
 from shared.process.health import AskReadiness
 from shared.stores.mongo.schema import Schema
+from shared.stores.redis.watch import RedisWatch
 
 COMMANDS = {
     subjects.BOOK,
@@ -14,6 +15,8 @@ COMMANDS = {
     *subjects.MANY,
 }
 """What is confirmed only while the indexes are known to be there."""
+HOLDS = {subjects.PLACE_HOLD, subjects.PLACE_MANY, subjects.RELEASE_HOLD}
+"""What Redis alone can keep; bookings go on without it."""
 READS = {
     subjects.GET_APPOINTMENT,
     subjects.GET_HISTORY,
@@ -23,14 +26,15 @@ READS = {
 
 
 class Duty:
-    """Judges by what the watch of MongoDB sees.
+    """Judges by what the watches of MongoDB and of Redis see.
 
     A worker whose clock is wrong serves commands only while no other worker that is ready answers: a wrong
     clock spoils deadlines, and no promise of who gets a slot.
     """
 
-    def __init__(self, schema: Schema, readiness: AskReadiness) -> None:
+    def __init__(self, schema: Schema, redis: RedisWatch, readiness: AskReadiness) -> None:
         self._schema = schema
+        self._redis = redis
         self.readiness = readiness
         self.others_are_ready = False
         """Whether another worker says that it is ready; of interest while the clock is wrong."""
@@ -41,10 +45,12 @@ class Duty:
 
     def serves(self, subject: str) -> bool:
         """Whether commands of a subject can be carried out here."""
+        if subject in HOLDS and not self._redis.answers:
+            return False
         if subject in COMMANDS:
             return self._schema.can_confirm and not (self.clock_is_wrong and self.others_are_ready)
         return subject not in READS or self._schema.answers
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Have `call` called whenever what MongoDB allows may have changed."""
-        self._schema.on_change = call
+        """Have `call` called whenever what the stores allow may have changed."""
+        self._schema.on_change = self._redis.on_change = call

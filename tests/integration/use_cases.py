@@ -30,6 +30,7 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.watch import RedisWatch
 from tests.servers import Servers
 
 
@@ -81,7 +82,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
                 digests=digests,
             ),
             ReadService(bookings, WindowStore(database, bookings, grid), HeldStore(scripts, grid), grid),
-            HoldService(bookings, holds, schema, grid, digests),
+            HoldService(bookings, holds, RedisWatch(scripts), schema=schema, grid=grid, digests=digests),
             holds,
             schema,
             redis,
