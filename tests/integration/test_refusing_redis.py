@@ -62,7 +62,7 @@ async def test_while_redis_loads_its_data_nothing_is_booked_or_held(tmp_path: Pa
         async with connected(server) as redis:
             await grant(Stores.on(redis), hold)
             await redis.mset({f"filling:{number}": "x" * 1024 for number in range(KEYS)})
-            await redis.execute_command("SAVE")
+            await redis.save()
         server.kill()
         server.loads_slowly = True
         server.start()
