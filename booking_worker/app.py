@@ -35,7 +35,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             digests=stores.digests,
         )
         reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
-        duty = Duty(stores.schema, stores.readiness)
+        duty = Duty(stores.schema, stores.redis, stores.readiness)
         async with broker.serve(handlers(service, reads), BOOKING_READY, duty):
             yield
         await intents.drain()

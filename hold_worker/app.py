@@ -17,6 +17,14 @@ async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serves holds while the context lasts; `fail` is called where it cannot any more."""
     broker = WorkerBroker(HOLD_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
-        service = HoldService(stores.bookings, stores.holds, stores.schema, stores.grid, stores.digests)
-        async with broker.serve(handlers(service), HOLD_READY, Duty(stores.schema, stores.readiness)):
+        service = HoldService(
+            stores.bookings,
+            stores.holds,
+            stores.redis,
+            schema=stores.schema,
+            grid=stores.grid,
+            digests=stores.digests,
+        )
+        duty = Duty(stores.schema, stores.redis, stores.readiness)
+        async with broker.serve(handlers(service), HOLD_READY, duty):
             yield

@@ -6,18 +6,21 @@ meets the intent of a booking is refused, and the client repeats it. Then the ho
 (`shared/stores/redis/holds.py` says why). Each step is done for all holds together that are there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 from uuid import uuid4
 
 from shared.contract.commands import DEFAULT_RESOURCES, PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     BeingBooked,
+    HoldsUnreachable,
     NoPrimary,
     NoSuchHold,
     NotExecuted,
+    NotReady,
     OutcomeUnknown,
     Refused,
     SlotAlreadyBooked,
@@ -30,8 +33,11 @@ from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
 from shared.stores.redis.keys import Holder
+from shared.stores.redis.watch import RedisWatch
 from shared.worker.attempts import Attempt
 from shared.worker.batcher import Batcher
+
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +90,18 @@ class HoldService:
     """
 
     def __init__(
-        self, bookings: BookingStore, holds: HoldStore, schema: Schema, grid: Grid, digests: Digests
+        self,
+        bookings: BookingStore,
+        holds: HoldStore,
+        redis: RedisWatch,
+        *,
+        schema: Schema,
+        grid: Grid,
+        digests: Digests,
     ) -> None:
         self._bookings = bookings
         self._holds = holds
+        self._redis = redis
         self._schema = schema
         self._grid = grid
         self._digests = digests
@@ -148,12 +162,32 @@ class HoldService:
         return first.rpartition("/")[2]
 
     async def _release_many(self, many: Sequence[_Releasing], deadline: Deadline) -> list[bool | Refused]:
-        return await self._holds.release_many([each.release for each in many], deadline)
+        released = self._holds.release_many([each.release for each in many], deadline)
+        return await self._judged(released, len(many))
 
     async def _place_many(
         self, requests: Sequence[Request], deadline: Deadline
-    ) -> Sequence[Placed | Refused | None]:
-        return await self._holds.place_many([each.wanted for each in requests], deadline)
+    ) -> list[Placed | Refused | None]:
+        placed = self._holds.place_many([each.wanted for each in requests], deadline)
+        return await self._judged(placed, len(requests))
+
+    async def _judged(self, asked: Awaitable[list[AnswerT | Refused]], count: int) -> list[AnswerT | Refused]:
+        """Wait for Redis to answer; if it failed, find out whether this worker has lost it.
+
+        Then the worker has left its subjects, and NotReady sends the caller to a worker that may have Redis.
+        """
+        try:
+            answers = await asked
+        except (HoldsUnreachable, OutcomeUnknown) as failure:
+            answers = [failure] * count
+        if not any(isinstance(each, HoldsUnreachable | OutcomeUnknown) for each in answers):
+            return answers
+        if not await self._redis.is_lost():
+            return answers
+        return [
+            NotReady(HoldsUnreachable.message) if isinstance(each, HoldsUnreachable) else each
+            for each in answers
+        ]
 
     async def _decide_many(self, requests: Sequence[Request], deadline: Deadline) -> list[Granted | Refused]:
         """Grant what is placed and free; withdraw the rest, but nothing that was granted before."""
@@ -177,10 +211,8 @@ class HoldService:
         return [outcomes[each] for each in requests]
 
     async def _grant(self, requests: Sequence[Request]) -> list[Granted | Refused]:
-        try:
-            return await self._holds.grant_many([(r.wanted, r.placed) for r in requests if r.placed])
-        except OutcomeUnknown as unknown:
-            return [unknown] * len(requests)
+        granted = self._holds.grant_many([(r.wanted, r.placed) for r in requests if r.placed])
+        return await self._judged(granted, len(requests))
 
     async def _withdraw(self, requests: Sequence[Request]) -> None:
         """Take back what was placed for requests that are refused, so that it blocks nobody."""

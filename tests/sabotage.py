@@ -34,7 +34,7 @@ from shared.stores.mongo.writes import Written
 from shared.stores.redis import scripts
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import attempts as worker_attempts
-from shared.worker import broker
+from shared.worker import batcher, broker, flow_control
 from shared.worker.duty import Duty
 from tests import sabotaged_changes
 
@@ -129,6 +129,13 @@ def slow_store() -> None:
 def sluggish_store() -> None:
     """No safeguard, but a MongoDB that takes half a second: bookings are long under way."""
     _delay_inserts(0.5)
+
+
+def small_worker() -> None:
+    """No safeguard, but a worker that writes 32 bookings at a time, and has room for 250 commands."""
+    _delay_inserts(0.25)
+    vars(batcher)["LARGEST_BATCH"] = 32
+    vars(flow_control)["MOST_IN_FLIGHT"] = 250
 
 
 def stuck_store() -> None:
@@ -287,6 +294,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     no_deadline,
     slow_store,
     sluggish_store,
+    small_worker,
     stuck_store,
     no_leaving,
     no_message_guard,

@@ -18,7 +18,7 @@ from ..contract.asked_at import unix_ms_now
 from ..contract.commands import CommandT
 from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page, read_reply
-from ..contract.errors import NotReady, OutcomeUnknown, Refused
+from ..contract.errors import NotExecuted, OutcomeUnknown, Refused
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
 from ..contract.operation import BodyT, Operation
 from ..contract.operations import OPERATIONS
@@ -181,7 +181,7 @@ class CommandClient(Opened):
         except Refused as refused:
             return refused
 
-    async def _why_unserved(self, subject: str) -> NotReady | None:
+    async def _why_unserved(self, subject: str) -> NotExecuted | None:
         return await self._nobody.explain(subject) if self.is_connected else None
 
     async def _ask_why(self, subject: str) -> list[Readiness]:

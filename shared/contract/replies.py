@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from .fields import Instant
 
 OK = "ok"
+UNANSWERED = "does not answer"
+"""Of a check of `Readiness`: the server cannot be reached."""
 
 
 class Appointment(BaseModel):

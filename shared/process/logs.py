@@ -16,6 +16,7 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 from shared.process.settings import LogSettings
 
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 _LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -93,11 +94,15 @@ class Lines:
 
 
 def _open_output() -> TextIO:
-    """Open standard output anew: if `sys.stdout` fails at exit, Python changes the exit code."""
-    try:
-        return open(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
-    except OSError:  # it is closed
-        return open(os.devnull, "w")  # noqa: PTH123
+    """Open standard output anew: if `sys.stdout` fails at exit, Python changes the exit code.
+
+    A standard file that is closed becomes `/dev/null`. Otherwise the event loop gets its number for a file
+    of its own, and libuv aborts the process when it closes that.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    return open(os.dup(STANDARD_OUTPUT), "w", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
 
 
 def _name_service(service: str) -> Processor:

@@ -1,12 +1,9 @@
 """The stores of a worker: opened, verified before it serves, watched while it does, and closed."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
-
-from shared.contract.errors import NotExecuted
 from shared.contract.replies import OK, Readiness
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
@@ -22,8 +19,7 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis
-
-log = structlog.get_logger()
+from shared.stores.redis.watch import RedisWatch
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Stores:
     holds: HoldStore
     held: HeldStore
     intents: IntentStore
+    redis: RedisWatch
     schema: Schema
     grid: Grid
     nats_problem: Callable[[], str | None]
@@ -50,13 +47,9 @@ class Stores:
         checks = {
             "nats": self.nats_problem() or OK,
             "mongodb": self.schema.problem or OK,
-            "redis": OK,
+            "redis": self.redis.problem or OK,
             "clock": self.schema.clock_problem or OK,
         }
-        try:
-            checks["redis"] = await self.holds.problem() or OK
-        except NotExecuted:
-            checks["redis"] = "does not answer"
         return Readiness(ready=set(checks.values()) == {OK}, checks=checks)
 
 
@@ -83,6 +76,7 @@ async def open_stores(
         HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
         HeldStore(redis, grid),
         IntentStore(redis),
+        RedisWatch(redis),
         Schema(database, grid.minutes),
         grid,
         nats_problem,
@@ -92,21 +86,15 @@ async def open_stores(
         async with health_server(port, stores.readiness, fail):
             try:
                 await stores.schema.wait_until_verified()
-                await _warn_of(stores.holds)
-                watch = run_for_good(stores.schema.watch(), fail)
+                await stores.redis.look()
+                watches = [run_for_good(each.watch(), fail) for each in (stores.schema, stores.redis)]
                 try:
                     yield stores
                 finally:
-                    watch.cancel()
+                    for watch in watches:
+                        watch.cancel()
             finally:
                 await stores.schema.give_up_lease()
     finally:
         mongodb.close(database)
         await redis.aclose()
-
-
-async def _warn_of(holds: HoldStore) -> None:
-    """Log at the start what is wrong with a Redis that answers, which readiness says too."""
-    with suppress(NotExecuted):
-        if problem := await holds.problem():
-            log.warning("redis_not_safe", problem=problem)

@@ -13,6 +13,7 @@ from deploy.local.redis import Redis as EmbeddedRedis
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.intents import HoldState
 from tests.callers import NatsCaller
+from tests.integration.breakable import until
 from tests.integration.hold_stores import Stores, grant, rival_of, wanted
 from tests.servers import Servers
 from tests.slots import fresh
@@ -115,6 +116,8 @@ async def test_a_redis_that_may_evict_holds_is_not_ready(servers: Servers, embed
             assert ready.status == 503
             assert "maxmemory-policy must be noeviction, not volatile-lru" in ready.body["checks"]["redis"]
             redis.config_set("maxmemory-policy", "noeviction")
+            await until(lambda: '"redis_is_ready"' in worker.log, "it has looked again")
             assert (await caller.request("hold.v1.ready", {})).status == 200
             redis.acl_setuser("default", commands=["-info", "-config"])
+            await until(lambda: bool(redis.acl_log()), "it has asked in vain")
             assert (await caller.request("hold.v1.ready", {})).status == 200

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -38,20 +38,26 @@ def no_reader() -> int:
     return writing
 
 
-def start(kind: str, output: int, **env: str) -> subprocess.Popen[bytes]:
-    with os.fdopen(output, "wb") as file:
-        command = [sys.executable, "-m", kind]
-        return subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **env})
+def start(kind: str, output: Callable[[], int] | None, **env: str) -> subprocess.Popen[bytes]:
+    command, environment = [sys.executable, "-m", kind], {**os.environ, **env}
+    if output is None:
+        return subprocess.Popen(["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command], env=environment)
+    with os.fdopen(output(), "wb") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
 
 
-@pytest.mark.parametrize("output", [full_disk, no_reader])
-async def test_a_service_whose_log_cannot_be_written_serves_on(stack: Stack, output: object) -> None:
-    """Gateway and workers answer as ever, look after the indexes, and end in order when they are told."""
-    assert callable(output)
+@pytest.mark.parametrize("output", [full_disk, no_reader, None], ids=["full", "no_reader", "closed"])
+async def test_a_service_whose_log_cannot_be_written_serves_on(
+    stack: Stack, output: Callable[[], int] | None
+) -> None:
+    """Gateway and workers answer as ever, look after the indexes, and end in order when they are told.
+
+    `closed`: standard output and error are closed at the start, as by `>&- 2>&-`.
+    """
     port = free_port()
     stack.url = f"http://127.0.0.1:{port}"
     processes = [
-        start(kind, output(), **stack.env, PORT=str(port), LOG_LEVEL="debug", LOG_FORMAT="json")
+        start(kind, output, **stack.env, PORT=str(port), LOG_LEVEL="debug", LOG_FORMAT="json")
         for kind in ("booking_worker", "hold_worker", "gateway")
     ]
     try:

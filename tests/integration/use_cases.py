@@ -45,6 +45,7 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.watch import RedisWatch
 from shared.worker.attempts import Attempt
 from shared.worker.dispatcher import OutcomeT, UseCase
 from tests.servers import Servers
@@ -139,7 +140,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
                 digests=digests,
             ),
             ReadService(bookings, WindowStore(database, bookings, grid), HeldStore(scripts, grid), grid),
-            HoldService(bookings, holds, schema, grid, digests),
+            HoldService(bookings, holds, RedisWatch(scripts), schema=schema, grid=grid, digests=digests),
         )
         yield UseCases(database, intents, one_by_one, one_by_one, one_by_one, holds, schema, redis)
         await intents.drain()

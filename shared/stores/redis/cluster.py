@@ -72,6 +72,13 @@ class Cluster:
         """Ask all that have slots whether they are there; see `Servers`."""
         await asyncio.gather(*(master.ping() for master in await self._all_owners()))
 
+    async def any_answers(self) -> bool:
+        """Ask all that have slots whether they are there; see `Servers`."""
+        if not self._masters:
+            await self._find_masters()
+        owners = {each for each in self._owners if each}
+        return any(await asyncio.gather(*(master.any_answers() for master in owners)))
+
     async def problem(self) -> str | None:
         """Ask all that have slots what is wrong with them; see `Servers`."""
         problems = await asyncio.gather(*(master.problem() for master in await self._all_owners()))

@@ -155,6 +155,14 @@ class Scripts:
         except ResponseError:
             raise HoldsUnreachable from None
 
+    async def any_answers(self) -> bool:
+        """Ask Redis whether it is there; see `Servers`."""
+        try:
+            await self.ping()
+        except HoldsUnreachable:
+            return False
+        return True
+
     async def problem(self) -> str | None:
         """Ask Redis whether it may evict holds; None if not, or if it does not allow the question.
 

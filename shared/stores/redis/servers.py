@@ -38,6 +38,9 @@ class Servers(Protocol):
             HoldsUnreachable: one is not.
         """
 
+    async def any_answers(self) -> bool:
+        """Ask all of them whether they are there; whether one is."""
+
     async def problem(self) -> str | None:
         """What is wrong with one that answers: it may evict holds. None if nothing is known to be.
 

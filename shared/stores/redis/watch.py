@@ -1,0 +1,83 @@
+"""Whether Redis answers this process: looked at every second, and at once after a call has failed."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from shared.contract.errors import HoldsUnreachable
+from shared.contract.replies import UNANSWERED
+from shared.stores.redis.servers import Servers
+
+WATCH_SECONDS = 1.0
+WATCH_AGAIN_SECONDS = 0.25
+"""Between looks while Redis does not answer."""
+DOUBT_SECONDS = 0.25
+"""How long a look after a failed call may take before Redis counts as lost.
+
+A call can fail because it alone was slow, so a failure alone proves nothing.
+"""
+PARTLY_UNANSWERED = "a master of the cluster does not answer"
+
+log = structlog.get_logger()
+
+
+class RedisWatch:
+    """What is wrong with Redis (`problem`), as the last look found it.
+
+    `on_change` is called whenever `answers` may have changed.
+    """
+
+    def __init__(self, redis: Servers) -> None:
+        self._redis = redis
+        self._lost = asyncio.Event()
+        self.problem: str | None = None
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def answers(self) -> bool:
+        """Whether Redis answered the last look; of a cluster, any master."""
+        return not self._lost.is_set()
+
+    async def look(self) -> None:
+        """Ask Redis whether it is there, and whether it keeps holds."""
+        try:
+            self._note(await self._redis.problem())
+        except HoldsUnreachable:
+            self._note(PARTLY_UNANSWERED if await self._redis.any_answers() else UNANSWERED)
+
+    async def is_lost(self) -> bool:
+        """Look at once, since a call has failed; a look that takes longer than `DOUBT_SECONDS` has failed."""
+        try:
+            async with asyncio.timeout(DOUBT_SECONDS):
+                await self.look()
+        except TimeoutError:
+            self._note(UNANSWERED)
+        return not self.answers
+
+    async def watch(self) -> None:
+        """Look every second, and more often while Redis is lost."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._lost.wait()
+            await self.look()
+            if not self.answers:
+                await asyncio.sleep(WATCH_AGAIN_SECONDS)
+
+    def _note(self, problem: str | None) -> None:
+        if problem == self.problem:
+            return
+        self.problem = problem
+        if problem is None:
+            log.info("redis_is_ready")
+        elif problem in (UNANSWERED, PARTLY_UNANSWERED):
+            log.warning("redis_lost", problem=problem)
+        else:
+            log.warning("redis_not_safe", problem=problem)
+        if problem == UNANSWERED:
+            self._lost.set()
+        else:
+            self._lost.clear()
+        self.on_change()
