@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from shared.client.command_client import _request_id
+from shared.client.requests import bound_request_id
 
 ID = UUID("3f6c2f0e-5b0a-4c55-9d0b-6a1f5c1f2a77")
 
@@ -27,5 +27,5 @@ def test_an_id_that_a_program_has_bound_is_sent_only_if_it_is_one(
 ) -> None:
     """What is bound as `request_id` never breaks a message, nor brings another command into it."""
     with bound_contextvars(request_id=bound):
-        assert _request_id() == sent
-    assert _request_id() is None
+        assert bound_request_id() == sent
+    assert bound_request_id() is None
