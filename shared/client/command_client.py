@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 from nats.errors import Error as NatsError
 from pydantic_core import to_json
@@ -29,7 +28,7 @@ from ..process.nats_wire import GuardedClient, round_trip
 from .attempts import Answer, Attempts, Send, attempt_seconds
 from .batches import Batches
 from .opened import Opened
-from .requests import identified, request
+from .requests import identified, random_uuid, request
 from .statistics import Statistics
 from .workers import Workers
 
@@ -104,7 +103,7 @@ class CommandClient(Opened):
         payload = to_json(command, exclude_none=True)
         is_new = operation.key is not None and getattr(command, operation.key) is None
         if is_new:  # a field more of the JSON: to copy the command would cost as much as to write it
-            payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), str(uuid4()).encode())
+            payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), random_uuid().encode())
         try:
             batches = self._batches.get(operation)
             if batches is None:
