@@ -18,8 +18,9 @@ from .statistics import Statistics
 from .waiting import Deadlines, Waiting
 
 MOST_COMMANDS = 128
-# More than one, so that several workers have something to do, and each while the next message is on its way.
-MOST_UNDER_WAY = 4
+# More than one, so that a worker has something to do while the next message is on its way. With 4, batches
+# are half as large: a booking costs its client a quarter more CPU time, and its worker half as much again.
+MOST_UNDER_WAY = 2
 # A message that is not answered by then does not keep others waiting any more.
 SLOW_SECONDS = 0.02
 
