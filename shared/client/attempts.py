@@ -1,4 +1,4 @@
-"""How a command is repeated within its caller's patience. Its key or token makes that safe.
+"""How a command is retried within its caller's patience. Its key or token makes that safe.
 
 The class of a 503 says whether another attempt is sent (`repeatable`). Earlier attempts are listened to until
 the patience ends: a late 2xx is the answer, a late refusal only makes that attempt known.
@@ -43,11 +43,18 @@ caller_left: ContextVar[Callable[[], Awaitable[bool]]] = ContextVar("caller_left
 """Asks whether the caller of the running task has gone, so that a repeat is of no use to anybody."""
 
 
+def attempt_seconds(patience: float) -> float:
+    """Return how long an attempt may wait to be started, if three are to fill the patience."""
+    return patience * (1 - ANSWER_SHARE) / ATTEMPTS
+
+
 class Attempts(Generic[ReplyT]):
     """The attempts of one command, of which up to three fill the patience (in seconds).
 
-    `read` makes the reply of an answer, or raises the refusal; its last argument is that of `Send`.
-    `why_unserved` asks why a command of a subject reached no worker: a refusal ends the attempts.
+    `first` is the answer to the first attempt, which was sent at `began` (in the time of the event loop) and
+    may be answered already. `read` makes the reply of an answer, or raises the refusal; its last argument is
+    that of `Send`. `why_unserved` asks why a command of a subject reached no worker: a refusal ends the
+    attempts.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class Attempts(Generic[ReplyT]):
         read: Callable[[Envelope, bool], ReplyT],
         why_unserved: Callable[[str], Awaitable[NotExecuted | None]],
         *,
+        first: Answer,
+        began: float,
         patience: float,
         statistics: Statistics,
     ) -> None:
@@ -65,16 +74,17 @@ class Attempts(Generic[ReplyT]):
         self._read = read
         self._why_unserved = why_unserved
         self._statistics = statistics
-        self._seconds = patience * (1 - ANSWER_SHARE) / ATTEMPTS
+        self._seconds = attempt_seconds(patience)
         self._now = asyncio.get_running_loop().time
-        self._ends = self._now() + patience
+        self._ends = began + patience
         self._latest_deadline = self._ends - patience * ANSWER_SHARE
-        self._unanswered: dict[Answer, float] = {}  # with their deadlines
+        self._latest = first
+        self._unanswered = {first: began + self._seconds}  # with their deadlines
         self._repeats: set[Answer] = set()  # attempts after one that may have been executed
         self._lost = False  # whether an attempt has ended without a known outcome
 
     async def run(self) -> ReplyT:
-        """Attempt the command until it is answered, or no time is left for one more attempt.
+        """Retry the command until it is answered, or no time is left for one more attempt.
 
         The next attempt is sent once the deadline of the one before has passed, or after a repeatable 503, so
         that no two are executed at once.
@@ -92,14 +102,8 @@ class Attempts(Generic[ReplyT]):
     async def _run(self) -> ReplyT:
         pause, failure = FIRST_PAUSE_SECONDS, NotExecuted()
         while True:
-            deadline = min(self._now() + self._seconds, self._latest_deadline)
-            listen = self._ends - self._now()
-            repeats = self._in_doubt
-            latest = self._send(deadline - self._now(), listen, repeats)
-            self._unanswered[latest] = deadline
-            if repeats:
-                self._repeats.add(latest)
-            outcome = await self._listen(latest, deadline)
+            deadline = self._unanswered[self._latest]
+            outcome = await self._listen(self._latest, deadline)
             if isinstance(outcome, NotExecuted):
                 failure = outcome
                 if isinstance(outcome, NobodyThere) and (reason := await self._why_unserved(self._subject)):
@@ -120,12 +124,21 @@ class Attempts(Generic[ReplyT]):
                 return _returned(outcome)
             if await caller_left.get()():
                 raise self._unknown_or(failure)
-        return await self._await_the_rest(latest, failure)
+            self._send_another()
+        return await self._await_the_rest(failure)
 
-    async def _await_the_rest(self, latest: Answer, failure: NotExecuted) -> ReplyT:
+    def _send_another(self) -> None:
+        now, in_doubt = self._now(), self._in_doubt
+        deadline = min(now + self._seconds, self._latest_deadline)
+        self._latest = self._send(deadline - now, self._ends - now, in_doubt)
+        self._unanswered[self._latest] = deadline
+        if in_doubt:
+            self._repeats.add(self._latest)
+
+    async def _await_the_rest(self, failure: NotExecuted) -> ReplyT:
         """What the attempts are answered late, once no more are sent; else `failure`, if that is certain."""
         while not failure.settles_all:
-            outcome = await self._listen(latest, self._ends)
+            outcome = await self._listen(self._latest, self._ends)
             if outcome is None:
                 raise self._unknown_or(failure)
             if isinstance(outcome, NotExecuted):
@@ -144,10 +157,13 @@ class Attempts(Generic[ReplyT]):
 
     async def _listen(self, latest: Answer | None, until: float) -> ReplyT | Refused | None:
         """Wait for a reply to any attempt, or a refusal of the latest one; None if neither comes in time."""
-        while self._unanswered and (seconds := until - self._now()) > 0:
+        while self._unanswered:
+            seconds = max(until - self._now(), 0)
             done, _ = await asyncio.wait(
                 self._unanswered, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
+            if not done:
+                break
             refused: Refused | None = None
             for answer in done:
                 outcome = self._settle(answer)

@@ -9,32 +9,28 @@ caller's timeout; its key, move id or token makes that safe, so the caller sees 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from uuid import uuid4
+from typing import Any
 
-import structlog
 from nats.errors import Error as NatsError
+from pydantic_core import to_json
 
 from ..contract.asked_at import unix_ms_now
 from ..contract.commands import CommandT
 from ..contract.deadline import Deadline
-from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page, read_reply
-from ..contract.errors import NotExecuted, OutcomeUnknown, Refused
-from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID, is_request_id
+from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page
+from ..contract.errors import OutcomeUnknown, Refused
+from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED
 from ..contract.operation import BodyT, Operation
 from ..contract.operations import OPERATIONS
 from ..contract.replies import Readiness
 from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient, round_trip
-from .attempts import Answer, Attempts
+from .attempts import Answer, Attempts, Send, attempt_seconds
 from .batches import Batches
-from .nobody import Nobody
 from .opened import Opened
-from .requests import request
+from .requests import identified, random_uuid, request
 from .statistics import Statistics
-
-LINGER_SECONDS = 0.05
-READY_SECONDS = 0.3
-"""How long workers that were not reached by a command may take to say why."""
+from .workers import Workers
 
 
 class CommandClient(Opened):
@@ -58,7 +54,7 @@ class CommandClient(Opened):
         self._timeout = timeout
         self._connection = GuardedClient()
         self.statistics = Statistics()
-        self._nobody = Nobody(self._ask_why)
+        self._workers = Workers(self._connection)
         self._batches = {
             operation: Batches(self._connection, operation.many_subject, self.statistics)
             for operation in OPERATIONS
@@ -94,30 +90,8 @@ class CommandClient(Opened):
     async def ask_ready(
         self, subject: str, *, seconds: float, enough: Callable[[Readiness], bool]
     ) -> list[Readiness]:
-        """Ask all workers of a kind whether they can serve: the subject of `BOOKING_READY` or `HOLD_READY`.
-
-        What those say that answer in time, or hardly later than the first answer that is `enough`.
-        """
-        answers: list[Readiness] = []
-        now = asyncio.get_running_loop().time
-        with suppress(TimeoutError, NatsError):
-            inbox = self._connection.new_inbox()
-            subscription = await self._connection.subscribe(inbox)
-            try:
-                # Without a deadline: a worker whose clock is wrong answers too.
-                await self._connection.publish(subject, b"{}", inbox, headers=_identified() or None)
-                async with asyncio.timeout_at(ends := now() + seconds) as limit:
-                    while True:
-                        message = await subscription.next_msg(None)
-                        if not message.data:  # it is NATS itself that says that there is none
-                            break
-                        with suppress(Refused):
-                            answers.append(read_reply(message.data, message.headers or {}, Readiness).body)
-                            if enough(answers[-1]):
-                                limit.reschedule(ends := min(ends, now() + LINGER_SECONDS))
-            finally:
-                await subscription.unsubscribe()
-        return answers
+        """As `Workers.ask_ready`."""
+        return await self._workers.ask_ready(subject, seconds=seconds, enough=enough)
 
     async def send(self, operation: Operation[CommandT, BodyT], command: CommandT) -> Reply[BodyT]:
         """Have a worker carry out a command. If it lacks the operation's key, it gets a new one.
@@ -126,36 +100,16 @@ class CommandClient(Opened):
             Refused: one of `operation.refusals`, or what any command may meet: InvalidRequest, NotExecuted,
                 OutcomeUnknown.
         """
-        payload = command.model_dump_json(exclude_none=True).encode()
+        payload = to_json(command, exclude_none=True)
         is_new = operation.key is not None and getattr(command, operation.key) is None
         if is_new:  # a field more of the JSON: to copy the command would cost as much as to write it
-            payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), str(uuid4()).encode())
-        batches, asked_at = self._batches.get(operation), unix_ms_now()
-        subject = operation.subject if batches is None else operation.many_subject
-
-        def send(seconds: float, listen: float, repeated: bool) -> Answer:
-            if batches is None:
-                headers = _headers(seconds) | {ASKED_AT: str(asked_at)}
-                sent = self._request(subject, payload, listen, headers, unread=operation.page)
-                return asyncio.ensure_future(sent)
-            first = is_new and not repeated
-            return batches.send(payload, seconds, asked_at, _request_id(), listen=listen, first=first)
-
-        def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
-            if operation.page:
-                return read_page(*envelope, operation.reply)
-            try:
-                return open_envelope(*envelope, operation.reply)
-            except Refused as refused:
-                if not repeated or operation.done_before is not type(refused):
-                    raise
-                return Reply(operation.answer)
-
-        attempts = Attempts(
-            subject, send, read, self._why_unserved, patience=self._timeout, statistics=self.statistics
-        )
+            payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), random_uuid().encode())
         try:
-            reply = await attempts.run()
+            batches = self._batches.get(operation)
+            if batches is None:
+                reply = await self._send_alone(operation, payload)
+            else:
+                reply = await self._send_in_batches(operation, batches, payload, is_new)
         except OutcomeUnknown as error:
             failure: Refused = error
             if operation.reads:
@@ -171,33 +125,74 @@ class CommandClient(Opened):
         failure.command = command
         raise failure
 
-    async def _request(
-        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str], *, unread: bool
-    ) -> Envelope | Refused:
-        """The answer to a message of one command, as bytes if it is to be `unread`; or what became of it."""
+    async def _send_in_batches(
+        self, operation: Operation[Any, BodyT], batches: Batches, payload: bytes, is_new: bool
+    ) -> Reply[BodyT]:
+        """The first attempt, which nearly always is answered, has neither a task nor a timer of its own."""
+        began, asked_at, patience = asyncio.get_running_loop().time(), unix_ms_now(), self._timeout
+        seconds, counts = attempt_seconds(patience), self.statistics.attempts
+        sent = batches.send(payload, seconds, asked_at, listen=patience, first=is_new, wakes=True)
         try:
-            answer = await request(self._connection, subject, payload, seconds, headers)
-            return answer if unread else read_envelope(*answer)
+            outcome = await sent.answer
+            if not isinstance(outcome, Refused):
+                reply = open_envelope(*outcome, operation.reply)
+                counts[batches.subject, "answered"] += 1
+                return reply
+        except Refused as refused:
+            if refused.status < 500:
+                counts[batches.subject, "answered"] += 1
+                raise
+        except asyncio.CancelledError:
+            counts[batches.subject, "cancelled"] += 1
+            raise
+
+        def send(seconds: float, listen: float, in_doubt: bool) -> Answer:
+            first = is_new and not in_doubt
+            return batches.send(payload, seconds, asked_at, listen=listen, first=first).answer
+
+        return await self._retry(operation, batches.subject, send, sent.answer, began=began)
+
+    async def _send_alone(self, operation: Operation[Any, BodyT], payload: bytes) -> Reply[BodyT]:
+        began, asked_at = asyncio.get_running_loop().time(), unix_ms_now()
+
+        def send(seconds: float, listen: float, _in_doubt: bool) -> Answer:
+            headers = {DEADLINE: str(Deadline.after(seconds).unix_ms), ASKED_AT: str(asked_at)}
+            return asyncio.ensure_future(self._request(operation, payload, listen, headers | identified()))
+
+        first = send(attempt_seconds(self._timeout), self._timeout, False)
+        return await self._retry(operation, operation.subject, send, first, began=began)
+
+    async def _request(
+        self, operation: Operation[Any, Any], payload: bytes, seconds: float, headers: dict[str, str]
+    ) -> Envelope | Refused:
+        """The answer to a message of one command, as bytes if it is a page; or what became of it."""
+        try:
+            answer = await request(self._connection, operation.subject, payload, seconds, headers)
+            return answer if operation.page else read_envelope(*answer)
         except Refused as refused:
             return refused
 
-    async def _why_unserved(self, subject: str) -> NotExecuted | None:
-        return await self._nobody.explain(subject) if self.is_connected else None
+    async def _retry(
+        self, operation: Operation[Any, BodyT], subject: str, send: Send, first: Answer, *, began: float
+    ) -> Reply[BodyT]:
+        def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
+            if operation.page:
+                return read_page(*envelope, operation.reply)
+            try:
+                return open_envelope(*envelope, operation.reply)
+            except Refused as refused:
+                if not repeated or operation.done_before is not type(refused):
+                    raise
+                return Reply(operation.answer)
 
-    async def _ask_why(self, subject: str) -> list[Readiness]:
-        return await self.ask_ready(subject, seconds=READY_SECONDS, enough=lambda worker: worker.ready)
-
-
-def _request_id() -> str | None:
-    """What the program has bound to its log under that name, if it is one: it is written into messages."""
-    bound = structlog.contextvars.get_contextvars().get("request_id")
-    return str(bound) if is_request_id(str(bound)) else None
-
-
-def _headers(seconds: float) -> dict[str, str]:
-    """Those of an attempt that may be started within `seconds`."""
-    return {DEADLINE: str(Deadline.after(seconds).unix_ms)} | _identified()
-
-
-def _identified() -> dict[str, str]:
-    return {REQUEST_ID: request_id} if (request_id := _request_id()) else {}
+        attempts = Attempts(
+            subject,
+            send,
+            read,
+            self._workers.why_unserved,
+            first=first,
+            began=began,
+            patience=self._timeout,
+            statistics=self.statistics,
+        )
+        return await attempts.run()

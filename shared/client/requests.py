@@ -1,12 +1,15 @@
-"""One request over NATS, and what became of it where there was no answer."""
+"""One request over NATS: its ids, and what became of it where there was no answer."""
 
 from collections.abc import Mapping
+from os import urandom
 
+import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, OutboundBufferLimitError
 
 from ..contract.errors import NobodyThere, NotExecuted, OutcomeUnknown
+from ..contract.headers import REQUEST_ID, is_request_id
 
 UNREACHABLE = "The message queue cannot be reached; nothing was done"
 
@@ -34,3 +37,20 @@ async def request(
     except NatsError:
         raise OutcomeUnknown from None
     return message.data, message.headers or {}
+
+
+def bound_request_id() -> str | None:
+    """What the program has bound to its log under that name, if it is one: it is written into messages."""
+    bound = structlog.contextvars.get_contextvars().get("request_id")
+    return str(bound) if is_request_id(str(bound)) else None
+
+
+def identified() -> dict[str, str]:
+    """The header of a message that belongs to a request."""
+    return {REQUEST_ID: request_id} if (request_id := bound_request_id()) else {}
+
+
+def random_uuid() -> str:
+    """A random UUID of version 4; `uuid.uuid4` takes three times as long."""
+    digits = urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

@@ -13,8 +13,8 @@ from tests.bench.slots import CELL, first_slot
 
 UNDER_WAY = 256
 TOGETHER = 128
-MANY_UNDER_WAY = 4 * TOGETHER
-"""Four messages, as the typed client has at most."""
+MANY_UNDER_WAY = 2 * TOGETHER
+"""Two messages, as the typed client has at most."""
 
 
 def peak(nats_url: str, seconds: float) -> Heard:

@@ -1,5 +1,6 @@
 """What a test says in the place of a worker."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +10,13 @@ import nats
 from nats.aio.msg import Msg
 
 from shared.client.command_client import CommandClient
-from shared.contract import subjects
+from shared.contract.errors import Refused
+from shared.contract.operations import BOOK, OPERATIONS
 from tests.servers import Servers
 
+MANY = {operation.many_subject for operation in OPERATIONS if operation.batched}
 NOBODY = b""
+PATIENCE = 1.5
 Replies = list[bytes | None]
 
 BOOKED = (
@@ -21,6 +25,16 @@ BOOKED = (
     b'"slot":"2031-05-04T09:00:00.000Z","patientName":"Ada","status":"booked","version":1,'
     b'"createdAt":"2031-05-04T09:00:00.000Z"}}}'
 )
+
+
+def refusal(error: Refused) -> bytes:
+    """What a worker answers to a command that it refuses."""
+    body = error.body.model_dump_json(exclude_none=True)
+    return b'{"status":%d,"body":%b,"headers":{"Error-Type":"%b"}}' % (
+        error.status,
+        body.encode(),
+        type(error).__name__.encode(),
+    )
 
 
 def items_of(message: Msg) -> list[dict[str, Any]]:
@@ -52,7 +66,7 @@ async def standing_in(
 
     `met` becomes what the attempts carried: of messages of many, their first item.
     """
-    many = subject in subjects.MANY
+    many = subject in MANY
 
     async def answer(message: Msg) -> None:
         if met is not None:
@@ -80,3 +94,17 @@ async def answering(
     """A client whose attempts are answered so, within 0.6 s."""
     async with standing_in(servers, subject, replies, met) as url, CommandClient(url, timeout=0.6) as client:
         yield client
+
+
+@asynccontextmanager
+async def attempts_of(
+    servers: Servers, *, patience: float = PATIENCE
+) -> AsyncIterator[tuple[CommandClient, "asyncio.Queue[Msg]"]]:
+    """A client, and the messages that its attempts to book send."""
+    met: asyncio.Queue[Msg] = asyncio.Queue()
+    with servers.new_stack() as stack:
+        async with await nats.connect(stack.env["NATS_URL"]) as connection:
+            await connection.subscribe(BOOK.many_subject, cb=met.put)
+            await connection.flush()
+            async with CommandClient(stack.env["NATS_URL"], timeout=patience) as client:
+                yield client, met

@@ -16,10 +16,10 @@ from shared.client import batches
 from shared.client.batches import MOST_COMMANDS, MOST_UNDER_WAY, Batches
 from shared.client.command_client import CommandClient
 from shared.client.statistics import Statistics
-from shared.contract import subjects
 from shared.contract.commands import BookAppointment
 from shared.contract.envelope import Envelope
 from shared.contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
+from shared.contract.operations import BOOK
 from shared.contract.parsing import LARGEST_REQUEST
 from shared.process import nats_wire
 from tests.integration.stand_in import BOOKED, answer_all, answer_each, items_of, say_that_nobody_is_there
@@ -47,7 +47,7 @@ class Worker:
 
     async def answer(self, command: bytes, seconds: float = LONG) -> Envelope:
         """The answer to a command, or its refusal as an exception."""
-        answer = await self.batches.send(command, seconds, 0, None, listen=seconds)
+        answer = await self.batches.send(command, seconds, 0, listen=seconds).answer
         if isinstance(answer, Refused):
             raise answer
         return answer
@@ -77,8 +77,8 @@ async def worker(servers: Servers) -> AsyncIterator[Worker]:
     with servers.new_stack() as stack:
         url = stack.env["NATS_URL"]
         async with await nats.connect(url) as theirs, await nats.connect(url) as ours:
-            worker = Worker(url, theirs, ours, Batches(ours, subjects.BOOK_MANY, Statistics()))
-            await theirs.subscribe(subjects.BOOK_MANY, cb=worker.met.put)
+            worker = Worker(url, theirs, ours, Batches(ours, BOOK.many_subject, Statistics()))
+            await theirs.subscribe(BOOK.many_subject, cb=worker.met.put)
             await nats_wire.round_trip(theirs)
             yield worker
 
@@ -136,7 +136,7 @@ async def test_what_waits_leaves_together(worker: Worker) -> None:
     assert numbers(together) == list(range(10))
     await echo(together)
     assert [echoed(envelope) for envelope in await asyncio.gather(*asked)] == list(range(10))
-    assert [task.done() for task in busy] == [False, True, False, False]
+    assert [task.done() for task in busy] == [message is messages[1] for message in messages]
     for message in (messages[0], *messages[2:]):
         await echo(message)
     await asyncio.gather(*busy)
@@ -248,7 +248,7 @@ async def test_what_becomes_of_a_message_becomes_of_each_of_its_commands(
 async def test_a_message_that_is_turned_away_was_not_executed(worker: Worker) -> None:
     """A worker that has no room refuses a message as a whole: nothing was done for any of its callers."""
     async with CommandClient(worker.url) as client:
-        asked = [asyncio.create_task(client.book(BookAppointment(**fresh()))) for _ in range(3)]
+        asked = [asyncio.create_task(client.send(BOOK, BookAppointment(**fresh()))) for _ in range(3)]
         await (await worker.next()).respond(OVERLOADED)
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [NotExecuted] * 3
@@ -273,7 +273,7 @@ async def test_each_command_carries_the_id_of_its_request(worker: Worker) -> Non
 
         async def book(request_id: str) -> None:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
-                await client.book(BookAppointment(**fresh()))
+                await client.send(BOOK, BookAppointment(**fresh()))
 
         asked = [asyncio.create_task(book(f"feedface{number}")) for number in range(3)]
         message = await worker.next()
@@ -285,7 +285,7 @@ async def test_each_command_carries_the_id_of_its_request(worker: Worker) -> Non
 async def test_each_command_is_repeated_by_itself(worker: Worker) -> None:
     """Of two in one message one is not known: it is sent again, alone and the same, and the other is done."""
     async with CommandClient(worker.url, timeout=0.6) as client:
-        asked = [asyncio.create_task(client.book(BookAppointment(**fresh()))) for _ in range(2)]
+        asked = [asyncio.create_task(client.send(BOOK, BookAppointment(**fresh()))) for _ in range(2)]
         first = await worker.next()
         await answer_each(first, BOOKED, UNKNOWN)
         assert (await asked[0]).status == 201

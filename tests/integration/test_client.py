@@ -13,7 +13,6 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.client.command_client import CommandClient
-from shared.contract import subjects
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.errors import (
     Conflict,
@@ -24,6 +23,7 @@ from shared.contract.errors import (
     SlotAlreadyBooked,
     SlotHeld,
 )
+from shared.contract.operations import BOOK, PLACE
 from tests.integration.stand_in import (
     BOOKED,
     NOBODY,
@@ -64,14 +64,14 @@ async def slow_to_answer(
 
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(subjects.BOOK_MANY, cb=answer)
+            await connection.subscribe(BOOK.many_subject, cb=answer)
             await connection.flush()
             async with CommandClient(stack.env["NATS_URL"], timeout=6) as client:
                 yield client
 
 
 @pytest.mark.parametrize("reply", [NOT_EXECUTED], ids=["503"])
-@pytest.mark.parametrize("subject", [subjects.BOOK_MANY, subjects.PLACE_MANY])
+@pytest.mark.parametrize("subject", [BOOK.many_subject, PLACE.many_subject])
 async def test_a_repeat_that_was_not_executed_tells_nothing_of_the_first_attempt(
     servers: Servers, subject: str, reply: bytes
 ) -> None:
@@ -79,7 +79,7 @@ async def test_a_repeat_that_was_not_executed_tells_nothing_of_the_first_attempt
     async with answering(servers, subject, [None, reply, reply]) as client:
         book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
         with pytest.raises(OutcomeUnknown):
-            await (client.book(book) if subject == subjects.BOOK_MANY else client.place_hold(hold))
+            await (client.send(BOOK, book) if subject == BOOK.many_subject else client.send(PLACE, hold))
 
 
 @pytest.mark.parametrize("reply", [None, UNKNOWN], ids=["silence", "504"])
@@ -94,18 +94,18 @@ async def test_no_two_attempts_are_under_way_at_once(servers: Servers, reply: by
                 if reply:
                     await answer_all(message, reply)
 
-            await connection.subscribe(subjects.BOOK_MANY, cb=note)
+            await connection.subscribe(BOOK.many_subject, cb=note)
             await connection.flush()
             async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
                 with pytest.raises(OutcomeUnknown):
-                    await client.book(BookAppointment.model_validate(fresh()))
+                    await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert len(met) == 3
     assert all(later[0] >= earlier[1] for earlier, later in pairwise(met))
     assert all(deadline - received <= 200 for received, deadline in met)
 
 
 @pytest.mark.parametrize(
-    ("subject", "field"), [(subjects.BOOK_MANY, "idempotencyKey"), (subjects.PLACE_MANY, "holdToken")]
+    ("subject", "field"), [(BOOK.many_subject, "idempotencyKey"), (PLACE.many_subject, "holdToken")]
 )
 async def test_all_attempts_have_the_key_or_the_token_that_was_made(
     servers: Servers, subject: str, field: str
@@ -123,7 +123,9 @@ async def test_all_attempts_have_the_key_or_the_token_that_was_made(
             async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
                 book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
                 with pytest.raises(OutcomeUnknown):
-                    await (client.book(book) if subject == subjects.BOOK_MANY else client.place_hold(hold))
+                    await (
+                        client.send(BOOK, book) if subject == BOOK.many_subject else client.send(PLACE, hold)
+                    )
     assert len(met) == 3
     assert met[0] == met[1] == met[2]
     assert met[0][field]
@@ -131,17 +133,17 @@ async def test_all_attempts_have_the_key_or_the_token_that_was_made(
 
 async def test_what_a_later_attempt_hears_counts(servers: Servers) -> None:
     """Where a repeat met no primary of MongoDB, the last attempt still may succeed."""
-    async with answering(servers, subjects.BOOK_MANY, [None, NO_PRIMARY, BOOKED]) as client:
-        reply = await client.book(BookAppointment.model_validate(fresh()))
+    async with answering(servers, BOOK.many_subject, [None, NO_PRIMARY, BOOKED]) as client:
+        reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
 
 
 async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> None:
     """Where no attempt is open, a hold is a refusal, and nothing is repeated."""
     replies: Replies = [HELD, None]
-    async with answering(servers, subjects.BOOK_MANY, replies) as client:
+    async with answering(servers, BOOK.many_subject, replies) as client:
         with pytest.raises(SlotHeld):
-            await client.book(BookAppointment.model_validate(fresh()))
+            await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert replies == [None]
 
 
@@ -149,25 +151,25 @@ async def test_where_an_attempt_was_not_answered_and_then_nobody_is_there_it_is_
     servers: Servers,
 ) -> None:
     """That repeats reached nobody tells nothing of the attempt before them."""
-    async with answering(servers, subjects.BOOK_MANY, [None, *[NOBODY] * 50]) as client:
+    async with answering(servers, BOOK.many_subject, [None, *[NOBODY] * 50]) as client:
         with pytest.raises(OutcomeUnknown):
-            await client.book(BookAppointment.model_validate(fresh()))
+            await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 
 async def test_attempts_that_reach_nobody_do_not_count(servers: Servers) -> None:
     """However often nobody is there, an attempt that reaches a worker still has the time for its answer."""
     replies: Replies = [NOBODY] * 4
     async with slow_to_answer(servers, replies, seconds=1) as client:
-        reply = await client.book(BookAppointment.model_validate(fresh()))
+        reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
     assert not replies
 
 
 async def test_where_nobody_comes_in_time_nothing_was_done(servers: Servers) -> None:
     """A caller whose patience would not last for one more attempt hears that nothing was done."""
-    async with answering(servers, subjects.BOOK_MANY, [NOBODY] * 50) as client:
+    async with answering(servers, BOOK.many_subject, [NOBODY] * 50) as client:
         with pytest.raises(NobodyThere):
-            await client.book(BookAppointment.model_validate(fresh()))
+            await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 
 @pytest.mark.parametrize(
@@ -182,9 +184,9 @@ async def test_a_refusal_is_known_by_its_type_whatever_its_sentence(
         b'{"status":409,"body":{"error":"Someone was faster"},"headers":{"Error-Type":"%b"}}'
         % error_type.encode()
     )
-    async with answering(servers, subjects.BOOK_MANY, [reworded]) as client:
+    async with answering(servers, BOOK.many_subject, [reworded]) as client:
         with pytest.raises(Conflict) as raised:
-            await client.book(BookAppointment.model_validate(fresh()))
+            await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert (type(raised.value), raised.value.text) == (refusal, "Someone was faster")
 
 
@@ -198,47 +200,47 @@ async def test_a_moment_without_workers_is_waited_for(servers: Servers) -> None:
                 there = time.monotonic() >= back
                 await answer_all(message, BOOKED) if there else await say_that_nobody_is_there(message)
 
-            await connection.subscribe(subjects.BOOK_MANY, cb=answer)
+            await connection.subscribe(BOOK.many_subject, cb=answer)
             await connection.flush()
             async with CommandClient(stack.env["NATS_URL"]) as client:
-                reply = await client.book(BookAppointment.model_validate(fresh()))
+                reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
 
 
 async def test_a_missing_primary_is_waited_for(servers: Servers) -> None:
     """A booking that found no primary of MongoDB is attempted again: one may be elected in time."""
-    async with answering(servers, subjects.BOOK_MANY, [NO_PRIMARY, BOOKED]) as client:
-        reply = await client.book(BookAppointment.model_validate(fresh()))
+    async with answering(servers, BOOK.many_subject, [NO_PRIMARY, BOOKED]) as client:
+        reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
 
 
 async def test_no_primary_in_time_is_not_executed(servers: Servers) -> None:
     """Where no attempt found a primary, nothing was done; where one was not answered, it is unknown."""
     command = BookAppointment.model_validate(fresh())
-    async with answering(servers, subjects.BOOK_MANY, [NO_PRIMARY] * 3) as client:
+    async with answering(servers, BOOK.many_subject, [NO_PRIMARY] * 3) as client:
         with pytest.raises(NotExecuted):
-            await client.book(command)
-    async with answering(servers, subjects.BOOK_MANY, [UNKNOWN, NO_PRIMARY, NO_PRIMARY]) as client:
+            await client.send(BOOK, command)
+    async with answering(servers, BOOK.many_subject, [UNKNOWN, NO_PRIMARY, NO_PRIMARY]) as client:
         with pytest.raises(OutcomeUnknown):
-            await client.book(command)
+            await client.send(BOOK, command)
 
 
 async def test_what_was_not_executed_for_another_reason_is_answered_at_once(servers: Servers) -> None:
     """A worker that refuses because it has too much to do is not asked again: that would be more to do."""
     replies: Replies = [NOT_EXECUTED, BOOKED]
-    async with answering(servers, subjects.BOOK_MANY, replies) as client:
+    async with answering(servers, BOOK.many_subject, replies) as client:
         with pytest.raises(NotExecuted):
-            await client.book(BookAppointment.model_validate(fresh()))
+            await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert replies == [BOOKED]
 
 
-@pytest.mark.parametrize("subject", [subjects.BOOK_MANY, subjects.PLACE_MANY])
+@pytest.mark.parametrize("subject", [BOOK.many_subject, PLACE.many_subject])
 async def test_a_refusal_of_a_repeat_is_a_refusal(servers: Servers, subject: str) -> None:
     """A worker refuses the repeat of an unanswered attempt only once that cannot land any more."""
     async with answering(servers, subject, [None, HELD]) as client:
         book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
         with pytest.raises(SlotHeld):
-            await (client.book(book) if subject == subjects.BOOK_MANY else client.place_hold(hold))
+            await (client.send(BOOK, book) if subject == BOOK.many_subject else client.send(PLACE, hold))
 
 
 @pytest.mark.parametrize(
@@ -255,17 +257,17 @@ async def test_a_refusal_of_a_repeat_is_a_refusal(servers: Servers, subject: str
 )
 async def test_an_answer_that_is_none_tells_nothing(servers: Servers, reply: bytes) -> None:
     """What is no answer of a worker leaves the outcome unknown; the caller gets no other exception."""
-    async with answering(servers, subjects.BOOK_MANY, [reply] * 3) as client:
+    async with answering(servers, BOOK.many_subject, [reply] * 3) as client:
         with pytest.raises(OutcomeUnknown):
-            await client.book(BookAppointment.model_validate(fresh()))
+            await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 
 async def test_a_body_is_read_when_it_is_asked_for(servers: Servers) -> None:
     """A body is passed on as it came; who reads one that is no booking hears that it is not known."""
     odd = b'{"status":201,"body":{"message":"Ada","more":1.50}}'
-    async with answering(servers, subjects.BOOK_MANY, [odd, BOOKED]) as client:
-        reply = await client.book(BookAppointment.model_validate(fresh()))
-        confirmed = await client.book(BookAppointment.model_validate(fresh()))
+    async with answering(servers, BOOK.many_subject, [odd, BOOKED]) as client:
+        reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
+        confirmed = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.json == '{"message":"Ada","more":1.5}'
     with pytest.raises(OutcomeUnknown) as raised:
         _ = reply.body

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from shared.client.command_client import CommandClient
-from shared.contract import subjects
 from shared.contract.commands import (
+    AskGrid,
     BookAppointment,
     CancelAppointment,
     GetAppointment,
@@ -21,6 +21,19 @@ from shared.contract.commands import (
 )
 from shared.contract.envelope import Reply
 from shared.contract.errors import NoSuchHold, OutcomeUnknown
+from shared.contract.operations import (
+    BOOK,
+    CANCEL,
+    GET,
+    GRID,
+    HISTORY,
+    LIST,
+    LIST_SLOTS,
+    MOVE,
+    OPERATIONS,
+    PLACE,
+    RELEASE,
+)
 from tests.integration.stand_in import BOOKED, NOBODY, Replies, answering
 from tests.servers import Servers
 from tests.slots import fresh
@@ -37,30 +50,30 @@ NO_PRIMARY = (
 Ask = Callable[[CommandClient], Awaitable[Reply[Any]]]
 WINDOW = {**DAY, "site": "default", "resource": "dr-lee"}
 SENT: list[tuple[str, Ask, dict[str, Any]]] = [
-    (subjects.CANCEL_MANY, lambda client: client.cancel(CancelAppointment(id=ID)), {"id": ID}),
+    (CANCEL.many_subject, lambda client: client.send(CANCEL, CancelAppointment(id=ID)), {"id": ID}),
     (
-        subjects.MOVE_MANY,
-        lambda client: client.move(
-            MoveAppointment.model_validate({"id": ID, "slot": LATER, "moveId": TOKEN})
+        MOVE.many_subject,
+        lambda client: client.send(
+            MOVE, MoveAppointment.model_validate({"id": ID, "slot": LATER, "moveId": TOKEN})
         ),
         {"id": ID, "slot": LATER, "moveId": TOKEN},
     ),
-    (subjects.GET_APPOINTMENT, lambda client: client.get_appointment(GetAppointment(id=ID)), {"id": ID}),
-    (subjects.GET_HISTORY, lambda client: client.get_history(GetHistory(id=ID)), {"id": ID}),
+    (GET.subject, lambda client: client.send(GET, GetAppointment(id=ID)), {"id": ID}),
+    (HISTORY.subject, lambda client: client.send(HISTORY, GetHistory(id=ID)), {"id": ID}),
     (
-        subjects.LIST_APPOINTMENTS,
-        lambda client: client.list_appointments(ListAppointments.model_validate(WINDOW)),
+        LIST.subject,
+        lambda client: client.send(LIST, ListAppointments.model_validate(WINDOW)),
         {**WINDOW, "resource": [WINDOW["resource"]]},
     ),
     (
-        subjects.LIST_SLOTS,
-        lambda client: client.list_slots(ListSlots.model_validate({**WINDOW, "cursor": "abc"})),
+        LIST_SLOTS.subject,
+        lambda client: client.send(LIST_SLOTS, ListSlots.model_validate({**WINDOW, "cursor": "abc"})),
         {**WINDOW, "resource": [WINDOW["resource"]], "cursor": "abc"},
     ),
-    (subjects.GET_GRID, lambda client: client.get_grid(), {}),
+    (GRID.subject, lambda client: client.send(GRID, AskGrid()), {}),
     (
-        subjects.RELEASE_HOLD,
-        lambda client: client.release_hold(ReleaseHold.model_validate({"slot": LATER, "holdToken": TOKEN})),
+        RELEASE.subject,
+        lambda client: client.send(RELEASE, ReleaseHold.model_validate({"slot": LATER, "holdToken": TOKEN})),
         {"slot": LATER, "holdToken": TOKEN, "site": "default", "resources": ["default"]},
     ),
 ]
@@ -79,15 +92,15 @@ async def test_each_command_goes_by_its_subject(
 
 
 def _book(**more: str) -> Ask:
-    return lambda client: client.book(BookAppointment.model_validate(fresh(**more)))
+    return lambda client: client.send(BOOK, BookAppointment.model_validate(fresh(**more)))
 
 
 def _move(**more: str) -> Ask:
-    return lambda client: client.move(MoveAppointment.model_validate({"id": ID, "slot": LATER, **more}))
+    return lambda client: client.send(MOVE, MoveAppointment.model_validate({"id": ID, "slot": LATER, **more}))
 
 
 def _hold(**more: str) -> Ask:
-    return lambda client: client.place_hold(PlaceHold.model_validate(fresh(**more)))
+    return lambda client: client.send(PLACE, PlaceHold.model_validate(fresh(**more)))
 
 
 async def _marks(servers: Servers, subject: str, ask: Ask, replies: Replies) -> list[bool]:
@@ -101,7 +114,7 @@ async def _marks(servers: Servers, subject: str, ask: Ask, replies: Replies) -> 
 
 @pytest.mark.parametrize(
     ("subject", "ask"),
-    [(subjects.BOOK_MANY, _book()), (subjects.MOVE_MANY, _move()), (subjects.PLACE_MANY, _hold())],
+    [(BOOK.many_subject, _book()), (MOVE.many_subject, _move()), (PLACE.many_subject, _hold())],
     ids=["book", "move", "hold"],
 )
 async def test_the_first_attempt_of_a_new_command_says_so(servers: Servers, subject: str, ask: Ask) -> None:
@@ -114,10 +127,10 @@ async def test_the_first_attempt_of_a_new_command_says_so(servers: Servers, subj
 @pytest.mark.parametrize(
     ("subject", "ask"),
     [
-        (subjects.BOOK_MANY, _book(idempotencyKey="web-1")),
-        (subjects.MOVE_MANY, _move(moveId=TOKEN)),
-        (subjects.PLACE_MANY, _hold(holdToken=TOKEN)),
-        (subjects.CANCEL_MANY, lambda client: client.cancel(CancelAppointment(id=ID))),
+        (BOOK.many_subject, _book(idempotencyKey="web-1")),
+        (MOVE.many_subject, _move(moveId=TOKEN)),
+        (PLACE.many_subject, _hold(holdToken=TOKEN)),
+        (CANCEL.many_subject, lambda client: client.send(CANCEL, CancelAppointment(id=ID))),
     ],
     ids=["book", "move", "hold", "cancel"],
 )
@@ -131,20 +144,20 @@ async def test_what_a_caller_may_have_sent_before_is_never_the_first(
 async def test_a_release_that_was_lost_and_repeated_is_released(servers: Servers) -> None:
     """Where an attempt was not answered, the hold that its repeat does not find is the one it has ended."""
     release = ReleaseHold.model_validate({"slot": LATER, "holdToken": str(uuid4())})
-    async with answering(servers, subjects.RELEASE_HOLD, [None, NO_HOLD]) as client:
-        reply = await client.release_hold(release)
+    async with answering(servers, RELEASE.subject, [None, NO_HOLD]) as client:
+        reply = await client.send(RELEASE, release)
     assert (reply.status, reply.json) == (200, '{"message":"Hold released"}')
     turns: list[Replies] = [[NO_HOLD], [NOBODY, NO_HOLD]]
     for replies in turns:
-        async with answering(servers, subjects.RELEASE_HOLD, replies) as client:
+        async with answering(servers, RELEASE.subject, replies) as client:
             with pytest.raises(NoSuchHold):
-                await client.release_hold(release)
+                await client.send(RELEASE, release)
 
 
 async def test_all_attempts_of_a_move_have_the_id_that_was_made(servers: Servers) -> None:
     """A move without an id gets one, the same at every attempt: what was carried out is known again."""
     met: list[dict[str, Any]] = []
-    async with answering(servers, subjects.MOVE_MANY, [None] * 3, met) as client:
+    async with answering(servers, MOVE.many_subject, [None] * 3, met) as client:
         with pytest.raises(OutcomeUnknown):
             await _move()(client)
     ids = [item["command"]["moveId"] for item in met]
@@ -160,6 +173,6 @@ async def test_a_read_that_is_not_answered_speaks_of_no_key(
     async with answering(servers, subject, [None] * 3) as client:
         with pytest.raises(OutcomeUnknown) as caught:
             await ask(client)
-    reads = subject in subjects.READS
+    reads = subject in {operation.subject for operation in OPERATIONS if operation.reads}
     assert caught.value.text == (OutcomeUnknown.of_a_read if reads else OutcomeUnknown.message)
     assert ("key" in caught.value.text) != reads

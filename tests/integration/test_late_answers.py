@@ -5,8 +5,6 @@ The test takes the worker's place on NATS, and answers which attempt it likes wh
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -17,7 +15,6 @@ from nats.aio.msg import Msg
 
 from shared.client.attempts import caller_left
 from shared.client.command_client import CommandClient
-from shared.contract import subjects
 from shared.contract.commands import BookAppointment, ReleaseHold
 from shared.contract.errors import (
     AskedEarlier,
@@ -25,43 +22,19 @@ from shared.contract.errors import (
     NotExecuted,
     OutcomeUnknown,
     Overloaded,
-    Refused,
     SlotAlreadyBooked,
 )
-from tests.integration.stand_in import BOOKED, answer_all
+from shared.contract.operations import BOOK, RELEASE
+from tests.integration.stand_in import BOOKED, PATIENCE, answer_all, attempts_of, refusal
 from tests.servers import Servers
 from tests.slots import fresh
-
-PATIENCE = 1.5
-
-
-def refusal(error: Refused) -> bytes:
-    body = error.body.model_dump_json(exclude_none=True)
-    return b'{"status":%d,"body":%b,"headers":{"Error-Type":"%b"}}' % (
-        error.status,
-        body.encode(),
-        type(error).__name__.encode(),
-    )
-
 
 TAKEN, BEING_BOOKED, OVERLOADED = map(refusal, (SlotAlreadyBooked(), BeingBooked(), Overloaded()))
 
 
-@asynccontextmanager
-async def attempts_of(servers: Servers) -> AsyncIterator[tuple[CommandClient, "asyncio.Queue[Msg]"]]:
-    """A client, and the messages that its attempts send."""
-    met: asyncio.Queue[Msg] = asyncio.Queue()
-    with servers.new_stack() as stack:
-        async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(subjects.BOOK_MANY, cb=met.put)
-            await connection.flush()
-            async with CommandClient(stack.env["NATS_URL"], timeout=PATIENCE) as client:
-                yield client, met
-
-
 def book(client: CommandClient) -> asyncio.Task[int]:
     async def status() -> int:
-        return (await client.book(BookAppointment.model_validate(fresh()))).status
+        return (await client.send(BOOK, BookAppointment.model_validate(fresh()))).status
 
     return asyncio.create_task(status())
 
@@ -142,10 +115,10 @@ async def test_a_late_404_of_a_release_is_no_success(servers: Servers) -> None:
     met: asyncio.Queue[Msg] = asyncio.Queue()
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(subjects.RELEASE_HOLD, cb=met.put)
+            await connection.subscribe(RELEASE.subject, cb=met.put)
             await connection.flush()
             async with CommandClient(stack.env["NATS_URL"], timeout=PATIENCE) as client:
-                asking = asyncio.create_task(client.release_hold(ReleaseHold(holdToken=str(uuid4()))))
+                asking = asyncio.create_task(client.send(RELEASE, ReleaseHold(holdToken=str(uuid4()))))
                 first, _ = await met.get(), await met.get()
                 said = b'{"status":404,"body":{"error":"No such hold"}}'
                 await connection.publish(first.reply, said, headers={"Error-Type": "NoSuchHold"})

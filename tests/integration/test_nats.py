@@ -13,18 +13,17 @@ from nats.aio.client import Client
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, GetAppointment, PlaceHold
 from shared.contract.errors import InvalidRequest, NoSuchAppointment, SlotAlreadyBooked, SlotHeld
+from shared.contract.operations import BOOK, GET, PLACE
 from shared.process.nats_wire import round_trip
 from tests.callers import NatsCaller
 from tests.slots import fresh, fresh_site
 from tests.stack import Stack
 
-BOOK = "booking.v1.book"
-
 
 async def test_a_command_past_its_deadline_is_not_executed(nats_caller: NatsCaller) -> None:
     """A command that is met too late gets 503, and nothing is booked."""
     body = fresh()
-    late = await nats_caller.request(BOOK, body, {"Deadline": str(int(time.time() * 1000) - 1)})
+    late = await nats_caller.request(BOOK.subject, body, {"Deadline": str(int(time.time() * 1000) - 1)})
     assert (late.status, late.body["outcome"]) == (503, "not_executed")
     assert late.headers["retry-after"] == "1"
     assert (await nats_caller.book(body)).status == 201
@@ -44,14 +43,14 @@ async def test_a_late_booking_hears_nothing_of_holds(nats_caller: NatsCaller) ->
     body = fresh("Ada")
     assert (await nats_caller.hold(body)).status == 200
     passed = {"Deadline": str(int(time.time() * 1000) - 1)}
-    late = await nats_caller.request(BOOK, {**body, "patientName": "Grace"}, passed)
+    late = await nats_caller.request(BOOK.subject, {**body, "patientName": "Grace"}, passed)
     assert (late.status, late.body["outcome"]) == (503, "not_executed")
 
 
 @pytest.mark.parametrize("deadline", ["soon", "-1", "1e12", "1.5", " ", "9" * 20])
 async def test_a_malformed_deadline_is_refused(nats_caller: NatsCaller, deadline: str) -> None:
     """A deadline is a Unix time in whole milliseconds."""
-    answer = await nats_caller.request(BOOK, fresh(), {"Deadline": deadline})
+    answer = await nats_caller.request(BOOK.subject, fresh(), {"Deadline": deadline})
     assert answer.status == 400
     assert answer.error.startswith("Deadline")
 
@@ -67,7 +66,7 @@ async def test_a_refusal_carries_the_service_headers(nats_caller: NatsCaller) ->
 
 async def test_an_empty_message_is_answered(nats_caller: NatsCaller) -> None:
     """Whatever is sent gets an answer."""
-    assert (await nats_caller.request(BOOK, b"")).error == "Missing slot or patientName"
+    assert (await nats_caller.request(BOOK.subject, b"")).error == "Missing slot or patientName"
     assert (await nats_caller.request("booking.v1.get", b"")).error == "Missing id"
     assert (await nats_caller.request("booking.v1.get", {"id": {"$ne": None}})).error == "id must be a string"
 
@@ -77,7 +76,7 @@ async def test_a_command_without_a_reply_subject_is_executed(
 ) -> None:
     """A caller that does not want to hear the answer is served all the same."""
     body = fresh()
-    await nats_connection.publish(BOOK, json.dumps(body).encode())
+    await nats_connection.publish(BOOK.subject, json.dumps(body).encode())
     await nats_connection.flush()
     deadline = time.monotonic() + 20
     while (answer := await nats_caller.hold(body)).status in (200, 503) and time.monotonic() < deadline:
@@ -111,9 +110,9 @@ async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
     slot = datetime(2031, 5, 4, 9, tzinfo=UTC)
     async with CommandClient(stack.env["NATS_URL"]) as client:
         command = BookAppointment(slot=slot, patientName="Ada", site=fresh_site())
-        booked = await client.book(command)
+        booked = await client.send(BOOK, command)
         assert (booked.status, booked.body.appointment.slot) == (201, slot)
-        found = await client.get_appointment(GetAppointment(id=booked.body.appointment.id))
+        found = await client.send(GET, GetAppointment(id=booked.body.appointment.id))
         assert found.body.appointment == booked.body.appointment
 
 
@@ -121,18 +120,18 @@ async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
     """Each refusal is an exception of its own."""
     async with CommandClient(stack.env["NATS_URL"]) as client:
         slot, site = datetime(2031, 5, 4, 9, tzinfo=UTC), fresh_site()
-        await client.place_hold(PlaceHold(slot=slot, patientName="Ada", site=site))
+        await client.send(PLACE, PlaceHold(slot=slot, patientName="Ada", site=site))
         with pytest.raises(SlotHeld):
-            await client.book(BookAppointment(slot=slot, patientName="Grace", site=site))
-        await client.book(BookAppointment(slot=slot, patientName="Ada", site=site))
+            await client.send(BOOK, BookAppointment(slot=slot, patientName="Grace", site=site))
+        await client.send(BOOK, BookAppointment(slot=slot, patientName="Ada", site=site))
         with pytest.raises(SlotAlreadyBooked):
-            await client.book(BookAppointment(slot=slot, patientName="Ada", site=site))
+            await client.send(BOOK, BookAppointment(slot=slot, patientName="Ada", site=site))
         with pytest.raises(NoSuchAppointment):
-            await client.get_appointment(GetAppointment(id="nothing"))
+            await client.send(GET, GetAppointment(id="nothing"))
         many = tuple(f"r{number}" for number in range(8))
         with pytest.raises(InvalidRequest, match="durationMinutes"):
-            await client.book(
-                BookAppointment(slot=slot, patientName="Ada", resources=many, durationMinutes=1440)
+            await client.send(
+                BOOK, BookAppointment(slot=slot, patientName="Ada", resources=many, durationMinutes=1440)
             )
 
 
@@ -152,15 +151,17 @@ async def test_who_no_longer_waits_for_a_round_trip_leaves_the_connection_whole(
 @pytest.mark.parametrize("name", ["deadline", "DEADLINE", "Deadline"])
 async def test_a_header_is_read_in_any_case(nats_caller: NatsCaller, name: str) -> None:
     """A deadline that has passed is kept, however the header is written."""
-    answer = await nats_caller.request(BOOK, fresh(), {name: "1"})
+    answer = await nats_caller.request(BOOK.subject, fresh(), {name: "1"})
     assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
 
 
 async def test_a_key_may_be_sent_as_a_header(nats_caller: NatsCaller) -> None:
     """`Idempotency-Key` is the field of that name: with it a booking is made once."""
     body = fresh()
-    first = await nats_caller.request(BOOK, body, {"idempotency-key": "one"})
-    again = await nats_caller.request(BOOK, {**body, "idempotencyKey": "one"}, {"Idempotency-Key": "one"})
+    first = await nats_caller.request(BOOK.subject, body, {"idempotency-key": "one"})
+    again = await nats_caller.request(
+        BOOK.subject, {**body, "idempotencyKey": "one"}, {"Idempotency-Key": "one"}
+    )
     assert (first.status, again.status) == (201, 201)
     assert again.body == first.body
     assert again.headers["idempotency-replayed"] == "true"
@@ -178,6 +179,6 @@ async def test_two_keys_are_refused(
     nats_caller: NatsCaller, field: dict[str, str], headers: dict[str, str]
 ) -> None:
     """A key that is sent twice, or as two, is refused by its name."""
-    answer = await nats_caller.request(BOOK, {**fresh(), **field}, headers)
+    answer = await nats_caller.request(BOOK.subject, {**fresh(), **field}, headers)
     assert answer.status == 400
     assert "Idempotency-Key" in answer.error

@@ -1,11 +1,11 @@
-"""Request ids: what a program has bound to its log goes into messages, if it is an id."""
+"""Ids in messages: of requests, as a program has bound them to its log, and keys made by the client."""
 
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from shared.client.command_client import _request_id
+from shared.client.requests import bound_request_id, random_uuid
 
 ID = UUID("3f6c2f0e-5b0a-4c55-9d0b-6a1f5c1f2a77")
 
@@ -27,5 +27,14 @@ def test_an_id_that_a_program_has_bound_is_sent_only_if_it_is_one(
 ) -> None:
     """What is bound as `request_id` never breaks a message, nor brings another command into it."""
     with bound_contextvars(request_id=bound):
-        assert _request_id() == sent
-    assert _request_id() is None
+        assert bound_request_id() == sent
+    assert bound_request_id() is None
+
+
+def test_a_key_that_the_client_makes_is_a_random_uuid() -> None:
+    """Each is another UUID of version 4, written as `uuid.uuid4` is: a hold's token has to be one."""
+    made = {random_uuid() for _ in range(1000)}
+    assert len(made) == 1000
+    for text in made:
+        assert str(UUID(text)) == text
+        assert (UUID(text).version, UUID(text).variant) == (4, RFC_4122)

@@ -1,0 +1,93 @@
+"""What the client counts of its attempts, and how many callers at once are retried."""
+
+import asyncio
+
+import pytest
+from nats.aio.msg import Msg
+
+from shared.client.command_client import CommandClient
+from shared.contract.commands import BookAppointment
+from shared.contract.errors import BeingBooked, Overloaded, Refused, SlotHeld
+from shared.contract.operations import BOOK
+from tests.integration.stand_in import (
+    BOOKED,
+    NOBODY,
+    Replies,
+    answer_all,
+    answering,
+    attempts_of,
+    items_of,
+    refusal,
+)
+from tests.servers import Servers
+from tests.slots import fresh
+
+CALLERS = 300
+LONG = 30.0
+
+
+def counted(client: CommandClient) -> dict[str, int]:
+    """What became of the attempts to book."""
+    return {became: count for (_, became), count in client.statistics.attempts.items()}
+
+
+async def book(client: CommandClient) -> str:
+    """What became of a request to book: the name of its refusal, or an empty string."""
+    try:
+        await client.send(BOOK, BookAppointment.model_validate(fresh()))
+    except Refused as refused:
+        return type(refused).__name__
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("replies", "counts"),
+    [
+        pytest.param([BOOKED], {"answered": 1}, id="booked"),
+        pytest.param([refusal(SlotHeld())], {"answered": 1}, id="refused"),
+        pytest.param([refusal(Overloaded())], {"not_executed": 1}, id="overloaded"),
+        pytest.param([refusal(BeingBooked()), BOOKED], {"not_executed": 1, "answered": 1}, id="retried"),
+        pytest.param([NOBODY, BOOKED], {"nobody_there": 1, "answered": 1}, id="nobody"),
+        pytest.param([b"1", BOOKED], {"unknown": 1, "answered": 1}, id="no answer"),
+        pytest.param([None, BOOKED], {"unknown": 1, "answered": 1}, id="silence"),
+        pytest.param([None, None, None], {"unknown": 3}, id="only silence"),
+    ],
+)
+async def test_each_attempt_is_counted_once(
+    servers: Servers, replies: Replies, counts: dict[str, int]
+) -> None:
+    """An attempt counts by what became of it, the first one like its retries."""
+    async with answering(servers, BOOK.many_subject, replies) as client:
+        await book(client)
+        assert counted(client) == counts
+    assert not replies
+
+
+async def test_a_caller_who_leaves_cancels_one_attempt(servers: Servers) -> None:
+    """A first attempt whose caller gives up before the deadline counts as cancelled."""
+    async with attempts_of(servers) as (client, met):
+        asked = asyncio.create_task(book(client))
+        await met.get()
+        asked.cancel()
+        await asyncio.wait({asked})
+        assert counted(client) == {"cancelled": 1}
+
+
+async def test_all_callers_that_met_silence_are_retried(servers: Servers) -> None:
+    """However many first attempts pass their deadlines together, each caller sends its own command again."""
+    async with asyncio.timeout(LONG), attempts_of(servers, patience=LONG / 4) as (client, met):
+        asked = asyncio.gather(*(book(client) for _ in range(CALLERS)))
+        silent: list[str] = []
+        while len(silent) < CALLERS:
+            silent += keys(await met.get())
+        retried: list[str] = []
+        while not set(silent) <= set(retried):
+            message = await met.get()
+            retried += keys(message)
+            await answer_all(message, BOOKED)
+        assert await asked == [""] * CALLERS
+        assert counted(client)["answered"] == CALLERS
+
+
+def keys(message: Msg) -> list[str]:
+    return [item["command"]["idempotencyKey"] for item in items_of(message)]
