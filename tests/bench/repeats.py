@@ -20,6 +20,7 @@ from rich.table import Table
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment
 from shared.contract.errors import Refused
+from shared.contract.operations import BOOK
 from tests.servers import choose_servers
 from tests.slots import fresh
 
@@ -66,7 +67,7 @@ async def offer(url: str, rate: float, seconds: float) -> Offered:
 
     async def book() -> None:
         try:
-            await client.book(BookAppointment.model_validate(fresh()))
+            await client.send(BOOK, BookAppointment.model_validate(fresh()))
             statuses[201] += 1
         except Refused as refused:
             statuses[refused.status] += 1

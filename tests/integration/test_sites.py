@@ -156,7 +156,7 @@ def cases(request: pytest.FixtureRequest) -> UseCases:
 
 async def test_pages_of_a_site_are_what_one_page_is(cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small pages are, and however many share a cell or an instant, together they are the whole."""
-    lasting: dict[str, Any] = {"durationMinutes": 7} if cases.reads.grid().slotMinutes else {}
+    lasting: dict[str, Any] = {"durationMinutes": 7} if (await cases.reads.grid()).slotMinutes else {}
     site = fresh_site()
     asked = [
         fresh(site=site, slot=at(minutes), resources=[f"r{number}", f"s{number}"], **lasting)
