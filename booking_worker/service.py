@@ -72,7 +72,7 @@ class BookingService:
         with self._schema.required():
             booking = Booking.new(command, self._grid.span_of(command), self._digests)
             holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
-            intent = BookingIntent(booking.id, booking.claims, holder)
+            intent = BookingIntent(booking.claims, holder)
             may_have_been_sent = command.idempotencyKey is not None and not first
             asked_at = unix_ms_now() if asked_at is None else asked_at
             request = Request(booking, may_have_been_sent, intent, deadline, asked_at)

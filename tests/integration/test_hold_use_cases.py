@@ -67,7 +67,7 @@ async def dump(use_cases: UseCases, site: str) -> dict[str, tuple[int, Any]]:
             await (redis.get(key) if key.startswith("hold:") else redis.zrange(key, 0, -1, withscores=True)),
         )
         for key in keys
-        if not key.startswith("intents:")
+        if not key.startswith("intent")
     }
 
 
@@ -145,7 +145,7 @@ async def test_a_hold_that_cannot_be_withdrawn_blocks_nobody_for_long(
     refuse(monkeypatch, "withdraw_holds")
     with pytest.raises(NoPrimary):
         await use_cases.holds.place_hold(hold, Deadline.after(1))
-    key, _ = keys_of(wanted(hold, Grid(0)).claims)
+    (key,) = keys_of(wanted(hold, Grid(0)).claims)
     assert 0 < await use_cases.redis.pttl(key) <= 1000 + PLACED_MARGIN_MS
 
 

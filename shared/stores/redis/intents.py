@@ -2,32 +2,35 @@
 
 A hold and a booking that are made together would miss each other: the booking finds no hold, the hold is
 set, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So one script reads the holds
-and, if the booking may pass, registers its intent, which is cleared once the booking is decided. Intents
-never keep bookings from each other: between bookings the index alone decides. A booking that is refused as
-held has none, not for a moment.
+and registers one intent for the bookings of a batch that may pass. It is cleared once they are decided, but
+for the claims of bookings that may still be made. Intents never keep bookings from each other: between
+bookings the index alone decides. A booking that is refused as held has none, not for a moment.
 
 An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is waited for no more.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum, auto
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from redis.exceptions import ClusterDownError, ResponseError
 
 from shared.contract.errors import HoldsUnreachable, Refused
 from shared.domain.claim import Claims
-from shared.stores.redis.calls import MOST_FREED, Call, in_parts
-from shared.stores.redis.keys import Holder, keys_of
+from shared.stores.redis.calls import MOST_FREED, Call, calls_in_parts, in_parts
+from shared.stores.redis.keys import Holder, intent_key, keys_of
 from shared.stores.redis.scripts import NoTimeToAsk, Scripts
 from shared.stores.redis.servers import Servers
 
 # How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
 INTENT_MARGIN_MS = 5000
+# How many claims one intent has, but for a single booking that has more. To register them takes Redis 1 ms.
+MOST_IN_BATCH = 600
 
 log = structlog.get_logger()
 
@@ -45,13 +48,36 @@ class HoldState(IntEnum):
     Redis that is there will not say."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class BookingIntent:
-    """The booking with this `id` is to be made."""
+    """A booking of some claims is to be made. `batch` is set once it is registered."""
 
-    id: str
     claims: Claims
     holder: Holder
+    batch: "Batch | None" = None
+
+
+@dataclass(eq=False)
+class Batch:
+    """Bookings of one site whose claims are one intent in Redis; `standing` are those that it may have."""
+
+    site: str
+    standing: list[BookingIntent]
+    id: str = field(default_factory=lambda: uuid4().hex)
+
+    def to_call(self, milliseconds: int) -> Call:
+        """The call that registers all of it, for so many milliseconds."""
+        keys: list[str] = []
+        args: list[str | int] = [self.id, milliseconds, len(self.standing)]
+        for intent in self.standing:
+            keys += keys_of(intent.claims)
+            args += (len(intent.claims.keys), intent.holder.token, intent.holder.digest)
+        return Call(self.site, keys, args)
+
+    def to_text(self) -> str:
+        """Its claims as the intent has them, each between two line ends; '' for none."""
+        claims = [claim for intent in self.standing for claim in intent.claims.keys]
+        return "\n".join(["", *claims, ""]) if claims else ""
 
 
 class IntentStore:
@@ -66,48 +92,88 @@ class IntentStore:
         Returns:
             What each finds, in their order.
         """
+        batches = list(_batches(intents))
         register = partial(self._register, ends=time.monotonic() + seconds)
         try:
-            states = await self._redis.apart(intents, lambda intent: intent.claims.site, register)
+            found = await self._redis.apart(batches, lambda batch: batch.site, register)
         except HoldsUnreachable:
-            states = [HoldState.UNREACHABLE] * len(intents)
-        return [HoldState.UNREACHABLE if isinstance(state, Refused) else state for state in states]
+            found = [HoldsUnreachable()] * len(batches)
+        states: dict[BookingIntent, HoldState] = {}
+        for batch, answer in zip(batches, found, strict=True):
+            lost = [HoldState.UNREACHABLE] * len(batch.standing)
+            states |= zip(batch.standing, lost if isinstance(answer, Refused) else answer, strict=True)
+            batch.standing = [each for each in batch.standing if states[each] is not HoldState.OTHERS]
+        return [states[intent] for intent in intents]
 
     async def _register(
-        self, scripts: Scripts, intents: Sequence[BookingIntent], *, ends: float
-    ) -> list[HoldState]:
+        self, scripts: Scripts, batches: Sequence[Batch], *, ends: float
+    ) -> list[list[HoldState]]:
         # From a worker that was paused, seconds may be negative: a key without an end would be left.
         milliseconds = int(max(ends - time.monotonic(), 0) * 1000) + INTENT_MARGIN_MS
-        calls = [_call(intent, milliseconds) for intent in intents]
-        found: list[HoldState] = []
+        calls = [batch.to_call(milliseconds) for batch in batches]
+        found: list[list[HoldState]] = []
+        unknown = HoldState.UNREACHABLE
         try:
-            for part in in_parts(calls):  # to register twice is once
+            for part in calls_in_parts(calls):  # to register twice is once
                 run = partial(scripts.run, "register_intents", part)
                 answers = await scripts.ask(run, seconds=ends - time.monotonic())
                 if any(isinstance(answer, ResponseError) for answer in answers):
                     answers = await _look(scripts, part, answers)
-                found += map(_state, answers)
+                for answer in answers:
+                    found.append(_states(batches[len(found)], answer))
         except NoTimeToAsk:
-            found += [HoldState.NOT_ASKED] * (len(calls) - len(found))
+            unknown = HoldState.NOT_ASKED
         except HoldsUnreachable:
-            found += [HoldState.UNREACHABLE] * (len(calls) - len(found))
-        return found
+            pass
+        return found + [[unknown] * len(batch.standing) for batch in batches[len(found) :]]
 
-    async def clear_intents(self, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
-        """Clear the intents of what is decided; with True, the booking has used up its patient's holds.
+    async def use_up_holds(self, booked: Sequence[BookingIntent]) -> None:
+        """Use up the holds of the patients of confirmed bookings, each with all that its token holds.
+
+        Raises:
+            HoldsUnreachable: a hold that was not used up expires by itself.
+        """
+        _raise_refusals(await self._redis.apart(booked, lambda each: each.claims.site, self._use_up))
+
+    async def _use_up(self, scripts: Scripts, booked: Sequence[BookingIntent]) -> Sequence[None]:
+        calls = [
+            Call(each.claims.site, keys_of(each.claims), (each.holder.token, each.holder.digest))
+            for each in booked
+        ]
+        await scripts.run_all("use_up_holds", calls, (MOST_FREED,))
+        return [None] * len(booked)
+
+    async def clear_intents(self, decided: Sequence[BookingIntent]) -> None:
+        """Clear the intents of what is decided. All of a batch that is ever decided is to be cleared at once.
 
         Raises:
             HoldsUnreachable: what was not cleared expires by itself.
         """
-        cleared = await self._redis.apart(decided, lambda each: each[0].claims.site, self._clear)
-        for refused in cleared:
-            if refused is not None:
-                raise refused
+        batches = list(dict.fromkeys(intent.batch for intent in decided if intent.batch))
+        gone = set(decided)
+        for batch in batches:
+            batch.standing = [intent for intent in batch.standing if intent not in gone]
+        _raise_refusals(await self._redis.apart(batches, lambda batch: batch.site, self._clear))
 
-    async def _clear(self, scripts: Scripts, decided: Sequence[tuple[BookingIntent, bool]]) -> Sequence[None]:
-        calls = [_call(intent, int(booked)) for intent, booked in decided]
-        await scripts.run_all("clear_intents", calls, (MOST_FREED,))
-        return [None] * len(decided)
+    async def _clear(self, scripts: Scripts, batches: Sequence[Batch]) -> Sequence[None]:
+        calls = [
+            Call(batch.site, [intent_key(batch.site, batch.id)], (batch.to_text(),)) for batch in batches
+        ]
+        await scripts.run_all("clear_intents", calls)
+        return [None] * len(batches)
+
+
+def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
+    """Bookings of one site each, whose claims one script is given; a larger one is a batch of its own."""
+    sites: dict[str, list[BookingIntent]] = {}
+    for intent in intents:
+        sites.setdefault(intent.claims.site, []).append(intent)
+    for site, standing in sites.items():
+        for part in in_parts(standing, lambda intent: len(intent.claims.keys), MOST_IN_BATCH):
+            batch = Batch(site, list(part))
+            for intent in part:
+                intent.batch = batch
+            yield batch
 
 
 async def _look(scripts: Scripts, calls: Sequence[Call], answers: Sequence[Any]) -> list[Any]:
@@ -122,16 +188,16 @@ async def _look(scripts: Scripts, calls: Sequence[Call], answers: Sequence[Any])
     ]
 
 
-def _state(answer: Any) -> HoldState:
+def _states(batch: Batch, answer: Any) -> list[HoldState]:
     if not isinstance(answer, ResponseError):
-        return HoldState(answer)
+        return [HoldState(state) for state in answer]
     if isinstance(answer, ClusterDownError):  # it has nobody to ask
-        return HoldState.UNREACHABLE
+        return [HoldState.UNREACHABLE] * len(batch.standing)
     log.warning("redis_refuses", error=str(answer).partition(" ")[0], effect="nothing is booked")
-    return HoldState.NOT_ASKED
+    return [HoldState.NOT_ASKED] * len(batch.standing)
 
 
-def _call(intent: BookingIntent, last: int) -> Call:
-    """A call of either script, which differ in their last argument."""
-    holder = intent.holder
-    return Call(intent.claims.site, keys_of(intent.claims), (holder.token, holder.digest, intent.id, last))
+def _raise_refusals(answers: Sequence[Refused | None]) -> None:
+    for refused in answers:
+        if refused is not None:
+            raise refused

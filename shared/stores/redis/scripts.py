@@ -13,7 +13,7 @@ from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, Respon
 
 from shared.contract.errors import HoldsUnreachable, Refused
 from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
-from shared.stores.redis.calls import LATER, MOST_KEYS, Call, in_parts, merged
+from shared.stores.redis.calls import LATER, Call, calls_in_parts, merged
 from shared.stores.redis.connection import MOST_CONNECTIONS
 
 # Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
@@ -25,6 +25,8 @@ LATE_SECONDS = 0.025
 # What uvloop says where asyncio's own loop writes to nobody, and redis-py lets out.
 OVER_A_CLOSED_CONNECTION = "the handler is closed"
 
+# How many keys a walk through all of them asks for at a time.
+KEYS_AT_ONCE = 1000
 NO_EVICTION = "noeviction"
 EVICTS = "REDIS_URL: this Redis may evict holds: its maxmemory-policy must be noeviction"
 
@@ -53,6 +55,7 @@ _SOURCES = {
         "place_holds",
         "register_intents",
         "release_holds",
+        "use_up_holds",
         "withdraw_holds",
     )
 }
@@ -85,7 +88,7 @@ class Scripts:
         return list(await do(self, items))
 
     async def run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
-        """Run a script for some `calls` that fit together (`in_parts`); `common` are the first ARGV.
+        """Run a script for some `calls` that fit together (`calls_in_parts`); `common` are the first ARGV.
 
         Returns:
             An answer for each, in their order; a ResponseError where Redis refused.
@@ -114,7 +117,7 @@ class Scripts:
         answers: list[Any] = [LATER] * len(calls)
         while left := [index for index, answer in enumerate(answers) if answer == LATER]:
             done: list[Any] = []
-            for part in in_parts([calls[index] for index in left]):
+            for part in calls_in_parts([calls[index] for index in left]):
                 done += await self.run(name, part, common)
             for index, answer in zip(left, done, strict=True):
                 answers[index] = answer
@@ -178,7 +181,7 @@ class Scripts:
         cursor, deleted = 0, 0
         found: list[str]
         while True:
-            scan: Any = partial(self._redis.scan, cursor, count=MOST_KEYS)
+            scan: Any = partial(self._redis.scan, cursor, count=KEYS_AT_ONCE)
             cursor, found = await self._answer(scan)
             pipeline = self._redis.pipeline(transaction=False)
             for key in found:

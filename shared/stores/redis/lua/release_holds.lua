@@ -3,7 +3,7 @@
 -- later is neither placed nor granted any more.
 -- KEYS: for each the record of its token.
 -- ARGV: how many claims to free at most before the rest is left for later, how long a release is known (ms); then for each
--- 0, when its caller asked (Unix ms), and the moment of a cell (Unix ms) which the token must hold at some resource, or ''.
+-- 1, when its caller asked (Unix ms), and the moment of a cell (Unix ms) which the token must hold at some resource, or ''.
 -- Returns for each how many claims it held; -2 where it holds what was asked for later than the release.
 local ASKED_EARLIER = -2
 local left, known = tonumber(ARGV[1]), ARGV[2]
