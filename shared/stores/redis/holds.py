@@ -168,7 +168,8 @@ class HoldStore:
     async def release_many(self, releases: Sequence[Release], deadline: Deadline) -> list[bool | Refused]:
         """End all that some tokens hold, by a deadline.
 
-        A hold of the token that was asked for no later is neither placed nor granted any more.
+        A hold of the token that was asked for no later is neither placed nor granted any more, be it that the
+        token holds nothing yet. A release that is refused changes nothing.
 
         Returns:
             Whether the token held anything, and the cell if one is named; a refusal where Redis has refused,
