@@ -154,16 +154,11 @@ class HoldService:
         else:
             outcomes |= {each: refusal for each in requests if (refusal := _refusal(each, found))}
             free = [each for each in requests if each not in outcomes]
-            outcomes |= zip(free, await self._grant(free), strict=True)
+            granted = await self._holds.grant_many([(r.wanted, r.placed) for r in free if r.placed])
+            outcomes |= zip(free, granted, strict=True)
         refused = [each for each, outcome in outcomes.items() if isinstance(outcome, Refused)]
         await self._withdraw([each for each in refused if not isinstance(outcomes[each], OutcomeUnknown)])
         return [outcomes[each] for each in requests]
-
-    async def _grant(self, requests: Sequence[Request]) -> list[Granted | Refused]:
-        try:
-            return await self._holds.grant_many([(r.wanted, r.placed) for r in requests if r.placed])
-        except OutcomeUnknown as unknown:
-            return [unknown] * len(requests)
 
     async def _withdraw(self, requests: Sequence[Request]) -> None:
         """Take back what was placed for requests that are refused, so that it blocks nobody."""

@@ -21,6 +21,7 @@ from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wante
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, intent_key, intents_key, keys_of
 from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.servers import One
 from tests.slots import fresh
 
 DAY = datetime(2031, 5, 4, 9, tzinfo=UTC)
@@ -30,9 +31,10 @@ AnswerT = TypeVar("AnswerT")
 
 
 def only(answers: Sequence[AnswerT | Refused]) -> AnswerT:
-    """The one answer of the one server that there is."""
+    """The one answer, or the refusal raised."""
     (answer,) = answers
-    assert not isinstance(answer, Refused)
+    if isinstance(answer, Refused):
+        raise answer
     return answer
 
 
@@ -47,7 +49,7 @@ class Stores:
 
     @classmethod
     def on(cls, redis: Redis, hold_ms: int = 60_000) -> "Stores":
-        scripts = Scripts(redis)
+        scripts = Scripts(One(redis))
         return cls(
             redis,
             HoldStore(scripts, hold_ms=hold_ms, max_ms=60_000),
@@ -71,8 +73,7 @@ class Stores:
     async def release(self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None) -> bool:
         """Release what a token holds; whether it held anything."""
         released = await self.try_release(wanted, asked_at=asked_at, cell=cell)
-        assert isinstance(released, bool)
-        return released
+        return only([released])
 
     async def try_release(
         self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None

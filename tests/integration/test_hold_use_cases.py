@@ -75,10 +75,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Have Redis refuse a script, as one that takes no writes does."""
     run = Scripts.run
 
-    async def run_or_refuse(scripts: Scripts, name: str, *args: Any) -> Any:
+    async def run_or_refuse(scripts: Scripts, name: str, calls: Any, *args: Any, **more: Any) -> Any:
         if name == script:
-            raise HoldsUnreachable
-        return await run(scripts, name, *args)
+            return [HoldsUnreachable()] * len(calls)
+        return await run(scripts, name, calls, *args, **more)
 
     monkeypatch.setattr(Scripts, "run", run_or_refuse)
 

@@ -9,23 +9,21 @@ bookings the index alone decides. A booking that is refused as held has none, no
 An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is waited for no more.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from redis.exceptions import ClusterDownError, ResponseError
 
-from shared.contract.errors import HoldsUnreachable, Refused
+from shared.contract.errors import HoldsUnreachable
 from shared.domain.claim import Claims
-from shared.stores.redis.calls import MOST_FREED, Call, calls_in_parts, in_parts
+from shared.stores.redis.calls import MOST_FREED, Call, in_parts
 from shared.stores.redis.keys import Holder, intent_key, keys_of
-from shared.stores.redis.scripts import NoTimeToAsk, Scripts
-from shared.stores.redis.servers import Servers
+from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.server import NoTimeToAsk
 
 # How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
 INTENT_MARGIN_MS = 5000
@@ -83,8 +81,8 @@ class Batch:
 class IntentStore:
     """The intents of a booking worker."""
 
-    def __init__(self, redis: Servers) -> None:
-        self._redis = redis
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
 
     async def register_intents(self, intents: Sequence[BookingIntent], *, seconds: float) -> list[HoldState]:
         """Register what may pass the holds, for `seconds` (till the deadline) and a margin.
@@ -92,40 +90,27 @@ class IntentStore:
         Returns:
             What each finds, in their order.
         """
+        # From a worker that was paused, seconds may be negative: a key without an end would be left.
+        milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
         batches = list(_batches(intents))
-        register = partial(self._register, ends=time.monotonic() + seconds)
-        try:
-            found = await self._redis.apart(batches, lambda batch: batch.site, register)
-        except HoldsUnreachable:
-            found = [HoldsUnreachable()] * len(batches)
+        calls = [batch.to_call(milliseconds) for batch in batches]
+        answers = await self._scripts.run("register_intents", calls, seconds=seconds)  # twice is once
+        refused = [index for index, answer in enumerate(answers) if isinstance(answer, ResponseError)]
+        for index, held in zip(refused, await self._look([calls[index] for index in refused]), strict=True):
+            if not isinstance(answers[index], ClusterDownError):
+                answers[index] = held
         states: dict[BookingIntent, HoldState] = {}
-        for batch, answer in zip(batches, found, strict=True):
-            lost = [HoldState.UNREACHABLE] * len(batch.standing)
-            states |= zip(batch.standing, lost if isinstance(answer, Refused) else answer, strict=True)
+        for batch, answer in zip(batches, answers, strict=True):
+            states |= zip(batch.standing, _states(batch, answer), strict=True)
             batch.standing = [each for each in batch.standing if states[each] is not HoldState.OTHERS]
         return [states[intent] for intent in intents]
 
-    async def _register(
-        self, scripts: Scripts, batches: Sequence[Batch], *, ends: float
-    ) -> list[list[HoldState]]:
-        # From a worker that was paused, seconds may be negative: a key without an end would be left.
-        milliseconds = int(max(ends - time.monotonic(), 0) * 1000) + INTENT_MARGIN_MS
-        calls = [batch.to_call(milliseconds) for batch in batches]
-        found: list[list[HoldState]] = []
-        unknown = HoldState.UNREACHABLE
-        try:
-            for part in calls_in_parts(calls):  # to register twice is once
-                run = partial(scripts.run, "register_intents", part)
-                answers = await scripts.ask(run, seconds=ends - time.monotonic())
-                if any(isinstance(answer, ResponseError) for answer in answers):
-                    answers = await _look(scripts, part, answers)
-                for answer in answers:
-                    found.append(_states(batches[len(found)], answer))
-        except NoTimeToAsk:
-            unknown = HoldState.NOT_ASKED
-        except HoldsUnreachable:
-            pass
-        return found + [[unknown] * len(batch.standing) for batch in batches[len(found) :]]
+    async def _look(self, calls: Sequence[Call]) -> list[Any]:
+        """Read what is held, for those that Redis has refused to register.
+
+        A Redis that takes no writes (a replica, a full disk) grants no hold either: none can miss an intent.
+        """
+        return await self._scripts.run("look_at_holds", calls) if calls else []
 
     async def use_up_holds(self, booked: Sequence[BookingIntent]) -> None:
         """Use up the holds of the patients of confirmed bookings, each with all that its token holds.
@@ -133,15 +118,11 @@ class IntentStore:
         Raises:
             HoldsUnreachable: a hold that was not used up expires by itself.
         """
-        _raise_refusals(await self._redis.apart(booked, lambda each: each.claims.site, self._use_up))
-
-    async def _use_up(self, scripts: Scripts, booked: Sequence[BookingIntent]) -> Sequence[None]:
         calls = [
             Call(each.claims.site, keys_of(each.claims), (each.holder.token, each.holder.digest))
             for each in booked
         ]
-        await scripts.run_all("use_up_holds", calls, (MOST_FREED,))
-        return [None] * len(booked)
+        _raise_lost(await self._scripts.run("use_up_holds", calls, (MOST_FREED,)))
 
     async def clear_intents(self, decided: Sequence[BookingIntent]) -> None:
         """Clear the intents of what is decided. All of a batch that is ever decided is to be cleared at once.
@@ -153,14 +134,10 @@ class IntentStore:
         gone = set(decided)
         for batch in batches:
             batch.standing = [intent for intent in batch.standing if intent not in gone]
-        _raise_refusals(await self._redis.apart(batches, lambda batch: batch.site, self._clear))
-
-    async def _clear(self, scripts: Scripts, batches: Sequence[Batch]) -> Sequence[None]:
         calls = [
             Call(batch.site, [intent_key(batch.site, batch.id)], (batch.to_text(),)) for batch in batches
         ]
-        await scripts.run_all("clear_intents", calls)
-        return [None] * len(batches)
+        _raise_lost(await self._scripts.run("clear_intents", calls))
 
 
 def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
@@ -176,28 +153,20 @@ def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
             yield batch
 
 
-async def _look(scripts: Scripts, calls: Sequence[Call], answers: Sequence[Any]) -> list[Any]:
-    """Read what is held, for those that Redis has refused to register.
-
-    A Redis that takes no writes (a replica, a full disk) grants no hold either: none can miss an intent.
-    """
-    looked = await scripts.run("look_at_holds", calls)
-    return [
-        held if isinstance(answer, ResponseError) and not isinstance(answer, ClusterDownError) else answer
-        for answer, held in zip(answers, looked, strict=True)
-    ]
-
-
-def _states(batch: Batch, answer: Any) -> list[HoldState]:
-    if not isinstance(answer, ResponseError):
+def _states(batch: Batch, answer: Any) -> Sequence[HoldState]:
+    if isinstance(answer, list):
         return [HoldState(state) for state in answer]
-    if isinstance(answer, ClusterDownError):  # it has nobody to ask
-        return [HoldState.UNREACHABLE] * len(batch.standing)
-    log.warning("redis_refuses", error=str(answer).partition(" ")[0], effect="nothing is booked")
-    return [HoldState.NOT_ASKED] * len(batch.standing)
+    if isinstance(answer, NoTimeToAsk):
+        state = HoldState.NOT_ASKED
+    elif isinstance(answer, HoldsUnreachable | ClusterDownError):  # it is lost, or has nobody to ask
+        state = HoldState.UNREACHABLE
+    else:
+        state = HoldState.NOT_ASKED
+        log.warning("redis_refuses", error=str(answer).partition(" ")[0], effect="nothing is booked")
+    return [state] * len(batch.standing)
 
 
-def _raise_refusals(answers: Sequence[Refused | None]) -> None:
-    for refused in answers:
-        if refused is not None:
-            raise refused
+def _raise_lost(answers: Sequence[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, HoldsUnreachable):
+            raise answer
