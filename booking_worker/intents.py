@@ -23,8 +23,8 @@ class Intents:
 
     def __init__(self, store: IntentStore) -> None:
         self._store = store
-        self._clearing: set[asyncio.Task[None]] = set()
-        self._others: list[tuple[BookingIntent, bool]] = []
+        self._using_up: set[asyncio.Task[None]] = set()
+        self._decided: list[BookingIntent] = []
         self._sweep: asyncio.Task[None] | None = None
 
     async def register(self, intents: Sequence[BookingIntent], deadline: Deadline) -> list[HoldState]:
@@ -39,39 +39,40 @@ class Intents:
     def clear(self, decided: Iterable[tuple[BookingIntent, HoldState, bool]]) -> None:
         """Clear the intents of what is decided: what each found held, and whether its booking stands.
 
-        One that stands uses up its patient's holds, which nobody may see then: it is cleared by itself. The
-        others, which keep holds away, are cleared as soon as Redis has cleared those before them, together
-        with what is decided meanwhile. No answer waits for it, though Redis may hang. What is unknown may
-        still be made: its intent has to stay.
+        A booking that stands uses up its patient's holds, which nobody may see then: at once. Intents are
+        cleared as soon as Redis has cleared those before them, together with what is decided meanwhile. No
+        answer waits for it, though Redis may hang. A booking that is unknown may still be made: its intent
+        has to stay.
         """
-        using_up: list[tuple[BookingIntent, bool]] = []
+        used_up: list[BookingIntent] = []
         for intent, state, stands in decided:
-            used_up = state is HoldState.MINE and stands
-            (using_up if used_up else self._others).append((intent, used_up))
-        self._begin(using_up)
-        if self._others and (self._sweep is None or self._sweep.done()):
-            self._sweep = asyncio.create_task(self._clear_others(), context=Context())
+            self._decided.append(intent)
+            if state is HoldState.MINE and stands:
+                used_up.append(intent)
+        if used_up:
+            task = asyncio.create_task(self._use_up(used_up))
+            self._using_up.add(task)
+            task.add_done_callback(self._using_up.discard)
+        if self._decided and (self._sweep is None or self._sweep.done()):
+            self._sweep = asyncio.create_task(self._clear_decided(), context=Context())
 
-    async def _clear_others(self) -> None:
-        while self._others:
-            left, self._others = self._others, []
-            await self._clear(left)
-
-    def _begin(self, known: Sequence[tuple[BookingIntent, bool]]) -> None:
-        if known:
-            task = asyncio.create_task(self._clear(known))
-            self._clearing.add(task)
-            task.add_done_callback(self._clearing.discard)
-
-    async def _clear(self, known: Sequence[tuple[BookingIntent, bool]]) -> None:
+    async def _use_up(self, booked: Sequence[BookingIntent]) -> None:
         try:
-            await self._store.clear_intents(known)
+            await self._store.use_up_holds(booked)
         except HoldsUnreachable:
-            log.warning("intents_not_cleared", effect="they expire by themselves", bookings=len(known))
+            log.warning("holds_not_used_up", effect="they expire by themselves", bookings=len(booked))
+
+    async def _clear_decided(self) -> None:
+        while self._decided:
+            decided, self._decided = self._decided, []
+            try:
+                await self._store.clear_intents(decided)
+            except HoldsUnreachable:
+                log.warning("intents_not_cleared", effect="they expire by themselves", bookings=len(decided))
 
     async def drain(self) -> None:
         """Wait for what is left to do for commands that were answered."""
         if self._sweep is not None:
             await self._sweep
-        while self._clearing:
-            await asyncio.wait(self._clearing)
+        while self._using_up:
+            await asyncio.wait(self._using_up)

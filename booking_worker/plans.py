@@ -1,7 +1,6 @@
 """What a move comes to, once its booking is read: a plan to change it, or why it is refused."""
 
 from dataclasses import dataclass
-from uuid import uuid4
 
 from shared.contract.commands import MoveRequest
 from shared.contract.deadline import Deadline
@@ -81,7 +80,7 @@ class Plan:
 
     def uses_up(self, booking: Booking) -> BookingIntent:
         """What clears the holds of the patient where the booking lies now."""
-        return BookingIntent(self.intent.id, booking.claims, self.intent.holder)
+        return BookingIntent(booking.claims, self.intent.holder)
 
 
 def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> Plan | Refused:
@@ -102,7 +101,7 @@ def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> P
         except InvalidRequest as invalid:
             return invalid
     holder = Holder(move.request.holdToken or "", digests.of_name(booking.patient_name))
-    return Plan(move, Change(booking, after), BookingIntent(str(uuid4()), after.claims, holder))
+    return Plan(move, Change(booking, after), BookingIntent(after.claims, holder))
 
 
 def repeat(move: Move, booking: Booking) -> Booking | Refused | None:

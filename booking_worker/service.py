@@ -81,7 +81,7 @@ class BookingService:
         command = attempt.command
         booking = Booking.new(command, self._grid.span_of(command), self._digests)
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
-        intent = BookingIntent(booking.id, booking.claims, holder)
+        intent = BookingIntent(booking.claims, holder)
         may_have_been_sent = command.idempotencyKey is not None and not attempt.first
         return Request(booking, may_have_been_sent, intent, attempt.deadline, attempt.asked_at)
 

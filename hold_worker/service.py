@@ -163,27 +163,24 @@ class HoldService:
 
     async def _release_many(self, many: Sequence[_Releasing], deadline: Deadline) -> list[bool | Refused]:
         released = self._holds.release_many([each.release for each in many], deadline)
-        return await self._judged(released, len(many))
+        return await self._judged(released)
 
     async def _place_many(
         self, requests: Sequence[Request], deadline: Deadline
     ) -> list[Placed | Refused | None]:
         placed = self._holds.place_many([each.wanted for each in requests], deadline)
-        return await self._judged(placed, len(requests))
+        return await self._judged(placed)
 
-    async def _judged(self, asked: Awaitable[list[AnswerT | Refused]], count: int) -> list[AnswerT | Refused]:
+    async def _judged(self, asked: Awaitable[Sequence[AnswerT | Refused]]) -> list[AnswerT | Refused]:
         """Wait for Redis to answer; if it failed, find out whether this worker has lost it.
 
         Then the worker has left its subjects, and NotReady sends the caller to a worker that may have Redis.
         """
-        try:
-            answers = await asked
-        except (HoldsUnreachable, OutcomeUnknown) as failure:
-            answers = [failure] * count
+        answers = await asked
         if not any(isinstance(each, HoldsUnreachable | OutcomeUnknown) for each in answers):
-            return answers
+            return list(answers)
         if not await self._redis.is_lost():
-            return answers
+            return list(answers)
         return [
             NotReady(HoldsUnreachable.message) if isinstance(each, HoldsUnreachable) else each
             for each in answers
@@ -205,14 +202,11 @@ class HoldService:
         else:
             outcomes |= {each: refusal for each in requests if (refusal := _refusal(each, found))}
             free = [each for each in requests if each not in outcomes]
-            outcomes |= zip(free, await self._grant(free), strict=True)
+            granted = self._holds.grant_many([(r.wanted, r.placed) for r in free if r.placed])
+            outcomes |= zip(free, await self._judged(granted), strict=True)
         refused = [each for each, outcome in outcomes.items() if isinstance(outcome, Refused)]
         await self._withdraw([each for each in refused if not isinstance(outcomes[each], OutcomeUnknown)])
         return [outcomes[each] for each in requests]
-
-    async def _grant(self, requests: Sequence[Request]) -> list[Granted | Refused]:
-        granted = self._holds.grant_many([(r.wanted, r.placed) for r in requests if r.placed])
-        return await self._judged(granted, len(requests))
 
     async def _withdraw(self, requests: Sequence[Request]) -> None:
         """Take back what was placed for requests that are refused, so that it blocks nobody."""

@@ -1,4 +1,4 @@
-"""A Redis Cluster of three masters without replicas, on this machine."""
+"""A Redis Cluster of three masters on this machine, and replicas of them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,6 +50,24 @@ class Master(Redis):
             owners = {tuple(row[2][:2]) for row in client.execute_command("CLUSTER SLOTS")}
             return client.cluster("INFO")["cluster_state"] == "ok" and len(owners) == MASTERS
 
+    def knows(self, other: "Master") -> bool:
+        """Whether it has met another one."""
+        with self.client() as client, other.client() as its:
+            nodes = client.cluster("NODES").values()
+            return its.cluster("MYID") in [node["node_id"] for node in nodes]
+
+    def has_slots(self) -> bool:
+        """Whether some slots are its own."""
+        with self.client() as client:
+            owners = [tuple(row[2][:2]) for row in client.execute_command("CLUSTER SLOTS")]
+        return (LOOPBACK, self.port) in owners
+
+    def follows(self, master: "Master") -> bool:
+        """Whether it has all that a master has, as its replica."""
+        with self.client() as client:
+            replication = client.info("replication")
+        return (replication.get("master_port"), replication.get("master_link_status")) == (master.port, "up")
+
     def misses(self, other: "Master") -> bool:
         """Whether it takes another one for lost."""
         with self.client() as client:
@@ -73,17 +91,35 @@ class RedisCluster:
             pass
         return site
 
-    def move(self, site: str, old: Master, new: Master) -> None:
-        """Have another master take over the slot of a site, with all of its keys."""
+    def begin_move(self, site: str, old: Master, new: Master) -> None:
+        """Let another master import the slot of a site, whose keys stay where they are as yet."""
         slot = key_slot(site.encode())
         with old.client() as source, new.client() as target:
-            ids = source.cluster("MYID"), target.cluster("MYID")
-            target.cluster("SETSLOT", slot, "IMPORTING", ids[0])
-            source.cluster("SETSLOT", slot, "MIGRATING", ids[1])
+            target.cluster("SETSLOT", slot, "IMPORTING", source.cluster("MYID"))
+            source.cluster("SETSLOT", slot, "MIGRATING", target.cluster("MYID"))
+
+    def move(self, site: str, old: Master, new: Master) -> None:
+        """Have another master take over the slot of a site, with all of its keys."""
+        self.begin_move(site, old, new)
+        slot = key_slot(site.encode())
+        with old.client() as source, new.client() as target:
+            new_id = target.cluster("MYID")
             if keys := source.cluster("GETKEYSINSLOT", slot, 1000):
                 source.migrate(LOOPBACK, new.port, keys, 0, 5000)
             for client in (target, source):
-                client.cluster("SETSLOT", slot, "NODE", ids[1])
+                client.cluster("SETSLOT", slot, "NODE", new_id)
+
+    @contextmanager
+    def replica_of(self, master: Master, folder: Path) -> Iterator[Master]:
+        """A replica that takes the place of its master once that is lost."""
+        with Master(folder) as replica, replica.client() as client:
+            client.cluster("MEET", LOOPBACK, master.port, master.bus_port)
+            wait_until(lambda: replica.knows(master), "the replica knows its master")
+            with master.client() as source:
+                client.cluster("REPLICATE", source.cluster("MYID"))
+            wait_until(lambda: replica.follows(master), "the replica has all that its master has")
+            wait_until(lambda: all(each.knows(replica) for each in self.masters), "all know the replica")
+            yield replica
 
     def _form(self) -> None:
         for number, master in enumerate(self.masters):

@@ -31,7 +31,7 @@ from shared.stores.mongo.indexes import INDEXES
 from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import Written
-from shared.stores.redis import scripts
+from shared.stores.redis import server as redis_server
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import attempts as worker_attempts
 from shared.worker import batcher, broker, flow_control
@@ -164,10 +164,10 @@ def no_claim_limit() -> None:
 
 
 def _change_script(name: str, old: str, new: str) -> None:
-    source = scripts._SOURCES[name]
+    source = redis_server._SOURCES[name]
     assert old in source, f"{name} does not say {old}"
-    scripts._SOURCES[name] = source = source.replace(old, new)
-    scripts._DIGESTS[name] = hashlib.sha1(source.encode()).hexdigest()  # noqa: S324
+    redis_server._SOURCES[name] = source = source.replace(old, new)
+    redis_server._DIGESTS[name] = hashlib.sha1(source.encode()).hexdigest()  # noqa: S324
 
 
 def _delay_inserts(seconds: float) -> None:

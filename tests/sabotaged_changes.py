@@ -94,8 +94,7 @@ def holds_used_up_first() -> None:
     carry_out = Moves._write
 
     async def use_up(moves: Moves, plans: Sequence[Plan], deadline: Deadline) -> dict[Plan, Written]:
-        others = [replace(plan.intent, id=f"{plan.intent.id}-") for plan in plans]
-        await moves._intents._store.clear_intents([(intent, True) for intent in others])
+        await moves._intents._store.use_up_holds([plan.intent for plan in plans])
         return await carry_out(moves, plans, deadline)
 
     Moves._write = use_up  # type: ignore[assignment,method-assign]

@@ -8,7 +8,7 @@ from shared.domain.grid import Span
 from shared.stores.mongo.meta import regrid_command
 from shared.stores.mongo.regridding import Lying, RegridStore, State, Target
 from shared.stores.redis.keys import OF_CLAIMS
-from shared.stores.redis.servers import Servers
+from shared.stores.redis.scripts import Scripts
 
 MOST_PASSES = 3
 
@@ -24,7 +24,7 @@ class Regridding:
     """Changes the grid of a database to `target`; `tell` takes lines for people."""
 
     def __init__(
-        self, store: RegridStore, redis: Servers, target: Target, tell: Callable[[str], None]
+        self, store: RegridStore, redis: Scripts, target: Target, tell: Callable[[str], None]
     ) -> None:
         self._store = store
         self._redis = redis

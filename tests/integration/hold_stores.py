@@ -19,8 +19,9 @@ from shared.domain.window import Stretch
 from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
-from shared.stores.redis.keys import Holder, keys_of
+from shared.stores.redis.keys import Holder, intent_key, intents_key, keys_of
 from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.servers import One
 from tests.slots import fresh
 
 DAY = datetime(2031, 5, 4, 9, tzinfo=UTC)
@@ -30,9 +31,10 @@ AnswerT = TypeVar("AnswerT")
 
 
 def only(answers: Sequence[AnswerT | Refused]) -> AnswerT:
-    """The one answer of the one server that there is."""
+    """The one answer, or the refusal raised."""
     (answer,) = answers
-    assert not isinstance(answer, Refused)
+    if isinstance(answer, Refused):
+        raise answer
     return answer
 
 
@@ -47,7 +49,7 @@ class Stores:
 
     @classmethod
     def on(cls, redis: Redis, hold_ms: int = 60_000) -> "Stores":
-        scripts = Scripts(redis)
+        scripts = Scripts(One(redis))
         return cls(
             redis,
             HoldStore(scripts, hold_ms=hold_ms, max_ms=60_000),
@@ -71,8 +73,7 @@ class Stores:
     async def release(self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None) -> bool:
         """Release what a token holds; whether it held anything."""
         released = await self.try_release(wanted, asked_at=asked_at, cell=cell)
-        assert isinstance(released, bool)
-        return released
+        return only([released])
 
     async def try_release(
         self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None
@@ -85,7 +86,7 @@ class Stores:
 
     async def book(self, claims: Claims, *, token: str = "", digest: str = "nobody's") -> None:
         """Let a booking use up the holds of its patient, as one does that is confirmed."""
-        await self.intents.clear_intents([(BookingIntent("booking", claims, Holder(token, digest)), True)])
+        await self.intents.use_up_holds([BookingIntent(claims, Holder(token, digest))])
 
     async def held_of(
         self, site: str, resource: str = "default", *, first: int = -96, last: int = 192, limit: int = 1000
@@ -110,9 +111,17 @@ class Stores:
         return [key for key in await self.keys(site) if not key.startswith("held_resources:")]
 
     async def ends(self, claims: Claims) -> list[int]:
-        """In how many ms each key ends that is there."""
+        """In how many ms each hold ends that is there."""
         keys = [key for key in keys_of(claims) if await self.redis.exists(key)]
         return [await self.redis.pttl(key) for key in keys]
+
+    async def under_way(self, site: str) -> list[str]:
+        """The claims of a site that are being booked; all of their batches are listed."""
+        listed = {intent_key(site, str(batch)) for batch in await self.redis.zrange(intents_key(site), 0, -1)}
+        keys = {key async for key in self.redis.scan_iter(f"intent:{{{site}}}:*", count=1000)}
+        assert keys <= listed
+        texts = [str(await self.redis.get(key)) for key in keys]
+        return sorted(claim for text in texts for claim in text.split())
 
 
 def stretch_of(site: str, *resources: str, first: int = -96, last: int = 192) -> Stretch:
@@ -132,8 +141,8 @@ def wanted(*, minutes: int | None = None, grid: int = 15) -> Wanted:
     return Wanted(Claims.of(request, span), Holder(str(uuid4()), "ada"), unix_ms_now())
 
 
-def rival_of(hold: Wanted, booking: str = "booking") -> BookingIntent:
-    return BookingIntent(booking, hold.claims, Holder("", "another"))
+def rival_of(hold: Wanted) -> BookingIntent:
+    return BookingIntent(hold.claims, Holder("", "another"))
 
 
 async def grant(stores: Stores, claim: Wanted, *, seconds: float = 60) -> Granted:

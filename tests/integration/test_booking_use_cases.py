@@ -30,6 +30,7 @@ from shared.stores.redis.holds import Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder
 from shared.worker.batcher import MOST_AT_ONCE
+from tests.integration.breakable import until
 from tests.integration.use_cases import UseCases, lost_inserts
 from tests.slots import fresh
 
@@ -175,7 +176,7 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
 
     body = fresh("Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
-    monkeypatch.setattr(IntentStore, "clear_intents", lose)
+    monkeypatch.setattr(IntentStore, "use_up_holds", lose)
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     assert booked.booking.status == "booked"
 
@@ -183,23 +184,30 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
 async def test_intents_are_cleared_together_while_others_are_being_cleared(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was booked is used up at once; intents that used up none gather while Redis is busy."""
-    clear, cleared, going_on = IntentStore.clear_intents, list[list[bool]](), asyncio.Event()
+    """A hold that was booked is used up at once; intents gather while Redis is busy."""
+    use_up, clear, going_on = IntentStore.use_up_holds, IntentStore.clear_intents, asyncio.Event()
+    used_up, cleared = list[int](), list[int]()
 
-    async def note(store: IntentStore, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
-        cleared.append([used_up for _, used_up in decided])
-        if not any(used_up for _, used_up in decided):
-            await going_on.wait()
+    async def note_used_up(store: IntentStore, booked: Sequence[BookingIntent]) -> None:
+        await use_up(store, booked)
+        used_up.append(len(booked))
+
+    async def note_cleared(store: IntentStore, decided: Sequence[BookingIntent]) -> None:
+        cleared.append(len(decided))
+        await going_on.wait()
         await clear(store, decided)
 
-    monkeypatch.setattr(IntentStore, "clear_intents", note)
+    monkeypatch.setattr(IntentStore, "use_up_holds", note_used_up)
+    monkeypatch.setattr(IntentStore, "clear_intents", note_cleared)
     held = fresh("Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate(held), Deadline.after(5))
     for body in (fresh(), held, fresh(), fresh()):
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
+    await until(lambda: used_up == [1], "the hold is used up")
+    assert cleared == [1]
     going_on.set()
     await use_cases.intents.drain()
-    assert cleared == [[False], [True], [False, False]]
+    assert cleared == [1, 3]
 
 
 async def test_a_booking_uses_up_no_hold_that_came_after_it(

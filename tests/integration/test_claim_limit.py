@@ -66,4 +66,4 @@ async def test_a_refused_extension_does_not_prolong_a_hold(
 
 
 def hold_ends(redis: Redis, site: str) -> dict[str, int]:
-    return {key: end for key, end in ends(redis, site).items() if not key.startswith("intents:")}
+    return {key: end for key, end in ends(redis, site).items() if not key.startswith("intent")}

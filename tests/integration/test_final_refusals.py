@@ -232,7 +232,7 @@ async def test_a_held_slot_is_refused_for_good_too(
         monkeypatch, BookingStore, "insert_many", lambda: use_cases.bookings.book(ada, soon(), first=True)
     )
     grace = PlaceHold.model_validate({**body, "patientName": "Grace"})
-    async for key in use_cases.redis.scan_iter(f"intents:{{{body['site']}}}*"):
+    async for key in use_cases.redis.scan_iter(f"intent*{{{body['site']}}}*"):
         await use_cases.redis.delete(key)  # as if Ada's lost attempt had not been in the way of her hold
     await grant(use_cases, grace)
     with pytest.raises(SlotHeld):

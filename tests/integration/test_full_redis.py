@@ -70,13 +70,12 @@ async def test_a_booking_in_a_full_redis_keeps_holds_away(embedded: EmbeddedRedi
     """Where Redis is full, a booking that is under way still has an intent, which is cleared."""
     redis = connect_redis(embedded.url)
     stores, hold = Stores.on(redis), wanted()
-    intents = f"intents:{{{hold.claims.site}}}:{hold.claims.keys[0]}"
     fill(embedded.url)
     rival = rival_of(hold)
     assert await stores.found_by(rival) is HoldState.FREE
-    assert await redis.zscore(intents, rival.id) is not None
-    await stores.intents.clear_intents([(rival, False)])
-    assert not await redis.exists(intents)
+    assert await stores.under_way(hold.claims.site) == list(hold.claims.keys)
+    await stores.intents.clear_intents([rival])
+    assert await stores.under_way(hold.claims.site) == []
     await redis.aclose()
 
 

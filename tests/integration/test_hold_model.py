@@ -79,12 +79,12 @@ class Model:
                 del self.claims[key]
 
     def release(self, token: str, asked: int, cell: str | None) -> bool | type[Refused]:
-        self.released[token] = max(asked, self.released.get(token, 0))
         own = {key: claim for key, claim in self.claims.items() if claim.token == token}
         if any(claim.asked > asked for claim in own.values()):
             return AskedEarlier
-        if cell and not any(key.endswith(f"/{cell}") for key in own):
+        if cell and own and not any(key.endswith(f"/{cell}") for key in own):
             return False
+        self.released[token] = max(asked, self.released.get(token, 0))
         self.free(token)
         return bool(own)
 

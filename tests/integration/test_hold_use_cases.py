@@ -67,7 +67,7 @@ async def dump(use_cases: UseCases, site: str) -> dict[str, tuple[int, Any]]:
             await (redis.get(key) if key.startswith("hold:") else redis.zrange(key, 0, -1, withscores=True)),
         )
         for key in keys
-        if not key.startswith("intents:")
+        if not key.startswith("intent")
     }
 
 
@@ -75,10 +75,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Have Redis refuse a script, as one that takes no writes does."""
     run = Scripts.run
 
-    async def run_or_refuse(scripts: Scripts, name: str, *args: Any) -> Any:
+    async def run_or_refuse(scripts: Scripts, name: str, calls: Any, *args: Any, **more: Any) -> Any:
         if name == script:
-            raise HoldsUnreachable
-        return await run(scripts, name, *args)
+            return [HoldsUnreachable()] * len(calls)
+        return await run(scripts, name, calls, *args, **more)
 
     monkeypatch.setattr(Scripts, "run", run_or_refuse)
 
@@ -145,7 +145,7 @@ async def test_a_hold_that_cannot_be_withdrawn_blocks_nobody_for_long(
     refuse(monkeypatch, "withdraw_holds")
     with pytest.raises(NoPrimary):
         await use_cases.holds.place_hold(hold, Deadline.after(1))
-    key, _ = keys_of(wanted(hold, Grid(0)).claims)
+    (key,) = keys_of(wanted(hold, Grid(0)).claims)
     assert 0 < await use_cases.redis.pttl(key) <= 1000 + PLACED_MARGIN_MS
 
 

@@ -16,11 +16,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from deploy.local.redis import Redis as EmbeddedRedis
 from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
-from shared.stores.redis import scripts as scripts_module
+from shared.stores.redis import server as server_module
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.holds import Release
+from shared.stores.redis.holds import PLACED_MARGIN_MS, Release
 from shared.stores.redis.intents import HoldState
-from shared.stores.redis.scripts import ANSWER_SECONDS, LATE_SECONDS
+from shared.stores.redis.server import ANSWER_SECONDS, LATE_SECONDS
 from tests.integration.hold_stores import Stores, grant, rival_of, wanted
 from tests.servers import Servers
 
@@ -30,7 +30,7 @@ async def test_a_redis_that_was_late_once_is_asked_again(
 ) -> None:
     """One answer that did not come in time makes nobody pass over a hold, and refuses none."""
     execute: Any = Redis.execute_command
-    claim, late = wanted(), {"PING"}
+    claim, late = wanted(), {"EVALSHA"}
 
     async def late_execute(client: Redis, *command: Any) -> Any:
         if command[0] in late:
@@ -63,7 +63,7 @@ async def test_all_that_were_late_in_one_moment_are_asked_again(
 
     assert await stores.place(claim, seconds=60)
     monkeypatch.setattr(Redis, "execute_command", late_execute)
-    rivals = [rival_of(claim, f"booking {n}") for n in range(4)]
+    rivals = [rival_of(claim) for n in range(4)]
     found = await asyncio.gather(*(stores.intents.register_intents([rival], seconds=1) for rival in rivals))
     assert found == [[HoldState.OTHERS]] * 4
     assert all(await asyncio.gather(*(stores.place(wanted(), seconds=60) for _ in range(4))))
@@ -73,14 +73,15 @@ async def test_a_redis_that_is_back_is_asked_again_as_before(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While Redis is lost it is asked once; after its first answer, one that is late is no loss again."""
-    redis = stores.redis
+    execute: Any = Redis.execute_command
     in_time = [False, False, False, True, False, True]
 
-    async def ping() -> None:
+    async def execute_in_time(client: Redis, *command: Any) -> Any:
         if not in_time.pop(0):
             raise RedisTimeoutError
+        return await execute(client, *command)
 
-    monkeypatch.setattr(redis, "ping", ping)
+    monkeypatch.setattr(Redis, "execute_command", execute_in_time)
     for _ in range(2):
         with pytest.raises(HoldsUnreachable):
             await stores.place(wanted(), seconds=60)
@@ -89,21 +90,22 @@ async def test_a_redis_that_is_back_is_asked_again_as_before(
     assert in_time == []
 
 
-async def test_a_hold_whose_answer_was_lost_is_unknown(
+async def test_a_hold_whose_answers_were_lost_is_not_executed(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What Redis was asked to set, and did not answer, may be set."""
+    """A hold that Redis was asked to place, and did not answer, ends soon after its command."""
     execute: Any = Redis.execute_command
+    claim = wanted()
 
     async def lose(client: Redis, *command: Any) -> Any:
-        answer = await execute(client, *command)
-        if command[0] != "PING":
-            raise RedisTimeoutError
-        return answer
+        await execute(client, *command)
+        raise RedisTimeoutError
 
-    monkeypatch.setattr(Redis, "execute_command", lose)
-    with pytest.raises(OutcomeUnknown):
-        await stores.place(wanted(), seconds=60)
+    with monkeypatch.context() as patch:
+        patch.setattr(Redis, "execute_command", lose)
+        with pytest.raises(HoldsUnreachable):
+            await stores.place(claim, seconds=2)
+    assert all(0 < end <= 2000 + PLACED_MARGIN_MS for end in await stores.ends(claim.claims))
 
 
 async def test_of_parts_the_lost_ones_are_not_read(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,14 +121,14 @@ async def test_of_parts_the_lost_ones_are_not_read(stores: Stores, monkeypatch: 
     await stores.place(claims[0], seconds=60)
     monkeypatch.setattr(Pipeline, "execute", answer_once)
     found = await stores.intents.register_intents([rival_of(claim) for claim in claims], seconds=1)
-    assert found == [HoldState.OTHERS, *[HoldState.FREE] * 4, *[HoldState.UNREACHABLE] * 5]
+    assert found == [HoldState.OTHERS, *[HoldState.FREE] * 3, *[HoldState.UNREACHABLE] * 6]
 
 
 async def test_however_many_ask_at_once_each_has_its_turn(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More questions than there may be connections do not make Redis a lost one."""
-    monkeypatch.setattr(scripts_module, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 2)
     with servers.new_stack() as stack:
         redis = connect_redis(stack.env["REDIS_URL"])
         redis.connection_pool.max_connections = 2
@@ -228,11 +230,11 @@ async def test_a_hold_that_redis_could_not_be_asked_for_says_so(
 ) -> None:
     """Whether Redis is lost or could not be asked in time, the caller hears one type of refusal."""
 
-    async def ping_late() -> None:
+    async def answer_late(*_: Any) -> None:
         time.sleep(ANSWER_SECONDS + 2 * LATE_SECONDS)  # noqa: ASYNC251  # the whole process stands still
         raise RedisTimeoutError
 
-    monkeypatch.setattr(stores.redis, "ping", ping_late)
+    monkeypatch.setattr(stores.redis, "execute_command", answer_late)
     with pytest.raises(HoldsUnreachable) as refused:
         await stores.place(wanted(), seconds=0.6)
     assert type(refused.value) is HoldsUnreachable

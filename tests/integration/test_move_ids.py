@@ -116,17 +116,17 @@ async def test_a_move_to_nowhere_is_refused(http: AsyncClient, life: Life, body:
 async def test_a_repeat_of_a_move_uses_up_the_hold_that_a_dead_worker_left(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that dies between update and clearing leaves the hold of its patient; the repeat ends it."""
+    """A worker that dies after the update leaves the hold of its patient; the repeat ends it."""
     body, booking = await booked(use_cases, patient="Ada")
     hold = PlaceHold.model_validate({**body, "slot": TEN})
     await use_cases.holds.place_hold(hold, soon())
     move = MoveAppointment(id=booking.id, slot=TEN, moveId="desk 4711")
 
     async def die(*_: Any) -> None:
-        """The worker is gone before it clears anything."""
+        """The worker is gone before it uses up any hold."""
 
     with monkeypatch.context() as patch:
-        patch.setattr(IntentStore, "clear_intents", die)
+        patch.setattr(IntentStore, "use_up_holds", die)
         await use_cases.bookings.move(move, soon())
         await use_cases.intents.drain()
     assert (await use_cases.bookings.move(move, soon())).version == 2
@@ -143,10 +143,10 @@ async def test_control_without_the_repeat_that_hold_stands(
     await use_cases.holds.place_hold(PlaceHold.model_validate({**body, "slot": TEN}), soon())
 
     async def die(*_: Any) -> None:
-        """The worker is gone before it clears anything."""
+        """The worker is gone before it uses up any hold."""
 
     with monkeypatch.context() as patch:
-        patch.setattr(IntentStore, "clear_intents", die)
+        patch.setattr(IntentStore, "use_up_holds", die)
         await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN, moveId="desk"), soon())
         await use_cases.intents.drain()
     await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=ELEVEN), soon())

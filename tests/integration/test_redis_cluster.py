@@ -118,6 +118,49 @@ async def test_a_hold_outlasts_the_move_of_its_site(servers: Servers, cluster: R
         assert set(statuses(await book(connection, bodies))) == {201}
 
 
+async def test_a_site_whose_keys_are_on_their_way_is_refused(servers: Servers, cluster: RedisCluster) -> None:
+    """While a slot is moved, its sites get 503 for holds and bookings; none is booked past a hold."""
+    old, new, _ = cluster.masters
+    held, free = bodies_on(cluster, old)[:2]
+    async with workers_on(servers, cluster.url) as connection:
+        assert statuses(await hold(connection, [held])) == [200]
+        for body in (held, free):
+            cluster.begin_move(body["site"], old, new)
+        for replies in (
+            await hold(connection, [free], "Grace"),
+            await book(connection, [free], "Grace"),
+        ):
+            assert [(each["status"], each["body"]["outcome"]) for each in replies] == [(503, "not_executed")]
+        assert statuses(await book(connection, [held], "Grace"))[0] in (409, 503)
+        for body in (held, free):
+            cluster.move(body["site"], old, new)
+        assert errors(await book(connection, [held], "Grace")) == {HELD}
+        assert statuses(await hold(connection, [free], "Grace")) == [200]
+
+
+async def test_after_a_failover_holds_are_placed_again(
+    servers: Servers, cluster: RedisCluster, tmp_path: Path
+) -> None:
+    """Once a replica has the place of its killed master, sites of it are held as before.
+
+    A hold of before is still there, or lost: each slot is booked once.
+    """
+    lost = cluster.masters[0]
+    bodies = bodies_on(cluster, lost)
+    with cluster.replica_of(lost, tmp_path / "replica") as replica:
+        async with workers_on(servers, cluster.url) as connection:
+            assert set(statuses(await hold(connection, bodies))) == {200}
+            lost.kill()
+            await until(replica.has_slots, "the replica has the place of its master")
+            async with asyncio.timeout(10):
+                while set(statuses(await hold(connection, bodies_on(cluster, lost)))) != {200}:
+                    pass  # each round waits for Redis
+            grace, ada = await book(connection, bodies, "Grace"), await book(connection, bodies)
+            for each in zip(statuses(grace), statuses(ada), strict=True):
+                assert sorted(each) == [201, 409]
+            assert errors([reply for reply in grace if reply["status"] == 409]) <= {HELD}
+
+
 async def test_one_server_that_answers_is_enough_to_find_the_cluster(
     servers: Servers, cluster: RedisCluster
 ) -> None:

@@ -19,7 +19,7 @@ from shared.stores.mongo.changes import Change
 from shared.stores.mongo.regridding import RegridStore, Target
 from shared.stores.mongo.writes import Written
 from shared.stores.redis.keys import OF_CLAIMS
-from shared.stores.redis.servers import Servers as RedisServers
+from shared.stores.redis.scripts import Scripts
 from tests.integration.dying_regrid import DIED, STEPS
 from tests.integration.places import GRIDS, RESOURCES, Place, width_ms
 from tests.integration.regridding import CANARY, Old, data_of, run
@@ -352,7 +352,7 @@ async def change(old: Old, target: Target) -> str:
     """Change the grid in this process; why that is refused, if it is."""
     try:
         await Regridding(
-            RegridStore(old.database), cast(RedisServers, NoHolds()), target, lambda _line: None
+            RegridStore(old.database), cast(Scripts, NoHolds()), target, lambda _line: None
         ).run()
     except Refusal as refusal:
         return str(refusal)

@@ -144,6 +144,19 @@ async def test_a_release_that_was_asked_for_before_a_hold_is_refused(use_cases: 
     await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=1000)
 
 
+async def test_a_release_of_another_slot_leaves_nothing_behind(use_cases: UseCases) -> None:
+    """After a 404 for a slot that its token does not hold, a hold that was asked for earlier is granted."""
+    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
+    await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=1000)
+    release = ReleaseHold(site=hold.site, holdToken=hold.holdToken or "")
+    elsewhere = release.model_copy(update={"slot": hold.slot + timedelta(minutes=60)})
+    for refused, asked_at in ((elsewhere, 2000), (release, 999)):
+        with pytest.raises((NoSuchHold, AskedEarlier)):
+            await use_cases.holds.release_hold(refused, Deadline.after(5), asked_at=asked_at)
+        assert not await use_cases.redis.exists(released_key(hold.site, hold.holdToken or ""))
+    assert await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=1500)
+
+
 async def test_a_release_is_known_for_as_long_as_an_attempt_can_come(stores: Stores) -> None:
     """What is kept of a release outlives the longest timeout and the skew of two clocks, and no more."""
     hold = wanted()

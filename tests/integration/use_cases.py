@@ -45,6 +45,7 @@ from shared.stores.redis.held import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.servers import One
 from shared.stores.redis.watch import RedisWatch
 from shared.worker.attempts import Attempt
 from shared.worker.dispatcher import OutcomeT, UseCase
@@ -125,7 +126,11 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
     """On a database of their own."""
     with servers.new_stack() as stack:
         database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
-        schema, scripts, bookings = Schema(database, slot_minutes), Scripts(redis), BookingStore(database)
+        schema, scripts, bookings = (
+            Schema(database, slot_minutes),
+            Scripts(One(redis)),
+            BookingStore(database),
+        )
         holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
         writes, intents = Writes(bookings, ChangeStore(database), schema), Intents(IntentStore(scripts))

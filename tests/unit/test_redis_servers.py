@@ -4,23 +4,23 @@ import pytest
 
 from shared.process.settings import Misconfigured
 from shared.stores.redis.cluster import Cluster
-from shared.stores.redis.scripts import Scripts
-from shared.stores.redis.servers import open_redis
+from shared.stores.redis.server import Server
+from shared.stores.redis.servers import One, open_redis
 
 
-def kwargs_of(server: Scripts) -> dict[str, object]:
+def kwargs_of(server: Server) -> dict[str, object]:
     connection: dict[str, object] = server._redis.connection_pool.connection_kwargs
     return connection
 
 
 def test_one_redis_is_named_by_its_scheme() -> None:
     """`redis` means one server, which has all keys."""
-    assert isinstance(open_redis("redis://localhost:6379"), Scripts)
+    assert isinstance(open_redis("redis://localhost:6379")._servers, One)
 
 
 def test_a_cluster_is_named_by_some_of_its_servers() -> None:
     """Credentials and options are those of each server, of the masters that are found later too."""
-    cluster = open_redis("rediss+cluster://booking:se%40cret@a:7000,b:7001,[::1]?ssl_cert_reqs=none")
+    cluster = open_redis("rediss+cluster://booking:se%40cret@a:7000,b:7001,[::1]?ssl_cert_reqs=none")._servers
     assert isinstance(cluster, Cluster)
     servers = [*cluster._seeds, cluster._master_at(("c", 7002)), cluster._master_at(("::2", 7003))]
     found = [(kwargs["host"], kwargs.get("port")) for kwargs in map(kwargs_of, servers)]

@@ -9,16 +9,14 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import Context
 from functools import partial
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import MovedError, ResponseError
 
-from shared.contract.errors import HoldsUnreachable, Refused
-from shared.stores.redis.calls import Call
+from shared.contract.errors import HoldsUnreachable
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.scripts import AnswerT, ItemT, Scripts
+from shared.stores.redis.server import AnswerT, Server
 
 Address = tuple[str, int]
 SLOTS = 16_384
@@ -38,63 +36,29 @@ class Cluster:
         self._finding: asyncio.Task[None] | None = None
         self._found_at = 0.0
 
-    async def apart(
-        self,
-        items: Sequence[ItemT],
-        site_of: Callable[[ItemT], str],
-        do: Callable[[Scripts, Sequence[ItemT]], Awaitable[Sequence[AnswerT]]],
-    ) -> list[AnswerT | Refused]:
-        """`do` it for the items of each master at once; see `Servers`."""
+    async def owners(self, sites: Sequence[str]) -> Sequence[Server | None]:
+        """See `Servers`."""
         if not self._masters:
             await self._find_masters()
-        answers: dict[int, AnswerT | Refused] = {}
-        shares: dict[_Master, list[int]] = {}
-        for index, item in enumerate(items):
-            if master := self._owners[key_slot(site_of(item).encode())]:
-                shares.setdefault(master, []).append(index)
-            else:  # nobody has it, as far as is known
-                answers[index] = HoldsUnreachable()
-                self.look_again()
-        done = await asyncio.gather(
-            *(do(master, [items[index] for index in share]) for master, share in shares.items()),
-            return_exceptions=True,
-        )
-        for share, result in zip(shares.values(), done, strict=True):
-            if isinstance(result, Refused):
-                answers |= dict.fromkeys(share, result)
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                answers |= zip(share, result, strict=True)
-        return [answers[index] for index in range(len(items))]
-
-    async def ping(self) -> None:
-        """Ask all that have slots whether they are there; see `Servers`."""
-        await asyncio.gather(*(master.ping() for master in await self._all_owners()))
-
-    async def any_answers(self) -> bool:
-        """Ask all that have slots whether they are there; see `Servers`."""
-        if not self._masters:
-            await self._find_masters()
-        owners = {each for each in self._owners if each}
-        return any(await asyncio.gather(*(master.any_answers() for master in owners)))
-
-    async def problem(self) -> str | None:
-        """Ask all that have slots what is wrong with them; see `Servers`."""
-        problems = await asyncio.gather(*(master.problem() for master in await self._all_owners()))
-        return next(filter(None, problems), None)
-
-    async def delete_all(self, kinds: Collection[str]) -> int:
-        """Delete keys on all that have slots; see `Servers`."""
-        return sum(await asyncio.gather(*(each.delete_all(kinds) for each in await self._all_owners())))
-
-    async def _all_owners(self) -> "set[_Master]":
-        if not self._masters:
-            await self._find_masters()
-        owners = {each for each in self._owners if each}
-        if None in self._owners:
-            raise HoldsUnreachable
+        owners = [self._owners[key_slot(site.encode())] for site in sites]
+        if None in owners:
+            self.look_again()
         return owners
+
+    async def all(self) -> Collection[Server]:
+        """See `Servers`."""
+        if not self._masters:
+            await self._find_masters()
+        if None in self._owners:
+            self.look_again()
+            raise HoldsUnreachable
+        return await self.known()
+
+    async def known(self) -> Collection[Server]:
+        """See `Servers`."""
+        if not self._masters:
+            await self._find_masters()
+        return {owner for owner in self._owners if owner}
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -103,9 +67,9 @@ class Cluster:
         for server in self._servers():
             await server.aclose()
 
-    def has_moved(self, moved: MovedError) -> Scripts:
-        """Note which master says another one has a slot now; that one."""
-        master = self._owners[moved.slot_id] = self._master_at(moved.node_addr)
+    def moved(self, redirection: MovedError) -> Server:
+        """See `Servers`."""
+        master = self._owners[redirection.slot_id] = self._master_at(redirection.node_addr)
         return master
 
     def look_again(self) -> None:
@@ -143,8 +107,8 @@ class Cluster:
         return self._masters[address]
 
 
-class _Master(Scripts):
-    """One master: what it says has moved is done where it is now."""
+class _Master(Server):
+    """One master. While it is lost, the others are asked who has its slots."""
 
     def __init__(self, redis: Redis, cluster: Cluster) -> None:
         super().__init__(redis)
@@ -165,15 +129,3 @@ class _Master(Scripts):
         except HoldsUnreachable:
             self._cluster.look_again()
             raise
-
-    async def run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
-        answers = await super().run(name, calls, common)
-        moved: dict[Scripts, list[int]] = {}
-        for index, answer in enumerate(answers):
-            if isinstance(answer, MovedError):  # nothing of this call was done here
-                moved.setdefault(self._cluster.has_moved(answer), []).append(index)
-        for master, share in moved.items():
-            again = await Scripts.run(master, name, [calls[index] for index in share], common)
-            for index, answer in zip(share, again, strict=True):
-                answers[index] = answer
-        return answers

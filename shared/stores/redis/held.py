@@ -1,7 +1,6 @@
 """What is held in a site, for reading: granted holds by their cells, without saying whose they are."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from shared.contract.deadline import Deadline
@@ -11,8 +10,7 @@ from shared.domain.grid import MINUTE_MS, Grid
 from shared.domain.window import Cells, Mark, Stretch
 from shared.stores.redis.calls import Call
 from shared.stores.redis.keys import held_keys, held_resources_key
-from shared.stores.redis.scripts import NoTimeToAsk, Scripts
-from shared.stores.redis.servers import Servers
+from shared.stores.redis.scripts import Scripts
 
 # How many claims one question looks at: few enough that it holds up no other command of Redis.
 MOST_LOOKED_AT = 250
@@ -23,8 +21,8 @@ MOST_RESOURCES_AT_ONCE = 25
 class HeldStore:
     """Reads what the scripts of holds list."""
 
-    def __init__(self, redis: Servers, grid: Grid) -> None:
-        self._redis = redis
+    def __init__(self, scripts: Scripts, grid: Grid) -> None:
+        self._scripts = scripts
         self._grid = grid
 
     async def held(
@@ -80,8 +78,7 @@ class HeldStore:
                 return names
 
     async def _ask(self, script: str, calls: Sequence[Call], deadline: Deadline) -> list[Any]:
-        ask = partial(_ask, script=script, deadline=deadline)
-        answers = await self._redis.apart(calls, lambda each: each.site, ask)
+        answers = await self._scripts.run(script, calls, seconds=deadline.remaining)
         if not all(isinstance(answer, list) for answer in answers):
             raise HoldsUnreachable
         return answers
@@ -131,10 +128,3 @@ class _Listing:
                 minutes = (last - begin) // MINUTE_MS + self._minutes if self._cell else None
                 self.found.append(Cells(begin, self.resource, minutes))
         self._run = None
-
-
-async def _ask(scripts: Scripts, calls: Sequence[Call], *, script: str, deadline: Deadline) -> list[Any]:
-    try:
-        return await scripts.ask(partial(scripts.run, script, calls), seconds=deadline.remaining)
-    except NoTimeToAsk:
-        raise HoldsUnreachable from None

@@ -15,12 +15,10 @@ What this cannot promise: a hold that Redis has lost (a failover, a flush, an ev
 jumps) is not honoured, nor one that a booking worker cannot reach.
 """
 
-from collections.abc import Awaitable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -37,8 +35,7 @@ from shared.contract.errors import (
 from shared.domain.claim import Claims
 from shared.stores.redis.calls import MOST_FREED, Call
 from shared.stores.redis.keys import Holder, keys_of, token_key
-from shared.stores.redis.scripts import NoTimeToAsk, Scripts
-from shared.stores.redis.servers import Servers
+from shared.stores.redis.scripts import Scripts
 
 # How long a hold that is yet to be granted stands beyond its command's deadline.
 PLACED_MARGIN_MS = 1000
@@ -46,8 +43,6 @@ MOST_HELD = 600
 """How many claims a token may hold in a site: as many as one command may claim."""
 # How long a release is known: until no attempt of a hold that was asked for before it can come any more.
 RELEASE_KNOWN_MS = int(LATEST_ATTEMPT_SECONDS * 1000)
-
-AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True)
@@ -95,38 +90,32 @@ class Release:
 class HoldStore:
     """Holds of `hold_ms`, extended by their token to at most `max_ms` from when they were first granted.
 
-    Where a cluster has them, one of its masters that is lost concerns the holds of its own sites alone: each
-    of these has what a method `Raises` in the place of its result.
+    A server that is lost concerns the holds of its own sites alone.
     """
 
-    def __init__(self, redis: Servers, *, hold_ms: int, max_ms: int) -> None:
-        self._redis = redis
+    def __init__(self, scripts: Scripts, *, hold_ms: int, max_ms: int) -> None:
+        self._scripts = scripts
         self._hold_ms = hold_ms
         self._max_ms = max_ms
 
     async def place_many(self, wanted: Sequence[Wanted], deadline: Deadline) -> list[Placed | Refused | None]:
         """Place holds, or extensions of those with the same tokens, to be granted by a deadline.
 
+        To place twice is to place once, so Redis is asked again if it does not answer.
+
         Returns:
             What was placed; None where another token holds one of the claims; else why it is refused:
-            AskedEarlier, or InvalidRequest where the token would hold more than `MOST_HELD`.
+            AskedEarlier, InvalidRequest where the token would hold more than `MOST_HELD`, or
+            HoldsUnreachable: what was placed all the same ends by itself.
 
         Raises:
-            HoldsUnreachable, NotExecuted, OutcomeUnknown
+            DeadlinePassed
         """
-        place = partial(self._place, deadline=deadline)
-        placed = await self._redis.apart(wanted, lambda each: each.claims.site, place)
-        return list(placed)
-
-    async def _place(
-        self, scripts: Scripts, wanted: Sequence[Wanted], *, deadline: Deadline
-    ) -> list[Placed | Refused | None]:
-        await _find_redis(scripts, deadline)
-        milliseconds = int(deadline.remaining * 1000) + PLACED_MARGIN_MS
+        deadline.check()
+        seconds = deadline.remaining
+        milliseconds = int(seconds * 1000) + PLACED_MARGIN_MS
         calls = [_call(w, (w.holder.token, w.holder.digest, w.asked_at, milliseconds)) for w in wanted]
-        answers = await _known(scripts.run_all("place_holds", calls, (MOST_HELD,)))
-        if any(isinstance(answer, ResponseError) for answer in answers):
-            raise HoldsUnreachable  # refused by Redis itself: it is full, read-only, or loading its data
+        answers = await self._scripts.run("place_holds", calls, (MOST_HELD,), seconds=seconds)
         return [_placed(answer) for answer in answers]
 
     async def grant_many(self, placed: Sequence[tuple[Wanted, Placed]]) -> list[Granted | Refused]:
@@ -134,22 +123,12 @@ class HoldStore:
 
         Returns:
             What was granted; else why nothing of it was: AskedEarlier, or Changing where not all of one still
-            stands as it was placed.
-
-        Raises:
-            OutcomeUnknown
+            stands as it was placed, or OutcomeUnknown.
         """
-        return await self._redis.apart(placed, lambda each: each[0].claims.site, self._grant)
-
-    async def _grant(
-        self, scripts: Scripts, placed: Sequence[tuple[Wanted, Placed]]
-    ) -> list[Granted | Refused]:
         calls = [
             _call(w, (w.holder.token, w.holder.digest, w.asked_at, *as_placed.at)) for w, as_placed in placed
         ]
-        answers = await _known(scripts.run_all("grant_holds", calls, (self._hold_ms, self._max_ms)))
-        if any(isinstance(answer, ResponseError) for answer in answers):
-            raise OutcomeUnknown  # they are placed, though not granted
+        answers = await self._scripts.run("grant_holds", calls, (self._hold_ms, self._max_ms))
         return [_granted(answer) for answer in answers]
 
     async def withdraw_many(self, placed: Sequence[tuple[Wanted, Placed]]) -> None:
@@ -157,36 +136,28 @@ class HoldStore:
 
         What the same token has placed since is another's affair.
         """
-        await self._redis.apart(placed, lambda each: each[0].claims.site, self._withdraw)
-
-    async def _withdraw(self, scripts: Scripts, placed: Sequence[tuple[Wanted, Placed]]) -> Sequence[None]:
         calls = [_call(wanted, (wanted.holder.token, *as_placed.at)) for wanted, as_placed in placed]
-        with suppress(HoldsUnreachable):
-            await scripts.run_all("withdraw_holds", calls)
-        return [None] * len(placed)
+        await self._scripts.run("withdraw_holds", calls)
 
     async def release_many(self, releases: Sequence[Release], deadline: Deadline) -> list[bool | Refused]:
         """End all that some tokens hold, by a deadline.
 
-        A hold of the token that was asked for no later is neither placed nor granted any more.
+        A hold of the token that was asked for no later is neither placed nor granted any more, be it that the
+        token holds nothing yet. A release that is refused changes nothing.
 
         Returns:
-            Whether the token held anything, and the cell if one is named; a refusal where Redis has refused,
-            or AskedEarlier where the token holds what was asked for later.
+            Whether the token held anything, and the cell if one is named; else HoldsUnreachable,
+            OutcomeUnknown, or AskedEarlier where the token holds what was asked for later.
 
         Raises:
-            HoldsUnreachable, NotExecuted, OutcomeUnknown
+            DeadlinePassed
         """
-        release = partial(self._release, deadline=deadline)
-        released = await self._redis.apart(releases, lambda each: each.site, release)
-        return list(released)
-
-    async def _release(
-        self, scripts: Scripts, releases: Sequence[Release], *, deadline: Deadline
-    ) -> list[bool | Refused]:
-        await _find_redis(scripts, deadline)
+        deadline.check()
         calls = [Call(r.site, [token_key(r.site, r.token)], (r.asked_at, r.cell or "")) for r in releases]
-        answers = await _known(scripts.run_all("release_holds", calls, (MOST_FREED, RELEASE_KNOWN_MS)))
+        common = (MOST_FREED, RELEASE_KNOWN_MS)
+        answers = await self._scripts.run(
+            "release_holds", calls, common, seconds=deadline.remaining, once=True
+        )
         return [_released(answer) for answer in answers]
 
     async def ping(self) -> None:
@@ -195,7 +166,7 @@ class HoldStore:
         Raises:
             HoldsUnreachable
         """
-        await self._redis.ping()
+        await self._scripts.ping()
 
     async def problem(self) -> str | None:
         """What is wrong with a Redis that answers; None if nothing is known to be.
@@ -203,32 +174,7 @@ class HoldStore:
         Raises:
             HoldsUnreachable
         """
-        return await self._redis.problem()
-
-
-async def _find_redis(scripts: Scripts, deadline: Deadline) -> None:
-    """Make sure that a Redis is there: what fails after this may have been executed.
-
-    Raises:
-        HoldsUnreachable, NotExecuted
-    """
-    try:
-        await scripts.ask(scripts.ping, seconds=deadline.remaining)
-    except NoTimeToAsk:
-        raise HoldsUnreachable from None
-    deadline.check()
-
-
-async def _known(answer: Awaitable[AnswerT]) -> AnswerT:
-    """The answer of a script that may have run although its answer was lost.
-
-    Raises:
-        OutcomeUnknown: it was.
-    """
-    try:
-        return await answer
-    except HoldsUnreachable:
-        raise OutcomeUnknown from None
+        return await self._scripts.problem()
 
 
 def _call(wanted: Wanted, args: Sequence[str | int]) -> Call:
@@ -240,6 +186,8 @@ def _placed(answer: Any) -> Placed | Refused | None:
         at, being_booked = answer
         return Placed(at, bool(being_booked))
     match answer:
+        case HoldsUnreachable() | ResponseError():  # refused by Redis itself: it is full, or takes no writes
+            return HoldsUnreachable()
         case 1:
             return None
         case 2:
@@ -254,10 +202,14 @@ def _granted(answer: Any) -> Granted | Refused:
     if isinstance(answer, list):
         ends, milliseconds = answer
         return Granted(datetime.fromtimestamp(ends / 1000, UTC), milliseconds)
+    if isinstance(answer, HoldsUnreachable | ResponseError):
+        return OutcomeUnknown()  # it is placed, though perhaps not granted
     return AskedEarlier() if answer == 2 else Changing()
 
 
 def _released(answer: Any) -> bool | Refused:
-    if isinstance(answer, ResponseError):
+    if isinstance(answer, HoldsUnreachable | ResponseError):
         return HoldsUnreachable()
+    if isinstance(answer, OutcomeUnknown):
+        return answer
     return AskedEarlier() if answer == -2 else answer > 0

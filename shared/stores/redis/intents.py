@@ -2,32 +2,33 @@
 
 A hold and a booking that are made together would miss each other: the booking finds no hold, the hold is
 set, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So one script reads the holds
-and, if the booking may pass, registers its intent, which is cleared once the booking is decided. Intents
-never keep bookings from each other: between bookings the index alone decides. A booking that is refused as
-held has none, not for a moment.
+and registers one intent for the bookings of a batch that may pass. It is cleared once they are decided, but
+for the claims of bookings that may still be made. Intents never keep bookings from each other: between
+bookings the index alone decides. A booking that is refused as held has none, not for a moment.
 
 An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is waited for no more.
 """
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum, auto
-from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from redis.exceptions import ClusterDownError, ResponseError
 
-from shared.contract.errors import HoldsUnreachable, Refused
+from shared.contract.errors import HoldsUnreachable
 from shared.domain.claim import Claims
 from shared.stores.redis.calls import MOST_FREED, Call, in_parts
-from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import NoTimeToAsk, Scripts
-from shared.stores.redis.servers import Servers
+from shared.stores.redis.keys import Holder, intent_key, keys_of
+from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.server import NoTimeToAsk
 
 # How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
 INTENT_MARGIN_MS = 5000
+# How many claims one intent has, but for a single booking that has more. To register them takes Redis 1 ms.
+MOST_IN_BATCH = 600
 
 log = structlog.get_logger()
 
@@ -45,20 +46,43 @@ class HoldState(IntEnum):
     Redis that is there will not say."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class BookingIntent:
-    """The booking with this `id` is to be made."""
+    """A booking of some claims is to be made. `batch` is set once it is registered."""
 
-    id: str
     claims: Claims
     holder: Holder
+    batch: "Batch | None" = None
+
+
+@dataclass(eq=False)
+class Batch:
+    """Bookings of one site whose claims are one intent in Redis; `standing` are those that it may have."""
+
+    site: str
+    standing: list[BookingIntent]
+    id: str = field(default_factory=lambda: uuid4().hex)
+
+    def to_call(self, milliseconds: int) -> Call:
+        """The call that registers all of it, for so many milliseconds."""
+        keys: list[str] = []
+        args: list[str | int] = [self.id, milliseconds, len(self.standing)]
+        for intent in self.standing:
+            keys += keys_of(intent.claims)
+            args += (len(intent.claims.keys), intent.holder.token, intent.holder.digest)
+        return Call(self.site, keys, args)
+
+    def to_text(self) -> str:
+        """Its claims as the intent has them, each between two line ends; '' for none."""
+        claims = [claim for intent in self.standing for claim in intent.claims.keys]
+        return "\n".join(["", *claims, ""]) if claims else ""
 
 
 class IntentStore:
     """The intents of a booking worker."""
 
-    def __init__(self, redis: Servers) -> None:
-        self._redis = redis
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
 
     async def register_intents(self, intents: Sequence[BookingIntent], *, seconds: float) -> list[HoldState]:
         """Register what may pass the holds, for `seconds` (till the deadline) and a margin.
@@ -66,72 +90,83 @@ class IntentStore:
         Returns:
             What each finds, in their order.
         """
-        register = partial(self._register, ends=time.monotonic() + seconds)
-        try:
-            states = await self._redis.apart(intents, lambda intent: intent.claims.site, register)
-        except HoldsUnreachable:
-            states = [HoldState.UNREACHABLE] * len(intents)
-        return [HoldState.UNREACHABLE if isinstance(state, Refused) else state for state in states]
-
-    async def _register(
-        self, scripts: Scripts, intents: Sequence[BookingIntent], *, ends: float
-    ) -> list[HoldState]:
         # From a worker that was paused, seconds may be negative: a key without an end would be left.
-        milliseconds = int(max(ends - time.monotonic(), 0) * 1000) + INTENT_MARGIN_MS
-        calls = [_call(intent, milliseconds) for intent in intents]
-        found: list[HoldState] = []
-        try:
-            for part in in_parts(calls):  # to register twice is once
-                run = partial(scripts.run, "register_intents", part)
-                answers = await scripts.ask(run, seconds=ends - time.monotonic())
-                if any(isinstance(answer, ResponseError) for answer in answers):
-                    answers = await _look(scripts, part, answers)
-                found += map(_state, answers)
-        except NoTimeToAsk:
-            found += [HoldState.NOT_ASKED] * (len(calls) - len(found))
-        except HoldsUnreachable:
-            found += [HoldState.UNREACHABLE] * (len(calls) - len(found))
-        return found
+        milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
+        batches = list(_batches(intents))
+        calls = [batch.to_call(milliseconds) for batch in batches]
+        answers = await self._scripts.run("register_intents", calls, seconds=seconds)  # twice is once
+        refused = [index for index, answer in enumerate(answers) if isinstance(answer, ResponseError)]
+        for index, held in zip(refused, await self._look([calls[index] for index in refused]), strict=True):
+            if not isinstance(answers[index], ClusterDownError):
+                answers[index] = held
+        states: dict[BookingIntent, HoldState] = {}
+        for batch, answer in zip(batches, answers, strict=True):
+            states |= zip(batch.standing, _states(batch, answer), strict=True)
+            batch.standing = [each for each in batch.standing if states[each] is not HoldState.OTHERS]
+        return [states[intent] for intent in intents]
 
-    async def clear_intents(self, decided: Sequence[tuple[BookingIntent, bool]]) -> None:
-        """Clear the intents of what is decided; with True, the booking has used up its patient's holds.
+    async def _look(self, calls: Sequence[Call]) -> list[Any]:
+        """Read what is held, for those that Redis has refused to register.
+
+        A Redis that takes no writes (a replica, a full disk) grants no hold either: none can miss an intent.
+        """
+        return await self._scripts.run("look_at_holds", calls) if calls else []
+
+    async def use_up_holds(self, booked: Sequence[BookingIntent]) -> None:
+        """Use up the holds of the patients of confirmed bookings, each with all that its token holds.
+
+        Raises:
+            HoldsUnreachable: a hold that was not used up expires by itself.
+        """
+        calls = [
+            Call(each.claims.site, keys_of(each.claims), (each.holder.token, each.holder.digest))
+            for each in booked
+        ]
+        _raise_lost(await self._scripts.run("use_up_holds", calls, (MOST_FREED,)))
+
+    async def clear_intents(self, decided: Sequence[BookingIntent]) -> None:
+        """Clear the intents of what is decided. All of a batch that is ever decided is to be cleared at once.
 
         Raises:
             HoldsUnreachable: what was not cleared expires by itself.
         """
-        cleared = await self._redis.apart(decided, lambda each: each[0].claims.site, self._clear)
-        for refused in cleared:
-            if refused is not None:
-                raise refused
-
-    async def _clear(self, scripts: Scripts, decided: Sequence[tuple[BookingIntent, bool]]) -> Sequence[None]:
-        calls = [_call(intent, int(booked)) for intent, booked in decided]
-        await scripts.run_all("clear_intents", calls, (MOST_FREED,))
-        return [None] * len(decided)
-
-
-async def _look(scripts: Scripts, calls: Sequence[Call], answers: Sequence[Any]) -> list[Any]:
-    """Read what is held, for those that Redis has refused to register.
-
-    A Redis that takes no writes (a replica, a full disk) grants no hold either: none can miss an intent.
-    """
-    looked = await scripts.run("look_at_holds", calls)
-    return [
-        held if isinstance(answer, ResponseError) and not isinstance(answer, ClusterDownError) else answer
-        for answer, held in zip(answers, looked, strict=True)
-    ]
+        batches = list(dict.fromkeys(intent.batch for intent in decided if intent.batch))
+        gone = set(decided)
+        for batch in batches:
+            batch.standing = [intent for intent in batch.standing if intent not in gone]
+        calls = [
+            Call(batch.site, [intent_key(batch.site, batch.id)], (batch.to_text(),)) for batch in batches
+        ]
+        _raise_lost(await self._scripts.run("clear_intents", calls))
 
 
-def _state(answer: Any) -> HoldState:
-    if not isinstance(answer, ResponseError):
-        return HoldState(answer)
-    if isinstance(answer, ClusterDownError):  # it has nobody to ask
-        return HoldState.UNREACHABLE
-    log.warning("redis_refuses", error=str(answer).partition(" ")[0], effect="nothing is booked")
-    return HoldState.NOT_ASKED
+def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
+    """Bookings of one site each, whose claims one script is given; a larger one is a batch of its own."""
+    sites: dict[str, list[BookingIntent]] = {}
+    for intent in intents:
+        sites.setdefault(intent.claims.site, []).append(intent)
+    for site, standing in sites.items():
+        for part in in_parts(standing, lambda intent: len(intent.claims.keys), MOST_IN_BATCH):
+            batch = Batch(site, list(part))
+            for intent in part:
+                intent.batch = batch
+            yield batch
 
 
-def _call(intent: BookingIntent, last: int) -> Call:
-    """A call of either script, which differ in their last argument."""
-    holder = intent.holder
-    return Call(intent.claims.site, keys_of(intent.claims), (holder.token, holder.digest, intent.id, last))
+def _states(batch: Batch, answer: Any) -> Sequence[HoldState]:
+    if isinstance(answer, list):
+        return [HoldState(state) for state in answer]
+    if isinstance(answer, NoTimeToAsk):
+        state = HoldState.NOT_ASKED
+    elif isinstance(answer, HoldsUnreachable | ClusterDownError):  # it is lost, or has nobody to ask
+        state = HoldState.UNREACHABLE
+    else:
+        state = HoldState.NOT_ASKED
+        log.warning("redis_refuses", error=str(answer).partition(" ")[0], effect="nothing is booked")
+    return [state] * len(batch.standing)
+
+
+def _raise_lost(answers: Sequence[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, HoldsUnreachable):
+            raise answer

@@ -1,10 +1,10 @@
-"""The keys of Redis: of a claim's hold and intents, of what a token holds, of what of a resource is held."""
+"""The keys of Redis: of holds, of intents, of what a token holds, of what of a resource is held."""
 
 from dataclasses import dataclass
 
 from shared.domain.claim import Claims
 
-OF_CLAIMS = ("hold", "intents", "token", "held", "held_ends", "held_resources")
+OF_CLAIMS = ("hold", "intents", "intent", "token", "held", "held_ends", "held_resources")
 """The kinds of keys that name cells of the grid, or hold such names: a change of the grid deletes them."""
 
 
@@ -17,11 +17,22 @@ class Holder:
 
 
 def keys_of(claims: Claims) -> list[str]:
-    """The KEYS of what concerns claims: a hold key a claim, then an intents key a claim.
+    """The keys of holds on claims, one a claim.
 
     All keys of a site have one hash tag, so that a cluster keeps them together.
     """
-    return [f"{kind}:{{{claims.site}}}:{claim}" for kind in ("hold", "intents") for claim in claims.keys]
+    prefix = f"hold:{{{claims.site}}}:"
+    return [prefix + claim for claim in claims.keys]
+
+
+def intents_key(site: str) -> str:
+    """The batches of bookings that are being made in a site, by when their intents end."""
+    return f"intents:{{{site}}}"
+
+
+def intent_key(site: str, batch: str) -> str:
+    """The claims of a batch of bookings that are being made."""
+    return f"intent:{{{site}}}:{batch}"
 
 
 def token_key(site: str, token: str) -> str:

@@ -1,252 +1,177 @@
 """Lua scripts on Redis: each runs as a whole or not at all, and sees nothing of the others half done."""
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
-from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import MovedError
 
-from shared.contract.errors import HoldsUnreachable, Refused
-from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
-from shared.stores.redis.calls import LATER, MOST_KEYS, Call, in_parts, merged
-from shared.stores.redis.connection import MOST_CONNECTIONS
-
-# Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
-ANSWER_SECONDS = 0.5
-TURN_SECONDS = 1.5
-MOST_UNANSWERED = 2
-# A time-out that is later than this did not come when it was due.
-LATE_SECONDS = 0.025
-# What uvloop says where asyncio's own loop writes to nobody, and redis-py lets out.
-OVER_A_CLOSED_CONNECTION = "the handler is closed"
-
-NO_EVICTION = "noeviction"
-EVICTS = "REDIS_URL: this Redis may evict holds: its maxmemory-policy must be noeviction"
-
-ItemT = TypeVar("ItemT")
-AnswerT = TypeVar("AnswerT")
+from shared.contract.errors import HoldsUnreachable, OutcomeUnknown
+from shared.stores.redis.calls import LATER, Call, calls_in_parts, merged
+from shared.stores.redis.server import Server
 
 
-def _read(name: str) -> str:
-    return (files(__package__) / "lua" / f"{name}.lua").read_text()
+class Servers(Protocol):
+    """The servers that have the keys of all sites: one Redis, or the masters of a cluster."""
+
+    async def owners(self, sites: Sequence[str]) -> Sequence[Server | None]:
+        """The server with the keys of each site; None if none is known to have them."""
+
+    async def all(self) -> Collection[Server]:
+        """All servers that have keys.
+
+        Raises:
+            HoldsUnreachable: of some keys it is not known who has them.
+        """
+
+    async def known(self) -> Collection[Server]:
+        """All servers that are known to have keys."""
+
+    def moved(self, redirection: MovedError) -> Server | None:
+        """Note which server has a slot now that another has answered so; that one, if it is to be asked."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
 
 
-def _source(name: str) -> str:
-    """A script with what all share behind its first line, which has its flags."""
-    flags, line_end, script = _read(name).partition("\n")
-    return flags + line_end + _read("holds") + script
+@dataclass(frozen=True)
+class _Task:
+    """A script that is to be run, with the first of its ARGV."""
 
-
-_SOURCES = {
-    name: _source(name)
-    for name in (
-        "clear_intents",
-        "grant_holds",
-        "held_claims",
-        "look_at_holds",
-        "held_resources",
-        "place_holds",
-        "register_intents",
-        "release_holds",
-        "withdraw_holds",
-    )
-}
-_DIGESTS = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in _SOURCES.items()}  # noqa: S324
-
-
-class NoTimeToAsk(HoldsUnreachable):
-    """This process stood still until no time was left to ask Redis, which may well be there."""
+    script: str
+    common: Sequence[str | int]
 
 
 class Scripts:
-    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of a Redis.
+    """Runs scripts for any number of calls, wherever the keys of their sites are.
 
-    Each script serves any number of calls, one command a site, whose keys lie together: a command costs
-    its sender and Redis more than what one booking has Redis do.
+    Each script serves many calls, one command a site: a command costs its sender and Redis more than what one
+    booking has Redis do. A server that is lost concerns the calls of its own sites alone.
     """
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
-        self._lost = False
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
 
-    async def apart(
+    async def run(
         self,
-        items: Sequence[ItemT],
-        site_of: Callable[[ItemT], str],
-        do: Callable[["Scripts", Sequence[ItemT]], Awaitable[Sequence[AnswerT]]],
-    ) -> list[AnswerT | Refused]:
-        """`do` it for all: one Redis has the keys of every site; see `Servers`."""
-        return list(await do(self, items))
+        name: str,
+        calls: Sequence[Call],
+        common: Sequence[str | int] = (),
+        *,
+        seconds: float | None = None,
+        once: bool = False,
+    ) -> list[Any]:
+        """Run a script for some calls: in parts, and again for those that it left for later.
 
-    async def run(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
-        """Run a script for some `calls` that fit together (`in_parts`); `common` are the first ARGV.
+        `common` are the first ARGV. With `seconds`, a script that is left unanswered is run again, unless
+        Redis is lost or they are over. With `once` too, it is not: Redis is only asked before whether it is
+        there.
 
         Returns:
-            An answer for each, in their order; a ResponseError where Redis refused.
-
-        Raises:
-            HoldsUnreachable: Redis did not answer; some may have run.
+            An answer for each, in their order. In its place a ResponseError if Redis refused the call,
+            HoldsUnreachable if Redis did not answer, OutcomeUnknown if that concerns a script that was to be
+            run `once`: in both cases it may have run.
         """
+        task = _Task(name, common)
+        answers: list[Any] = [HoldsUnreachable()] * len(calls)
+        shares: dict[Server, list[int]] = {}
+        owners = await self._servers.owners([call.site for call in calls])
+        for index, server in enumerate(owners):
+            if server:
+                shares.setdefault(server, []).append(index)
+        done = await asyncio.gather(
+            *(
+                self._run_on(server, task, [calls[index] for index in share], seconds, once=once)
+                for server, share in shares.items()
+            )
+        )
+        for share, results in zip(shares.values(), done, strict=True):
+            for index, answer in zip(share, results, strict=True):
+                answers[index] = answer
+        return answers
+
+    async def _run_on(
+        self, server: Server, task: "_Task", calls: Sequence[Call], seconds: float | None, *, once: bool
+    ) -> list[Any]:
+        answers: list[Any] = [LATER] * len(calls)
+        ends = None if seconds is None else time.monotonic() + seconds
+        lost: type[HoldsUnreachable | OutcomeUnknown] = HoldsUnreachable
+        try:
+            if once and ends is not None:
+                await server.ask(server.ping, seconds=ends - time.monotonic())
+                lost, ends = OutcomeUnknown, None
+            while left := [index for index, answer in enumerate(answers) if answer == LATER]:
+                for part in _parts_of(left, calls):
+                    run = partial(self._run_part, server, task, [calls[index] for index in part])
+                    done = await (run() if ends is None else server.ask(run, seconds=ends - time.monotonic()))
+                    for index, answer in zip(part, done, strict=True):
+                        answers[index] = answer
+        except HoldsUnreachable as unanswered:
+            instead = unanswered if lost is HoldsUnreachable else lost()
+            answers = [instead if answer == LATER else answer for answer in answers]
+        return answers
+
+    async def _run_part(self, server: Server, task: "_Task", calls: Sequence[Call]) -> list[Any]:
+        """Run a script once for calls that fit together, and where a site has moved to, for its calls."""
         sites: dict[str, list[int]] = {}
         for index, call in enumerate(calls):
             sites.setdefault(call.site, []).append(index)
-        commands = [merged([calls[index] for index in indexes], common) for indexes in sites.values()]
-        answers: list[Any] = [None] * len(calls)
-        with timed(REDIS_SECONDS.labels(name)):
-            evaluated = await self._evaluate(name, commands)
+        answers: list[Any] = [LATER] * len(calls)
+        commands = [merged([calls[index] for index in indexes], task.common) for indexes in sites.values()]
+        evaluated = await server.evaluate(task.script, commands)
+        for number, (command, answer) in enumerate(zip(commands, evaluated, strict=True)):
+            if isinstance(answer, MovedError) and (new_owner := self._servers.moved(answer)):
+                # Nothing of it was done here.
+                (evaluated[number],) = await new_owner.evaluate(task.script, [command])
         for indexes, answer in zip(sites.values(), evaluated, strict=True):
             each = answer if isinstance(answer, list) else [answer] * len(indexes)
             for index, part in zip(indexes, each, strict=True):
                 answers[index] = part
         return answers
 
-    async def run_all(self, name: str, calls: Sequence[Call], common: Sequence[str | int] = ()) -> list[Any]:
-        """Run a script for any number of calls: in parts, and again for those that it left for later.
-
-        Returns, Raises: as `run`.
-        """
-        answers: list[Any] = [LATER] * len(calls)
-        while left := [index for index, answer in enumerate(answers) if answer == LATER]:
-            done: list[Any] = []
-            for part in in_parts([calls[index] for index in left]):
-                done += await self.run(name, part, common)
-            for index, answer in zip(left, done, strict=True):
-                answers[index] = answer
-        return answers
-
-    async def _evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
-        answers = await self._send("EVALSHA", _DIGESTS[name], commands)
-        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # Redis was started anew, or flushed
-            sent_whole = await self._send("EVAL", _SOURCES[name], [commands[index] for index in unknown])
-            for index, answer in zip(unknown, sent_whole, strict=True):
-                answers[index] = answer
-        return answers
-
-    async def _send(self, command: str, script: str, many: Sequence[Sequence[str | int]]) -> list[Any]:
-        if len(many) == 1:  # a pipeline of one command is dearer than the command
-            try:
-                return [await self._answer(partial(self._redis.execute_command, command, script, *many[0]))]
-            except ResponseError as refusal:
-                return [refusal]
-        pipeline = self._redis.pipeline(transaction=False)
-        for arguments in many:
-            pipeline.execute_command(command, script, *arguments)
-        try:
-            answers: list[Any] = await self._answer(partial(pipeline.execute, raise_on_error=False))
-        except ResponseError as refusal:
-            return [refusal] * len(many)
-        return answers
-
     async def ping(self) -> None:
-        """Ask Redis whether it is there.
+        """Ask all servers whether they are there.
 
         Raises:
-            HoldsUnreachable
+            HoldsUnreachable: one is not.
         """
-        try:
-            await self._answer(self._redis.ping)
-        except ResponseError:
-            raise HoldsUnreachable from None
+        await asyncio.gather(*(server.ping() for server in await self._servers.all()))
 
     async def any_answers(self) -> bool:
-        """Ask Redis whether it is there; see `Servers`."""
-        try:
-            await self.ping()
-        except HoldsUnreachable:
-            return False
-        return True
+        """Ask all servers that are known whether they are there; whether one is."""
+        known = await self._servers.known()
+        return any(await asyncio.gather(*(server.answers() for server in known)))
 
     async def problem(self) -> str | None:
-        """Ask Redis whether it may evict holds; None if not, or if it does not allow the question.
+        """What is wrong with a server that answers: it may evict holds. None if nothing is known to be.
 
         Raises:
-            HoldsUnreachable
+            HoldsUnreachable: one does not answer.
         """
-        await self.ping()
-        try:
-            memory = await self._answer(partial(self._redis.execute_command, "INFO", "memory"))
-        except ResponseError:
-            return None
-        policy = memory.get("maxmemory_policy", NO_EVICTION)
-        return None if policy == NO_EVICTION else f"{EVICTS}, not {policy}"
+        problems = await asyncio.gather(*(server.problem() for server in await self._servers.all()))
+        return next(filter(None, problems), None)
 
     async def delete_all(self, kinds: Collection[str]) -> int:
-        """Delete every key `<kind>:{<site>}:…` of some kinds, and count them. It walks through all keys.
+        """Delete every key of some kinds (`keys.py`) on all servers, and count them.
 
         Raises:
-            HoldsUnreachable: Redis did not answer; some may be deleted.
+            HoldsUnreachable: one is not there; some keys may be deleted.
         """
-        cursor, deleted = 0, 0
-        found: list[str]
-        while True:
-            scan: Any = partial(self._redis.scan, cursor, count=MOST_KEYS)
-            cursor, found = await self._answer(scan)
-            pipeline = self._redis.pipeline(transaction=False)
-            for key in found:
-                if key.partition(":{")[0] in kinds:
-                    pipeline.unlink(key)  # one by one: on a cluster they need not have the same slot
-            if len(pipeline):
-                deleted += sum(await self._answer(pipeline.execute))
-            if cursor == 0:
-                return deleted
+        servers = await self._servers.all()
+        return sum(await asyncio.gather(*(server.delete_all(kinds) for server in servers)))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._redis.aclose()
+        await self._servers.aclose()
 
-    async def _answer(self, command: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        """What Redis answers in time, once there is a connection that nobody else uses.
 
-        Raises:
-            ResponseError: Redis refuses.
-            HoldsUnreachable: it did not answer; what it was asked to do may be done.
-        """
-        try:
-            async with asyncio.timeout(TURN_SECONDS) as bound, self._connections:
-                bound.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
-                return await command()
-        except ResponseError:
-            raise
-        except BusyLoadingError as error:  # it is there, with all holds: it is not lost
-            raise ResponseError(str(error)) from None
-        except (RedisError, OSError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and OVER_A_CLOSED_CONNECTION not in str(error):
-                raise
-            REDIS_LOST.inc()
-            raise HoldsUnreachable from None
-
-    async def ask(self, question: Callable[[], Awaitable[AnswerT]], *, seconds: float) -> AnswerT:
-        """Ask, for at most some `seconds`, until Redis has answered, or left two questions unanswered.
-
-        Only one where it was lost before, for that costs every caller the time. A question whose time-out
-        came late counts for none: this process stood still (its host is busy, it was stopped), and the answer
-        may be there.
-
-        Raises:
-            HoldsUnreachable: Redis is lost.
-            NoTimeToAsk: it is not known to be.
-        """
-        ends, unanswered = time.monotonic() + seconds, 0
-        while True:
-            asked = time.monotonic()
-            try:
-                answer = await question()
-            except HoldsUnreachable:
-                if time.monotonic() - asked > ANSWER_SECONDS + LATE_SECONDS:
-                    if time.monotonic() + ANSWER_SECONDS > ends:
-                        raise NoTimeToAsk from None
-                    continue
-                unanswered += 1
-                if self._lost or unanswered == MOST_UNANSWERED:
-                    self._lost = True  # not before: others may have found their time up in the same moment
-                    raise
-            else:
-                self._lost = False
-                return answer
+def _parts_of(indexes: Sequence[int], calls: Sequence[Call]) -> list[Sequence[int]]:
+    """Split the indexes of calls into parts that one run of a script is called with."""
+    start, parts = 0, list[Sequence[int]]()
+    for part in calls_in_parts([calls[index] for index in indexes]):
+        parts.append(indexes[start : start + len(part)])
+        start += len(part)
+    return parts

@@ -1,65 +1,47 @@
 """What `REDIS_URL` names: one Redis, or a cluster."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from shared.contract.errors import Refused
+from redis.asyncio import Redis
+from redis.exceptions import MovedError
+
 from shared.process.settings import Misconfigured
 from shared.stores.redis.cluster import Address, Cluster
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.scripts import AnswerT, ItemT, Scripts
+from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.server import Server
 
 CLUSTER = "+cluster"
 
 
-class Servers(Protocol):
-    """The servers that have the keys of all sites: one Redis, or the masters of a cluster."""
+class One:
+    """One Redis, which has the keys of every site."""
 
-    async def apart(
-        self,
-        items: Sequence[ItemT],
-        site_of: Callable[[ItemT], str],
-        do: Callable[[Scripts, Sequence[ItemT]], Awaitable[Sequence[AnswerT]]],
-    ) -> list[AnswerT | Refused]:
-        """`do` something for the items of each server, by themselves.
+    def __init__(self, redis: Redis) -> None:
+        self._server = Server(redis)
 
-        Returns:
-            An answer for each, in their order; of several servers, what `do` raised for the items of one.
+    async def owners(self, sites: Sequence[str]) -> Sequence[Server]:
+        """See `Servers`."""
+        return [self._server] * len(sites)
 
-        Raises:
-            Refused: as `do` does, where there is one server.
-        """
+    async def all(self) -> Collection[Server]:
+        """See `Servers`."""
+        return [self._server]
 
-    async def ping(self) -> None:
-        """Ask all of them whether they are there.
+    async def known(self) -> Collection[Server]:
+        """See `Servers`."""
+        return [self._server]
 
-        Raises:
-            HoldsUnreachable: one is not.
-        """
-
-    async def any_answers(self) -> bool:
-        """Ask all of them whether they are there; whether one is."""
-
-    async def problem(self) -> str | None:
-        """What is wrong with one that answers: it may evict holds. None if nothing is known to be.
-
-        Raises:
-            HoldsUnreachable: one does not answer.
-        """
-
-    async def delete_all(self, kinds: Collection[str]) -> int:
-        """Delete every key of some kinds (`keys.py`) on all of them, and count them.
-
-        Raises:
-            HoldsUnreachable: one is not there; some keys may be deleted.
-        """
+    def moved(self, _redirection: MovedError) -> None:
+        """See `Servers`."""
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """See `Servers`."""
+        await self._server.aclose()
 
 
-def open_redis(url: str) -> Servers:
+def open_redis(url: str) -> Scripts:
     """`redis://HOST:PORT`, or `redis+cluster://HOST:PORT,HOST:PORT`: some servers of a cluster, for a start.
 
     Credentials and options are the same for every server of a cluster.
@@ -72,7 +54,7 @@ def open_redis(url: str) -> Servers:
     except ValueError:
         raise Misconfigured("REDIS_URL cannot be used: ValueError") from None
     if not parts.scheme.endswith(CLUSTER):
-        return Scripts(connect_redis(url))
+        return Scripts(One(connect_redis(url)))
     credentials, at, hosts = parts.netloc.rpartition("@")
     alone = parts._replace(scheme=parts.scheme.removesuffix(CLUSTER))
 
@@ -83,4 +65,4 @@ def open_redis(url: str) -> Servers:
         host, port = address
         return named(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
-    return Cluster([named(host) for host in hosts.split(",")], at_address)
+    return Scripts(Cluster([named(host) for host in hosts.split(",")], at_address))

@@ -8,7 +8,7 @@ import structlog
 
 from shared.contract.errors import HoldsUnreachable
 from shared.contract.replies import UNANSWERED
-from shared.stores.redis.servers import Servers
+from shared.stores.redis.scripts import Scripts
 
 WATCH_SECONDS = 1.0
 WATCH_AGAIN_SECONDS = 0.25
@@ -29,7 +29,7 @@ class RedisWatch:
     `on_change` is called whenever `answers` may have changed.
     """
 
-    def __init__(self, redis: Servers) -> None:
+    def __init__(self, redis: Scripts) -> None:
         self._redis = redis
         self._lost = asyncio.Event()
         self.problem: str | None = None

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Which claims of resources are held: granted, and not expired. Judged by the hold keys themselves.
 -- KEYS: for each the set of its held moments, and that of their ends.
--- ARGV: for each how many pairs of KEYS, the first moment, the last (Unix ms), how many moments to look at.
+-- ARGV: for each how many KEYS, the first moment, the last (Unix ms), how many moments to look at.
 -- Returns for each where to go on ('' if that was all), then each moment and its token.
 -- What has expired is removed on the way, so much that a reader meets it but once.
 local now, answers = now_ms(), {}

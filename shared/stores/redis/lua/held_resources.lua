@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Which resources of a site have holds, some at a time.
 -- KEYS: the set of these resources, by when the last hold of each ends at the latest.
--- ARGV: 0, where to go on ('0' at first).
+-- ARGV: 1, where to go on ('0' at first).
 -- Returns, once, where to go on ('0' if that was all), then the resources; one may come twice.
 local now = now_ms()
 local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, 1000)

@@ -5,7 +5,8 @@
 -- command, and leaves for a later run what is more than it may free (`LATER`).
 -- hold:{site}:<claim>           token, digest, when it was placed, when its caller asked and, once it is granted, when it
 --                               first was (Unix ms)
--- intents:{site}:<claim>        the ids of bookings that are being made, by when each ends (Unix ms)
+-- intents:{site}                the batches of bookings that are being made, by when each ends (Unix ms)
+-- intent:{site}:<batch>         the claims of a batch that may be booked, each between two line ends
 -- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends (Unix ms)
 -- released:{site}:<token>       when the caller of the latest release asked (Unix ms)
 -- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in their order
@@ -29,7 +30,7 @@ local function append(array, one, two)
 end
 
 local function claim_of(key)
-  return string.match(key, '}:(.*)$')
+  return string.sub(key, string.find(key, '}', 1, true) + 2)
 end
 
 -- Of a hold's value: token, digest, when it was placed, when it was asked for, when it was granted ('' if it was not).
@@ -44,19 +45,33 @@ local function values_of(first, count)
   return redis.call('MGET', unpack(KEYS, first + 1, first + count))
 end
 
--- What a booking finds held of its claims: 0 nothing, 1 its patient's holds alone, 2 another's.
-local function state_of(first, count, token, digest)
-  local state = 0
-  for _, value in ipairs(values_of(first, count)) do
-    local by, of = parse(value)
-    if by then
-      if by ~= token and of ~= digest then
-        return 2
+-- What the bookings of a batch find held: their KEYS begin behind the `first`, their ARGV at `a` (register_intents.lua).
+-- Returns the state of each, the claims of those that may pass, and where the next batch begins in KEYS and ARGV.
+local function states_of(first, a)
+  local keys, bookings = tonumber(ARGV[a]), tonumber(ARGV[a + 3])
+  local values, states, passing, done = values_of(first, keys), {}, {}, 0
+  a = a + 4
+  for n = 1, bookings do
+    local count, token, digest, state = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], 0
+    for i = done + 1, done + count do
+      local value = values[i]
+      if value then
+        local by, of = parse(value)
+        if by ~= token and of ~= digest then
+          state = 2
+          break
+        end
+        state = 1
       end
-      state = 1
     end
+    if state ~= 2 then
+      for i = done + 1, done + count do
+        passing[#passing + 1] = claim_of(KEYS[first + i])
+      end
+    end
+    states[n], done, a = state, done + count, a + 3
   end
-  return state
+  return states, passing, first + keys, a
 end
 
 local function released_at(token)
@@ -128,8 +143,11 @@ local function find_all(token)
   for i, claim in ipairs(keys) do
     keys[i] = 'hold:' .. tag .. ':' .. claim
   end
-  for i, value in ipairs(redis.call('MGET', unpack(keys))) do
-    local by, _, _, asked, granted = parse(value)
+  local values, by, asked, granted, _ = redis.call('MGET', unpack(keys)), nil, nil, nil, nil
+  for i, value in ipairs(values) do
+    if value ~= values[i - 1] then -- mostly all claims of a hold have one value
+      by, _, _, asked, granted = parse(value)
+    end
     if by == token then
       local resource, moment = string.match(keys[i], '}:(.*)/(.*)$')
       found.keys[#found.keys + 1], found.at[moment] = keys[i], true

@@ -1,33 +1,32 @@
 #!lua flags=allow-oom
--- For each of several bookings: let it pass the holds on its claims, and register its intent. One that may not pass
--- leaves none, not for a moment.
--- KEYS: for each a hold key a claim, then an intents key a claim.
--- ARGV: for each how many claims, token ('' for none), digest of the name, id, how long the intent may stand (ms).
--- Returns for each 0 where nothing is held, 1 where all that is held is its patient's, 2 where another holds.
+-- Let each booking of a batch pass the holds on its claims, or not, and register one intent for those that may pass. A
+-- booking that may not pass leaves none, not for a moment.
+-- KEYS: for each batch the hold keys of its claims, booking by booking.
+-- ARGV: for each batch how many KEYS, its id, how long its intent may stand (ms), how many bookings; then for each booking
+-- how many claims, token ('' for none), digest of the name.
+-- Returns for each batch the state of each booking: 0 where nothing is held, 1 where all that is held is its patient's, 2
+-- where another holds.
 local EXPIRED_AT_ONCE = 8
-local now = now_ms()
-local now_text, states, first = text(now), {}, 0
-for a = 1, #ARGV, 5 do
-  local count, token, digest, id, stands = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4]
-  local state = state_of(first, count, token, digest)
-  local ends = text(now + stands)
-  for i = first + count + 1, first + 2 * count do
-    if state == 2 then
-      redis.call('ZREM', KEYS[i], id) -- it may have passed a moment ago, and the answer been lost
-    else
-      local ttl = redis.call('PTTL', KEYS[i])
-      redis.call('ZADD', KEYS[i], ends, id)
-      if ttl ~= -2 then -- not before: an emptied key is gone, and its end with it
-        local expired = redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', now_text, 'LIMIT', 0, EXPIRED_AT_ONCE)
-        if expired[1] then
-          redis.call('ZREM', KEYS[i], unpack(expired))
-        end
-      end
-      if ttl < tonumber(stands) then -- an intent that stands longer is not forgotten with a shorter one
-        redis.call('PEXPIRE', KEYS[i], stands)
-      end
+local now, intents = now_ms(), 'intents:' .. tag
+local answers, first, a = {}, 0, 1
+while a <= #ARGV do
+  local batch, stands = ARGV[a + 1], tonumber(ARGV[a + 2])
+  local key = 'intent:' .. tag .. ':' .. batch
+  local states, passing, next_first, next_a = states_of(first, a)
+  if passing[1] then
+    redis.call('SET', key, '\n' .. table.concat(passing, '\n') .. '\n', 'PX', stands)
+    redis.call('ZADD', intents, text(now + stands), batch)
+    if redis.call('PTTL', intents) < stands then -- an intent that stands longer is not forgotten with a shorter one
+      redis.call('PEXPIRE', intents, stands)
     end
+    local expired = redis.call('ZRANGEBYSCORE', intents, '-inf', text(now), 'LIMIT', 0, EXPIRED_AT_ONCE)
+    if expired[1] then
+      redis.call('ZREM', intents, unpack(expired))
+    end
+  else -- they may have passed a moment ago, and the answer been lost
+    redis.call('DEL', key)
+    redis.call('ZREM', intents, batch)
   end
-  states[#states + 1], first = state, first + 2 * count
+  answers[#answers + 1], first, a = states, next_first, next_a
 end
-return states
+return answers

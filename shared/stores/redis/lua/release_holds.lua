@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
 -- Release holds: each with all that its token holds, granted or only placed. A hold of the token that was asked for no
--- later is neither placed nor granted any more.
+-- later is neither placed nor granted any more, be it that the token holds nothing yet. A release that is refused because
+-- the token holds something else changes nothing.
 -- KEYS: for each the record of its token.
 -- ARGV: how many claims to free at most before the rest is left for later, how long a release is known (ms); then for each
--- 0, when its caller asked (Unix ms), and the moment of a cell (Unix ms) which the token must hold at some resource, or ''.
+-- 1, when its caller asked (Unix ms), and the moment of a cell (Unix ms) which the token must hold at some resource, or ''.
 -- Returns for each how many claims it held; -2 where it holds what was asked for later than the release.
 local ASKED_EARLIER = -2
 local left, known = tonumber(ARGV[1]), ARGV[2]
@@ -13,15 +14,15 @@ for i, key in ipairs(KEYS) do
   if left <= 0 then
     answers[i] = LATER
   else
-    local latest = math.max(tonumber(asked), released_at(token))
-    redis.call('SET', 'released:' .. tag .. ':' .. token, text(latest), 'PX', known)
     local found = find_all(token)
     left = left - #found.keys - 1
     if found.asked > tonumber(asked) then
       answers[i] = ASKED_EARLIER
-    elseif moment ~= '' and not found.at[moment] then
+    elseif moment ~= '' and found.keys[1] and not found.at[moment] then
       answers[i] = 0
     else
+      local latest = math.max(tonumber(asked), released_at(token))
+      redis.call('SET', 'released:' .. tag .. ':' .. token, text(latest), 'PX', known)
       free(found)
       answers[i] = #found.keys
     end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Withdraw holds that are not granted. What was granted, or placed anew since then, stays.
--- KEYS: for each a hold key a claim, then an intents key a claim.
+-- KEYS: for each a hold key a claim.
 -- ARGV: for each how many claims, token, when each claim was placed (Unix ms).
 -- Returns for each how many claims were withdrawn.
 local answers, first, a = {}, 0, 1
@@ -17,6 +17,6 @@ while a <= #ARGV do
     redis.call('DEL', unpack(keys))
     redis.call('ZREM', 'token:' .. tag .. ':' .. token, unpack(claims))
   end
-  answers[#answers + 1], first, a = #keys, first + 2 * count, a + 2 + count
+  answers[#answers + 1], first, a = #keys, first + count, a + 2 + count
 end
 return answers

@@ -1,0 +1,216 @@
+"""One Redis, asked over connections of its own: with patience, and a judgement whether it is lost."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
+
+from shared.contract.errors import HoldsUnreachable
+from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
+from shared.stores.redis.connection import MOST_CONNECTIONS
+
+# Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
+ANSWER_SECONDS = 0.5
+TURN_SECONDS = 1.5
+MOST_UNANSWERED = 2
+# A time-out that is later than this did not come when it was due.
+LATE_SECONDS = 0.025
+# What uvloop says where asyncio's own loop writes to nobody, and redis-py lets out.
+OVER_A_CLOSED_CONNECTION = "the handler is closed"
+
+# How many keys a walk through all of them asks for at a time.
+KEYS_AT_ONCE = 1000
+NO_EVICTION = "noeviction"
+EVICTS = "REDIS_URL: this Redis may evict holds: its maxmemory-policy must be noeviction"
+
+AnswerT = TypeVar("AnswerT")
+
+
+def _read(name: str) -> str:
+    return (files(__package__) / "lua" / f"{name}.lua").read_text()
+
+
+def _source(name: str) -> str:
+    """A script with what all share behind its first line, which has its flags."""
+    flags, line_end, script = _read(name).partition("\n")
+    return flags + line_end + _read("holds") + script
+
+
+_SOURCES = {
+    name: _source(name)
+    for name in (
+        "clear_intents",
+        "grant_holds",
+        "held_claims",
+        "look_at_holds",
+        "held_resources",
+        "place_holds",
+        "register_intents",
+        "release_holds",
+        "use_up_holds",
+        "withdraw_holds",
+    )
+}
+_DIGESTS = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in _SOURCES.items()}  # noqa: S324
+
+
+class NoTimeToAsk(HoldsUnreachable):
+    """This process stood still until no time was left to ask Redis, which may well be there."""
+
+
+class Server:
+    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of a Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._connections = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._lost = False
+
+    async def evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """Run a script for some commands: each how many KEYS, the KEYS, the ARGV.
+
+        Returns:
+            An answer for each; a ResponseError where Redis refused.
+
+        Raises:
+            HoldsUnreachable: Redis did not answer; some may have run.
+        """
+        with timed(REDIS_SECONDS.labels(name)):
+            return await self._evaluate(name, commands)
+
+    async def _evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        answers = await self._send("EVALSHA", _DIGESTS[name], commands)
+        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:  # Redis was started anew, or flushed
+            sent_whole = await self._send("EVAL", _SOURCES[name], [commands[index] for index in unknown])
+            for index, answer in zip(unknown, sent_whole, strict=True):
+                answers[index] = answer
+        return answers
+
+    async def _send(self, command: str, script: str, many: Sequence[Sequence[str | int]]) -> list[Any]:
+        if len(many) == 1:  # a pipeline of one command is dearer than the command
+            try:
+                return [await self._answer(partial(self._redis.execute_command, command, script, *many[0]))]
+            except ResponseError as refusal:
+                return [refusal]
+        pipeline = self._redis.pipeline(transaction=False)
+        for arguments in many:
+            pipeline.execute_command(command, script, *arguments)
+        try:
+            answers: list[Any] = await self._answer(partial(pipeline.execute, raise_on_error=False))
+        except ResponseError as refusal:
+            return [refusal] * len(many)
+        return answers
+
+    async def ping(self) -> None:
+        """Ask Redis whether it is there.
+
+        Raises:
+            HoldsUnreachable
+        """
+        try:
+            await self._answer(self._redis.ping)
+        except ResponseError:
+            raise HoldsUnreachable from None
+
+    async def answers(self) -> bool:
+        """Ask Redis whether it is there."""
+        try:
+            await self.ping()
+        except HoldsUnreachable:
+            return False
+        return True
+
+    async def problem(self) -> str | None:
+        """Ask Redis whether it may evict holds; None if not, or if it does not allow the question.
+
+        Raises:
+            HoldsUnreachable
+        """
+        await self.ping()
+        try:
+            memory = await self._answer(partial(self._redis.execute_command, "INFO", "memory"))
+        except ResponseError:
+            return None
+        policy = memory.get("maxmemory_policy", NO_EVICTION)
+        return None if policy == NO_EVICTION else f"{EVICTS}, not {policy}"
+
+    async def delete_all(self, kinds: Collection[str]) -> int:
+        """Delete every key `<kind>:{<site>}:…` of some kinds, and count them. It walks through all keys.
+
+        Raises:
+            HoldsUnreachable: Redis did not answer; some may be deleted.
+        """
+        cursor, deleted = 0, 0
+        found: list[str]
+        while True:
+            scan: Any = partial(self._redis.scan, cursor, count=KEYS_AT_ONCE)
+            cursor, found = await self._answer(scan)
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in found:
+                if key.partition(":{")[0] in kinds:
+                    pipeline.unlink(key)  # one by one: on a cluster they need not have the same slot
+            if len(pipeline):
+                deleted += sum(await self._answer(pipeline.execute))
+            if cursor == 0:
+                return deleted
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
+
+    async def _answer(self, command: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        """What Redis answers in time, once there is a connection that nobody else uses.
+
+        Raises:
+            ResponseError: Redis refuses.
+            HoldsUnreachable: it did not answer; what it was asked to do may be done.
+        """
+        try:
+            async with asyncio.timeout(TURN_SECONDS) as bound, self._connections:
+                bound.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+                return await command()
+        except ResponseError:
+            raise
+        except BusyLoadingError as error:  # it is there, with all holds: it is not lost
+            raise ResponseError(str(error)) from None
+        except (RedisError, OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and OVER_A_CLOSED_CONNECTION not in str(error):
+                raise
+            REDIS_LOST.inc()
+            raise HoldsUnreachable from None
+
+    async def ask(self, question: Callable[[], Awaitable[AnswerT]], *, seconds: float) -> AnswerT:
+        """Ask, for at most some `seconds`, until Redis has answered, or left two questions unanswered.
+
+        Only one where it was lost before, for that costs every caller the time. A question whose time-out
+        came late counts for none: this process stood still (its host is busy, it was stopped), and the answer
+        may be there.
+
+        Raises:
+            HoldsUnreachable: Redis is lost.
+            NoTimeToAsk: it is not known to be.
+        """
+        ends, unanswered = time.monotonic() + seconds, 0
+        while True:
+            asked = time.monotonic()
+            try:
+                answer = await question()
+            except HoldsUnreachable:
+                if time.monotonic() - asked > ANSWER_SECONDS + LATE_SECONDS:
+                    if time.monotonic() + ANSWER_SECONDS > ends:
+                        raise NoTimeToAsk from None
+                    continue
+                unanswered += 1
+                if self._lost or unanswered == MOST_UNANSWERED:
+                    self._lost = True  # not before: others may have found their time up in the same moment
+                    raise
+            else:
+                self._lost = False
+                return answer
