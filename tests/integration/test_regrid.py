@@ -20,7 +20,7 @@ from shared.stores.mongo.regridding import RegridStore, Target
 from shared.stores.mongo.writes import Written
 from shared.stores.redis.keys import OF_CLAIMS
 from shared.stores.redis.servers import Servers as RedisServers
-from tests.integration.dying_regrid import DIED, STEPS
+from tests.integration.dying_regrid import DIED, IMPATIENT, STEPS
 from tests.integration.places import GRIDS, RESOURCES, Place, width_ms
 from tests.integration.regridding import CANARY, Old, data_of, run
 from tests.redis_cluster import redis_cluster
@@ -208,8 +208,8 @@ async def test_wrong_arguments_are_told_apart(old: Old, arguments: list[str]) ->
 async def test_servers_that_are_away_are_told(old: Old) -> None:
     """Without MongoDB, or without Redis, the command says which one does not answer, and to repeat it."""
     uri, url = old.stack.env["MONGO_URI"], old.stack.env["REDIS_URL"]
-    old.stack.env["MONGO_URI"] = "mongodb://127.0.0.1:1/booking?serverSelectionTimeoutMS=500"
-    ended = await old.regrid("--minutes", "15")
+    old.stack.env["MONGO_URI"] = "mongodb://127.0.0.1:1/booking"
+    ended = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", IMPATIENT))
     assert (ended.code, "MongoDB does not answer" in ended.output) == (1, True)
     old.stack.env |= {"MONGO_URI": uri, "REDIS_URL": "redis://127.0.0.1:1"}
     ended = await old.regrid("--minutes", "15")
