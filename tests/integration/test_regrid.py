@@ -199,10 +199,10 @@ async def test_no_booking_becomes_an_instant(old: Old) -> None:
         ["--minutes", "15", "--force"],
     ],
 )
-async def test_wrong_arguments_are_told_apart(old: Old, arguments: list[str]) -> None:
+def test_wrong_arguments_are_told_apart(servers: Servers, arguments: list[str]) -> None:
     """Wrong arguments end the command with 2 before it connects to anything."""
-    old.stack.env["MONGO_URI"] = "mongodb://127.0.0.1:1/booking"
-    assert (await old.regrid(*arguments)).code == 2
+    with servers.new_stack(MONGO_URI="mongodb://127.0.0.1:1/booking") as stack:
+        assert run(stack, *arguments).code == 2
 
 
 async def test_servers_that_are_away_are_told(old: Old) -> None:
