@@ -236,8 +236,7 @@ async def test_a_change_that_died_is_repeated(old: Old, step: str) -> None:
         died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", step))
         assert died.code == DIED
         if step != "finish":
-            for minutes in ("5", "15"):
-                worker = old.stack.start("booking_worker", SLOT_MINUTES=minutes)
+            for worker in [old.stack.start("booking_worker", SLOT_MINUTES=each) for each in ("5", "15")]:
                 assert await asyncio.to_thread(worker.wait) == 1
                 line = worker.log.splitlines()[-1]
                 assert "python -m booking_worker.regrid --minutes 15," in line
