@@ -24,7 +24,9 @@ def log_answer(scope: Scope, method: str, status: int | None, started: float) ->
     route = getattr(scope.get("route"), "path", None)
     method = method if method in METHODS else OTHER
     level = log.debug if route in HEALTH else log.info
-    refused: Refused | None = scope.get(REFUSED)
+    # Taken out: the refusal's traceback leads back to the scope, and to what receives the body. Until the
+    # collector found that cycle, granian would keep a connection open whose body was not read to its end.
+    refused: Refused | None = scope.pop(REFUSED, None)
     about: dict[str, Any] = {}
     if refused is not None:
         level = log.warning if refused.status >= FAILED else level

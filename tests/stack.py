@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+import psutil
 
 from deploy.local.ports import free_port
 from deploy.local.process import Process, end
@@ -43,6 +44,12 @@ class Service(Process):
     def log(self) -> str:
         """All that it has printed."""
         return self.log_file.read_text()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor's time that it has used: what it does costs as much on a machine that is busy."""
+        times = psutil.Process(self.pid).cpu_times()
+        return times.user + times.system
 
     def wait(self) -> int:
         """Its exit code, once it has ended."""

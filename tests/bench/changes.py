@@ -6,7 +6,7 @@ from itertools import islice
 
 from pymongo import MongoClient
 
-from shared.contract import subjects
+from shared.contract import operations
 from shared.stores.mongo.bookings import COLLECTION
 from tests.bench import straight
 from tests.bench.flood import Make
@@ -29,8 +29,8 @@ class Change:
     subject: str
 
 
-CANCEL = Change("cancel", "DELETE", subjects.CANCEL_MANY)
-MOVE = Change("move", "PATCH", subjects.MOVE_MANY)
+CANCEL = Change("cancel", "DELETE", operations.CANCEL.many_subject)
+MOVE = Change("move", "PATCH", operations.MOVE.many_subject)
 
 
 def put(mongo_uri: str, bookings: int) -> list[str]:

@@ -19,7 +19,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from shared.contract import subjects
+from shared.contract.operations import BOOK, PLACE
 from tests.bench.flood import Answers, Flood
 from tests.bench.slots import CELL
 from tests.servers import choose_servers
@@ -110,9 +110,9 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=0, help="commands in a message (default: each alone)")
     arguments = parser.parse_args()
     module, alone, many = (
-        ("hold_worker", subjects.PLACE_HOLD, subjects.PLACE_MANY)
+        ("hold_worker", PLACE.subject, PLACE.many_subject)
         if arguments.holds
-        else ("booking_worker", subjects.BOOK, subjects.BOOK_MANY)
+        else ("booking_worker", BOOK.subject, BOOK.many_subject)
     )
     load = many if arguments.many else alone, arguments.seconds, arguments.rounds, arguments.factor
     with choose_servers() as servers, servers.new_stack() as stack:

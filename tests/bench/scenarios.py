@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from shared.contract import subjects
+from shared.contract import operations
 from tests.bench import changes, reads, straight
 from tests.bench.heard import Heard
 from tests.bench.options import Options
@@ -67,7 +67,9 @@ def _own(running: Running, nats_url: str, options: Options) -> Iterator[Load]:
     seconds, callers, together = options.seconds, options.connections, straight.MANY_UNDER_WAY
     if "nats" in options.only:
         yield Load("nats", straight.UNDER_WAY, partial(straight.peak, nats_url, seconds))
-        book_many = partial(straight.many, nats_url, seconds, subjects.BOOK_MANY, straight.bookings())
+        book_many = partial(
+            straight.many, nats_url, seconds, operations.BOOK.many_subject, straight.bookings()
+        )
         yield Load("nats many", together, book_many)
     for change in (changes.CANCEL, changes.MOVE):
         if change.name in options.only:

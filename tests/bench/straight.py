@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from deploy.local.errors import StackError
-from shared.contract import subjects
+from shared.contract.operations import BOOK
 from tests.bench.flood import Answers, Flood, Make
 from tests.bench.heard import Heard
 from tests.bench.slots import CELL, first_slot
@@ -62,7 +62,7 @@ def _over_nats(
     seconds: float,
     load: Callable[[Flood], Awaitable[Answers]],
     *,
-    subject: str = subjects.BOOK,
+    subject: str = BOOK.subject,
     together: int = 0,
 ) -> Heard:
     async def run() -> Answers:

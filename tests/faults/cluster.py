@@ -95,8 +95,8 @@ class Cluster:
         await self.wait_ready()
 
     async def start_over(self, without: str = "") -> None:
-        """Forget all bookings and holds, with new services that do without the safeguards that are named."""
-        names = self.services.names()
+        """Forget all bookings and holds, with new workers that do without the safeguards that are named."""
+        names = self.services.to_replace(without)
         for name in names:
             await asyncio.to_thread(self.services.kill, name)
         await asyncio.to_thread(forget_bookings, self.mongo_uri)

@@ -26,6 +26,14 @@ class Services:
         """The services of a module, or all, in a fixed order."""
         return sorted(name for name in self._current if name.startswith(module))
 
+    def to_replace(self, without: str) -> list[str]:
+        """The services that are to be new where these safeguards are missing: all workers at least.
+
+        A gateway knows of no booking or hold, and stays if it does without the same safeguards as before.
+        """
+        same = _safeguards("gateway", without) == _safeguards("gateway", self.without)
+        return [name for name in self.names() if not (same and name.startswith("gateway"))]
+
     def pids(self) -> dict[str, int]:
         return {name: service.process.pid for name, service in self._current.items()}
 
@@ -35,7 +43,8 @@ class Services:
         if module == "gateway":
             url = self.urls.setdefault(name, f"http://127.0.0.1:{free_port()}")
             env["PORT"] = url.rpartition(":")[2]
-        service = self.stack.start(module, service_type, without=self._safeguards(module), **env)
+        without = _safeguards(module, self.without)
+        service = self.stack.start(module, service_type, without=without, **env)
         self._current[name] = service
         self._logs.append((name, service))
         return service
@@ -89,16 +98,17 @@ class Services:
                 for service in self.stack.services:
                     service.kill()
 
-    def _safeguards(self, module: str) -> str:
-        """Those that services of this kind do without."""
-        mine = (each for each in self.without.split(",") if (each in OF_GATEWAYS) == (module == "gateway"))
-        return ",".join(each for each in mine if each)
-
     def _retire(self, name: str) -> Service:
         service = self._current[name]
         if service in self.stack.services:
             self.stack.services.remove(service)
         return service
+
+
+def _safeguards(module: str, without: str) -> str:
+    """Those of the ones that are named which services of this kind have."""
+    mine = (each for each in without.split(",") if (each in OF_GATEWAYS) == (module == "gateway"))
+    return ",".join(each for each in mine if each)
 
 
 def _is_ready(url: str) -> bool:

@@ -23,9 +23,8 @@ ENOUGH_CONNECTIONS = 8
 
 @dataclass(frozen=True)
 class Told:
-    """What the caller was told first and then, and the statuses of the rows with the caller's key."""
+    """What the caller was told after its first 504, and the statuses of the rows with the caller's key."""
 
-    first: Answer
     then: Answer
     rows: list[str]
 
@@ -43,8 +42,10 @@ async def insert_late(cluster: Cluster) -> Told:
         assert {answer.status for answer in seen} == {201}
         late = Rule(frozenset(cluster.mongods), frozenset({DELAYING}), up=Way.STALL)
         async with under(cluster, late):
-            deadline = str(int((time.time() + 1) * 1000))
+            # Time for a busy worker to send the insert, and less than its last look at MongoDB counts.
+            deadline = str(int((time.time() + 2) * 1000))
             first = await caller.ask("book", slot, **{"Idempotency-Key": KEY, "Deadline": deadline})
+            assert first.status == 504, "its insert is on its way"
             await asyncio.to_thread(cluster.services.kill, DELAYING)
             cluster.services.start(OTHER)
             await asyncio.to_thread(cluster.services.stack.wait_serving)
@@ -56,7 +57,7 @@ async def insert_late(cluster: Cluster) -> Told:
             before = await asyncio.to_thread(_inserts, cluster.mongo_uri)
         await asyncio.to_thread(wait_until, lambda: _inserts(cluster.mongo_uri) > before, "it has arrived")
         assert (await caller.book(fresh())).status == 201  # which MongoDB carries out after it
-    return Told(first, then, await asyncio.to_thread(_statuses, cluster.mongo_uri, slot["site"]))
+    return Told(then, await asyncio.to_thread(_statuses, cluster.mongo_uri, slot["site"]))
 
 
 def _inserts(uri: str) -> int:
@@ -76,7 +77,7 @@ async def test_a_refused_caller_is_not_booked_by_an_insert_that_comes_late(clust
     """Unknown, then 409: what the first attempt had sent is carried out after all, and books nothing."""
     await cluster.start_over()
     told = await insert_late(cluster)
-    assert (told.first.status, told.then.status) == (504, 409)
+    assert told.then.status == 409
     assert told.rows == ["refused"]
 
 
@@ -84,5 +85,5 @@ async def test_without_final_refusals_a_refused_caller_is_booked_late(cluster: C
     """Control: where the key is not taken before the 409, the insert that comes late makes a booking."""
     await cluster.start_over("no_final_refusals")
     told = await insert_late(cluster)
-    assert (told.first.status, told.then.status) == (504, 409)
+    assert told.then.status == 409
     assert told.rows == ["booked"]

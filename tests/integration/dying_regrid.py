@@ -1,7 +1,8 @@
-"""The command that changes the grid, made to die at a step or to leave one out.
+"""The command that changes the grid, made to die at a step, to leave one out, or to wait for less long.
 
 python -m tests.integration.dying_regrid mark --minutes 15        dies once it has done that step
 python -m tests.integration.dying_regrid no:admit_only …          leaves that step out
+python -m tests.integration.dying_regrid impatient …              gives each step a second, and does them all
 """
 
 import os
@@ -14,6 +15,7 @@ from shared.stores.mongo.regridding import RegridStore
 from shared.stores.redis.scripts import Scripts
 
 DIED = 99
+IMPATIENT = "impatient"
 STEPS: dict[str, type] = {
     "mark": RegridStore,
     "admit_only": RegridStore,
@@ -39,5 +41,8 @@ def sabotage(step: str) -> None:
 
 if __name__ == "__main__":
     regridding.ROWS_AT_ONCE = 2
-    sabotage(sys.argv.pop(1))
+    if (step := sys.argv.pop(1)) == IMPATIENT:
+        regridding.STEP_SECONDS = 1.0
+    else:
+        sabotage(step)
     main()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared import BookAppointment, BookingClient, InvalidRequest, MoveAppointment, PlaceHold
-from shared.contract import subjects
+from shared.contract.operations import BOOK, LIST, LIST_SLOTS, MOVE
 from tests.integration.stand_in import BOOKED, standing_in
 from tests.servers import Servers
 
@@ -27,7 +27,7 @@ def ok(**body: Any) -> bytes:
 async def test_a_booking_is_made_of_plain_arguments(servers: Servers) -> None:
     """Each option has its field on the wire, and the answer is the appointment itself."""
     met: list[dict[str, Any]] = []
-    async with standing_in(servers, subjects.BOOK_MANY, [REPLAYED], met) as url, BookingClient(url) as client:
+    async with standing_in(servers, BOOK.many_subject, [REPLAYED], met) as url, BookingClient(url) as client:
         booked = await client.book(
             "2031-05-04T11:00+02:00",
             "Ada",
@@ -54,7 +54,7 @@ async def test_a_command_says_the_same_as_arguments(servers: Servers) -> None:
     met: list[dict[str, Any]] = []
     replies: list[bytes | None] = [BOOKED, BOOKED]
     command = BookAppointment(slot=NINE, patientName="Ada", resources=("dr-lee",), idempotencyKey="web-1")
-    async with standing_in(servers, subjects.BOOK_MANY, replies, met) as url, BookingClient(url) as client:
+    async with standing_in(servers, BOOK.many_subject, replies, met) as url, BookingClient(url) as client:
         by_command = await client.book(command)
         by_arguments = await client.book(NINE, "Ada", resources=["dr-lee"], idempotency_key="web-1")
     assert met[0]["command"] == met[1]["command"]
@@ -67,7 +67,7 @@ async def test_a_move_changes_what_is_said_alone(servers: Servers) -> None:
     met: list[dict[str, Any]] = []
     moved = ok(message="Booking moved", appointment=APPOINTMENT)
     replies: list[bytes | None] = [moved, moved]
-    async with standing_in(servers, subjects.MOVE_MANY, replies, met) as url, BookingClient(url) as client:
+    async with standing_in(servers, MOVE.many_subject, replies, met) as url, BookingClient(url) as client:
         appointment = await client.move(ID, slot=NINE, move_id=TOKEN)
         await client.move(MoveAppointment(id=ID, durationMinutes=30, moveId=TOKEN))
     assert [item["command"] for item in met] == [
@@ -86,7 +86,7 @@ async def test_pages_are_read_as_the_loop_comes_to_them(servers: Servers) -> Non
         ok(appointments=[APPOINTMENT]),
     ]
     async with (
-        standing_in(servers, subjects.LIST_APPOINTMENTS, pages, met) as url,
+        standing_in(servers, LIST.subject, pages, met) as url,
         BookingClient(url) as client,
     ):
         appointments = client.appointments(NINE, "2031-05-05T09:00Z", resource="dr-lee")
@@ -109,7 +109,7 @@ async def test_what_is_taken_is_read_page_by_page(servers: Servers) -> None:
     at = {"resource": "default", "slot": "2031-05-04T09:00:00.000Z"}
     booked, held = ({**at, "state": state} for state in ("booked", "held"))
     pages: list[bytes | None] = [ok(**window, taken=[booked], next="abc"), ok(**window, taken=[held])]
-    async with standing_in(servers, subjects.LIST_SLOTS, pages) as url, BookingClient(url) as client:
+    async with standing_in(servers, LIST_SLOTS.subject, pages) as url, BookingClient(url) as client:
         taken = [slot async for slot in client.slots(*day)]
     assert [(slot.slot, slot.state) for slot in taken] == [(NINE, "booked"), (NINE, "held")]
 

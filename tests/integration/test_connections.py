@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from nats.aio.msg import Msg
 
 from deploy.local.ports import free_port
 from gateway.server import HEAD_SECONDS
-from shared.contract import subjects
+from shared.contract.operations import BOOK
 from shared.process.listening import STALLED_SECONDS
 from tests.integration.breakable import until
 from tests.integration.stand_in import BOOKED, answer_all, items_of
@@ -43,6 +44,7 @@ class Gateway:
 
     stack: Stack
     service: Service
+    closing: contextlib.ExitStack
 
     @property
     def address(self) -> tuple[str, int]:
@@ -50,18 +52,38 @@ class Gateway:
         return url.host, url.port or 0
 
     def connect(self) -> socket.socket:
-        connection = self.stack.closing.enter_context(socket.create_connection(self.address))
+        connection = self.closing.enter_context(socket.create_connection(self.address))
         connection.settimeout(20)
         return connection
 
 
-@pytest.fixture
-def gateway(servers: Servers) -> Iterator[Gateway]:
+@contextlib.contextmanager
+def running_gateway(servers: Servers) -> Iterator[tuple[Stack, Service]]:
     with servers.new_stack() as stack:
         with few_descriptors():
             service = stack.start_gateway()
         wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
-        yield Gateway(stack, service)
+        yield stack, service
+
+
+@pytest.fixture(scope="module")
+def lasting(servers: Servers) -> Iterator[tuple[Stack, Service]]:
+    with running_gateway(servers) as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(lasting: tuple[Stack, Service]) -> Iterator[Gateway]:
+    """The gateway that tests share which leave it as it is."""
+    with contextlib.ExitStack() as closing:
+        yield Gateway(*lasting, closing)
+
+
+@pytest.fixture
+def own(servers: Servers) -> Iterator[Gateway]:
+    """A gateway of one test alone, which ends it or measures it."""
+    with running_gateway(servers) as running, contextlib.ExitStack() as closing:
+        yield Gateway(*running, closing)
 
 
 @contextlib.contextmanager
@@ -130,19 +152,22 @@ async def test_a_caller_who_goes_in_the_middle_of_a_body_books_nothing(gateway: 
     """A body in chunks that is broken off after complete JSON is no request."""
     commands = list[dict[str, Any]]()
 
+    def answered() -> int:
+        return gateway.service.log.count('"answered"')
+
     async def book(message: Msg) -> None:
         commands.extend(item["command"] for item in items_of(message))
         await answer_all(message, BOOKED)
 
     async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
-        await connection.subscribe(subjects.BOOK_MANY, cb=book)
+        await connection.subscribe(BOOK.many_subject, cb=book)
         await connection.flush()
-        body, caller = json.dumps(fresh("Ada")).encode(), gateway.connect()
+        body, caller, before = json.dumps(fresh("Ada")).encode(), gateway.connect(), answered()
         caller.sendall(CHUNKED + b"%x\r\n%b\r\n" % (len(body), body))
         if reset:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         caller.close()
-        await until(lambda: '"answered"' in gateway.service.log, "the gateway has done with it")
+        await until(lambda: answered() > before, "the gateway has done with it")
         async with httpx.AsyncClient(base_url=gateway.stack.url) as client:
             whole = await client.post("/api/book-appointment", json=fresh("Grace"))
     assert whole.status_code == 201
@@ -160,7 +185,7 @@ async def in_flight(gateway: Gateway) -> AsyncIterator[tuple[asyncio.Task[httpx.
         await answer_all(message, BOOKED)
 
     async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
-        await connection.subscribe(subjects.BOOK_MANY, cb=book)
+        await connection.subscribe(BOOK.many_subject, cb=book)
         await connection.flush()
         async with httpx.AsyncClient(base_url=gateway.stack.url, timeout=20) as client:
             booking = asyncio.create_task(client.post("/api/book-appointment", json=fresh()))
@@ -169,16 +194,14 @@ async def in_flight(gateway: Gateway) -> AsyncIterator[tuple[asyncio.Task[httpx.
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_gateway_that_stops_answers_what_is_in_flight(
-    gateway: Gateway, number: signal.Signals
-) -> None:
+async def test_a_gateway_that_stops_answers_what_is_in_flight(own: Gateway, number: signal.Signals) -> None:
     """A signal to end: no more connections, the answers that are due, and 0."""
-    async with in_flight(gateway) as (booking, answer):
-        gateway.service.send(number)
-        await until(lambda: refuses(gateway), "it takes no more connections")
+    async with in_flight(own) as (booking, answer):
+        own.service.send(number)
+        await until(lambda: refuses(own), "it takes no more connections")
         answer.set()
         assert (await booking).status_code == 201
-    assert await asyncio.to_thread(gateway.service.wait) == 0
+    assert await asyncio.to_thread(own.service.wait) == 0
 
 
 def refuses(gateway: Gateway) -> bool:
@@ -191,10 +214,10 @@ def refuses(gateway: Gateway) -> bool:
     return False
 
 
-def test_a_killed_gateway_leaves_its_port(gateway: Gateway) -> None:
+def test_a_killed_gateway_leaves_its_port(own: Gateway) -> None:
     """SIGKILL ends the whole of it: nothing is left that would hold the port."""
-    gateway.service.kill()
-    assert refuses(gateway)
+    own.service.kill()
+    assert refuses(own)
 
 
 def test_a_paused_gateway_answers_nothing(gateway: Gateway) -> None:
@@ -222,35 +245,39 @@ ASSET = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: gateway\r\n\r\
 SLOW_READERS = 60
 
 
-def test_a_caller_who_takes_nothing_of_its_answer_is_cut_off(gateway: Gateway) -> None:
-    """Connections whose answers nobody reads are ended, and cost little memory until then."""
-    process = psutil.Process(gateway.service.process.pid)
-    descriptors, memory = process.num_fds(), process.memory_info().rss
-    for _ in range(SLOW_READERS):
-        connection = gateway.stack.closing.enter_context(socket.socket())
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect(gateway.address)
-        connection.sendall(ASSET * 10)  # more than the system takes for one who does not read
-    held = descriptors + SLOW_READERS - 5  # the connections of those who waited for it may be closed
-    wait_until(lambda: process.num_fds() >= held, "all are connected")
-    time.sleep(HEAD_SECONDS)  # the time in which a connection without a request is closed
-    assert process.num_fds() >= held
-    assert process.memory_info().rss < memory + SLOW_READERS * 1_000_000
-    wait_until(lambda: process.num_fds() <= descriptors + 2, "they are cut off", 2 * STALLED_SECONDS)
+def test_who_takes_nothing_of_its_answer_is_cut_off_and_who_reads_slowly_is_not(own: Gateway) -> None:
+    """Connections whose answers nobody reads are ended, and cost little memory until then.
 
-
-def test_a_caller_who_reads_slowly_gets_its_whole_answer(gateway: Gateway) -> None:
-    """Whoever takes something of the answer now and then is not cut off, however long it takes."""
-    connection = gateway.connect()
-    connection.sendall(ASSET.replace(b"Host:", b"Connection: close\r\nHost:"))
-    answer, started = b"", time.monotonic()
-    while time.monotonic() < started + STALLED_SECONDS * 1.2:
-        answer += connection.recv(65536)
-        time.sleep(1)
-    answer += read_to_end(connection)
-    head, _, body = answer.partition(b"\r\n\r\n")
+    Whoever takes something of the answer now and then gets all of it, however long it takes.
+    """
+    process = psutil.Process(own.service.process.pid)
+    with ThreadPoolExecutor(1) as reader:
+        slow = reader.submit(read_slowly, own.connect(), STALLED_SECONDS * 1.2)
+        descriptors, memory = process.num_fds(), process.memory_info().rss
+        for _ in range(SLOW_READERS):
+            connection = own.closing.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(own.address)
+            connection.sendall(ASSET * 10)  # more than the system takes for one who does not read
+        held = descriptors + SLOW_READERS - 5  # the connections of those who waited for it may be closed
+        wait_until(lambda: process.num_fds() >= held, "all are connected")
+        time.sleep(HEAD_SECONDS)  # the time in which a connection without a request is closed
+        assert process.num_fds() >= held
+        assert process.memory_info().rss < memory + SLOW_READERS * 1_000_000
+        wait_until(lambda: process.num_fds() <= descriptors + 2, "they are cut off", 2 * STALLED_SECONDS)
+        head, _, body = slow.result().partition(b"\r\n\r\n")
     length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     assert len(body) == int(length.split(b":")[1])
+
+
+def read_slowly(connection: socket.socket, seconds: float) -> bytes:
+    """The whole answer, of which a little is read each second for so long, and then the rest."""
+    connection.sendall(ASSET.replace(b"Host:", b"Connection: close\r\nHost:"))
+    answer, started = b"", time.monotonic()
+    while time.monotonic() < started + seconds:
+        answer += connection.recv(65536)
+        time.sleep(1)
+    return answer + read_to_end(connection)
 
 
 # Of which the gateway leaves 64 for other things.

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -132,12 +131,23 @@ async def test_without_the_hold_check_others_book(servers: Servers) -> None:
             assert (await caller.book({**body, "patientName": "Grace"})).status == 201
 
 
-async def test_without_redis_bookings_go_on(servers: Servers) -> None:
+@pytest.fixture(scope="module")
+def breakable(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[EmbeddedRedis, Stack]]:
+    """A Redis that the tests may pause and stop, and services on it; each leaves it running."""
+    with (
+        EmbeddedRedis(tmp_path_factory.mktemp("redis")) as redis,
+        servers.new_stack(REDIS_URL=redis.url) as stack,
+    ):
+        yield redis, stack.up(booking_workers=1)
+
+
+async def test_without_redis_bookings_go_on(breakable: tuple[EmbeddedRedis, Stack]) -> None:
     """Redis stopped: booking still works and says so in the log; a hold gets 503; readiness names Redis."""
-    redis = servers.new_redis()
-    with servers.new_stack(REDIS_URL=redis.url) as stack:
-        stack.up(booking_workers=1)
-        redis.stop()
+    redis, stack = breakable
+    redis.stop()
+    try:
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
             caller, body = HttpCaller(client), fresh()
             assert (await caller.book(body)).status == 201
@@ -150,24 +160,26 @@ async def test_without_redis_bookings_go_on(servers: Servers) -> None:
                 "0 of 1 ready; redis: does not answer",
             )
         assert '"holds_unreachable"' in stack.workers("booking_worker")[0].log
+    finally:
+        redis.start()
 
 
-async def test_a_redis_that_hangs_keeps_nobody_from_booking(servers: Servers, tmp_path: Path) -> None:
+async def test_a_redis_that_hangs_keeps_nobody_from_booking(breakable: tuple[EmbeddedRedis, Stack]) -> None:
     """With Redis paused a booking is made while its caller waits, and a hold is honestly not."""
-    with EmbeddedRedis(tmp_path) as redis, servers.new_stack(REDIS_URL=redis.url) as stack:
-        stack.up(booking_workers=1)
-        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-            caller, body = HttpCaller(client), fresh()
-            redis.pause()
-            try:
-                assert (await caller.book(body)).status == 201
-                assert (await caller.book(body)).error == "Slot already booked"
-                answer = await caller.hold(fresh())
-                assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
-                ready = await client.get("/readyz")
-                assert ready.json()["checks"]["hold_worker"] == "0 of 1 ready; redis: does not answer"
-            finally:
-                redis.resume()
+    redis, stack = breakable
+    await asyncio.to_thread(stack.wait_ready)
+    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+        caller, body = HttpCaller(client), fresh()
+        redis.pause()
+        try:
+            assert (await caller.book(body)).status == 201
+            assert (await caller.book(body)).error == "Slot already booked"
+            answer = await caller.hold(fresh())
+            assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
+            ready = await client.get("/readyz")
+            assert ready.json()["checks"]["hold_worker"] == "0 of 1 ready; redis: does not answer"
+        finally:
+            redis.resume()
 
 
 async def hold_while_booking(servers: Servers, without: str) -> tuple[Answer, Answer]:

@@ -13,6 +13,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
+from shared.client import attempts
 from shared.client.attempts import caller_left
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, ReleaseHold
@@ -59,7 +60,8 @@ async def test_a_late_success_ends_the_request(servers: Servers) -> None:
         first = await met.get()
         await met.get()
         await answer_all(first, BOOKED)
-        assert await asyncio.wait_for(asked, PATIENCE / 6) == 201
+        assert await asked == 201
+        assert met.empty(), "there is no third attempt"
 
 
 async def test_a_late_refusal_does_not_end_the_request(servers: Servers) -> None:
@@ -96,15 +98,18 @@ async def test_without_that_answer_it_is_unknown(servers: Servers) -> None:
             await asked
 
 
-async def test_a_refusal_at_the_last_deadline_is_heard(servers: Servers) -> None:
+async def test_a_refusal_at_the_last_deadline_is_heard(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A 503 that comes when the last attempt's deadline passes is the answer, not an unknown outcome."""
+    monkeypatch.setattr(attempts, "ANSWER_SHARE", 0.2)  # time enough for the answer on a busy machine
     async with attempts_of(servers) as (client, met):
         asked = book(client)
         started = time.monotonic()
         messages = [await met.get() for _ in range(3)]
         for message in messages[:2]:
             await answer_all(message, BEING_BOOKED)
-        await asyncio.sleep(started + PATIENCE * 0.99 - time.monotonic())
+        await asyncio.sleep(started + PATIENCE * 0.85 - time.monotonic())
         await answer_all(messages[2], BEING_BOOKED)
         with pytest.raises(BeingBooked):
             await asked
@@ -133,12 +138,13 @@ async def test_asked_earlier_tells_of_all_attempts(servers: Servers) -> None:
         await met.get()
         await answer_all(await met.get(), refusal(AskedEarlier()))
         with pytest.raises(AskedEarlier):
-            await asyncio.wait_for(asked, PATIENCE / 6)
+            await asked
+        assert met.empty(), "there is no third attempt"
 
 
 async def test_what_is_turned_away_is_sent_once(servers: Servers) -> None:
     """Attempts do not multiply under overload: 300 callers that are told so have sent 300 attempts."""
-    async with attempts_of(servers) as (client, met):
+    async with attempts_of(servers, patience=30) as (client, met):
         asked = [book(client) for _ in range(300)]
         waiting = asyncio.gather(*asked, return_exceptions=True)
         await answer_rest(waiting, met, OVERLOADED)

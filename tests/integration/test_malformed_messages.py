@@ -1,12 +1,12 @@
 """Messages that no client library would send: they disturb no other message."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import nats
 import pytest
+import structlog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
@@ -19,6 +19,9 @@ from tests.slots import fresh
 from tests.stack import Stack
 
 MALFORMED = [b"NATS/1.0 \xff\xfe\xff\xff", b"NATS", b"NATS/1.0 100 \xff\xff", b"NATS/1.0\r\nno colon\r\n\r\n"]
+PATIENCE_SECONDS = 30
+"""So long that an attempt which is answered late, on a slow machine, is told from one that was lost."""
+UNANSWERED = "attempt_unanswered"
 LONG = b"NATS/1.0\r\n" + b"a:b\r\n" * 180_000 + b"\r\n"
 NO_FIELD_ENDS = st.binary(max_size=40).map(lambda raw: raw.translate(None, b" \t\r\n"))
 SUBJECTS = [
@@ -40,10 +43,10 @@ async def raw(stack: Stack) -> AsyncIterator[RawNats]:
         yield raw
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def alone(servers: Servers) -> Iterator[Stack]:
     """One worker of each kind: what disturbs it is seen by the next command."""
-    with servers.new_stack() as stack:
+    with servers.new_stack(REQUEST_TIMEOUT_SECONDS=str(PATIENCE_SECONDS)) as stack:
         yield stack.up(booking_workers=1)
 
 
@@ -56,11 +59,14 @@ async def test_malformed_headers_are_answered_400(raw: RawNats, subject: str, he
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-async def test_a_megabyte_of_headers_is_answered_413_at_once(raw: RawNats, subject: str) -> None:
-    """Headers longer than a request may be are refused without being read."""
-    began = time.monotonic()
+async def test_a_megabyte_of_headers_is_answered_413_at_once(
+    stack: Stack, raw: RawNats, subject: str
+) -> None:
+    """Headers longer than a request may be are refused without being read, which would take a second."""
+    before = [worker.cpu_seconds for worker in stack.workers()]
     assert (await raw.ask(subject, headers=LONG))["status"] == 413
-    assert time.monotonic() - began < 0.5
+    spent = [worker.cpu_seconds - was for worker, was in zip(stack.workers(), before, strict=True)]
+    assert max(spent) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -82,15 +88,14 @@ async def test_bookings_beside_malformed_messages_are_all_made(
         raw_nats(alone.env["NATS_URL"]) as raw,
         httpx.AsyncClient(base_url=alone.url, timeout=20) as http,
     ):
-        caller, longest = HttpCaller(http), 0.0
+        caller = HttpCaller(http)
         for _ in range(5):
             for subject in (*SUBJECTS[:4], "_INBOX.x.y"):
                 await raw.publish(subject, b"{}", reply=reply, headers=headers)
-            began = time.monotonic()
             assert (await caller.book(fresh())).status == 201
-            longest = max(longest, time.monotonic() - began)
-    assert longest < 1.0  # one attempt, and no other, takes longer
-    assert not any("nats_disconnected" in service.log for service in alone.services)
+    for service in alone.services:
+        assert UNANSWERED not in service.log
+        assert "nats_disconnected" not in service.log
 
 
 async def test_without_the_guard_a_malformed_message_makes_a_worker_deaf(servers: Servers) -> None:
@@ -145,22 +150,23 @@ async def test_no_bytes_disturb_a_booking(
     """Any bytes as headers, reply subject or payload, to a worker or a client's inbox: bookings are made."""
     async with (
         await nats.connect(stack.env["NATS_URL"]) as spy,
-        BookingClient(stack.env["NATS_URL"]) as client,
+        BookingClient(stack.env["NATS_URL"], timeout=PATIENCE_SECONDS) as client,
         raw_nats(stack.env["NATS_URL"]) as raw,
     ):
         inbox = await observed_inbox(spy)
         body = fresh()
         await client.book(body["slot"], "Ada", site=body["site"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             to = subject.encode() or (await inbox).encode() + b"." + (reply or b"x")
         await spy.close()  # it reads as the client library does: what follows could make it deaf
         await raw.publish(to, payload, reply=reply, headers=headers)
         await raw.publish(to, payload, reply=reply, headers=headers)
         await raw.flush()  # nothing of this is left for the next example's spy
         body = fresh()
-        async with asyncio.timeout(1.5):  # an attempt that is not answered takes longer
+        with structlog.testing.capture_logs() as lines:
             booked = await client.book(body["slot"], "Ada", site=body["site"])
         assert booked.status == "booked"
+        assert UNANSWERED not in [line["event"] for line in lines]
 
 
 async def test_all_workers_read_on_after_the_fuzz(stack: Stack) -> None:

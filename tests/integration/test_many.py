@@ -11,7 +11,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from shared.contract import subjects
+from shared.contract.operations import BOOK, PLACE
 from tests.callers import NatsCaller
 from tests.integration.many import alone, ask, ask_many, statuses
 from tests.integration.test_logs import REQUEST_ID
@@ -19,8 +19,8 @@ from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import wait_until
 
-MANY = [subjects.BOOK_MANY, subjects.PLACE_MANY]
-DONE = {subjects.BOOK_MANY: 201, subjects.PLACE_MANY: 200}
+MANY = [BOOK.many_subject, PLACE.many_subject]
+DONE = {BOOK.many_subject: 201, PLACE.many_subject: 200}
 PASSED = int(time.time() * 1000) - 1
 
 
@@ -102,7 +102,7 @@ async def test_the_deadline_of_a_message_counts_for_all_of_it(nats_connection: C
     commands = [{"command": fresh()}, {"command": fresh(), "deadline": ahead}]
     payload = json.dumps({"commands": commands}).encode()
     reply = await nats_connection.request(
-        subjects.BOOK_MANY, payload, timeout=20, headers={"Deadline": str(PASSED)}
+        BOOK.many_subject, payload, timeout=20, headers={"Deadline": str(PASSED)}
     )
     assert statuses(json.loads(reply.data)["replies"]) == [503, 503]
 
@@ -111,7 +111,7 @@ async def test_rivals_in_one_message_have_one_winner(nats_connection: Client) ->
     """A message is no transaction: of those that want one slot one gets it, and the others hear 409."""
     body = fresh()
     rivals = [{**body, "patientName": f"Patient {number}"} for number in range(40)]
-    for subject in (subjects.PLACE_MANY, subjects.BOOK_MANY):
+    for subject in (PLACE.many_subject, BOOK.many_subject):
         replies = await ask_many(nats_connection, subject, alone(*rivals))
         assert Counter(statuses(replies)) == {DONE[subject]: 1, 409: 39}
 
@@ -121,7 +121,7 @@ async def test_a_key_works_in_a_message_of_many(nats_connection: Client, nats_ca
     body = fresh(idempotencyKey="one")
     first = await nats_caller.book(body)
     again, other = await ask_many(
-        nats_connection, subjects.BOOK_MANY, alone(body, {**body, "patientName": "Grace"})
+        nats_connection, BOOK.many_subject, alone(body, {**body, "patientName": "Grace"})
     )
     assert (again["status"], again["body"]) == (201, first.body)
     assert again["headers"] == {"ETag": '"1"', "Idempotency-Replayed": "true"}
@@ -153,7 +153,7 @@ async def test_a_message_that_cannot_be_read_is_refused_as_a_whole(
 
 async def test_a_malformed_deadline_of_a_message_is_refused(nats_caller: NatsCaller) -> None:
     """The header of a message of many is read as that of any other."""
-    answer = await nats_caller.request(subjects.BOOK_MANY, {"commands": alone(fresh())}, {"Deadline": "soon"})
+    answer = await nats_caller.request(BOOK.many_subject, {"commands": alone(fresh())}, {"Deadline": "soon"})
     assert answer.status == 400
     assert answer.error.startswith("Deadline")
 
@@ -161,11 +161,11 @@ async def test_a_malformed_deadline_of_a_message_is_refused(nats_caller: NatsCal
 async def test_many_commands_without_a_reply_subject_are_executed(nats_connection: Client) -> None:
     """Whoever does not want to hear the answers is served all the same."""
     bodies = [fresh() for _ in range(3)]
-    await nats_connection.publish(subjects.BOOK_MANY, json.dumps({"commands": alone(*bodies)}).encode())
+    await nats_connection.publish(BOOK.many_subject, json.dumps({"commands": alone(*bodies)}).encode())
     async with asyncio.timeout(20):
         while True:
             holds = alone(*({**body, "holdToken": "00000000-0000-4000-8000-000000000000"} for body in bodies))
-            if set(statuses(await ask_many(nats_connection, subjects.PLACE_MANY, holds))) == {409}:
+            if set(statuses(await ask_many(nats_connection, PLACE.many_subject, holds))) == {409}:
                 break
 
 
@@ -187,8 +187,8 @@ async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
         worker = stack.start("booking_worker")
         stack.wait_serving()
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            replies = await ask_many(connection, subjects.BOOK_MANY, commands)
-            await ask(connection, subjects.BOOK_MANY, {"commands": [], "Zebra-Canary": 1})
+            replies = await ask_many(connection, BOOK.many_subject, commands)
+            await ask(connection, BOOK.many_subject, {"commands": [], "Zebra-Canary": 1})
         wait_until(lambda: worker.log.count('"answered"') == 4, "all is logged")
         text = worker.log
     lines = [json.loads(line) for line in text.splitlines()]
@@ -200,7 +200,7 @@ async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
     assert ids[0] in done["request_ids"]
     assert len(set(done["request_ids"])) == 3, "no two commands share an id"
     assert [by_id[each]["status"] for each in ids[1:]] == [409, 400]
-    assert {line["subject"] for line in answered} == {subjects.BOOK_MANY}
+    assert {line["subject"] for line in answered} == {BOOK.many_subject}
     assert all(line["ms"] > 0 for line in answered)
     assert len(by_id) == 3, "no two commands share an id"
     assert "Zebra-Canary" not in text
@@ -219,7 +219,7 @@ async def test_a_stopped_worker_loses_none_of_many(servers: Servers) -> None:
 
             async def book_forty() -> list[dict[str, Any]]:
                 commands = [{"command": fresh(), "deadline": ahead} for _ in range(40)]
-                replies = await ask_many(connection, subjects.BOOK_MANY, commands)
+                replies = await ask_many(connection, BOOK.many_subject, commands)
                 first_answered.set()
                 return replies
 

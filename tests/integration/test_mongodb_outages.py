@@ -128,9 +128,12 @@ async def test_a_lost_answer_of_mongodb_is_asked_for_again(servers: Servers) -> 
             stack.start("booking_worker", MONGO_URI=uri)
             await asyncio.to_thread(stack.wait_serving)
             connection = await nats.connect(stack.env["NATS_URL"])
-            body = fresh()
+            caller, body = NatsCaller(connection), fresh()
+            # The worker has connections, so that the insert goes on one of them.
+            seen = await asyncio.gather(*(caller.book(fresh()) for _ in range(8)))
+            assert {answer.status for answer in seen} == {201}
             links.impose(REPLIES_LOST)
-            booking = asyncio.create_task(NatsCaller(connection).book(body))
+            booking = asyncio.create_task(caller.book(body))
             await until(lambda: count_rows(stack, site=body["site"]) > 0, "the row is there")
             assert not booking.done()
             links.lift(REPLIES_LOST)

@@ -99,17 +99,19 @@ async def test_a_member_that_is_killed_costs_no_answer(
             before = len(told)
             await until(lambda: len(told) >= before + ENOUGH, "slots are fought over again")
             stop.set()
-        async with http_caller(stack) as caller:
-            for rivals in told:
-                await judge(rivals, caller)
+        left = iter(told)
+        async with http_caller(stack) as caller, asyncio.TaskGroup() as judging:
+            for _ in range(CALLERS):
+                judging.create_task(judge(left, caller))
         assert count_rows(stack, status="booked") == len(told)
 
 
-async def judge(rivals: Rivals, caller: Caller) -> None:
+async def judge(left: Iterator[Rivals], caller: Caller) -> None:
     """One rival gets the slot, the other is refused; what either was told before he hears again."""
-    assert {answer.status for answer in rivals.answers} <= {201, 409, 503, 504}
-    repeated = await ask(caller, rivals.bodies, rivals.keys)
-    assert sorted(answer.status for answer in repeated) == [201, 409]
-    for first, again in zip(rivals.answers, repeated, strict=True):
-        if first.status in {201, 409}:
-            assert again.body == first.body
+    for rivals in left:
+        assert {answer.status for answer in rivals.answers} <= {201, 409, 503, 504}
+        repeated = await ask(caller, rivals.bodies, rivals.keys)
+        assert sorted(answer.status for answer in repeated) == [201, 409]
+        for first, again in zip(rivals.answers, repeated, strict=True):
+            if first.status in {201, 409}:
+                assert again.body == first.body

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from deploy.local.nats import Nats
 from shared.client.command_client import CommandClient
-from shared.contract import subjects
+from shared.contract.operations import BOOKING_READY, HOLD_READY
 from shared.contract.replies import Readiness
 from shared.process.nats_wire import round_trip
 from tests.integration.breakable import until
@@ -43,8 +43,8 @@ async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIter
     """A gateway with such booking workers, and a hold worker that is ready."""
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await answer_ready(connection, subjects.BOOKING_READY, *workers)
-            await answer_ready(connection, subjects.HOLD_READY, READY)
+            await answer_ready(connection, BOOKING_READY.subject, *workers)
+            await answer_ready(connection, HOLD_READY.subject, READY)
             gateway = stack.start_gateway()
             async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
                 await until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
@@ -87,7 +87,7 @@ async def test_every_worker_says_whether_it_is_ready(stack: Stack) -> None:
         return len(heard) == len(stack.workers("booking_worker"))
 
     async with CommandClient(stack.env["NATS_URL"]) as client:
-        answers = await client.ask_ready(subjects.BOOKING_READY, seconds=20, enough=enough)
+        answers = await client.ask_ready(BOOKING_READY.subject, seconds=20, enough=enough)
     assert answers == heard
     assert [answer.ready for answer in answers] == [True] * len(stack.workers("booking_worker"))
 

@@ -1,7 +1,5 @@
 """Thousands of questions whether workers are ready: bookings go on beside them."""
 
-import time
-
 import nats
 import pytest
 from nats.aio.msg import Msg
@@ -22,7 +20,10 @@ QUESTIONS = 15_000
 async def test_a_flood_of_questions_delays_no_booking(
     stack: Stack, question: bytes, headers: dict[str, str] | None
 ) -> None:
-    """Of 15,000 questions each is answered by each worker, and a booking beside them takes its usual time."""
+    """Of 15,000 questions each is answered by each worker, and a booking beside them is made soon.
+
+    It is measured by what the workers do before it, and not by the clock: the machine may be busy.
+    """
     answers = 0
 
     async def count(_answer: Msg) -> None:
@@ -40,9 +41,10 @@ async def test_a_flood_of_questions_delays_no_booking(
         for _ in range(QUESTIONS):
             await asking.publish("booking.v1.ready", question, inbox, headers=headers)
         await asking.flush()
-        began = time.monotonic()
+        workers = stack.workers("booking")
+        before = [worker.cpu_seconds for worker in workers]
         assert (await caller.book(fresh())).status == 201
-        took = time.monotonic() - began
-        await until(lambda: answers >= QUESTIONS * len(stack.workers("booking")), "all are answered")
-        print(f"a booking beside {QUESTIONS} questions took {took:.3f} s")
-    assert took < 2.5
+        spent = [worker.cpu_seconds - was for worker, was in zip(workers, before, strict=True)]
+        await until(lambda: answers >= QUESTIONS * len(workers), "all are answered")
+        print(f"until a booking beside {QUESTIONS} questions was made workers had worked {spent} s")
+    assert max(spent) < 2.5

@@ -20,7 +20,7 @@ from shared.stores.mongo.regridding import RegridStore, Target
 from shared.stores.mongo.writes import Written
 from shared.stores.redis.keys import OF_CLAIMS
 from shared.stores.redis.scripts import Scripts
-from tests.integration.dying_regrid import DIED, STEPS
+from tests.integration.dying_regrid import DIED, IMPATIENT, STEPS
 from tests.integration.places import GRIDS, RESOURCES, Place, width_ms
 from tests.integration.regridding import CANARY, Old, data_of, run
 from tests.redis_cluster import redis_cluster
@@ -199,17 +199,17 @@ async def test_no_booking_becomes_an_instant(old: Old) -> None:
         ["--minutes", "15", "--force"],
     ],
 )
-async def test_wrong_arguments_are_told_apart(old: Old, arguments: list[str]) -> None:
+def test_wrong_arguments_are_told_apart(servers: Servers, arguments: list[str]) -> None:
     """Wrong arguments end the command with 2 before it connects to anything."""
-    old.stack.env["MONGO_URI"] = "mongodb://127.0.0.1:1/booking"
-    assert (await old.regrid(*arguments)).code == 2
+    with servers.new_stack(MONGO_URI="mongodb://127.0.0.1:1/booking") as stack:
+        assert run(stack, *arguments).code == 2
 
 
 async def test_servers_that_are_away_are_told(old: Old) -> None:
     """Without MongoDB, or without Redis, the command says which one does not answer, and to repeat it."""
     uri, url = old.stack.env["MONGO_URI"], old.stack.env["REDIS_URL"]
-    old.stack.env["MONGO_URI"] = "mongodb://127.0.0.1:1/booking?serverSelectionTimeoutMS=500"
-    ended = await old.regrid("--minutes", "15")
+    old.stack.env["MONGO_URI"] = "mongodb://127.0.0.1:1/booking"
+    ended = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", IMPATIENT))
     assert (ended.code, "MongoDB does not answer" in ended.output) == (1, True)
     old.stack.env |= {"MONGO_URI": uri, "REDIS_URL": "redis://127.0.0.1:1"}
     ended = await old.regrid("--minutes", "15")
@@ -236,8 +236,7 @@ async def test_a_change_that_died_is_repeated(old: Old, step: str) -> None:
         died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", step))
         assert died.code == DIED
         if step != "finish":
-            for minutes in ("5", "15"):
-                worker = old.stack.start("booking_worker", SLOT_MINUTES=minutes)
+            for worker in [old.stack.start("booking_worker", SLOT_MINUTES=each) for each in ("5", "15")]:
                 assert await asyncio.to_thread(worker.wait) == 1
                 line = worker.log.splitlines()[-1]
                 assert "python -m booking_worker.regrid --minutes 15," in line

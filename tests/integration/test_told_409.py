@@ -15,14 +15,14 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from shared.contract import subjects
+from shared.contract.operations import BOOK, BOOKING_GROUP, MOVE
 from tests.integration.life import BOOKED
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Stack
 
 TEN, ELEVEN = "2031-05-04T10:00:00.000Z", "2031-05-04T11:00:00.000Z"
-BOOK = "/api/book-appointment"
+BOOK_PATH = "/api/book-appointment"
 
 
 class Swallower:
@@ -55,7 +55,7 @@ async def losing(servers: Servers, subject: str, without: str = "") -> AsyncIter
         stack.wait_ready()
         swallower = Swallower()
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(subject, queue=subjects.BOOKING_GROUP, cb=swallower.meet)
+            await connection.subscribe(subject, queue=BOOKING_GROUP, cb=swallower.meet)
             await connection.flush()
             yield stack, swallower
 
@@ -74,26 +74,28 @@ async def book_lost_and_repeated(stack: Stack, swallower: Swallower) -> tuple[ht
     """What the lost POST is answered at last, and whether its slot is free then."""
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         body = fresh("Ada")
-        grace = await client.post(BOOK, json={**body, "patientName": "Grace"})
+        grace = await client.post(BOOK_PATH, json={**body, "patientName": "Grace"})
         while True:
             key = {"Idempotency-Key": str(uuid4())}
-            lost = await lose(swallower, key["Idempotency-Key"], client.post(BOOK, json=body, headers=key))
+            lost = await lose(
+                swallower, key["Idempotency-Key"], client.post(BOOK_PATH, json=body, headers=key)
+            )
             if isinstance(lost, asyncio.Task):
                 break
             assert lost.json() == BOOKED
-        again = await client.post(BOOK, json=body, headers=key)
+        again = await client.post(BOOK_PATH, json=body, headers=key)
         assert (again.status_code, again.json()) == (409, BOOKED)
         id = grace.json()["appointment"]["id"]
         assert (await client.delete(f"/api/appointments/{id}")).status_code == 200
         assert not lost.done()
         answer = await lost
-        free = (await client.post(BOOK, json={**body, "patientName": "Alan"})).status_code == 201
+        free = (await client.post(BOOK_PATH, json={**body, "patientName": "Alan"})).status_code == 201
         return answer, free
 
 
 async def test_a_lost_booking_that_was_told_409_is_not_made_by_a_repeat(servers: Servers) -> None:
     """The gateway's own second attempt of the first POST finds that a later one was refused."""
-    async with losing(servers, subjects.BOOK_MANY) as (stack, swallower):
+    async with losing(servers, BOOK.many_subject) as (stack, swallower):
         answer, free = await book_lost_and_repeated(stack, swallower)
     assert (answer.status_code, answer.headers["error-type"]) == (503, "AskedEarlier")
     assert free
@@ -101,7 +103,7 @@ async def test_a_lost_booking_that_was_told_409_is_not_made_by_a_repeat(servers:
 
 async def test_control_without_the_moment_of_asking_it_books(servers: Servers) -> None:
     """Control: a worker that does not read `askedAt` books for a caller who was told 409."""
-    async with losing(servers, subjects.BOOK_MANY, without="no_asked_at") as (stack, swallower):
+    async with losing(servers, BOOK.many_subject, without="no_asked_at") as (stack, swallower):
         answer, free = await book_lost_and_repeated(stack, swallower)
     assert (answer.status_code, free) == (201, False)
 
@@ -116,14 +118,14 @@ async def moved_after_a_lost_move(
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         while True:
             body = fresh("Ada")
-            url = f"/api/appointments/{(await client.post(BOOK, json=body)).json()['appointment']['id']}"
+            url = f"/api/appointments/{(await client.post(BOOK_PATH, json=body)).json()['appointment']['id']}"
             key = {"Idempotency-Key": str(uuid4())}
             move = client.patch(url, json={"slot": TEN}, headers=key)
             lost = await lose(swallower, key["Idempotency-Key"], move)
             if isinstance(lost, asyncio.Task):
                 break
         if refused:
-            grace = await client.post(BOOK, json={**body, "slot": TEN, "patientName": "Grace"})
+            grace = await client.post(BOOK_PATH, json={**body, "slot": TEN, "patientName": "Grace"})
             again = await client.patch(url, json={"slot": TEN}, headers=key)
             assert (again.status_code, again.json()) == (409, BOOKED)
             await client.delete(f"/api/appointments/{grace.json()['appointment']['id']}")
@@ -137,7 +139,7 @@ async def moved_after_a_lost_move(
 @pytest.mark.parametrize(("refused", "slot"), [(True, fresh()["slot"]), (False, ELEVEN)])
 async def test_a_lost_move_is_not_made_after_a_later_one(servers: Servers, refused: bool, slot: str) -> None:
     """The gateway's repeat of a PATCH moves nothing once a later PATCH was refused or done."""
-    async with losing(servers, subjects.MOVE_MANY) as (stack, swallower):
+    async with losing(servers, MOVE.many_subject) as (stack, swallower):
         answer, lies = await moved_after_a_lost_move(stack, swallower, refused=refused)
     assert (answer.status_code, answer.headers["error-type"]) == (503, "AskedEarlier")
     assert lies.replace(".000", "") == slot.replace(".000", "")
@@ -145,7 +147,7 @@ async def test_a_lost_move_is_not_made_after_a_later_one(servers: Servers, refus
 
 async def test_control_without_the_moment_of_asking_it_moves(servers: Servers) -> None:
     """Control: a worker that does not read `askedAt` takes the booking back to ten."""
-    async with losing(servers, subjects.MOVE_MANY, without="no_asked_at") as (stack, swallower):
+    async with losing(servers, MOVE.many_subject, without="no_asked_at") as (stack, swallower):
         answer, lies = await moved_after_a_lost_move(stack, swallower, refused=False)
     assert (answer.status_code, lies) == (200, TEN)
 
@@ -153,15 +155,15 @@ async def test_control_without_the_moment_of_asking_it_moves(servers: Servers) -
 async def test_a_caller_who_has_left_is_not_booked_by_a_repeat(servers: Servers) -> None:
     """The gateway does not repeat a POST whose caller has closed its connection."""
     async with (
-        losing(servers, subjects.BOOK_MANY) as (stack, swallower),
+        losing(servers, BOOK.many_subject) as (stack, swallower),
         httpx.AsyncClient(base_url=stack.url, timeout=20) as client,
     ):
         while True:
             body = fresh("Ada")
             swallower.wait_for(body["site"])
             try:
-                await client.post(BOOK, json=body, timeout=0.7)
+                await client.post(BOOK_PATH, json=body, timeout=0.7)
             except httpx.ReadTimeout:
                 break
         await asyncio.sleep(2.5)  # the second attempt would have come after 1.7 s
-        assert (await client.post(BOOK, json={**body, "patientName": "Grace"})).status_code == 201
+        assert (await client.post(BOOK_PATH, json={**body, "patientName": "Grace"})).status_code == 201

@@ -12,8 +12,8 @@ from nats.aio.msg import Msg
 from pymongo import MongoClient
 
 from shared.client.command_client import CommandClient
-from shared.contract import subjects
 from shared.contract.deadline import Deadline
+from shared.contract.operations import BOOK, BOOKING_READY
 from shared.worker.in_flight import MOST_IN_FLIGHT
 from tests.bench.flood import Flood
 from tests.callers import Answer, HttpCaller, NatsCaller
@@ -126,7 +126,7 @@ async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
         stack.start("booking_worker", without="slow_store")
         stack.wait_serving()
-        async with Flood.connect(stack.env["NATS_URL"], subjects.BOOK, deadline=60) as flood:
+        async with Flood.connect(stack.env["NATS_URL"], BOOK.subject, deadline=60) as flood:
             answers = await flood.send_at(5 * MOST_IN_FLIGHT, 1, book_fresh)
             again = await flood.send_at(3, 1, book_fresh)
     assert answers.unanswered == 0
@@ -151,7 +151,7 @@ async def send_to_paused(stack: Stack, worker: Service, *signals: signal.Signals
         worker.send(signal.SIGSTOP)
         try:
             for number in range(sent):
-                await connection.publish(subjects.BOOK, book_fresh(number), inbox)
+                await connection.publish(BOOK.subject, book_fresh(number), inbox)
             await connection.flush()
         finally:
             for name in (*signals, signal.SIGCONT):
@@ -178,7 +178,7 @@ async def test_a_worker_with_its_hands_full_is_ready(servers: Servers) -> None:
         burst = asyncio.create_task(send_to_paused(stack, worker))
         await until(lambda: "overloaded" in worker.log, "its hands are full")
         async with CommandClient(stack.env["NATS_URL"]) as client:
-            answers = await client.ask_ready(subjects.BOOKING_READY, seconds=10, enough=lambda _: True)
+            answers = await client.ask_ready(BOOKING_READY.subject, seconds=10, enough=lambda _: True)
         assert [answer.ready for answer in answers] == [True]
         await burst
 

@@ -1,6 +1,8 @@
 """What a gateway does with more requests than it can answer in time."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
@@ -16,6 +18,7 @@ BOOK: Scope = {
     "headers": [(b"host", b"gateway")],
 }
 CHUNKED: Scope = {**BOOK, "headers": [*BOOK["headers"], (b"transfer-encoding", b"chunked")]}
+TOO_LARGE: Scope = {**BOOK, "headers": [*BOOK["headers"], (b"content-length", b"20000")]}
 
 
 async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
@@ -62,6 +65,33 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     assert answer[0]["status"] == 408
     assert (b"connection", b"close") in answer[0]["headers"]
     assert b"not complete in time; nothing was done" in answer[1]["body"]
+
+
+@pytest.mark.parametrize(("scope", "status"), [(TOO_LARGE, 413), (CHUNKED, 408)])
+async def test_what_receives_a_refused_body_is_let_go_at_once(
+    monkeypatch: pytest.MonkeyPatch, scope: Scope, status: int
+) -> None:
+    """The connection can end, as the refusal says: granian keeps it until nothing refers to its receiver."""
+    for name in ("BODY_SECONDS", "THROW_AWAY_SECONDS"):
+        monkeypatch.setattr(body, name, 0.01)
+    statuses = list[int]()
+    arriving = asyncio.Queue[Message]()
+    left = weakref.ref(arriving)
+
+    async def application(*_: object) -> None:
+        raise AssertionError("a refused body was passed on")
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    gc.disable()  # the collector, which may come much later, would let go of it too
+    try:
+        await RequestMiddleware(application)({**scope}, arriving.get, send)
+        await asyncio.sleep(0)  # until then this task has the cancellation that ended the wait
+        del arriving
+        assert (statuses, left()) == ([status], None)
+    finally:
+        gc.enable()
 
 
 async def test_a_body_whose_caller_has_gone_is_not_passed_on() -> None:
