@@ -107,15 +107,15 @@ class Dispatcher:
 
 async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:
     """The outcome of each command, or the exception that it met."""
-    attempts = [each for each in received.each if isinstance(each, Attempt)]
-    decided: Sequence[Any] = []
+    attempts = {place: each for place, each in enumerate(received.each) if isinstance(each, Attempt)}
+    decided: dict[int, Any] = {}
     if attempts:
         try:
-            decided = await handler.use_case(attempts)
+            outcomes = await handler.use_case(list(attempts.values()))
+            decided = dict(zip(attempts, outcomes, strict=True))
         except Exception as error:
-            decided = [error] * len(attempts)
-    outcomes = iter(decided)
-    return [next(outcomes) if isinstance(each, Attempt) else each for each in received.each]
+            decided = dict.fromkeys(attempts, error)
+    return [decided.get(place, each) for place, each in enumerate(received.each)]
 
 
 def _reply(operation: Operation[Any, Any], handler: Handler[Any, Any], outcome: Any) -> Reply[Any]:
