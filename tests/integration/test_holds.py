@@ -154,7 +154,9 @@ async def test_without_redis_bookings_go_on(breakable: tuple[EmbeddedRedis, Stac
             assert (await caller.book(body)).error == "Slot already booked"
             answer = await caller.hold(fresh())
             assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
-            ready = await client.get("/readyz")
+            async with asyncio.timeout(20):  # a worker looks every second
+                while "ok" in (ready := await client.get("/readyz")).json()["checks"]["booking_worker"]:  # noqa: ASYNC110  # it has no event
+                    await asyncio.sleep(0.05)
             assert (ready.status_code, ready.json()["checks"]["booking_worker"]) == (
                 200,
                 "0 of 1 ready; redis: does not answer",

@@ -75,7 +75,7 @@ async def test_an_exception_that_quotes_a_name_is_logged_without_its_text(server
     assert (answer.status, answer.body["outcome"]) == (504, "unknown")
     failed = next(event for event in map(json.loads, log.splitlines()) if event["event"] == "command_failed")
     assert failed["exception"] == "ValueError"
-    assert any("service.py" in frame for frame in failed["raised_at"])
+    assert any("decisions.py" in frame for frame in failed["raised_at"])
     assert CANARY not in log + answer.text + str(answer.headers)
 
 

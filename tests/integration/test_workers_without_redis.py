@@ -135,7 +135,7 @@ def attempts_of(health: int) -> float:
 
 
 async def test_a_slow_hold_makes_no_worker_leave(servers: Servers, tmp_path: Path) -> None:
-    """A hold that Redis answers too late is 504; a worker whose Redis still answers stays."""
+    """A hold that Redis answers too late is 503; a worker whose Redis still answers stays."""
     with EmbeddedRedis(tmp_path) as server, servers.new_stack(REDIS_URL=server.url) as stack:
         worker = stack.start("hold_worker")
         await asyncio.to_thread(stack.wait_serving)
@@ -145,7 +145,7 @@ async def test_a_slow_hold_makes_no_worker_leave(servers: Servers, tmp_path: Pat
         ):
             caller = NatsCaller(connection)
             await redis.client_pause(60_000, all=False)  # of writes, which scripts count as
-            assert (await caller.hold(fresh())).status == 504
+            assert (await caller.hold(fresh())).status == 503
             await redis.client_unpause()
             assert (await caller.hold(fresh())).status == 200
         assert not has_left(worker)
