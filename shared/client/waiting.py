@@ -56,13 +56,14 @@ class Deadlines:
         self._open: list[tuple[float, int, Waiting]] = []
         """A heap by deadline; some of them are answered."""
         self._numbers = count()  # of two with the same deadline the earlier is first
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0  # when the timer is due; uvloop's handle for a time that is over does not say it
 
     def add(self, waiting: Waiting) -> None:
         """Watch one more."""
         self._forget_answered()
         heappush(self._open, (waiting.deadline, next(self._numbers), waiting))
-        if self._timer is not None and waiting.deadline < self._timer.when():
+        if self._timer is not None and waiting.deadline < self._due:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
@@ -73,7 +74,8 @@ class Deadlines:
             heappop(self._open)
 
     def _set_timer(self) -> None:
-        self._timer = asyncio.get_running_loop().call_at(self._open[0][0], self._wake)
+        self._due = self._open[0][0]
+        self._timer = asyncio.get_running_loop().call_at(self._due, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
