@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from math import inf
 
+from tests.faults.checker.clocks import SKEW_SECONDS
 from tests.faults.checker.effects import Effect, effects_of, is_own
 from tests.faults.checker.model import HELD, may_take_effect
 from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import REQUEST_TIMEOUT_SECONDS, Fault, Operation
 
-SKEW_SECONDS = 0.25
-"""How far the clocks of hosts may be apart."""
 REDIS_RETURNS_SECONDS = 1.0
 """After a fault a worker may need a moment to reach Redis again."""
 
