@@ -14,6 +14,8 @@ Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "l
 Outcome = Literal["ok", "refused", "not_executed", "unknown"]
 Via = Literal["http", "nats"]
 REQUEST_TIMEOUT_SECONDS = 5.0
+AN_ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
+"""After so long without an answer a gateway sends a request again."""
 """After this the gateway starts no attempt. (A worker that is told no deadline counts from the receipt.)"""
 
 

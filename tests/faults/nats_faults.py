@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from deploy.local.ports import LOOPBACK
 from tests.faults.cluster import Cluster
-from tests.faults.history import REQUEST_TIMEOUT_SECONDS
+from tests.faults.history import AN_ATTEMPT_SECONDS
 from tests.faults.server_faults import Impossible
 
 OPERATIONS = {
@@ -40,7 +40,6 @@ TAKEN = {
     "hold_worker": ["hold.v1.place_many"],
 }
 PASSED = "Passed-On"
-AN_ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
 LATE_SECONDS, LATEST_SECONDS = 0.9, 3.0
 GREEDY = 9
 """How often it subscribes: so many shares of the messages are its own."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.checker import Rule, check
 from tests.faults.checker.stories import asked, booked, lost, row, story
-from tests.faults.history import Operation, Row
+from tests.faults.history import Fault, Operation, Row
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...]) -> set[Rule]:
@@ -58,3 +58,12 @@ def test_where_no_deadline_is_known_none_is_judged() -> None:
     assert rules(booked("Ada", 2, 99), rows=made("Ada", 90)) == set()
     assert rules(due(booked("Ada", 2, 3), 3), rows=made("Ada", None)) == set()
     assert rules(booked("Ada", 2, 99), rows=made("Ada", 1)) == {Rule.IN_TIME}
+
+
+@pytest.mark.parametrize("created", [0.1, 4.9])
+def test_a_worker_with_a_wrong_clock_may_date_a_booking_wrongly(created: float) -> None:
+    """While the clock of a worker is wrong by two seconds, what it books is dated so; at no other time."""
+    history = story(due(booked("Ada", 2, 3), 3), rows=made("Ada", created))
+    during, long_before = (Fault("worker_clock", began, began + 3, "") for began in (1.0, -20.0))
+    assert {each.rule for each in check(replace(history, faults=(long_before,))).violations} == {Rule.IN_TIME}
+    assert check(replace(history, faults=(during,))).violations == ()

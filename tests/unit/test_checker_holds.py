@@ -6,8 +6,8 @@ import pytest
 
 from tests.faults.checker import Rule, Verdict, check
 from tests.faults.checker.model import HELD
-from tests.faults.checker.stories import booked, held, lost, of, read, refused, row, story
-from tests.faults.history import Fault, History, Operation, Row
+from tests.faults.checker.stories import asked, booked, held, lost, of, read, refused, row, story
+from tests.faults.history import Fault, History, Operation, Row, Via
 
 
 def bookings(*patients: str) -> tuple[Row, ...]:
@@ -197,3 +197,14 @@ def test_which_faults_void_holds_is_the_callers_choice() -> None:
 
     assert not check(history).accepted
     assert check(history, redis_faults={"clock_jump"}).accepted
+
+
+@pytest.mark.parametrize(
+    ("via", "seconds", "expected"), [("http", 1.0, 1), ("http", 1.8, 0), ("nats", 1.8, 1)]
+)
+def test_a_release_of_nothing_may_be_the_repeat_of_a_lost_one(
+    via: Via, seconds: float, expected: int
+) -> None:
+    """A gateway whose first attempt was lost takes "no such hold" for its work; nobody else may."""
+    release = replace(asked("release", "Ada", 5, 5 + seconds, token="nobody's"), via=via, status=200)
+    assert len(check(story(release)).violations) == expected

@@ -8,14 +8,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from tests.faults.checker.holds import SKEW_SECONDS
+from tests.faults.checker.clocks import ClockError
 from tests.faults.checker.model import may_take_effect
 from tests.faults.checker.verdict import Rule, Violation, violation
 from tests.faults.history import Operation, Row
 from tests.faults.places import Change
 
 
-def judge_deadlines(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
+def judge_deadlines(
+    operations: Sequence[Operation], rows: Sequence[Row], error: ClockError
+) -> Iterator[Violation]:
     """Each change that is stored was made in the time of an attempt that can have made it."""
     attempts: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:
@@ -23,12 +25,12 @@ def judge_deadlines(operations: Sequence[Operation], rows: Sequence[Row]) -> Ite
             attempts[each.appointment_id].append(each)
     for row in rows:
         own = [each for each in attempts[row.id] if each.kind == "book"]
-        if row.created is not None and own and not any(_in_time(each, row.created) for each in own):
+        if row.created is not None and own and not any(_in_time(each, row.created, error) for each in own):
             text = f"the booking {row.id} was made at {row.created:.3f} s, not in the time of any attempt"
             yield violation(Rule.IN_TIME, text, max(own, key=_latest))
         for change in row.history[1:]:
             own = [each for each in attempts[row.id] if _can_have_made(each, change)]
-            if change.at is not None and own and not any(_in_time(each, change.at) for each in own):
+            if change.at is not None and own and not any(_in_time(each, change.at, error) for each in own):
                 when = f"{change.type} at {change.at:.3f} s"
                 text = f"the booking {row.id} was {when}, not in the time of any attempt"
                 yield violation(Rule.IN_TIME, text, max(own, key=_latest))
@@ -42,8 +44,8 @@ def _can_have_made(attempt: Operation, change: Change) -> bool:
     return attempt.kind == "move" and change.type == "moved" and same_id and leads_there
 
 
-def _in_time(attempt: Operation, created: float) -> bool:
-    return attempt.invoked - SKEW_SECONDS <= created <= _latest(attempt) + SKEW_SECONDS
+def _in_time(attempt: Operation, made: float, error: ClockError) -> bool:
+    return attempt.invoked - error(made) <= made <= _latest(attempt) + error(made)
 
 
 def _latest(attempt: Operation) -> float:

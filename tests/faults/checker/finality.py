@@ -16,7 +16,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import replace
 from itertools import count
 
-from tests.faults.checker.holds import SKEW_SECONDS, overlaps
+from tests.faults.checker.clocks import SKEW_SECONDS, SKEWING, ClockError
+from tests.faults.checker.holds import overlaps
 from tests.faults.checker.model import (
     may_book,
     may_take_effect,
@@ -35,8 +36,6 @@ Of one caller's requests, which take one way, the gateway reads the first one fi
 MILLISECOND = 0.001
 """The service is told no finer when a caller asked."""
 PAUSES = ("gateway_pause",)
-SKEWING = ("worker_clock",)
-"""Faults that make a worker misjudge when a request was asked."""
 Latest = Callable[[Operation], float | None]
 """The latest moment at which a request can count as asked; None: that is not known."""
 
@@ -58,7 +57,7 @@ def latest_asked(faults: Iterable[Fault]) -> Latest:
 
 
 def judge_finality(
-    operations: Sequence[Operation], rows: Sequence[Row], latest: Latest
+    operations: Sequence[Operation], rows: Sequence[Row], latest: Latest, error: ClockError
 ) -> Iterator[Violation]:
     """No booking is stored, and none is confirmed, that only attempts before a refusal can have made."""
     attempts: dict[str | None, list[Operation]] = defaultdict(list)
@@ -66,7 +65,7 @@ def judge_finality(
         if each.kind == "book":
             attempts[each.appointment_id].append(each)
     for row in rows:
-        makers = [each for each in attempts[row.id] if _may_have_made(each, row)]
+        makers = [each for each in attempts[row.id] if _may_have_made(each, row, error)]
         refusals = {each: _keeping_out(each, attempts[row.id], latest) for each in makers}
         kept_out = [refusal for refusal in refusals.values() if refusal]
         if makers and len(kept_out) == len(makers):
@@ -74,9 +73,9 @@ def judge_finality(
             yield violation(Rule.FINAL, text, *makers, *kept_out)
 
 
-def _may_have_made(attempt: Operation, row: Row) -> bool:
+def _may_have_made(attempt: Operation, row: Row, error: ClockError) -> bool:
     """Whether the row may be of this attempt; a replay by HTTP may be of the gateway's own first attempt."""
-    too_late = row.created is not None and row.created < attempt.invoked - SKEW_SECONDS
+    too_late = row.created is not None and row.created < attempt.invoked - error(row.created)
     is_replay = attempt.replayed and attempt.via == "nats"
     return may_book(attempt) and not too_late and not is_replay
 

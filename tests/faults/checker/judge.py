@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from tests.faults.checker.answers import judge_answers, read_back
+from tests.faults.checker.clocks import clock_error
 from tests.faults.checker.components import components, scopes
 from tests.faults.checker.deadlines import judge_deadlines
 from tests.faults.checker.finality import (
@@ -37,15 +38,15 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
         redis_faults: The kinds of faults that may lose a hold or keep a booking worker from seeing it.
     """
     losing = [fault for fault in history.faults if fault.kind in redis_faults]
-    latest = latest_asked(history.faults)
+    latest, error = latest_asked(history.faults), clock_error(history.faults)
     identified, attempts = with_own_attempts(identify(history))
     operations = without_later_news(with_final_refusals(identified, latest))
     found = [
-        *judge_finality(identified, history.rows, latest),
+        *judge_finality(identified, history.rows, latest, error),
         *judge_asked_earlier(identified),
         *judge_rows(operations, history.rows),
         *judge_keys(operations),
-        *judge_deadlines(operations, history.rows),
+        *judge_deadlines(operations, history.rows, error),
         *judge_histories(operations, history.rows),
     ]
     parts, lists = taken_apart([*operations, *read_back(history.rows, operations)])
