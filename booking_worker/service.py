@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
-from uuid import uuid4
 
 from booking_worker.cancels import Cancel, Cancels
 from booking_worker.decisions import Decisions
@@ -11,7 +10,7 @@ from booking_worker.plans import Move
 from booking_worker.requests import Booked, Request
 from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
 from shared.contract.errors import Changing, NoSuchAppointment, Refused
-from shared.contract.fields import is_uuid
+from shared.contract.fields import is_uuid, random_uuid
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
@@ -87,7 +86,7 @@ class BookingService:
 
     def _move(self, attempt: Attempt[MoveAppointment]) -> Move:
         command = attempt.command
-        mark = DoneMove(command.moveId or str(uuid4()), self._digests.of_move(command), attempt.asked_at)
+        mark = DoneMove(command.moveId or random_uuid(), self._digests.of_move(command), attempt.asked_at)
         return Move(valid_id(command.id), command, mark, attempt.deadline, command.ifVersion)
 
     async def _decide(

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
-from uuid import uuid4
 
 from shared.contract.commands import DEFAULT_RESOURCES, PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
@@ -26,6 +25,7 @@ from shared.contract.errors import (
     SlotAlreadyBooked,
     SlotHeld,
 )
+from shared.contract.fields import random_uuid
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid, Span
@@ -150,7 +150,7 @@ class HoldService:
 
     def _request(self, attempt: Attempt[PlaceHold]) -> Request:
         command, span = attempt.command, self._grid.span_of(attempt.command)
-        holder = Holder(command.holdToken or str(uuid4()), self._digests.of_name(command.patientName))
+        holder = Holder(command.holdToken or random_uuid(), self._digests.of_name(command.patientName))
         wanted = Wanted(Claims.of(command, span), holder, attempt.asked_at)
         return Request(command, span, wanted, attempt.deadline)
 

@@ -19,6 +19,7 @@ from ..contract.commands import CommandT
 from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page
 from ..contract.errors import OutcomeUnknown, Refused
+from ..contract.fields import random_uuid
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED
 from ..contract.operation import BodyT, Operation
 from ..contract.operations import OPERATIONS
@@ -28,7 +29,7 @@ from ..process.nats_wire import GuardedClient, round_trip
 from .attempts import Answer, Attempts, Send, attempt_seconds
 from .batches import Batches
 from .opened import Opened
-from .requests import identified, random_uuid, request
+from .requests import identified, request
 from .statistics import Statistics
 from .workers import Workers
 

@@ -41,10 +41,13 @@ class Command(BaseModel):
             return body
         if isinstance(body, Repeating):
             raise PydanticCustomError("repeated_field", "{name}", {"name": body.repeated})
-        sent = {field: value for field, value in body.items() if value is not None}
-        if any(_is_blank(sent.get(field, "")) for field in cls.required_together):
-            names = " or ".join(cls.required_together)
-            raise PydanticCustomError("missing_fields", "Missing {names}", {"names": names})
+        sent = body
+        if None in body.values():  # which is rare, and a copy of each body would be dear
+            sent = {field: value for field, value in body.items() if value is not None}
+        for field in cls.required_together:
+            if _is_blank(sent.get(field, "")):
+                names = " or ".join(cls.required_together)
+                raise PydanticCustomError("missing_fields", "Missing {names}", {"names": names})
         return sent
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
-from uuid import uuid4
 
 from pydantic_core import to_json
 
 from shared.contract.commands import BookAppointment
+from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
 from shared.domain.claim import Claims
@@ -63,7 +63,7 @@ class Booking:
         """
         now = _now()
         return cls(
-            id=str(uuid4()),
+            id=random_uuid(),
             resources=command.resources,
             slot=span.slot,
             duration=span.duration,
@@ -71,7 +71,7 @@ class Booking:
             claims=Claims.of(command, span),
             patient_name=command.patientName,
             status="booked",
-            key=command.idempotencyKey or str(uuid4()),
+            key=command.idempotencyKey or random_uuid(),
             request_hash=digests.of_request(command),
             version=1,
             created_at=now,
