@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (Refusal, Misconfigured) as refusal:
         raise SystemExit(str(refusal)) from None
     except (Unanswered, HoldsUnreachable) as failure:
-        reason = "Redis does not answer" if isinstance(failure, HoldsUnreachable) else str(failure)
+        lost = "REDIS_URL: Redis does not answer"
+        reason = lost if isinstance(failure, HoldsUnreachable) else f"MONGO_URI: {failure}"
         raise SystemExit(f"{reason}. Repeat this command, until it is done.") from None
 
 

@@ -88,7 +88,7 @@ class BookingClient(Opened):
             checked_servers(url)
         except ValueError as error:
             raise ValueError(f"url {error}") from None
-        if not 1 <= timeout < math.inf:
+        if not (isinstance(timeout, int | float) and 1 <= timeout < math.inf):
             raise ValueError("timeout must be a number of seconds, at least 1")
         self._commands = CommandClient(url, timeout=timeout, name=name, on_closed=on_closed)
 

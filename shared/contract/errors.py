@@ -213,9 +213,9 @@ class DeadlinePassed(NotExecuted):
 
 
 class AskedEarlier(NotExecuted):
-    """A request that its caller sent later, for the same key, booking or hold, was answered already."""
+    """Another request for the same, asked at the same time or later, was answered already."""
 
-    message = "A later request for the same was answered already; nothing was done"
+    message = "Another request for the same, asked at the same time or later, was answered; nothing was done"
     settles_all = True
 
 

@@ -18,34 +18,34 @@ from shared.contract.operations import APPOINTMENTS, GET
 from shared.process.settings import NatsSettings
 
 ID = GET.example.id
-ONE = f"/api/appointments/{ID}/confirmation"
+ONE = f"/api/appointments/{ID}/reminder"
 
 
-class Confirmation(Command):
+class Reminder(Command):
     by: PatientName | None = None
 
 
-class ConfirmAppointment(GetAppointment, Confirmation):
-    confirmationId: IdempotencyKey | None = None
+class RemindPatient(GetAppointment, Reminder):
+    reminderId: IdempotencyKey | None = None
     ifVersion: Version | None = None
 
 
-CONFIRM = Operation(
-    subject="booking.v1.confirm",
+REMIND = Operation(
+    subject="booking.v1.remind",
     group="booking_worker",
-    example=ConfirmAppointment(id=ID, by="Ada"),
+    example=RemindPatient(id=ID, by="Ada"),
     answer=GET.answer,
     status=202,
-    key="confirmationId",
+    key="reminderId",
     refusals=(NoSuchAppointment, PreconditionFailed),
     http=Call(
-        "confirmAppointment",
+        "remindPatient",
         "PUT",
-        "/api/appointments/{id}/confirmation",
+        "/api/appointments/{id}/reminder",
         APPOINTMENTS,
-        "Confirm an appointment",
+        "Remind a patient",
         "The patient will come.",
-        body=Confirmation,
+        body=Reminder,
         key=True,
         answers=("ETag",),
     ),
@@ -67,7 +67,7 @@ class Client:
 def app() -> FastAPI:
     """The gateway's API, and an operation that it has never heard of."""
     app = create_app(NatsSettings())
-    calls.register(app, (CONFIRM,))
+    calls.register(app, (REMIND,))
     app.state.client = Client()
     return app
 
@@ -82,18 +82,18 @@ async def test_a_call_makes_its_command_of_path_body_and_headers(app: FastAPI) -
     """A new operation is sent from HTTP without another line in the gateway."""
     headers = {"Idempotency-Key": "4711", "If-Match": '"3"'}
     answer = await ask(app, "PUT", ONE, json={"by": "Ada"}, headers=headers)
-    assert (answer.status_code, answer.text) == (202, CONFIRM.answer.model_dump_json(exclude_none=True))
-    whole = ConfirmAppointment(id=ID, by="Ada", confirmationId="4711", ifVersion=3)
-    assert app.state.client.sent == [(CONFIRM, whole)]
+    assert (answer.status_code, answer.text) == (202, REMIND.answer.model_dump_json(exclude_none=True))
+    whole = RemindPatient(id=ID, by="Ada", reminderId="4711", ifVersion=3)
+    assert app.state.client.sent == [(REMIND, whole)]
     await ask(app, "PUT", ONE, json={})
-    assert app.state.client.sent[1:] == [(CONFIRM, ConfirmAppointment(id=ID))]
+    assert app.state.client.sent[1:] == [(REMIND, RemindPatient(id=ID))]
 
 
 @pytest.mark.parametrize(
     ("more", "error"),
     [
         ({"json": {"id": ID}}, "Unknown field id"),
-        ({"json": {"confirmationId": "4711"}}, "Unknown field confirmationId"),
+        ({"json": {"reminderId": "4711"}}, "Unknown field reminderId"),
         ({"json": {"by": 5, "ifVersion": 3}}, "by must be a string"),
         ({"json": []}, "Body must be a JSON object"),
         ({"json": {}, "params": {"by": "Ada"}}, calls.NO_QUERY),
@@ -112,12 +112,12 @@ async def test_a_call_takes_each_field_from_one_place(app: FastAPI, more: dict[s
 
 def test_a_call_is_documented_from_its_operation(app: FastAPI) -> None:
     """The document has its name, parameters, body, answers and refusals."""
-    described = app.openapi()["paths"]["/api/appointments/{id}/confirmation"]["put"]
+    described = app.openapi()["paths"]["/api/appointments/{id}/reminder"]["put"]
     sent = [parameter.get("name", "X-Request-Id") for parameter in described["parameters"]]
     assert sent == ["id", "Idempotency-Key", "If-Match", "X-Request-Id"]
     assert (described["operationId"], described["summary"]) == (
-        "confirmAppointment",
-        "Confirm an appointment",
+        "remindPatient",
+        "Remind a patient",
     )
     assert described["requestBody"]["content"]["application/json"]["example"] == {"by": "Ada"}
     assert set(described["responses"]["202"]["headers"]) == {"X-Request-Id", "ETag"}
