@@ -47,9 +47,9 @@ class Decisions:
         """
         outcomes: dict[Request, Outcome] = {request: NotExecuted() for request in requests}
         guessed = [request for request in requests if self._lately.has_any(request.claims.in_site)]
-        explained, _ = await self._explain([], guessed, deadline)
-        outcomes |= await self._refusals.make_final(explained, deadline)
-        left = [request for request in requests if request not in explained]
+        known, _ = await self._explain([], guessed, deadline)
+        outcomes |= await self._refusals.make_final(known, deadline)
+        left = [request for request in requests if request not in known]
         states = await self._intents.register([request.intent for request in left], deadline)
         found = dict(zip(left, states, strict=True))
         held = [request for request in left if found[request] is HoldState.OTHERS]
@@ -74,6 +74,10 @@ class Decisions:
             (request.intent, found[request], _stands(request, outcomes[request]))
             for request in found
             if found[request] in REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
+        )
+        # The worker that booked before a replay may have died before it cleared the holds.
+        self._intents.clear(
+            (request.intent, HoldState.MINE, True) for request in known if _stands(request, outcomes[request])
         )
         return [outcomes[request] for request in requests]
 

@@ -78,7 +78,7 @@ class Reply(Generic[BodyT]):
             return self._body.text
         if isinstance(self._body, _Received):
             return to_json(self._body.content).decode()
-        return self._body.model_dump_json(exclude_none=True)
+        return self._body.model_dump_json(exclude_none=True, warnings="error")  # a warning quotes values
 
     def to_wire(self) -> tuple[bytes, dict[str, str]]:
         """The NATS payload and headers of this answer."""

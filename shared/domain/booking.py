@@ -17,6 +17,16 @@ from shared.domain.history import ChangeType, Entry, History, extended
 from shared.domain.moves import DoneMove, remember
 
 MOST_REFUSED_MOVES = 32
+_KINDS: dict[str, Any] = {
+    "_id": str,
+    "resources": list,
+    "slot": datetime,
+    "durationMinutes": int | None,
+    "patientName": str,
+    "version": int,
+    "createdAt": datetime,
+}
+"""Of a row, the types of what callers see."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,14 @@ class Booking:
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":
-        """The booking of a row, without the claims and the history where they were not read."""
+        """The booking of a row, without the claims and the history where they were not read.
+
+        Raises:
+            KeyError, TypeError: the row is not of this service: it lacks a field, or has one of another type.
+        """
+        for field, kinds in _KINDS.items():
+            if not isinstance(row[field], kinds):
+                raise TypeError(field)
         return cls(
             id=row["_id"],
             resources=tuple(row["resources"]),

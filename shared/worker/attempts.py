@@ -101,15 +101,16 @@ class Reader:
                 accept_request_id(request_id if isinstance(request_id, str) else None)
             )
             try:
+                if not all_small and size_of(envelope.get("command")) > LARGEST_REQUEST:
+                    raise TooLarge
                 one = validate(model, sent)
                 self._clocks.note(received_at, one.askedAt, one.deadline)
                 due = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
                 due.check()
                 asked_at = accept_asked_at(one.askedAt, received_at)
                 received.each.append(Attempt(one.command, due, asked_at, one.first is True, alone))
-            except Exception as error:  # a command that is valid is never too large
-                too_large = not all_small and size_of(envelope.get("command")) > LARGEST_REQUEST
-                received.each.append(TooLarge() if too_large else error)
+            except Exception as error:
+                received.each.append(error)
         return received
 
 

@@ -130,7 +130,9 @@ class Batcher(Generic[ItemT, ResultT]):
         latest_ms = earliest.unix_ms + max(DUE_TOGETHER_MS, earliest.remaining * 1000)
         batch: list[_Group[ItemT, ResultT]] = []
         count = weight = 0
-        for each in waiting:
+        for each in sorted(
+            waiting, key=lambda group: group.due is not earliest
+        ):  # that one is never left out
             fits = count + len(each.items) <= LARGEST_BATCH and weight + each.weight <= HEAVIEST_BATCH
             if (fits or not batch) and each.due.unix_ms <= latest_ms:
                 count, weight = count + len(each.items), weight + each.weight

@@ -72,10 +72,10 @@ class Dispatcher:
         self, operation: Operation[Any, Any], handler: Handler[Any, Any], message: Msg, *, many: bool
     ) -> int:
         """Begin to answer a message of one command or of many; how many there are."""
+        started = time.perf_counter()
         received = self._reader.read(operation, message, many=many)
-        self._in_flight.begin(
-            self._answer(operation, handler, message, received), commands=len(received.each)
-        )
+        answer = self._answer(operation, handler, message, received, started)
+        self._in_flight.begin(answer, commands=len(received.each))
         return len(received.each)
 
     async def _answer(
@@ -84,14 +84,16 @@ class Dispatcher:
         handler: Handler[Any, Any],
         message: Msg,
         received: Received[Any],
+        started: float,
     ) -> None:
-        started = time.perf_counter()
         structlog.contextvars.bind_contextvars(subject=message.subject)
         if len(received.each) == 1:
             structlog.contextvars.bind_contextvars(request_id=received.request_ids[0])
         outcomes = await _decide(handler, received)
         self._in_flight.decided(len(received.each))
-        replies = [_reply(operation, handler, outcome) for outcome in outcomes]
+        replies, failures = _replies(operation, handler, outcomes)
+        for failure in failures:  # once, however many commands have met it
+            log.error("command_failed", error_type=type(failure).__name__, exc_info=failure)
         seconds = time.perf_counter() - started
         if received.many:
             await respond(message, many_to_wire(replies))
@@ -118,23 +120,34 @@ async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[A
     return [decided.get(place, each) for place, each in enumerate(received.each)]
 
 
-def _reply(operation: Operation[Any, Any], handler: Handler[Any, Any], outcome: Any) -> Reply[Any]:
-    """The answer to a command; what fails without being a refusal is unknown."""
-    if isinstance(outcome, Refused):
-        return _told(outcome)
-    try:
-        if isinstance(outcome, Exception):
-            raise outcome
-        return handler.reply(outcome)
-    except Exception as error:
-        log.exception("command_failed", error_type=type(error).__name__)
-        return refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None))
+def _replies(
+    operation: Operation[Any, Any], handler: Handler[Any, Any], outcomes: Sequence[Any]
+) -> tuple[list[Reply[Any]], list[Exception]]:
+    """The answers as they travel; and the failures that are no refusals, whose outcome is unknown."""
+    replies: list[Reply[Any]] = []
+    failures: dict[int, Exception] = {}
+    unknown = refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None))
+    for outcome in outcomes:
+        try:
+            if isinstance(outcome, Refused):
+                replies.append(_refusal(outcome))
+            elif isinstance(outcome, Exception):
+                failures[id(outcome)] = outcome
+                replies.append(unknown)
+            else:
+                reply = handler.reply(outcome)
+                replies.append(Reply.of_json(reply.json, operation.reply, reply.status, reply.headers))
+        except Exception as error:
+            failures[id(error)] = error
+            replies.append(unknown)
+    return replies, list(failures.values())
 
 
-def _told(refused: Refused) -> Reply[Any]:
-    """The answer that tells of a refusal, which is written once for all that are told the same."""
+def _refusal(refused: Refused) -> Reply[Any]:
+    """The answer for a refusal; what many refusals have in common is written once."""
     if refused.appointment:
-        return refusal(refused)
+        reply = refusal(refused)
+        return Reply.of_json(reply.json, type(reply.body), reply.status, reply.headers)
     kind: Callable[[str], Refused] = type(refused)
     return _refusal_of(kind, refused.text)
 

@@ -120,8 +120,7 @@ class Stores:
         listed = {intent_key(site, str(batch)) for batch in await self.redis.zrange(intents_key(site), 0, -1)}
         keys = {key async for key in self.redis.scan_iter(f"intent:{{{site}}}:*", count=1000)}
         assert keys <= listed
-        texts = [str(await self.redis.get(key)) for key in keys]
-        return sorted(claim for text in texts for claim in text.split())
+        return sorted([str(claim) for key in keys for claim in await self.redis.smembers(key)])
 
 
 def stretch_of(site: str, *resources: str, first: int = -96, last: int = 192) -> Stretch:

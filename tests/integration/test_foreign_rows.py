@@ -1,6 +1,7 @@
 """Rows of `appointments` that this service did not write harm nobody but those who ask for them."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,20 @@ from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 
 FOREIGN_SLOT = "1970-01-01T00:00:00.007Z"
+WHOLE: dict[str, Any] = {
+    "status": "booked",
+    "resources": ["default"],
+    "slot": datetime(1970, 1, 1, tzinfo=UTC),
+    "durationMinutes": None,
+    "slotMinutes": 0,
+    "patientName": "Ada",
+    "idempotencyKey": "key",
+    "requestHash": "hash",
+    "version": 1,
+    "createdAt": datetime(1970, 1, 1, tzinfo=UTC),
+    "updatedAt": datetime(1970, 1, 1, tzinfo=UTC),
+}
+"""What a row has, but for one field of another type."""
 
 
 @pytest.mark.parametrize(
@@ -23,6 +38,9 @@ FOREIGN_SLOT = "1970-01-01T00:00:00.007Z"
         {"status": "booked", "idempotencyKey": ["a", {"b": 1}], "resources": None},
         {"status": "booked", "idempotencyKey": {"a": 1}},
         {"status": "booked", "claims": "default/7", "idempotencyKey": 7},
+        {**WHOLE, "patientName": ["Zebra-Canary"]},
+        {**WHOLE, "createdAt": "2031-05-04"},
+        {**WHOLE, "durationMinutes": "x"},
     ],
     ids=str,
 )

@@ -2,17 +2,24 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment
 from shared.contract.deadline import Deadline
 from shared.contract.errors import SlotAlreadyBooked
 from shared.domain.booking import Booking
+from shared.domain.claim import Claims
+from shared.domain.digests import Digests
+from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.writes import Written
+from shared.stores.redis.holds import Placed, Wanted
 from shared.stores.redis.intents import IntentStore
+from shared.stores.redis.keys import Holder, keys_of
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 
@@ -99,3 +106,20 @@ async def test_a_replay_of_what_was_found_booked_is_answered_with_its_booking(us
     await refuse(use_cases, {name: value for name, value in body.items() if name != "idempotencyKey"})
     again = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
     assert (again.booking.id, again.replayed) == (ada.booking.id, True)
+
+
+async def test_such_a_replay_uses_up_its_patients_hold(use_cases: UseCases) -> None:
+    """The worker that booked may have died before it did: the hold would outlive a cancelled booking."""
+    body = fresh(slot=TEN)
+    command = BookAppointment.model_validate({**body, "idempotencyKey": "web-4711"})
+    await use_cases.bookings.book(command, soon())
+    await refuse(use_cases, body)
+    grid, digest = Grid(0), Digests(use_cases.schema.secret).of_name(command.patientName)
+    claims = Claims.of(command, grid.span_of(command))
+    wanted = Wanted(claims, Holder(str(uuid4()), digest), unix_ms_now())
+    (placed,) = await use_cases.hold_store.place_many([wanted], soon())
+    assert isinstance(placed, Placed)
+    await use_cases.hold_store.grant_many([(wanted, placed)])
+    assert (await use_cases.bookings.book(command, soon())).replayed
+    await use_cases.intents.drain()
+    assert not await use_cases.redis.exists(*keys_of(claims))

@@ -58,11 +58,12 @@ async def test_a_repeated_name_is_no_fault_of_the_other_commands(
 async def test_a_bad_command_is_no_fault_of_the_others(nats_connection: Client, subject: str) -> None:
     """What is wrong with a command, its deadline and its fields included, is told of it alone."""
     large = fresh("x" * 16 * 1024)
+    long_to_say = fresh(f"A{' ' * 16 * 1024}B")  # white space is collapsed: it would be a name
     bad: list[tuple[Any, int, str]] = [
         ({"command": {"slot": "2031-05-04T09:00:00Z"}}, 400, "Missing slot or patientName"),
         ({"command": fresh(surprise=1)}, 400, "Unknown field surprise"),
         ({"command": fresh(slot="soon")}, 400, "slot must be an ISO 8601 time"),
-        ({"command": large}, 413, "Request is larger than 16 KiB"),
+        *(({"command": each}, 413, "Request is larger than 16 KiB") for each in (large, long_to_say)),
         ({"command": []}, 400, "Body must be a JSON object"),
         ({}, 400, "Missing command"),
         (7, 400, "Body must be a JSON object"),
@@ -201,7 +202,7 @@ async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
     assert len(set(done["request_ids"])) == 3, "no two commands share an id"
     assert [by_id[each]["status"] for each in ids[1:]] == [409, 400]
     assert {line["subject"] for line in answered} == {BOOK.many_subject}
-    assert all(line["ms"] > 0 for line in answered)
+    assert all(line["ms"] >= 0 for line in answered)
     assert len(by_id) == 3, "no two commands share an id"
     assert "Zebra-Canary" not in text
     assert "Zebra-Canary" not in json.dumps([reply for reply in replies if reply["status"] >= 400])

@@ -101,8 +101,8 @@ async def test_a_failure_inside_is_that_of_one_command(nats_server: Nats, caller
     """Where a use case fails, its outcome is unknown, and those beside it are answered as ever."""
     async with Worker.serving(nats_server):
         with structlog.testing.capture_logs() as lines:
-            replies = await send(caller, "Ada", FAILING, "Ada")
-    assert statuses(replies) == [200, 504, 200]
+            replies = await send(caller, "Ada", FAILING, "Ada", FAILING)
+    assert statuses(replies) == [200, 504, 200, 504]
     assert replies[1]["body"]["outcome"] == "unknown"
     assert [line["event"] for line in lines].count("command_failed") == 1
 

@@ -73,9 +73,8 @@ class Batch:
         return Call(self.site, keys, args)
 
     def to_text(self) -> str:
-        """Its claims as the intent has them, each between two line ends; '' for none."""
-        claims = [claim for intent in self.standing for claim in intent.claims.keys]
-        return "\n".join(["", *claims, ""]) if claims else ""
+        """Its claims, a line each."""
+        return "\n".join(claim for intent in self.standing for claim in intent.claims.keys)
 
 
 class IntentStore:

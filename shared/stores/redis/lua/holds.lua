@@ -6,7 +6,7 @@
 -- hold:{site}:<claim>           token, digest, when it was placed, when its caller asked and, once it is granted, when it
 --                               first was (Unix ms)
 -- intents:{site}                the batches of bookings that are being made, by when each ends (Unix ms)
--- intent:{site}:<batch>         the claims of a batch that may be booked, each between two line ends
+-- intent:{site}:<batch>         the claims of a batch that may be booked, a set
 -- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends (Unix ms)
 -- released:{site}:<token>       when the caller of the latest release asked (Unix ms)
 -- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in their order

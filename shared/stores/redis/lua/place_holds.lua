@@ -8,69 +8,43 @@
 -- 1 where another token holds a claim, 2 where it was asked no later than its token was released, 3 where the token would
 -- hold too much.
 local ANOTHERS, ASKED_EARLIER, TOO_MUCH = 1, 2, 3
--- Of the intents in a site, so many batches and bytes are looked through, and so many bytes times claims are searched. To
--- search for FEW claims one by one takes as long as to take all intents apart.
-local MOST_BATCHES, MOST_BYTES, MOST_SEARCHED, FEW = 1000, 2500000, 5000000, 24
+-- So many intents of a site are looked through; beside more, whatever is wanted may be being booked.
+local MOST_BATCHES, AT_ONCE = 400, 1000
 local now = now_ms()
 
--- The intents that stand, and how many bytes they are; nil if they are too many to be looked through.
-local function read_intents()
+-- Which of the KEYS' claims are being booked; nil where that is not known.
+local function find_being_booked()
   local batches = redis.call('ZRANGEBYSCORE', 'intents:' .. tag, '(' .. text(now), '+inf', 'LIMIT', 0, MOST_BATCHES)
-  local intents, bytes = {}, 0
+  if #batches == MOST_BATCHES then
+    return nil
+  end
+  local booked, wanted = {}, 'wanted:' .. tag -- which nobody sees: it is deleted before others have their turn
+  for start = 1, batches[1] and #KEYS or 0, AT_ONCE do
+    local claims = {}
+    for i = start, math.min(start + AT_ONCE - 1, #KEYS) do
+      claims[#claims + 1] = claim_of(KEYS[i])
+    end
+    redis.call('SADD', wanted, unpack(claims))
+  end
   for _, batch in ipairs(batches) do
-    local intent = redis.call('GET', 'intent:' .. tag .. ':' .. batch) or ''
-    intents[#intents + 1], bytes = intent, bytes + #intent
-    if bytes > MOST_BYTES then
-      return nil
+    for _, claim in ipairs(redis.call('SINTER', wanted, 'intent:' .. tag .. ':' .. batch)) do
+      booked[claim] = true
     end
   end
-  if #batches < MOST_BATCHES then
-    return intents, bytes
+  if batches[1] then
+    redis.call('DEL', wanted)
   end
+  return booked
 end
 
--- Which claims are being booked; nil where these are too many. And how many of the KEYS that was found out for, from the
--- first on: none where it takes too long for the `least` that are wanted together.
-local function find_being_booked(least)
-  local intents, bytes = read_intents()
-  if not intents then
-    return nil, #KEYS
-  end
-  local booked = {}
-  if #KEYS > FEW and bytes * FEW <= MOST_SEARCHED then
-    for _, intent in ipairs(intents) do
-      for claim in string.gmatch(intent, '[^\n]+') do
-        booked[claim] = true
-      end
-    end
-    return booked, #KEYS
-  end
-  local known = math.min(#KEYS, math.floor(MOST_SEARCHED / math.max(bytes, 1)))
-  if known < least then
-    return booked, 0
-  end
-  for i = 1, known do
-    local claim = claim_of(KEYS[i])
-    for _, intent in ipairs(intents) do
-      if string.find(intent, '\n' .. claim .. '\n', 1, true) then
-        booked[claim] = true
-        break
-      end
-    end
-  end
-  return booked, known
-end
-
-local booked, known = find_being_booked(tonumber(ARGV[2]))
+local booked = find_being_booked()
 local most = tonumber(ARGV[1])
 local answers, first = {}, 0
 for a = 2, #ARGV, 5 do
   local count, token, digest, asked = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
   local waits = tonumber(ARGV[a + 4])
   local placed, waiting, own, new, answer = {}, {}, {}, 0, nil
-  if first > 0 and first + count > known then
-    answer = LATER
-  elseif tonumber(asked) <= released_at(token) then
+  if tonumber(asked) <= released_at(token) then
     answer = ASKED_EARLIER
   else
     for i, value in ipairs(values_of(first, count)) do
@@ -107,7 +81,7 @@ for a = 2, #ARGV, 5 do
       end
     end
     record(token, ends, latest, now)
-    local being_booked = (not booked or first + count > known) and 1 or 0 -- where it is not known, it may be
+    local being_booked = booked and 0 or 1 -- where it is not known, it may be
     if booked and next(booked) then
       for i = first + 1, first + count do
         if booked[claim_of(KEYS[i])] then

@@ -14,7 +14,9 @@ while a <= #ARGV do
   local key = 'intent:' .. tag .. ':' .. batch
   local states, passing, next_first, next_a = states_of(first, a)
   if passing[1] then
-    redis.call('SET', key, '\n' .. table.concat(passing, '\n') .. '\n', 'PX', stands)
+    redis.call('DEL', key)
+    redis.call('SADD', key, unpack(passing))
+    redis.call('PEXPIRE', key, stands)
     redis.call('ZADD', intents, text(now + stands), batch)
     if redis.call('PTTL', intents) < stands then -- an intent that stands longer is not forgotten with a shorter one
       redis.call('PEXPIRE', intents, stands)
