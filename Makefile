@@ -43,7 +43,7 @@ test: $(READY)  ## run all tests, on real servers; or some of them (ARGS="-k hol
 ifdef ARGS
 	$(PYTEST) $(ARGS)
 else
-	$(PYTEST) -n 2 --dist worksteal tests/unit tests/integration
+	$(PYTEST) -n 3 --dist worksteal tests/unit tests/integration
 	$(PYTEST) tests/faults  # by themselves: a cluster takes all of a small machine
 endif
 
