@@ -3,6 +3,8 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,8 +25,8 @@ pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
-def project() -> Path:
-    """The sources beside their packages, which npm installs once."""
+def project() -> Iterator[Path]:
+    """The sources beside their packages, which npm installs once; one process uses them at a time."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         pytest.skip("node and npm are not on PATH; on Debian: apt-get install nodejs npm")
@@ -32,6 +34,14 @@ def project() -> Path:
     if int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE:
         pytest.skip(f"node is {version.strip()}; {OLDEST_NODE} or later is needed")
     folder = ROOT / ".local" / "typescript"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        prepare(npm, folder)
+        yield folder
+
+
+def prepare(npm: str, folder: Path) -> None:
     try:
         install_packages(npm, SOURCES / "package.json", folder)
     except StackError as error:
@@ -40,7 +50,6 @@ def project() -> Path:
         shutil.copy(source, folder)
     openapi = str(DOCUMENTS / "openapi.json")
     run(folder, "node_modules/openapi-typescript/bin/cli.js", openapi, "--output", "api.d.ts")
-    return folder
 
 
 def run(folder: Path, *command: str) -> str:
