@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from deploy.local.ports import LOOPBACK
+from shared.process.nats_wire import round_trip
 from tests.faults.cluster import Cluster
 from tests.faults.history import AN_ATTEMPT_SECONDS
 from tests.faults.server_faults import Impossible
@@ -73,7 +74,7 @@ async def deaf_member(cluster: Cluster, random: Random) -> AsyncIterator[str]:
         for group, subjects in OPERATIONS.items():
             for subject in subjects:
                 await connection.subscribe(subject, group, cb=_ignore)
-        await connection.flush()
+        await round_trip(connection)
         yield "a deaf member of every queue group"
     finally:
         await connection.close()
@@ -145,7 +146,7 @@ async def _taking(cluster: Cluster, random: Random, take: Take) -> AsyncIterator
         for group, subjects in TAKEN.items():
             for subject in subjects * GREEDY:
                 await connection.subscribe(subject, group, cb=receive)
-        await connection.flush()
+        await round_trip(connection)
         yield
     finally:
         for task in under_way:

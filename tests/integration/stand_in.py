@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from shared.client.command_client import CommandClient
 from shared.contract.errors import Refused
 from shared.contract.operations import BOOK, OPERATIONS
+from shared.process.nats_wire import round_trip
 from tests.servers import Servers
 
 MANY = {operation.many_subject for operation in OPERATIONS if operation.batched}
@@ -83,7 +84,7 @@ async def standing_in(
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             await connection.subscribe(subject, cb=answer)
-            await connection.flush()
+            await round_trip(connection)
             yield stack.env["NATS_URL"]
 
 
@@ -105,6 +106,6 @@ async def attempts_of(
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             await connection.subscribe(BOOK.many_subject, cb=met.put)
-            await connection.flush()
+            await round_trip(connection)
             async with CommandClient(stack.env["NATS_URL"], timeout=patience) as client:
                 yield client, met

@@ -24,6 +24,7 @@ from shared.contract.errors import (
     SlotHeld,
 )
 from shared.contract.operations import BOOK, PLACE
+from shared.process.nats_wire import round_trip
 from tests.integration.stand_in import (
     BOOKED,
     NOBODY,
@@ -65,7 +66,7 @@ async def slow_to_answer(
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             await connection.subscribe(BOOK.many_subject, cb=answer)
-            await connection.flush()
+            await round_trip(connection)
             async with CommandClient(stack.env["NATS_URL"], timeout=6) as client:
                 yield client
 
@@ -95,7 +96,7 @@ async def test_no_two_attempts_are_under_way_at_once(servers: Servers, reply: by
                     await answer_all(message, reply)
 
             await connection.subscribe(BOOK.many_subject, cb=note)
-            await connection.flush()
+            await round_trip(connection)
             async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
                 with pytest.raises(OutcomeUnknown):
                     await client.send(BOOK, BookAppointment.model_validate(fresh()))
@@ -119,7 +120,7 @@ async def test_all_attempts_have_the_key_or_the_token_that_was_made(
                 met.append(items_of(message)[0]["command"])
 
             await connection.subscribe(subject, cb=note)
-            await connection.flush()
+            await round_trip(connection)
             async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
                 book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
                 with pytest.raises(OutcomeUnknown):
@@ -201,7 +202,7 @@ async def test_a_moment_without_workers_is_waited_for(servers: Servers) -> None:
                 await answer_all(message, BOOKED) if there else await say_that_nobody_is_there(message)
 
             await connection.subscribe(BOOK.many_subject, cb=answer)
-            await connection.flush()
+            await round_trip(connection)
             async with CommandClient(stack.env["NATS_URL"]) as client:
                 reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201

@@ -26,6 +26,7 @@ from deploy.local.ports import free_port
 from gateway.server import HEAD_SECONDS
 from shared.contract.operations import BOOK
 from shared.process.listening import STALLED_SECONDS
+from shared.process.nats_wire import round_trip
 from tests.integration.breakable import until
 from tests.integration.stand_in import BOOKED, answer_all, items_of
 from tests.servers import Servers
@@ -161,7 +162,7 @@ async def test_a_caller_who_goes_in_the_middle_of_a_body_books_nothing(gateway: 
 
     async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
         await connection.subscribe(BOOK.many_subject, cb=book)
-        await connection.flush()
+        await round_trip(connection)
         body, caller, before = json.dumps(fresh("Ada")).encode(), gateway.connect(), answered()
         caller.sendall(CHUNKED + b"%x\r\n%b\r\n" % (len(body), body))
         if reset:
@@ -186,7 +187,7 @@ async def in_flight(gateway: Gateway) -> AsyncIterator[tuple[asyncio.Task[httpx.
 
     async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
         await connection.subscribe(BOOK.many_subject, cb=book)
-        await connection.flush()
+        await round_trip(connection)
         async with httpx.AsyncClient(base_url=gateway.stack.url, timeout=20) as client:
             booking = asyncio.create_task(client.post("/api/book-appointment", json=fresh()))
             await met.wait()

@@ -13,6 +13,7 @@ from nats.aio.subscription import Subscription
 
 from deploy.local.nats import Nats
 from shared.process import nats_wire
+from shared.process.nats_wire import round_trip
 from shared.worker import flow_control
 from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands
@@ -72,7 +73,7 @@ async def test_a_worker_that_nats_has_left_without_a_word_is_found_again(
         async with asyncio.timeout(20):
             while subscriber.taken == 1:
                 await connection.publish(SUBJECT)
-                await connection.flush()
+                await round_trip(connection)
 
 
 @pytest.mark.parametrize("flood", [400, 1500])
@@ -99,7 +100,7 @@ async def test_a_flood_on_a_new_connection_leaves_no_worker_deaf(
         async with asyncio.timeout(20):
             while subscriber.taken < flood + 1000:
                 await connection.publish(SUBJECT)
-                await connection.flush()
+                await round_trip(connection)
 
 
 async def test_a_subscription_that_was_idle_in_an_overload_is_not_lost(
@@ -120,4 +121,4 @@ async def test_a_subscription_that_was_idle_in_an_overload_is_not_lost(
         async with asyncio.timeout(20):
             while subscriber.taken == 1:
                 await connection.publish(SUBJECT)
-                await connection.flush()
+                await round_trip(connection)

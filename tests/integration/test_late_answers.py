@@ -26,6 +26,7 @@ from shared.contract.errors import (
     SlotAlreadyBooked,
 )
 from shared.contract.operations import BOOK, RELEASE
+from shared.process.nats_wire import round_trip
 from tests.integration.stand_in import BOOKED, PATIENCE, answer_all, attempts_of, refusal
 from tests.servers import Servers
 from tests.slots import fresh
@@ -121,7 +122,7 @@ async def test_a_late_404_of_a_release_is_no_success(servers: Servers) -> None:
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             await connection.subscribe(RELEASE.subject, cb=met.put)
-            await connection.flush()
+            await round_trip(connection)
             async with CommandClient(stack.env["NATS_URL"], timeout=PATIENCE) as client:
                 asking = asyncio.create_task(client.send(RELEASE, ReleaseHold(holdToken=str(uuid4()))))
                 first, _ = await met.get(), await met.get()

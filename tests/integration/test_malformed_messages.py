@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from shared.client.client import BookingClient
+from shared.process.nats_wire import round_trip
 from tests.callers import HttpCaller, NatsCaller
 from tests.raw_nats import RawNats, raw_nats
 from tests.servers import Servers
@@ -123,7 +124,7 @@ async def observed_inbox(connection: Client) -> asyncio.Future[str]:
             seen.set_result(reply.rpartition(".")[0])
 
     await connection.subscribe("booking.v1.book_many", cb=note)
-    await connection.flush()
+    await round_trip(connection)
     return seen
 
 

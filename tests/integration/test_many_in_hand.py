@@ -19,6 +19,7 @@ from shared.contract.envelope import Reply
 from shared.contract.many import MOST_TOGETHER
 from shared.contract.operations import BOOK
 from shared.contract.replies import Readiness
+from shared.process.nats_wire import round_trip
 from shared.process.settings import NatsSettings
 from shared.worker.attempts import Attempt
 from shared.worker.broker import WorkerBroker
@@ -161,7 +162,7 @@ async def test_too_many_commands_are_refused_however_they_come(nats_server: Nats
         assert Counter(await asyncio.gather(*asked)) == {200: most, 503: messages - most}
         async with asyncio.timeout(20):
             while await ask_if_there_is_room(caller, BOOK.subject, fresh()) != 200:
-                await caller.flush()
+                await round_trip(caller)
 
 
 async def test_a_worker_learns_how_large_messages_are(nats_server: Nats, caller: Client) -> None:

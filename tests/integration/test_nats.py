@@ -77,7 +77,7 @@ async def test_a_command_without_a_reply_subject_is_executed(
     """A caller that does not want to hear the answer is served all the same."""
     body = fresh()
     await nats_connection.publish(BOOK.subject, json.dumps(body).encode())
-    await nats_connection.flush()
+    await round_trip(nats_connection)
     deadline = time.monotonic() + 20
     while (answer := await nats_caller.hold(body)).status in (200, 503) and time.monotonic() < deadline:
         if answer.status == 200:

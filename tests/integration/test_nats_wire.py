@@ -14,7 +14,7 @@ from nats.errors import ConnectionReconnectingError
 
 from deploy.local.nats import Nats
 from shared.process import nats_wire
-from shared.process.nats_wire import GuardedClient
+from shared.process.nats_wire import GuardedClient, round_trip
 from tests.integration.breakable import until
 
 SUBJECT = "test.v1.wire"
@@ -92,7 +92,7 @@ async def test_a_round_trip_comes_after_what_was_said_before(
         seen = subscription.delivered
         async with await nats.connect(connection.connected_url.geturl()) as another:  # type: ignore[union-attr]
             await another.publish(SUBJECT)
-            await another.flush()
+            await round_trip(another)
         await nats_wire.round_trip(connection)
         assert subscription.delivered == seen
 

@@ -14,6 +14,7 @@ from shared.contract import operations
 from shared.contract.envelope import Reply
 from shared.contract.operation import Operation
 from shared.contract.operations import OPERATIONS, as_json
+from shared.process.nats_wire import round_trip
 from tests.integration.stand_in import answer_all, items_of
 from tests.servers import Servers
 from tests.stack import wait_until
@@ -58,7 +59,7 @@ async def started(servers: Servers) -> AsyncIterator[Gateway]:
             gateway = Gateway(http)
             for subject in SERVED:
                 await connection.subscribe(subject, cb=gateway.answer)
-            await connection.flush()
+            await round_trip(connection)
             wait_until(lambda: "not connected" not in httpx.get(f"{stack.url}/readyz").text, "NATS is there")
             yield gateway
 

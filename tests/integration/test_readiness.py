@@ -38,6 +38,12 @@ async def answer_ready(connection: Client, subject: str, *workers: dict[str, str
     await round_trip(connection)
 
 
+def reaches_nats(url: str) -> bool:
+    """Whether a gateway serves, and has connected to NATS."""
+    checks: dict[str, str] = httpx.get(f"{url}/readyz", timeout=20).json()["checks"]
+    return checks["nats"] == "ok"
+
+
 @asynccontextmanager
 async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
     """A gateway with such booking workers, and a hold worker that is ready."""
@@ -47,7 +53,7 @@ async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIter
             await answer_ready(connection, HOLD_READY.subject, READY)
             gateway = stack.start_gateway()
             async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-                await until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
+                await until(lambda: reaches_nats(stack.url), "it serves")
                 assert gateway.process.poll() is None
                 yield client
 

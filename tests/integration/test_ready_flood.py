@@ -4,6 +4,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
+from shared.process.nats_wire import round_trip
 from tests.callers import NatsCaller
 from tests.integration.breakable import until
 from tests.slots import fresh
@@ -40,7 +41,7 @@ async def test_a_flood_of_questions_delays_no_booking(
         assert (await caller.book(fresh())).status == 201
         for _ in range(QUESTIONS):
             await asking.publish("booking.v1.ready", question, inbox, headers=headers)
-        await asking.flush()
+        await round_trip(asking)
         workers = stack.workers("booking")
         before = [worker.cpu_seconds for worker in workers]
         assert (await caller.book(fresh())).status == 201

@@ -16,6 +16,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.contract.operations import BOOK, BOOKING_GROUP, MOVE
+from shared.process.nats_wire import round_trip
 from tests.integration.life import BOOKED
 from tests.servers import Servers
 from tests.slots import fresh
@@ -56,7 +57,7 @@ async def losing(servers: Servers, subject: str, without: str = "") -> AsyncIter
         swallower = Swallower()
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             await connection.subscribe(subject, queue=BOOKING_GROUP, cb=swallower.meet)
-            await connection.flush()
+            await round_trip(connection)
             yield stack, swallower
 
 

@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from shared.client.command_client import CommandClient
 from shared.contract.deadline import Deadline
 from shared.contract.operations import BOOK, BOOKING_READY
+from shared.process.nats_wire import round_trip
 from shared.worker.in_flight import MOST_IN_FLIGHT
 from tests.bench.flood import Flood
 from tests.callers import Answer, HttpCaller, NatsCaller
@@ -152,7 +153,7 @@ async def send_to_paused(stack: Stack, worker: Service, *signals: signal.Signals
         try:
             for number in range(sent):
                 await connection.publish(BOOK.subject, book_fresh(number), inbox)
-            await connection.flush()
+            await round_trip(connection)
         finally:
             for name in (*signals, signal.SIGCONT):
                 worker.send(name)
