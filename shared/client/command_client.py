@@ -184,7 +184,7 @@ class CommandClient(Opened):
             except Refused as refused:
                 if not repeated or operation.done_before is not type(refused):
                     raise
-                return Reply(operation.answer)
+                return Reply(operation.reply())
 
         attempts = Attempts(
             subject,
