@@ -80,6 +80,16 @@ class Reply(Generic[BodyT]):
             return to_json(self._body.content).decode()
         return self._body.model_dump_json(exclude_none=True, warnings="error")  # a warning quotes values
 
+    def written(self) -> "Reply[BodyT]":
+        """The same, with its body written as JSON once and for all.
+
+        Raises:
+            ValueError: the body cannot be written.
+        """
+        if isinstance(self._body, _Json):
+            return self
+        return Reply.of_json(self.json, type(self.body), self.status, self.headers)
+
     def to_wire(self) -> tuple[bytes, dict[str, str]]:
         """The NATS payload and headers of this answer."""
         headers = dict(self.headers)

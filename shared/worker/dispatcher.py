@@ -135,8 +135,7 @@ def _replies(
                 failures[id(outcome)] = outcome
                 replies.append(unknown)
             else:
-                reply = handler.reply(outcome)
-                replies.append(Reply.of_json(reply.json, operation.reply, reply.status, reply.headers))
+                replies.append(handler.reply(outcome).written())
         except Exception as error:
             failures[id(error)] = error
             replies.append(unknown)
@@ -146,16 +145,14 @@ def _replies(
 def _refusal(refused: Refused) -> Reply[Any]:
     """The answer for a refusal; what many refusals have in common is written once."""
     if refused.appointment:
-        reply = refusal(refused)
-        return Reply.of_json(reply.json, type(reply.body), reply.status, reply.headers)
+        return refusal(refused).written()
     kind: Callable[[str], Refused] = type(refused)
     return _refusal_of(kind, refused.text)
 
 
 @lru_cache(maxsize=256)
 def _refusal_of(kind: Callable[[str], Refused], text: str) -> Reply[Any]:
-    reply = refusal(kind(text))
-    return Reply.of_json(reply.json, type(reply.body), reply.status, reply.headers)
+    return refusal(kind(text)).written()
 
 
 def _log(
