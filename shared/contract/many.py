@@ -12,13 +12,12 @@ from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, Wit
 
 from .commands import Command, CommandT
 from .errors import InvalidRequest
-from .fields import MOST_RESOURCES, invalid
-from .parsing import NOT_JSON, parse_command
+from .fields import invalid
+from .parsing import LARGEST_REQUEST, NOT_JSON, parse_command
 
 MOST_TOGETHER = 128
-SHORT = 64
-"""Characters of a text that needs no measuring, each of at most 6 bytes in JSON."""
-_SMALL = 8192
+# Of at most 6 bytes a character, 8 fields so large have less than LARGEST_REQUEST.
+FEW, SHORT_NAME, SHORT = 8, 64, 256
 _LATEST_UNIX_MS = 10**15
 
 
@@ -90,35 +89,34 @@ def read_many(data: bytes) -> list[Any]:
     return parse_command(_MANY, data).commands
 
 
-def size_of(command: Any) -> int:
-    """Bytes of the JSON of what was read from JSON; of what is clearly small, a rough upper bound.
+def is_too_large(command: Any) -> bool:
+    """Whether the JSON of what was read from JSON has more bytes than a request may have.
 
     Raises:
         InvalidRequest: it is nested too deeply to tell.
     """
     if _is_small(command):
-        return _SMALL
+        return False
     try:
         text = json.dumps(command, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
         raise InvalidRequest(NOT_JSON) from None
-    return len(text.encode(errors="surrogatepass"))
+    return len(text.encode(errors="surrogatepass")) > LARGEST_REQUEST
 
 
 def _is_small(command: Any) -> bool:
-    """Whether it is an object of a few short texts, lists of these, and numbers, as nearly all are."""
+    """Whether it is an object of a few short fields, as nearly all are: it need not be measured."""
     return (
         isinstance(command, dict)
-        and len(command) <= MOST_RESOURCES
-        and all(len(name) <= SHORT and _is_short(value) for name, value in command.items())
+        and len(command) <= FEW
+        and all(len(name) <= SHORT_NAME and _is_short(value) for name, value in command.items())
     )
 
 
 def _is_short(value: Any) -> bool:
     if isinstance(value, list):
-        return len(value) <= MOST_RESOURCES and all(
-            isinstance(each, str) and len(each) <= SHORT for each in value
-        )
+        texts = all(isinstance(each, str) for each in value)
+        return len(value) <= FEW and texts and sum(map(len, value)) <= SHORT
     if isinstance(value, str):
         return len(value) <= SHORT
     return value is None or (isinstance(value, int | float) and -_LATEST_UNIX_MS < value < _LATEST_UNIX_MS)

@@ -11,7 +11,7 @@ from shared.contract.commands import CommandT
 from shared.contract.deadline import Deadline
 from shared.contract.errors import InvalidRequest, TooLarge
 from shared.contract.headers import ASKED_AT, DEADLINE, IDEMPOTENCY_KEY, REQUEST_ID, accept_request_id
-from shared.contract.many import one_of_many, read_many, size_of
+from shared.contract.many import is_too_large, one_of_many, read_many
 from shared.contract.operation import Operation
 from shared.contract.parsing import LARGEST_REQUEST, parse_command, validate
 from shared.process.nats_headers import REPEATED
@@ -101,7 +101,7 @@ class Reader:
                 accept_request_id(request_id if isinstance(request_id, str) else None)
             )
             try:
-                if not all_small and size_of(envelope.get("command")) > LARGEST_REQUEST:
+                if not all_small and is_too_large(envelope.get("command")):
                     raise TooLarge
                 one = validate(model, sent)
                 self._clocks.note(received_at, one.askedAt, one.deadline)

@@ -1,0 +1,37 @@
+"""Messages of many: the size of each command is judged as if it had come alone."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.contract.many import FEW, SHORT, SHORT_NAME, is_too_large
+from shared.contract.parsing import LARGEST_REQUEST
+
+TEXTS = st.one_of(
+    st.text(max_size=300),
+    st.builds(
+        lambda letter, count: letter * count, st.sampled_from("a\x01é\U0001f600"), st.integers(0, 20_000)
+    ),
+)
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(), TEXTS, st.lists(TEXTS, max_size=9))
+
+
+def bytes_of(command: object) -> int:
+    return len(json.dumps(command, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=9))
+def test_a_command_is_too_large_by_the_bytes_of_its_json(command: dict[str, Any]) -> None:
+    """However the quick look judges, the answer is that of measuring."""
+    assert is_too_large(command) == (bytes_of(command) > LARGEST_REQUEST)
+
+
+@pytest.mark.parametrize("value", ["\x01" * SHORT, ["\x01" * (SHORT // FEW)] * FEW], ids=["text", "list"])
+def test_what_is_not_measured_is_never_too_large(value: object) -> None:
+    """The largest that the quick look passes, in characters that JSON writes longest, is within the limit."""
+    command = {"\x01" * (SHORT_NAME - 1) + str(number): value for number in range(FEW)}
+    assert bytes_of(command) <= LARGEST_REQUEST
+    assert not is_too_large(command)
