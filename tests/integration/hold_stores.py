@@ -21,6 +21,7 @@ from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wante
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, intent_key, intents_key, keys_of
 from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.server import Server
 from shared.stores.redis.servers import One
 from tests.slots import fresh
 
@@ -43,6 +44,7 @@ class Stores:
     """Both stores on one Redis, as the two workers have them."""
 
     redis: Redis
+    server: Server
     holds: HoldStore
     held: HeldStore
     intents: IntentStore
@@ -52,6 +54,7 @@ class Stores:
         scripts = Scripts(One(redis))
         return cls(
             redis,
+            Server(redis),
             HoldStore(scripts, hold_ms=hold_ms, max_ms=60_000),
             HeldStore(scripts, Grid(15)),
             IntentStore(scripts),

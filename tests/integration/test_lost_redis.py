@@ -133,7 +133,7 @@ async def test_however_many_ask_at_once_each_has_its_turn(
         redis = connect_redis(stack.env["REDIS_URL"])
         redis.connection_pool.max_connections = 2
         stores = Stores.on(redis)
-        await asyncio.gather(*(stores.holds.ping() for _ in range(8)))
+        await asyncio.gather(*(stores.server.ping() for _ in range(8)))
         await redis.aclose()
 
 
@@ -143,7 +143,7 @@ async def test_a_cut_connection_is_not_a_lost_redis(servers: Servers) -> None:
         redis, cutter = (connect_redis(stack.env["REDIS_URL"]) for _ in range(2))
         stores = Stores.on(redis)
         for _ in range(10):
-            await asyncio.gather(*(stores.holds.ping() for _ in range(8)))  # it raises where Redis is lost
+            await asyncio.gather(*(stores.server.ping() for _ in range(8)))  # it raises where Redis is lost
             await cutter.client_kill_filter(_type="normal", skipme=True)
         await redis.aclose()
         await cutter.aclose()
@@ -168,7 +168,7 @@ def test_a_connection_that_is_cut_as_it_is_written_to_is_not_a_lost_redis(
     async def ask(url: str) -> None:
         redis = connect_redis(url)
         stores = Stores.on(redis)
-        await stores.holds.ping()
+        await stores.server.ping()
         monkeypatch.setattr(Connection, "send_packed_command", cut_and_send)
         assert await stores.found_by(rival_of(wanted())) is HoldState.FREE
         await redis.aclose()

@@ -160,22 +160,6 @@ class HoldStore:
         )
         return [_released(answer) for answer in answers]
 
-    async def ping(self) -> None:
-        """Ask Redis whether it is there.
-
-        Raises:
-            HoldsUnreachable
-        """
-        await self._scripts.ping()
-
-    async def problem(self) -> str | None:
-        """What is wrong with a Redis that answers; None if nothing is known to be.
-
-        Raises:
-            HoldsUnreachable
-        """
-        return await self._scripts.problem()
-
 
 def _call(wanted: Wanted, args: Sequence[str | int]) -> Call:
     return Call(wanted.claims.site, keys_of(wanted.claims), args)

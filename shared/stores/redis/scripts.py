@@ -132,14 +132,6 @@ class Scripts:
                 answers[index] = part
         return answers
 
-    async def ping(self) -> None:
-        """Ask all servers whether they are there.
-
-        Raises:
-            HoldsUnreachable: one is not.
-        """
-        await asyncio.gather(*(server.ping() for server in await self._servers.all()))
-
     async def any_answers(self) -> bool:
         """Ask all servers that are known whether they are there; whether one is."""
         known = await self._servers.known()
