@@ -99,13 +99,13 @@ async def answering(
 
 @asynccontextmanager
 async def attempts_of(
-    servers: Servers, *, patience: float = PATIENCE
+    servers: Servers, *, subject: str = BOOK.many_subject, patience: float = PATIENCE
 ) -> AsyncIterator[tuple[CommandClient, "asyncio.Queue[Msg]"]]:
-    """A client, and the messages that its attempts to book send."""
+    """A client, and the messages that its attempts send on a subject."""
     met: asyncio.Queue[Msg] = asyncio.Queue()
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(BOOK.many_subject, cb=met.put)
+            await connection.subscribe(subject, cb=met.put)
             await round_trip(connection)
             async with CommandClient(stack.env["NATS_URL"], timeout=patience) as client:
                 yield client, met

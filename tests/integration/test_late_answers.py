@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
-import nats
 import pytest
 from nats.aio.msg import Msg
 
@@ -26,7 +25,6 @@ from shared.contract.errors import (
     SlotAlreadyBooked,
 )
 from shared.contract.operations import BOOK, RELEASE
-from shared.process.nats_wire import round_trip
 from tests.integration.stand_in import BOOKED, PATIENCE, answer_all, attempts_of, refusal
 from tests.servers import Servers
 from tests.slots import fresh
@@ -118,18 +116,13 @@ async def test_a_refusal_at_the_last_deadline_is_heard(
 
 async def test_a_late_404_of_a_release_is_no_success(servers: Servers) -> None:
     """Only the repeat of a release takes a 404 for done: the first attempt of it released nothing."""
-    met: asyncio.Queue[Msg] = asyncio.Queue()
-    with servers.new_stack() as stack:
-        async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(RELEASE.subject, cb=met.put)
-            await round_trip(connection)
-            async with CommandClient(stack.env["NATS_URL"], timeout=PATIENCE) as client:
-                asking = asyncio.create_task(client.send(RELEASE, ReleaseHold(holdToken=str(uuid4()))))
-                first, _ = await met.get(), await met.get()
-                said = b'{"status":404,"body":{"error":"No such hold"}}'
-                await connection.publish(first.reply, said, headers={"Error-Type": "NoSuchHold"})
-                with pytest.raises(OutcomeUnknown):
-                    await asking
+    async with attempts_of(servers, subject=RELEASE.subject) as (client, met):
+        asking = asyncio.create_task(client.send(RELEASE, ReleaseHold(holdToken=str(uuid4()))))
+        first, _ = await met.get(), await met.get()
+        said = b'{"status":404,"body":{"error":"No such hold"}}'
+        await first._client.publish(first.reply, said, headers={"Error-Type": "NoSuchHold"})
+        with pytest.raises(OutcomeUnknown):
+            await asking
 
 
 async def test_asked_earlier_tells_of_all_attempts(servers: Servers) -> None:
