@@ -109,7 +109,12 @@ async def test_without_leaving_a_sick_worker_spoils_bookings(stack: Stack) -> No
         await up(stack)
         async with http_caller(stack) as caller:
             links.impose(CUT)
-            assert {answer.status for answer in await book_many(caller)} & {503, 504}
+            statuses = set[int]()
+            for _ in range(25):  # by chance 40 repeats may all reach the other worker
+                statuses |= {answer.status for answer in await book_many(caller)}
+                if statuses & {503, 504}:
+                    break
+            assert statuses & {503, 504}
 
 
 async def test_a_worker_with_a_wrong_clock_spoils_no_booking(stack: Stack) -> None:
