@@ -197,7 +197,7 @@ async def hold_while_booking(servers: Servers, without: str) -> tuple[Answer, An
             await asyncio.to_thread(
                 wait_until, lambda: bool(keys_of(redis, body["site"])), "the booking is under way"
             )
-        hold = await caller.hold({**body, "patientName": "Grace"})
+        hold = await caller.ask("hold", {**body, "patientName": "Grace"})  # one attempt
         answers = await booking, hold
         await connection.close()
         return answers
