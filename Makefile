@@ -37,25 +37,25 @@ env: $(READY)  ## the running stack's addresses and process ids: eval "$$(make -
 	@$(VENV)/bin/python -m deploy.local env
 
 prove: $(READY)  ## prove on the running stack that it cannot double-book (ARGS="--requests 200")
-	@exec $(VENV)/bin/python -m tests.concurrency $(ARGS)
+	@exec $(VENV)/bin/python -m tests.proof.race $(ARGS)
 
 test: $(READY)  ## run all tests, on real servers; or some of them (ARGS="-k hold")
 ifdef ARGS
 	$(PYTEST) $(ARGS)
 else
 	$(PYTEST) -n 3 --dist worksteal tests/unit tests/integration
-	$(PYTEST) tests/faults  # by themselves: a cluster takes all of a small machine
+	$(PYTEST) tests/proof/faults  # by themselves: a cluster takes all of a small machine
 endif
 
 soak: $(READY)  ## break a cluster for a minute a seed, and judge every answer (SEEDS="1 2 3")
-	@for seed in $(SEEDS); do $(VENV)/bin/python -m tests.faults --seconds 60 --seed $$seed || exit 1; done
+	@for seed in $(SEEDS); do $(VENV)/bin/python -m tests.proof.faults --seconds 60 --seed $$seed || exit 1; done
 
 bench: $(READY)  ## measure it beside the monoliths one would write otherwise; needs wrk, node (ARGS=--quick)
 	@exec $(VENV)/bin/python -m tests.bench $(ARGS)
 
-documents: $(READY)  ## write gateway/openapi.json and gateway/asyncapi.json anew
-	$(VENV)/bin/python -m gateway.documentation > gateway/openapi.json
-	$(VENV)/bin/python -m shared.worker.asyncapi > gateway/asyncapi.json
+documents: $(READY)  ## write gateway/docs/openapi.json and gateway/docs/asyncapi.json anew
+	$(VENV)/bin/python -m gateway.docs > gateway/docs/openapi.json
+	$(VENV)/bin/python -m shared.worker.asyncapi > gateway/docs/asyncapi.json
 
 check: $(READY)  ## lint, types and format
 	$(VENV)/bin/ruff check .

@@ -3,15 +3,15 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from booking_worker.cancels import Cancels
-from booking_worker.decisions import Decisions
+from booking_worker.bookings.book import Decisions
+from booking_worker.bookings.cancel import Cancels
+from booking_worker.bookings.intents import Intents
+from booking_worker.bookings.lately_booked import LatelyBooked
+from booking_worker.bookings.move import Moves
+from booking_worker.bookings.service import BookingService
+from booking_worker.bookings.writes import Writes
 from booking_worker.handlers import handlers
-from booking_worker.intents import Intents
-from booking_worker.lately import LatelyBooked
-from booking_worker.moves import Moves
-from booking_worker.reads import ReadService
-from booking_worker.service import BookingService
-from booking_worker.writes import Writes
+from booking_worker.reads.service import ReadService
 from shared.contract.operations import BOOKING_GROUP, BOOKING_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker

@@ -1,8 +1,8 @@
 """What the booking worker does for each operation: the use case that decides it, and what it answers."""
 
-from booking_worker.reads import ReadService
-from booking_worker.requests import Booked
-from booking_worker.service import BookingService
+from booking_worker.bookings.requests import Booked
+from booking_worker.bookings.service import BookingService
+from booking_worker.reads.service import ReadService
 from shared.contract import operations
 from shared.contract.envelope import Reply
 from shared.contract.headers import ETAG, REPLAYED, etag_of

@@ -7,7 +7,7 @@ import socket
 import uvloop
 
 from gateway.app import create_gateway
-from gateway.server import HttpServer
+from gateway.http.server import HttpServer
 from shared.process.garbage import collect_seldom
 from shared.process.health import bind_health
 from shared.process.listening import bind

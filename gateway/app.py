@@ -9,12 +9,13 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 
-from gateway import calls, health
-from gateway.documentation.document import DESCRIPTION, TITLE, DocumentedApi
-from gateway.documentation.pages import add_pages
-from gateway.errors import install_error_handlers
-from gateway.metrics import CLIENT
-from gateway.middleware import RequestMiddleware
+from gateway.api import calls
+from gateway.docs.document import DESCRIPTION, TITLE, DocumentedApi
+from gateway.docs.pages import add_pages
+from gateway.http import health
+from gateway.http.errors import install_error_handlers
+from gateway.http.metrics import CLIENT
+from gateway.http.middleware import RequestMiddleware
 from shared.client.command_client import CommandClient
 from shared.contract.version import VERSION
 from shared.process.health import health_server

@@ -15,11 +15,11 @@ import structlog
 from nats.protocol.parser import Parser
 from pymongo import WriteConcern
 
-from booking_worker import decisions
-from booking_worker.fences import Fences
-from booking_worker.lately import LatelyBooked
-from booking_worker.refusals import Refusals
-from gateway.presence import Presence
+from booking_worker.bookings import book as decisions
+from booking_worker.bookings.key_finality import Refusals
+from booking_worker.bookings.lately_booked import LatelyBooked
+from booking_worker.bookings.move_finality import Fences
+from gateway.http.presence import Presence
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.deadline import Deadline

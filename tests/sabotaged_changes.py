@@ -7,8 +7,8 @@ from typing import Any
 
 from pymongo import ReadPreference, UpdateOne
 
-from booking_worker.moves import Moves
-from booking_worker.plans import Plan
+from booking_worker.bookings.move import Moves
+from booking_worker.bookings.move_plan import Plan
 from shared.contract.deadline import Deadline
 from shared.domain.booking import Booking
 from shared.stores.mongo import changes as store_of_changes

@@ -12,9 +12,9 @@ from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
+from shared.domain.done_move import DoneMove, remember
 from shared.domain.grid import Span
 from shared.domain.history import ChangeType, Entry, History, extended
-from shared.domain.moves import DoneMove, remember
 
 MOST_REFUSED_MOVES = 32
 _KINDS: dict[str, Any] = {

@@ -6,8 +6,8 @@ from datetime import datetime
 from shared.contract.commands import MoveRequest
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
+from shared.domain.done_move import DoneMove
 from shared.domain.grid import Grid
-from shared.domain.moves import DoneMove
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
-from shared.stores.redis.held import HeldStore
+from shared.stores.redis.hold_index import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis

@@ -8,9 +8,9 @@ from pymongo import MongoClient
 
 from shared.contract import operations
 from shared.stores.mongo.bookings import COLLECTION
-from tests.bench import straight
+from tests.bench import nats_load as straight
 from tests.bench.flood import Make
-from tests.bench.heard import Heard
+from tests.bench.load_result import Heard
 from tests.bench.slots import CELL, first_slot
 from tests.bench.stored import insert, rows
 from tests.bench.wrk import APPOINTMENTS, http_load

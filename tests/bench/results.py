@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.heard import Heard
+from tests.bench.load_result import Heard
 
 
 class Where(NamedTuple):

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.bench import straight
+from tests.bench import nats_load as straight
 from tests.bench.cpu import CpuMeter, peaks, wait_idle
 from tests.bench.options import Options
 from tests.bench.results import Measurement, Where

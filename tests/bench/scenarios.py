@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.contract import operations
-from tests.bench import changes, reads, straight
-from tests.bench.heard import Heard
+from tests.bench import changes, reads
+from tests.bench import nats_load as straight
+from tests.bench.load_result import Heard
 from tests.bench.options import Options
 from tests.bench.sides import Running
 from tests.bench.wrk import APPOINTMENTS, BOOK, HOLD, SLOTS, http_load, one_beside

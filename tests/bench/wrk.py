@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from tests.bench.heard import Heard
+from tests.bench.load_result import Heard
 from tests.bench.slots import CELL, first_slot
 from tests.bench.tools import find
 

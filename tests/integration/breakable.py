@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from deploy.local.ports import free_port
 from tests.callers import HttpCaller
-from tests.faults.proxy import Proxy, Rule, Way
+from tests.proof.faults.proxy import Proxy, Rule, Way
 from tests.stack import Service, Stack, wait_until
 
 LINK = "link"

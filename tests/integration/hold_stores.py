@@ -15,8 +15,8 @@ from shared.contract.errors import Refused
 from shared.contract.instants import unix_milliseconds
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
-from shared.domain.window import Stretch
-from shared.stores.redis.held import HeldStore
+from shared.domain.time_range import Stretch
+from shared.stores.redis.hold_index import HeldStore
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, intent_key, intents_key, keys_of

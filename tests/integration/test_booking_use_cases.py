@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from booking_worker.requests import Booked
+from booking_worker.bookings.requests import Booked
 from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline

@@ -23,7 +23,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from deploy.local.ports import free_port
-from gateway.server import HEAD_SECONDS
+from gateway.http.server import HEAD_SECONDS
 from shared.contract.operations import BOOK
 from shared.process.listening import STALLED_SECONDS
 from shared.process.nats_wire import round_trip

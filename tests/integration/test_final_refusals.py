@@ -12,8 +12,8 @@ import pytest
 from nats.aio.client import Client
 from pymongo import MongoClient
 
-from booking_worker.fences import Fences
-from booking_worker.refusals import Refusals
+from booking_worker.bookings.key_finality import Refusals
+from booking_worker.bookings.move_finality import Fences
 from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment, PlaceHold
 from shared.contract.deadline import Deadline

@@ -9,8 +9,8 @@ import pytest
 from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
-from shared.domain.window import Cells
-from shared.stores.redis.held import HeldStore
+from shared.domain.time_range import Cells
+from shared.stores.redis.hold_index import HeldStore
 from shared.stores.redis.holds import Placed, Wanted
 from shared.stores.redis.keys import Holder, held_keys, keys_of
 from shared.stores.redis.scripts import Scripts

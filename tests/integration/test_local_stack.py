@@ -34,7 +34,7 @@ from deploy.local.registry import registered
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import stop_order
 from shared.process.settings import NatsSettings
-from tests.concurrency.addresses import Addresses, of_local_stack
+from tests.proof.race.addresses import Addresses, of_local_stack
 from tests.slots import fresh
 from tests.stack import wait_until
 

@@ -13,8 +13,8 @@ import pytest
 
 from deploy.local.ports import free_port
 from tests.callers import Answer, Caller
-from tests.faults.nodes import NatsNode
 from tests.integration.breakable import count_rows, http_caller, start_gateway, until
+from tests.proof.faults.nodes import NatsNode
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service

@@ -18,7 +18,7 @@ from tests.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "tests" / "typescript"
-DOCUMENTS = ROOT / "gateway"
+DOCUMENTS = ROOT / "gateway" / "docs"
 OLDEST_NODE = 20
 
 pytestmark = pytest.mark.timeout(400)

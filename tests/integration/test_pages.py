@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-GATEWAY = Path(__file__).parents[2] / "gateway"
-COMMITTED = {name: json.loads((GATEWAY / name).read_text()) for name in ("openapi.json", "asyncapi.json")}
+DOCUMENTS = Path(__file__).parents[2] / "gateway" / "docs"
+COMMITTED = {name: json.loads((DOCUMENTS / name).read_text()) for name in ("openapi.json", "asyncapi.json")}
 ELSEWHERE = re.compile(r"""(?:src|href|url)\s*[=:]\s*["'](?:[a-z]+:)?//""", re.IGNORECASE)
 NAMED = re.compile(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""")
 

@@ -1,4 +1,4 @@
-"""`python -m tests.concurrency`, the proof that anyone can run: it holds here, and it can fail."""
+"""`python -m tests.proof.race`, the proof that anyone can run: it holds here, and it can fail."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def prove(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.concurrency", "--url", stack.url, "--nats", stack.env["NATS_URL"]]
+    command = [sys.executable, "-m", "tests.proof.race", "--url", stack.url, "--nats", stack.env["NATS_URL"]]
     return subprocess.run(
         [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )
@@ -121,7 +121,7 @@ def test_without_the_hold_check_the_proof_fails(servers: Servers) -> None:
 )
 def test_an_absent_deployment_is_said_to_be_absent(options: list[str]) -> None:
     """Where nothing answers, one line says so, and the exit status is 2."""
-    command = [sys.executable, "-m", "tests.concurrency", *options]
+    command = [sys.executable, "-m", "tests.proof.race", *options]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1

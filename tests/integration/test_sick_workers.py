@@ -18,9 +18,9 @@ from shared.stores.mongo.clock import measure_skew
 from shared.stores.mongo.connection import close, connect
 from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.faketime import find_faketime
-from tests.faults.proxy import Proxy, Rule, Way
 from tests.integration.breakable import LINK, http_caller, proxy, until
 from tests.integration.test_lost_index import drop_index
+from tests.proof.faults.proxy import Proxy, Rule, Way
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack

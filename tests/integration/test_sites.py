@@ -11,8 +11,8 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from booking_worker import reads
-from booking_worker.reading_lane import MOST_WAITING, ReadingLane
+from booking_worker.reads import service as reads
+from booking_worker.reads.lane import MOST_WAITING, ReadingLane
 from shared.client.client import BookingClient
 from shared.contract.commands import ListAppointments, PlaceHold
 from shared.contract.deadline import Deadline

@@ -11,7 +11,7 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 from nats.aio.client import Client
 
-from booking_worker import reads
+from booking_worker.reads import service as reads
 from shared.contract.commands import (
     BookAppointment,
     CancelAppointment,
@@ -26,12 +26,12 @@ from shared.contract.replies import AppointmentsFound, SlotsFound
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
-from shared.domain.window import Cells, Stretch
+from shared.domain.time_range import Cells, Stretch
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import Page, WindowStore
 from shared.stores.mongo.windows import query as query_of
-from shared.stores.redis.held import HeldStore
+from shared.stores.redis.hold_index import HeldStore
 from tests.integration.life import Life
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh, fresh_site

@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from deploy.local.ports import free_port
 from deploy.local.redis import Redis as EmbeddedRedis
 from tests.callers import NatsCaller
-from tests.faults.proxy import Proxy
 from tests.integration.breakable import LINK, http_caller, proxy, start_gateway, until
 from tests.integration.test_sick_workers import CUT, STALLED, answered, gateway_log
+from tests.proof.faults.proxy import Proxy
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from booking_worker.cancels import Cancels
-from booking_worker.decisions import Decisions
-from booking_worker.intents import Intents
-from booking_worker.lately import LatelyBooked
-from booking_worker.moves import Moves
-from booking_worker.reads import ReadService
-from booking_worker.requests import Booked
-from booking_worker.service import BookingService
-from booking_worker.writes import Writes
+from booking_worker.bookings.book import Decisions
+from booking_worker.bookings.cancel import Cancels
+from booking_worker.bookings.intents import Intents
+from booking_worker.bookings.lately_booked import LatelyBooked
+from booking_worker.bookings.move import Moves
+from booking_worker.bookings.requests import Booked
+from booking_worker.bookings.service import BookingService
+from booking_worker.bookings.writes import Writes
+from booking_worker.reads.service import ReadService
 from hold_worker.service import Held, HoldService
 from shared.contract.commands import (
     AskGrid,
@@ -41,7 +41,7 @@ from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
 from shared.stores.mongo.writes import Written
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.held import HeldStore
+from shared.stores.redis.hold_index import HeldStore
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts

@@ -1,4 +1,4 @@
-// What a page does with the API. The types in api.d.ts are made of gateway/openapi.json by openapi-typescript.
+// What a page does with the API. The types in api.d.ts are made of gateway/docs/openapi.json by openapi-typescript.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./api.js";
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations, permutations
 
-from tests.faults.history import Operation
+from tests.proof.faults.history import Operation
 
 CHANGES = ("book", "cancel", "move")
 

@@ -11,7 +11,7 @@ from shared.contract.operations import BOOK, OPERATIONS
 from shared.worker.asyncapi import describe
 from shared.worker.asyncapi_messages import Subject, subjects_of
 
-COMMITTED = Path(__file__).parents[2] / "gateway" / "asyncapi.json"
+COMMITTED = Path(__file__).parents[2] / "gateway" / "docs" / "asyncapi.json"
 DOCUMENT = describe(OPERATIONS)
 MESSAGES = DOCUMENT["components"]["messages"]
 by_subject = pytest.mark.parametrize("each", list(subjects_of(OPERATIONS)), ids=lambda each: each.address)
@@ -28,7 +28,7 @@ def is_valid(schema: dict[str, Any], value: object) -> bool:
 
 
 def test_the_committed_document_is_that_of_the_operations() -> None:
-    """Who reads gateway/asyncapi.json reads what the workers take; `make documents` writes it."""
+    """Who reads gateway/docs/asyncapi.json reads what the workers take; `make documents` writes it."""
     assert json.loads(COMMITTED.read_text()) == DOCUMENT
 
 

@@ -14,11 +14,12 @@ from deploy.local.errors import StackError
 from shared.contract.commands import CancelAppointment, ListSlots, MoveAppointment
 from shared.contract.parsing import parse_command
 from shared.domain.booking import Booking
-from tests.bench import changes, flood, reads, stored, straight, tools
+from tests.bench import changes, flood, reads, stored, tools
+from tests.bench import nats_load as straight
 from tests.bench.charts import draw
 from tests.bench.cli import parse_options
 from tests.bench.cpu import cpu_seconds, peak_mb
-from tests.bench.heard import Heard
+from tests.bench.load_result import Heard
 from tests.bench.report import booking, yardstick
 from tests.bench.results import Measurement, Summary, Where, summarise, write_json
 from tests.bench.stored import rows

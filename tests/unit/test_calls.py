@@ -6,9 +6,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gateway import calls
+from gateway.api import calls
 from gateway.app import create_app
-from gateway.middleware import RequestMiddleware
+from gateway.http.middleware import RequestMiddleware
 from shared.contract.commands import Command, GetAppointment
 from shared.contract.envelope import Reply
 from shared.contract.errors import NoSuchAppointment, PreconditionFailed

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.checker import Rule, Verdict, check
-from tests.faults.checker.model import BOOKED, HELD
-from tests.faults.checker.stories import (
+from tests.proof.checker import Rule, Verdict, check
+from tests.proof.checker.builders import (
     SLOT,
     asked,
     booked,
@@ -21,7 +20,8 @@ from tests.faults.checker.stories import (
     row,
     story,
 )
-from tests.faults.history import Fault, History, Operation
+from tests.proof.checker.model import BOOKED, HELD
+from tests.proof.faults.history import Fault, History, Operation
 
 LATER = "2031-05-04T10:00:00.000Z"
 REUSED = "Idempotency-Key was used for a different request"

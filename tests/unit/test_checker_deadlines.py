@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Rule, check
-from tests.faults.checker.stories import asked, booked, lost, row, story
-from tests.faults.history import Fault, Operation, Row
+from tests.proof.checker import Rule, check
+from tests.proof.checker.builders import asked, booked, lost, row, story
+from tests.proof.faults.history import Fault, Operation, Row
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...]) -> set[Rule]:

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Rule, check
-from tests.faults.checker.model import BOOKED, CANCELLED, HELD
-from tests.faults.checker.stories import (
+from tests.proof.checker import Rule, check
+from tests.proof.checker.builders import (
     asked,
     booked,
     cancelled,
@@ -19,7 +18,8 @@ from tests.faults.checker.stories import (
     story,
     telling,
 )
-from tests.faults.history import Fault, Operation, Row
+from tests.proof.checker.model import BOOKED, CANCELLED, HELD
+from tests.proof.faults.history import Fault, Operation, Row
 
 ADA, GONE = of("a", booked("Ada", 0, 1)), stored("Ada", "booked a", "cancelled a")
 FREED = ADA, cancelled("Ada", 6, 7)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Rule, Verdict, check
-from tests.faults.checker.model import HELD
-from tests.faults.checker.stories import asked, booked, held, lost, of, read, refused, row, story
-from tests.faults.history import Fault, History, Operation, Row, Via
+from tests.proof.checker import Rule, Verdict, check
+from tests.proof.checker.builders import asked, booked, held, lost, of, read, refused, row, story
+from tests.proof.checker.model import HELD
+from tests.proof.faults.history import Fault, History, Operation, Row, Via
 
 
 def bookings(*patients: str) -> tuple[Row, ...]:

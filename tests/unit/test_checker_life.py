@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Rule, check
-from tests.faults.checker.model import BOOKED, CANCELLED, HELD
-from tests.faults.checker.stories import (
+from tests.proof.checker import Rule, check
+from tests.proof.checker.builders import (
     asked,
     booked,
     cancelled,
@@ -22,8 +21,9 @@ from tests.faults.checker.stories import (
     story,
     telling,
 )
-from tests.faults.history import Operation, Row
-from tests.faults.places import Change
+from tests.proof.checker.model import BOOKED, CANCELLED, HELD
+from tests.proof.faults.history import Operation, Row
+from tests.proof.faults.places import Change
 
 ADA, BOB = of("a", booked("Ada", 0, 1)), of("b", booked("Bob", 0, 1))
 STAYED = stored("Ada", "booked a")

@@ -8,14 +8,14 @@ from time import process_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.checker import check
-from tests.faults.checker.answers import read_back
-from tests.faults.checker.identity import identify
-from tests.faults.checker.model import BOOKED, CANCELLED, HELD
-from tests.faults.checker.search import linearizable
-from tests.faults.checker.simulation import LIFE, valid_history
-from tests.faults.history import History, Operation
-from tests.faults.places import Standing
+from tests.proof.checker import check
+from tests.proof.checker.answers import read_back
+from tests.proof.checker.identity import identify
+from tests.proof.checker.model import BOOKED, CANCELLED, HELD
+from tests.proof.checker.search import linearizable
+from tests.proof.checker.simulation import LIFE, valid_history
+from tests.proof.faults.history import History, Operation
+from tests.proof.faults.places import Standing
 from tests.unit.orders import CHANGES, possible_orders
 
 EXHAUSTIVE = settings(max_examples=300, deadline=None, derandomize=True)

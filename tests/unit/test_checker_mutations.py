@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.checker import Rule, Verdict, Violation, check
-from tests.faults.checker.model import BOOKED, HELD
-from tests.faults.checker.simulation import LIFE, valid_history
-from tests.faults.checker.stories import SITE, SLOT, asked, booked, held, read, refused, story
-from tests.faults.history import History, Kind, Operation
-from tests.faults.places import Standing
+from tests.proof.checker import Rule, Verdict, Violation, check
+from tests.proof.checker.builders import SITE, SLOT, asked, booked, held, read, refused, story
+from tests.proof.checker.model import BOOKED, HELD
+from tests.proof.checker.simulation import LIFE, valid_history
+from tests.proof.faults.history import History, Kind, Operation
+from tests.proof.faults.places import Standing
 
 MANY = settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much]
@@ -84,7 +84,8 @@ def test_a_double_acknowledgement_is_noticed(history: History) -> None:
 def test_a_lost_acknowledgement_is_noticed(history: History) -> None:
     """A confirmed booking that is not among the rows is shown with its 201."""
     winner = confirmed(history)
-    violation = shown(replace(history, rows=()), Rule.DURABLE)
+    lost = tuple(row for row in history.rows if row.id != winner.appointment_id)
+    violation = shown(replace(history, rows=lost), Rule.DURABLE)
 
     assert [each.appointment_id for each in violation.operations] == [winner.appointment_id]
 

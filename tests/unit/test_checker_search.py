@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.checker import Rule, check
-from tests.faults.checker.identity import identify
-from tests.faults.checker.model import BOOKED, HELD
-from tests.faults.checker.search import linearizable
-from tests.faults.checker.simulation import some_of, valid_history
-from tests.faults.checker.stories import SLOT, asked, booked, lost, of, read, refused, row, story
-from tests.faults.history import Operation
+from tests.proof.checker import Rule, check
+from tests.proof.checker.builders import SLOT, asked, booked, lost, of, read, refused, row, story
+from tests.proof.checker.identity import identify
+from tests.proof.checker.model import BOOKED, HELD
+from tests.proof.checker.search import linearizable
+from tests.proof.checker.simulation import some_of, valid_history
+from tests.proof.faults.history import Operation
 from tests.unit.orders import possible_orders
 
 PATIENTS = ("Ada", "Bob", "Cyd")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.middleware import RequestMiddleware
+from gateway.http.middleware import RequestMiddleware
 from tests.slots import fresh
 
 

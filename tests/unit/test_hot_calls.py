@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Scope
 from structlog.testing import capture_logs
 
+from gateway.api.calls import hot_calls
 from gateway.app import create_app
-from gateway.calls import hot_calls
-from gateway.middleware import RequestMiddleware
+from gateway.http.middleware import RequestMiddleware
 from shared.contract.envelope import Reply
 from shared.contract.errors import OutcomeUnknown, Refused, SlotAlreadyBooked
 from shared.contract.headers import REPLAYED

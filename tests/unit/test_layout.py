@@ -21,6 +21,9 @@ WORKER_SERVICE = ("shared.worker", "shared.stores", "shared.domain", "shared.con
 ARROWS: dict[str, tuple[str, ...]] = {
     "gateway": ("shared.client", "shared.contract", "shared.process"),
     "booking_worker": WORKER_SERVICE,
+    "booking_worker.bookings": WORKER_SERVICE,
+    "booking_worker.reads": WORKER_SERVICE,
+    "booking_worker.regrid": WORKER_SERVICE,
     "hold_worker": WORKER_SERVICE,
     "shared.worker": ("shared.stores", "shared.domain", "shared.contract", "shared.process"),
     "shared.stores": ("shared.domain", "shared.contract", "shared.process"),
@@ -55,7 +58,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "faststream": ("shared.worker", "booking_worker", "hold_worker", "tests"),
     "fastapi": ("gateway", "shared.examples", "tests.bench.monoliths", "tests.unit"),
-    "granian": ("gateway.server",),
+    "granian": ("gateway.http.server",),
     "httpx": ("shared.cli", "tests"),
     "typer": ("shared.cli", "tests"),
 }
@@ -141,11 +144,12 @@ def test_every_folder_has_its_arrows() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("booking_worker.service", "from shared.client import BookingClient"),
-        ("booking_worker.service", "from shared import BookingClient"),
-        ("booking_worker.service", "import hold_worker.service"),
-        ("gateway.calls", "import json, pymongo"),
-        ("gateway.calls", "from shared.stores.mongo.bookings import BookingStore"),
+        ("booking_worker.bookings.service", "from shared.client import BookingClient"),
+        ("booking_worker.bookings.service", "from shared import BookingClient"),
+        ("booking_worker.bookings.service", "import hold_worker.service"),
+        ("booking_worker.reads.service", "from booking_worker.bookings.service import valid_id"),
+        ("gateway.api.calls", "import json, pymongo"),
+        ("gateway.api.calls", "from shared.stores.mongo.bookings import BookingStore"),
         ("shared.worker.run", "def f():\n    from booking_worker.app import booking_worker"),
         ("shared.stores.redis.holds", "from shared.worker.batcher import Batcher"),
         ("shared.stores.redis.holds", "from ...worker import batcher"),

@@ -7,8 +7,8 @@ import weakref
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway import body, middleware
-from gateway.middleware import MOST_IN_FLIGHT, RequestMiddleware
+from gateway.http import body, middleware
+from gateway.http.middleware import MOST_IN_FLIGHT, RequestMiddleware
 
 BOOK: Scope = {
     "type": "http",

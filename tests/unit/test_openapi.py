@@ -9,13 +9,13 @@ from fastapi.routing import APIRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.app import create_app
-from gateway.documentation.document import BODIES
+from gateway.docs.document import BODIES
 from shared.contract import commands, errors
 from shared.contract.operations import OPERATIONS, as_json
 from shared.contract.parsing import validate
 from shared.process.settings import NatsSettings
 
-COMMITTED = Path(__file__).parents[2] / "gateway" / "openapi.json"
+COMMITTED = Path(__file__).parents[2] / "gateway" / "docs" / "openapi.json"
 DOCUMENT: dict[str, Any] = create_app(NatsSettings()).openapi()
 CALLS = {
     operation["operationId"]: (method, path, operation)
@@ -35,7 +35,7 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_committed_document_is_that_of_the_code() -> None:
-    """Who reads gateway/openapi.json reads what the gateway says; `make documents` writes it."""
+    """Who reads gateway/docs/openapi.json reads what the gateway says; `make documents` writes it."""
     assert json.loads(COMMITTED.read_text()) == DOCUMENT
 
 

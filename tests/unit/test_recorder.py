@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.callers import Answer
-from tests.faults.checker.stories import RESOURCES, SITE, SLOT, booked, cancelled, held, moved, read
-from tests.faults.history import Operation
-from tests.faults.places import Place, Standing, cells
-from tests.faults.recorder import Recorder
+from tests.proof.checker.builders import RESOURCES, SITE, SLOT, booked, cancelled, held, moved, read
+from tests.proof.faults.history import Operation
+from tests.proof.faults.places import Place, Standing, cells
+from tests.proof.faults.recorder import Recorder
 
 WHERE: dict[str, Any] = {"site": SITE, "resources": [*RESOURCES], "slot": SLOT}
 APPOINTMENT = {**WHERE, "id": "ada", "patientName": "Ada", "status": "booked"}

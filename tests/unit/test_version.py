@@ -14,7 +14,7 @@ from shared.process.metrics import exposition, tell_build
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("document", ["gateway/openapi.json", "gateway/asyncapi.json"])
+@pytest.mark.parametrize("document", ["gateway/docs/openapi.json", "gateway/docs/asyncapi.json"])
 def test_a_document_has_the_version_of_the_package(document: str) -> None:
     """A reader of either document sees which release it describes."""
     assert json.loads((ROOT / document).read_text())["info"]["version"] == shared.__version__

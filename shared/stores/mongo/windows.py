@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 from shared.contract.errors import NotExecuted
 from shared.contract.fields import DAY_MINUTES
 from shared.domain.grid import MINUTE_MS, Grid
-from shared.domain.window import Cells, Mark, Stretch
+from shared.domain.time_range import Cells, Mark, Stretch
 from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, BookingStore
 from shared.stores.mongo.connection import Database, Document, read_apart

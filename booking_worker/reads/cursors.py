@@ -1,0 +1,40 @@
+"""Cursors: where a page ends, so that the next one begins after that.
+
+The base64url of `<Unix ms>/<name>`, where the name is an id (lists) or a resource (slots). Only what a page
+can have said is accepted, in its one spelling.
+"""
+
+import base64
+import re
+
+from shared.contract.errors import InvalidRequest
+from shared.domain.grid import YEAR_10000_MS
+from shared.domain.time_range import Mark
+
+YEAR_1_MS = -62_135_596_800_000
+_TEXT = re.compile(r"(0|-?[1-9][0-9]{0,14})/([A-Za-z0-9._-]{1,64})")
+
+
+def cursor_after(mark: Mark) -> str:
+    """The cursor of a page whose last entry this is."""
+    return base64.urlsafe_b64encode(f"{mark.at}/{mark.name}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str | None) -> Mark | None:
+    """The entry after which a page begins; None for the first page.
+
+    Raises:
+        InvalidRequest: no page had this cursor.
+    """
+    if cursor is None:
+        return None
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode("ascii")
+    except ValueError:
+        text = ""
+    match = _TEXT.fullmatch(text)
+    if match and YEAR_1_MS <= int(match[1]) < YEAR_10000_MS:
+        mark = Mark(int(match[1]), match[2])
+        if cursor_after(mark) == cursor:
+            return mark
+    raise InvalidRequest("cursor must be what `next` of the page before says")

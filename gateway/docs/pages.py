@@ -1,0 +1,83 @@
+"""The pages that show the API to people. They need nothing from any other host."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from gateway.docs.assets import add_asset
+
+ASYNCAPI = Path(__file__).with_name("asyncapi.json")
+_SWAGGER, _VIEWER = "docs/assets", "asyncapi/assets"
+_ASSETS = {
+    _SWAGGER: ("fastapi_offline", ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")),
+    _VIEWER: ("asyncapi_viewer", ("asyncapi-viewer.iife.js",)),
+}
+# A page and the way from there to the root: relative, so that it holds below the path of a proxy too.
+_TO_ROOT = {"": "", "/": "../"}
+_ASYNCAPI_PAGE = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Booking service over NATS</title>
+<link rel="icon" href="{{root}}{_SWAGGER}/favicon.png">
+<script src="{{root}}{_VIEWER}/asyncapi-viewer.iife.js" defer></script>
+</head>
+<body>
+<asyncapi-viewer src="{{root}}asyncapi.json" sidebar>
+<a href="{{root}}asyncapi.json">asyncapi.json</a>
+</asyncapi-viewer>
+</body>
+</html>
+"""
+
+
+def add_pages(app: FastAPI) -> None:
+    """Serve `/docs` of HTTP and `/asyncapi` of NATS, their scripts and styles, and `/asyncapi.json`."""
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        return RedirectResponse("docs")
+
+    for slash, root in _TO_ROOT.items():
+        _add_page(app, f"/docs{slash}", _swagger_page(app.title, root))
+        _add_page(app, f"/asyncapi{slash}", _ASYNCAPI_PAGE.format(root=root))
+
+    document = ASYNCAPI.read_bytes()
+
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def asyncapi_document() -> Response:
+        return Response(document, media_type="application/json")
+
+    for place, (package, names) in _ASSETS.items():
+        for name in names:
+            add_asset(app, f"/{place}/{name}", _static(package) / name)
+
+
+def _swagger_page(title: str, root: str) -> str:
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}openapi.json",
+        title=title,
+        swagger_js_url=f"{root}{_SWAGGER}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{_SWAGGER}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{_SWAGGER}/favicon.png",
+        swagger_ui_parameters={"validatorUrl": None},  # else it sends the document to one elsewhere
+    )
+    return bytes(page.body).decode()
+
+
+def _add_page(app: FastAPI, path: str, html: str) -> None:
+    @app.get(path, include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html)
+
+
+def _static(package: str) -> Path:
+    """The static files of a package, which is not imported for that."""
+    spec = find_spec(package)
+    if spec is None or not spec.origin:
+        raise ModuleNotFoundError(package)
+    return Path(spec.origin).parent / "static"

@@ -1,0 +1,50 @@
+"""Answers: as Starlette has them, and the one to a request on its way to the caller."""
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Message, Send
+
+from gateway.http.body import JSON
+from shared.contract.envelope import Reply
+from shared.contract.headers import REQUEST_ID
+
+_REQUEST_ID = REQUEST_ID.lower().encode()
+
+
+def to_response(reply: Reply[Any]) -> Response:
+    """The HTTP answer that a reply is."""
+    return Response(reply.json, reply.status, reply.headers, media_type=JSON.decode())
+
+
+class Answer:
+    """Sends an answer with the id of its request, and knows its status once it has begun.
+
+    `bodiless`: it is the answer to a HEAD, which has the headers of a GET and no body.
+    """
+
+    def __init__(self, send: Send, request_id: str, *, bodiless: bool = False) -> None:
+        self.status: int | None = None
+        self._send = send
+        self._bodiless = bodiless
+        self._id = (_REQUEST_ID, request_id.encode())
+
+    async def send(self, message: Message) -> None:
+        """Send a message of ASGI."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), self._id]
+        elif self._bodiless:
+            if message.get("more_body", False):
+                return
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    async def reply(self, reply: Reply[Any], *more: tuple[bytes, bytes]) -> None:
+        """Send a whole reply, with `more` headers than it has."""
+        body = reply.json.encode()
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON), self._id, *more]
+        headers += [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
+        self.status = reply.status
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b"" if self._bodiless else body})

@@ -1,0 +1,6 @@
+"""Judges a recorded history: was every answer true, and was every promise kept?"""
+
+from tests.proof.checker.judge import check
+from tests.proof.checker.verdict import Rule, Verdict, Violation
+
+__all__ = ["Rule", "Verdict", "Violation", "check"]

@@ -1,0 +1,149 @@
+"""Operations written by hand, for the checker's own tests."""
+
+from dataclasses import replace
+
+from tests.proof.checker.model import BOOKED
+from tests.proof.faults.history import History, Kind, Operation, Outcome, Row
+from tests.proof.faults.places import Change, Place, Standing
+
+SITE = "clinic"
+RESOURCES = ("dr-who",)
+SLOT = "2031-05-04T09:00:00.000Z"
+STATUS: dict[Outcome, int] = {"ok": 200, "refused": 409, "not_executed": 503, "unknown": 504}
+
+
+def asked(
+    kind: Kind,
+    patient: str,
+    invoked: float,
+    returned: float | None,
+    *,
+    outcome: Outcome = "ok",
+    key: str | None = None,
+    token: str | None = None,
+    site: str = SITE,
+    resources: tuple[str, ...] = RESOURCES,
+    slot: str = SLOT,
+    status: int | None = None,
+    error: str | None = None,
+    id: str | None = None,
+    replayed: bool = False,
+    expires: float | None = None,
+    deadline: float | None = None,
+    sent: float | None = None,
+    move_id: str | None = None,
+    told: Standing | None = None,
+    changes: tuple[Change, ...] | None = None,
+) -> Operation:
+    """An operation; `story` numbers it."""
+    if status is None:
+        status = 201 if (kind, outcome) == ("book", "ok") else STATUS[outcome]
+    return Operation(
+        number=0,
+        client="caller",
+        kind=kind,
+        via="http",
+        site=site,
+        resources=resources,
+        slot=slot,
+        patient=patient,
+        key=key,
+        token=token,
+        invoked=invoked,
+        returned=returned,
+        outcome=outcome,
+        status=status,
+        error=error,
+        appointment_id=id,
+        replayed=replayed,
+        expires=expires,
+        deadline=deadline,
+        asked=sent,
+        move_id=move_id,
+        told=told,
+        changes=changes,
+    )
+
+
+def booked(patient: str, invoked: float, returned: float, *, replayed: bool = False) -> Operation:
+    """A confirmed booking under the patient's own key; its id is the patient's name in lower case."""
+    key = f"key-{patient}"
+    return asked("book", patient, invoked, returned, key=key, id=patient.lower(), replayed=replayed)
+
+
+def refused(patient: str, invoked: float, returned: float, error: str = BOOKED) -> Operation:
+    return asked("book", patient, invoked, returned, key=f"key-{patient}", outcome="refused", error=error)
+
+
+def lost(patient: str, invoked: float) -> Operation:
+    """A booking whose answer never came."""
+    return asked("book", patient, invoked, None, key=f"key-{patient}", outcome="unknown")
+
+
+def held(patient: str, invoked: float, returned: float, expires: float) -> Operation:
+    return asked("hold", patient, invoked, returned, token=f"token-{patient}", expires=expires)
+
+
+def not_granted(hold: Operation) -> Operation:
+    """The hold with 503 for an answer: it may stand for a moment."""
+    return replace(hold, outcome="not_executed", status=503, expires=None)
+
+
+def read(id: str, invoked: float, returned: float, *, found: bool = True) -> Operation:
+    outcome: Outcome = "ok" if found else "refused"
+    return asked("get", "", invoked, returned, id=id, outcome=outcome, status=200 if found else 404)
+
+
+def cancelled(patient: str, invoked: float, returned: float | None) -> Operation:
+    """A cancelled booking of the patient; of unknown outcome where it never returned."""
+    return asked("cancel", patient, invoked, returned, id=patient.lower())
+
+
+def moved(patient: str, resources: str, invoked: float, returned: float | None, id: str = "m") -> Operation:
+    """A booking of the patient that was moved to other resources, a letter each, at the same instant."""
+    to = tuple(resources)
+    return asked("move", patient, invoked, returned, id=patient.lower(), resources=to, slot="", move_id=id)
+
+
+def telling(operation: Operation, resources: str, status: str = "booked") -> Operation:
+    """The operation with an answer that says where the booking lies, and how it is."""
+    return replace(operation, told=Standing(at(resources), status))
+
+
+def history(patient: str, invoked: float, returned: float, *entries: Change) -> Operation:
+    return asked("history", patient, invoked, returned, id=patient.lower(), changes=entries)
+
+
+def entries(*changes: str) -> tuple[Change, ...]:
+    """Changes that are written `booked a`, `moved ab m1`, `cancelled ab`."""
+    words = [change.split() for change in changes]
+    return tuple(
+        Change(type, at(resources), version, *move)  # type: ignore[arg-type]
+        for version, (type, resources, *move) in enumerate(words, start=1)
+    )
+
+
+def at(resources: str) -> Place:
+    return Place(SITE, tuple(resources), SLOT)
+
+
+def stored(patient: str, *changes: str) -> Row:
+    """The row of a booking with that history."""
+    told = entries(*changes)
+    status = "cancelled" if told[-1].type == "cancelled" else "booked"
+    first = row(patient, told[-1].place.resources)
+    return replace(first, status=status, history=told, version=len(told), stored=told[-1].place.claims)
+
+
+def row(patient: str, resources: tuple[str, ...] = RESOURCES) -> Row:
+    """What `booked` or `lost` leaves behind."""
+    return Row(patient.lower(), SITE, resources, SLOT, patient, f"key-{patient}", "booked")
+
+
+def of(resources: str, operation: Operation) -> Operation:
+    """The operation with other resources, a letter each."""
+    return replace(operation, resources=tuple(resources))
+
+
+def story(*operations: Operation, rows: tuple[Row, ...] = ()) -> History:
+    return History(tuple(replace(each, number=n) for n, each in enumerate(operations, start=1)), rows)

@@ -1,0 +1,245 @@
+"""A refusal is final: no earlier attempt of the same request takes effect after it.
+
+The order of a caller's requests is that in which they were asked. Three facts of the service follow:
+
+- A booking or move that is refused with 409 keeps out every attempt of the same request that was asked no
+  later: had one been carried out before, its booking or move would have been the answer.
+- A booking carries out its moves in the order in which they were asked: after a move was done, or refused
+  with 409, one that was asked earlier is not carried out.
+- A release that was answered keeps out the holds of its token that were asked no later.
+
+An attempt whose deadline has passed before the refused one was asked is kept out as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+
+from tests.proof.checker.clocks import SKEW_SECONDS, SKEWING, ClockError
+from tests.proof.checker.holds import overlaps
+from tests.proof.checker.model import (
+    may_book,
+    may_take_effect,
+    refused_as_booked,
+    refused_as_cancelled,
+    refused_as_held,
+)
+from tests.proof.checker.verdict import Rule, Violation, violation
+from tests.proof.faults.history import Fault, Operation, Row
+
+GATEWAY_READS_SECONDS = 1.0
+"""How long after its caller gave up a gateway reads a request at the latest, unless it was paused.
+
+Of one caller's requests, which take one way, the gateway reads the first one first.
+"""
+MILLISECOND = 0.001
+"""The service is told no finer when a caller asked."""
+PAUSES = ("gateway_pause",)
+Latest = Callable[[Operation], float | None]
+"""The latest moment at which a request can count as asked; None: that is not known."""
+
+
+def latest_asked(faults: Iterable[Fault]) -> Latest:
+    """Build the function for a run with these faults."""
+    pauses = [fault for fault in faults if fault.kind in PAUSES]
+    skewed = [fault for fault in faults if fault.kind in SKEWING]
+
+    def latest(operation: Operation) -> float | None:
+        ended = operation.end if operation.returned is None else operation.returned
+        if operation.asked is None or any(overlaps(each, operation.invoked, ended) for each in skewed):
+            return None
+        if operation.via == "nats":
+            return operation.asked
+        return None if any(overlaps(each, operation.invoked, ended, 0.0) for each in pauses) else ended
+
+    return latest
+
+
+def judge_finality(
+    operations: Sequence[Operation], rows: Sequence[Row], latest: Latest, error: ClockError
+) -> Iterator[Violation]:
+    """No booking is stored, and none is confirmed, that only attempts before a refusal can have made."""
+    attempts: dict[str | None, list[Operation]] = defaultdict(list)
+    for each in operations:
+        if each.kind == "book":
+            attempts[each.appointment_id].append(each)
+    for row in rows:
+        makers = [each for each in attempts[row.id] if _may_have_made(each, row, error)]
+        refusals = {each: _keeping_out(each, attempts[row.id], latest) for each in makers}
+        kept_out = [refusal for refusal in refusals.values() if refusal]
+        if makers and len(kept_out) == len(makers):
+            text = f"the booking {row.id} was made by an attempt that was asked before another was refused"
+            yield violation(Rule.FINAL, text, *makers, *kept_out)
+
+
+def _may_have_made(attempt: Operation, row: Row, error: ClockError) -> bool:
+    """Whether the row may be of this attempt; a replay by HTTP may be of the gateway's own first attempt."""
+    too_late = row.created is not None and row.created < attempt.invoked - error(row.created)
+    is_replay = attempt.replayed and attempt.via == "nats"
+    return may_book(attempt) and not too_late and not is_replay
+
+
+def judge_asked_earlier(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """`AskedEarlier` needs another request for the same key, booking or hold, which may have been answered.
+
+    Not judged of HTTP: there an earlier attempt of the gateway may have been answered, and its reply lost.
+    """
+    about: dict[Hashable, list[Operation]] = defaultdict(list)
+    for each in operations:
+        about[_subject(each)].append(each)
+    for refusal in (each for each in operations if each.error_type == "AskedEarlier"):
+        others = (each for each in about[_subject(refusal)] if each is not refusal)
+        asked = refusal.invoked if refusal.asked is None else refusal.asked
+        later = (each for each in others if each.invoked <= refusal.end and each.end >= asked - SKEW_SECONDS)
+        if refusal.via == "nats" and not any(each.outcome != "not_executed" for each in later):
+            text = f"#{refusal.number} was told of a later request, but there can have been none"
+            yield violation(Rule.TRUE_REFUSAL, text, refusal)
+
+
+def _subject(operation: Operation) -> Hashable:
+    match operation.kind:
+        case "book":
+            return "book", operation.site, operation.key or operation.number
+        case "move":
+            return "move", operation.appointment_id
+        case "hold" | "release":
+            return "hold", operation.site, operation.token or operation.number
+        case _:
+            return operation.number
+
+
+def with_final_refusals(operations: Sequence[Operation], latest: Latest) -> tuple[Operation, ...]:
+    """The operations, with what is known of lost attempts by later answers of the same caller's requests."""
+    requests: dict[Hashable, list[Operation]] = defaultdict(list)
+    moves: dict[str | None, list[Operation]] = defaultdict(list)
+    releases: dict[Hashable, list[Operation]] = defaultdict(list)
+    for each in operations:
+        if request := _request(each):
+            requests[request].append(each)
+        if each.kind == "move" and (each.ok or _is_refused_finally(each)):
+            moves[each.appointment_id].append(each)
+        if each.kind == "release" and (each.ok or each.refused):
+            releases[each.site, each.token].append(each)
+
+    def judged(each: Operation) -> Operation:
+        if each.kind == "hold" and each.token:
+            return _until_released(each, releases[each.site, each.token], latest)
+        if not each.unknown:
+            return each
+        if _keeping_out(each, requests.get(_request(each), ()), latest):
+            return replace(each, outcome="not_executed", returned=each.returned or each.deadline)
+        return _before_later_moves(each, moves, requests, latest) if each.kind == "move" else each
+
+    return tuple(map(judged, operations))
+
+
+def with_own_attempts(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
+    """The operations with the attempt of a gateway that may have made a change which was cancelled then.
+
+    A move by HTTP that hears that its booking is cancelled may have been carried out by a first attempt,
+    whose reply was lost.
+
+    Returns:
+        The operations, and the one that each attempt is of, by the number of the attempt.
+    """
+    numbers = count(max((each.number for each in operations), default=0) + 1)
+    found, source = list(operations), dict[int, Operation]()
+    for each in operations:
+        if each.kind in ("move", "book") and each.via == "http" and refused_as_cancelled(each):
+            attempt = replace(
+                each,
+                number=next(numbers),
+                outcome="unknown",
+                status=None,
+                error=None,
+                told=None,
+                gone_by=each.returned,
+            )
+            found.append(attempt)
+            source[attempt.number] = each
+    return found, source
+
+
+def _keeping_out(attempt: Operation, others: Iterable[Operation], latest: Latest) -> Operation | None:
+    """The refusal after which this attempt cannot be carried out; None if there is none."""
+    if not attempt.unknown or _request(attempt) is None:
+        return None
+    asked, deadline = latest(attempt), attempt.deadline
+    for other in others:
+        if not _is_refused_finally(other) or _request(other) != _request(attempt):
+            continue
+        after = latest(other) is not None and asked is not None and asked <= (other.asked or 0)
+        if after or (deadline is not None and deadline + SKEW_SECONDS < other.invoked):
+            return other
+    return None
+
+
+def _request(operation: Operation) -> Hashable:
+    """What the attempts of one request have in common; None for what has no name of its own."""
+    if operation.kind == "book" and operation.key is not None:
+        return operation.place, operation.key, operation.patient
+    if operation.kind == "move" and operation.move_id is not None:
+        return operation.appointment_id, operation.move_id
+    return None
+
+
+def _is_refused_finally(operation: Operation) -> bool:
+    return refused_as_booked(operation) or refused_as_held(operation)
+
+
+def _before_later_moves(
+    move: Operation,
+    answered: Mapping[str | None, Sequence[Operation]],
+    requests: Mapping[Hashable, Sequence[Operation]],
+    latest: Latest,
+) -> Operation:
+    """The lost move, which is gone by the answer to a move of the booking that was asked later."""
+    asked = latest(move)
+    if asked is None:
+        return move
+    asked += GATEWAY_READS_SECONDS if move.via == "http" and move.status is None else MILLISECOND
+
+    def is_later(other: Operation) -> bool:
+        same = requests.get(_request(other), [other])  # a repeat counts as asked when it was asked first
+        known = all(latest(each) is not None for each in same)
+        return known and asked < min(each.asked or 0 for each in same)
+
+    later = [each.end for each in answered.get(move.appointment_id, ()) if is_later(each)]
+    return replace(move, gone_by=min(later)) if later else move
+
+
+def _until_released(hold: Operation, releases: Iterable[Operation], latest: Latest) -> Operation:
+    """The hold, which is gone by the answer to a release of its token that was asked no earlier."""
+    asked = latest(hold)
+    if asked is None:
+        return hold
+    gone = [
+        each.end
+        for each in releases
+        # A release that names another slot than the token holds releases nothing.
+        if latest(each) is not None and asked <= (each.asked or 0) and each.slot == hold.slot
+    ]
+    return replace(hold, gone_by=min(gone)) if gone else hold
+
+
+def without_later_news(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The moves that another change may have followed before they were answered, without what they tell.
+
+    A move that was carried out, and repeated since its reply was lost, tells where the booking is by then.
+    """
+    changes: dict[str | None, list[Operation]] = defaultdict(list)
+    for each in operations:
+        if each.kind in ("move", "cancel") and may_take_effect(each):
+            changes[each.appointment_id].append(each)
+
+    def may_be_news(move: Operation) -> bool:
+        others = (each for each in changes[move.appointment_id] if each is not move)
+        return any(each.invoked <= move.end and move.invoked <= each.end for each in others)
+
+    return tuple(
+        replace(each, told=None)
+        if each.kind == "move" and each.ok and each.told and may_be_news(each)
+        else each
+        for each in operations
+    )

@@ -1,0 +1,47 @@
+"""Histories tell each change once, in order, and the last one agrees with the booking."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from tests.proof.checker.state import is_active, standing
+from tests.proof.checker.verdict import Rule, Violation, violation, where
+from tests.proof.faults.history import Operation, Row
+from tests.proof.faults.places import Change
+
+
+def judge_histories(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
+    """Judge what was read, and what is stored; whether it is true is judged with the changes."""
+    for each in operations:
+        if each.kind == "history" and each.ok and each.changes is not None:
+            for wrong in _wrong(each.changes):
+                yield violation(Rule.HISTORY, f"the history of {each.appointment_id} {wrong}", each)
+    for row in rows:
+        for wrong in (*(_wrong(row.history) if row.history else ()), *_disagreements(row)):
+            changing = [each for each in operations if each.appointment_id == row.id and each.kind != "get"]
+            text = f"the history of {row.id}, as it is stored, {wrong}"
+            yield Violation(Rule.HISTORY, where(row), row.slot, text, tuple(changing))
+
+
+def _wrong(changes: Sequence[Change]) -> Iterator[str]:
+    if [each.version for each in changes] != [*range(1, len(changes) + 1)]:
+        yield f"has the versions {[each.version for each in changes]}"
+    if [each.type for each in changes].count("booked") != 1 or changes[0].type != "booked":
+        yield "does not begin with the one booking"
+    if any(each.type == "cancelled" for each in changes[:-1]):
+        yield "goes on after it was cancelled"
+    ids = [each.move_id for each in changes if each.move_id]
+    if len(ids) != len(set(ids)):
+        yield "tells of one move twice"
+    if any(after.type == "moved" and after.place == before.place for before, after in pairwise(changes)):
+        yield "tells of a move to where it was"
+
+
+def _disagreements(row: Row) -> Iterator[str]:
+    """Where the row is not what its last change says, nor claims what it should."""
+    changes = row.history
+    if changes and row.version != len(changes):
+        yield f"is of {len(changes)} changes, but its version is {row.version}"
+    if changes and standing(changes) != row.standing:
+        yield "does not end where the booking is"
+    if changes and is_active(changes) and row.stored is not None and row.stored != row.claims:
+        yield "is of a booking whose claims are others than its slot and resources make"

@@ -1,0 +1,164 @@
+"""A hold that was granted is honoured, except where Redis was broken meanwhile.
+
+A 200 says that what it claims is neither booked nor being booked, and will not be by another. So a hold and
+another patient's booking that share a claim are never both granted, unless the booking can have come after
+the hold's end.
+And who is refused because of a hold is so because of another's.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from math import inf
+
+from tests.proof.checker.clocks import SKEW_SECONDS
+from tests.proof.checker.inferred_bookings import Effect, effects_of, is_own
+from tests.proof.checker.model import HELD, may_take_effect
+from tests.proof.checker.verdict import Rule, Violation, violation
+from tests.proof.faults.history import AN_ATTEMPT_SECONDS, REQUEST_TIMEOUT_SECONDS, Fault, Operation
+
+REDIS_RETURNS_SECONDS = 1.0
+"""After a fault a worker may need a moment to reach Redis again."""
+
+LINGERS_SECONDS = REQUEST_TIMEOUT_SECONDS + 1.0
+"""How long after its answer a hold that was not granted may stand: little longer than the deadline of its
+command, which comes at most so long after the worker's receipt of it."""
+
+
+def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
+    """What is wrong with the holds of one component; that it was free is judged with the answers."""
+    ends = _ends(operations, redis_faults)
+    alive = [hold for hold, end in ends.items() if end >= hold.end]
+    effects = list(effects_of(operations))
+    for hold in alive:
+        for effect in (each for each in effects if each.claims & hold.claims):
+            if (
+                hold.invoked <= effect.latest < ends[hold]
+                and not effect.may_pass(hold)
+                and not _blind(effect, redis_faults)
+                and not effect.may_be_over(hold)
+            ):
+                text = f"{hold.patient} was granted a hold, and {effect.witness.patient} a booking"
+                yield violation(Rule.HOLD, text, hold, effect.witness)
+    for one, other in (pair for pair in combinations(alive, 2) if pair[0].claims & pair[1].claims):
+        same = one.token is not None and one.token == other.token
+        if not same and max(one.end, other.end) < min(ends[one], ends[other]):
+            yield violation(Rule.HOLD, "two holds were granted at once", one, other)
+    yield from _released(operations, ends)
+    yield from _unlisted(operations, ends)
+    yield from _unfounded(operations, redis_faults)
+
+
+def void_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> set[Operation]:
+    """Those that were granted and promised nothing."""
+    return {
+        hold
+        for hold in operations
+        if hold.kind == "hold" and hold.ok and promised_end(hold, redis_faults) < hold.end
+    }
+
+
+def _ends(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> dict[Operation, float]:
+    """Until when each granted hold binds: at most until it may have been released or used up."""
+    users = [each for each in operations if each.kind == "release" or may_take_effect(each)]
+
+    def end(hold: Operation) -> float:
+        used = (each.invoked for each in users if _may_use_up(each, hold) and each.end >= hold.invoked)
+        return min([promised_end(hold, redis_faults), *used])
+
+    return {each: end(each) for each in operations if each.kind == "hold" and each.ok}
+
+
+def _may_use_up(user: Operation, hold: Operation) -> bool:
+    if user.kind == "release":
+        return user.token == hold.token and not user.refused and user.outcome != "not_executed"
+    if user.kind == "cancel" or not is_own(hold, user):
+        return False
+    place = user.told.place if user.told else user.place
+    partial = user.kind == "move" and user.told is None
+    return partial or bool(place.claims & hold.claims)
+
+
+def promised_end(hold: Operation, redis_faults: Iterable[Fault]) -> float:
+    """Until when the hold binds: to its expiry, or to the fault of Redis that may have lost it."""
+    expires = hold.expires if hold.expires is not None else -inf
+    lost = [fault.began for fault in redis_faults if overlaps(fault, hold.invoked, expires)]
+    return min([expires - SKEW_SECONDS, *lost])
+
+
+def overlaps(fault: Fault, since: float, until: float, lingers: float = REDIS_RETURNS_SECONDS) -> bool:
+    """Whether the fault, which lingers for some time after its end, touches the interval."""
+    ended = inf if fault.ended is None else fault.ended + lingers
+    return fault.began <= until and since <= ended
+
+
+def _released(operations: Sequence[Operation], ends: Mapping[Operation, float]) -> Iterator[Violation]:
+    """A release finds a hold that stands, and finds none that never stood."""
+    for release in (each for each in operations if each.kind == "release" and (each.ok or each.refused)):
+        holds = [each for each in operations if each.kind == "hold" and each.token == release.token]
+        standing = [
+            each for each in holds if each.end < release.invoked and release.end < ends.get(each, -inf)
+        ]
+        if release.refused and standing:
+            yield violation(Rule.HOLD, "a hold that stands was not found", release, standing[0])
+        if (
+            release.ok
+            and not _may_be_repeat(release)
+            and not any(each.invoked <= release.end for each in holds)
+        ):
+            yield violation(Rule.HOLD, "a hold was released that nobody had placed", release)
+
+
+def _may_be_repeat(release: Operation) -> bool:
+    """Whether a gateway may have asked again, and taken "no such hold" for the work of its lost attempt."""
+    return release.via == "http" and release.end - release.invoked > 0.9 * AN_ATTEMPT_SECONDS
+
+
+def _unlisted(operations: Sequence[Operation], ends: Mapping[Operation, float]) -> Iterator[Violation]:
+    """What is held all the while is listed, as held or as booked."""
+    for asked in (each for each in operations if each.kind == "slots" and each.ok):
+        for hold, end in ends.items():
+            stands = hold.end < asked.invoked and asked.end < end
+            if stands and hold.claims & asked.claims and not asked.taken:
+                yield violation(Rule.HOLD, "what is held was not listed as taken", asked, hold)
+
+
+def _blind(effect: Effect, redis_faults: Iterable[Fault]) -> bool:
+    """Whether the booking's worker may not have reached Redis, and so went on without it."""
+    return any(overlaps(fault, effect.earliest, effect.latest) for fault in redis_faults)
+
+
+def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
+    """`held` needs another's hold that may have stood then; one that was not granted may for a moment too.
+
+    So does what is listed as held.
+    """
+    holds = [each for each in operations if each.kind == "hold"]
+    for asked in (each for each in operations if each.kind == "slots" and each.ok):
+        listed = any(state == "held" for _, state in asked.taken)
+        if listed and not any(_may_be_in_the_way(hold, asked, redis_faults) for hold in holds):
+            yield violation(Rule.HOLD, "what nobody can hold was listed as held", asked)
+    for refusal in (each for each in operations if each.refused and each.error == HELD):
+        if not any(_may_be_in_the_way(hold, refusal, redis_faults) for hold in holds):
+            text = f"#{refusal.number} was refused as held, but nobody else can have held any of that then"
+            yield violation(Rule.TRUE_REFUSAL, text, *_own_holds(holds, refusal), refusal)
+
+
+def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterable[Fault]) -> bool:
+    if hold is refusal or hold.invoked > refusal.end or is_own(hold, refusal):
+        return False
+    wanted = refusal.claims  # of a move that says only what changes, whatever it is judged with
+    if wanted and not hold.claims & wanted:
+        return False
+    if hold.gone_by is not None:
+        until = hold.gone_by
+    elif hold.ok and hold.expires is not None:
+        until = max(hold.end, hold.expires + SKEW_SECONDS)
+    else:
+        until = hold.end + LINGERS_SECONDS
+    return until >= refusal.invoked or any(
+        overlaps(fault, hold.invoked, refusal.end) for fault in redis_faults
+    )
+
+
+def _own_holds(holds: Iterable[Operation], refusal: Operation) -> Iterator[Operation]:
+    return (hold for hold in holds if hold is not refusal and is_own(hold, refusal))

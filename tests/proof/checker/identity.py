@@ -1,0 +1,58 @@
+"""Which booking an operation is about, also where its answer was lost."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.proof.checker.model import refused_as_cancelled
+from tests.proof.faults.history import History, Operation, Row
+from tests.proof.faults.places import Place
+
+Request = tuple[Place, str | None, str]
+
+
+def identify(history: History) -> tuple[Operation, ...]:
+    """The operations, each book with the id of the booking that it made or would have made.
+
+    An id that no answer told is learnt from the rows. A booking that nobody ever saw gets an id of its own.
+    """
+    answered = [
+        each
+        for each in history.operations
+        if each.kind == "book" and (each.ok or refused_as_cancelled(each)) and each.appointment_id
+    ]
+    known = {_made_by(row): row.id for row in history.rows}
+    known |= {_request(each): each.appointment_id for each in reversed(answered) if each.appointment_id}
+    unclaimed = _unclaimed(history, answered)
+
+    def booking_of(operation: Operation) -> str:
+        if (operation.ok or refused_as_cancelled(operation)) and operation.appointment_id:
+            return operation.appointment_id
+        if operation.key is not None:
+            return known.get(_request(operation), f"?{operation.key} of {operation.patient}")
+        if operation.unknown:
+            return unclaimed.get(_request(operation), f"?{operation.number}")
+        return f"?{operation.number}"
+
+    return tuple(
+        replace(each, appointment_id=booking_of(each)) if each.kind == "book" else each
+        for each in history.operations
+    )
+
+
+def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[Request, str]:
+    """Rows that only a booking sent without a key, and whose answer was lost, can have made."""
+    told = {each.appointment_id for each in answered}
+    sent = {(each.site, each.key) for each in history.operations}
+    return {
+        (row.first, None, row.patient): row.id
+        for row in history.rows
+        if row.id not in told and (row.site, row.key) not in sent
+    }
+
+
+def _request(book: Operation) -> Request:
+    return book.place, book.key, book.patient
+
+
+def _made_by(row: Row) -> Request:
+    return row.first, row.key, row.patient

@@ -1,0 +1,73 @@
+"""What certainly became of claims, and whose doing it was: what may have broken a hold."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.proof.checker.model import may_take_effect
+from tests.proof.faults.history import Operation
+from tests.proof.faults.places import Claim
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A booking that was certainly made, some time from `earliest` to the answer of `witness`."""
+
+    attempts: tuple[Operation, ...]
+    claims: frozenset[Claim]
+    earliest: float
+    witness: Operation
+    freeing: tuple[Operation, ...] = ()
+    """What may have ended it: cancels, and other moves."""
+
+    @property
+    def latest(self) -> float:
+        return self.witness.end
+
+    def may_pass(self, hold: Operation) -> bool:
+        """Whether the booking is the holder's own, by any attempt."""
+        return any(is_own(hold, each) for each in self.attempts)
+
+    def may_be_over(self, hold: Operation) -> bool:
+        """Whether it may have come and gone before the hold was granted."""
+        return self.earliest <= hold.end and any(each.invoked <= hold.end for each in self.freeing)
+
+
+def effects_of(operations: Iterable[Operation]) -> Iterator[Effect]:
+    about: dict[str, list[Operation]] = defaultdict(list)
+    for each in operations:
+        if each.appointment_id is not None:
+            about[each.appointment_id].append(each)
+    for own in about.values():
+        changes = [each for each in own if may_take_effect(each)]
+        books = [each for each in changes if each.kind == "book"]
+        witnesses = [
+            each for each in own if each.ok and each.kind in ("book", "get", "history", "cancel", "move")
+        ]
+        if books and witnesses:
+            yield _effect(books, min(witnesses, key=lambda each: each.end), changes)
+        for move in (each for each in changes if each.kind == "move" and each.ok and each.told):
+            there = [each for each in changes if _may_lead_to(each, move)]
+            yield _effect(there, move, changes)
+
+
+def _effect(attempts: Sequence[Operation], witness: Operation, changes: Sequence[Operation]) -> Effect:
+    made_it = [each for each in attempts if each.ok and not each.replayed] or attempts
+    if witness.kind == "move" and witness.told:
+        claims, made_it = witness.told.place.claims, attempts
+    else:
+        claims = frozenset[Claim]().union(*(each.claims for each in made_it))
+    freeing = tuple(each for each in changes if each.kind != "book" and each not in attempts)
+    return Effect(tuple(attempts), claims, min(each.invoked for each in made_it), witness, freeing)
+
+
+def _may_lead_to(change: Operation, move: Operation) -> bool:
+    """Whether it may be this change that put the booking where the move's answer tells."""
+    place = move.told.place if move.told else move.place
+    return change.kind != "cancel" and place.moved(change.place) == place
+
+
+def is_own(hold: Operation, asked: Operation) -> bool:
+    """Whether the hold stands in nobody's way who asks this: by its token, for a booking also by name."""
+    same_token = hold.token is not None and hold.token == asked.token
+    return same_token or (asked.kind in ("book", "move") and hold.patient == asked.patient)

@@ -1,0 +1,206 @@
+"""Bookings as they ought to be, each by its changes. What an answer says of them is said only here.
+
+A claim is free, or owned by the one booking that lies there and is not cancelled. A booking is made once, and
+cancelled once; between the two it may move.
+"""
+
+from collections.abc import Set
+from dataclasses import replace
+
+from tests.proof.checker.state import Changes, State, begins, is_active, standing
+from tests.proof.faults.history import Operation
+
+# Written out, not imported: a service that changes its sentences must not change the judge's.
+BOOKED = "Slot already booked"
+HELD = "Slot is currently held by another user"
+CANCELLED = "Appointment is cancelled"
+CHANGING = ("book", "move", "cancel")
+
+FREE = State()
+
+
+def apply(state: State, operation: Operation) -> State | None:
+    """The state after the operation, or None if the operation's answer is false in this state."""
+    changes = state.changes(operation.appointment_id)
+    if refused_as_booked(operation) or refused_as_held(operation):
+        return state if _is_truly_refused(state, changes, operation) else None
+    if refused_as_cancelled(operation):
+        return state if _is_cancelled(state, changes, operation) else None
+    match operation.kind:
+        case "book":
+            changed = _book(state, changes, operation)
+        case "move":
+            changed = _move(state, changes, operation)
+        case "cancel":
+            changed = _cancel(state, changes, operation)
+        case _:
+            changed = state if _is_true(state, changes, operation) else None
+    if changed is None or (operation.ok and not _tells(changed, operation)):
+        return state if operation.unknown else None
+    return changed
+
+
+def _book(state: State, changes: Changes, asked: Operation) -> State | None:
+    if not may_take_effect(asked):
+        return state
+    if changes:
+        return state if asked.replayed and is_active(changes) else None
+    if state.others(None, asked.claims):
+        return None
+    return state.changed(asked, "booked", asked.place)
+
+
+def _move(state: State, changes: Changes, asked: Operation) -> State | None:
+    if not_found(asked):
+        return None if changes else state
+    if not may_take_effect(asked):
+        return state
+    if not is_active(changes):  # 200 says that the booking stands
+        return None
+    if state.was_done(asked):
+        return state
+    place = changes[-1].place.moved(asked.place)
+    if place == changes[-1].place:
+        return state.without_change(asked)
+    if state.others(asked.appointment_id, place.claims):
+        return None
+    return state.changed(asked, "moved", place)
+
+
+def _cancel(state: State, changes: Changes, asked: Operation) -> State | None:
+    if not_found(asked):
+        return None if changes else state
+    if not may_take_effect(asked):
+        return state
+    if not changes:
+        return None
+    return state.changed(asked, "cancelled", changes[-1].place) if is_active(changes) else state
+
+
+def _is_true(state: State, changes: Changes, operation: Operation) -> bool:
+    """Of what changes nothing."""
+    if not_found(operation):
+        return not changes
+    if not operation.ok:
+        return True
+    match operation.kind:
+        case "get":
+            return bool(changes)
+        case "history":
+            told = operation.changes
+            return bool(changes) and (told is None or (len(told) == len(changes) and begins(told, changes)))
+        case "list":  # one booking that was not listed
+            overlaps = is_active(changes) and changes[-1].place.overlaps(operation.slot, operation.until)
+            return not (overlaps and set(operation.resources) & set(changes[-1].place.resources))
+        case "slots":  # one claim
+            return says_booked(operation) == bool(state.others(None, operation.claims))
+        case "hold":
+            return not state.others(None, operation.claims)
+        case _:
+            return True
+
+
+def _is_truly_refused(state: State, changes: Changes, operation: Operation) -> bool:
+    """Booked wins over held; what the booking itself has is in nobody's way."""
+    if operation.kind == "move":
+        if not is_active(changes) or state.was_done(operation):
+            return False
+        claims = changes[-1].place.moved(operation.place).claims
+    elif changes:  # its own booking was made: that is the answer
+        return False
+    else:
+        claims = operation.claims
+    return bool(state.others(operation.appointment_id, claims)) == refused_as_booked(operation)
+
+
+def _is_cancelled(state: State, changes: Changes, operation: Operation) -> bool:
+    """A booking that was made and cancelled, and is told of as such; whether a move of it was done or not."""
+    return bool(changes) and not is_active(changes) and _tells(state, operation)
+
+
+def _tells(state: State, operation: Operation) -> bool:
+    """Whether the answer tells of the booking as it is."""
+    changes = state.changes(operation.appointment_id)
+    return operation.told is None or (bool(changes) and operation.told == standing(changes))
+
+
+def is_never_true(state: State, operation: Operation, changing: Set[str | None]) -> bool:
+    """Whether the operation's answer is false in this state and in any that can follow.
+
+    Args:
+        state: Where the search is.
+        operation: One that was answered.
+        changing: The bookings that can still change.
+    """
+    id, changes = operation.appointment_id, state.changes(operation.appointment_id)
+    if operation.kind == "book":
+        if operation.ok and changes:
+            return not operation.replayed or not is_active(changes)
+        if refused_as_booked(operation):
+            return bool(changes)
+        return (operation.ok or refused_as_held(operation)) and (
+            bool(changes) or bool(state.others(id, operation.claims) - changing)
+        )
+    if operation.kind == "hold":
+        granted = operation.ok or refused_as_held(operation)
+        return granted and bool(state.others(None, operation.claims) - changing)
+    if not changes:
+        return False
+    if not_found(operation):
+        return True
+    if operation.kind == "history" and operation.changes is not None:
+        return not begins(operation.changes, changes)
+    if operation.kind == "move" and not is_active(changes):
+        return operation.ok or refused_as_booked(operation) or refused_as_held(operation)
+    return operation.kind in ("get", "cancel") and operation.ok and _is_over(changes, operation)
+
+
+def _is_over(changes: Changes, operation: Operation) -> bool:
+    """Whether the booking is cancelled for good, and the answer tells of another state."""
+    told = operation.told
+    return told is not None and not is_active(changes) and told != standing(changes)
+
+
+def is_settled(state: State, operation: Operation) -> bool:
+    """Whether the answer is true, and the operation changes nothing here nor in any state to come."""
+    if operation.unknown or apply(state, operation) != state:
+        return False
+    changes = state.changes(operation.appointment_id)
+    may_move_later = operation.kind == "move" and operation.ok and not state.was_done(operation)
+    return not (may_move_later and is_active(changes))
+
+
+def refused_as_booked(operation: Operation) -> bool:
+    return operation.refused and operation.error == BOOKED
+
+
+def refused_as_held(operation: Operation) -> bool:
+    return operation.refused and operation.error == HELD
+
+
+def refused_as_cancelled(operation: Operation) -> bool:
+    return operation.refused and operation.error == CANCELLED
+
+
+def says_booked(slots: Operation) -> bool:
+    return any(state == "booked" for _, state in slots.taken)
+
+
+def not_found(operation: Operation) -> bool:
+    about_one = operation.kind in ("get", "history", "cancel", "move")
+    return about_one and operation.refused and operation.status == 404
+
+
+def may_take_effect(operation: Operation) -> bool:
+    """Whether the operation may have changed a booking."""
+    return operation.kind in CHANGING and (operation.ok or operation.unknown)
+
+
+def may_book(operation: Operation) -> bool:
+    """Whether the operation may have made a booking."""
+    return operation.kind == "book" and may_take_effect(operation)
+
+
+def relaxed(operation: Operation) -> Operation:
+    """The operation with its answer lost: it may take effect at any time after its invocation, or never."""
+    return replace(operation, outcome="unknown", returned=None, told=None)

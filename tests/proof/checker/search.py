@@ -1,0 +1,121 @@
+"""Linearizability of bookings: the search of Wing and Gong, with Lowe's memory of what failed before.
+
+An order of the operations is looked for in which every answer is true and no operation stands before one
+that had returned before it was invoked. An operation of unknown outcome may stand anywhere after its
+invocation, or nowhere; one that is gone by some moment stands before what was invoked later, or nowhere.
+
+What keeps it short: what falls apart is searched apart; an answer that can never be true again ends a
+path (a history that was read tells the order of a booking's changes); and of bookings that nobody heard of,
+those are tried that explain a refusal, one for each set of claims.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence, Set
+
+from tests.proof.checker.components import Scope, Thing, components, scopes
+from tests.proof.checker.model import (
+    FREE,
+    apply,
+    is_never_true,
+    is_settled,
+    may_take_effect,
+    refused_as_booked,
+    says_booked,
+)
+from tests.proof.checker.state import State
+from tests.proof.faults.history import Operation
+
+DEEPEST = 100_000
+JUDGED = ("book", "move", "cancel", "get", "history", "list", "slots", "hold")
+
+
+def linearizable(operations: Sequence[Operation]) -> bool:
+    """Whether there is such an order, where nothing is booked to begin with."""
+    relevant = [
+        each for each in operations if each.kind in JUDGED and (may_take_effect(each) or _answered(each))
+    ]
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(DEEPEST, limit))  # a step each change
+    try:
+        return _Search(scopes(relevant)).all_of(FREE, sorted(relevant, key=lambda each: each.invoked))
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+class _Search:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._failed: set[tuple[State, frozenset[int]]] = set()
+
+    def all_of(self, state: State, remaining: list[Operation]) -> bool:
+        for part in components(remaining, self._scope):  # noqa: SIM110 (a generator is a step deeper)
+            if not self._one(self._within(state, part), part):
+                return False
+        return True
+
+    def _one(self, state: State, remaining: list[Operation]) -> bool:
+        """Whether a component can be put in order."""
+        if not any(map(_answered, remaining)):
+            return True
+        settled = _settle(state, remaining)
+        if len(settled) < len(remaining):
+            return self.all_of(state, settled)  # it may fall apart now
+        changing = {
+            each.appointment_id for each in remaining if each.kind != "book" and may_take_effect(each)
+        }
+        if any(_answered(each) and is_never_true(state, each, changing) for each in remaining):
+            return False
+        place = state, frozenset(each.number for each in remaining)
+        if place in self._failed:
+            return False
+        for operation in self._choices(remaining, changing):
+            changed = apply(state, operation)
+            if changed is not None and (changed != state or not operation.unknown):
+                rest = [each for each in remaining if each is not operation]
+                if self.all_of(changed, rest):
+                    return True
+        first = min(remaining, key=lambda each: each.end)
+        if first.unknown and first.gone_by is not None:
+            rest = [each for each in remaining if each is not first]
+            if self.all_of(state, rest):  # it was never carried out
+                return True
+        self._failed.add(place)
+        return False
+
+    def _choices(self, remaining: list[Operation], changing: Set[str | None]) -> Iterator[Operation]:
+        """What may come next, the likeliest first: what is known to have happened.
+
+        A booking of unknown outcome is of use only where an answer tells of it, or one needs an owner. Of
+        those with the same claims that nothing else tells of, one is as good as any other.
+        """
+        told = changing | {each.appointment_id for each in remaining if _answered(each)}
+        in_need = (each for each in remaining if refused_as_booked(each) or says_booked(each))
+        needing_owner = frozenset[Thing]().union(*(self._scope[each.number] for each in in_need))
+        possible = _next(remaining)
+        yield from sorted(
+            (each for each in possible if each.appointment_id in told), key=lambda each: each.unknown
+        )
+        untold = {each.claims: each for each in possible if each.appointment_id not in told}
+        yield from (each for each in untold.values() if each.claims & needing_owner)
+
+    def _within(self, state: State, part: Sequence[Operation]) -> State:
+        return state.within(frozenset[Thing]().union(*(self._scope[each.number] for each in part)))
+
+
+def _answered(operation: Operation) -> bool:
+    return operation.ok or operation.refused
+
+
+def _settle(state: State, remaining: list[Operation]) -> list[Operation]:
+    """Leave out whatever may come next and changes nothing ever: no later place could be better for it."""
+    while True:
+        settled = {each.number for each in _next(remaining) if is_settled(state, each)}
+        if not settled:
+            return remaining
+        remaining = [each for each in remaining if each.number not in settled]
+
+
+def _next(remaining: list[Operation]) -> list[Operation]:
+    """The operations that no other remaining one had to precede; `remaining` is in order of invocation."""
+    horizon = min(each.end for each in remaining) if remaining else 0
+    return [each for each in remaining if each.invoked <= horizon]

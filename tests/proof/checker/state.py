@@ -1,0 +1,81 @@
+"""The bookings at one moment of an order, each by all that became of it, and who owns which claim."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from functools import cached_property
+
+from tests.proof.faults.history import Operation
+from tests.proof.faults.places import Change, Claim, Place, Standing
+
+Changes = tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """The bookings that were made, by their ids, each with its changes.
+
+    `idle` has the moves that were carried out and had nothing to change: an id and a move id each.
+    """
+
+    bookings: frozenset[tuple[str, Changes]] = frozenset()
+    idle: frozenset[tuple[str, str]] = frozenset()
+
+    def changes(self, id: str | None) -> Changes:
+        return self._by_id.get(id or "", ())
+
+    def others(self, id: str | None, claims: Set[Claim]) -> set[str]:
+        """Who owns any of the claims, but for this booking."""
+        return {owner for claim in claims if (owner := self._owners.get(claim)) and owner != id}
+
+    def within(self, things: Set[tuple[str, ...]]) -> "State":
+        """What of it concerns these: claims, and `("id", an id)`."""
+        near = {id for id, _ in self.bookings if ("id", id) in things}
+        near |= {owner for claim, owner in self._owners.items() if claim in things}
+        if len(near) == len(self.bookings):
+            return self
+        return State(
+            frozenset(each for each in self.bookings if each[0] in near),
+            frozenset(each for each in self.idle if each[0] in near),
+        )
+
+    def changed(self, operation: Operation, type: str, place: Place) -> "State":
+        id, before = operation.appointment_id or "", self.changes(operation.appointment_id)
+        entry = Change(type, place, len(before) + 1, operation.move_id)  # type: ignore[arg-type]
+        others = self.bookings - {(id, before)}
+        return State(others | {(id, (*before, entry))}, self.idle)
+
+    def without_change(self, move: Operation) -> "State":
+        """The state after a move to where the booking is: its id alone is remembered."""
+        if move.move_id is None:
+            return self
+        return State(self.bookings, self.idle | {(move.appointment_id or "", move.move_id)})
+
+    def was_done(self, move: Operation) -> bool:
+        """Whether a move with this move id was carried out before."""
+        if move.move_id is None:
+            return False
+        changes = self.changes(move.appointment_id)
+        idle = (move.appointment_id or "", move.move_id) in self.idle
+        return idle or any(each.move_id == move.move_id for each in changes)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Changes]:
+        return dict(self.bookings)
+
+    @cached_property
+    def _owners(self) -> dict[Claim, str]:
+        active = ((id, changes[-1].place) for id, changes in self.bookings if is_active(changes))
+        return {claim: id for id, place in active for claim in place.claims}
+
+
+def standing(changes: Changes) -> Standing:
+    return Standing(changes[-1].place, "booked" if is_active(changes) else "cancelled")
+
+
+def begins(told: Changes, changes: Changes) -> bool:
+    """Whether the changes are the first of those told."""
+    return len(changes) <= len(told) and all(map(Change.agrees, changes, told))
+
+
+def is_active(changes: Changes) -> bool:
+    return bool(changes) and changes[-1].type != "cancelled"

@@ -1,0 +1,129 @@
+"""What a run breaks: three mongods, three nats-servers, a Valkey, services, and the proxy between them.
+
+Each mongod advertises the port of its gate, so members too talk to each other through the proxy, which
+tells them apart by process. That makes any partition of the set possible.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Self
+
+from deploy.local.embedded import EmbeddedServer
+from deploy.local.mongod import SET_NAME
+from deploy.local.ports import LOOPBACK, free_port
+from tests.proof.faults.nodes import MongoNode, NatsNode, forget_bookings, form_set
+from tests.proof.faults.places import GRID_MINUTES
+from tests.proof.faults.port_owners import ports_of
+from tests.proof.faults.proxy import Proxy
+from tests.proof.faults.redis_node import RedisNode
+from tests.proof.faults.services import Services
+from tests.stack import Stack, wait_until
+
+NODES = 3
+GATEWAYS, BOOKING_WORKERS, HOLD_WORKERS = 2, 3, 2
+HOLD_SECONDS, HOLD_MAX_SECONDS = 4, 8
+DATABASE = "faults"
+
+
+class Cluster:
+    """Everything of one run, in a temporary directory."""
+
+    def __init__(self, *, without: str = "") -> None:
+        self._without = without
+        self._closing = contextlib.ExitStack()
+        self.folder = folder = Path(
+            self._closing.enter_context(tempfile.TemporaryDirectory(prefix="faults-"))
+        )
+        routes = [free_port() for _ in range(NODES)]
+        self.mongods = {f"mongo-{n}": MongoNode(folder / f"mongo-{n}") for n in range(1, NODES + 1)}
+        self.nats = {f"nats-{n + 1}": NatsNode(folder / f"nats-{n + 1}", routes, n) for n in range(NODES)}
+        self.redis = RedisNode(folder / "redis")
+        self.proxy = Proxy(self._ports_of)
+        self.services = Services(Stack({}), without)
+
+    @property
+    def servers(self) -> dict[str, EmbeddedServer]:
+        return {**self.mongods, **self.nats, "redis": self.redis}
+
+    @property
+    def mongo_uri(self) -> str:
+        return self.services.stack.env["MONGO_URI"]
+
+    @property
+    def nats_urls(self) -> list[str]:
+        return self.services.stack.env["NATS_URL"].split(",")
+
+    async def primary(self) -> str:
+        """The name of the member that takes itself for the primary; empty if there is none."""
+        for name, node in self.mongods.items():
+            if node.running and await asyncio.to_thread(node.is_primary):
+                return name
+        return ""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._up()
+        except BaseException:
+            await self._down()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._down()
+
+    async def _up(self) -> None:
+        await asyncio.gather(*(asyncio.to_thread(server.start) for server in self.servers.values()))
+        gates = {name: await self.proxy.listen(name, server.port) for name, server in self.servers.items()}
+        members = ",".join(f"{LOOPBACK}:{gates[name]}" for name in self.mongods)
+        self.services.stack.env |= {
+            "MONGO_URI": f"mongodb://{members}/{DATABASE}?replicaSet={SET_NAME}",
+            "NATS_URL": ",".join(f"nats://{LOOPBACK}:{gates[name]}" for name in self.nats),
+            "REDIS_URL": f"redis://{LOOPBACK}:{gates['redis']}",
+            "SOFT_HOLD_SECONDS": str(HOLD_SECONDS),
+            "HOLD_MAX_SECONDS": str(HOLD_MAX_SECONDS),
+            "SLOT_MINUTES": str(GRID_MINUTES),
+        }
+        await asyncio.to_thread(form_set, self.mongods["mongo-1"], [gates[name] for name in self.mongods])
+        await asyncio.to_thread(self._wait_for_primary)
+        counts = {"gateway": GATEWAYS, "booking_worker": BOOKING_WORKERS, "hold_worker": HOLD_WORKERS}
+        for module, count in counts.items():
+            for number in range(1, count + 1):
+                self.services.start(f"{module}-{number}")
+        await self.wait_ready()
+
+    async def start_over(self, without: str = "") -> None:
+        """Forget all bookings and holds, with new workers that do without the safeguards that are named."""
+        names = self.services.to_replace(without)
+        for name in names:
+            await asyncio.to_thread(self.services.kill, name)
+        await asyncio.to_thread(forget_bookings, self.mongo_uri)
+        await asyncio.to_thread(self.redis.forget)
+        self.services.without = without
+        for name in names:
+            self.services.start(name)
+        await asyncio.to_thread(self.services.stack.wait_serving)
+        await self.wait_ready()
+
+    async def wait_ready(self) -> None:
+        """Wait until every gateway says that bookings can be made."""
+        await asyncio.to_thread(self.services.wait_ready)
+
+    def _wait_for_primary(self) -> None:
+        nodes = self.mongods.values()
+        wait_until(lambda: any(node.is_primary() for node in nodes), "the replica set has a primary")
+
+    def _ports_of(self, names: Collection[str]) -> dict[int, str]:
+        servers = {name: server.pid for name, server in self.servers.items() if server.running}
+        return ports_of({**servers, **self.services.pids()}, names)
+
+    async def _down(self) -> None:
+        try:
+            await asyncio.to_thread(self.services.down)
+        finally:
+            running = [server for server in self.servers.values() if server.running]
+            await asyncio.gather(*(asyncio.to_thread(server.kill) for server in running))
+            await self.proxy.close()
+            self._closing.close()

@@ -1,0 +1,73 @@
+"""Faults of connections, made by the proxy. Each breaks the links of some workers, and heals them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TypedDict
+
+from tests.proof.faults.cluster import Cluster
+from tests.proof.faults.proxy import Rule, Way
+
+
+class Breakage(TypedDict, total=False):
+    """What a rule does to the bytes."""
+
+    up: Way
+    down: Way
+    delay: float
+    cut: bool
+
+
+CUT: Breakage = {"cut": True}
+DELAYED: Breakage = {"delay": 0.3}
+HANGING: Breakage = {"up": Way.STALL, "down": Way.STALL}
+REPLIES_LOST: Breakage = {"down": Way.DROP}
+REQUESTS_LOST: Breakage = {"up": Way.DROP}
+HANGS_OR_CUT = (HANGING, CUT)
+CUT_OFF = (HANGING, CUT, REPLIES_LOST)
+SLOW_SECONDS = 0.05, 0.3
+ANY = (CUT, DELAYED, HANGING, REPLIES_LOST, REQUESTS_LOST)
+
+
+@asynccontextmanager
+async def under(cluster: Cluster, *rules: Rule) -> AsyncIterator[None]:
+    """With rules in force."""
+    cluster.proxy.impose(*rules)
+    try:
+        yield
+    finally:
+        cluster.proxy.lift(*rules)
+
+
+@asynccontextmanager
+async def break_links(
+    cluster: Cluster, random: Random, *, server: str, how: tuple[Breakage, ...]
+) -> AsyncIterator[str]:
+    """Break the links between one worker, or all of them, and all members of a server."""
+    gates = frozenset(name for name in cluster.servers if name.startswith(server))
+    workers = cluster.services.names("booking_worker") + cluster.services.names("hold_worker")
+    chosen = frozenset(workers if random.random() < 0.3 else [random.choice(workers)])
+    what = random.choice(how)
+    async with under(cluster, Rule(gates, chosen, **what)):
+        who = "all workers" if len(chosen) > 1 else next(iter(chosen))
+        yield f"{who} {_describe(what)}"
+
+
+@asynccontextmanager
+async def cut_off_worker(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Keep one booking worker from all members of MongoDB; it still has NATS and Redis."""
+    worker, how = random.choice(cluster.services.names("booking_worker")), random.choice(CUT_OFF)
+    async with under(cluster, Rule(frozenset(cluster.mongods), frozenset({worker}), **how)):
+        yield f"{worker} {_describe(how)}"
+
+
+@asynccontextmanager
+async def slow_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Let each answer of Redis take 50 to 300 ms, for everybody; none is lost."""
+    delay = round(random.uniform(*SLOW_SECONDS) / 2, 3)
+    async with under(cluster, Rule(frozenset({"redis"}), delay=delay)):
+        yield f"redis {2 * delay:.3f} s"
+
+
+def _describe(what: Breakage) -> str:
+    return " ".join(f"{name}={getattr(value, 'name', value)}" for name, value in what.items()).lower()

@@ -1,0 +1,174 @@
+"""Records what callers asked and heard, on one clock."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+import httpx
+from nats.errors import NoRespondersError, OutboundBufferLimitError
+
+from tests.callers import Answer
+from tests.proof.faults.history import REQUEST_TIMEOUT_SECONDS, Kind, Operation, Outcome
+from tests.proof.faults.places import Change, Place, Standing, cells
+
+NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
+LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
+CHANGING = ("book", "move", "cancel")
+CANCELLED = "Appointment is cancelled"
+EXPECTED: dict[Kind, tuple[int, ...]] = {
+    "book": (201, 409, 422),
+    "hold": (200, 409),
+    "release": (200, 404),
+    "get": (200, 404),
+    "cancel": (200, 404),
+    "move": (200, 404, 409, 422),
+    "history": (200, 404),
+    "list": (200,),
+    "slots": (200,),
+}
+
+
+class Recorder:
+    """The operations of a run, and the answers that no caller should ever get."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.oddities: list[str] = []
+        self._began = time.monotonic()
+        self._wall_clock_began = time.time()
+        self._numbers = count(1)
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def moment(self, instant: datetime) -> float:
+        """An instant of the wall clock as seconds since the run began."""
+        return instant.timestamp() - self._wall_clock_began
+
+    async def record(self, asked: Operation, send: Callable[[], Awaitable[Answer]]) -> Operation:
+        """Send a request and record what came of it; of `asked`, number, times and outcome are not read."""
+        asked = replace(asked, number=next(self._numbers), invoked=self.now())
+        try:
+            heard = self._hear(asked, await send())
+        except NOT_SENT as error:
+            heard = replace(asked, outcome="not_executed", error=type(error).__name__)
+        except (json.JSONDecodeError, KeyError, AssertionError) as error:
+            heard = replace(asked, error=type(error).__name__)
+            self._note(asked, f"an answer that cannot be read: {type(error).__name__}")
+        except Exception as error:
+            heard = replace(asked, error=type(error).__name__)
+        heard = replace(heard, returned=(returned := self.now()))
+        if asked.kind in CHANGING and asked.via == "http":
+            # A gateway that was paused received it late; it answers once its time is up.
+            spare = LONGEST_ANSWER_SECONDS if heard.status is None else 0.0
+            latest = max(asked.invoked + REQUEST_TIMEOUT_SECONDS, returned + spare)
+            heard = replace(heard, deadline=latest)
+        self.operations.append(heard)
+        return heard
+
+    def _hear(self, asked: Operation, answer: Answer) -> Operation:
+        body = answer.body
+        heard = replace(
+            asked,
+            outcome=_outcome(answer.status),
+            status=answer.status,
+            error=body.get("error"),
+            error_type=answer.headers.get("error-type"),
+            replayed=answer.headers.get("idempotency-replayed") == "true",
+        )
+        for oddity in (*_oddities(answer, heard, self.now() - asked.invoked), *_mismatches(answer, heard)):
+            self._note(asked, f"{answer.status} {oddity}")
+        if heard.outcome == "ok":
+            return replace(heard, **self._told(heard, body))
+        if heard.error == CANCELLED and isinstance(appointment := body.get("appointment"), dict):
+            return replace(heard, appointment_id=appointment["id"], told=standing(appointment))
+        return heard
+
+    def _told(self, heard: Operation, body: dict[str, Any]) -> dict[str, Any]:
+        """What a 2xx tells, as fields of the operation."""
+        match heard.kind:
+            case "hold":
+                return {"expires": self.moment(datetime.fromisoformat(body["hold"]["expiresAt"]))}
+            case "history":
+                return {"changes": tuple(self._change(each, heard.site) for each in body["history"])}
+            case "list":
+                return {"listed": tuple((each["id"], standing(each)) for each in body["appointments"])}
+            case "slots":
+                told = ((each, cells(each["slot"], each.get("durationMinutes"))) for each in body["taken"])
+                return {"taken": tuple((instant, each["state"]) for each, all in told for instant in all)}
+            case "release":
+                return {}
+            case _:
+                appointment = body["appointment"]
+                return {"appointment_id": appointment["id"], "told": standing(appointment)}
+
+    def _change(self, entry: dict[str, Any], site: str) -> Change:
+        at = self.moment(datetime.fromisoformat(entry["at"]))
+        return Change(entry["type"], place_of(entry, site), entry["version"], at=at)
+
+    def _note(self, asked: Operation, oddity: str) -> None:
+        self.oddities.append(f"#{asked.number} {asked.invoked:.3f} s {asked.kind} via {asked.via}: {oddity}")
+
+
+def _outcome(status: int) -> Outcome:
+    if status < 300:
+        return "ok"
+    if status < 500:
+        return "refused"
+    return "not_executed" if status == 503 else "unknown"
+
+
+def _oddities(answer: Answer, heard: Operation, seconds: float) -> Iterator[str]:
+    if answer.status not in (*EXPECTED[heard.kind], 503, 504):
+        yield f"is no answer to expect: {heard.error}"
+    if answer.status >= 500 and "retry-after" not in answer.headers:
+        yield "came without Retry-After"
+    if answer.status >= 500 and answer.body.get("outcome") != heard.outcome:
+        yield "came with the wrong outcome"
+    if seconds > LONGEST_ANSWER_SECONDS:
+        yield f"came after {seconds:.1f} s"
+
+
+def _mismatches(answer: Answer, heard: Operation) -> Iterator[str]:
+    """Where a 2xx tells of something else than was asked for; where a booking lies, the checker judges."""
+    body = answer.body
+    if heard.kind in ("list", "slots") and "next" in body:
+        yield "is only a page"
+    cancelled = heard.error == CANCELLED
+    told = body.get("hold" if heard.kind == "hold" else "appointment")
+    if cancelled and told is None:
+        yield "is without the appointment"
+    if told is None and heard.outcome == "ok" and heard.kind in ("book", "hold", "get", "cancel", "move"):
+        yield "tells of nothing"
+    if told is None:
+        return
+    wanted: dict[str, object] = {"site": heard.site}
+    if heard.kind in ("book", "hold"):
+        wanted |= {"resources": sorted(heard.resources), "slot": heard.slot, "durationMinutes": heard.minutes}
+    if heard.replayed or cancelled:  # it may have been moved since
+        wanted = {"site": heard.site}
+    if heard.kind == "hold":
+        wanted |= {"token": heard.token} if heard.token else {}
+    else:
+        wanted |= {"patientName": heard.patient}
+    if heard.kind in ("book", "move", "cancel"):
+        wanted |= {"status": "cancelled" if cancelled or heard.kind == "cancel" else "booked"}
+    if heard.kind != "book" and heard.appointment_id:
+        wanted |= {"id": heard.appointment_id}
+    for field, value in wanted.items():
+        if told.get(field) != value:
+            yield f"tells of another {field}"
+
+
+def standing(appointment: dict[str, Any]) -> Standing:
+    return Standing(place_of(appointment), appointment["status"])
+
+
+def place_of(told: dict[str, Any], site: str = "") -> Place:
+    """Where a booking lies, by an appointment or an entry of its history (which names no site)."""
+    return Place(told.get("site", site), tuple(told["resources"]), told["slot"], told.get("durationMinutes"))

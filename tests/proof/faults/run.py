@@ -1,0 +1,96 @@
+"""One run: a cluster, callers, faults; then everything heals, the rows are read back, and judged."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.proof.checker import Verdict, check
+from tests.proof.faults.cluster import Cluster
+from tests.proof.faults.history import History
+from tests.proof.faults.nemesis import Nemesis, Planned, plan
+from tests.proof.faults.recorder import Recorder
+from tests.proof.faults.stored import read_rows
+from tests.proof.faults.workload import Crowd, workload
+
+AFTERWARDS_SECONDS = 3.0
+"""For which callers go on once faults are healed: what these have left behind comes to light."""
+CAUSED_ERRORS = {"worker_clock": ('"event": "clock_is_wrong"',)}
+"""What services log as an error, and rightly, because of a fault."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run; `without` names safeguards that workers do without."""
+
+    seed: int
+    seconds: float
+    kinds: Sequence[str]
+    rate: float = 100.0
+    without: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What happened, what the checker says of it, and what else was wrong."""
+
+    history: History
+    verdict: Verdict
+    oddities: Sequence[str]
+    skipped: Sequence[str]
+    seconds_to_heal: float
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict.accepted and not self.oddities
+
+
+Watch = Callable[[Recorder, Nemesis], None]
+
+
+async def run(options: Options, watch: Watch = lambda *_: None) -> Result:
+    """Run it; `watch` is told of the recorder and the nemesis once they are at work."""
+    async with Cluster(without=options.without) as cluster:
+        planned = plan(options.seed, options.kinds)
+        return await run_on(cluster, Crowd(options.seed, options.rate), planned, options.seconds, watch)
+
+
+async def run_on(
+    cluster: Cluster,
+    crowd: Crowd,
+    planned: Iterable[Planned],
+    seconds: float,
+    watch: Watch = lambda *_: None,
+) -> Result:
+    """Run it on a cluster that is up, and has no bookings yet."""
+    recorder = Recorder()
+    nemesis = Nemesis(cluster, recorder.now)
+    watch(recorder, nemesis)
+    urls = list(cluster.services.urls.values())
+    async with workload(recorder, crowd, urls, cluster.nats_urls) as stopping:
+        await nemesis.run(planned, seconds)
+        healed = recorder.now()
+        await cluster.wait_ready()
+        seconds_to_heal = recorder.now() - healed
+        if nemesis.faults:
+            await asyncio.sleep(AFTERWARDS_SECONDS)
+        stopping.set()
+    await cluster.wait_ready()
+    rows = await asyncio.to_thread(read_rows, cluster.mongo_uri, recorder)
+    history = History(tuple(recorder.operations), rows, tuple(nemesis.faults))
+    verdict = await asyncio.to_thread(check, history)
+    caused = {event for fault in nemesis.faults for event in CAUSED_ERRORS.get(fault.kind, ())}
+    oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster, caused)]
+    return Result(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
+
+
+def _errors(cluster: Cluster, caused: Collection[str]) -> list[str]:
+    """Services that ended by themselves, and what they logged as errors, but for what faults have caused."""
+    lines = [f"{name} ended by itself" for name in cluster.services.died()]
+    for name, log in cluster.services.logs():
+        errors = (line for line in log.splitlines() if _is_error(line))
+        lines += [f"{name} logged {line}" for line in errors if not any(event in line for event in caused)]
+    return lines
+
+
+def _is_error(line: str) -> bool:
+    return '"level": "error"' in line or '"level": "critical"' in line or line.startswith("Traceback")

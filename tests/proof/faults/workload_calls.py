@@ -1,0 +1,182 @@
+"""What one caller asks, call by call, each recorded with what came of it."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from tests.callers import Answer, Caller
+from tests.proof.faults.history import Kind, Operation, Via
+from tests.proof.faults.places import GRID_MINUTES, Place
+from tests.proof.faults.recorder import Recorder
+
+PATIENCE_SECONDS = 12.0
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.3, 1.0
+SHORTEST_DEADLINE, LONGEST_DEADLINE = 0.05, 1.5
+ASKED_AT_IS_SENT = 0.9
+ORDERED = ("book", "move", "cancel", "hold", "release")
+"""What carries when its caller asked."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A patient who wants a place, all of it or nothing."""
+
+    patient: str
+    place: Place
+    key: str | None = None
+    token: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        place = self.place
+        wanted = {"site": place.site, "resources": place.resources, "slot": place.slot}
+        # One step is what a booking lasts where nobody says.
+        lasting = {} if place.minutes in (None, GRID_MINUTES) else {"durationMinutes": place.minutes}
+        token = {"holdToken": self.token} if self.token else {}
+        return {**wanted, **lasting, "patientName": self.patient, **token}
+
+
+@dataclass(frozen=True)
+class How:
+    """How a request is sent: `first` if it says that it was never sent before.
+
+    `hasty`: its caller gives up early. `at_once`: its caller does not pause before it.
+    """
+
+    first: bool = False
+    hasty: bool = False
+    at_once: bool = False
+
+
+ORDINARY, FIRST, HASTY, AT_ONCE = How(), How(first=True), How(hasty=True), How(at_once=True)
+
+
+@dataclass
+class Asking:
+    """A caller on one way in. `pace` is the mean number of its calls in a second.
+
+    With the probability `haste` it waits for an answer no longer than a second; then it closes its HTTP
+    connection, or drops its request on NATS.
+    """
+
+    name: str
+    via: Via
+    caller: Caller
+    recorder: Recorder
+    random: Random
+    pace: float
+    haste: float = 0.0
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def book(self, visit: Visit, how: How = ORDINARY) -> Operation:
+        key = {"Idempotency-Key": visit.key} if visit.key else {}
+        return await self._ask("book", visit, visit.body(), key=visit.key, headers=key, how=how)
+
+    async def hold(self, visit: Visit, how: How = ORDINARY) -> Operation:
+        return await self._ask("hold", visit, visit.body(), how=how)
+
+    async def release(self, visit: Visit, how: How = ORDINARY) -> Operation:
+        body = {name: value for name, value in visit.body().items() if name != "patientName"}
+        return await self._ask("release", visit, body, how=how)
+
+    async def cancel(self, id: str, visit: Visit, how: How = ORDINARY) -> Operation:
+        return await self._ask("cancel", visit, {"id": id}, id=id, how=how)
+
+    async def move(self, id: str, visit: Visit, move_id: str | None, how: How = ORDINARY) -> Operation:
+        """Move it to the visit's place; of that, what is empty or None is not sent."""
+        place = visit.place
+        wanted = {"slot": place.slot, "resources": place.resources, "durationMinutes": place.minutes}
+        body = {name: value for name, value in wanted.items() if value} | {"id": id}
+        body |= {"holdToken": visit.token} if visit.token else {}
+        body |= {"moveId": move_id} if move_id else {}
+        key = {"Idempotency-Key": move_id} if move_id and self.via == "http" else {}
+        return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, how=how)
+
+    async def get(self, id: str, visit: Visit) -> Operation:
+        return await self._ask("get", replace(visit, token=None), {"id": id}, id=id)
+
+    async def history(self, id: str, visit: Visit) -> Operation:
+        return await self._ask("history", replace(visit, token=None), {"id": id}, id=id)
+
+    async def window(self, kind: Kind, place: Place, until: str) -> Operation:
+        """`list` or `slots` of the first of the resources, from the slot on."""
+        [resource, *_] = place.resources
+        visit = Visit("", Place(place.site, (resource,), place.slot))
+        query = {"site": place.site, "resource": resource, "from": place.slot, "to": until}
+        return await self._ask(kind, visit, query, until=until)
+
+    def new_id(self) -> str:
+        return str(UUID(int=self.random.getrandbits(128), version=4))
+
+    async def _ask(
+        self,
+        kind: Kind,
+        visit: Visit,
+        body: dict[str, Any],
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        headers: dict[str, str] | None = None,
+        how: How = ORDINARY,
+        **more: Any,
+    ) -> Operation:
+        if not how.at_once:
+            await self.pause(self.random.expovariate(self.pace))
+        said, deadline = dict(headers or {}), None
+        if self.via == "nats" and kind in ("book", "move", "cancel") and self.chance(0.4):
+            latest = datetime.now(UTC) + timedelta(
+                seconds=self.random.uniform(SHORTEST_DEADLINE, LONGEST_DEADLINE)
+            )
+            said["Deadline"] = str(int(latest.timestamp() * 1000))
+            deadline = self.recorder.moment(latest)
+        if how.first:
+            said["First"] = "true"
+        # A gateway counts as asked when it reads the request, so HTTP callers do not say it.
+        asked_at: float | None = self.recorder.now()
+        if self.via == "nats":
+            unix_ms = int(datetime.now(UTC).timestamp() * 1000)
+            is_sent = kind in ORDERED and self.chance(ASKED_AT_IS_SENT)
+            said |= {"Asked-At": str(unix_ms)} if is_sent else {}
+            sent_at = datetime.fromtimestamp(unix_ms / 1000, UTC)
+            asked_at = self.recorder.moment(sent_at) if is_sent else None
+        patience = PATIENCE_SECONDS
+        if how.hasty or self.chance(self.haste):
+            patience = self.random.uniform(SHORTEST_PATIENCE, LONGEST_PATIENCE)
+        place = visit.place
+        asked = Operation(
+            number=0,
+            client=self.name,
+            kind=kind,
+            via=self.via,
+            site=place.site,
+            resources=place.resources,
+            slot=place.slot,
+            patient=visit.patient,
+            key=key,
+            token=visit.token,
+            invoked=0.0,
+            returned=None,
+            outcome="unknown",
+            appointment_id=id,
+            deadline=deadline,
+            asked=asked_at,
+            minutes=place.minutes,
+            **more,
+        )
+
+        async def patiently() -> Answer:
+            async with asyncio.timeout(patience):
+                return await self.caller.ask(kind, body, **said)
+
+        return await self.recorder.record(asked, patiently)
+
+    async def pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability

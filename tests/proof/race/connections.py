@@ -1,0 +1,167 @@
+"""Enough connections to ask everything at once, by each way in, and what became of each call in words."""
+
+import asyncio
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import cycle
+
+import httpx
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError, NoRespondersError
+from nats.errors import Error as NatsError
+
+from tests import callers
+from tests.callers import Caller, HttpCaller, NatsCaller
+from tests.proof.race.addresses import shown
+from tests.proof.race.operations import Answer, Ask
+
+Call = Callable[[], Awaitable[Answer]]
+
+CONNECT_SECONDS = 5
+REPEAT_SECONDS = 0.05
+BEING_BOOKED = "BeingBooked"
+REQUEST_ID = "X-Request-Id"
+
+
+class UnreachableError(Exception):
+    """Nothing answers at an address."""
+
+
+class Connections(ABC):
+    """One way in; calls take its connections in turn."""
+
+    def __init__(self, ways: Sequence[Caller], timeout: float) -> None:
+        self._timeout = timeout
+        self._next = cycle(ways)
+
+    @abstractmethod
+    async def warm(self) -> None:
+        """Open every connection.
+
+        Raises:
+            UnreachableError: what should be there is not, or it refuses some of the connections.
+        """
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    def build(self, ask: Ask) -> Call:
+        call = next(self._next).build(ask.kind, ask.body, {REQUEST_ID: ask.request_id})
+        return partial(self._send, call)
+
+    async def _send(self, call: callers.Call) -> Answer:
+        try:
+            async with asyncio.timeout(self._timeout):
+                # As the product's own client does: a hold that meets a booking in progress is repeated.
+                answer = await call()
+                while answer.headers.get("error-type") == BEING_BOOKED:
+                    await asyncio.sleep(REPEAT_SECONDS)
+                    answer = await call()
+                return _read(answer)
+        except TimeoutError:
+            return Answer(None, problem=f"no answer in {self._timeout:g} s")
+        except NoRespondersError:
+            return Answer(None, problem="no worker listens", sent=False)
+        except (httpx.ConnectError, ConnectionClosedError):
+            return Answer(None, problem="cannot connect", sent=False)
+        except (httpx.HTTPError, NatsError, OSError) as error:
+            return Answer(None, problem=f"connection lost ({type(error).__name__})")
+        except (ValueError, TypeError, KeyError, AssertionError, RecursionError):
+            return Answer(None, problem="the reply cannot be read")
+
+
+class HttpConnections(Connections):
+    """To the gateway."""
+
+    def __init__(self, url: str, *, connections: int, timeout: float) -> None:
+        self._url = url
+        context = ssl.create_default_context()
+        # Shorter than a server's keep-alive (5 s by default): a connection must not close under a request.
+        limits = httpx.Limits(max_connections=1, keepalive_expiry=3)
+        whole_call_is_timed = httpx.Timeout(None)
+
+        def client() -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                base_url=url, verify=context, trust_env=False, timeout=whole_call_is_timed, limits=limits
+            )
+
+        # One client a connection: a shared pool scans all its connections for every request.
+        self._clients = [client() for _ in range(connections)]
+        super().__init__([HttpCaller(client) for client in self._clients], timeout)
+
+    async def warm(self) -> None:
+        if not await _opens(self._clients[0], CONNECT_SECONDS):
+            raise UnreachableError(f"No gateway answers at {shown(self._url)}: is the stack up? (make up)")
+        opened = await asyncio.gather(*(_opens(client, self._timeout) for client in self._clients))
+        if not all(opened):
+            total = len(opened)
+            raise UnreachableError(
+                f"{shown(self._url)} takes only {sum(opened)} of {total} connections at once"
+            )
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+
+class NatsConnections(Connections):
+    """Straight to the workers."""
+
+    def __init__(self, url: str, *, connections: int, timeout: float) -> None:
+        self._url = url
+        self._clients = [Client() for _ in range(connections)]
+        super().__init__([NatsCaller(client, reply_seconds=timeout) for client in self._clients], timeout)
+
+    async def warm(self) -> None:
+        try:
+            for client in self._clients:
+                if not client.is_connected:
+                    # Its own limit is for one attempt, and it makes sixty.
+                    await asyncio.wait_for(self._connect(client), CONNECT_SECONDS)
+                with suppress(NoRespondersError):  # opens the inbox for replies
+                    await client.request(client.new_inbox(), timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, NatsError):
+            address = shown(self._url)
+            raise UnreachableError(
+                f"No NATS server answers at {address}: is the stack up? (make up)"
+            ) from None
+
+    async def close(self) -> None:
+        for client in self._clients:
+            if client.is_connected:
+                await client.close()
+
+    async def _connect(self, client: Client) -> None:
+        await client.connect(
+            self._url.split(","),
+            name="concurrency-proof",
+            allow_reconnect=False,
+            connect_timeout=CONNECT_SECONDS,
+            error_cb=_leave_it_to_the_call,
+        )
+
+
+def _read(heard: callers.Answer) -> Answer:
+    match heard.status, heard.body:
+        case int(status), dict(body):
+            return Answer(status, body)
+        case int(status), _:
+            return Answer(status, problem="the body is not a JSON object")
+        case _:
+            return Answer(None, problem="the reply cannot be read")
+
+
+async def _opens(client: httpx.AsyncClient, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await client.get("/livez")
+    except (httpx.HTTPError, TimeoutError):
+        return False
+    return True
+
+
+async def _leave_it_to_the_call(_error: Exception) -> None:
+    """Whoever made the call that fails is told; nothing is logged beside it."""

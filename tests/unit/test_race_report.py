@@ -1,0 +1,68 @@
+"""What the concurrency proof tells of a run, and of arguments that it cannot take."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from tests.proof.race.cli import parse_options
+from tests.proof.race.operations import Run
+from tests.proof.race.options import Options
+from tests.proof.race.report import Report
+from tests.proof.race.verdict import judge
+from tests.unit.test_race_verdict import won_by_booking, won_by_hold
+
+MANY = 50
+
+
+def told(options: Options) -> list[str]:
+    """The report's lines of a race that a hold won, or without holds a booking."""
+    story = won_by_hold() if options.holds else won_by_booking()
+    run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, tuple(story.values()))
+    text = io.StringIO()
+    Report(Console(file=text, width=120), options).finish(run, judge(run))
+    return text.getvalue().splitlines()
+
+
+def test_a_hold_that_won_is_seen_to_be_claimed() -> None:
+    """Where a hold won the race nobody booked in it: the table has the booking that its holder made then."""
+    heading, row, *_ = told(Options(requests=MANY, holds=True))
+    assert heading.split() == ["slot", "race", "requests", "201", "held", "claimed", "409", "other", "silent"]
+    assert row.split()[1:] == ["1", "4", "0", "1", "1", "3", "0", "0"]
+
+
+def test_a_slot_that_is_raced_for_twice_has_two_rows() -> None:
+    """Where the winner gave its slot back, each race has its one 201: no row shows two for one slot."""
+    first = list(won_by_booking().values())
+    second = [replace(each, ask=replace(each.ask, round=2)) for each in first]
+    run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, (*first, *second))
+    text = io.StringIO()
+    Report(Console(file=text, width=120), Options(requests=MANY)).finish(run, judge(run))
+    rows = [line.split() for line in text.getvalue().splitlines()[1:4]]
+    assert [row[1] for row in rows[:2]] == ["1", "2"]
+    assert [row[3] for row in rows[:2]] == ["1", "1"]
+    assert rows[2][:3] == ["all", "races", "2"]
+
+
+@pytest.mark.parametrize("holds", [False, True])
+@pytest.mark.parametrize("check", [False, True])
+def test_what_was_judged_is_what_is_proved(holds: bool, check: bool) -> None:
+    """Holds and linearizability stand in the last line where they were judged, and nowhere else."""
+    last = told(Options(requests=MANY, holds=holds, check=check))[-1]
+    assert last.startswith("PROVED: one winner per slot, ")
+    assert ("every hold honoured" in last) == holds
+    assert ("the history is linearizable" in last) == check
+
+
+@pytest.mark.parametrize("arguments", [["--requests", "0"], ["--nonsense"], ["--via", "post"]])
+def test_a_wrong_argument_is_told_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the argument; the exit status is 2."""
+    with pytest.raises(SystemExit) as ended:
+        parse_options(arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert arguments[0] in line
