@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from booking_worker.bookings.book import Decisions
-from booking_worker.bookings.cancel import Cancels
+from booking_worker.bookings.book import Booker
+from booking_worker.bookings.cancel import Canceller
 from booking_worker.bookings.intents import Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.move import Moves
+from booking_worker.bookings.move import Mover
 from booking_worker.bookings.service import BookingService
 from booking_worker.bookings.writes import Writes
 from booking_worker.handlers import handlers
@@ -27,9 +27,9 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         intents, lately = Intents(stores.intents), LatelyBooked()
         writes = Writes(stores.bookings, stores.changes, stores.schema)
         service = BookingService(
-            Decisions(stores.bookings, writes, intents, lately),
-            Cancels(stores.bookings, writes),
-            Moves(stores.bookings, writes, intents, lately=lately, grid=stores.grid, digests=stores.digests),
+            Booker(stores.bookings, writes, intents, lately),
+            Canceller(stores.bookings, writes),
+            Mover(stores.bookings, writes, intents, lately=lately, grid=stores.grid, digests=stores.digests),
             schema=stores.schema,
             grid=stores.grid,
             digests=stores.digests,

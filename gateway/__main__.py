@@ -8,7 +8,7 @@ import uvloop
 
 from gateway.app import create_gateway
 from gateway.http.server import HttpServer
-from shared.process.garbage import collect_seldom
+from shared.process.garbage import tune_gc
 from shared.process.health import bind_health
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
@@ -40,7 +40,7 @@ async def _serve(listener: socket.socket, health: socket.socket | None, nats: Na
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     server = HttpServer(create_gateway(nats, cut_off.set, health), listener)
-    collect_seldom()
+    tune_gc()
     await server.serve_until(told, cut_off, drain_seconds=nats.drain_seconds)
     return told.is_set() and not cut_off.is_set()
 

@@ -20,8 +20,8 @@ def _placed(held: Held) -> Reply[HoldPlaced]:
         token=held.token,
         site=held.command.site,
         resources=held.command.resources,
-        slot=held.span.slot,
-        durationMinutes=held.span.duration,
+        slot=held.slot_range.slot,
+        durationMinutes=held.slot_range.duration,
         expiresAt=held.expires_at,
     )
     message = f"Slot held for {describe_seconds(held.seconds)}"

@@ -28,7 +28,7 @@ from shared.contract.errors import (
 from shared.contract.fields import random_uuid
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
-from shared.domain.grid import Grid, Span
+from shared.domain.grid import Grid, SlotRange
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
@@ -45,7 +45,7 @@ class Request:
     """A command to hold, with what came of it so far: `placed` is None where another holds a claim."""
 
     command: PlaceHold
-    span: Span
+    slot_range: SlotRange
     wanted: Wanted
     deadline: Deadline
     placed: Placed | None = None
@@ -78,7 +78,7 @@ class Held:
 
     command: PlaceHold
     token: str
-    span: Span
+    slot_range: SlotRange
     expires_at: datetime
     seconds: int
 
@@ -149,16 +149,16 @@ class HoldService:
         return [each if isinstance(each, Exception) else None if each else NoSuchHold() for each in released]
 
     def _request(self, attempt: Attempt[PlaceHold]) -> Request:
-        command, span = attempt.command, self._grid.span_of(attempt.command)
+        command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
         holder = Holder(command.holdToken or random_uuid(), self._digests.of_name(command.patientName))
-        wanted = Wanted(Claims.of(command, span), holder, attempt.asked_at)
-        return Request(command, span, wanted, attempt.deadline)
+        wanted = Wanted(Claims.of(command, slot_range), holder, attempt.asked_at)
+        return Request(command, slot_range, wanted, attempt.deadline)
 
     def _cell_of(self, command: ReleaseHold) -> str | None:
         if command.slot is None:
             return None
         place = _Cell(command.site, command.slot)
-        first, *_ = Claims.of(place, self._grid.span_of(place)).keys
+        first, *_ = Claims.of(place, self._grid.slot_range(place)).keys
         return first.rpartition("/")[2]
 
     async def _release_many(self, many: Sequence[_Releasing], deadline: Deadline) -> list[bool | Refused]:
@@ -215,7 +215,7 @@ class HoldService:
 
 def _held(request: Request, granted: Granted) -> Held:
     token = request.wanted.holder.token
-    return Held(request.command, token, request.span, granted.expires_at, granted.milliseconds // 1000)
+    return Held(request.command, token, request.slot_range, granted.expires_at, granted.milliseconds // 1000)
 
 
 def _refusal(request: Request, found: Found) -> Refused | None:

@@ -31,7 +31,7 @@ from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.indexes import INDEXES
 from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis import server as redis_server
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import attempts as worker_attempts
@@ -247,9 +247,9 @@ def no_doubt() -> None:
     """Take a write that was not answered for one that was not executed."""
     insert_many = BookingStore.insert_many
 
-    async def sure(*args: Any, **more: Any) -> list[Written]:
+    async def sure(*args: Any, **more: Any) -> list[WriteResult]:
         outcomes = await insert_many(*args, **more)
-        return [Written.NOT_EXECUTED if each is Written.UNKNOWN else each for each in outcomes]
+        return [WriteResult.NOT_EXECUTED if each is WriteResult.UNKNOWN else each for each in outcomes]
 
     BookingStore.insert_many = sure  # type: ignore[method-assign]
 

@@ -7,21 +7,21 @@ from typing import Any
 
 from pymongo import ReadPreference, UpdateOne
 
-from booking_worker.bookings.move import Moves
-from booking_worker.bookings.move_plan import Plan
+from booking_worker.bookings.move import Mover
+from booking_worker.bookings.move_plan import MovePlan
 from shared.contract.deadline import Deadline
 from shared.domain.booking import Booking
 from shared.stores.mongo import changes as store_of_changes
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change, ChangeStore
-from shared.stores.mongo.writes import Written, write
+from shared.stores.mongo.writes import WriteResult, write
 
 
 def move_in_two_writes() -> None:
     """Move a booking, and give it its claims afterwards."""
     change_many = ChangeStore.change_many
 
-    async def in_two(store: ChangeStore, both: Sequence[Change], *, timeout: float) -> list[Written]:
+    async def in_two(store: ChangeStore, both: Sequence[Change], *, timeout: float) -> list[WriteResult]:
         as_before = [Change(one.before, replace(one.after, claims=one.before.claims)) for one in both]
         outcomes = await change_many(store, as_before, timeout=timeout)
         await asyncio.sleep(0.1)
@@ -38,14 +38,14 @@ def late_freeing() -> None:
     change_many = ChangeStore.change_many
     under_way = set()
 
-    async def soon(store: ChangeStore, changes: Sequence[Change], *, timeout: float) -> list[Written]:
+    async def soon(store: ChangeStore, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
         async def later() -> None:
             await asyncio.sleep(0.5)
             await change_many(store, changes, timeout=timeout)
 
         under_way.add(task := asyncio.create_task(later()))
         task.add_done_callback(under_way.discard)
-        return [Written.DONE] * len(changes)
+        return [WriteResult.DONE] * len(changes)
 
     ChangeStore.change_many = soon  # type: ignore[assignment,method-assign]
 
@@ -57,7 +57,7 @@ def no_compare_and_set() -> None:
     def by_id(booking: Booking) -> dict[str, Any]:
         return {"_id": booking.id, "site": booking.site, "status": "booked"}
 
-    async def late(store: ChangeStore, changes: Sequence[Change], *, timeout: float) -> list[Written]:
+    async def late(store: ChangeStore, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
         await asyncio.sleep(0.1)
         return await change_many(store, changes, timeout=timeout)
 
@@ -74,7 +74,7 @@ def history_apart() -> None:
         sets = {field: row[field] for field in store_of_changes._FIELDS}
         return UpdateOne(store_of_changes._as_read(change.before), {"$set": sets})
 
-    async def in_two(store: ChangeStore, both: Sequence[Change], *, timeout: float) -> list[Written]:
+    async def in_two(store: ChangeStore, both: Sequence[Change], *, timeout: float) -> list[WriteResult]:
         outcomes = await change_many(store, both, timeout=timeout)
         await asyncio.sleep(0.1)
         for one in both:
@@ -91,13 +91,15 @@ def history_apart() -> None:
 
 def holds_used_up_first() -> None:
     """Use up the holds that a move has before it is decided."""
-    carry_out = Moves._write
+    carry_out = Mover._write
 
-    async def use_up(moves: Moves, plans: Sequence[Plan], deadline: Deadline) -> dict[Plan, Written]:
+    async def use_up(
+        moves: Mover, plans: Sequence[MovePlan], deadline: Deadline
+    ) -> dict[MovePlan, WriteResult]:
         await moves._intents._store.use_up_holds([plan.intent for plan in plans])
         return await carry_out(moves, plans, deadline)
 
-    Moves._write = use_up  # type: ignore[assignment,method-assign]
+    Mover._write = use_up  # type: ignore[assignment,method-assign]
 
 
 def secondary_reads() -> None:

@@ -18,11 +18,11 @@ from shared.contract.errors import (
     SlotHeld,
 )
 from shared.stores.mongo.bookings import BookingStore, Tombstone
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.intents import HoldState
 
 
-class Decisions:
+class Booker:
     """Books what can be booked of a batch. Only the store's unique index decides."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Decisions:
         self._lately = lately
         self._refusals = Refusals(bookings, writes)
 
-    async def decide(self, requests: Sequence[Request], deadline: Deadline) -> list[Outcome]:
+    async def commit(self, requests: Sequence[Request], deadline: Deadline) -> list[Outcome]:
         """Decide a batch of requests by a deadline; one outcome each, in their order.
 
         0. What wants a claim that was lately found booked is looked for first, and refused if it is booked.
@@ -54,12 +54,12 @@ class Decisions:
         found = dict(zip(left, states, strict=True))
         held = [request for request in left if found[request] is HoldState.OTHERS]
         passing = [request for request in left if found[request] in PASSING]
-        in_vain = 0
-        while in_vain < MOST_ROUNDS:
+        rounds_without_progress = 0
+        while rounds_without_progress < MOST_ROUNDS:
             firsts, rivals = first_of_each_claim(passing)
             inserted = await self._insert(firsts, deadline)
             outcomes |= {request: _outcome(request, each) for request, each in inserted.items()}
-            duplicates = [request for request, each in inserted.items() if each is Written.DUPLICATE]
+            duplicates = [request for request, each in inserted.items() if each is WriteResult.DUPLICATE]
             explained, reusable = await self._explain(duplicates, [*held, *rivals], deadline)
             explained |= {request: SlotHeld() for request in held if request not in explained}
             outcomes |= await self._refusals.make_final(explained, deadline)
@@ -69,7 +69,7 @@ class Decisions:
             waiting, passing = passing, [request for request in left if request not in replaced]
             if not passing:
                 break
-            in_vain += len(passing) == len(waiting)  # where some are decided, the others have another chance
+            rounds_without_progress += len(passing) == len(waiting)
         self._intents.clear(
             (request.intent, found[request], _stands(request, outcomes[request]))
             for request in found
@@ -81,7 +81,7 @@ class Decisions:
         )
         return [outcomes[request] for request in requests]
 
-    async def _insert(self, requests: Sequence[Request], deadline: Deadline) -> dict[Request, Written]:
+    async def _insert(self, requests: Sequence[Request], deadline: Deadline) -> dict[Request, WriteResult]:
         inserted = await self._writes.insert([request.booking for request in requests], deadline)
         return dict(zip(requests, inserted, strict=True))
 
@@ -96,7 +96,7 @@ class Decisions:
         """
         refused = [*duplicates, *others]
         claims = {claim for request in refused for claim in request.claims.in_site}
-        keys = {request.key for request in refused if request.may_have_been_sent}
+        keys = {request.key for request in refused if not request.is_first_attempt}
         try:
             found = await self._bookings.find(keys=keys, claims=claims, timeout=deadline.remaining)
         except NoPrimary as nothing_done:
@@ -122,9 +122,9 @@ class Decisions:
         bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows}
         written = await self._writes.replace([(rows[r], b) for r, b in bookings.items()], deadline)
         return {
-            request: Booked(booking) if each is Written.DONE else refusal_of(each)
+            request: Booked(booking) if each is WriteResult.DONE else refusal_of(each)
             for (request, booking), each in zip(bookings.items(), written, strict=True)
-            if each not in (Written.DUPLICATE, Written.UNSURE)
+            if each not in (WriteResult.DUPLICATE, WriteResult.UNSURE)
         }
 
 
@@ -139,5 +139,5 @@ def _stands(request: Request, outcome: Outcome) -> bool:
     return outcome.booking.status == "booked" and outcome.booking.claims == request.claims
 
 
-def _outcome(request: Request, inserted: Written) -> Outcome:
-    return Booked(request.booking) if inserted is Written.DONE else refusal_of(inserted)
+def _outcome(request: Request, inserted: WriteResult) -> Outcome:
+    return Booked(request.booking) if inserted is WriteResult.DONE else refusal_of(inserted)

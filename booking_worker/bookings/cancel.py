@@ -10,7 +10,7 @@ from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknow
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +23,14 @@ class Cancel:
     weight: int = 1
 
 
-class Cancels:
+class Canceller:
     """Cancels what is booked. A repeat finds it cancelled, which is the same answer."""
 
     def __init__(self, bookings: BookingStore, writes: Writes) -> None:
         self._bookings = bookings
         self._writes = writes
 
-    async def decide(self, cancels: Sequence[Cancel], deadline: Deadline) -> list[ChangeOutcome]:
+    async def commit(self, cancels: Sequence[Cancel], deadline: Deadline) -> list[ChangeOutcome]:
         """Decide a batch of cancels by a deadline; one outcome each, in their order.
 
         Raises:
@@ -49,8 +49,8 @@ class Cancels:
         ]
         written = await self._writes.change(changes, deadline)
         for change, each in zip(changes, written, strict=True):
-            stands[change.before.id] = change.after if each is Written.DONE else refusal_of(each)
-        unsure = {c.before.id for c, each in zip(changes, written, strict=True) if each is Written.UNSURE}
+            stands[change.before.id] = change.after if each is WriteResult.DONE else refusal_of(each)
+        unsure = {c.before.id for c, each in zip(changes, written, strict=True) if each is WriteResult.UNSURE}
         stands |= await self._look(unsure, deadline)
         return [refused.get(cancel) or _outcome(cancel, stands[cancel.id]) for cancel in cancels]
 

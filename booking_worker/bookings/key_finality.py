@@ -11,7 +11,7 @@ from booking_worker.bookings.writes import MOST_ROUNDS, Writes
 from shared.contract.deadline import Deadline
 from shared.contract.errors import AskedEarlier, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.stores.mongo.bookings import BookingStore, InSite
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 
 
 class Refusals:
@@ -32,7 +32,7 @@ class Refusals:
         left = [
             r
             for r, o in judged.items()
-            if isinstance(o, SlotAlreadyBooked | SlotHeld) and r.may_have_been_sent
+            if isinstance(o, SlotAlreadyBooked | SlotHeld) and not r.is_first_attempt
         ]
         for _ in range(MOST_ROUNDS):
             left = await self._write(left, outcomes, deadline)
@@ -48,14 +48,14 @@ class Refusals:
         for request in requests:
             keys[request.key] = max(request.asked_at, keys.get(request.key, 0))
         written = dict(zip(keys, await self._writes.refuse(keys, deadline), strict=True))
-        duplicates = [key for key in keys if written[key] is Written.DUPLICATE]
+        duplicates = [key for key in keys if written[key] is WriteResult.DUPLICATE]
         try:
             found = await self._bookings.find(keys=duplicates, timeout=deadline.remaining)
         except (NotExecuted, OutcomeUnknown):
-            written |= dict.fromkeys(duplicates, Written.UNKNOWN)
+            written |= dict.fromkeys(duplicates, WriteResult.UNKNOWN)
         left = []
         for request in requests:
-            if written[request.key] is Written.DUPLICATE:
+            if written[request.key] is WriteResult.DUPLICATE:
                 tombstone = found.tombstones.get(request.key)
                 if own := found.by_key.get(request.key):
                     outcomes[request] = replay(request, own)
@@ -63,6 +63,6 @@ class Refusals:
                     outcomes[request] = AskedEarlier()
                 else:  # it has just been replaced, or has expired
                     left.append(request)
-            elif written[request.key] is not Written.DONE:
+            elif written[request.key] is not WriteResult.DONE:
                 outcomes[request] = OutcomeUnknown()
         return left

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from booking_worker.bookings.intents import PASSING, REGISTERED, Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move_finality import Fences
-from booking_worker.bookings.move_plan import Move, Plan, plan, repeat
+from booking_worker.bookings.move_plan import Move, MovePlan, plan, repeat
 from booking_worker.bookings.preconditions import known_versions
 from booking_worker.bookings.requests import first_of_each_claim
 from booking_worker.bookings.writes import ChangeOutcome, Writes, refusal_of
@@ -15,12 +15,12 @@ from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore, Found
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.intents import HoldState
 from shared.worker.batcher import HEAVIEST_BATCH
 
 
-class Moves:
+class Mover:
     """Moves what can be moved of a batch. Only the store's unique index decides."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Moves:
         self._digests = digests
         self._fences = Fences(bookings, writes)
 
-    async def decide(self, moves: Sequence[Move], deadline: Deadline) -> list[ChangeOutcome]:
+    async def commit(self, moves: Sequence[Move], deadline: Deadline) -> list[ChangeOutcome]:
         """Decide a batch of moves by a deadline; one outcome each, in their order.
 
         1. MongoDB: what is booked now, and so where each move leads. What leads to a claim that was lately
@@ -61,10 +61,10 @@ class Moves:
             {move.id for move in moves}, versions=known_versions(moves), timeout=deadline.remaining
         )
         outcomes: dict[Move, ChangeOutcome] = {}
-        plans: list[Plan] = []
+        plans: list[MovePlan] = []
         for move in moves:
             judged = plan(move, rows.get(move.id), self._grid, self._digests)
-            if isinstance(judged, Plan):
+            if isinstance(judged, MovePlan):
                 plans.append(judged)
             else:
                 outcomes[move] = judged
@@ -72,7 +72,9 @@ class Moves:
         outcomes |= {each.move: outcome for each, outcome in carried_out.items()}
         return [outcomes.get(move) for move in moves]
 
-    async def _carry_out(self, plans: Sequence[Plan], deadline: Deadline) -> dict[Plan, ChangeOutcome]:
+    async def _carry_out(
+        self, plans: Sequence[MovePlan], deadline: Deadline
+    ) -> dict[MovePlan, ChangeOutcome]:
         repeats = [each for each in plans if each.is_repeat]
         staying = [each for each in plans if each.stays and not each.is_repeat]
         changing = [each for each in plans if not each.stays]
@@ -90,8 +92,10 @@ class Moves:
         held = [each for each in changing if found[each] is HoldState.OTHERS]
         firsts, rivals = first_of_each_claim([each for each in changing if found[each] in PASSING])
         written = await self._write([*firsts, *staying], deadline)
-        outcomes |= {p: p.change.after if w is Written.DONE else refusal_of(w) for p, w in written.items()}
-        met = [each for each, w in written.items() if w in (Written.DUPLICATE, Written.UNSURE)]
+        outcomes |= {
+            p: p.change.after if w is WriteResult.DONE else refusal_of(w) for p, w in written.items()
+        }
+        met = [each for each, w in written.items() if w in (WriteResult.DUPLICATE, WriteResult.UNSURE)]
         explained = await self._explain([*met, *repeats], rivals, held, deadline)
         outcomes |= await self._fences.make_final(explained, deadline)
         self._intents.clear(
@@ -107,13 +111,17 @@ class Moves:
         )
         return outcomes
 
-    async def _write(self, plans: Sequence[Plan], deadline: Deadline) -> dict[Plan, Written]:
+    async def _write(self, plans: Sequence[MovePlan], deadline: Deadline) -> dict[MovePlan, WriteResult]:
         written = await self._writes.change([each.change for each in plans], deadline)
         return dict(zip(plans, written, strict=True))
 
     async def _explain(
-        self, tried: Sequence[Plan], rivals: Sequence[Plan], held: Sequence[Plan], deadline: Deadline
-    ) -> dict[Plan, ChangeOutcome]:
+        self,
+        tried: Sequence[MovePlan],
+        rivals: Sequence[MovePlan],
+        held: Sequence[MovePlan],
+        deadline: Deadline,
+    ) -> dict[MovePlan, ChangeOutcome]:
         """What became of moves, or is in their way. For `rivals` and `held` nothing was written."""
         others = [*rivals, *held]
         claims = {claim for each in (*tried, *others) for claim in each.claims.in_site}
@@ -127,7 +135,7 @@ class Moves:
         return explained | {each: _explanation(each, found, SlotHeld()) for each in held}
 
 
-def _explanation(plan: Plan, found: Found, otherwise: ChangeOutcome = None) -> ChangeOutcome:
+def _explanation(plan: MovePlan, found: Found, otherwise: ChangeOutcome = None) -> ChangeOutcome:
     row = found.by_id.get(plan.id)
     if row is None:
         return None
@@ -140,9 +148,9 @@ def _explanation(plan: Plan, found: Found, otherwise: ChangeOutcome = None) -> C
     return otherwise
 
 
-def _fitting(plans: Sequence[Plan]) -> list[Plan]:
+def _fitting(plans: Sequence[MovePlan]) -> list[MovePlan]:
     """The change of each booking that was asked for first, as many as one batch takes; and all repeats."""
-    fitting: list[Plan] = []
+    fitting: list[MovePlan] = []
     ids: set[str] = set()
     weight = 0
     for each in sorted(plans, key=lambda each: each.move.asked_at):
@@ -155,7 +163,7 @@ def _fitting(plans: Sequence[Plan]) -> list[Plan]:
     return fitting
 
 
-def _stands(plan: Plan, outcome: ChangeOutcome) -> bool:
+def _stands(plan: MovePlan, outcome: ChangeOutcome) -> bool:
     """Whether the booking lies where the move leads, and so has used up its patient's holds there."""
     if not isinstance(outcome, Booking):
         return False

@@ -7,13 +7,13 @@ is refused.
 
 from collections.abc import Mapping
 
-from booking_worker.bookings.move_plan import Plan
+from booking_worker.bookings.move_plan import MovePlan
 from booking_worker.bookings.writes import ChangeOutcome, Writes
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 
 
 class Fences:
@@ -24,8 +24,8 @@ class Fences:
         self._writes = writes
 
     async def make_final(
-        self, judged: Mapping[Plan, ChangeOutcome], deadline: Deadline
-    ) -> dict[Plan, ChangeOutcome]:
+        self, judged: Mapping[MovePlan, ChangeOutcome], deadline: Deadline
+    ) -> dict[MovePlan, ChangeOutcome]:
         """The outcomes of moves, once no earlier attempt can carry out what is refused.
 
         Unknown if a booking could not be fenced in time: then the refusal would not be final.
@@ -34,8 +34,8 @@ class Fences:
         refused = [plan for plan, o in judged.items() if isinstance(o, SlotAlreadyBooked | SlotHeld)]
         written = await self._writes.fence([_fence(plan) for plan in refused], deadline)
         fenced = dict(zip(refused, written, strict=True))
-        unsure = [plan for plan, each in fenced.items() if each is Written.UNSURE]
-        lost = [plan for plan, each in fenced.items() if each not in (Written.DONE, Written.UNSURE)]
+        unsure = [plan for plan, each in fenced.items() if each is WriteResult.UNSURE]
+        lost = [plan for plan, each in fenced.items() if each not in (WriteResult.DONE, WriteResult.UNSURE)]
         outcomes |= dict.fromkeys(lost, OutcomeUnknown())
         try:
             found = await self._bookings.find(ids={plan.id for plan in unsure}, timeout=deadline.remaining)
@@ -49,6 +49,6 @@ class Fences:
         return outcomes
 
 
-def _fence(plan: Plan) -> Change:
+def _fence(plan: MovePlan) -> Change:
     before = plan.change.before
     return Change(before, before.refusing(plan.move.move_id, plan.move.asked_at))

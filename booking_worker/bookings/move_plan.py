@@ -48,7 +48,7 @@ class Move:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class MovePlan:
     """A move of a booking as it was read. A booking that is judged anew gets another plan and intent."""
 
     move: Move
@@ -83,7 +83,7 @@ class Plan:
         return BookingIntent(booking.claims, self.intent.holder)
 
 
-def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> Plan | Refused:
+def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> MovePlan | Refused:
     """What is to be done for a move of a booking, None where there is none."""
     if booking is None:
         return NoSuchAppointment()
@@ -101,7 +101,7 @@ def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> P
         except InvalidRequest as invalid:
             return invalid
     holder = Holder(move.request.holdToken or "", digests.of_name(booking.patient_name))
-    return Plan(move, Change(booking, after), BookingIntent(after.claims, holder))
+    return MovePlan(move, Change(booking, after), BookingIntent(after.claims, holder))
 
 
 def repeat(move: Move, booking: Booking) -> Booking | Refused | None:

@@ -16,12 +16,12 @@ from shared.stores.redis.intents import BookingIntent
 class Request:
     """A command to book, with the booking it would make.
 
-    `may_have_been_sent`: it has a key, with which an earlier attempt may have booked, or may yet.
+    `is_first_attempt`: no earlier attempt with this key can have booked, or may yet.
     `asked_at` (Unix ms) is when its caller asked.
     """
 
     booking: Booking
-    may_have_been_sent: bool
+    is_first_attempt: bool
     intent: BookingIntent
     deadline: Deadline
     asked_at: int

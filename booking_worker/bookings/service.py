@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from booking_worker.bookings.book import Decisions
-from booking_worker.bookings.cancel import Cancel, Cancels
-from booking_worker.bookings.move import Moves
+from booking_worker.bookings.book import Booker
+from booking_worker.bookings.cancel import Cancel, Canceller
+from booking_worker.bookings.move import Mover
 from booking_worker.bookings.move_plan import Move
 from booking_worker.bookings.requests import Booked, Request
 from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
@@ -38,9 +38,9 @@ class BookingService:
 
     def __init__(
         self,
-        decisions: Decisions,
-        cancels: Cancels,
-        moves: Moves,
+        decisions: Booker,
+        cancels: Canceller,
+        moves: Mover,
         *,
         schema: Schema,
         grid: Grid,
@@ -49,9 +49,9 @@ class BookingService:
         self._schema = schema
         self._grid = grid
         self._digests = digests
-        self._bookings = Batcher(decisions.decide, "book")
-        self._cancels = Batcher(cancels.decide, "cancel")
-        self._moves = Batcher(moves.decide, "move")
+        self._bookings = Batcher(decisions.commit, "book")
+        self._cancels = Batcher(cancels.commit, "cancel")
+        self._moves = Batcher(moves.commit, "move")
 
     async def book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Booked | Exception]:
         """Book a slot of all the resources that are asked for.
@@ -78,11 +78,11 @@ class BookingService:
 
     def _request(self, attempt: Attempt[BookAppointment]) -> Request:
         command = attempt.command
-        booking = Booking.new(command, self._grid.span_of(command), self._digests)
+        booking = Booking.new(command, self._grid.slot_range(command), self._digests)
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
         intent = BookingIntent(booking.claims, holder)
-        may_have_been_sent = command.idempotencyKey is not None and not attempt.first
-        return Request(booking, may_have_been_sent, intent, attempt.deadline, attempt.asked_at)
+        is_first_attempt = command.idempotencyKey is None or attempt.is_first_attempt
+        return Request(booking, is_first_attempt, intent, attempt.deadline, attempt.asked_at)
 
     def _move(self, attempt: Attempt[MoveAppointment]) -> Move:
         command = attempt.command

@@ -8,7 +8,7 @@ from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore, InSite, Tombstone
 from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 
 # What was in the way, and is gone when it is looked for, was cancelled, or known to a deposed primary alone.
 MOST_ROUNDS = 3
@@ -25,53 +25,53 @@ class Writes:
         self._changes = changes
         self._schema = schema
 
-    async def insert(self, bookings: Sequence[Booking], deadline: Deadline) -> list[Written]:
+    async def insert(self, bookings: Sequence[Booking], deadline: Deadline) -> list[WriteResult]:
         """Insert bookings."""
         return await self._send(self._bookings.insert_many, bookings, deadline)
 
-    async def change(self, changes: Sequence[Change], deadline: Deadline) -> list[Written]:
+    async def change(self, changes: Sequence[Change], deadline: Deadline) -> list[WriteResult]:
         """Change bookings that stand as they were read."""
         return await self._send(self._changes.change_many, changes, deadline)
 
-    async def fence(self, changes: Sequence[Change], deadline: Deadline) -> list[Written]:
+    async def fence(self, changes: Sequence[Change], deadline: Deadline) -> list[WriteResult]:
         """Begin a new epoch of bookings that stand as they were read, so that late moves of them fail."""
         return await self._send(self._changes.fence_many, changes, deadline)
 
-    async def refuse(self, keys: Mapping[InSite, int], deadline: Deadline) -> list[Written]:
+    async def refuse(self, keys: Mapping[InSite, int], deadline: Deadline) -> list[WriteResult]:
         """Upsert a tombstone per key, with the latest `askedAt` that is refused."""
-        return await self._send(self._changes.refuse_many, keys, deadline)
+        return await self._send(self._changes.reserve_keys, keys, deadline)
 
     async def replace(
         self, replacements: Sequence[tuple[Tombstone, Booking]], deadline: Deadline
-    ) -> list[Written]:
+    ) -> list[WriteResult]:
         """Replace tombstones by bookings."""
         return await self._send(self._changes.replace_many, replacements, deadline)
 
     async def _send(
-        self, write: Callable[..., Awaitable[list[Written]]], many: Sized, deadline: Deadline
-    ) -> list[Written]:
+        self, write: Callable[..., Awaitable[list[WriteResult]]], many: Sized, deadline: Deadline
+    ) -> list[WriteResult]:
         if not many:
             return []
         try:
             await self._bookings.find_primary(timeout=deadline.remaining)
         except NoPrimary:
-            return [Written.NO_PRIMARY] * len(many)
+            return [WriteResult.NO_PRIMARY] * len(many)
         if deadline.remaining <= 0 or not self._schema.verified:
-            return [Written.NOT_EXECUTED] * len(many)
+            return [WriteResult.NOT_EXECUTED] * len(many)
         outcomes = await write(many, timeout=deadline.remaining)
         if not self._schema.verified:  # meanwhile the index may have been gone: nothing is confirmed
-            outcomes = [Written.UNKNOWN if each is Written.DONE else each for each in outcomes]
+            outcomes = [WriteResult.UNKNOWN if each is WriteResult.DONE else each for each in outcomes]
         return outcomes
 
 
-def refusal_of(written: Written) -> Refused:
+def refusal_of(written: WriteResult) -> Refused:
     """What is known of a write that is not done; a duplicate is nothing but a reason to look."""
     match written:
-        case Written.NO_PRIMARY:
+        case WriteResult.NO_PRIMARY:
             return NoPrimary()
-        case Written.NOT_EXECUTED:
+        case WriteResult.NOT_EXECUTED:
             return NotExecuted()
-        case Written.DUPLICATE:
+        case WriteResult.DUPLICATE:
             return Changing()
         case _:
             return OutcomeUnknown()

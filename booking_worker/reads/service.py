@@ -19,10 +19,10 @@ from shared.contract.replies import GridFound
 from shared.domain.booking import Booking
 from shared.domain.claim import MOST_CLAIMS
 from shared.domain.grid import Grid
-from shared.domain.time_range import Cells, Mark, Stretch
+from shared.domain.time_range import Cells, Mark, TimeRange
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import WindowStore
-from shared.stores.redis.hold_index import HeldStore
+from shared.stores.redis.hold_index import HoldIndex
 from shared.worker.attempts import Attempt
 from shared.worker.batcher import Batcher
 
@@ -43,7 +43,7 @@ class _Read:
 class ReadService:
     """Reads what a majority has."""
 
-    def __init__(self, bookings: BookingStore, windows: WindowStore, held: HeldStore, grid: Grid) -> None:
+    def __init__(self, bookings: BookingStore, windows: WindowStore, held: HoldIndex, grid: Grid) -> None:
         self._bookings = bookings
         self._windows = windows
         self._held = held
@@ -71,10 +71,10 @@ class ReadService:
             Overloaded, NotExecuted: there was no turn, or no answer, in time.
         """
         window, deadline = attempt.command, attempt.deadline
-        stretch, after = _stretch(window), read_cursor(window.cursor)
+        time_range, after = _stretch(window), read_cursor(window.cursor)
         async with self._lane.turn(deadline):
             page = await self._windows.appointments(
-                stretch, after, limit=LARGEST_PAGE, timeout=deadline.remaining
+                time_range, after, limit=LARGEST_PAGE, timeout=deadline.remaining
             )
             rows, size = list[bytes](), 0
             for _, row in page.entries:
@@ -100,11 +100,13 @@ class ReadService:
             Overloaded, NotExecuted: there was no turn, or no answer, in time.
         """
         window, deadline = attempt.command, attempt.deadline
-        stretch, after = _stretch(window), read_cursor(window.cursor)
+        time_range, after = _stretch(window), read_cursor(window.cursor)
         # Holds first: one that is used up between the reads is seen as the booking that it became.
-        held, holds = await self._list_held(stretch, after, deadline)
+        held, holds = await self._list_held(time_range, after, deadline)
         async with self._lane.turn(deadline):
-            page = await self._windows.taken(stretch, after, limit=LARGEST_PAGE, timeout=deadline.remaining)
+            page = await self._windows.taken(
+                time_range, after, limit=LARGEST_PAGE, timeout=deadline.remaining
+            )
             # Of what is held, no more than lies before what is not read yet of what is booked.
             reach = page.entries[-1][0] if page.more else None
             taken = {each.mark: (each, "held") for each in held if reach is None or each.mark <= reach}
@@ -130,12 +132,12 @@ class ReadService:
         )
 
     async def _list_held(
-        self, stretch: Stretch, after: Mark | None, deadline: Deadline
+        self, time_range: TimeRange, after: Mark | None, deadline: Deadline
     ) -> tuple[Sequence[Cells], Literal["known", "unknown"]]:
         """The first of what is held after a mark, as many as reach beyond a page; and whether it is known."""
         try:
             async with self._held_lane.turn(deadline):
-                held = await self._held.held(stretch, after, limit=LARGEST_PAGE + 1, deadline=deadline)
+                held = await self._held.held(time_range, after, limit=LARGEST_PAGE + 1, deadline=deadline)
         except (HoldsUnreachable, Overloaded):
             return (), "unknown"
         return held, "known"
@@ -145,9 +147,9 @@ class ReadService:
         return [found.get(each.id) for each in asked]
 
 
-def _stretch(window: Window) -> Stretch:
+def _stretch(window: Window) -> TimeRange:
     start, end = unix_milliseconds(window.from_), unix_milliseconds(window.to)
-    return Stretch(window.site, window.resource, start, end)
+    return TimeRange(window.site, window.resource, start, end)
 
 
 def _next(marks: Sequence[Mark], more: bool) -> str | None:

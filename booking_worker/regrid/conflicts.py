@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from shared.contract.errors import InvalidRequest
 from shared.contract.instants import EPOCH, format_instant
 from shared.domain.claim import Claims
-from shared.domain.grid import Grid, Span
+from shared.domain.grid import Grid, SlotRange
 from shared.stores.mongo.regridding import Lying, Target
 
 MOST_NAMED = 20
@@ -47,7 +47,7 @@ class Obstacles:
             self.named.append(str(obstacle))
 
 
-def placed_on(target: Target, lying: Lying) -> tuple[Span, Claims]:
+def placed_on(target: Target, lying: Lying) -> tuple[SlotRange, Claims]:
     """Where a booking lies on the new grid: the cells that a worker of that grid would claim for it.
 
     Raises:
@@ -62,8 +62,8 @@ def placed_on(target: Target, lying: Lying) -> tuple[Span, Claims]:
         duration = target.duration
     place = replace(lying, durationMinutes=duration)
     try:
-        span = Grid(target.minutes).span_of(place)
-        return span, Claims.of(place, span)
+        slot_range = Grid(target.minutes).slot_range(place)
+        return slot_range, Claims.of(place, slot_range)
     except InvalidRequest as error:
         raise Unfit(f"{lying.id}: {error}") from None
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from booking_worker.regrid.conflicts import find_obstacles, placed_on
 from shared.domain.claim import Claims
-from shared.domain.grid import Span
+from shared.domain.grid import SlotRange
 from shared.stores.mongo.meta import regrid_command
 from shared.stores.mongo.regridding import Lying, RegridStore, State, Target
 from shared.stores.redis.keys import OF_CLAIMS
@@ -113,5 +113,5 @@ class Regridding:
                 return rewritten
         raise Refusal("Rows are changed all the time: something writes to the database. Repeat this.")
 
-    def _placed(self, lying: Lying) -> tuple[Lying, Span, Claims]:
+    def _placed(self, lying: Lying) -> tuple[Lying, SlotRange, Claims]:
         return lying, *placed_on(self._target, lying)

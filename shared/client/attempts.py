@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from ..contract.envelope import Envelope
-from ..contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
+from ..contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused
 from .statistics import Statistics
 
 ATTEMPTS = 3
@@ -106,7 +106,7 @@ class Attempts(Generic[ReplyT]):
             outcome = await self._listen(self._latest, deadline)
             if isinstance(outcome, NotExecuted):
                 failure = outcome
-                if isinstance(outcome, NobodyThere) and (reason := await self._why_unserved(self._subject)):
+                if isinstance(outcome, NoResponders) and (reason := await self._why_unserved(self._subject)):
                     failure = reason
                     break
                 if not outcome.repeatable:
@@ -197,7 +197,7 @@ class Attempts(Generic[ReplyT]):
         self._statistics.attempts[self._subject, became] += 1
 
 
-_BECAME = {NobodyThere: "nobody_there", OutcomeUnknown: "unknown"}
+_BECAME = {NoResponders: "no_responders", OutcomeUnknown: "unknown"}
 
 
 def _became(refused: Refused) -> str:

@@ -54,8 +54,8 @@ class Batches:
         `first` says that it was never sent before. `wakes`: as `Waiting` says.
 
         Returns:
-            What has the future answer: NobodyThere if the command reached no worker, Overloaded if it was not
-            sent within `seconds`, OutcomeUnknown if no answer came. It may be cancelled.
+            What has the future answer: NoResponders if the command reached no worker, Overloaded if it was
+            not sent within `seconds`, OutcomeUnknown if no answer came. It may be cancelled.
         """
         waiting = Waiting(command, seconds, asked_at, listen=listen, first=first, wakes=wakes)
         self._waiting.append(waiting)

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, OutboundBufferLimitError
 
-from ..contract.errors import NobodyThere, NotExecuted, OutcomeUnknown
+from ..contract.errors import NoResponders, NotExecuted, OutcomeUnknown
 from ..contract.headers import REQUEST_ID, is_request_id
 
 UNREACHABLE = "The message queue cannot be reached; nothing was done"
@@ -19,20 +19,20 @@ async def request(
     """Send a message, and wait `seconds` for its answer: payload and headers.
 
     Raises:
-        NobodyThere: it reached no worker.
+        NoResponders: it reached no worker.
         NotExecuted: it never will: the connection is closed for good.
         OutcomeUnknown: no answer came.
     """
     if connection.is_closed:
         raise NotExecuted(UNREACHABLE)
     if not connection.is_connected:
-        raise NobodyThere(UNREACHABLE)
+        raise NoResponders(UNREACHABLE)
     try:
         message = await connection.request(subject, payload, timeout=seconds, headers=headers)
     except NoRespondersError:
-        raise NobodyThere from None
+        raise NoResponders from None
     except OutboundBufferLimitError:
-        raise NobodyThere(UNREACHABLE) from None
+        raise NoResponders(UNREACHABLE) from None
     except NatsError:
         raise OutcomeUnknown from None
     return message.data, message.headers or {}

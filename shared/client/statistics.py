@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Statistics:
-    """`attempts` by subject and what became of them: `answered`, `nobody_there`, `not_executed`, `unknown`,
+    """`attempts` by subject and what became of them: `answered`, `no_responders`, `not_executed`, `unknown`,
     `cancelled`. `batches` by subject and how many commands went in one message."""
 
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)

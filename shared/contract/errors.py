@@ -13,7 +13,7 @@ Refused
 ├── NoSuchRange 416
 ├── KeyReused 422
 ├── NotExecuted 503         nothing was done and nothing will be
-│   ├── repeatable          NobodyThere, NoPrimary, NotReady, BeingBooked, Changing
+│   ├── repeatable          NoResponders, NoPrimary, NotReady, BeingBooked, Changing
 │   └── final               Overloaded, DeadlinePassed, HoldsUnreachable, AskedEarlier, an unknown class
 └── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
 
@@ -193,7 +193,7 @@ class Changing(NotExecuted):
     repeatable = True
 
 
-class NobodyThere(NotExecuted):
+class NoResponders(NotExecuted):
     """The command did not reach a worker; one may be there soon."""
 
     message = "No worker is free to answer; nothing was done"

@@ -15,8 +15,8 @@ from .errors import (
     HoldsUnreachable,
     InvalidRequest,
     KeyReused,
-    NobodyThere,
     NoPrimary,
+    NoResponders,
     NoSuchAppointment,
     NoSuchHold,
     OutcomeUnknown,
@@ -38,7 +38,7 @@ APPOINTMENTS, HOLDS, SLOTS = "appointments", "holds", "slots"
 ANY: tuple[Refused, ...] = (
     InvalidRequest("Unknown field colour"),
     Overloaded(),
-    NobodyThere(),
+    NoResponders(),
     NoPrimary(),
     Changing(),
     AskedEarlier(),

@@ -13,7 +13,7 @@ from shared.contract.replies import Appointment
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove, remember
-from shared.domain.grid import Span
+from shared.domain.grid import SlotRange
 from shared.domain.history import ChangeType, Entry, History, extended
 
 MOST_REFUSED_MOVES = 32
@@ -65,7 +65,7 @@ class Booking:
         return self.claims.site
 
     @classmethod
-    def new(cls, command: BookAppointment, span: Span, digests: Digests) -> "Booking":
+    def new(cls, command: BookAppointment, slot_range: SlotRange, digests: Digests) -> "Booking":
         """The booking that `command` asks for; it exists once the store has taken it.
 
         Raises:
@@ -75,10 +75,10 @@ class Booking:
         return cls(
             id=random_uuid(),
             resources=command.resources,
-            slot=span.slot,
-            duration=span.duration,
-            slot_minutes=span.slot_minutes,
-            claims=Claims.of(command, span),
+            slot=slot_range.slot,
+            duration=slot_range.duration,
+            slot_minutes=slot_range.slot_minutes,
+            claims=Claims.of(command, slot_range),
             patient_name=command.patientName,
             status="booked",
             key=command.idempotencyKey or random_uuid(),
@@ -86,23 +86,25 @@ class Booking:
             version=1,
             created_at=now,
             updated_at=now,
-            history=(Entry(1, "booked", now, span.slot, span.duration, command.resources),),
+            history=(Entry(1, "booked", now, slot_range.slot, slot_range.duration, command.resources),),
         )
 
-    def moved(self, resources: tuple[str, ...], span: Span, claims: Claims, move: DoneMove) -> "Booking":
+    def moved(
+        self, resources: tuple[str, ...], slot_range: SlotRange, claims: Claims, move: DoneMove
+    ) -> "Booking":
         """The same booking after a move to a place, which may be where it lies: then only the move is new.
 
         Places are compared, not claims: a move within its own cells is a change.
         """
         done = self._asked(move.asked_at, moves=remember(self.moves, move))
-        if (resources, span.slot, span.duration) == (self.resources, self.slot, self.duration):
+        if (resources, slot_range.slot, slot_range.duration) == (self.resources, self.slot, self.duration):
             return done
         place = replace(
             done,
             resources=resources,
-            slot=span.slot,
-            duration=span.duration,
-            slot_minutes=span.slot_minutes,
+            slot=slot_range.slot,
+            duration=slot_range.duration,
+            slot_minutes=slot_range.slot_minutes,
             claims=claims,
         )
         return place._changed("moved", move.id)

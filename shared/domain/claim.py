@@ -11,7 +11,7 @@ from functools import cached_property
 from shared.contract.errors import InvalidRequest
 from shared.contract.fields import DAY_MINUTES
 from shared.contract.instants import unix_milliseconds
-from shared.domain.grid import MINUTE_MS, Place, Span
+from shared.domain.grid import MINUTE_MS, Place, SlotRange
 
 MOST_CLAIMS = 600
 
@@ -24,19 +24,21 @@ class Claims:
     keys: tuple[str, ...]
 
     @classmethod
-    def of(cls, place: Place, span: Span) -> "Claims":
-        """What there is to claim at a place that covers `span`.
+    def of(cls, place: Place, slot_range: SlotRange) -> "Claims":
+        """What there is to claim at a place that covers `slot_range`.
 
         Raises:
             InvalidRequest: more than `MOST_CLAIMS`; the sentence names the longest duration that is possible.
         """
-        if len(place.resources) * len(span.cells) > MOST_CLAIMS:
-            longest = _longest(len(place.resources), span)
+        if len(place.resources) * len(slot_range.cells) > MOST_CLAIMS:
+            longest = _longest(len(place.resources), slot_range)
             raise InvalidRequest(
                 f"durationMinutes must be at most {longest} with these resources: "
-                f"no more than {MOST_CLAIMS} cells of {span.slot_minutes} minutes are booked at once"
+                f"no more than {MOST_CLAIMS} cells of {slot_range.slot_minutes} minutes are booked at once"
             )
-        return cls(place.site, tuple(f"{name}/{cell}" for name in place.resources for cell in span.cells))
+        return cls(
+            place.site, tuple(f"{name}/{cell}" for name in place.resources for cell in slot_range.cells)
+        )
 
     @cached_property  # a batch looks at it several times
     def in_site(self) -> frozenset[tuple[str, str]]:
@@ -44,7 +46,7 @@ class Claims:
         return frozenset((self.site, key) for key in self.keys)
 
 
-def _longest(resources: int, span: Span) -> int:
+def _longest(resources: int, slot_range: SlotRange) -> int:
     """How many minutes from its slot so many resources can be booked."""
-    end = span.cells[0] + MOST_CLAIMS // resources * span.slot_minutes * MINUTE_MS
-    return min((end - unix_milliseconds(span.slot)) // MINUTE_MS, DAY_MINUTES)
+    end = slot_range.cells[0] + MOST_CLAIMS // resources * slot_range.slot_minutes * MINUTE_MS
+    return min((end - unix_milliseconds(slot_range.slot)) // MINUTE_MS, DAY_MINUTES)

@@ -29,7 +29,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class Span:
+class SlotRange:
     """The time from `slot` on for `duration` minutes, and the cells that it touches.
 
     `cells` are their first instants (Unix ms) on a grid of `slot_minutes`. `duration` is None on a grid of 0.
@@ -47,7 +47,7 @@ class Grid:
 
     minutes: int
 
-    def span_of(self, place: Place) -> Span:
+    def slot_range(self, place: Place) -> SlotRange:
         """The time that a place covers; without a duration, as long as one cell.
 
         Raises:
@@ -57,12 +57,12 @@ class Grid:
         if self.minutes == 0:
             if duration is not None:
                 raise InvalidRequest("durationMinutes is not accepted here: every slot stands by itself")
-            return Span(place.slot, None, 0, range(begin, begin + self.cell_ms))
+            return SlotRange(place.slot, None, 0, range(begin, begin + self.cell_ms))
         duration = self.minutes if duration is None else duration
         end = begin + duration * MINUTE_MS
         if end >= YEAR_10000_MS:
             raise InvalidRequest("slot plus durationMinutes must end before the year 10000")
-        return Span(place.slot, duration, self.minutes, range(*self.cells_of(begin, end), self.cell_ms))
+        return SlotRange(place.slot, duration, self.minutes, range(*self.cells_of(begin, end), self.cell_ms))
 
     @property
     def cell_ms(self) -> int:

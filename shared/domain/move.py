@@ -32,5 +32,5 @@ def moved(booking: Booking, request: MoveRequest, move: DoneMove, grid: Grid) ->
         request.slot or booking.slot,
         request.durationMinutes or booking.duration,
     )
-    span = grid.span_of(target)
-    return booking.moved(target.resources, span, Claims.of(target, span), move)
+    slot_range = grid.slot_range(target)
+    return booking.moved(target.resources, slot_range, Claims.of(target, slot_range), move)

@@ -24,7 +24,7 @@ class Cells(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TimeRange:
     """From `start` up to `end` (Unix ms) at some resources of a site, or at all of them (None)."""
 
     site: str

@@ -7,7 +7,7 @@ import gc
 COLLECT_AFTER = 50_000, 20, 50
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Let the collector pass over what is there to stay, and look for the rest less often."""
     gc.collect()
     gc.freeze()

@@ -23,15 +23,15 @@ from shared.worker.messages import check_headers, in_lower_case
 class Attempt(Generic[CommandT]):
     """A command as it was sent: it may be started until its deadline.
 
-    `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request. `first`: it was
-    certainly never sent before. `alone`: no other command waits for its answer, which would travel with
-    theirs.
+    `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request.
+    `is_first_attempt`: it was certainly never sent before. `alone`: no other command waits for its answer,
+    which would travel with theirs.
     """
 
     command: CommandT
     deadline: Deadline
     asked_at: int = field(default_factory=unix_ms_now)
-    first: bool = False
+    is_first_attempt: bool = False
     alone: bool = True
 
 

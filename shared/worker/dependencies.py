@@ -15,7 +15,7 @@ from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
-from shared.stores.redis.hold_index import HeldStore
+from shared.stores.redis.hold_index import HoldIndex
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.servers import open_redis
@@ -30,7 +30,7 @@ class Stores:
     changes: ChangeStore
     windows: WindowStore
     holds: HoldStore
-    held: HeldStore
+    held: HoldIndex
     intents: IntentStore
     redis: RedisWatch
     schema: Schema
@@ -74,7 +74,7 @@ async def open_stores(
         ChangeStore(database),
         WindowStore(database, bookings, grid),
         HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
-        HeldStore(redis, grid),
+        HoldIndex(redis, grid),
         IntentStore(redis),
         RedisWatch(redis),
         Schema(database, grid.minutes),

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import structlog
 import uvloop
 
-from shared.process.garbage import collect_seldom
+from shared.process.garbage import tune_gc
 from shared.process.logs import configure_logs
 from shared.process.metrics import tell_build
 from shared.process.settings import LogSettings, Misconfigured, load
@@ -55,7 +55,7 @@ async def _run(worker: Worker) -> bool:
             return failed.is_set()
         try:
             await start
-            collect_seldom()
+            tune_gc()
             log.info("serving")
             await stop
             log.info("stopping")

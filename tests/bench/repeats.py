@@ -49,7 +49,7 @@ class Offered:
 
     def row(self, name: str) -> list[str]:
         requests, attempts = self.statuses.total(), self.attempts.total()
-        heard = attempts - self.attempts["nobody_there"]
+        heard = attempts - self.attempts["no_responders"]
         return [
             name,
             str(requests),

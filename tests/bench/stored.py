@@ -59,7 +59,7 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Documents without end, of a cell each: one of each of these resources, then the same a step later."""
     command = BookAppointment.model_validate({"slot": first, "patientName": "Ada Lovelace"})
-    pattern = Booking.new(command, GRID.span_of(command), Digests(secrets.token_bytes(32))).to_document()
+    pattern = Booking.new(command, GRID.slot_range(command), Digests(secrets.token_bytes(32))).to_document()
     (booked,) = pattern["history"]
     for number in count():
         slot, resource = first + number // len(resources) * step, resources[number % len(resources)]

@@ -15,14 +15,14 @@ from shared.contract.errors import Refused
 from shared.contract.instants import unix_milliseconds
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
-from shared.domain.time_range import Stretch
-from shared.stores.redis.hold_index import HeldStore
+from shared.domain.time_range import TimeRange
+from shared.stores.redis.hold_index import HoldIndex
 from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, intent_key, intents_key, keys_of
 from shared.stores.redis.scripts import Scripts
 from shared.stores.redis.server import Server
-from shared.stores.redis.servers import One
+from shared.stores.redis.servers import SingleServer
 from tests.slots import fresh
 
 DAY = datetime(2031, 5, 4, 9, tzinfo=UTC)
@@ -46,17 +46,17 @@ class Stores:
     redis: Redis
     server: Server
     holds: HoldStore
-    held: HeldStore
+    held: HoldIndex
     intents: IntentStore
 
     @classmethod
     def on(cls, redis: Redis, hold_ms: int = 60_000) -> "Stores":
-        scripts = Scripts(One(redis))
+        scripts = Scripts(SingleServer(redis))
         return cls(
             redis,
             Server(redis),
             HoldStore(scripts, hold_ms=hold_ms, max_ms=60_000),
-            HeldStore(scripts, Grid(15)),
+            HoldIndex(scripts, Grid(15)),
             IntentStore(scripts),
         )
 
@@ -126,10 +126,10 @@ class Stores:
         return sorted([str(claim) for key in keys for claim in await self.redis.smembers(key)])
 
 
-def stretch_of(site: str, *resources: str, first: int = -96, last: int = 192) -> Stretch:
+def stretch_of(site: str, *resources: str, first: int = -96, last: int = 192) -> TimeRange:
     """From one quarter of an hour to another, counted from `DAY`; of all resources, where none are named."""
     start, end = (DAY_MS + n * QUARTER_MS for n in (first, last))
-    return Stretch(site, resources or None, start, end)
+    return TimeRange(site, resources or None, start, end)
 
 
 def part(wanted: Wanted, first: int, last: int) -> Wanted:
@@ -139,7 +139,7 @@ def part(wanted: Wanted, first: int, last: int) -> Wanted:
 
 def wanted(*, minutes: int | None = None, grid: int = 15) -> Wanted:
     request = PlaceHold.model_validate(fresh("Ada", durationMinutes=minutes))
-    span = Grid(grid if minutes else 0).span_of(request)
+    span = Grid(grid if minutes else 0).slot_range(request)
     return Wanted(Claims.of(request, span), Holder(str(uuid4()), "ada"), unix_ms_now())
 
 

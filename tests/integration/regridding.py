@@ -21,7 +21,7 @@ from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import COLLECTION, BookingStore
 from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from tests.servers import Servers
 from tests.stack import Stack
 
@@ -57,20 +57,20 @@ class Old:
         """Book as a worker of this grid does; None if the slot is taken."""
         booking = self.new(body)
         (written,) = await BookingStore(self.database).insert_many([booking], timeout=10)
-        assert written in {Written.DONE, Written.DUPLICATE}
-        return booking if written is Written.DONE else None
+        assert written in {WriteResult.DONE, WriteResult.DUPLICATE}
+        return booking if written is WriteResult.DONE else None
 
     def new(self, body: dict[str, Any]) -> Booking:
         """What a worker of this grid would insert."""
         command = BookAppointment.model_validate(
             {"patientName": CANARY, "idempotencyKey": str(uuid4()), **body}
         )
-        return Booking.new(command, Grid(self.minutes).span_of(command), Digests(b"secret"))
+        return Booking.new(command, Grid(self.minutes).slot_range(command), Digests(b"secret"))
 
     async def cancel(self, booking_id: str) -> None:
         before = Booking.from_document(await self.rows.find_one({"_id": booking_id}) or {})
         change = Change(before, before.cancelled())
-        assert await self.changes.change_many([change], timeout=10) == [Written.DONE]
+        assert await self.changes.change_many([change], timeout=10) == [WriteResult.DONE]
 
     async def everything(self) -> dict[str, Any]:
         """All documents, options and indexes of the database but for leases, and all keys of Redis."""

@@ -47,7 +47,7 @@ async def book(client: CommandClient) -> str:
         pytest.param([refusal(SlotHeld())], {"answered": 1}, id="refused"),
         pytest.param([refusal(Overloaded())], {"not_executed": 1}, id="overloaded"),
         pytest.param([refusal(BeingBooked()), BOOKED], {"not_executed": 1, "answered": 1}, id="retried"),
-        pytest.param([NOBODY, BOOKED], {"nobody_there": 1, "answered": 1}, id="nobody"),
+        pytest.param([NOBODY, BOOKED], {"no_responders": 1, "answered": 1}, id="nobody"),
         pytest.param([b"1", BOOKED], {"unknown": 1, "answered": 1}, id="no answer"),
         pytest.param([None, BOOKED], {"unknown": 1, "answered": 1}, id="silence"),
         pytest.param([None, None, None], {"unknown": 3}, id="only silence"),

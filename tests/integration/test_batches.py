@@ -18,7 +18,7 @@ from shared.client.command_client import CommandClient
 from shared.client.statistics import Statistics
 from shared.contract.commands import BookAppointment
 from shared.contract.envelope import Envelope
-from shared.contract.errors import NobodyThere, NotExecuted, OutcomeUnknown, Refused
+from shared.contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused
 from shared.contract.operations import BOOK
 from shared.contract.parsing import LARGEST_REQUEST
 from shared.process import nats_wire
@@ -222,7 +222,7 @@ def says(answer: bytes) -> Callable[[Msg], Awaitable[None]]:
     ("answer", "refusal"),
     [
         pytest.param(nothing, OutcomeUnknown, id="lost"),
-        pytest.param(say_that_nobody_is_there, NobodyThere, id="nobody there"),
+        pytest.param(say_that_nobody_is_there, NoResponders, id="nobody there"),
         pytest.param(says(b'{"replies":[%b]}' % BOOKED), OutcomeUnknown, id="too few"),
         pytest.param(says(b'{"replies":[%b]}' % b",".join([BOOKED] * 4)), OutcomeUnknown, id="too many"),
         pytest.param(says(b'{"replies":7}'), OutcomeUnknown, id="none"),

@@ -17,7 +17,7 @@ from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -26,7 +26,7 @@ CLAIM = ("site", "default/1936083600000")
 
 def new_booking() -> Booking:
     command = BookAppointment.model_validate(fresh())
-    return Booking.new(command, Grid(0).span_of(command), Digests(b"secret"))
+    return Booking.new(command, Grid(0).slot_range(command), Digests(b"secret"))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_a_majority_that_knows_nothing_yet_is_asked_again(
 ) -> None:
     """A new primary that does not know yet what a majority has says nothing of a booking; it is found."""
     booking = new_booking()
-    assert await store.insert_many([booking], timeout=5) == [Written.DONE]
+    assert await store.insert_many([booking], timeout=5) == [WriteResult.DONE]
 
     find = type(store._committed).find
 
@@ -76,7 +76,7 @@ async def test_what_was_sent_to_nobody_is_not_executed() -> None:
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
     store = BookingStore(database)
     booking = new_booking()
-    assert await store.insert_many([booking], timeout=0.2) == [Written.NO_PRIMARY]
+    assert await store.insert_many([booking], timeout=0.2) == [WriteResult.NO_PRIMARY]
     async with asyncio.timeout(20):  # long before the caller gives up, so that it still hears of it
         with pytest.raises(NoPrimary):
             await store.get_many([booking.id], timeout=60)
@@ -95,7 +95,7 @@ async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path)
         mongod.pause()
         try:
             async with asyncio.timeout(20):
-                assert await store.insert_many([booking], timeout=0.3) == [Written.UNKNOWN]
+                assert await store.insert_many([booking], timeout=0.3) == [WriteResult.UNKNOWN]
         finally:
             mongod.resume()
         database.client.close()
@@ -154,7 +154,7 @@ async def test_who_waits_for_a_barrier_shares_it(
 async def test_who_shares_a_read_finds_its_own(store: BookingStore) -> None:
     """Of a read that decides for several, each gets what it has asked for alone."""
     one, other = new_booking(), new_booking()
-    assert await store.insert_many([one, other], timeout=5) == [Written.DONE] * 2
+    assert await store.insert_many([one, other], timeout=5) == [WriteResult.DONE] * 2
     find = store._find_behind_barrier
 
     async def with_others(any_of: Sequence[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:

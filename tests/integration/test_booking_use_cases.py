@@ -25,7 +25,7 @@ from shared.contract.errors import (
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.holds import Wanted
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder
@@ -73,7 +73,7 @@ async def test_a_booking_is_not_executed_beyond_its_own_deadline(
     """
     insert, times = BookingStore.insert_many, list[tuple[int, float]]()
 
-    async def note(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
+    async def note(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
         times.append((len(bookings), timeout))
         return await insert(store, bookings, timeout=timeout)
 
@@ -90,9 +90,9 @@ async def test_a_stale_index_refuses_nobody(use_cases: UseCases, monkeypatch: py
     """A duplicate of which no booking is found, as of a deposed primary, is tried again: no false 409."""
     insert, stale = BookingStore.insert_many, [True]
 
-    async def refuse_at_first(store: BookingStore, bookings: list[Booking], **more: Any) -> list[Written]:
+    async def refuse_at_first(store: BookingStore, bookings: list[Booking], **more: Any) -> list[WriteResult]:
         if stale and stale.pop():
-            return [Written.DUPLICATE] * len(bookings)
+            return [WriteResult.DUPLICATE] * len(bookings)
         return await insert(store, bookings, **more)
 
     monkeypatch.setattr(BookingStore, "insert_many", refuse_at_first)
@@ -104,8 +104,8 @@ async def test_an_index_that_stays_stale_executes_nothing(
 ) -> None:
     """Where such a duplicate stays, the caller hears that nothing was done, and no false 409."""
 
-    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
-        return [Written.DUPLICATE] * len(bookings)
+    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[WriteResult]:
+        return [WriteResult.DUPLICATE] * len(bookings)
 
     monkeypatch.setattr(BookingStore, "insert_many", refuse)
     with pytest.raises(NotExecuted):
@@ -135,8 +135,8 @@ async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
 ) -> None:
     """Control: a booking that was certainly not made is under way no longer."""
 
-    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[Written]:
-        return [Written.NOT_EXECUTED] * len(bookings)
+    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[WriteResult]:
+        return [WriteResult.NOT_EXECUTED] * len(bookings)
 
     body = fresh("Ada")
     with monkeypatch.context() as patch:
@@ -219,7 +219,9 @@ async def test_a_booking_uses_up_no_hold_that_came_after_it(
     elsewhere = {**body, "resources": ["room-2"]}
     await use_cases.holds.place_hold(PlaceHold.model_validate(elsewhere), Deadline.after(5))
 
-    async def place_first(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
+    async def place_first(
+        store: BookingStore, bookings: list[Booking], *, timeout: float
+    ) -> list[WriteResult]:
         holder = Holder(body["holdToken"], digests.of_name("Ada"))
         wanted = Wanted(bookings[0].claims, holder, unix_ms_now())
         await use_cases.hold_store.place_many([wanted], Deadline.after(5))
@@ -272,7 +274,7 @@ async def test_what_was_inserted_while_the_look_lapsed_is_not_confirmed(
     """A booking whose insert outlasts the last look at the indexes is not known to be the only one."""
     insert = BookingStore.insert_many
 
-    async def insert_and_lapse(*args: Any, **options: Any) -> list[Written]:
+    async def insert_and_lapse(*args: Any, **options: Any) -> list[WriteResult]:
         outcomes = await insert(*args, **options)
         use_cases.schema._valid_until = 0
         return outcomes
@@ -287,9 +289,9 @@ async def test_a_hasty_booking_is_answered_beside_patient_ones(
 ) -> None:
     """With MongoDB stalled each is answered by its own deadline, not by that of those it came with."""
 
-    async def stall(_store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
+    async def stall(_store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
         await asyncio.sleep(timeout)
-        return [Written.UNKNOWN] * len(bookings)
+        return [WriteResult.UNKNOWN] * len(bookings)
 
     monkeypatch.setattr(BookingStore, "insert_many", stall)
     patient = [

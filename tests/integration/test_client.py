@@ -16,7 +16,7 @@ from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.errors import (
     Conflict,
-    NobodyThere,
+    NoResponders,
     NotExecuted,
     OutcomeUnknown,
     Refused,
@@ -169,7 +169,7 @@ async def test_attempts_that_reach_nobody_do_not_count(servers: Servers) -> None
 async def test_where_nobody_comes_in_time_nothing_was_done(servers: Servers) -> None:
     """A caller whose patience would not last for one more attempt hears that nothing was done."""
     async with answering(servers, BOOK.many_subject, [NOBODY] * 50) as client:
-        with pytest.raises(NobodyThere):
+        with pytest.raises(NoResponders):
             await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 

@@ -28,7 +28,7 @@ from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change, ChangeStore
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from tests.integration.life import BOOKED, Life, all_at_once
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -37,7 +37,7 @@ from tests.stack import Stack
 TEN = "2031-05-04T10:00:00.000Z"
 KEY = "order 4711"
 
-Late = Callable[[], Awaitable[list[Written]]]
+Late = Callable[[], Awaitable[list[WriteResult]]]
 
 
 def soon() -> Deadline:
@@ -50,9 +50,9 @@ async def lose(
     """An attempt whose write was sent and is not carried out yet, but when what is returned is called."""
     send, sent = getattr(store, write), list[tuple[Any, Any]]()
 
-    async def keep(self: Any, what: Any, **_: Any) -> list[Written]:
+    async def keep(self: Any, what: Any, **_: Any) -> list[WriteResult]:
         sent.append((self, what))
-        return [Written.UNKNOWN] * len(what)
+        return [WriteResult.UNKNOWN] * len(what)
 
     with monkeypatch.context() as patch:
         patch.setattr(store, write, keep)
@@ -60,8 +60,8 @@ async def lose(
             await attempt()
     (self, what), *_ = sent
 
-    async def carry_out() -> list[Written]:
-        written: list[Written] = await send(self, what, timeout=5)
+    async def carry_out() -> list[WriteResult]:
+        written: list[WriteResult] = await send(self, what, timeout=5)
         return written
 
     return carry_out
@@ -91,7 +91,7 @@ async def refused_after_a_lost_attempt(
         monkeypatch,
         BookingStore,
         "insert_many",
-        lambda: use_cases.bookings.book(ada, soon(), first=True, asked_at=asked),
+        lambda: use_cases.bookings.book(ada, soon(), is_first_attempt=True, asked_at=asked),
     )
     grace = await use_cases.bookings.book(of(body, "Grace"), soon())
     with pytest.raises(SlotAlreadyBooked):
@@ -106,7 +106,7 @@ async def test_an_insert_that_comes_after_the_409_fails(
     """A booking that was refused is not made by its first attempt, though its slot is free by then."""
     body = fresh()
     late = await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
-    assert await late() == [Written.DUPLICATE]
+    assert await late() == [WriteResult.DUPLICATE]
     assert await rows(use_cases, body["site"]) == [("", "refused"), ("Grace", "cancelled")]
 
 
@@ -116,7 +116,7 @@ async def test_an_attempt_that_was_overtaken_does_not_book_after_the_409(
     """An attempt that stands still while a later one is told 409 finds its key taken and does not use it."""
     insert, stalled, go_on = BookingStore.insert_many, asyncio.Event(), asyncio.Event()
 
-    async def stall(self: BookingStore, bookings: list[Booking], *, timeout: float) -> list[Written]:
+    async def stall(self: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
         if not stalled.is_set():
             stalled.set()
             await go_on.wait()
@@ -148,7 +148,7 @@ async def test_control_without_the_key_taken_it_succeeds(
 
     monkeypatch.setattr(Refusals, "make_final", believe)
     late = await refused_after_a_lost_attempt(use_cases, monkeypatch, fresh())
-    assert await late() == [Written.DONE]
+    assert await late() == [WriteResult.DONE]
 
 
 async def test_a_later_command_with_that_key_is_judged_anew(
@@ -159,7 +159,7 @@ async def test_a_later_command_with_that_key_is_judged_anew(
     late = await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     booked = await use_cases.bookings.book(of(body, "Ada", KEY), soon())
     assert not booked.replayed
-    assert await late() == [Written.DUPLICATE]
+    assert await late() == [WriteResult.DUPLICATE]
     assert await rows(use_cases, body["site"]) == [("Ada", "booked"), ("Grace", "cancelled")]
     again = await use_cases.bookings.book(of(body, "Ada", KEY), soon())
     assert again.replayed
@@ -196,7 +196,7 @@ async def test_a_replacement_that_comes_after_a_second_409_fails(
     with pytest.raises(SlotAlreadyBooked):
         await use_cases.bookings.book(ada, soon())
     await use_cases.bookings.cancel(CancelAppointment(id=alan.booking.id), soon())
-    assert await late() == [Written.UNSURE]
+    assert await late() == [WriteResult.UNSURE]
     assert ("Ada", "booked") not in await rows(use_cases, body["site"])
 
 
@@ -207,17 +207,20 @@ async def test_an_insert_that_comes_before_the_key_is_taken_is_the_answer(
     body = fresh()
     ada = of(body, "Ada", KEY)
     late = await lose(
-        monkeypatch, BookingStore, "insert_many", lambda: use_cases.bookings.book(ada, soon(), first=True)
+        monkeypatch,
+        BookingStore,
+        "insert_many",
+        lambda: use_cases.bookings.book(ada, soon(), is_first_attempt=True),
     )
     grace = await use_cases.bookings.book(of(body, "Grace"), soon())
-    refuse = ChangeStore.refuse_many
+    refuse = ChangeStore.reserve_keys
 
-    async def refuse_late(store: ChangeStore, keys: Any, **more: Any) -> list[Written]:
+    async def refuse_late(store: ChangeStore, keys: Any, **more: Any) -> list[WriteResult]:
         await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
-        assert await late() == [Written.DONE]
+        assert await late() == [WriteResult.DONE]
         return await refuse(store, keys, **more)
 
-    monkeypatch.setattr(ChangeStore, "refuse_many", refuse_late)
+    monkeypatch.setattr(ChangeStore, "reserve_keys", refuse_late)
     booked = await use_cases.bookings.book(ada, soon())
     assert (booked.replayed, booked.booking.patient_name) == (True, "Ada")
 
@@ -229,7 +232,10 @@ async def test_a_held_slot_is_refused_for_good_too(
     body = fresh()
     ada = of(body, "Ada", KEY)
     late = await lose(
-        monkeypatch, BookingStore, "insert_many", lambda: use_cases.bookings.book(ada, soon(), first=True)
+        monkeypatch,
+        BookingStore,
+        "insert_many",
+        lambda: use_cases.bookings.book(ada, soon(), is_first_attempt=True),
     )
     grace = PlaceHold.model_validate({**body, "patientName": "Grace"})
     async for key in use_cases.redis.scan_iter(f"intent*{{{body['site']}}}*"):
@@ -237,7 +243,7 @@ async def test_a_held_slot_is_refused_for_good_too(
     await grant(use_cases, grace)
     with pytest.raises(SlotHeld):
         await use_cases.bookings.book(ada, soon())
-    assert await late() == [Written.DUPLICATE]
+    assert await late() == [WriteResult.DUPLICATE]
 
 
 async def test_a_first_command_takes_no_key(use_cases: UseCases) -> None:
@@ -246,22 +252,22 @@ async def test_a_first_command_takes_no_key(use_cases: UseCases) -> None:
     await use_cases.bookings.book(of(body, "Grace"), soon())
     for command, first in ((of(body, "Ada", KEY), True), (of(body, "Ada"), False)):
         with pytest.raises(SlotAlreadyBooked):
-            await use_cases.bookings.book(command, soon(), first=first)
+            await use_cases.bookings.book(command, soon(), is_first_attempt=first)
     assert await rows(use_cases, body["site"]) == [("Grace", "booked")]
 
 
-@pytest.mark.parametrize("loss", [Written.UNKNOWN, Written.NO_PRIMARY, Written.NOT_EXECUTED])
+@pytest.mark.parametrize("loss", [WriteResult.UNKNOWN, WriteResult.NO_PRIMARY, WriteResult.NOT_EXECUTED])
 async def test_a_refusal_whose_key_cannot_be_taken_is_unknown(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, loss: Written
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, loss: WriteResult
 ) -> None:
     """Where MongoDB is lost before the key is taken, nobody hears 409, which would not be final."""
 
-    async def fail(_store: ChangeStore, keys: list[Any], **_: Any) -> list[Written]:
+    async def fail(_store: ChangeStore, keys: list[Any], **_: Any) -> list[WriteResult]:
         return [loss] * len(keys)
 
     body = fresh()
     await use_cases.bookings.book(of(body, "Grace"), soon())
-    monkeypatch.setattr(ChangeStore, "refuse_many", fail)
+    monkeypatch.setattr(ChangeStore, "reserve_keys", fail)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(of(body, "Ada", KEY), soon())
 
@@ -352,7 +358,7 @@ async def test_a_move_that_comes_after_the_409_does_nothing(
 ) -> None:
     """A move that was refused is not made by its first attempt, and the booking can still be moved."""
     late, ada = await refused_after_a_lost_move(use_cases, monkeypatch)
-    assert await late() == [Written.UNSURE]
+    assert await late() == [WriteResult.UNSURE]
     found = await use_cases.reads.get(ada.id, soon())
     assert (found.slot, found.version, found.history) == (ada.slot, 1, ada.history)
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN})
@@ -369,7 +375,7 @@ async def test_control_without_the_fence_it_moves(
 
     monkeypatch.setattr(Fences, "make_final", believe)
     late, _ = await refused_after_a_lost_move(use_cases, monkeypatch)
-    assert await late() == [Written.DONE]
+    assert await late() == [WriteResult.DONE]
 
 
 async def test_a_move_that_lands_before_the_fence_is_the_answer(
@@ -383,9 +389,9 @@ async def test_a_move_that_lands_before_the_fence_is_the_answer(
     grace = await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
     fence = ChangeStore.fence_many
 
-    async def fence_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[Written]:
+    async def fence_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
         await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
-        assert await late() == [Written.DONE]
+        assert await late() == [WriteResult.DONE]
         return await fence(store, changes, **more)
 
     monkeypatch.setattr(ChangeStore, "fence_many", fence_late)
@@ -398,8 +404,8 @@ async def test_a_refused_move_that_cannot_be_fenced_is_unknown(
 ) -> None:
     """Where MongoDB is lost before a booking is fenced, its mover hears no 409, which would not be final."""
 
-    async def fail(_store: ChangeStore, bookings: list[Any], **_: Any) -> list[Written]:
-        return [Written.UNKNOWN] * len(bookings)
+    async def fail(_store: ChangeStore, bookings: list[Any], **_: Any) -> list[WriteResult]:
+        return [WriteResult.UNKNOWN] * len(bookings)
 
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking

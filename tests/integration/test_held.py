@@ -10,11 +10,11 @@ from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.domain.time_range import Cells
-from shared.stores.redis.hold_index import HeldStore
+from shared.stores.redis.hold_index import HoldIndex
 from shared.stores.redis.holds import Placed, Wanted
 from shared.stores.redis.keys import Holder, held_keys, keys_of
 from shared.stores.redis.scripts import Scripts
-from shared.stores.redis.servers import One
+from shared.stores.redis.servers import SingleServer
 from tests.integration.hold_stores import DAY_MS, Stores, grant, part, stretch_of, wanted
 
 
@@ -123,7 +123,7 @@ async def test_an_extension_that_is_not_granted_does_not_change_the_list(stores:
 
 async def test_where_there_is_no_grid_each_instant_is_a_hold(stores: Stores) -> None:
     """Without a grid a hold has no duration, and lies in a window that has its instant."""
-    hold, held = wanted(), HeldStore(Scripts(One(stores.redis)), Grid(0))
+    hold, held = wanted(), HoldIndex(Scripts(SingleServer(stores.redis)), Grid(0))
     await grant(stores, hold)
     for first, last, count in ((0, 1, 1), (-1, 0, 0), (1, 2, 0)):
         stretch = stretch_of(hold.claims.site, "default", first=first, last=last)

@@ -29,7 +29,7 @@ from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.holds import PLACED_MARGIN_MS, Wanted
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Scripts
@@ -47,14 +47,16 @@ def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
 
 async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
     """Book a slot as a worker does that cannot reach Redis."""
-    rival = Booking.new(command, Grid(0).span_of(command), Digests(use_cases.schema.secret))
-    assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [Written.DONE]
+    rival = Booking.new(command, Grid(0).slot_range(command), Digests(use_cases.schema.secret))
+    assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [WriteResult.DONE]
     return rival
 
 
 def wanted(hold: PlaceHold, grid: Grid) -> Wanted:
     """What a hold wants, and for whom."""
-    return Wanted(Claims.of(hold, grid.span_of(hold)), Holder(hold.holdToken or "", "digest"), unix_ms_now())
+    return Wanted(
+        Claims.of(hold, grid.slot_range(hold)), Holder(hold.holdToken or "", "digest"), unix_ms_now()
+    )
 
 
 async def dump(use_cases: UseCases, site: str) -> dict[str, tuple[int, Any]]:
@@ -90,7 +92,7 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
     insert = BookingStore.insert_many
 
-    async def insert_late(*args: Any, **options: Any) -> list[Written]:
+    async def insert_late(*args: Any, **options: Any) -> list[WriteResult]:
         entered.set()
         await going_on.wait()
         return await insert(*args, **options)

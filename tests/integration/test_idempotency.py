@@ -23,7 +23,7 @@ from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.holds import HoldStore, Wanted
 from shared.stores.redis.keys import Holder
 from shared.stores.redis.scripts import Scripts
-from shared.stores.redis.servers import One
+from shared.stores.redis.servers import SingleServer
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
 from tests.integration.life import is_cancelled
 from tests.servers import Servers
@@ -191,8 +191,8 @@ async def test_a_replay_uses_up_its_patients_hold(
     assert (await caller.book(body, **KEY)).status == 201
     redis = connect_redis(stack.env["REDIS_URL"])
     request = PlaceHold.model_validate(body)
-    store = HoldStore(Scripts(One(redis)), hold_ms=60_000, max_ms=60_000)
-    claims = Claims.of(request, Grid(0).span_of(request))
+    store = HoldStore(Scripts(SingleServer(redis)), hold_ms=60_000, max_ms=60_000)
+    claims = Claims.of(request, Grid(0).slot_range(request))
     wanted = Wanted(claims, Holder(str(request.holdToken), "digest"), unix_ms_now())
     assert await store.place_many([wanted], Deadline.after(60))
     await redis.aclose()

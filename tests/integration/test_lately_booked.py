@@ -16,7 +16,7 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.holds import Placed, Wanted
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.keys import Holder, keys_of
@@ -42,7 +42,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     insert, register = BookingStore.insert_many, IntentStore.register_intents
     change = ChangeStore.change_many
 
-    async def noting_insert(store: BookingStore, bookings: Sequence[Booking], **more: Any) -> list[Written]:
+    async def noting_insert(
+        store: BookingStore, bookings: Sequence[Booking], **more: Any
+    ) -> list[WriteResult]:
         done.append("insert")
         return await insert(store, bookings, **more)
 
@@ -50,7 +52,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("intent")
         return await register(*args, **more)
 
-    async def noting_change(store: ChangeStore, changes: Any, **more: Any) -> list[Written]:
+    async def noting_change(store: ChangeStore, changes: Any, **more: Any) -> list[WriteResult]:
         done.append("change")
         return await change(store, changes, **more)
 
@@ -115,7 +117,7 @@ async def test_such_a_replay_uses_up_its_patients_hold(use_cases: UseCases) -> N
     await use_cases.bookings.book(command, soon())
     await refuse(use_cases, body)
     grid, digest = Grid(0), Digests(use_cases.schema.secret).of_name(command.patientName)
-    claims = Claims.of(command, grid.span_of(command))
+    claims = Claims.of(command, grid.slot_range(command))
     wanted = Wanted(claims, Holder(str(uuid4()), digest), unix_ms_now())
     (placed,) = await use_cases.hold_store.place_many([wanted], soon())
     assert isinstance(placed, Placed)

@@ -22,7 +22,7 @@ from shared.domain.booking import Booking
 from shared.stores.mongo import changes
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change, ChangeStore
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from tests.integration.life import BOOKED, HELD, NO_SUCH, Life, all_at_once, is_cancelled
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -227,8 +227,8 @@ async def test_no_hold_is_granted_while_a_move_may_still_be_made(
 ) -> None:
     """A move that MongoDB did not answer stays under way, for holds of its target: it may be made yet."""
 
-    async def lose(_store: ChangeStore, changes: list[Change], **_: Any) -> list[Written]:
-        return [Written.UNKNOWN] * len(changes)
+    async def lose(_store: ChangeStore, changes: list[Change], **_: Any) -> list[WriteResult]:
+        return [WriteResult.UNKNOWN] * len(changes)
 
     body, booking = await booked(use_cases, patient="Ada")
     with monkeypatch.context() as patch:
@@ -247,8 +247,8 @@ async def test_a_move_that_was_not_answered_is_not_made_twice(
     """A move that MongoDB carried out and did not answer is unknown; its repeat finds it, made once."""
     change = ChangeStore.change_many
 
-    async def lose(*args: Any, **more: Any) -> list[Written]:
-        return [Written.UNKNOWN for _ in await change(*args, **more)]
+    async def lose(*args: Any, **more: Any) -> list[WriteResult]:
+        return [WriteResult.UNKNOWN for _ in await change(*args, **more)]
 
     _, booking = await booked(use_cases)
     move = MoveAppointment(id=booking.id, slot=TEN, moveId=str(uuid4()))
@@ -268,7 +268,7 @@ async def test_a_short_count_is_told_apart_by_the_rows(
     change, racing, asked = ChangeStore.change_many, [True], unix_ms_now()
     bookings = [(await booked(use_cases))[1] for _ in range(4)]
 
-    async def be_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[Written]:
+    async def be_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
         if racing and racing.pop():
             rival = MoveAppointment(id=changes[0].before.id, slot=ELEVEN)
             await use_cases.bookings.move(rival, soon(), asked_at=asked)
@@ -288,7 +288,7 @@ async def test_control_without_compare_and_set_a_history_is_wrong(
     change, racing = ChangeStore.change_many, [True]
     _, booking = await booked(use_cases)
 
-    async def be_late(store: ChangeStore, planned: list[Change], **more: Any) -> list[Written]:
+    async def be_late(store: ChangeStore, planned: list[Change], **more: Any) -> list[WriteResult]:
         if racing and racing.pop():
             await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=ELEVEN), soon())
         return await change(store, planned, **more)
@@ -304,9 +304,9 @@ async def test_a_stale_index_refuses_no_move(use_cases: UseCases, monkeypatch: p
     """A duplicate of which no booking is found, as of a deposed primary, is tried again: no false 409."""
     change, stale = ChangeStore.change_many, [True]
 
-    async def refuse_at_first(store: ChangeStore, changes: list[Change], **more: Any) -> list[Written]:
+    async def refuse_at_first(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
         if stale and stale.pop():
-            return [Written.DUPLICATE] * len(changes)
+            return [WriteResult.DUPLICATE] * len(changes)
         return await change(store, changes, **more)
 
     monkeypatch.setattr(ChangeStore, "change_many", refuse_at_first)
@@ -320,8 +320,8 @@ async def test_an_index_that_stays_stale_moves_nothing(
 ) -> None:
     """Where such a duplicate stays, the mover hears that nothing was done, and no false 409."""
 
-    async def refuse(_store: ChangeStore, changes: list[Change], **_: Any) -> list[Written]:
-        return [Written.DUPLICATE] * len(changes)
+    async def refuse(_store: ChangeStore, changes: list[Change], **_: Any) -> list[WriteResult]:
+        return [WriteResult.DUPLICATE] * len(changes)
 
     _, booking = await booked(use_cases)
     monkeypatch.setattr(ChangeStore, "change_many", refuse)

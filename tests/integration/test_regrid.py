@@ -17,7 +17,7 @@ from shared.contract.instants import unix_milliseconds
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import Change
 from shared.stores.mongo.regridding import RegridStore, Target
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.keys import OF_CLAIMS
 from shared.stores.redis.scripts import Scripts
 from tests.integration.dying_regrid import DIED, IMPATIENT, STEPS
@@ -299,10 +299,10 @@ async def test_late_writes_of_the_old_grid_are_not_executed(old: Old) -> None:
     elsewhere = old.new(at("12:00", 5))
     moved = replace(moving, slot=elsewhere.slot, claims=elsewhere.claims, version=2)
     assert (await old.regrid("--minutes", "15")).code == 0
-    assert await store.insert_many([inserted], timeout=10) == [Written.NOT_EXECUTED]
-    assert await old.changes.change_many([Change(moving, moved)], timeout=10) == [Written.NOT_EXECUTED]
+    assert await store.insert_many([inserted], timeout=10) == [WriteResult.NOT_EXECUTED]
+    assert await old.changes.change_many([Change(moving, moved)], timeout=10) == [WriteResult.NOT_EXECUTED]
     assert await old.changes.change_many([Change(stands, stands.cancelled())], timeout=10) == [
-        Written.DONE
+        WriteResult.DONE
     ], "a late cancel frees the claims, of whatever grid they are"
     (row,) = await booked(old)
     assert row["_id"] == moving.id

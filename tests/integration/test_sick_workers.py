@@ -220,4 +220,4 @@ async def test_nobody_there_is_another_refusal(stack: Stack) -> None:
     await until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
     async with http_caller(stack) as caller:
         answer = await caller.book(fresh())
-    assert (answer.status, answer.headers["error-type"]) == (503, "NobodyThere")
+    assert (answer.status, answer.headers["error-type"]) == (503, "NoResponders")

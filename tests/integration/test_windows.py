@@ -26,12 +26,12 @@ from shared.contract.replies import AppointmentsFound, SlotsFound
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
-from shared.domain.time_range import Cells, Stretch
+from shared.domain.time_range import Cells, TimeRange
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import Page, WindowStore
 from shared.stores.mongo.windows import query as query_of
-from shared.stores.redis.hold_index import HeldStore
+from shared.stores.redis.hold_index import HoldIndex
 from tests.integration.life import Life
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh, fresh_site
@@ -160,7 +160,7 @@ async def test_without_redis_what_is_booked_is_taken(
     async def lose(*_: Any, **__: Any) -> None:
         raise HoldsUnreachable
 
-    monkeypatch.setattr(HeldStore, "held", lose)
+    monkeypatch.setattr(HoldIndex, "held", lose)
     body = fresh("Ada")
     assert (await taken(use_cases, window(body["site"]))).holds == "unknown"
     await booked(use_cases, body)
@@ -311,7 +311,7 @@ async def many_rows(
     appointments = database.get_collection("appointments")
     grid, digests = Grid(apart), Digests(b"secret")
     command = BookAppointment.model_validate(fresh(site=site, slot=at(0), **more))
-    pattern = Booking.new(command, grid.span_of(command), digests).to_document()
+    pattern = Booking.new(command, grid.slot_range(command), digests).to_document()
     resources = pattern["resources"]
     rows = []
     for minutes in range(0, count * apart, apart):
@@ -347,7 +347,7 @@ async def explained(
     """How MongoDB reads rows from one minute of the day to another, and from the first one on in order."""
     first, end = (unix_milliseconds(DAY) + minutes * 60_000 for minutes in slots)
     between = {"$gte": DatetimeMS(first), "$lt": DatetimeMS(end)}
-    [stage], index = query_of(Stretch(site, resources, first, end), between)
+    [stage], index = query_of(TimeRange(site, resources, first, end), between)
     found = use_cases.database.get_collection("appointments").find(stage["$match"])
     plan: dict[str, Any] = await found.sort("slot", 1).limit(limit).hint(index).explain()
     return plan
@@ -403,7 +403,7 @@ async def test_what_mongodb_does_not_answer_is_not_read() -> None:
     away = mongodb.connect("mongodb://127.0.0.1:1/booking")
     store = WindowStore(away, BookingStore(away), Grid(0))
     with pytest.raises(NoPrimary):
-        await store.appointments(Stretch("site", None, 0, 1), None, limit=1, timeout=5)
+        await store.appointments(TimeRange("site", None, 0, 1), None, limit=1, timeout=5)
     mongodb.close(away)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from booking_worker.bookings.book import Decisions
-from booking_worker.bookings.cancel import Cancels
+from booking_worker.bookings.book import Booker
+from booking_worker.bookings.cancel import Canceller
 from booking_worker.bookings.intents import Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.move import Moves
+from booking_worker.bookings.move import Mover
 from booking_worker.bookings.requests import Booked
 from booking_worker.bookings.service import BookingService
 from booking_worker.bookings.writes import Writes
@@ -39,13 +39,13 @@ from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
-from shared.stores.mongo.writes import Written
+from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.hold_index import HeldStore
+from shared.stores.redis.hold_index import HoldIndex
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.scripts import Scripts
-from shared.stores.redis.servers import One
+from shared.stores.redis.servers import SingleServer
 from shared.stores.redis.watch import RedisWatch
 from shared.worker.attempts import Attempt
 from shared.worker.dispatcher import OutcomeT, UseCase
@@ -113,8 +113,8 @@ class UseCases:
 def lost_inserts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inserts that are sent while the context lasts are not answered, and not carried out."""
 
-    async def lose(_store: BookingStore, bookings: Sequence[Booking], **_: Any) -> list[Written]:
-        return [Written.UNKNOWN] * len(bookings)
+    async def lose(_store: BookingStore, bookings: Sequence[Booking], **_: Any) -> list[WriteResult]:
+        return [WriteResult.UNKNOWN] * len(bookings)
 
     with monkeypatch.context() as patch:
         patch.setattr(BookingStore, "insert_many", lose)
@@ -128,7 +128,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
         schema, scripts, bookings = (
             Schema(database, slot_minutes),
-            Scripts(One(redis)),
+            Scripts(SingleServer(redis)),
             BookingStore(database),
         )
         holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
@@ -137,14 +137,14 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         grid, digests, lately = Grid(slot_minutes), Digests(schema.secret), LatelyBooked()
         one_by_one = OneByOne(
             BookingService(
-                Decisions(bookings, writes, intents, lately),
-                Cancels(bookings, writes),
-                Moves(bookings, writes, intents, lately=lately, grid=grid, digests=digests),
+                Booker(bookings, writes, intents, lately),
+                Canceller(bookings, writes),
+                Mover(bookings, writes, intents, lately=lately, grid=grid, digests=digests),
                 schema=schema,
                 grid=grid,
                 digests=digests,
             ),
-            ReadService(bookings, WindowStore(database, bookings, grid), HeldStore(scripts, grid), grid),
+            ReadService(bookings, WindowStore(database, bookings, grid), HoldIndex(scripts, grid), grid),
             HoldService(bookings, holds, RedisWatch(scripts), schema=schema, grid=grid, digests=digests),
         )
         yield UseCases(database, intents, one_by_one, one_by_one, one_by_one, holds, schema, redis)

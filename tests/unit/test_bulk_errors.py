@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.mongo.writes import Written, read_errors
+from shared.stores.mongo.writes import WriteResult, read_errors
 
 WRITE_CONCERN_FAILED = {"code": 64, "errmsg": "waiting for replication timed out"}
 
@@ -25,10 +25,10 @@ def details(*codes: int | None, concern_failed: bool = False) -> dict[str, Any]:
 def test_each_booking_of_a_batch_has_its_own_outcome() -> None:
     """A booking that MongoDB inserted is booked, whatever became of the others in its batch."""
     assert read_errors(details(None, 11000, None, 11000), 4) == [
-        Written.DONE,
-        Written.DUPLICATE,
-        Written.DONE,
-        Written.DUPLICATE,
+        WriteResult.DONE,
+        WriteResult.DUPLICATE,
+        WriteResult.DONE,
+        WriteResult.DUPLICATE,
     ]
 
 
@@ -36,30 +36,30 @@ def test_each_booking_of_a_batch_has_its_own_outcome() -> None:
 def test_any_error_but_a_duplicate_key_leaves_the_outcome_unknown(code: int) -> None:
     """Only a duplicate key is a refusal; after any other error the booking may have been made."""
     assert read_errors(details(code, 11000, None), 3) == [
-        Written.UNKNOWN,
-        Written.DUPLICATE,
-        Written.DONE,
+        WriteResult.UNKNOWN,
+        WriteResult.DUPLICATE,
+        WriteResult.DONE,
     ]
 
 
 def test_a_write_that_the_validator_refuses_is_not_executed() -> None:
     """A write of claims of another grid is refused by the collection's validator: it was not done."""
-    assert read_errors(details(None, 121), 2) == [Written.DONE, Written.NOT_EXECUTED]
-    assert read_errors(details(121, concern_failed=True), 1) == [Written.UNKNOWN]
+    assert read_errors(details(None, 121), 2) == [WriteResult.DONE, WriteResult.NOT_EXECUTED]
+    assert read_errors(details(121, concern_failed=True), 1) == [WriteResult.UNKNOWN]
 
 
 def test_without_a_majority_nothing_of_a_batch_is_known() -> None:
     """Where no majority confirms, neither bookings nor the winners of duplicates are sure to stay."""
     told = details(None, 11000, 112, None, concern_failed=True)
-    assert read_errors(told, 4) == [Written.UNKNOWN] * 4
-    assert read_errors(details(11000, concern_failed=True), 1) == [Written.UNKNOWN]
+    assert read_errors(told, 4) == [WriteResult.UNKNOWN] * 4
+    assert read_errors(details(11000, concern_failed=True), 1) == [WriteResult.UNKNOWN]
 
 
 def test_what_mongodb_says_nothing_of_is_not_booked() -> None:
     """Where fewer were written or refused than were sent, none of the others is taken for written."""
     assert read_errors(details(None, 11000, 112), 4) == [
-        Written.UNSURE,
-        Written.DUPLICATE,
-        Written.UNKNOWN,
-        Written.UNSURE,
+        WriteResult.UNSURE,
+        WriteResult.DUPLICATE,
+        WriteResult.UNKNOWN,
+        WriteResult.UNSURE,
     ]

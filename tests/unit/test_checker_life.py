@@ -279,10 +279,10 @@ def test_a_move_that_failed_uses_up_no_hold() -> None:
     """A hold is its patient's until a booking or a move of that patient takes it."""
     hold, bob = of("b", held("Ada", 1, 1.5, 10)), of("b", booked("Bob", 6, 7))
     gone = (GONE, stored("Bob", "booked b"))
-    in_vain = turned_down(moved("Ada", "bc", 2, 3), BOOKED)
+    rounds_without_progress = turned_down(moved("Ada", "bc", 2, 3), BOOKED)
     zoe = of("c", booked("Zoe", 0, 1)), stored("Zoe", "booked c")
     freed = cancelled("Ada", 4, 5)
-    assert rules(ADA, zoe[0], hold, in_vain, freed, bob, rows=(*gone, zoe[1])) == {Rule.HOLD}
+    assert rules(ADA, zoe[0], hold, rounds_without_progress, freed, bob, rows=(*gone, zoe[1])) == {Rule.HOLD}
     there = stored("Ada", "booked a", "moved b m", "cancelled b")
     assert rules(ADA, hold, moved("Ada", "b", 2, 3), freed, bob, rows=(there, gone[1])) == set()
 

@@ -17,7 +17,7 @@ SLOT = "2025-12-05T10:00:00Z"
 
 def claims(grid: int = 15, **more: object) -> Claims:
     request = SlotRequest.model_validate({"slot": SLOT, "patientName": "Ada", **more})
-    return Claims.of(request, Grid(grid).span_of(request))
+    return Claims.of(request, Grid(grid).slot_range(request))
 
 
 def test_a_claim_is_a_resource_at_a_cell() -> None:

@@ -26,25 +26,25 @@ def at(unix_ms: int) -> datetime:
 
 def test_without_a_grid_every_instant_is_a_slot() -> None:
     """With SLOT_MINUTES 0 a booking covers its own instant alone."""
-    span = Grid(0).span_of(request("2025-12-05T10:00:00.001Z"))
+    span = Grid(0).slot_range(request("2025-12-05T10:00:00.001Z"))
     assert (span.duration, list(span.cells)) == (None, [1764928800001])
 
 
 def test_without_a_grid_durations_are_refused() -> None:
     """With SLOT_MINUTES 0 there is nothing that a duration could mean."""
     with pytest.raises(InvalidRequest, match="durationMinutes"):
-        Grid(0).span_of(request(minutes=15))
+        Grid(0).slot_range(request(minutes=15))
 
 
 def test_a_booking_touches_every_cell_it_lasts() -> None:
     """45 minutes on a grid of 15 touch three cells, so that one insert decides overlaps too."""
-    span = Grid(15).span_of(request(minutes=45))
+    span = Grid(15).slot_range(request(minutes=45))
     assert [at(cell) for cell in span.cells] == [span.slot + timedelta(minutes=15 * n) for n in range(3)]
 
 
 def test_a_slot_off_the_grid_touches_the_cells_around_it() -> None:
     """From 10:04 for two minutes, on a grid of 5, is in the cells of 10:00 and 10:05; nothing is rounded."""
-    span = Grid(5).span_of(request("2025-12-05T10:04:00Z", minutes=2))
+    span = Grid(5).slot_range(request("2025-12-05T10:04:00Z", minutes=2))
     assert (span.slot.minute, span.duration) == (4, 2)
     assert [at(cell).minute for cell in span.cells] == [0, 5]
 
@@ -58,7 +58,7 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 def test_one_cell_is_the_default() -> None:
     """A booking without a duration lasts as long as one cell, wherever it begins."""
     for slot in ("2025-12-05T10:00:00Z", "2025-12-05T10:07:11.013Z"):
-        assert Grid(30).span_of(request(slot)).duration == 30
+        assert Grid(30).slot_range(request(slot)).duration == 30
 
 
 @given(
@@ -68,7 +68,7 @@ def test_one_cell_is_the_default() -> None:
 )
 def test_cells_are_those_that_the_time_touches(grid: int, begin: int, minutes: int | None) -> None:
     """Of any instant, before 1970 too, and any duration: each cell is touched, and no other is."""
-    span = Grid(grid).span_of(request(at(begin), minutes))
+    span = Grid(grid).slot_range(request(at(begin), minutes))
     cell, end = grid * 60_000, begin + (minutes or grid) * 60_000
     assert all(each % cell == 0 for each in span.cells)
     assert all(each < end and each + cell > begin for each in span.cells)
@@ -89,7 +89,7 @@ def test_bookings_that_overlap_share_a_claim(
     asked = [
         request(at(offset), each if grid else None) for offset, each in zip(offsets, minutes, strict=True)
     ]
-    one, other = (set(Claims.of(each, Grid(grid).span_of(each)).keys) for each in asked)
+    one, other = (set(Claims.of(each, Grid(grid).slot_range(each)).keys) for each in asked)
     lasting = [each * 60_000 if grid else 1 for each in minutes]
     if offsets[0] < offsets[1] + lasting[1] and offsets[1] < offsets[0] + lasting[0]:
         assert one & other
@@ -103,5 +103,5 @@ def test_bookings_that_overlap_share_a_claim(
 def test_the_end_lies_before_the_year_10000(slot: str, minutes: int) -> None:
     """What would end in the year 10000 has no end that can be written: refused, and both fields are named."""
     with pytest.raises(InvalidRequest, match="slot plus durationMinutes"):
-        Grid(5).span_of(request(slot, minutes))
-    assert Grid(5).span_of(request(slot, minutes - 1)).duration == minutes - 1
+        Grid(5).slot_range(request(slot, minutes))
+    assert Grid(5).slot_range(request(slot, minutes - 1)).duration == minutes - 1

@@ -5,7 +5,7 @@ import pytest
 from shared.process.settings import Misconfigured
 from shared.stores.redis.cluster import Cluster
 from shared.stores.redis.server import Server
-from shared.stores.redis.servers import One, open_redis
+from shared.stores.redis.servers import SingleServer, open_redis
 
 
 def kwargs_of(server: Server) -> dict[str, object]:
@@ -15,7 +15,7 @@ def kwargs_of(server: Server) -> dict[str, object]:
 
 def test_one_redis_is_named_by_its_scheme() -> None:
     """`redis` means one server, which has all keys."""
-    assert isinstance(open_redis("redis://localhost:6379")._servers, One)
+    assert isinstance(open_redis("redis://localhost:6379")._servers, SingleServer)
 
 
 def test_a_cluster_is_named_by_some_of_its_servers() -> None:

@@ -11,7 +11,7 @@ ASKED_AT = 1_893_456_000_000
 def test_refused_moves_of_one_moment_are_bounded() -> None:
     """However many moves of one moment are refused, few ids are kept, and each of them stays refused."""
     command = BookAppointment.model_validate({"slot": "2031-05-04T09:00:00Z", "patientName": "Ada"})
-    booking = Booking.new(command, Grid(5).span_of(command), Digests(b"secret"))
+    booking = Booking.new(command, Grid(5).slot_range(command), Digests(b"secret"))
     ids = [f"move-{number}" for number in range(3 * MOST_REFUSED_MOVES)]
     for id in ids:
         if not booking.refuses(id, ASKED_AT):

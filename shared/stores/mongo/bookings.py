@@ -17,7 +17,7 @@ from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
 from shared.stores.mongo.connection import Database, Document, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
-from shared.stores.mongo.writes import Written, within, write
+from shared.stores.mongo.writes import WriteResult, within, write
 
 COLLECTION = "appointments"
 STATUS_BOOKED = "booked"
@@ -84,7 +84,7 @@ class BookingStore:
             except PyMongoError:
                 raise NoPrimary from None
 
-    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[Written]:
+    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[WriteResult]:
         """Insert bookings in one round trip; one outcome each, in their order. Never raises for MongoDB."""
         inserts = [InsertOne(booking.to_document()) for booking in bookings]
         return await write(self._latest, "insert", inserts, timeout=timeout)

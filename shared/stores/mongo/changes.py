@@ -16,7 +16,7 @@ from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, STATUS_REFUSED, InSite, Tombstone
 from shared.stores.mongo.connection import Database, Document
-from shared.stores.mongo.writes import Written, write
+from shared.stores.mongo.writes import WriteResult, write
 
 _FIELDS = (
     "slot",
@@ -45,11 +45,11 @@ class ChangeStore:
     def __init__(self, database: Database) -> None:
         self._latest = database.get_collection(COLLECTION)
 
-    async def change_many(self, changes: Sequence[Change], *, timeout: float) -> list[Written]:
+    async def change_many(self, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
         """Change bookings; one outcome each, in their order."""
         return await write(self._latest, "change", [_update(change) for change in changes], timeout=timeout)
 
-    async def fence_many(self, changes: Sequence[Change], *, timeout: float) -> list[Written]:
+    async def fence_many(self, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
         """Begin a new epoch of bookings, so that all changes fail that are yet to be carried out.
 
         After it a booking also knows the move that is refused.
@@ -57,7 +57,7 @@ class ChangeStore:
         fences = [UpdateOne(_as_read(change.before), {"$set": _epoch(change)}) for change in changes]
         return await write(self._latest, "fence", fences, timeout=timeout)
 
-    async def refuse_many(self, keys: Mapping[InSite, int], *, timeout: float) -> list[Written]:
+    async def reserve_keys(self, keys: Mapping[InSite, int], *, timeout: float) -> list[WriteResult]:
         """Upsert a tombstone for each key, so that a late attempt with that key fails.
 
         Each with the latest `askedAt` of the commands that are refused.
@@ -86,7 +86,7 @@ class ChangeStore:
 
     async def replace_many(
         self, replacements: Sequence[tuple[Tombstone, Booking]], *, timeout: float
-    ) -> list[Written]:
+    ) -> list[WriteResult]:
         """Replace tombstones by the bookings that commands with their keys ask for. The rows keep their ids.
 
         Each is written by itself, which is rare: unsure is one whose row is not as it was.

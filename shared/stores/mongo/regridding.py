@@ -25,14 +25,14 @@ from pymongo import UpdateOne
 from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.domain.claim import Claims
-from shared.domain.grid import Span
+from shared.domain.grid import SlotRange
 from shared.process.settings import Misconfigured
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED
 from shared.stores.mongo.connection import Database, Document, aggregate
 from shared.stores.mongo.leases import LIVE
 from shared.stores.mongo.meta import COLLECTION as META
 from shared.stores.mongo.meta import ID, OTHER_VERSION, VERSION
-from shared.stores.mongo.writes import Written, write
+from shared.stores.mongo.writes import WriteResult, write
 
 STEP_SECONDS = 30.0
 ROWS_AT_ONCE = 500
@@ -148,7 +148,7 @@ class RegridStore:
             while rows := await cursor.to_list(ROWS_AT_ONCE):
                 yield [Lying.from_document(row) for row in rows]
 
-    async def rewrite(self, minutes: int, bookings: Sequence[tuple[Lying, Span, Claims]]) -> None:
+    async def rewrite(self, minutes: int, bookings: Sequence[tuple[Lying, SlotRange, Claims]]) -> None:
         """Give rows the claims of a grid of `minutes`. One that was cancelled meanwhile is left as it is."""
         updates = [
             UpdateOne(
@@ -162,14 +162,14 @@ class RegridStore:
                     "$set": {
                         "claims": list(claims.keys),
                         "slotMinutes": minutes,
-                        "durationMinutes": span.duration,
+                        "durationMinutes": slot_range.duration,
                     }
                 },
             )
-            for lying, span, claims in bookings
+            for lying, slot_range, claims in bookings
         ]
         written = set(await write(self._rows, "regrid", updates, timeout=STEP_SECONDS))
-        if not written <= {Written.DONE, Written.UNSURE}:
+        if not written <= {WriteResult.DONE, WriteResult.UNSURE}:
             raise Unanswered("MongoDB did not rewrite all rows")
 
     async def finish(self, target: Target) -> None:

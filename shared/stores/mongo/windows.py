@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 from shared.contract.errors import NotExecuted
 from shared.contract.fields import DAY_MINUTES
 from shared.domain.grid import MINUTE_MS, Grid
-from shared.domain.time_range import Cells, Mark, Stretch
+from shared.domain.time_range import Cells, Mark, TimeRange
 from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, BookingStore
 from shared.stores.mongo.connection import Database, Document, read_apart
@@ -76,25 +76,27 @@ class WindowStore:
         self._committed = database.get_collection(COLLECTION).with_options(read_concern=committed)
 
     async def appointments(
-        self, stretch: Stretch, after: Mark | None, *, limit: int, timeout: float
+        self, time_range: TimeRange, after: Mark | None, *, limit: int, timeout: float
     ) -> Page[Document]:
-        """The first bookings after a mark that overlap a stretch, as callers see them, by slot and id.
+        """The first bookings after a mark that overlap a time range, as callers see them, by slot and id.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
         """
         order = _Order(1, _from_id, _appointments, _APPOINTMENT)
-        return await self._read(order, stretch, after, limit, timeout)
+        return await self._read(order, time_range, after, limit, timeout)
 
-    async def taken(self, stretch: Stretch, after: Mark | None, *, limit: int, timeout: float) -> Page[Cells]:
-        """The first cells after a mark that are booked in a stretch, by cell and resource.
+    async def taken(
+        self, time_range: TimeRange, after: Mark | None, *, limit: int, timeout: float
+    ) -> Page[Cells]:
+        """The first cells after a mark that are booked in a time_range, by cell and resource.
 
         The stretch is widened to whole cells. Those of one booking at one resource are one entry.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
         """
-        wanted = stretch.resources
+        wanted = time_range.resources
 
         def from_resource(name: str) -> list[Document]:
             names: Document = {"$gt": name} if wanted is None else {"$gt": name, "$in": list(wanted)}
@@ -111,33 +113,33 @@ class WindowStore:
                     cells = Cells(first, name, minutes)
                     yield cells.mark, cells
 
-        start, end = self._grid.cells_of(stretch.start, stretch.end)
-        whole = Stretch(stretch.site, wanted, start, end)
+        start, end = self._grid.cells_of(time_range.start, time_range.end)
+        whole = TimeRange(time_range.site, wanted, start, end)
         order = _Order(self._grid.cell_ms, from_resource, entries_of, _TAKEN)
         return await self._read(order, whole, after, limit, timeout)
 
     async def _read(
-        self, order: _Order[EntryT], stretch: Stretch, after: Mark | None, limit: int, timeout: float
+        self, order: _Order[EntryT], time_range: TimeRange, after: Mark | None, limit: int, timeout: float
     ) -> Page[EntryT]:
         await self._bookings.find_primary(timeout=timeout)
         try:
             with within(timeout):
-                return await self._page(order, stretch, after, limit)
+                return await self._page(order, time_range, after, limit)
         except (PyMongoError, TimeoutError):
             raise NotExecuted("The bookings could not be read") from None
 
     async def _page(
-        self, order: _Order[EntryT], stretch: Stretch, after: Mark | None, limit: int
+        self, order: _Order[EntryT], time_range: TimeRange, after: Mark | None, limit: int
     ) -> Page[EntryT]:
         entries: list[tuple[Mark, EntryT]] = []
-        start = stretch.start - self._longest
+        start = time_range.start - self._longest
         if after is not None:  # the rest of the group in which the page before ended
-            entries = await self._group(order, stretch, after, limit + 1)
+            entries = await self._group(order, time_range, after, limit + 1)
             start = max(start, after.at + order.width)
         while len(entries) <= limit:
             stages: list[Document] = [{"$sort": {"slot": 1}}, {"$limit": limit + 1}]
-            slots = {"$gte": DatetimeMS(start), "$lt": DatetimeMS(stretch.end)}
-            rows = await self._find(order, stretch, slots, stages)
+            slots = {"$gte": DatetimeMS(start), "$lt": DatetimeMS(time_range.end)}
+            rows = await self._find(order, time_range, slots, stages)
             found = sorted((pair for row in rows for pair in order.entries_of(row)), key=_mark)
             if len(rows) <= limit:
                 entries += found
@@ -146,47 +148,47 @@ class WindowStore:
             (last, _), _ = found[-1]
             entries += [pair for pair in found if pair[0].at < last]
             if not entries:
-                entries = await self._group(order, stretch, Mark(last, ""), limit + 1)
+                entries = await self._group(order, time_range, Mark(last, ""), limit + 1)
                 start = last + order.width
             if entries:
                 break
         return Page(entries[:limit], more=True)
 
     async def _group(
-        self, order: _Order[EntryT], stretch: Stretch, after: Mark, limit: int
+        self, order: _Order[EntryT], time_range: TimeRange, after: Mark, limit: int
     ) -> list[tuple[Mark, EntryT]]:
         """The entries of one group after a mark."""
-        first, end = DatetimeMS(after.at), DatetimeMS(min(after.at + order.width, stretch.end))
+        first, end = DatetimeMS(after.at), DatetimeMS(min(after.at + order.width, time_range.end))
         slots = {"$eq": first} if order.width == 1 else {"$gte": first, "$lt": end}
-        if after.at >= stretch.end:
+        if after.at >= time_range.end:
             return []
         stages = [*order.by_name(after.name), {"$limit": limit}]
-        rows = await self._find(order, stretch, slots, stages)
+        rows = await self._find(order, time_range, slots, stages)
         return sorted((pair for row in rows for pair in order.entries_of(row)), key=_mark)
 
     async def _find(
-        self, order: _Order[EntryT], stretch: Stretch, slots: Document, stages: list[Document]
+        self, order: _Order[EntryT], time_range: TimeRange, slots: Document, stages: list[Document]
     ) -> list[Document]:
-        pipeline, index = query(stretch, slots)
+        pipeline, index = query(time_range, slots)
         pipeline += [*stages, {"$project": order.projection}]
         with timed(MONGODB_SECONDS.labels("window")):
             return await read_apart(self._committed, pipeline, hint=index)
 
 
-def query(stretch: Stretch, slots: Document) -> tuple[list[Document], str]:
-    """The first stage that reads active bookings that overlap a stretch, and the index that serves it."""
+def query(time_range: TimeRange, slots: Document) -> tuple[list[Document], str]:
+    """The first stage that reads active bookings that overlap a time range, and the index that serves it."""
     minutes: Document = {"$multiply": ["$durationMinutes", MINUTE_MS]}
     # On a grid of 0, what has no length overlaps what begins with it.
     ends: Document = {"$add": ["$slot", {"$ifNull": [minutes, 1]}]}
     match: Document = {
-        "site": stretch.site,
+        "site": time_range.site,
         "slot": slots,
         "status": STATUS_BOOKED,
-        "$expr": {"$gt": [ends, DatetimeMS(stretch.start)]},
+        "$expr": {"$gt": [ends, DatetimeMS(time_range.start)]},
     }
-    if stretch.resources is None:
+    if time_range.resources is None:
         return [{"$match": match}], "by_site_and_slot"
-    one, *others = stretch.resources
+    one, *others = time_range.resources
     match["resources"] = {"$in": [one, *others]} if others else one
     return [{"$match": match}], "by_resource_and_slot"
 

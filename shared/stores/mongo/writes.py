@@ -18,7 +18,7 @@ REFUSED_BY_VALIDATOR = 121
 SHORTEST_SECONDS = 0.001
 
 
-class Written(Enum):
+class WriteResult(Enum):
     """What became of one write of a batch."""
 
     DONE = auto()
@@ -30,7 +30,7 @@ class Written(Enum):
     UNKNOWN = auto()
 
 
-_OF_ERRORS = {DUPLICATE_KEY: Written.DUPLICATE, REFUSED_BY_VALIDATOR: Written.NOT_EXECUTED}
+_OF_ERRORS = {DUPLICATE_KEY: WriteResult.DUPLICATE, REFUSED_BY_VALIDATOR: WriteResult.NOT_EXECUTED}
 
 
 async def write(
@@ -39,7 +39,7 @@ async def write(
     writes: Sequence[InsertOne[Document] | UpdateOne],
     *,
     timeout: float,
-) -> list[Written]:
+) -> list[WriteResult]:
     """One outcome for each write of a batch, in their order, within `timeout` seconds. Metrics say `name`.
 
     Never raises for MongoDB.
@@ -52,25 +52,25 @@ async def write(
     except BulkWriteError as error:
         return read_errors(error.details, len(writes))
     except ServerSelectionTimeoutError:  # of a first attempt: a retry raises what the attempt before met
-        return [Written.NO_PRIMARY] * len(writes)
+        return [WriteResult.NO_PRIMARY] * len(writes)
     except PyMongoError:
-        return [Written.UNKNOWN] * len(writes)
+        return [WriteResult.UNKNOWN] * len(writes)
     done = result.inserted_count + result.matched_count + result.upserted_count
-    return [Written.DONE if done == len(writes) else Written.UNSURE] * len(writes)
+    return [WriteResult.DONE if done == len(writes) else WriteResult.UNSURE] * len(writes)
 
 
-def read_errors(details: Mapping[str, Any], count: int) -> list[Written]:
+def read_errors(details: Mapping[str, Any], count: int) -> list[WriteResult]:
     """The outcomes of `count` writes, of what pymongo tells of a batch that failed in part.
 
     A failed write concern makes each of them unknown, the duplicates too: their winner may roll back.
     """
     if details["writeConcernErrors"]:
-        return [Written.UNKNOWN] * count
+        return [WriteResult.UNKNOWN] * count
     done = details["nInserted"] + details["nMatched"] + details["nUpserted"]
     adds_up = done + len(details["writeErrors"]) == count
-    outcomes = [Written.DONE if adds_up else Written.UNSURE] * count
+    outcomes = [WriteResult.DONE if adds_up else WriteResult.UNSURE] * count
     for error in details["writeErrors"]:
-        outcomes[error["index"]] = _OF_ERRORS.get(error["code"], Written.UNKNOWN)
+        outcomes[error["index"]] = _OF_ERRORS.get(error["code"], WriteResult.UNKNOWN)
     return outcomes
 
 

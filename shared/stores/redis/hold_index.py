@@ -7,7 +7,7 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable
 from shared.contract.fields import DAY_MINUTES
 from shared.domain.grid import MINUTE_MS, Grid
-from shared.domain.time_range import Cells, Mark, Stretch
+from shared.domain.time_range import Cells, Mark, TimeRange
 from shared.stores.redis.calls import Call
 from shared.stores.redis.keys import held_keys, held_resources_key
 from shared.stores.redis.scripts import Scripts
@@ -18,7 +18,7 @@ LEAST_LOOKED_AT = 40
 MOST_RESOURCES_AT_ONCE = 25
 
 
-class HeldStore:
+class HoldIndex:
     """Reads what the scripts of holds list."""
 
     def __init__(self, scripts: Scripts, grid: Grid) -> None:
@@ -26,9 +26,9 @@ class HeldStore:
         self._grid = grid
 
     async def held(
-        self, stretch: Stretch, after: Mark | None, *, limit: int, deadline: Deadline
+        self, time_range: TimeRange, after: Mark | None, *, limit: int, deadline: Deadline
     ) -> list[Cells]:
-        """What is held after a mark and overlaps the cells of a stretch, by cell and resource.
+        """What is held after a mark and overlaps the cells of a time range, by cell and resource.
 
         At one resource no two overlap. What a token holds without a gap is one hold, however often it was
         extended; only what lasts longer than a day may be shown shorter.
@@ -39,11 +39,11 @@ class HeldStore:
         Raises:
             HoldsUnreachable: Redis cannot say.
         """
-        names = stretch.resources
+        names = time_range.resources
         if names is None:
-            names = tuple(await self._held_resources(stretch.site, deadline))
-        start = stretch.start if after is None else max(stretch.start, after.at)
-        first, end = self._grid.cells_of(start, stretch.end)
+            names = tuple(await self._held_resources(time_range.site, deadline))
+        start = time_range.start if after is None else max(time_range.start, after.at)
+        first, end = self._grid.cells_of(start, time_range.end)
         listings = [_Listing(name, self._grid.minutes, first, end) for name in names]
         while unread := [each for each in listings if each.next is not None]:
             # All that begins before this is found, with its end.
@@ -51,7 +51,7 @@ class HeldStore:
             if sum(cells.at < certain for each in listings for cells in each.found) >= limit:
                 break
             unread.sort(key=lambda each: each.certain_until)
-            await self._read(stretch.site, unread[:MOST_RESOURCES_AT_ONCE], deadline)
+            await self._read(time_range.site, unread[:MOST_RESOURCES_AT_ONCE], deadline)
         found = sorted((cells for each in listings for cells in each.found), key=lambda cells: cells.mark)
         return [cells for cells in found if after is None or cells.mark > after][:limit]
 
@@ -115,7 +115,7 @@ class _Listing:
                 self._run = at, at, token
 
     def go_on(self, at: int | None) -> None:
-        """Read on from there later; not where all that is left lies beyond the stretch."""
+        """Read on from there later; not where all that is left lies beyond the time range."""
         beyond = self._run[0] >= self._end if self._run else at is not None and at >= self._end
         self.next = None if beyond else at
         if self.next is None:

@@ -15,7 +15,7 @@ from shared.stores.redis.server import Server
 CLUSTER = "+cluster"
 
 
-class One:
+class SingleServer:
     """One Redis, which has the keys of every site."""
 
     def __init__(self, redis: Redis) -> None:
@@ -54,7 +54,7 @@ def open_redis(url: str) -> Scripts:
     except ValueError:
         raise Misconfigured("REDIS_URL cannot be used: ValueError") from None
     if not parts.scheme.endswith(CLUSTER):
-        return Scripts(One(connect_redis(url)))
+        return Scripts(SingleServer(connect_redis(url)))
     credentials, at, hosts = parts.netloc.rpartition("@")
     alone = parts._replace(scheme=parts.scheme.removesuffix(CLUSTER))
 
