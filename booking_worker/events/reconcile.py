@@ -25,11 +25,10 @@ READ_SECONDS = 5.0
 INACTIVE_SECONDS = 30.0
 
 log = structlog.get_logger()
-Check = Callable[[], None]
 
 
 class Reconciliation:
-    """Compares rows with the stream. Each call goes on only while `check` does not raise."""
+    """Compares the rows with the stream, in which events stay for `max_age`."""
 
     def __init__(
         self, database: Database, connection: Client, publisher: EventPublisher, *, max_age: timedelta
@@ -39,45 +38,54 @@ class Reconciliation:
         self._publisher = publisher
         self._max_age = max_age
 
-    async def publish_missing(self, published_until: datetime | None, check: Check) -> int:
-        """Publish the missing events since an hour before `published_until`; all of them if it is None."""
-        now = datetime.now(UTC)
-        since = now - self._max_age if published_until is None else min(published_until, now) - LOOK_BACK
-        return await self.publish_since(since, check)
+    async def publish_missing(self, published_until: datetime | None, check: Callable[[], None]) -> None:
+        """Publish the missing events since an hour before `published_until`; all of them if it is None.
 
-    async def publish_since(self, since: datetime | None, check: Check, *, missing_only: bool = True) -> int:
-        """Publish the events of all changes since a moment, in the order of each booking's versions.
-
-        Returns:
-            How many were published.
+        `check` is called between the parts, and raises to end the reconciliation.
 
         Raises:
             PyMongoError, Unpublished
         """
-        begin = max(since or datetime.min.replace(tzinfo=UTC), datetime.now(UTC) - self._max_age)
-        begin -= CLOCK_MARGIN
-        stored = await self._stored_since(begin) if missing_only else set()
+        now = datetime.now(UTC)
+        since = now - self._max_age if published_until is None else min(published_until, now) - LOOK_BACK
+        since -= CLOCK_MARGIN
+        stored = await self._stored_since(since)
         published = 0
-        async for part in _in_parts(self._events_since(begin), LONGEST_PART):
+        async for part in self._parts(since):
             check()
             missing = [event for event in part if event.event_id not in stored]
             await self._publisher.publish(missing)
             published += len(missing)
         if published:
             log.info("events_reconciled", events=published)
-        return published
 
-    async def _events_since(self, begin: datetime) -> AsyncIterator[BookingEvent]:
-        async for booking_id, history in changed_since(self._database, begin):
-            for entry in history:
-                if entry.at >= begin:
-                    yield entry.to_event(booking_id)
+    async def publish_again(self, since: datetime, on_published: Callable[[int], None]) -> None:
+        """Publish the events of all changes since a moment, whether the stream has them or not.
 
-    async def _stored_since(self, begin: datetime) -> set[str]:
+        `on_published` is called with the number of events of each part.
+
+        Raises:
+            PyMongoError, Unpublished
+        """
+        async for part in self._parts(since):
+            await self._publisher.publish(part)
+            on_published(len(part))
+
+    async def _parts(self, since: datetime) -> AsyncIterator[list[BookingEvent]]:
+        """The events of changes since a moment, each booking's in the order of its versions."""
+        part: list[BookingEvent] = []
+        async for booking_id, history in changed_since(self._database, since):
+            part += [entry.to_event(booking_id) for entry in history if entry.at >= since]
+            if len(part) >= LONGEST_PART:
+                yield part
+                part = []
+        yield part
+
+    async def _stored_since(self, since: datetime) -> set[str]:
         """The ids of the events that the stream has stored since a moment."""
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_TIME,
-            opt_start_time=begin,
+            opt_start_time=since,
             ack_policy=AckPolicy.NONE,
             headers_only=True,
             inactive_threshold=INACTIVE_SECONDS,
@@ -96,13 +104,3 @@ class Reconciliation:
         except (NatsError, TimeoutError) as error:
             raise Unpublished(type(error).__name__) from None
         return ids
-
-
-async def _in_parts(events: AsyncIterator[BookingEvent], size: int) -> AsyncIterator[list[BookingEvent]]:
-    part: list[BookingEvent] = []
-    async for event in events:
-        part.append(event)
-        if len(part) == size:
-            yield part
-            part = []
-    yield part
