@@ -31,7 +31,7 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid, SlotRange
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.schema import Schema
-from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
+from shared.stores.redis.holds import Granted, HoldRequest, HoldStore, Placed, Release
 from shared.stores.redis.keys import Holder
 from shared.stores.redis.watch import RedisWatch
 from shared.worker.attempts import Attempt
@@ -46,7 +46,7 @@ class Request:
 
     command: PlaceHold
     slot_range: SlotRange
-    wanted: Wanted
+    wanted: HoldRequest
     deadline: Deadline
     placed: Placed | None = None
 
@@ -151,7 +151,7 @@ class HoldService:
     def _request(self, attempt: Attempt[PlaceHold]) -> Request:
         command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
         holder = Holder(command.holdToken or random_uuid(), self._digests.of_name(command.patientName))
-        wanted = Wanted(Claims.of(command, slot_range), holder, attempt.asked_at)
+        wanted = HoldRequest(Claims.of(command, slot_range), holder, attempt.asked_at)
         return Request(command, slot_range, wanted, attempt.deadline)
 
     def _cell_of(self, command: ReleaseHold) -> str | None:

@@ -18,7 +18,7 @@ from pymongo import WriteConcern
 from booking_worker.bookings import book as decisions
 from booking_worker.bookings.key_finality import Refusals
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.move_finality import Fences
+from booking_worker.bookings.move_finality import MoveRefusals
 from gateway.http.presence import Presence
 from shared.client import attempts
 from shared.client import command_client as client
@@ -109,7 +109,7 @@ def no_final_refusals() -> None:
         return judged
 
     Refusals.make_final = believe  # type: ignore[assignment,method-assign]
-    Fences.make_final = believe  # type: ignore[assignment,method-assign]
+    MoveRefusals.make_final = believe  # type: ignore[assignment,method-assign]
 
 
 def no_asked_at() -> None:

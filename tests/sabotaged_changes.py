@@ -13,7 +13,7 @@ from shared.contract.deadline import Deadline
 from shared.domain.booking import Booking
 from shared.stores.mongo import changes as store_of_changes
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import Change, ChangeStore
+from shared.stores.mongo.changes import ChangeStore, CompareAndSet
 from shared.stores.mongo.writes import WriteResult, write
 
 
@@ -21,8 +21,10 @@ def move_in_two_writes() -> None:
     """Move a booking, and give it its claims afterwards."""
     change_many = ChangeStore.change_many
 
-    async def in_two(store: ChangeStore, both: Sequence[Change], *, timeout: float) -> list[WriteResult]:
-        as_before = [Change(one.before, replace(one.after, claims=one.before.claims)) for one in both]
+    async def in_two(
+        store: ChangeStore, both: Sequence[CompareAndSet], *, timeout: float
+    ) -> list[WriteResult]:
+        as_before = [CompareAndSet(one.before, replace(one.after, claims=one.before.claims)) for one in both]
         outcomes = await change_many(store, as_before, timeout=timeout)
         await asyncio.sleep(0.1)
         for one in both:
@@ -38,7 +40,9 @@ def late_freeing() -> None:
     change_many = ChangeStore.change_many
     under_way = set()
 
-    async def soon(store: ChangeStore, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
+    async def soon(
+        store: ChangeStore, changes: Sequence[CompareAndSet], *, timeout: float
+    ) -> list[WriteResult]:
         async def later() -> None:
             await asyncio.sleep(0.5)
             await change_many(store, changes, timeout=timeout)
@@ -57,7 +61,9 @@ def no_compare_and_set() -> None:
     def by_id(booking: Booking) -> dict[str, Any]:
         return {"_id": booking.id, "site": booking.site, "status": "booked"}
 
-    async def late(store: ChangeStore, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
+    async def late(
+        store: ChangeStore, changes: Sequence[CompareAndSet], *, timeout: float
+    ) -> list[WriteResult]:
         await asyncio.sleep(0.1)
         return await change_many(store, changes, timeout=timeout)
 
@@ -69,12 +75,14 @@ def history_apart() -> None:
     """Write a change, and its entry in the history afterwards."""
     change_many = ChangeStore.change_many
 
-    def without_history(change: Change) -> UpdateOne:
+    def without_history(change: CompareAndSet) -> UpdateOne:
         row = change.after.to_document()
         sets = {field: row[field] for field in store_of_changes._FIELDS}
         return UpdateOne(store_of_changes._as_read(change.before), {"$set": sets})
 
-    async def in_two(store: ChangeStore, both: Sequence[Change], *, timeout: float) -> list[WriteResult]:
+    async def in_two(
+        store: ChangeStore, both: Sequence[CompareAndSet], *, timeout: float
+    ) -> list[WriteResult]:
         outcomes = await change_many(store, both, timeout=timeout)
         await asyncio.sleep(0.1)
         for one in both:

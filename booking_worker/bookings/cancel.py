@@ -9,7 +9,7 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, PreconditionFailed, Refused
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import Change
+from shared.stores.mongo.changes import CompareAndSet
 from shared.stores.mongo.writes import WriteResult
 
 
@@ -43,7 +43,7 @@ class Canceller:
         accepted = {cancel.id for cancel in cancels if cancel not in refused}
         stands: dict[str, ChangeOutcome] = {each: rows[each] for each in accepted}
         changes = [
-            Change(row, row.cancelled())
+            CompareAndSet(row, row.cancelled())
             for row in rows.values()
             if row.id in accepted and row.status == "booked"
         ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from booking_worker.bookings.intents import PASSING, REGISTERED, Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.move_finality import Fences
+from booking_worker.bookings.move_finality import MoveRefusals
 from booking_worker.bookings.move_plan import Move, MovePlan, plan, repeat
 from booking_worker.bookings.preconditions import known_versions
 from booking_worker.bookings.requests import first_of_each_claim
@@ -39,7 +39,7 @@ class Mover:
         self._intents = intents
         self._grid = grid
         self._digests = digests
-        self._fences = Fences(bookings, writes)
+        self._refusals = MoveRefusals(bookings, writes)
 
     async def commit(self, moves: Sequence[Move], deadline: Deadline) -> list[ChangeOutcome]:
         """Decide a batch of moves by a deadline; one outcome each, in their order.
@@ -84,7 +84,7 @@ class Mover:
             for each, outcome in (await self._explain([], guessed, [], deadline)).items()
             if isinstance(outcome, SlotAlreadyBooked)
         }
-        outcomes = await self._fences.make_final(taken, deadline)
+        outcomes = await self._refusals.make_final(taken, deadline)
         changing = [each for each in changing if each not in taken]
         states = await self._intents.register([each.intent for each in changing], deadline)
         found = dict(zip(changing, states, strict=True))
@@ -97,7 +97,7 @@ class Mover:
         }
         met = [each for each, w in written.items() if w in (WriteResult.DUPLICATE, WriteResult.UNSURE)]
         explained = await self._explain([*met, *repeats], rivals, held, deadline)
-        outcomes |= await self._fences.make_final(explained, deadline)
+        outcomes |= await self._refusals.make_final(explained, deadline)
         self._intents.clear(
             (each.intent, found[each], _stands(each, outcomes[each]))
             for each in changing

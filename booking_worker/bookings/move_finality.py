@@ -12,11 +12,11 @@ from booking_worker.bookings.writes import ChangeOutcome, Writes
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import Change
+from shared.stores.mongo.changes import CompareAndSet
 from shared.stores.mongo.writes import WriteResult
 
 
-class Fences:
+class MoveRefusals:
     """Fences the bookings of a batch together."""
 
     def __init__(self, bookings: BookingStore, writes: Writes) -> None:
@@ -32,10 +32,10 @@ class Fences:
         """
         outcomes = dict(judged)
         refused = [plan for plan, o in judged.items() if isinstance(o, SlotAlreadyBooked | SlotHeld)]
-        written = await self._writes.fence([_fence(plan) for plan in refused], deadline)
-        fenced = dict(zip(refused, written, strict=True))
-        unsure = [plan for plan, each in fenced.items() if each is WriteResult.UNSURE]
-        lost = [plan for plan, each in fenced.items() if each not in (WriteResult.DONE, WriteResult.UNSURE)]
+        written = await self._writes.advance_epochs([_advance_epoch(plan) for plan in refused], deadline)
+        advanced = dict(zip(refused, written, strict=True))
+        unsure = [plan for plan, each in advanced.items() if each is WriteResult.UNSURE]
+        lost = [plan for plan, each in advanced.items() if each not in (WriteResult.DONE, WriteResult.UNSURE)]
         outcomes |= dict.fromkeys(lost, OutcomeUnknown())
         try:
             found = await self._bookings.find(ids={plan.id for plan in unsure}, timeout=deadline.remaining)
@@ -49,6 +49,6 @@ class Fences:
         return outcomes
 
 
-def _fence(plan: MovePlan) -> Change:
+def _advance_epoch(plan: MovePlan) -> CompareAndSet:
     before = plan.change.before
-    return Change(before, before.refusing(plan.move.move_id, plan.move.asked_at))
+    return CompareAndSet(before, before.refusing(plan.move.move_id, plan.move.asked_at))

@@ -19,7 +19,7 @@ from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove
 from shared.domain.grid import Grid
 from shared.domain.move import moved
-from shared.stores.mongo.changes import Change
+from shared.stores.mongo.changes import CompareAndSet
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder
 
@@ -52,7 +52,7 @@ class MovePlan:
     """A move of a booking as it was read. A booking that is judged anew gets another plan and intent."""
 
     move: Move
-    change: Change
+    change: CompareAndSet
     intent: BookingIntent
 
     @property
@@ -101,7 +101,7 @@ def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> M
         except InvalidRequest as invalid:
             return invalid
     holder = Holder(move.request.holdToken or "", digests.of_name(booking.patient_name))
-    return MovePlan(move, Change(booking, after), BookingIntent(after.claims, holder))
+    return MovePlan(move, CompareAndSet(booking, after), BookingIntent(after.claims, holder))
 
 
 def repeat(move: Move, booking: Booking) -> Booking | Refused | None:

@@ -6,7 +6,7 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import Changing, NoPrimary, NotExecuted, OutcomeUnknown, Refused
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore, InSite, Tombstone
-from shared.stores.mongo.changes import Change, ChangeStore
+from shared.stores.mongo.changes import ChangeStore, CompareAndSet
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import WriteResult
 
@@ -29,13 +29,13 @@ class Writes:
         """Insert bookings."""
         return await self._send(self._bookings.insert_many, bookings, deadline)
 
-    async def change(self, changes: Sequence[Change], deadline: Deadline) -> list[WriteResult]:
+    async def change(self, changes: Sequence[CompareAndSet], deadline: Deadline) -> list[WriteResult]:
         """Change bookings that stand as they were read."""
         return await self._send(self._changes.change_many, changes, deadline)
 
-    async def fence(self, changes: Sequence[Change], deadline: Deadline) -> list[WriteResult]:
+    async def advance_epochs(self, changes: Sequence[CompareAndSet], deadline: Deadline) -> list[WriteResult]:
         """Begin a new epoch of bookings that stand as they were read, so that late moves of them fail."""
-        return await self._send(self._changes.fence_many, changes, deadline)
+        return await self._send(self._changes.advance_epochs, changes, deadline)
 
     async def refuse(self, keys: Mapping[InSite, int], deadline: Deadline) -> list[WriteResult]:
         """Upsert a tombstone per key, with the latest `askedAt` that is refused."""

@@ -9,18 +9,18 @@ import re
 
 from shared.contract.errors import InvalidRequest
 from shared.domain.grid import YEAR_10000_MS
-from shared.domain.time_range import Mark
+from shared.domain.time_range import PagePosition
 
 YEAR_1_MS = -62_135_596_800_000
 _TEXT = re.compile(r"(0|-?[1-9][0-9]{0,14})/([A-Za-z0-9._-]{1,64})")
 
 
-def cursor_after(mark: Mark) -> str:
+def cursor_after(mark: PagePosition) -> str:
     """The cursor of a page whose last entry this is."""
     return base64.urlsafe_b64encode(f"{mark.at}/{mark.name}".encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str | None) -> Mark | None:
+def read_cursor(cursor: str | None) -> PagePosition | None:
     """The entry after which a page begins; None for the first page.
 
     Raises:
@@ -34,7 +34,7 @@ def read_cursor(cursor: str | None) -> Mark | None:
         text = ""
     match = _TEXT.fullmatch(text)
     if match and YEAR_1_MS <= int(match[1]) < YEAR_10000_MS:
-        mark = Mark(int(match[1]), match[2])
+        mark = PagePosition(int(match[1]), match[2])
         if cursor_after(mark) == cursor:
             return mark
     raise InvalidRequest("cursor must be what `next` of the page before says")

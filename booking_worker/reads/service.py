@@ -19,7 +19,7 @@ from shared.contract.replies import GridFound
 from shared.domain.booking import Booking
 from shared.domain.claim import MOST_CLAIMS
 from shared.domain.grid import Grid
-from shared.domain.time_range import Cells, Mark, TimeRange
+from shared.domain.time_range import Cells, PagePosition, TimeRange
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import WindowStore
 from shared.stores.redis.hold_index import HoldIndex
@@ -109,8 +109,10 @@ class ReadService:
             )
             # Of what is held, no more than lies before what is not read yet of what is booked.
             reach = page.entries[-1][0] if page.more else None
-            taken = {each.mark: (each, "held") for each in held if reach is None or each.mark <= reach}
-            taken |= {mark: (cells, "booked") for mark, cells in page.entries}
+            taken = {
+                each.position: (each, "held") for each in held if reach is None or each.position <= reach
+            }
+            taken |= {position: (cells, "booked") for position, cells in page.entries}
             marks = sorted(taken)
             rows = list[bytes]()
             for mark in marks[:LARGEST_PAGE]:
@@ -132,7 +134,7 @@ class ReadService:
         )
 
     async def _list_held(
-        self, time_range: TimeRange, after: Mark | None, deadline: Deadline
+        self, time_range: TimeRange, after: PagePosition | None, deadline: Deadline
     ) -> tuple[Sequence[Cells], Literal["known", "unknown"]]:
         """The first of what is held after a mark, as many as reach beyond a page; and whether it is known."""
         try:
@@ -152,7 +154,7 @@ def _stretch(window: Window) -> TimeRange:
     return TimeRange(window.site, window.resource, start, end)
 
 
-def _next(marks: Sequence[Mark], more: bool) -> str | None:
+def _next(marks: Sequence[PagePosition], more: bool) -> str | None:
     """The cursor of the page after this one."""
     return cursor_after(marks[-1]) if more else None
 

@@ -13,7 +13,7 @@ from shared.contract.errors import HoldsUnreachable
 from shared.contract.fields import DAY_MINUTES
 from shared.process.settings import Misconfigured, MongoSettings, RedisSettings, load
 from shared.stores.mongo import connection as mongodb
-from shared.stores.mongo.regridding import RegridStore, Target, Unanswered
+from shared.stores.mongo.regridding import RegridStore, TargetGrid, Unanswered
 from shared.stores.redis.servers import open_redis
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.duration is not None and not (given.minutes and 1 <= given.duration <= DAY_MINUTES):
         parser.error("--duration must be from 1 to 1440, and needs --minutes above 0")
     try:
-        asyncio.run(_regrid(Target(given.minutes, given.duration), dry=given.dry_run))
+        asyncio.run(_regrid(TargetGrid(given.minutes, given.duration), dry=given.dry_run))
     except (Refusal, Misconfigured) as refusal:
         raise SystemExit(str(refusal)) from None
     except (Unanswered, HoldsUnreachable) as failure:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{reason}. Repeat this command, until it is done.") from None
 
 
-async def _regrid(target: Target, *, dry: bool) -> None:
+async def _regrid(target: TargetGrid, *, dry: bool) -> None:
     database = mongodb.connect(load(MongoSettings).mongo_uri)
     redis = open_redis(load(RedisSettings).redis_url)
     try:

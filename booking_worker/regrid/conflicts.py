@@ -8,7 +8,7 @@ from shared.contract.errors import InvalidRequest
 from shared.contract.instants import EPOCH, format_instant
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid, SlotRange
-from shared.stores.mongo.regridding import Lying, Target
+from shared.stores.mongo.regridding import BookedPlace, TargetGrid
 
 MOST_NAMED = 20
 
@@ -47,28 +47,28 @@ class Obstacles:
             self.named.append(str(obstacle))
 
 
-def placed_on(target: Target, lying: Lying) -> tuple[SlotRange, Claims]:
+def placed_on(target: TargetGrid, booked: BookedPlace) -> tuple[SlotRange, Claims]:
     """Where a booking lies on the new grid: the cells that a worker of that grid would claim for it.
 
     Raises:
         Unfit
     """
-    duration = lying.durationMinutes
+    duration = booked.durationMinutes
     if target.minutes == 0 and duration is not None:
-        raise Unfit(f"{lying.id} takes {duration} minutes, and would be an instant")
+        raise Unfit(f"{booked.id} takes {duration} minutes, and would be an instant")
     if target.minutes and duration is None:
         if target.duration is None:
-            raise Unfit(f"{lying.id} has no duration: name one with --duration")
+            raise Unfit(f"{booked.id} has no duration: name one with --duration")
         duration = target.duration
-    place = replace(lying, durationMinutes=duration)
+    place = replace(booked, durationMinutes=duration)
     try:
         slot_range = Grid(target.minutes).slot_range(place)
         return slot_range, Claims.of(place, slot_range)
     except InvalidRequest as error:
-        raise Unfit(f"{lying.id}: {error}") from None
+        raise Unfit(f"{booked.id}: {error}") from None
 
 
-async def find_obstacles(bookings: AsyncIterator[Lying], target: Target) -> Obstacles:
+async def find_obstacles(bookings: AsyncIterator[BookedPlace], target: TargetGrid) -> Obstacles:
     """What keeps bookings, which come by site and slot, from being on the new grid together.
 
     It keeps in memory only the bookings that reach into the cell at which it has arrived.
@@ -76,11 +76,11 @@ async def find_obstacles(bookings: AsyncIterator[Lying], target: Target) -> Obst
     obstacles = Obstacles()
     site: str | None = None
     open_until: dict[str, list[tuple[int, str]]] = {}  # by resource: last cells and ids
-    async for lying in bookings:
-        if lying.site != site:
-            site, open_until = lying.site, {}
+    async for booked in bookings:
+        if booked.site != site:
+            site, open_until = booked.site, {}
         try:
-            _, claims = placed_on(target, lying)
+            _, claims = placed_on(target, booked)
         except Unfit as unfit:
             obstacles.add(unfit)
             continue
@@ -88,8 +88,8 @@ async def find_obstacles(bookings: AsyncIterator[Lying], target: Target) -> Obst
             reaching = [each for each in open_until.get(resource, []) if each[0] >= first]
             cell = EPOCH + timedelta(milliseconds=first)
             for _, earlier in reaching:
-                obstacles.add(Conflict(lying.site, resource, cell, (earlier, lying.id)))
-            open_until[resource] = [*reaching, (last, lying.id)]
+                obstacles.add(Conflict(booked.site, resource, cell, (earlier, booked.id)))
+            open_until[resource] = [*reaching, (last, booked.id)]
     return obstacles
 
 

@@ -6,7 +6,7 @@ from booking_worker.regrid.conflicts import find_obstacles, placed_on
 from shared.domain.claim import Claims
 from shared.domain.grid import SlotRange
 from shared.stores.mongo.meta import regrid_command
-from shared.stores.mongo.regridding import Lying, RegridStore, State, Target
+from shared.stores.mongo.regridding import BookedPlace, RegridStore, State, TargetGrid
 from shared.stores.redis.keys import OF_CLAIMS
 from shared.stores.redis.scripts import Scripts
 
@@ -24,7 +24,7 @@ class Regridding:
     """Changes the grid of a database to `target`; `tell` takes lines for people."""
 
     def __init__(
-        self, store: RegridStore, redis: Scripts, target: Target, tell: Callable[[str], None]
+        self, store: RegridStore, redis: Scripts, target: TargetGrid, tell: Callable[[str], None]
     ) -> None:
         self._store = store
         self._redis = redis
@@ -54,7 +54,7 @@ class Regridding:
         if dry:
             self._tell("No conflicts: the grid can be changed. Nothing was changed by this dry run.")
             return
-        if not await self._store.mark(self._target):
+        if not await self._store.begin(self._target):
             raise Refusal("A worker has started meanwhile, or another change of the grid: look again.")
         await self._store.admit_only(self._target.minutes)
         try:
@@ -113,5 +113,5 @@ class Regridding:
                 return rewritten
         raise Refusal("Rows are changed all the time: something writes to the database. Repeat this.")
 
-    def _placed(self, lying: Lying) -> tuple[Lying, SlotRange, Claims]:
-        return lying, *placed_on(self._target, lying)
+    def _placed(self, booked: BookedPlace) -> tuple[BookedPlace, SlotRange, Claims]:
+        return booked, *placed_on(self._target, booked)

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Do what the command line says; without the extra's libraries, say how to get them."""
     try:
-        from . import output  # noqa: PLC0415
+        from . import streams  # noqa: PLC0415
         from .app import app  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name not in {"httpx", "rich", "typer"}:
@@ -15,11 +15,11 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    output.install()
+    streams.install()
     try:
         app(prog_name="slotkeeper")
     finally:
-        output.finish()
+        streams.finish()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from typing import Any
 from typer import Abort, BadParameter
 from typer.core import TyperGroup
 
-from .desk import print_json
 from .gateway import USAGE, ExitCode
+from .output import print_json
 
 INTERRUPTED = 130
 # Typer exports neither of its base classes.

@@ -75,13 +75,13 @@ class Gateway:
         self._shown = re.sub("//.*@", "//", self._url)
         self._http = httpx.Client(timeout=SECONDS)
 
-    def ask(self, method: str, path: str, model: type[BodyT], **request: Any) -> Answer[BodyT]:
+    def request(self, method: str, path: str, model: type[BodyT], **options: Any) -> Answer[BodyT]:
         """Send a request of the API; `request` are the options of httpx, and `body` is sent as JSON.
 
         Raises:
             Failed: it was refused, or its outcome is not known.
         """
-        response = self._send(method, path, request)
+        response = self._send(method, path, options)
         status, name = response.status_code, response.headers.get(ERROR_TYPE)
         if name in _NO_ROUTE:
             raise self._not_the_root(status)
@@ -104,20 +104,20 @@ class Gateway:
         """
         cursor: dict[str, str] = {}
         while True:
-            answer = self.ask("GET", path, model, params={**query, **cursor})
+            answer = self.request("GET", path, model, params={**query, **cursor})
             yield answer
             if answer.body.next is None:
                 return
             cursor = {"cursor": answer.body.next}
 
-    def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
+    def _send(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         if {"?", "#"} & set(self._url):
             raise self._not_the_root()
-        if (body := request.pop("body", None)) is not None:
-            request["content"] = json.dumps(body)
-            request["headers"] = {"Content-Type": "application/json", **request.get("headers", {})}
+        if (body := options.pop("body", None)) is not None:
+            options["content"] = json.dumps(body)
+            options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
         try:
-            return self._http.request(method, f"{self._url}/api/{path}", **request)
+            return self._http.request(method, f"{self._url}/api/{path}", **options)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError):
             raise Failed(ExitCode.WRONG, f"{self._shown} is not a URL of HTTP") from None
         except (httpx.ConnectError, httpx.ConnectTimeout):

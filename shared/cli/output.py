@@ -1,68 +1,166 @@
-"""Standard output and standard error, where a failed write never changes how a command ends."""
+"""The desk of a command: it asks the gateway, and prints what is done on stdout and what is not on stderr."""
 
+import json
 import os
 import sys
-from errno import EPIPE
-from io import BufferedWriter, RawIOBase, TextIOWrapper
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import typer
+from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ..contract.errors import AppointmentCancelled
+from ..contract.instants import format_instant
+from ..contract.replies import Appointment, Hold, SlotsFound
+from .gateway import Answer, ExitCode, Failed, Gateway, PageT, Query
+from .times import format_time
+
+# The widest row has no more: id, time with its offset, and what can be broken.
+NARROWEST_TABLE = 100
+UNBOUNDED = 10_000
+INTERRUPTED = "Interrupted before the gateway answered: it may have been done"
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+Row = Sequence[str]
 
 
-class Outlet(RawIOBase):
-    """A stream of bytes that notes the error of a failed write instead of raising it.
+class Output:
+    """A command's. With `as_json`, stdout gets the bodies of answers, a refusal's too, and nothing else."""
 
-    A booking stays made if the disk is full or the reader of a pipe has gone, so the exit code stays too.
-    """
+    def __init__(self, url: str, as_json: bool) -> None:
+        self.gateway = Gateway(url)
+        self.as_json = as_json
 
-    def __init__(self, stream: Any) -> None:
-        super().__init__()
-        self._stream = stream
-        self.error: OSError | None = None
+    def request(
+        self,
+        method: str,
+        path: str,
+        model: type[BodyT],
+        *,
+        if_unknown: str = "",
+        if_cancelled: str = "",
+        **options: Any,
+    ) -> Answer[BodyT]:
+        """The answer; without one, print the reason and end the command.
 
-    def write(self, data: Any) -> int:
-        if self.error is None:
-            try:
-                written: int | None = self._stream.write(data)
-            except OSError as error:
-                self.error = error
-            else:
-                return written or 0
-        return len(data)
+        `if_unknown` says how to learn the outcome, also of a change that Ctrl-C interrupts.
+        """
+        try:
+            return self.gateway.request(method, path, model, **options)
+        except Failed as failed:
+            if if_cancelled and failed.body["type"] == AppointmentCancelled.__name__:
+                failed.text = if_cancelled
+            raise self.end(failed, if_unknown) from None
+        except KeyboardInterrupt:
+            if method == "GET":
+                raise
+            raise self.end(Failed(ExitCode.UNKNOWN, INTERRUPTED), if_unknown) from None
 
-    def writable(self) -> bool:
-        return True
+    def request_pages(self, path: str, model: type[PageT], query: Query) -> list[Answer[PageT]]:
+        """All pages of a list, at least one; where there is none, as `ask`."""
+        try:
+            return list(self.gateway.pages(path, model, query))
+        except Failed as failed:
+            raise self.end(failed) from None
 
-    def fileno(self) -> int:
-        descriptor: int = self._stream.fileno()
-        return descriptor
+    def end(self, failed: Failed, if_unknown: str = "") -> typer.Exit:
+        """Say why it is not done; what is returned ends the command."""
+        if self.as_json:
+            print_json(failed.body)
+        else:
+            self.print_error(failed.text)
+        if if_unknown and failed.code is ExitCode.UNKNOWN:
+            self.print_error(if_unknown)
+        return typer.Exit(failed.code)
 
-    def isatty(self) -> bool:
-        is_terminal: bool = self._stream.isatty()
-        return is_terminal
+    def print(self, content: str, body: Any) -> None:
+        """Print the content for a person, or the body for a program."""
+        if self.as_json:
+            print_json(body)
+        else:
+            print(content, flush=True)
+
+    def print_list(self, title: str, headings: Row, rows: Iterable[Row], body: Any) -> None:
+        """Print rows under headings, as a table or, on a narrow terminal, as a block each."""
+        listed = list(rows)
+        if self.as_json or not listed:
+            self.print(f"{title}: nothing", body)
+        elif (console := _console()).width < NARROWEST_TABLE:
+            blocks = (aligned_lines("", list(zip(headings, row, strict=True))) for row in listed)
+            self.print("\n\n".join([title, *blocks]), body)
+        else:
+            console.print(_table(title, headings, listed))
+
+    def warn_of_holds(self, pages: Iterable[Answer[SlotsFound]]) -> None:
+        """Say on stderr if the service cannot tell at the moment which slots are held."""
+        if any(page.body.holds == "unknown" for page in pages):
+            self.print_error("Holds are not known at the moment: a slot that is not shown may be held")
+
+    def print_error(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
 
-def install() -> None:
-    """Replace stdout and stderr of this process; characters that the encoding lacks are escaped."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started this process
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
-            continue
-        outlet = Outlet(getattr(stream.buffer, "raw", stream.buffer))
-        text = TextIOWrapper(
-            BufferedWriter(outlet), stream.encoding, "backslashreplace", line_buffering=stream.line_buffering
-        )
-        setattr(sys, name, text)
+def print_json(body: Any) -> None:
+    """Print a line of JSON in ASCII, which every encoding has."""
+    print(json.dumps(body), flush=True)
 
 
-def lost() -> OSError | None:
-    """The error of the first write to stdout that failed."""
-    sys.stdout.flush()
-    outlet = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return outlet.error if isinstance(outlet, Outlet) else None
+def _console() -> Console:
+    # A patient's name is no markup. A file or a pipe has no width, unless somebody gives it one.
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        console.width = UNBOUNDED
+    return console
 
 
-def finish() -> None:
-    """Say on stderr that output was lost, except to a reader that has gone by its own choice."""
-    error = lost()
-    if error and error.errno != EPIPE:
-        print(f"The output could not be written: {error.strerror}", file=sys.stderr, flush=True)
+def path_of(id: str) -> str:
+    """Where an appointment is, in the gateway's API."""
+    return f"appointments/{quote(id, safe='').replace('.', '%2E')}"
+
+
+def wire_fields(**fields: Any) -> dict[str, Any]:
+    """The fields that were said, as they are on the wire."""
+    said = {name: value for name, value in fields.items() if value is not None}
+    return {name: format_instant(value) if name == "slot" else value for name, value in said.items()}
+
+
+def details(title: str, of: Appointment | Hold) -> str:
+    """All of an appointment or a hold."""
+    own = (
+        [("id", of.id), ("patient", of.patientName), ("status", of.status), ("version", str(of.version))]
+        if isinstance(of, Appointment)
+        else [("token", of.token), ("until", format_time(of.expiresAt))]
+    )
+    place = [
+        ("slot", format_time(of.slot) + format_minutes(of.durationMinutes, ", {} minutes")),
+        ("resources", ", ".join(of.resources)),
+        ("site", of.site),
+    ]
+    return aligned_lines(title, own + place)
+
+
+def aligned_lines(title: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """Lines of a name and a value each, whatever the terminal's width: no value is cut or broken."""
+    longest = max(len(name) for name, _ in pairs)
+    lines = [f" {name:<{longest}}  {value}" for name, value in pairs if value]
+    return "\n".join([title, *lines] if title else lines)
+
+
+def _table(title: str, headings: Row, rows: Iterable[Row]) -> Table:
+    listed = Table(*headings, title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in listed.columns:
+        column.no_wrap = column.header not in {"patient", "resource", "resources"}
+        column.min_width = len(str(column.header))
+        column.overflow = "fold"
+    for row in rows:
+        listed.add_row(*row)
+    return listed
+
+
+def format_minutes(minutes: int | None, form: str = "{}") -> str:
+    """A duration, where the service has any."""
+    return "" if minutes is None else form.format(minutes)

@@ -5,35 +5,35 @@ from typing import Any
 
 from ..contract.commands import DEFAULT_SITE
 from ..contract.replies import Appointment, AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
-from .desk import Desk, details, lasting, path_of, sent
 from .gateway import taken_of
 from .options import LOCAL, AsJson, Day, Days, Every, Id, Listed, Site, Url
-from .times import shown, today, window
+from .output import Output, details, format_minutes, path_of, wire_fields
+from .times import format_time, today, window
 from .watch import watch_slots
 
 
 def show(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
     """Show an appointment."""
-    desk = Desk(url, json)
-    answer = desk.ask("GET", path_of(id), AppointmentFound)
-    desk.say(details("Appointment", answer.body.appointment), answer.json)
+    output = Output(url, json)
+    answer = output.request("GET", path_of(id), AppointmentFound)
+    output.print(details("Appointment", answer.body.appointment), answer.json)
 
 
 def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
     """Show the changes of an appointment."""
-    desk = Desk(url, json)
-    answer = desk.ask("GET", f"{path_of(id)}/history", HistoryFound)
+    output = Output(url, json)
+    answer = output.request("GET", f"{path_of(id)}/history", HistoryFound)
     rows = (
         (
-            shown(change.at),
+            format_time(change.at),
             change.type,
-            shown(change.slot),
-            lasting(change.durationMinutes),
+            format_time(change.slot),
+            format_minutes(change.durationMinutes),
             ", ".join(change.resources),
         )
         for change in answer.body.history
     )
-    desk.list("Changes", ("at", "what", "slot", "min", "resources"), rows, answer.json)
+    output.print_list("Changes", ("at", "what", "slot", "min", "resources"), rows, answer.json)
 
 
 def day(
@@ -47,18 +47,18 @@ def day(
 ) -> None:
     """List the appointments of a day, of a resource or several."""
     day = day or today()
-    desk = Desk(url, json)
+    output = Output(url, json)
     found: dict[str, tuple[Appointment, Any]] = {}
     for query in queries(day, days, resource, site):
-        for page in desk.ask_all("appointments", AppointmentsFound, query):
+        for page in output.request_pages("appointments", AppointmentsFound, query):
             for appointment, as_sent in zip(page.body.appointments, page.json["appointments"], strict=True):
                 found[appointment.id] = appointment, as_sent
     listed = sorted(found.values(), key=lambda each: (each[0].slot, each[0].id))
     on = day if days == 1 else None
     rows = (
         (
-            shown(appointment.slot, on),
-            lasting(appointment.durationMinutes),
+            format_time(appointment.slot, on),
+            format_minutes(appointment.durationMinutes),
             appointment.patientName,
             ", ".join(appointment.resources),
             appointment.id,
@@ -67,7 +67,7 @@ def day(
     )
     headings = ("slot", "min", "patient", "resources", "id")
     body = {"appointments": [as_sent for _, as_sent in listed]}
-    desk.list(_title(resource, site, day), headings, rows, body)
+    output.print_list(_title(resource, site, day), headings, rows, body)
 
 
 def slots(
@@ -81,24 +81,24 @@ def slots(
 ) -> None:
     """List the booked and held slots of a day, of a resource or several, without names."""
     day = day or today()
-    desk = Desk(url, json)
+    output = Output(url, json)
     pages = [
         page
         for query in queries(day, days, resource, site)
-        for page in desk.ask_all("slots", SlotsFound, query)
+        for page in output.request_pages("slots", SlotsFound, query)
     ]
-    desk.warn_of_holds(pages)
+    output.warn_of_holds(pages)
     listed = sorted(
         (each for page in pages for each in taken_of(page)),
         key=lambda each: (each[0].slot, each[1]["resource"]),
     )
     on = day if days == 1 else None
     rows = (
-        (shown(taken.slot, on), lasting(taken.durationMinutes), taken.state, as_sent["resource"])
+        (format_time(taken.slot, on), format_minutes(taken.durationMinutes), taken.state, as_sent["resource"])
         for taken, as_sent in listed
     )
     body = {**pages[-1].json, "taken": [as_sent for _, as_sent in listed]}
-    desk.list(_title(resource, site, day), ("slot", "min", "state", "resource"), rows, body)
+    output.print_list(_title(resource, site, day), ("slot", "min", "state", "resource"), rows, body)
 
 
 def watch(
@@ -112,12 +112,12 @@ def watch(
     json: AsJson = False,
 ) -> None:
     """Print the taken slots of a resource or several, and each change, until Ctrl-C."""
-    watch_slots(Desk(url, json), queries(day or today(), days, resource, site), every)
+    watch_slots(Output(url, json), queries(day or today(), days, resource, site), every)
 
 
 def queries(day: date, days: int, resources: list[str] | None, site: str | None) -> list[dict[str, str]]:
     """A query for the days of each resource; without any, the gateway chooses."""
-    at, within = sent(site=site), window(day, days)
+    at, within = wire_fields(site=site), window(day, days)
     named = [{**at, "resource": name, **within} for name in dict.fromkeys(resources or ())]
     return named or [{**at, **within}]
 

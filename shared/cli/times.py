@@ -132,7 +132,7 @@ def _end(day: date) -> datetime:
     return again if repeated else begins
 
 
-def shown(instant: datetime, day: date | None = None) -> str:
+def format_time(instant: datetime, day: date | None = None) -> str:
     """Write a time in this machine's zone, as `2030-01-07 10:00 +01:00`; on that `day`, without the date."""
     try:
         local = instant.astimezone()

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from ..contract.instants import format_instant
 from ..contract.replies import SlotsFound
-from . import output
-from .desk import Desk, lasting
+from . import streams
 from .gateway import Failed, taken_of
-from .times import shown
+from .output import Output, format_minutes
+from .times import format_time
 
 
-class Span(NamedTuple):
+class SlotOfResource(NamedTuple):
     """A slot of a resource, and how long it is."""
 
     slot: datetime
@@ -22,52 +22,57 @@ class Span(NamedTuple):
     resource: str
 
 
-def changes(before: Mapping[Span, str], after: Mapping[Span, str]) -> Iterator[tuple[Span, str]]:
+def changes(
+    before: Mapping[SlotOfResource, str], after: Mapping[SlotOfResource, str]
+) -> Iterator[tuple[SlotOfResource, str]]:
     """The spans that are booked, held or free now and were not before, in the order of the slots."""
-    for span in sorted({*before, *after}, key=lambda span: (span.slot, span.resource, span.minutes or 0)):
-        state = after.get(span, "free")
-        if state != before.get(span, "free"):
-            yield span, state
+    for slot in sorted({*before, *after}, key=lambda slot: (slot.slot, slot.resource, slot.minutes or 0)):
+        state = after.get(slot, "free")
+        if state != before.get(slot, "free"):
+            yield slot, state
 
 
-def watch_slots(desk: Desk, queries: Sequence[Mapping[str, str]], every: float) -> None:
+def watch_slots(output: Output, queries: Sequence[Mapping[str, str]], every: float) -> None:
     """Print the taken slots, and look again `every` so many seconds, while somebody reads it.
 
     A gateway that is lost meanwhile is waited for; one that was never there ends the command.
     """
-    before: Mapping[Span, str] | None = None
+    before: Mapping[SlotOfResource, str] | None = None
     lost = False
     with suppress(KeyboardInterrupt):
-        while not output.lost():
+        while not streams.lost():
             try:
-                after = _look(desk, queries)
+                after = _look(output, queries)
             except Failed as failed:
                 if before is None:
-                    raise desk.end(failed) from None
+                    raise output.end(failed) from None
                 if not lost:
-                    desk.complain(f"{failed.text}; still trying")
+                    output.print_error(f"{failed.text}; still trying")
                 lost = True
             else:
                 if lost:
-                    desk.complain("It answers again")
+                    output.print_error("It answers again")
                 lost = False
-                for span, state in changes(before or {}, after):
-                    _say(desk, span, state)
+                for slot, state in changes(before or {}, after):
+                    _print_change(output, slot, state)
                 before = after
             sleep(every)
 
 
-def _look(desk: Desk, queries: Sequence[Mapping[str, str]]) -> dict[Span, str]:
-    pages = [page for query in queries for page in desk.gateway.pages("slots", SlotsFound, query)]
-    desk.warn_of_holds(pages)
+def _look(output: Output, queries: Sequence[Mapping[str, str]]) -> dict[SlotOfResource, str]:
+    pages = [page for query in queries for page in output.gateway.pages("slots", SlotsFound, query)]
+    output.warn_of_holds(pages)
     return {
-        Span(taken.slot, taken.durationMinutes, as_sent["resource"]): taken.state
+        SlotOfResource(taken.slot, taken.durationMinutes, as_sent["resource"]): taken.state
         for page in pages
         for taken, as_sent in taken_of(page)
     }
 
 
-def _say(desk: Desk, span: Span, state: str) -> None:
-    minutes = {} if span.minutes is None else {"durationMinutes": span.minutes}
-    body = {"resource": span.resource, "slot": format_instant(span.slot), **minutes, "state": state}
-    desk.say(f"{shown(span.slot)}{lasting(span.minutes, ' ({} minutes)')}  {state}  {span.resource}", body)
+def _print_change(output: Output, slot: SlotOfResource, state: str) -> None:
+    minutes = {} if slot.minutes is None else {"durationMinutes": slot.minutes}
+    body = {"resource": slot.resource, "slot": format_instant(slot.slot), **minutes, "state": state}
+    output.print(
+        f"{format_time(slot.slot)}{format_minutes(slot.minutes, ' ({} minutes)')}  {state}  {slot.resource}",
+        body,
+    )

@@ -8,7 +8,6 @@ import typer
 from ..contract.fields import trim_key
 from ..contract.headers import IDEMPOTENCY_KEY, IF_MATCH, etag_of
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
-from .desk import Desk, details, path_of, sent
 from .options import (
     LOCAL,
     AsJson,
@@ -25,6 +24,7 @@ from .options import (
     Slot,
     Url,
 )
+from .output import Output, details, path_of, wire_fields
 
 
 def book(
@@ -41,7 +41,7 @@ def book(
 ) -> None:
     """Book a slot."""
     key = trim_key(key) or str(uuid4())
-    body = sent(
+    body = wire_fields(
         slot=slot,
         patientName=patient,
         resources=resource,
@@ -49,8 +49,8 @@ def book(
         holdToken=hold,
         site=site,
     )
-    desk = Desk(url, json)
-    answer = desk.ask(
+    output = Output(url, json)
+    answer = output.request(
         "POST",
         "book-appointment",
         BookingConfirmed,
@@ -59,7 +59,7 @@ def book(
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
         if_cancelled="This booking was cancelled; send a new Idempotency-Key to book again",
     )
-    desk.say(details(answer.body.message, answer.body.appointment), answer.json)
+    output.print(details(answer.body.message, answer.body.appointment), answer.json)
 
 
 def hold(
@@ -75,7 +75,7 @@ def hold(
 ) -> None:
     """Keep a slot for a patient for a while."""
     token = token or str(uuid4())
-    body = sent(
+    body = wire_fields(
         slot=slot,
         patientName=patient,
         resources=resource,
@@ -83,15 +83,15 @@ def hold(
         holdToken=token,
         site=site,
     )
-    desk = Desk(url, json)
-    answer = desk.ask(
+    output = Output(url, json)
+    answer = output.request(
         "POST",
         "hold-appointment",
         HoldPlaced,
         body=body,
         if_unknown=f"To learn what became of it, repeat it with --token {token}",
     )
-    desk.say(details(answer.body.message, answer.body.hold), answer.json)
+    output.print(details(answer.body.message, answer.body.hold), answer.json)
 
 
 def release(
@@ -103,17 +103,17 @@ def release(
     json: AsJson = False,
 ) -> None:
     """End a hold, with all that it holds."""
-    desk = Desk(url, json)
-    body = sent(slot=slot, holdToken=token, site=site)
-    answer = desk.ask("POST", "release-hold", HoldReleased, body=body)
-    desk.say(answer.body.message, answer.json)
+    output = Output(url, json)
+    body = wire_fields(slot=slot, holdToken=token, site=site)
+    answer = output.request("POST", "release-hold", HoldReleased, body=body)
+    output.print(answer.body.message, answer.json)
 
 
 def cancel(id: Id, *, if_version: IfVersion = None, url: Url = LOCAL, json: AsJson = False) -> None:
     """Cancel an appointment."""
-    desk = Desk(url, json)
-    answer = desk.ask("DELETE", path_of(id), BookingCancelled, headers=_if_match(if_version))
-    desk.say(details(answer.body.message, answer.body.appointment), answer.json)
+    output = Output(url, json)
+    answer = output.request("DELETE", path_of(id), BookingCancelled, headers=_if_match(if_version))
+    output.print(details(answer.body.message, answer.body.appointment), answer.json)
 
 
 def move(
@@ -130,9 +130,9 @@ def move(
 ) -> None:
     """Move an appointment; what is left out stays as it is."""
     key = trim_key(key) or str(uuid4())
-    desk = Desk(url, json)
-    body = sent(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
-    answer = desk.ask(
+    output = Output(url, json)
+    body = wire_fields(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
+    answer = output.request(
         "PATCH",
         path_of(id),
         BookingMoved,
@@ -140,7 +140,7 @@ def move(
         headers={IDEMPOTENCY_KEY: key, **_if_match(if_version)},
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
     )
-    desk.say(details(answer.body.message, answer.body.appointment), answer.json)
+    output.print(details(answer.body.message, answer.body.appointment), answer.json)
 
 
 def _if_match(version: int | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from shared.domain.grid import Grid
 
 
 @dataclass(frozen=True)
-class Target:
+class MoveTarget:
     """A place of a move: what it does not say stays as it is."""
 
     site: str
@@ -26,7 +26,7 @@ def moved(booking: Booking, request: MoveRequest, move: DoneMove, grid: Grid) ->
     Raises:
         InvalidRequest: that does not fit the grid, or would claim too much.
     """
-    target = Target(
+    target = MoveTarget(
         booking.site,
         request.resources or booking.resources,
         request.slot or booking.slot,

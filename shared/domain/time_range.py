@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Mark(NamedTuple):
+class PagePosition(NamedTuple):
     """A place in the order of entries: their instant or cell (Unix ms), and the name of one of them."""
 
     at: int
@@ -19,8 +19,8 @@ class Cells(NamedTuple):
     minutes: int | None
 
     @property
-    def mark(self) -> Mark:
-        return Mark(self.at, self.resource)
+    def position(self) -> PagePosition:
+        return PagePosition(self.at, self.resource)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The command that changes the grid, made to die at a step, to leave one out, or to wait for less long.
 
-python -m tests.integration.dying_regrid mark --minutes 15        dies once it has done that step
+python -m tests.integration.dying_regrid begin --minutes 15        dies once it has done that step
 python -m tests.integration.dying_regrid no:admit_only …          leaves that step out
 python -m tests.integration.dying_regrid impatient …              gives each step a second, and does them all
 """
@@ -17,7 +17,7 @@ from shared.stores.redis.scripts import Scripts
 DIED = 99
 IMPATIENT = "impatient"
 STEPS: dict[str, type] = {
-    "mark": RegridStore,
+    "begin": RegridStore,
     "admit_only": RegridStore,
     "rewrite": RegridStore,
     "delete_all": Scripts,

@@ -17,7 +17,7 @@ from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.domain.time_range import TimeRange
 from shared.stores.redis.hold_index import HoldIndex
-from shared.stores.redis.holds import Granted, HoldStore, Placed, Release, Wanted
+from shared.stores.redis.holds import Granted, HoldRequest, HoldStore, Placed, Release
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder, intent_key, intents_key, keys_of
 from shared.stores.redis.scripts import Scripts
@@ -60,26 +60,28 @@ class Stores:
             IntentStore(scripts),
         )
 
-    async def place(self, wanted: Wanted, *, seconds: float) -> Placed | None:
+    async def place(self, wanted: HoldRequest, *, seconds: float) -> Placed | None:
         """Place one hold."""
         return only(await self.holds.place_many([wanted], Deadline.after(seconds)))
 
-    async def grant(self, wanted: Wanted, placed: Placed) -> Granted | None:
+    async def grant(self, wanted: HoldRequest, placed: Placed) -> Granted | None:
         """Grant one hold; None where it was refused."""
         (granted,) = await self.holds.grant_many([(wanted, placed)])
         return None if isinstance(granted, Refused) else granted
 
-    async def withdraw(self, wanted: Wanted, placed: Placed) -> None:
+    async def withdraw(self, wanted: HoldRequest, placed: Placed) -> None:
         """Withdraw one hold."""
         await self.holds.withdraw_many([(wanted, placed)])
 
-    async def release(self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None) -> bool:
+    async def release(
+        self, wanted: HoldRequest, *, asked_at: int | None = None, cell: str | None = None
+    ) -> bool:
         """Release what a token holds; whether it held anything."""
         released = await self.try_release(wanted, asked_at=asked_at, cell=cell)
         return only([released])
 
     async def try_release(
-        self, wanted: Wanted, *, asked_at: int | None = None, cell: str | None = None
+        self, wanted: HoldRequest, *, asked_at: int | None = None, cell: str | None = None
     ) -> bool | Refused:
         """Release what a token holds, or not; a hold that is placed again now is asked for later."""
         asked_at = wanted.asked_at if asked_at is None else asked_at
@@ -132,22 +134,22 @@ def stretch_of(site: str, *resources: str, first: int = -96, last: int = 192) ->
     return TimeRange(site, resources or None, start, end)
 
 
-def part(wanted: Wanted, first: int, last: int) -> Wanted:
+def part(wanted: HoldRequest, first: int, last: int) -> HoldRequest:
     """Some of the claims, for the same patient."""
     return replace(wanted, claims=replace(wanted.claims, keys=wanted.claims.keys[first:last]))
 
 
-def wanted(*, minutes: int | None = None, grid: int = 15) -> Wanted:
+def wanted(*, minutes: int | None = None, grid: int = 15) -> HoldRequest:
     request = PlaceHold.model_validate(fresh("Ada", durationMinutes=minutes))
     span = Grid(grid if minutes else 0).slot_range(request)
-    return Wanted(Claims.of(request, span), Holder(str(uuid4()), "ada"), unix_ms_now())
+    return HoldRequest(Claims.of(request, span), Holder(str(uuid4()), "ada"), unix_ms_now())
 
 
-def rival_of(hold: Wanted) -> BookingIntent:
+def rival_of(hold: HoldRequest) -> BookingIntent:
     return BookingIntent(hold.claims, Holder("", "another"))
 
 
-async def grant(stores: Stores, claim: Wanted, *, seconds: float = 60) -> Granted:
+async def grant(stores: Stores, claim: HoldRequest, *, seconds: float = 60) -> Granted:
     """Place a hold and grant it."""
     placed = await stores.place(claim, seconds=seconds)
     assert placed is not None

@@ -19,7 +19,7 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import COLLECTION, BookingStore
-from shared.stores.mongo.changes import Change, ChangeStore
+from shared.stores.mongo.changes import ChangeStore, CompareAndSet
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import WriteResult
 from tests.servers import Servers
@@ -69,7 +69,7 @@ class Old:
 
     async def cancel(self, booking_id: str) -> None:
         before = Booking.from_document(await self.rows.find_one({"_id": booking_id}) or {})
-        change = Change(before, before.cancelled())
+        change = CompareAndSet(before, before.cancelled())
         assert await self.changes.change_many([change], timeout=10) == [WriteResult.DONE]
 
     async def everything(self) -> dict[str, Any]:

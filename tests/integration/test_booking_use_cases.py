@@ -26,7 +26,7 @@ from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.writes import WriteResult
-from shared.stores.redis.holds import Wanted
+from shared.stores.redis.holds import HoldRequest
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 from shared.stores.redis.keys import Holder
 from shared.worker.batcher import MOST_AT_ONCE
@@ -223,7 +223,7 @@ async def test_a_booking_uses_up_no_hold_that_came_after_it(
         store: BookingStore, bookings: list[Booking], *, timeout: float
     ) -> list[WriteResult]:
         holder = Holder(body["holdToken"], digests.of_name("Ada"))
-        wanted = Wanted(bookings[0].claims, holder, unix_ms_now())
+        wanted = HoldRequest(bookings[0].claims, holder, unix_ms_now())
         await use_cases.hold_store.place_many([wanted], Deadline.after(5))
         return await insert(store, bookings, timeout=timeout)
 

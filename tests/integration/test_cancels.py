@@ -12,7 +12,7 @@ from shared.contract.commands import BookAppointment, CancelAppointment, MoveApp
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import Change, ChangeStore
+from shared.stores.mongo.changes import ChangeStore, CompareAndSet
 from shared.stores.mongo.writes import WriteResult
 from tests.integration.life import BOOKED, NO_SUCH, Life, all_at_once, is_cancelled
 from tests.integration.use_cases import UseCases
@@ -139,7 +139,7 @@ async def test_a_booking_that_moves_meanwhile_is_cancelled_where_it_lies(
     later = MoveAppointment(id=booked.booking.id, slot="2031-05-04T10:00:00Z")
     change, moving = ChangeStore.change_many, [later]
 
-    async def be_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
+    async def be_late(store: ChangeStore, changes: list[CompareAndSet], **more: Any) -> list[WriteResult]:
         if moving:
             await use_cases.bookings.move(moving.pop(), soon())
         return await change(store, changes, **more)
@@ -166,7 +166,7 @@ async def test_a_short_count_that_cannot_be_explained_is_unknown(
     async def lose(*_: Any, **__: Any) -> None:
         raise OutcomeUnknown
 
-    async def be_unsure(_store: ChangeStore, changes: list[Change], **_: Any) -> list[WriteResult]:
+    async def be_unsure(_store: ChangeStore, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNSURE] * len(changes)
 
     booked = await use_cases.bookings.book(BookAppointment.model_validate(fresh()), soon())

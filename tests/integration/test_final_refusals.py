@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from pymongo import MongoClient
 
 from booking_worker.bookings.key_finality import Refusals
-from booking_worker.bookings.move_finality import Fences
+from booking_worker.bookings.move_finality import MoveRefusals
 from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, CancelAppointment, MoveAppointment, PlaceHold
 from shared.contract.deadline import Deadline
@@ -26,7 +26,7 @@ from shared.contract.errors import (
 )
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import Change, ChangeStore
+from shared.stores.mongo.changes import ChangeStore, CompareAndSet
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.writes import WriteResult
 from tests.integration.life import BOOKED, Life, all_at_once
@@ -370,10 +370,10 @@ async def test_control_without_the_fence_it_moves(
 ) -> None:
     """Control: where refused moves fence nothing, the late one moves a booking that was to stay."""
 
-    async def believe(_fences: Fences, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
+    async def believe(_refusals: MoveRefusals, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
         return judged
 
-    monkeypatch.setattr(Fences, "make_final", believe)
+    monkeypatch.setattr(MoveRefusals, "make_final", believe)
     late, _ = await refused_after_a_lost_move(use_cases, monkeypatch)
     assert await late() == [WriteResult.DONE]
 
@@ -387,14 +387,16 @@ async def test_a_move_that_lands_before_the_fence_is_the_answer(
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN, "moveId": str(uuid4())})
     late = await lose(monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon()))
     grace = await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
-    fence = ChangeStore.fence_many
+    advance = ChangeStore.advance_epochs
 
-    async def fence_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
+    async def advance_late(
+        store: ChangeStore, changes: list[CompareAndSet], **more: Any
+    ) -> list[WriteResult]:
         await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
         assert await late() == [WriteResult.DONE]
-        return await fence(store, changes, **more)
+        return await advance(store, changes, **more)
 
-    monkeypatch.setattr(ChangeStore, "fence_many", fence_late)
+    monkeypatch.setattr(ChangeStore, "advance_epochs", advance_late)
     moved = await use_cases.bookings.move(move, soon())
     assert (moved.slot, moved.version) == (move.slot, 2)
 
@@ -411,7 +413,7 @@ async def test_a_refused_move_that_cannot_be_fenced_is_unknown(
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN})
-    monkeypatch.setattr(ChangeStore, "fence_many", fail)
+    monkeypatch.setattr(ChangeStore, "advance_epochs", fail)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.move(move, soon())
 

@@ -11,14 +11,14 @@ from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.domain.time_range import Cells
 from shared.stores.redis.hold_index import HoldIndex
-from shared.stores.redis.holds import Placed, Wanted
+from shared.stores.redis.holds import HoldRequest, Placed
 from shared.stores.redis.keys import Holder, held_keys, keys_of
 from shared.stores.redis.scripts import Scripts
 from shared.stores.redis.servers import SingleServer
 from tests.integration.hold_stores import DAY_MS, Stores, grant, part, stretch_of, wanted
 
 
-def of_another(hold: Wanted) -> Wanted:
+def of_another(hold: HoldRequest) -> HoldRequest:
     """The same, wanted by somebody else."""
     return replace(hold, holder=Holder(str(uuid4()), "grace"))
 
@@ -155,7 +155,7 @@ def _later(claim: str, quarters: int) -> str:
     return f"{resource}/{int(moment) + quarters * 900_000}"
 
 
-async def expire(stores: Stores, hold: Wanted) -> None:
+async def expire(stores: Stores, hold: HoldRequest) -> None:
     """Let the time of a hold be over."""
     _, held_ends = held_keys(hold.claims.site, "default")
     await stores.redis.delete(*keys_of(hold.claims))

@@ -9,7 +9,7 @@ import pytest
 
 from shared.contract.deadline import Deadline
 from shared.contract.errors import AskedEarlier, Changing, Refused
-from shared.stores.redis.holds import Granted, Placed, Wanted
+from shared.stores.redis.holds import Granted, HoldRequest, Placed
 from shared.stores.redis.keys import Holder, held_keys, token_key
 from tests.integration.hold_stores import Stores, part, wanted
 
@@ -37,7 +37,7 @@ class Model:
     released: dict[str, int] = field(default_factory=dict)
     placings: int = 0
 
-    def place(self, hold: Wanted) -> list[int] | type[Refused] | None:
+    def place(self, hold: HoldRequest) -> list[int] | type[Refused] | None:
         token, asked = hold.holder.token, hold.asked_at
         if asked <= self.released.get(token, 0):
             return AskedEarlier
@@ -51,7 +51,7 @@ class Model:
                 self.claims[key] = Claim(token, hold.holder.digest, at, asked)
         return [self.claims[key].at for key in hold.claims.keys]
 
-    def own(self, hold: Wanted, at: list[int]) -> list[bool]:
+    def own(self, hold: HoldRequest, at: list[int]) -> list[bool]:
         """Of each claim, whether it is held as it was placed."""
         held = [self.claims.get(key) for key in hold.claims.keys]
         return [
@@ -59,7 +59,7 @@ class Model:
             for claim, since in zip(held, at, strict=True)
         ]
 
-    def grant(self, hold: Wanted, at: list[int]) -> type[Granted | Refused]:
+    def grant(self, hold: HoldRequest, at: list[int]) -> type[Granted | Refused]:
         if hold.asked_at <= self.released.get(hold.holder.token, 0):
             return AskedEarlier
         if not all(self.own(hold, at)):
@@ -73,7 +73,7 @@ class Model:
             )
         return Granted
 
-    def withdraw(self, hold: Wanted, at: list[int]) -> None:
+    def withdraw(self, hold: HoldRequest, at: list[int]) -> None:
         for key, own in zip(hold.claims.keys, self.own(hold, at), strict=True):
             if own and not self.claims[key].granted:
                 del self.claims[key]
@@ -91,7 +91,7 @@ class Model:
     def free(self, token: str) -> None:
         self.claims = {key: claim for key, claim in self.claims.items() if claim.token != token}
 
-    def book(self, hold: Wanted) -> None:
+    def book(self, hold: HoldRequest) -> None:
         met = [self.claims[key] for key in hold.claims.keys if key in self.claims]
         for claim in met:
             if claim.token == hold.holder.token or claim.digest == hold.holder.digest:
@@ -112,7 +112,7 @@ class Model:
         return [(at, length) for at, length, _ in merged]
 
 
-async def agree(stores: Stores, model: Model, day: Wanted, tokens: list[str]) -> None:
+async def agree(stores: Stores, model: Model, day: HoldRequest, tokens: list[str]) -> None:
     """Redis has what the model has: in hold keys, in records of tokens, and in what is listed."""
     site, redis = day.claims.site, stores.redis
     values = {key: await redis.get(f"hold:{{{site}}}:{key}") for key in day.claims.keys}
@@ -140,7 +140,7 @@ async def test_whatever_is_done_to_holds_redis_has_what_a_model_has(stores: Stor
     random, model = Random(seed), Model()
     day = wanted(minutes=15 * QUARTERS)
     tokens = [str(UUID(int=random.getrandbits(128))) for _ in range(3)]
-    placed: list[tuple[Wanted, Placed, list[int]]] = []  # not forgotten: some come late
+    placed: list[tuple[HoldRequest, Placed, list[int]]] = []  # not forgotten: some come late
     for step in range(STEPS):
         first = random.randrange(QUARTERS)
         holder = Holder(random.choice(tokens), random.choice(PATIENTS))

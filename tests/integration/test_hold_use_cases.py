@@ -30,7 +30,7 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found
 from shared.stores.mongo.writes import WriteResult
-from shared.stores.redis.holds import PLACED_MARGIN_MS, Wanted
+from shared.stores.redis.holds import PLACED_MARGIN_MS, HoldRequest
 from shared.stores.redis.keys import Holder, keys_of
 from shared.stores.redis.scripts import Scripts
 from tests.integration.use_cases import UseCases, lost_inserts
@@ -52,9 +52,9 @@ async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
     return rival
 
 
-def wanted(hold: PlaceHold, grid: Grid) -> Wanted:
+def wanted(hold: PlaceHold, grid: Grid) -> HoldRequest:
     """What a hold wants, and for whom."""
-    return Wanted(
+    return HoldRequest(
         Claims.of(hold, grid.slot_range(hold)), Holder(hold.holdToken or "", "digest"), unix_ms_now()
     )
 

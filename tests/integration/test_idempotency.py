@@ -20,7 +20,7 @@ from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.holds import HoldStore, Wanted
+from shared.stores.redis.holds import HoldRequest, HoldStore
 from shared.stores.redis.keys import Holder
 from shared.stores.redis.scripts import Scripts
 from shared.stores.redis.servers import SingleServer
@@ -193,7 +193,7 @@ async def test_a_replay_uses_up_its_patients_hold(
     request = PlaceHold.model_validate(body)
     store = HoldStore(Scripts(SingleServer(redis)), hold_ms=60_000, max_ms=60_000)
     claims = Claims.of(request, Grid(0).slot_range(request))
-    wanted = Wanted(claims, Holder(str(request.holdToken), "digest"), unix_ms_now())
+    wanted = HoldRequest(claims, Holder(str(request.holdToken), "digest"), unix_ms_now())
     assert await store.place_many([wanted], Deadline.after(60))
     await redis.aclose()
     assert (await caller.book(body, **KEY)).status == 201

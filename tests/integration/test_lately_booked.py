@@ -17,7 +17,7 @@ from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.writes import WriteResult
-from shared.stores.redis.holds import Placed, Wanted
+from shared.stores.redis.holds import HoldRequest, Placed
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.keys import Holder, keys_of
 from tests.integration.use_cases import UseCases
@@ -118,7 +118,7 @@ async def test_such_a_replay_uses_up_its_patients_hold(use_cases: UseCases) -> N
     await refuse(use_cases, body)
     grid, digest = Grid(0), Digests(use_cases.schema.secret).of_name(command.patientName)
     claims = Claims.of(command, grid.slot_range(command))
-    wanted = Wanted(claims, Holder(str(uuid4()), digest), unix_ms_now())
+    wanted = HoldRequest(claims, Holder(str(uuid4()), digest), unix_ms_now())
     (placed,) = await use_cases.hold_store.place_many([wanted], soon())
     assert isinstance(placed, Placed)
     await use_cases.hold_store.grant_many([(wanted, placed)])

@@ -21,7 +21,7 @@ from shared.contract.errors import (
 from shared.domain.booking import Booking
 from shared.stores.mongo import changes
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import Change, ChangeStore
+from shared.stores.mongo.changes import ChangeStore, CompareAndSet
 from shared.stores.mongo.writes import WriteResult
 from tests.integration.life import BOOKED, HELD, NO_SUCH, Life, all_at_once, is_cancelled
 from tests.integration.use_cases import UseCases
@@ -227,7 +227,7 @@ async def test_no_hold_is_granted_while_a_move_may_still_be_made(
 ) -> None:
     """A move that MongoDB did not answer stays under way, for holds of its target: it may be made yet."""
 
-    async def lose(_store: ChangeStore, changes: list[Change], **_: Any) -> list[WriteResult]:
+    async def lose(_store: ChangeStore, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN] * len(changes)
 
     body, booking = await booked(use_cases, patient="Ada")
@@ -268,7 +268,7 @@ async def test_a_short_count_is_told_apart_by_the_rows(
     change, racing, asked = ChangeStore.change_many, [True], unix_ms_now()
     bookings = [(await booked(use_cases))[1] for _ in range(4)]
 
-    async def be_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
+    async def be_late(store: ChangeStore, changes: list[CompareAndSet], **more: Any) -> list[WriteResult]:
         if racing and racing.pop():
             rival = MoveAppointment(id=changes[0].before.id, slot=ELEVEN)
             await use_cases.bookings.move(rival, soon(), asked_at=asked)
@@ -288,7 +288,7 @@ async def test_control_without_compare_and_set_a_history_is_wrong(
     change, racing = ChangeStore.change_many, [True]
     _, booking = await booked(use_cases)
 
-    async def be_late(store: ChangeStore, planned: list[Change], **more: Any) -> list[WriteResult]:
+    async def be_late(store: ChangeStore, planned: list[CompareAndSet], **more: Any) -> list[WriteResult]:
         if racing and racing.pop():
             await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=ELEVEN), soon())
         return await change(store, planned, **more)
@@ -304,7 +304,9 @@ async def test_a_stale_index_refuses_no_move(use_cases: UseCases, monkeypatch: p
     """A duplicate of which no booking is found, as of a deposed primary, is tried again: no false 409."""
     change, stale = ChangeStore.change_many, [True]
 
-    async def refuse_at_first(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
+    async def refuse_at_first(
+        store: ChangeStore, changes: list[CompareAndSet], **more: Any
+    ) -> list[WriteResult]:
         if stale and stale.pop():
             return [WriteResult.DUPLICATE] * len(changes)
         return await change(store, changes, **more)
@@ -320,7 +322,7 @@ async def test_an_index_that_stays_stale_moves_nothing(
 ) -> None:
     """Where such a duplicate stays, the mover hears that nothing was done, and no false 409."""
 
-    async def refuse(_store: ChangeStore, changes: list[Change], **_: Any) -> list[WriteResult]:
+    async def refuse(_store: ChangeStore, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
         return [WriteResult.DUPLICATE] * len(changes)
 
     _, booking = await booked(use_cases)

@@ -15,8 +15,8 @@ from booking_worker.regrid.conflicts import MOST_NAMED
 from booking_worker.regrid.steps import Refusal, Regridding
 from shared.contract.instants import unix_milliseconds
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import Change
-from shared.stores.mongo.regridding import RegridStore, Target
+from shared.stores.mongo.changes import CompareAndSet
+from shared.stores.mongo.regridding import RegridStore, TargetGrid
 from shared.stores.mongo.writes import WriteResult
 from shared.stores.redis.keys import OF_CLAIMS
 from shared.stores.redis.scripts import Scripts
@@ -255,7 +255,7 @@ async def test_a_change_that_died_is_repeated(old: Old, step: str) -> None:
 async def test_a_conflict_that_came_at_the_last_moment_ends_the_change(old: Old) -> None:
     """If a late write brings a conflict after the mark, the old grid stands again, and workers start."""
     await old.book(at("09:05", 5))
-    died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", "mark"))
+    died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", "begin"))
     assert died.code == DIED
     assert await old.book(at("09:10", 5))
     assert (await old.regrid("--minutes", "15")).code == 1
@@ -300,8 +300,10 @@ async def test_late_writes_of_the_old_grid_are_not_executed(old: Old) -> None:
     moved = replace(moving, slot=elsewhere.slot, claims=elsewhere.claims, version=2)
     assert (await old.regrid("--minutes", "15")).code == 0
     assert await store.insert_many([inserted], timeout=10) == [WriteResult.NOT_EXECUTED]
-    assert await old.changes.change_many([Change(moving, moved)], timeout=10) == [WriteResult.NOT_EXECUTED]
-    assert await old.changes.change_many([Change(stands, stands.cancelled())], timeout=10) == [
+    assert await old.changes.change_many([CompareAndSet(moving, moved)], timeout=10) == [
+        WriteResult.NOT_EXECUTED
+    ]
+    assert await old.changes.change_many([CompareAndSet(stands, stands.cancelled())], timeout=10) == [
         WriteResult.DONE
     ], "a late cancel frees the claims, of whatever grid they are"
     (row,) = await booked(old)
@@ -309,7 +311,7 @@ async def test_late_writes_of_the_old_grid_are_not_executed(old: Old) -> None:
     await assert_grid(old, 15)
 
 
-def collisions(rows: list[dict[str, Any]], target: Target) -> set[frozenset[str]]:
+def collisions(rows: list[dict[str, Any]], target: TargetGrid) -> set[frozenset[str]]:
     """The pairs of bookings that share a cell of a grid."""
     claims = {}
     for row in rows:
@@ -337,7 +339,7 @@ async def test_random_bookings_are_as_a_model_says(servers: Servers, before: int
                 lasts = random.randint(1, 3 * before) if before else None
                 place = Place(before, resources, begin % (12 * 3_600_000), lasts)
                 await old.book(place.body("s1", CANARY))
-            await assert_changed_as_a_model_says(old, Target(after, random.randint(1, 2 * after)))
+            await assert_changed_as_a_model_says(old, TargetGrid(after, random.randint(1, 2 * after)))
 
 
 class NoHolds:
@@ -347,7 +349,7 @@ class NoHolds:
         return 0
 
 
-async def change(old: Old, target: Target) -> str:
+async def change(old: Old, target: TargetGrid) -> str:
     """Change the grid in this process; why that is refused, if it is."""
     try:
         await Regridding(
@@ -358,7 +360,7 @@ async def change(old: Old, target: Target) -> str:
     return ""
 
 
-async def assert_changed_as_a_model_says(old: Old, target: Target) -> None:
+async def assert_changed_as_a_model_says(old: Old, target: TargetGrid) -> None:
     """The change is refused while the model finds pairs, of which one is cancelled each time."""
     rows = await booked(old)
     while pairs := collisions(rows, target):

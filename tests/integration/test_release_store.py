@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from shared.stores.redis.holds import Wanted
+from shared.stores.redis.holds import HoldRequest
 from shared.stores.redis.intents import HoldState
 from shared.stores.redis.keys import Holder, keys_of, token_key
 from tests.integration.hold_stores import Stores, grant, part, rival_of, wanted
 
 
-def of_another(hold: Wanted, digest: str = "grace") -> Wanted:
+def of_another(hold: HoldRequest, digest: str = "grace") -> HoldRequest:
     """The same, wanted by somebody else."""
     return replace(hold, holder=Holder(str(uuid4()), digest))
 

@@ -13,7 +13,7 @@ from deploy.local.redis import Redis as EmbeddedRedis
 from shared.contract.deadline import Deadline
 from shared.domain.claim import Claims
 from shared.stores.redis.connection import connect_redis
-from shared.stores.redis.holds import Placed, Release, Wanted
+from shared.stores.redis.holds import HoldRequest, Placed, Release
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder, held_keys
 from tests.integration.hold_stores import DAY, Stores, grant, part, wanted
@@ -33,7 +33,7 @@ async def alone(tmp_path: Path) -> AsyncIterator[Stores]:
         await redis.aclose()
 
 
-def largest(day: int = 0, token: str | None = None) -> Wanted:
+def largest(day: int = 0, token: str | None = None) -> HoldRequest:
     """As much as one command may claim: 75 cells of 8 resources."""
     begin = int(DAY.timestamp() * 1000) + day * 86_400_000
     keys = tuple(f"{name}/{begin + n * 900_000}" for name in RESOURCES for n in range(75))
@@ -165,7 +165,7 @@ async def test_a_storm_leaves_no_slow_script(alone: Stores) -> None:
     raise AssertionError(slow)
 
 
-async def storm(stores: Stores, hold: Wanted) -> None:
+async def storm(stores: Stores, hold: HoldRequest) -> None:
     """Hold, book and release what rivals want too."""
     (placed,) = await stores.holds.place_many([hold], Deadline.after(60))
     intent = BookingIntent(hold.claims, replace(hold.holder, token="", digest="another"))

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 import pytest
 from typer import BadParameter
 
-from shared.cli.times import read_day, read_slot, shown, window
-from shared.cli.watch import Span, changes
+from shared.cli.times import format_time, read_day, read_slot, window
+from shared.cli.watch import SlotOfResource, changes
 
 NINE, TEN = (datetime(2031, 5, 4, hour, tzinfo=UTC) for hour in (9, 10))
 
@@ -75,13 +75,13 @@ def test_a_time_that_is_twice_can_be_said_with_its_offset() -> None:
 )
 def test_a_time_is_shown_with_its_offset(instant: datetime, text: str) -> None:
     """Nobody has to guess whose time it is."""
-    assert shown(instant) == text
+    assert format_time(instant) == text
 
 
 def test_a_time_of_the_day_in_question_is_shown_without_its_date() -> None:
     """One that lies on another day has its date."""
-    assert shown(NINE, date(2031, 5, 4)) == "11:00 +02:00"
-    assert shown(NINE, date(2031, 5, 5)) == "2031-05-04 11:00 +02:00"
+    assert format_time(NINE, date(2031, 5, 4)) == "11:00 +02:00"
+    assert format_time(NINE, date(2031, 5, 5)) == "2031-05-04 11:00 +02:00"
 
 
 def test_a_day_is_as_long_as_it_is_here() -> None:
@@ -157,10 +157,18 @@ def test_days_can_be_named() -> None:
 
 def test_changes_are_said_in_the_order_of_the_slots() -> None:
     """What is new, what has another state, and what is free again; what is as it was is not said."""
-    before = {Span(TEN, 30, "a"): "held", Span(NINE, 30, "a"): "booked", Span(NINE, 60, "a"): "booked"}
-    after = {Span(TEN, 30, "a"): "booked", Span(NINE, 60, "a"): "booked", Span(TEN, 30, "b"): "held"}
+    before = {
+        SlotOfResource(TEN, 30, "a"): "held",
+        SlotOfResource(NINE, 30, "a"): "booked",
+        SlotOfResource(NINE, 60, "a"): "booked",
+    }
+    after = {
+        SlotOfResource(TEN, 30, "a"): "booked",
+        SlotOfResource(NINE, 60, "a"): "booked",
+        SlotOfResource(TEN, 30, "b"): "held",
+    }
     assert list(changes(before, after)) == [
-        (Span(NINE, 30, "a"), "free"),
-        (Span(TEN, 30, "a"), "booked"),
-        (Span(TEN, 30, "b"), "held"),
+        (SlotOfResource(NINE, 30, "a"), "free"),
+        (SlotOfResource(TEN, 30, "a"), "booked"),
+        (SlotOfResource(TEN, 30, "b"), "held"),
     ]

@@ -161,7 +161,7 @@ def test_every_folder_has_its_arrows() -> None:
         ("shared.client.command_client", "from ..process.settings import NatsSettings"),
         ("shared.client.__init__", "from ..worker.batcher import Batcher"),
         ("shared.client.client", "import httpx"),
-        ("shared.cli.desk", "from ..client import BookingClient"),
+        ("shared.cli.output", "from ..client import BookingClient"),
         ("shared.examples.script", "from shared import BookingClient"),
         ("shared.process.nats_options", "from shared.contract.errors import Refused"),
         ("tests.unit.test_grid", "from motor.motor_asyncio import AsyncIOMotorClient"),

@@ -32,7 +32,7 @@ _FIELDS = (
 
 
 @dataclass(frozen=True)
-class Change:
+class CompareAndSet:
     """A booking as it was read, and as it is to be."""
 
     before: Booking
@@ -45,11 +45,11 @@ class ChangeStore:
     def __init__(self, database: Database) -> None:
         self._latest = database.get_collection(COLLECTION)
 
-    async def change_many(self, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
+    async def change_many(self, changes: Sequence[CompareAndSet], *, timeout: float) -> list[WriteResult]:
         """Change bookings; one outcome each, in their order."""
         return await write(self._latest, "change", [_update(change) for change in changes], timeout=timeout)
 
-    async def fence_many(self, changes: Sequence[Change], *, timeout: float) -> list[WriteResult]:
+    async def advance_epochs(self, changes: Sequence[CompareAndSet], *, timeout: float) -> list[WriteResult]:
         """Begin a new epoch of bookings, so that all changes fail that are yet to be carried out.
 
         After it a booking also knows the move that is refused.
@@ -106,7 +106,7 @@ def _as_read(booking: Booking) -> Document:
     }
 
 
-def _update(change: Change) -> UpdateOne:
+def _update(change: CompareAndSet) -> UpdateOne:
     before, after = change.before, change.after
     row = after.to_document()
     sets, pushes = dict[str, Any](), dict[str, Any]()
@@ -130,7 +130,7 @@ def _append(
         sets[field] = after
 
 
-def _epoch(change: Change) -> Document:
+def _epoch(change: CompareAndSet) -> Document:
     """What the next epoch sets, whether its move is done or refused."""
     after = change.after
     return {

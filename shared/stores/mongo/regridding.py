@@ -44,7 +44,7 @@ class Unanswered(Exception):
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetGrid:
     """Cells of `minutes`; bookings without a duration get one of `duration` minutes."""
 
     minutes: int
@@ -56,12 +56,12 @@ class State:
     """The settled grid, the change that is unfinished, and the processes that have a lease."""
 
     minutes: int
-    unfinished: Target | None
+    unfinished: TargetGrid | None
     workers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Lying:
+class BookedPlace:
     """A booking that stands: where it lies (a `Place`), without its patient."""
 
     id: str
@@ -72,7 +72,7 @@ class Lying:
     durationMinutes: int | None  # as the messages call it
 
     @classmethod
-    def from_document(cls, row: Document) -> "Lying":
+    def from_document(cls, row: Document) -> "BookedPlace":
         return cls(
             row["_id"],
             row["version"],
@@ -106,9 +106,9 @@ class RegridStore:
             raise Misconfigured(OTHER_VERSION.format(found["version"]))
         mark = found.get("regridding")
         workers = tuple(lease["process"] for lease in found["live"])
-        return State(found["slotMinutes"], Target(**mark) if mark else None, workers)
+        return State(found["slotMinutes"], TargetGrid(**mark) if mark else None, workers)
 
-    async def mark(self, target: Target) -> bool:
+    async def begin(self, target: TargetGrid) -> bool:
         """Mark the change as begun; False if a worker has a lease, or another change has begun."""
         mark = {"minutes": target.minutes, "duration": target.duration}
         idle = {"$expr": {"$eq": [{"$size": LIVE}, 0]}}
@@ -129,7 +129,7 @@ class RegridStore:
                 await self._database.create_collection(COLLECTION)
             await self._database.command("collMod", COLLECTION, **options, writeConcern={"w": "majority"})
 
-    async def in_order(self) -> AsyncIterator[Lying]:
+    async def in_order(self) -> AsyncIterator[BookedPlace]:
         """All bookings that stand, by site and slot."""
         stages: list[Document] = [
             {"$match": {"status": STATUS_BOOKED}},
@@ -138,25 +138,25 @@ class RegridStore:
         ]
         with _told():
             async for row in aggregate(self._rows, stages):
-                yield Lying.from_document(row)
+                yield BookedPlace.from_document(row)
 
-    async def of_another_grid(self, minutes: int) -> AsyncIterator[list[Lying]]:
+    async def of_another_grid(self, minutes: int) -> AsyncIterator[list[BookedPlace]]:
         """The bookings whose rows are not of a grid of `minutes`, some at once."""
         query = {"status": STATUS_BOOKED, "slotMinutes": {"$ne": minutes}}
         with _told():
             cursor = self._rows.find(query, _PLACE, batch_size=ROWS_AT_ONCE)
             while rows := await cursor.to_list(ROWS_AT_ONCE):
-                yield [Lying.from_document(row) for row in rows]
+                yield [BookedPlace.from_document(row) for row in rows]
 
-    async def rewrite(self, minutes: int, bookings: Sequence[tuple[Lying, SlotRange, Claims]]) -> None:
+    async def rewrite(self, minutes: int, bookings: Sequence[tuple[BookedPlace, SlotRange, Claims]]) -> None:
         """Give rows the claims of a grid of `minutes`. One that was cancelled meanwhile is left as it is."""
         updates = [
             UpdateOne(
                 {
-                    "_id": lying.id,
-                    "site": lying.site,
+                    "_id": booked.id,
+                    "site": booked.site,
                     "status": STATUS_BOOKED,
-                    "version": lying.version,
+                    "version": booked.version,
                 },
                 {
                     "$set": {
@@ -166,24 +166,24 @@ class RegridStore:
                     }
                 },
             )
-            for lying, slot_range, claims in bookings
+            for booked, slot_range, claims in bookings
         ]
         written = set(await write(self._rows, "regrid", updates, timeout=STEP_SECONDS))
         if not written <= {WriteResult.DONE, WriteResult.UNSURE}:
             raise Unanswered("MongoDB did not rewrite all rows")
 
-    async def finish(self, target: Target) -> None:
+    async def finish(self, target: TargetGrid) -> None:
         """Settle the new grid, and end the mark and leases of the past, unless that was done before."""
         ended = {"regridding": "", "leases": ""}
         done: Document = {"$set": {"slotMinutes": target.minutes}, "$unset": ended}
-        await self._end_mark(target, done)
+        await self._end_change(target, done)
 
-    async def abandon(self, target: Target, minutes: int) -> None:
+    async def abandon(self, target: TargetGrid, minutes: int) -> None:
         """Go back to the grid of `minutes` before any row was rewritten."""
         await self.admit_only(minutes)
-        await self._end_mark(target, {"$unset": {"regridding": ""}})
+        await self._end_change(target, {"$unset": {"regridding": ""}})
 
-    async def _end_mark(self, target: Target, update: Document) -> None:
+    async def _end_change(self, target: TargetGrid, update: Document) -> None:
         mark = {"minutes": target.minutes, "duration": target.duration}
         with _answered():
             await self._meta.find_one_and_update({"_id": ID, "regridding": mark}, update)

@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 from shared.contract.errors import NotExecuted
 from shared.contract.fields import DAY_MINUTES
 from shared.domain.grid import MINUTE_MS, Grid
-from shared.domain.time_range import Cells, Mark, TimeRange
+from shared.domain.time_range import Cells, PagePosition, TimeRange
 from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, BookingStore
 from shared.stores.mongo.connection import Database, Document, read_apart
@@ -47,7 +47,7 @@ EntryT = TypeVar("EntryT")
 class Page(Generic[EntryT]):
     """Entries by their marks; `more` if others may follow."""
 
-    entries: list[tuple[Mark, EntryT]]
+    entries: list[tuple[PagePosition, EntryT]]
     more: bool
 
 
@@ -60,7 +60,7 @@ class _Order(Generic[EntryT]):
 
     width: int
     by_name: Callable[[str], list[Document]]
-    entries_of: Callable[[Document], Iterable[tuple[Mark, EntryT]]]
+    entries_of: Callable[[Document], Iterable[tuple[PagePosition, EntryT]]]
     projection: Document
 
 
@@ -76,7 +76,7 @@ class WindowStore:
         self._committed = database.get_collection(COLLECTION).with_options(read_concern=committed)
 
     async def appointments(
-        self, time_range: TimeRange, after: Mark | None, *, limit: int, timeout: float
+        self, time_range: TimeRange, after: PagePosition | None, *, limit: int, timeout: float
     ) -> Page[Document]:
         """The first bookings after a mark that overlap a time range, as callers see them, by slot and id.
 
@@ -87,7 +87,7 @@ class WindowStore:
         return await self._read(order, time_range, after, limit, timeout)
 
     async def taken(
-        self, time_range: TimeRange, after: Mark | None, *, limit: int, timeout: float
+        self, time_range: TimeRange, after: PagePosition | None, *, limit: int, timeout: float
     ) -> Page[Cells]:
         """The first cells after a mark that are booked in a time_range, by cell and resource.
 
@@ -102,7 +102,7 @@ class WindowStore:
             names: Document = {"$gt": name} if wanted is None else {"$gt": name, "$in": list(wanted)}
             return [{"$unwind": "$resources"}, {"$match": {"resources": names}}, {"$sort": {"resources": 1}}]
 
-        def entries_of(row: Document) -> Iterable[tuple[Mark, Cells]]:
+        def entries_of(row: Document) -> Iterable[tuple[PagePosition, Cells]]:
             lasting = row.get("durationMinutes", 0) * MINUTE_MS or 1
             slot = int(row["slot"])  # not BSON's own kind of int
             first, end = self._grid.cells_of(slot, slot + lasting)
@@ -111,7 +111,7 @@ class WindowStore:
             for name in names:
                 if wanted is None or name in wanted:
                     cells = Cells(first, name, minutes)
-                    yield cells.mark, cells
+                    yield cells.position, cells
 
         start, end = self._grid.cells_of(time_range.start, time_range.end)
         whole = TimeRange(time_range.site, wanted, start, end)
@@ -119,7 +119,12 @@ class WindowStore:
         return await self._read(order, whole, after, limit, timeout)
 
     async def _read(
-        self, order: _Order[EntryT], time_range: TimeRange, after: Mark | None, limit: int, timeout: float
+        self,
+        order: _Order[EntryT],
+        time_range: TimeRange,
+        after: PagePosition | None,
+        limit: int,
+        timeout: float,
     ) -> Page[EntryT]:
         await self._bookings.find_primary(timeout=timeout)
         try:
@@ -129,9 +134,9 @@ class WindowStore:
             raise NotExecuted("The bookings could not be read") from None
 
     async def _page(
-        self, order: _Order[EntryT], time_range: TimeRange, after: Mark | None, limit: int
+        self, order: _Order[EntryT], time_range: TimeRange, after: PagePosition | None, limit: int
     ) -> Page[EntryT]:
-        entries: list[tuple[Mark, EntryT]] = []
+        entries: list[tuple[PagePosition, EntryT]] = []
         start = time_range.start - self._longest
         if after is not None:  # the rest of the group in which the page before ended
             entries = await self._group(order, time_range, after, limit + 1)
@@ -140,7 +145,7 @@ class WindowStore:
             stages: list[Document] = [{"$sort": {"slot": 1}}, {"$limit": limit + 1}]
             slots = {"$gte": DatetimeMS(start), "$lt": DatetimeMS(time_range.end)}
             rows = await self._find(order, time_range, slots, stages)
-            found = sorted((pair for row in rows for pair in order.entries_of(row)), key=_mark)
+            found = sorted((pair for row in rows for pair in order.entries_of(row)), key=_position)
             if len(rows) <= limit:
                 entries += found
                 return Page(entries[:limit], len(entries) > limit)
@@ -148,15 +153,15 @@ class WindowStore:
             (last, _), _ = found[-1]
             entries += [pair for pair in found if pair[0].at < last]
             if not entries:
-                entries = await self._group(order, time_range, Mark(last, ""), limit + 1)
+                entries = await self._group(order, time_range, PagePosition(last, ""), limit + 1)
                 start = last + order.width
             if entries:
                 break
         return Page(entries[:limit], more=True)
 
     async def _group(
-        self, order: _Order[EntryT], time_range: TimeRange, after: Mark, limit: int
-    ) -> list[tuple[Mark, EntryT]]:
+        self, order: _Order[EntryT], time_range: TimeRange, after: PagePosition, limit: int
+    ) -> list[tuple[PagePosition, EntryT]]:
         """The entries of one group after a mark."""
         first, end = DatetimeMS(after.at), DatetimeMS(min(after.at + order.width, time_range.end))
         slots = {"$eq": first} if order.width == 1 else {"$gte": first, "$lt": end}
@@ -164,7 +169,7 @@ class WindowStore:
             return []
         stages = [*order.by_name(after.name), {"$limit": limit}]
         rows = await self._find(order, time_range, slots, stages)
-        return sorted((pair for row in rows for pair in order.entries_of(row)), key=_mark)
+        return sorted((pair for row in rows for pair in order.entries_of(row)), key=_position)
 
     async def _find(
         self, order: _Order[EntryT], time_range: TimeRange, slots: Document, stages: list[Document]
@@ -197,9 +202,9 @@ def _from_id(id: str) -> list[Document]:
     return [{"$match": {"_id": {"$gt": id}}}, {"$sort": {"_id": 1}}]
 
 
-def _appointments(row: Document) -> Iterable[tuple[Mark, Document]]:
-    return [(Mark(int(row.pop("at")), row["id"]), row)]
+def _appointments(row: Document) -> Iterable[tuple[PagePosition, Document]]:
+    return [(PagePosition(int(row.pop("at")), row["id"]), row)]
 
 
-def _mark(pair: tuple[Mark, object]) -> Mark:
+def _position(pair: tuple[PagePosition, object]) -> PagePosition:
     return pair[0]

@@ -7,7 +7,7 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable
 from shared.contract.fields import DAY_MINUTES
 from shared.domain.grid import MINUTE_MS, Grid
-from shared.domain.time_range import Cells, Mark, TimeRange
+from shared.domain.time_range import Cells, PagePosition, TimeRange
 from shared.stores.redis.calls import Call
 from shared.stores.redis.keys import held_keys, held_resources_key
 from shared.stores.redis.scripts import Scripts
@@ -26,7 +26,7 @@ class HoldIndex:
         self._grid = grid
 
     async def held(
-        self, time_range: TimeRange, after: Mark | None, *, limit: int, deadline: Deadline
+        self, time_range: TimeRange, after: PagePosition | None, *, limit: int, deadline: Deadline
     ) -> list[Cells]:
         """What is held after a mark and overlaps the cells of a time range, by cell and resource.
 
@@ -52,8 +52,8 @@ class HoldIndex:
                 break
             unread.sort(key=lambda each: each.certain_until)
             await self._read(time_range.site, unread[:MOST_RESOURCES_AT_ONCE], deadline)
-        found = sorted((cells for each in listings for cells in each.found), key=lambda cells: cells.mark)
-        return [cells for cells in found if after is None or cells.mark > after][:limit]
+        found = sorted((cells for each in listings for cells in each.found), key=lambda cells: cells.position)
+        return [cells for cells in found if after is None or cells.position > after][:limit]
 
     async def _read(self, site: str, listings: Sequence["_Listing"], deadline: Deadline) -> None:
         """Read on in some listings."""

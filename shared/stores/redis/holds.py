@@ -46,7 +46,7 @@ RELEASE_KNOWN_MS = int(LATEST_ATTEMPT_SECONDS * 1000)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class HoldRequest:
     """What a caller wants to hold, and when the caller asked (Unix ms)."""
 
     claims: Claims
@@ -98,7 +98,9 @@ class HoldStore:
         self._hold_ms = hold_ms
         self._max_ms = max_ms
 
-    async def place_many(self, wanted: Sequence[Wanted], deadline: Deadline) -> list[Placed | Refused | None]:
+    async def place_many(
+        self, wanted: Sequence[HoldRequest], deadline: Deadline
+    ) -> list[Placed | Refused | None]:
         """Place holds, or extensions of those with the same tokens, to be granted by a deadline.
 
         To place twice is to place once, so Redis is asked again if it does not answer.
@@ -118,7 +120,7 @@ class HoldStore:
         answers = await self._scripts.run("place_holds", calls, (MOST_HELD,), seconds=seconds)
         return [_placed(answer) for answer in answers]
 
-    async def grant_many(self, placed: Sequence[tuple[Wanted, Placed]]) -> list[Granted | Refused]:
+    async def grant_many(self, placed: Sequence[tuple[HoldRequest, Placed]]) -> list[Granted | Refused]:
         """Promise holds to their patients.
 
         Returns:
@@ -131,7 +133,7 @@ class HoldStore:
         answers = await self._scripts.run("grant_holds", calls, (self._hold_ms, self._max_ms))
         return [_granted(answer) for answer in answers]
 
-    async def withdraw_many(self, placed: Sequence[tuple[Wanted, Placed]]) -> None:
+    async def withdraw_many(self, placed: Sequence[tuple[HoldRequest, Placed]]) -> None:
         """Withdraw what was placed of each and is not granted; what Redis cannot be asked for ends by itself.
 
         What the same token has placed since is another's affair.
@@ -161,7 +163,7 @@ class HoldStore:
         return [_released(answer) for answer in answers]
 
 
-def _call(wanted: Wanted, args: Sequence[str | int]) -> Call:
+def _call(wanted: HoldRequest, args: Sequence[str | int]) -> Call:
     return Call(wanted.claims.site, keys_of(wanted.claims), args)
 
 

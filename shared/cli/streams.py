@@ -1,0 +1,68 @@
+"""Standard output and standard error, where a failed write never changes how a command ends."""
+
+import os
+import sys
+from errno import EPIPE
+from io import BufferedWriter, RawIOBase, TextIOWrapper
+from typing import Any
+
+
+class TolerantStream(RawIOBase):
+    """A stream of bytes that notes the error of a failed write instead of raising it.
+
+    A booking stays made if the disk is full or the reader of a pipe has gone, so the exit code stays too.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self.error is None:
+            try:
+                written: int | None = self._stream.write(data)
+            except OSError as error:
+                self.error = error
+            else:
+                return written or 0
+        return len(data)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        descriptor: int = self._stream.fileno()
+        return descriptor
+
+    def isatty(self) -> bool:
+        is_terminal: bool = self._stream.isatty()
+        return is_terminal
+
+
+def install() -> None:
+    """Replace stdout and stderr of this process; characters that the encoding lacks are escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started this process
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+            continue
+        raw = TolerantStream(getattr(stream.buffer, "raw", stream.buffer))
+        text = TextIOWrapper(
+            BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=stream.line_buffering
+        )
+        setattr(sys, name, text)
+
+
+def lost() -> OSError | None:
+    """The error of the first write to stdout that failed."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.error if isinstance(raw, TolerantStream) else None
+
+
+def finish() -> None:
+    """Say on stderr that output was lost, except to a reader that has gone by its own choice."""
+    error = lost()
+    if error and error.errno != EPIPE:
+        print(f"The output could not be written: {error.strerror}", file=sys.stderr, flush=True)
