@@ -6,14 +6,13 @@ With `--republish --since TIME` it publishes the events of all changes since the
 import argparse
 import asyncio
 
-from pymongo.errors import PyMongoError
-
 from booking_worker.events.app import NAME, relay
 from booking_worker.events.publisher import Unpublished
 from booking_worker.events.republish import republish
 from shared.contract.instants import parse_instant
 from shared.process.logs import configure_logs
 from shared.process.settings import LogSettings, Misconfigured, load
+from shared.stores.mongo.answered import Unanswered
 from shared.worker.run import run
 
 
@@ -39,8 +38,8 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     except Unpublished as error:
         raise SystemExit(f"JetStream does not take the events: {error}") from None
-    except PyMongoError as error:
-        raise SystemExit(f"MongoDB cannot be read: {type(error).__name__}") from None
+    except Unanswered as error:
+        raise SystemExit(str(error)) from None
     print(f"Published {count} events again")
 
 

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import structlog
-from pymongo.errors import PyMongoError
 
 from booking_worker.events.publisher import EventPublisher
 from booking_worker.events.reconcile import Reconciliation
@@ -18,6 +17,7 @@ from shared.process.nats_options import NatsOptions
 from shared.process.nats_wire import GuardedClient
 from shared.process.tasks import run_for_good
 from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.answered import Unanswered
 from shared.stores.mongo.connection import Database, is_standalone
 from shared.stores.mongo.meta import is_settled
 
@@ -72,7 +72,7 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
 async def _wait_until_settled(database: Database) -> None:
     """Wait until a booking worker has set up the database, however long that takes."""
     while True:
-        with suppress(PyMongoError):
+        with suppress(Unanswered):
             if await is_settled(database):
                 return
         await asyncio.sleep(LOOK_SECONDS)

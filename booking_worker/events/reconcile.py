@@ -44,7 +44,7 @@ class Reconciliation:
         `check` is called between the parts, and raises to end the reconciliation.
 
         Raises:
-            PyMongoError, Unpublished
+            Unanswered, Unpublished
         """
         now = datetime.now(UTC)
         since = now - self._max_age if published_until is None else min(published_until, now) - LOOK_BACK
@@ -65,7 +65,7 @@ class Reconciliation:
         `on_published` is called with the number of events of each part.
 
         Raises:
-            PyMongoError, Unpublished
+            Unanswered, Unpublished
         """
         async for part in self._parts(since):
             await self._publisher.publish(part)

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Gauge
-from pymongo.errors import OperationFailure, PyMongoError
 
 from booking_worker.events.publisher import EventPublisher, Unpublished
 from booking_worker.events.reconcile import Reconciliation
 from shared.contract.events import BookingEvent
+from shared.stores.mongo.answered import Unanswered
 from shared.stores.mongo.change_stream import ChangeStream, HistoryLost, operation_time
 from shared.stores.mongo.connection import Database
 from shared.stores.mongo.relay_lease import (
@@ -90,7 +90,7 @@ class Relay:
                     await self._lead(leadership)
             except Deposed:
                 log.warning("relay_deposed")
-            except (PyMongoError, Unpublished) as error:
+            except (Unanswered, Unpublished) as error:
                 self._note_failure(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -115,7 +115,7 @@ class Relay:
             renewing.cancel()
             await asyncio.wait({renewing})
             self._valid_until = 0.0
-            with suppress(PyMongoError):
+            with suppress(Unanswered):
                 await self._lease.renew(leadership, self._progress)
                 await self._lease.give_up(leadership)
 
@@ -125,7 +125,7 @@ class Relay:
             began = time.monotonic()
             try:
                 kept = await self._lease.renew(leadership, self._progress)
-            except PyMongoError:
+            except Unanswered:
                 continue  # the lease lasts for another renewal or two
             if not kept:
                 self._valid_until = 0.0
@@ -193,12 +193,7 @@ class Relay:
             raise Deposed
 
     def _note_failure(self, error: Exception) -> None:
-        if isinstance(error, Unpublished):
-            reason = f"JetStream: {error}"
-        elif isinstance(error, OperationFailure):
-            reason = f"MongoDB refuses: {(error.details or {}).get('codeName', error.code)}"
-        else:
-            reason = "MongoDB does not answer"
+        reason = f"JetStream: {error}" if isinstance(error, Unpublished) else str(error)
         if self._failing != reason:
             self._failing = reason
             log.warning("relay_waits", reason=reason)

@@ -17,7 +17,7 @@ async def republish(since: datetime) -> int:
     """Publish the events of all changes since a moment; return how many.
 
     Raises:
-        Misconfigured, PyMongoError, Unpublished
+        Misconfigured, Unanswered, Unpublished
     """
     events = settings.load(settings.EventSettings)
     options = NatsOptions(settings.load(settings.NatsSettings).nats_url, "republish")

@@ -17,6 +17,7 @@ from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
 from shared.domain.history import Entry, History
+from shared.stores.mongo.answered import answered
 from shared.stores.mongo.connection import Database, Document, aggregate, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
 from shared.stores.mongo.writes import WriteResult, within, write
@@ -212,12 +213,13 @@ async def changed_since(database: Database, begin: datetime) -> AsyncIterator[tu
     """The ids and histories of bookings that were changed since a moment, the longest unchanged first.
 
     Raises:
-        PyMongoError
+        Unanswered
     """
     stages: list[Document] = [
         {"$match": {"updatedAt": {"$gte": begin}}},
         {"$sort": {"updatedAt": 1}},
         {"$project": {"history": 1}},
     ]
-    async for row in aggregate(database.get_collection(COLLECTION), stages):
-        yield row["_id"], tuple(Entry.from_document(entry) for entry in row.get("history", ()))
+    with answered():
+        async for row in aggregate(database.get_collection(COLLECTION), stages):
+            yield row["_id"], tuple(Entry.from_document(entry) for entry in row.get("history", ()))

@@ -6,6 +6,7 @@ https://www.mongodb.com/docs/manual/changeStreams/
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -14,6 +15,7 @@ from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 
 from shared.domain.history import Entry
+from shared.stores.mongo.answered import answered
 from shared.stores.mongo.bookings import COLLECTION
 from shared.stores.mongo.connection import Database, Document, Session, start_session
 
@@ -72,22 +74,21 @@ class ChangeStream:
 
         Raises:
             HistoryLost
-            PyMongoError
+            Unanswered
         """
         start = {"startAtOperationTime": start_at} if after is None else {"resumeAfter": after}
-        session = await start_session(database)
+        with answered():
+            session = await start_session(database)
         try:
-            reply = await database.command(
-                "aggregate",
-                COLLECTION,
-                pipeline=[{"$changeStream": start}, {"$project": _NEEDED}],
-                cursor={"batchSize": LONGEST_BATCH},
-                readConcern={"level": "majority"},
-                session=session,
-            )
-        except OperationFailure as error:
-            await session.end_session()
-            raise _lost_or(error) from None
+            with _answered_or_lost():
+                reply = await database.command(
+                    "aggregate",
+                    COLLECTION,
+                    pipeline=[{"$changeStream": start}, {"$project": _NEEDED}],
+                    cursor={"batchSize": LONGEST_BATCH},
+                    readConcern={"level": "majority"},
+                    session=session,
+                )
         except BaseException:
             await session.end_session()
             raise
@@ -98,11 +99,11 @@ class ChangeStream:
 
         Raises:
             HistoryLost
-            PyMongoError
+            Unanswered
         """
         cursor, self._first = self._first, None
         if cursor is None:
-            try:
+            with _answered_or_lost():
                 reply = await self._database.command(
                     "getMore",
                     self._id,
@@ -111,8 +112,6 @@ class ChangeStream:
                     maxTimeMS=WAIT_MS,
                     session=self._session,
                 )
-            except OperationFailure as error:
-                raise _lost_or(error) from None
             cursor = reply["cursor"]
         rows = cursor.get("nextBatch", cursor.get("firstBatch", []))
         if any(row["operationType"] in _INVALIDATED for row in rows):
@@ -129,15 +128,23 @@ async def operation_time(database: Database) -> Timestamp:
     """The cluster time of the primary's last operation.
 
     Raises:
-        PyMongoError
+        Unanswered
     """
-    hello = await database.client.admin.command("hello")
+    with answered():
+        hello = await database.client.admin.command("hello")
     time: Timestamp = hello["operationTime"]
     return time
 
 
-def _lost_or(error: OperationFailure) -> Exception:
-    return HistoryLost() if error.code in HISTORY_LOST else error
+@contextmanager
+def _answered_or_lost() -> Iterator[None]:
+    with answered():
+        try:
+            yield
+        except OperationFailure as error:
+            if error.code in HISTORY_LOST:
+                raise HistoryLost from None
+            raise
 
 
 def _changes(rows: Sequence[Document]) -> Iterator[BookingChange]:

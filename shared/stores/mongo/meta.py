@@ -11,6 +11,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from shared.process.settings import Misconfigured
+from shared.stores.mongo.answered import answered
 from shared.stores.mongo.connection import Database, Document
 from shared.stores.mongo.leases import Lease
 
@@ -79,8 +80,10 @@ async def is_settled(database: Database) -> bool:
 
     Raises:
         Misconfigured: it was settled in another version.
+        Unanswered
     """
-    found = await database.get_collection(COLLECTION).find_one({"_id": ID}, {"version": 1})
+    with answered():
+        found = await database.get_collection(COLLECTION).find_one({"_id": ID}, {"version": 1})
     if found is not None and found["version"] != VERSION:
         raise Misconfigured(OTHER_VERSION.format(found["version"]))
     return found is not None
