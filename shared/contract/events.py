@@ -9,8 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from .commands import Command
 from .errors import InvalidRequest
-from .fields import Instant
+from .fields import ConsumerName, Instant, Site
 from .instants import format_instant
 
 STREAM = "EVENTS"
@@ -21,6 +22,17 @@ CONTENT_TYPE = "application/json"
 _TYPE_PREFIX = "appointment."
 
 EventType = Literal["booked", "moved", "cancelled"]
+
+
+class FollowEvents(Command):
+    """Which events a consumer wants: of one site or of all, from a moment on or from now on.
+
+    `durable` names the consumer, so that NATS remembers how far it has come.
+    """
+
+    site: Site | None = None
+    since: Instant | None = None
+    durable: ConsumerName | None = None
 
 
 class EventPlace(BaseModel):
