@@ -69,12 +69,10 @@ class Booking:
         return Position(self.slot, self.duration, self.resources)
 
     @classmethod
-    def new(cls, command: BookAppointment, slot_range: SlotRange, digests: Digests) -> "Booking":
-        """The booking that `command` asks for; it exists once the store has taken it.
-
-        Raises:
-            InvalidRequest: it would claim too much.
-        """
+    def new(
+        cls, command: BookAppointment, slot_range: SlotRange, claims: Claims, digests: Digests
+    ) -> "Booking":
+        """The booking that `command` asks for; it exists once the store has taken it."""
         now = _now()
         return cls(
             id=random_uuid(),
@@ -82,7 +80,7 @@ class Booking:
             slot=slot_range.slot,
             duration=slot_range.duration,
             slot_minutes=slot_range.slot_minutes,
-            claims=Claims.of(command, slot_range),
+            claims=claims,
             patient_name=command.patientName,
             status="booked",
             key=command.idempotencyKey or random_uuid(),

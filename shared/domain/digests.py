@@ -6,6 +6,7 @@ A plain hash of a name that stands in a telephone book is that name.
 import hmac
 import json
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
 
 from shared.contract.commands import MoveRequest, SlotRequest
 from shared.contract.instants import format_instant
@@ -26,9 +27,12 @@ class Digests:
 
         The duration counts as it was sent: none is another request than one that is as long as a cell.
         """
-        slot = format_instant(request.slot)
-        asked = [slot, request.durationMinutes, request.resources, request.patientName]
-        return self._digest("request", json.dumps(asked))
+        duration = "null" if request.durationMinutes is None else request.durationMinutes
+        resources = '", "'.join(request.resources)
+        name = encode_basestring_ascii(request.patientName)
+        # As `json.dumps` writes the list of them, which takes five times as long.
+        asked = f'["{format_instant(request.slot)}", {duration}, ["{resources}"], {name}]'
+        return self._digest("request", asked)
 
     def of_move(self, request: MoveRequest) -> str:
         """Tells a repeat of a move from another move under the same id, by what was sent but the token."""
