@@ -17,13 +17,14 @@ from shared.stores.redis.intents import BookingIntent
 class Request:
     """A command to book.
 
-    `first`: it was certainly never sent before. `asked_at` (Unix ms) is when its caller asked.
+    `is_first_attempt`: no earlier attempt with its key can have booked, or may yet. `asked_at` (Unix ms) is
+    when its caller asked.
     """
 
     claims: Claims
     idempotency_key: str | None
     make_booking: Callable[[], Booking]
-    first: bool
+    is_first_attempt: bool
     intent: BookingIntent
     deadline: Deadline
     asked_at: int
@@ -32,11 +33,6 @@ class Request:
     def booking(self) -> Booking:
         """The booking that it would make: in a storm on a slot, most requests are refused without one."""
         return self.make_booking()
-
-    @property
-    def may_have_been_sent(self) -> bool:
-        """Whether it has a key, with which an earlier attempt may have booked, or may yet."""
-        return self.idempotency_key is not None and not self.first
 
     @property
     def weight(self) -> int:

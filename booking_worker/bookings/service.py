@@ -84,9 +84,9 @@ class BookingService:
         make = partial(Booking.new, command, slot_range, claims, self._digests)
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
         intent = BookingIntent(claims, holder)
-        return Request(
-            claims, command.idempotencyKey, make, attempt.first, intent, attempt.deadline, attempt.asked_at
-        )
+        key, asked_at = command.idempotencyKey, attempt.asked_at
+        is_first_attempt = key is None or attempt.is_first_attempt
+        return Request(claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at)
 
     def _move(self, attempt: Attempt[MoveAppointment]) -> Move:
         command = attempt.command
