@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic_core import to_json
 
@@ -77,6 +78,11 @@ class CommandClient(Opened):
     def is_connected(self) -> bool:
         """Whether NATS is connected, and what it sends is read."""
         return self._connection.is_reading
+
+    @property
+    def connection(self) -> Client:
+        """The connection to NATS."""
+        return self._connection
 
     async def ask_nats(self, seconds: float) -> str | None:
         """What is wrong with NATS, which is given so many seconds to answer; None if nothing is."""

@@ -18,15 +18,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pymongo
 from pymongo import UpdateOne
-from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.domain.claim import Claims
 from shared.domain.grid import SlotRange
 from shared.process.settings import Misconfigured
+from shared.stores.mongo.answered import Unanswered, answered
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED
 from shared.stores.mongo.connection import Database, Document, aggregate
 from shared.stores.mongo.leases import LIVE
@@ -37,10 +36,6 @@ from shared.stores.mongo.writes import WriteResult, write
 STEP_SECONDS = 30.0
 ROWS_AT_ONCE = 500
 _PLACE = {"site": 1, "resources": 1, "slot": 1, "durationMinutes": 1, "version": 1}
-
-
-class Unanswered(Exception):
-    """MongoDB did not carry out a step, or did not say so; the text has nothing of any row."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +131,14 @@ class RegridStore:
             {"$project": _PLACE},
             {"$sort": {"site": 1, "slot": 1}},
         ]
-        with _told():
+        with answered():
             async for row in aggregate(self._rows, stages):
                 yield BookedPlace.from_document(row)
 
     async def of_another_grid(self, minutes: int) -> AsyncIterator[list[BookedPlace]]:
         """The bookings whose rows are not of a grid of `minutes`, some at once."""
         query = {"status": STATUS_BOOKED, "slotMinutes": {"$ne": minutes}}
-        with _told():
+        with answered():
             cursor = self._rows.find(query, _PLACE, batch_size=ROWS_AT_ONCE)
             while rows := await cursor.to_list(ROWS_AT_ONCE):
                 yield [BookedPlace.from_document(row) for row in rows]
@@ -192,17 +187,5 @@ class RegridStore:
 @contextmanager
 def _answered() -> Iterator[None]:
     """Bound a step."""
-    with _told(), pymongo.timeout(STEP_SECONDS):
+    with answered(), pymongo.timeout(STEP_SECONDS):
         yield
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell the failure of a step in words that cannot contain a row."""
-    try:
-        yield
-    except OperationFailure as error:
-        name: Any = (error.details or {}).get("codeName", error.code)
-        raise Unanswered(f"MongoDB refuses: {name}") from None
-    except PyMongoError as error:
-        raise Unanswered(f"MongoDB does not answer: {type(error).__name__}") from None
