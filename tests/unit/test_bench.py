@@ -18,31 +18,33 @@ from tests.bench import changes, flood, nats_load, reads, stored, tools
 from tests.bench.charts import draw
 from tests.bench.cli import parse_options
 from tests.bench.cpu import cpu_seconds, peak_mb
-from tests.bench.load_result import Heard
-from tests.bench.report import booking, yardstick
-from tests.bench.results import Measurement, Summary, Where, summarise, write_json
+from tests.bench.load_result import LoadResult
+from tests.bench.report import booking_baseline, monolith_baseline
+from tests.bench.results import Measurement, Point, Summary, summarise, write_json
 from tests.bench.stored import rows
 
 
 def measured(
     scenario: str, side: str, x: int, round_: int = 0, *, rate: float = 100, done: int = 100
 ) -> Measurement:
-    heard = Heard(seconds=done / rate, statuses={201: done}, p50=1, p99=2)
-    return Measurement.of(Where(scenario, side, x, round_), heard, {"mongod": 0.01}, {"mongod": 90.0})
+    result = LoadResult(seconds=done / rate, statuses={201: done}, p50=1, p99=2)
+    return Measurement.of(Point(scenario, side, x, round_), result, {"mongod": 0.01}, {"mongod": 90.0})
 
 
 def test_409_is_wrong_except_in_a_storm() -> None:
     """409 is a right answer if all callers want one slot, and a wrong one if each has its own."""
     statuses = {201: 10, 409: 990, 503: 3}
-    storm = Heard(seconds=1, statuses=statuses, p50=1, p99=2, broken=2, as_good=frozenset({409}))
+    storm = LoadResult(seconds=1, statuses=statuses, p50=1, p99=2, broken=2, also_done=frozenset({409}))
     assert (storm.done, storm.wrong) == (1000, 5)
-    book = Heard(seconds=1, statuses=statuses, p50=1, p99=2, broken=2)
+    book = LoadResult(seconds=1, statuses=statuses, p50=1, p99=2, broken=2)
     assert (book.done, book.wrong) == (10, 995)
 
 
 def test_503_under_overload_is_neither_done_nor_wrong() -> None:
     """Goodput counts confirmed bookings; a refusal for overload is right."""
-    flood = Heard(seconds=1, statuses={201: 10, 503: 90, 504: 1}, p50=1, p99=2, to_expect=frozenset({503}))
+    flood = LoadResult(
+        seconds=1, statuses={201: 10, 503: 90, 504: 1}, p50=1, p99=2, tolerated=frozenset({503})
+    )
     assert (flood.done, flood.wrong) == (10, 1)
 
 
@@ -61,7 +63,9 @@ def test_rate_is_compared_with_the_monolith_under_the_same_load() -> None:
     ours = [measured("connections", "ours", 256), measured("connections", "ours", 64)]
     summaries = summarise([*express, *ours, measured("nats", "ours", 256), measured("book", "fastapi", 64)])
     beside = {
-        (each.scenario, each.x): yardstick(each, summaries) for each in summaries if each.side == "ours"
+        (each.scenario, each.x): monolith_baseline(each, summaries)
+        for each in summaries
+        if each.side == "ours"
     }
     named = {place: (each.scenario, each.side, each.x) for place, each in beside.items() if each}
     assert named == {
@@ -77,7 +81,7 @@ def test_change_is_compared_with_bookings_over_the_same_transport() -> None:
         measured("book", "express", 64),
     ]
     summaries = summarise(taken)
-    beside = {each.scenario: booking(each, summaries) for each in summaries if each.side == "ours"}
+    beside = {each.scenario: booking_baseline(each, summaries) for each in summaries if each.side == "ours"}
     named = {scenario: (each.scenario, each.side) for scenario, each in beside.items() if each}
     ours = "ours"
     assert named == {
@@ -92,7 +96,7 @@ def test_stored_appointments_equal_those_of_workers() -> None:
     first, step = datetime(2001, 1, 1, tzinfo=UTC), timedelta(minutes=15)
     bookings = [Booking.from_document(row) for row in islice(rows(first, step, ("a", "b")), 1000)]
     for own in ("id", "key", "claims"):
-        assert len({getattr(booking, own) for booking in bookings}) == 1000
+        assert len({getattr(booking_baseline, own) for booking_baseline in bookings}) == 1000
     assert bookings[-1].slot == first + 499 * step
     for each in bookings:
         assert each.claims.keys == (f"{each.resources[0]}/{round(each.slot.timestamp() * 1000)}",)
@@ -129,7 +133,7 @@ async def test_flood_sends_few_commands_between_reads(monkeypatch: pytest.Monkey
     def write(data: bytes) -> None:
         written.append(data.count(b"HPUB "))
         for number in range(sum(written[:-1]), sum(written)):
-            load._hear(number, b'{"status":201,"body":{}}')
+            load._receive(number, b'{"status":201,"body":{}}')
 
     writer = SimpleNamespace(write=write)
     load = flood.Flood(None, writer, "booking.v1.book", 1.6, 0)  # type: ignore[arg-type]
@@ -142,10 +146,10 @@ def test_answer_after_the_deadline_is_broken_and_not_done() -> None:
     """The caller has given up before such an answer arrives."""
     load = flood.Flood(None, SimpleNamespace(write=len), "x", -1, 0)  # type: ignore[arg-type]
     load._send(2, nats_load.bookings())
-    load._hear(0, b'{"status":200,"body":{}}')
-    load._hear(1, b'{"status":503,"body":{}}')
-    heard = nats_load._heard(load._answers, 1)
-    assert (heard.done, heard.broken, heard.statuses) == (0, 1, {503: 1})
+    load._receive(0, b'{"status":200,"body":{}}')
+    load._receive(1, b'{"status":503,"body":{}}')
+    result = nats_load._result(load._answers, 1)
+    assert (result.done, result.broken, result.statuses) == (0, 1, {503: 1})
 
 
 def test_cpu_and_memory_of_a_process_are_read() -> None:
@@ -168,7 +172,7 @@ def test_missing_program_is_reported_with_its_installation(
     """Without wrk or node, one sentence names the program and how to install it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StackError, match=f"{program} is not on PATH.* apt-get install {packages}$"):
-        tools.find(program)
+        tools.find_program(program)
 
 
 @pytest.mark.parametrize("words", ["--only book,sleep", "--rounds 0", "--over-stored -1", "--against tests"])
