@@ -60,7 +60,7 @@ def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RES
 
 
 def won_by_booking() -> dict[str, Operation]:
-    """Ada's booking wins against two others, a late booking is refused, and Ada's is read back."""
+    """Ada's booking wins against two other bookings, a late booking is refused, and Ada's is read back."""
     read = Answer(200, {"appointment": appointment("Ada")})
     return {
         "ada": asked("race", "book", "Ada", confirmed("Ada")),

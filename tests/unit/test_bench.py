@@ -32,7 +32,7 @@ def measured(
 
 
 def test_409_is_wrong_except_in_a_storm() -> None:
-    """409 is a right answer if all callers want one slot, and a wrong one if each has its own."""
+    """409 is a right answer if all callers want one slot, and a wrong one if every request has its own."""
     statuses = {201: 10, 409: 990, 503: 3}
     storm = LoadResult(seconds=1, statuses=statuses, p50=1, p99=2, broken=2, also_done=frozenset({409}))
     assert (storm.done, storm.wrong) == (1000, 5)

@@ -123,7 +123,7 @@ def test_two_winners_that_share_one_resource_are_a_violation() -> None:
 
 
 def test_booking_gets_all_of_its_claims_or_none() -> None:
-    """A lost booking that took one of its claims took all, so the others are not free later."""
+    """A lost booking that took one of its claims took all, so its other claims are not free later."""
     taken = of("ab", lost("Ada", 0)), of("a", refused("Bob", 1, 2))
     assert broken_rules(story(*taken)) == set()
     assert broken_rules(story(*taken, of("b", refused("Cyd", 3, 4)))) == set()

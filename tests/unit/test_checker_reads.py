@@ -53,7 +53,7 @@ def test_read_after_an_acknowledged_move_shows_the_new_place() -> None:
     ids=["move to the same place", "booked twice", "move after the cancel", "one move twice"],
 )
 def test_impossible_history_is_a_violation(changes: tuple[str, ...]) -> None:
-    """A history begins with one booking, has no move twice or without effect, and ends with a cancel."""
+    """A history has one booking first, no move twice or without effect, and no entry after a cancel."""
     unknown = (without_answer(each) for each in (moved("Ada", "b", 2, 3), moved("Ada", "c", 2, 3, "n")))
     assert Rule.HISTORY in rules(ADA, *unknown, cancelled("Ada", 2, None), rows=(stored("Ada", *changes),))
 
@@ -78,9 +78,9 @@ def test_lost_or_doubled_history_entry_is_a_violation() -> None:
     assert Rule.LINEARIZABLE in rules(ADA, moved("Ada", "b", 2, 3), rows=(moved_back,))
 
 
-def window(kind: str, resource: str, invoked: float, **said: object) -> Operation:
+def window(kind: str, resource: str, invoked: float, **answer: object) -> Operation:
     query = of(resource, asked("list", "", invoked, invoked + 1))
-    return replace(query, kind=kind, until="2031-05-04T10:00:00.000Z", **said)  # type: ignore[arg-type]
+    return replace(query, kind=kind, until="2031-05-04T10:00:00.000Z", **answer)  # type: ignore[arg-type]
 
 
 def test_list_contains_exactly_the_bookings_of_its_window() -> None:

@@ -25,7 +25,7 @@ EXHAUSTIVE = settings(max_examples=400, deadline=None, derandomize=True)
 
 
 def true_throughout(order: Sequence[Operation]) -> bool:
-    """Return whether every answer is true if a booking takes all of its claims where all are free."""
+    """Return whether every answer is true if a booking takes all of its claims if all are free."""
     owner_of: dict[str, str | None] = {}
     for each in order:
         owners = [owner_of.get(resource) for resource in each.resources]

@@ -117,7 +117,7 @@ def test_request_without_an_answer_is_a_violation(answer: Answer) -> None:
 
 
 def test_request_with_a_lost_answer_may_have_won() -> None:
-    """A request whose answer was lost may have won, so the refusals of the others may be true."""
+    """A request whose answer was lost may have won, so the other refusals may be true."""
     lost = Answer(None, problem="no answer in 15 s")
     story = without(won_by_booking(), "read")
 

@@ -1,4 +1,4 @@
-"""Error sentences: every one names the field, and none repeats the value."""
+"""Error sentences name the field, and do not repeat its value."""
 
 import json
 
