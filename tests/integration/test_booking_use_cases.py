@@ -1,4 +1,4 @@
-"""What a booking worker decides in moments that no caller can time."""
+"""Decisions of a booking worker at moments that no caller can time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ from tests.integration.use_cases import UseCases, lost_inserts
 from tests.slots import fresh
 
 
-async def test_a_booking_that_waited_past_its_deadline_is_not_written(use_cases: UseCases) -> None:
-    """Of commands that are committed together, one whose deadline has passed is left out, and it alone."""
+async def test_booking_that_waited_past_its_deadline_is_not_written(use_cases: UseCases) -> None:
+    """Of bookings in one batch, only those whose deadline has passed are left out."""
     late, punctual = (BookAppointment.model_validate(fresh()) for _ in range(2))
     answers = await asyncio.gather(
         use_cases.bookings.book(late, Deadline.after(-0.1)),
@@ -49,27 +49,27 @@ async def test_a_booking_that_waited_past_its_deadline_is_not_written(use_cases:
     assert [row["site"] for row in rows] == [punctual.site]
 
 
-async def test_no_hold_is_granted_while_a_booking_may_still_be_made(
+async def test_no_hold_while_an_unanswered_insert_may_still_land(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A booking that MongoDB did not answer stays under way, for holds: it may be carried out yet."""
+    """The intent of a booking with an unanswered insert stays: the insert may still be carried out."""
 
     body = fresh("Ada")
     rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
     with lost_inserts(monkeypatch), pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
-    async with asyncio.timeout(4):  # and not until the booking's own time is up
+    async with asyncio.timeout(4):  # less than the time that the intent lasts
         with pytest.raises(NotExecuted):
             await use_cases.holds.place_hold(rival, Deadline.after(0.2))
     await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
 
 
-async def test_a_booking_is_not_executed_beyond_its_own_deadline(
+async def test_bookings_of_one_batch_keep_their_own_deadlines(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of bookings that come together, those due together are committed together, each in its own time.
+    """Bookings of one batch with similar deadlines are inserted together, with their own timeout.
 
-    A hasty one that ran as long as a patient one would still be under way when its next attempt is.
+    Otherwise a hasty attempt could still be in flight when its retry starts.
     """
     insert, times = BookingStore.insert_many, list[tuple[int, float]]()
 
@@ -80,14 +80,19 @@ async def test_a_booking_is_not_executed_beyond_its_own_deadline(
     monkeypatch.setattr(BookingStore, "insert_many", note)
     deadlines = [Deadline.after(60), Deadline.after(5), Deadline.after(60)]
     await asyncio.gather(
-        *(use_cases.bookings.book(BookAppointment.model_validate(fresh()), each) for each in deadlines)
+        *(
+            use_cases.bookings.book(BookAppointment.model_validate(fresh()), deadline)
+            for deadline in deadlines
+        )
     )
     assert [count for count, _ in sorted(times)] == [1, 2]
     assert [seconds for _, seconds in sorted(times)] == pytest.approx([5, 60], abs=4)
 
 
-async def test_a_stale_index_refuses_nobody(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A duplicate of which no booking is found, as of a deposed primary, is tried again: no false 409."""
+async def test_duplicate_without_a_booking_is_retried(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A duplicate-key error without a booking, as from a deposed primary, is retried: no false 409."""
     insert, stale = BookingStore.insert_many, [True]
 
     async def refuse_at_first(store: BookingStore, bookings: list[Booking], **more: Any) -> list[WriteResult]:
@@ -99,10 +104,10 @@ async def test_a_stale_index_refuses_nobody(use_cases: UseCases, monkeypatch: py
     assert await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
 
 
-async def test_an_index_that_stays_stale_executes_nothing(
+async def test_duplicate_that_stays_without_a_booking_is_not_executed(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where such a duplicate stays, the caller hears that nothing was done, and no false 409."""
+    """If such a duplicate-key error stays, the caller gets "not executed", not a false 409."""
 
     async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[WriteResult]:
         return [WriteResult.DUPLICATE] * len(bookings)
@@ -112,8 +117,10 @@ async def test_an_index_that_stays_stale_executes_nothing(
         await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
 
 
-async def test_reads_of_one_moment_are_one_read(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many ids are asked for at once, and known to nobody, MongoDB is asked a few times."""
+async def test_simultaneous_reads_share_few_queries(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred simultaneous reads of unknown ids cost MongoDB a few queries."""
     get_many, asked = BookingStore.get_many, list[int]()
 
     async def note(store: BookingStore, ids: set[str], *, timeout: float) -> dict[str, Booking]:
@@ -130,10 +137,10 @@ async def test_reads_of_one_moment_are_one_read(use_cases: UseCases, monkeypatch
     assert len(asked) <= MOST_AT_ONCE
 
 
-async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
+async def test_hold_is_granted_once_the_booking_has_failed(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Control: a booking that was certainly not made is under way no longer."""
+    """Control: a booking that was certainly not made leaves no intent."""
 
     async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[WriteResult]:
         return [WriteResult.NOT_EXECUTED] * len(bookings)
@@ -148,12 +155,12 @@ async def test_a_hold_is_granted_once_a_booking_is_known_to_have_failed(
 
 
 @pytest.mark.parametrize("loss", [OutcomeUnknown, NoPrimary])
-async def test_a_refusal_that_cannot_be_explained_is_unknown(
+async def test_duplicate_that_cannot_be_explained_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, loss: type[Refused]
 ) -> None:
-    """Where MongoDB is lost between an insert that met a booking and the look for whose, nobody hears 409.
+    """If MongoDB is lost between a duplicate-key error and the look for its owner, the outcome is unknown.
 
-    Nor that nothing was done: the booking may be the request's own, made by an earlier attempt.
+    It is neither 409 nor "not executed": the booking may come from an earlier attempt of the same request.
     """
 
     async def lose(*_: Any, **__: Any) -> None:
@@ -166,10 +173,10 @@ async def test_a_refusal_that_cannot_be_explained_is_unknown(
         await use_cases.bookings.book(command, Deadline.after(5))
 
 
-async def test_a_hold_that_cannot_be_released_costs_no_booking(
+async def test_booking_is_confirmed_though_its_hold_stays(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis lost after a booking was made, and before its hold is released: it is confirmed all the same."""
+    """A booking is confirmed although Redis is lost before its hold is consumed."""
 
     async def lose(*_: Any) -> None:
         raise HoldsUnreachable
@@ -181,10 +188,10 @@ async def test_a_hold_that_cannot_be_released_costs_no_booking(
     assert booked.booking.status == "booked"
 
 
-async def test_intents_are_cleared_together_while_others_are_being_cleared(
+async def test_intents_gather_while_redis_is_busy(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was booked is used up at once; intents gather while Redis is busy."""
+    """A booked hold is consumed at once; intents gather and are cleared together while Redis is busy."""
     use_up, clear, going_on = IntentStore.use_up_holds, IntentStore.clear_intents, asyncio.Event()
     used_up, cleared = list[int](), list[int]()
 
@@ -210,10 +217,10 @@ async def test_intents_are_cleared_together_while_others_are_being_cleared(
     assert cleared == [1, 3]
 
 
-async def test_a_booking_uses_up_no_hold_that_came_after_it(
+async def test_booking_does_not_consume_a_later_hold(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A patient who asks for a hold of what is being booked keeps what the same token holds elsewhere."""
+    """If the patient places a hold on the slot during the booking, the token keeps its holds elsewhere."""
     insert, digests = BookingStore.insert_many, Digests(use_cases.schema.secret)
     body = fresh("Ada", holdToken=str(uuid4()))
     elsewhere = {**body, "resources": ["room-2"]}
@@ -236,8 +243,8 @@ async def test_a_booking_uses_up_no_hold_that_came_after_it(
         await use_cases.bookings.book(rival, Deadline.after(5))
 
 
-async def test_a_refused_booking_leaves_its_patients_hold(grid_use_cases: UseCases) -> None:
-    """A patient whose booking is refused keeps the hold that covers a part of it."""
+async def test_refused_booking_keeps_its_patients_hold(grid_use_cases: UseCases) -> None:
+    """A patient whose booking is refused keeps the hold that covers part of it."""
     bookings, holds = grid_use_cases.bookings, grid_use_cases.holds
     body = fresh("Ada", slot="2031-05-04T10:00:00Z")
     rival = {**body, "patientName": "Grace"}
@@ -251,10 +258,10 @@ async def test_a_refused_booking_leaves_its_patients_hold(grid_use_cases: UseCas
         await bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
-async def test_a_booking_under_way_is_not_made_once_the_index_is_lost(
+async def test_admitted_booking_is_not_inserted_once_the_index_is_lost(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A booking that was let in while the indexes stood is not inserted after they were seen to be gone."""
+    """A booking that was admitted with valid indexes is not inserted after the worker sees them gone."""
     register = IntentStore.register_intents
 
     async def register_late(store: IntentStore, *args: Any, **options: Any) -> list[HoldState]:
@@ -268,10 +275,10 @@ async def test_a_booking_under_way_is_not_made_once_the_index_is_lost(
     assert await use_cases.database.get_collection("appointments").count_documents({}) == 0
 
 
-async def test_what_was_inserted_while_the_look_lapsed_is_not_confirmed(
+async def test_insert_that_outlasts_the_index_check_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A booking whose insert outlasts the last look at the indexes is not known to be the only one."""
+    """An insert that outlasts the last index check is unknown: it may not be the only booking."""
     insert = BookingStore.insert_many
 
     async def insert_and_lapse(*args: Any, **options: Any) -> list[WriteResult]:
@@ -284,10 +291,10 @@ async def test_what_was_inserted_while_the_look_lapsed_is_not_confirmed(
         await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
 
 
-async def test_a_hasty_booking_is_answered_beside_patient_ones(
+async def test_hasty_booking_does_not_wait_for_patient_ones(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With MongoDB stalled each is answered by its own deadline, not by that of those it came with."""
+    """With MongoDB stalled, a booking is answered by its own deadline, not by its batch's."""
 
     async def stall(_store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
         await asyncio.sleep(timeout)
@@ -308,8 +315,8 @@ async def test_a_hasty_booking_is_answered_beside_patient_ones(
     await asyncio.gather(*patient, return_exceptions=True)
 
 
-async def test_large_bookings_leave_room_for_small_ones(grid_use_cases: UseCases) -> None:
-    """However many bookings of 576 claims come at once, those of one claim beside them are made."""
+async def test_large_bookings_do_not_starve_small_ones(grid_use_cases: UseCases) -> None:
+    """However many bookings of 576 claims arrive at once, bookings of one claim are made too."""
     large = [
         BookAppointment(**fresh(durationMinutes=24 * 60, resources=[f"r{n}" for n in range(6)]))
         for _ in range(60)
@@ -321,12 +328,13 @@ async def test_large_bookings_leave_room_for_small_ones(grid_use_cases: UseCases
     assert {answer.booking.status for answer in answers} == {"booked"}
 
 
-async def test_each_of_a_chain_of_overlaps_is_decided(grid_use_cases: UseCases) -> None:
-    """However long a chain of bookings is of which each overlaps the last, none is sent away undecided."""
+async def test_every_booking_of_a_chain_of_overlaps_is_decided(grid_use_cases: UseCases) -> None:
+    """In a chain of 20 bookings, each overlapping the one before, every booking is decided."""
     body = fresh("Ada", durationMinutes=30)
     first = BookAppointment.model_validate(body)
     chain = [first.model_copy(update={"slot": first.slot + timedelta(minutes=15 * n)}) for n in range(20)]
     answers = await asyncio.gather(
-        *(grid_use_cases.bookings.book(each, Deadline.after(10)) for each in chain), return_exceptions=True
+        *(grid_use_cases.bookings.book(command, Deadline.after(10)) for command in chain),
+        return_exceptions=True,
     )
     assert [type(answer) for answer in answers] == [Booked, SlotAlreadyBooked] * 10

@@ -15,7 +15,7 @@ from shared.stores.redis.holds import Placed, Wanted
 from shared.stores.redis.keys import Holder, held_keys, keys_of
 from shared.stores.redis.scripts import Scripts
 from shared.stores.redis.servers import SingleServer
-from tests.integration.hold_stores import DAY_MS, Stores, grant, part, stretch_of, wanted
+from tests.integration.hold_stores import DAY_MS, Stores, grant, part, range_of, wanted
 
 
 def of_another(hold: Wanted) -> Wanted:
@@ -126,7 +126,7 @@ async def test_where_there_is_no_grid_each_instant_is_a_hold(stores: Stores) -> 
     hold, held = wanted(), HoldIndex(Scripts(SingleServer(stores.redis)), Grid(0))
     await grant(stores, hold)
     for first, last, count in ((0, 1, 1), (-1, 0, 0), (1, 2, 0)):
-        stretch = stretch_of(hold.claims.site, "default", first=first, last=last)
+        stretch = range_of(hold.claims.site, "default", first=first, last=last)
         found = await held.held(stretch, None, limit=9, deadline=Deadline.after(60))
         assert found == [Cells(DAY_MS, "default", None)] * count
 
