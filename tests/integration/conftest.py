@@ -69,7 +69,7 @@ async def grid_use_cases(servers: Servers) -> AsyncIterator[UseCases]:
 
 @pytest.fixture
 async def stores(servers: Servers) -> AsyncIterator[Stores]:
-    """Stores on the Redis that all tests share; each test uses sites of its own."""
+    """Stores on the Redis that all tests share; a test uses sites of its own."""
     with servers.new_stack() as stack:
         redis = connect_redis(stack.env["REDIS_URL"])
         yield Stores.on(redis)

@@ -117,7 +117,7 @@ class Stores:
         return [key for key in await self.keys(site) if not key.startswith("held_resources:")]
 
     async def ends(self, claims: Claims) -> list[int]:
-        """Return the remaining TTL (ms) of each key that exists among those of some claims."""
+        """Return the remaining TTLs (ms) of the existing keys of some claims."""
         keys = [key for key in keys_of(claims) if await self.redis.exists(key)]
         return [await self.redis.pttl(key) for key in keys]
 

@@ -1,4 +1,4 @@
-"""Hooks for schemathesis: they make a generated request valid where OpenAPI cannot express the rule."""
+"""Hooks for schemathesis: they make a generated request obey the rules that OpenAPI cannot express."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

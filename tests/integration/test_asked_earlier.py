@@ -81,7 +81,7 @@ async def test_asked_earlier_wins_over_booked_and_held(asking: Asking) -> None:
 async def test_tombstone_keeps_the_latest_refusal_in_any_batch_order(
     asking: Asking, nats_connection: Client
 ) -> None:
-    """Of equal keys refused in one batch, the latest `askedAt` bars earlier attempts, in any order."""
+    """If one batch refuses equal keys, the latest `askedAt` bars earlier attempts, in any order."""
     body = fresh("Ada", idempotencyKey="order 4711")
     grace = await asking.booked({**body, "patientName": "Grace", "idempotencyKey": None})
     commands = [{"command": body, "askedAt": asking.now - n} for n in (1000, 2000)]

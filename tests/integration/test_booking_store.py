@@ -150,7 +150,7 @@ async def test_simultaneous_reads_share_one_barrier(
 
 
 async def test_shared_read_gives_every_caller_its_own_rows(store: BookingStore) -> None:
-    """Callers that share one read each get only the rows that they asked for."""
+    """Callers that share a read get only the rows that they asked for."""
     one, other = new_booking(), new_booking()
     assert await store.insert_many([one, other], timeout=5) == [WriteResult.DONE] * 2
     find = store._find_behind_barrier

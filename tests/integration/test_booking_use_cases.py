@@ -36,7 +36,7 @@ from tests.slots import fresh
 
 
 async def test_booking_that_waited_past_its_deadline_is_not_written(use_cases: UseCases) -> None:
-    """Of bookings in one batch, only those whose deadline has passed are left out."""
+    """A booking with a passed deadline is left out of its batch; the other bookings are written."""
     late, punctual = (BookAppointment.model_validate(fresh()) for _ in range(2))
     answers = await asyncio.gather(
         use_cases.bookings.book(late, Deadline.after(-0.1)),
@@ -329,7 +329,7 @@ async def test_large_bookings_do_not_starve_small_ones(grid_use_cases: UseCases)
 
 
 async def test_every_booking_of_a_chain_of_overlaps_is_decided(grid_use_cases: UseCases) -> None:
-    """In a chain of 20 bookings, each overlapping the one before, every booking is decided."""
+    """In a chain of 20 bookings that overlap their predecessors, every booking is decided."""
     body = fresh("Ada", durationMinutes=30)
     first = BookAppointment.model_validate(body)
     chain = [first.model_copy(update={"slot": first.slot + timedelta(minutes=15 * n)}) for n in range(20)]

@@ -85,7 +85,7 @@ async def test_simultaneous_cancels_of_one_booking_are_one(
 
 
 async def test_cancels_of_a_batch_get_their_own_answers(life: Life, nats_connection: Client) -> None:
-    """In one batch, an unknown id, a malformed command and valid cancels each get their own answer."""
+    """An unknown id, a malformed command and valid cancels in one batch get their own answers."""
     ids = [(await life.booked(fresh()))["id"] for _ in range(3)]
     commands = [{"id": ids[0]}, {"id": str(uuid4())}, {"id": 5}, {"id": ids[1]}, {"id": ids[0]}]
     answers = await all_at_once(nats_connection, "booking.v1.cancel", commands, many=True)

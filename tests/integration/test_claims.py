@@ -1,4 +1,4 @@
-"""A booking of several resources gets all of them or none, whatever else is requested at once."""
+"""A booking of several resources gets all of them or none, whatever competes with it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -124,7 +124,7 @@ async def test_booking_has_at_most_600_claims(caller: Caller) -> None:
 async def test_random_bookings_never_share_a_claim(
     callers: tuple[HttpCaller, NatsCaller], grid_stack: Stack, grid: int, data: st.DataObject
 ) -> None:
-    """Of any simultaneous bookings no two share a claim; a booking is whole; a refusal met a booking."""
+    """Simultaneous bookings never share a claim; every booking is whole, and every refusal met a booking."""
     site, requests = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
     answers = await race(callers, site, requests, "book")
     winners = [ask for ask, answer in zip(requests, answers, strict=True) if answer.status == 201]
@@ -147,7 +147,7 @@ async def test_random_bookings_never_share_a_claim(
 async def test_random_holds_never_share_a_claim(
     callers: tuple[HttpCaller, NatsCaller], grid: int, data: st.DataObject
 ) -> None:
-    """Of any simultaneous holds no two share a claim, and a refused hold leaves no claim."""
+    """Simultaneous holds never share a claim, and a refused hold leaves no claim."""
     site, requests = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
     answers = await race(callers, site, requests, "hold")
     winners = [ask for ask, answer in zip(requests, answers, strict=True) if answer.status == 200]

@@ -161,7 +161,7 @@ def test_exit_code_tells_scripts_the_outcome(status: int, code: int) -> None:
     ids=["book", "hold"],
 )
 def test_lost_answer_prints_how_to_retry(words: tuple[str, ...], option: str) -> None:
-    """A booking or hold whose answer is lost prints the option that makes a retry the same request."""
+    """A booking or hold with a lost answer prints the option that makes a retry the same request."""
     with canned(None, (200, BOOKED if option == "--key" else {"message": "Held", "hold": HOLD})) as (url, _):
         lost = invoke(url, *words)
         assert lost.exit_code == 4

@@ -144,7 +144,7 @@ async def test_command_with_the_callers_own_key_is_never_first(
 
 
 async def test_404_on_a_retried_release_is_success(servers: Servers) -> None:
-    """After a lost attempt, a release whose retry finds no hold counts as released."""
+    """After a lost attempt, a release counts as released if its retry finds no hold."""
     release = ReleaseHold.model_validate({"slot": LATER, "holdToken": str(uuid4())})
     async with answering(servers, RELEASE.subject, [None, NO_HOLD]) as client:
         reply = await client.send(RELEASE, release)
@@ -171,7 +171,7 @@ async def test_all_attempts_of_a_move_carry_the_generated_id(servers: Servers) -
 async def test_unanswered_read_mentions_no_key(
     servers: Servers, subject: str, ask: Ask, sent: dict[str, Any]
 ) -> None:
-    """The sentence of an unknown read says to ask again; that of a change, to retry with its key."""
+    """The sentence of an unknown read advises to ask again; that of a change, to retry with its key."""
     async with answering(servers, subject, [None] * 3) as client:
         with pytest.raises(OutcomeUnknown) as caught:
             await ask(client)

@@ -87,7 +87,7 @@ async def test_intended_close_is_not_reported(strict: Nats) -> None:
 
 @pytest.mark.parametrize("module", ["booking_worker", "hold_worker"])
 async def test_starting_worker_without_nats_ends(servers: Servers, strict: Nats, module: str) -> None:
-    """A worker whose connection closes permanently before it serves exits with 1 and logs why once."""
+    """If its connection closes permanently before it serves, a worker exits with 1 and logs the cause."""
     with servers.new_stack(NATS_URL=strict.url) as stack:
         worker = stack.start(module)
         assert await asyncio.to_thread(worker.wait) == 1
@@ -97,7 +97,7 @@ async def test_starting_worker_without_nats_ends(servers: Servers, strict: Nats,
 
 
 async def test_serving_worker_without_nats_ends(servers: Servers, shrinking: Shrinking) -> None:
-    """A serving worker whose connection closes permanently exits with 1 and logs why once."""
+    """If its connection closes permanently, a serving worker exits with 1 and logs the cause once."""
     with servers.new_stack(NATS_URL=shrinking.url) as stack:
         workers = [stack.start("booking_worker") for _ in range(2)]
         await asyncio.to_thread(stack.wait_serving)

@@ -1,6 +1,6 @@
-"""A refusal is final: who was told 409 is not booked or moved later, by an earlier attempt that comes late.
+"""A 409 is final: an earlier attempt that arrives late neither books nor moves.
 
-The test itself carries out late what an earlier attempt had sent, as MongoDB may.
+The test carries out the write of an earlier attempt late, as MongoDB may.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def soon() -> Deadline:
 async def lose(
     monkeypatch: pytest.MonkeyPatch, store: type, write: str, attempt: Callable[[], Awaitable[Any]]
 ) -> Late:
-    """An attempt whose write was sent and is not carried out yet, but when what is returned is called."""
+    """Run an attempt whose write is lost: the outcome is unknown. Return a function that writes it late."""
     send, sent = getattr(store, write), list[tuple[Any, Any]]()
 
     async def keep(self: Any, what: Any, **_: Any) -> list[WriteResult]:
@@ -68,12 +68,12 @@ async def lose(
 
 
 def a_second_ago() -> int:
-    """When a caller asked whose later requests are known to be later, whatever the clocks."""
+    """Return an `askedAt` that is earlier than any later request's, beyond the clock skew."""
     return unix_ms_now() - 1000
 
 
 async def rows(use_cases: UseCases, site: str) -> list[tuple[str, str]]:
-    """What is stored of a site: whose, and its status."""
+    """Read the names and statuses of a site's rows."""
     found = await use_cases.database.get_collection("appointments").find({"site": site}).to_list(None)
     return sorted((row.get("patientName", ""), row["status"]) for row in found)
 
@@ -85,7 +85,7 @@ def of(body: dict[str, Any], patient: str, key: str | None = None) -> BookAppoin
 async def refused_after_a_lost_attempt(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any]
 ) -> Late:
-    """Ada's first attempt is not answered, her second is told 409, and Grace, who was in the way, cancels."""
+    """Lose Ada's first attempt, get a 409 for her retry, and cancel Grace's booking, which caused it."""
     ada, asked = of(body, "Ada", KEY), a_second_ago()
     late = await lose(
         monkeypatch,
@@ -100,20 +100,20 @@ async def refused_after_a_lost_attempt(
     return late
 
 
-async def test_an_insert_that_comes_after_the_409_fails(
+async def test_insert_that_lands_after_the_409_fails(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A booking that was refused is not made by its first attempt, though its slot is free by then."""
+    """A late insert of a refused booking's first attempt fails on the tombstone, though its slot is free."""
     body = fresh()
     late = await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     assert await late() == [WriteResult.DUPLICATE]
     assert await rows(use_cases, body["site"]) == [("", "refused"), ("Grace", "cancelled")]
 
 
-async def test_an_attempt_that_was_overtaken_does_not_book_after_the_409(
+async def test_overtaken_attempt_does_not_book_after_the_409(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attempt that stands still while a later one is told 409 finds its key taken and does not use it."""
+    """An attempt that stalls while its retry gets 409 finds the tombstone, and gets AskedEarlier."""
     insert, stalled, go_on = BookingStore.insert_many, asyncio.Event(), asyncio.Event()
 
     async def stall(self: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
@@ -138,10 +138,10 @@ async def test_an_attempt_that_was_overtaken_does_not_book_after_the_409(
     assert (await use_cases.bookings.book(ada, soon())).booking.status == "booked"
 
 
-async def test_control_without_the_key_taken_it_succeeds(
+async def test_without_a_tombstone_the_late_insert_books(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Control: where refusals take no keys, the late insert books for somebody who was told 409."""
+    """Control: without tombstones, the late insert books for a caller that got 409."""
 
     async def believe(_refusals: Refusals, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
         return judged
@@ -151,10 +151,10 @@ async def test_control_without_the_key_taken_it_succeeds(
     assert await late() == [WriteResult.DONE]
 
 
-async def test_a_later_command_with_that_key_is_judged_anew(
+async def test_later_request_with_the_key_books_in_the_tombstone(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who was refused and asks again with the same key, once the slot is free, books it, in that row."""
+    """A later request with the key of a refused one books the free slot, in the tombstone's row."""
     body = fresh()
     late = await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     booked = await use_cases.bookings.book(of(body, "Ada", KEY), soon())
@@ -165,23 +165,23 @@ async def test_a_later_command_with_that_key_is_judged_anew(
     assert again.replayed
     assert again.booking == booked.booking == await use_cases.reads.get(booked.booking.id, soon())
     row = await use_cases.database.get_collection("appointments").find_one({"_id": booked.booking.id})
-    assert row == booked.booking.to_document()  # nothing is left of the refusal
+    assert row == booked.booking.to_document()  # no field of the tombstone is left
 
 
-async def test_another_request_may_use_the_key_of_a_refused_one(
+async def test_key_of_a_refused_request_is_free_for_another(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refusals are not remembered: with that key something else may be asked for."""
+    """Refusals are not remembered: another request may use the idempotency key."""
     body = fresh()
     await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     elsewhere = of({**body, "slot": TEN}, "Ada", KEY)
     assert (await use_cases.bookings.book(elsewhere, soon())).booking.slot == elsewhere.slot
 
 
-async def test_a_replacement_that_comes_after_a_second_409_fails(
+async def test_replacement_that_lands_after_a_second_409_fails(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key that is refused again keeps out what was sent in between, too."""
+    """A second 409 for a key also invalidates a booking sent in between: its compare-and-set fails."""
     body, ada = fresh(), None
     await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     ada = of(body, "Ada", KEY)
@@ -200,10 +200,10 @@ async def test_a_replacement_that_comes_after_a_second_409_fails(
     assert ("Ada", "booked") not in await rows(use_cases, body["site"])
 
 
-async def test_an_insert_that_comes_before_the_key_is_taken_is_the_answer(
+async def test_insert_that_lands_before_the_tombstone_is_replayed(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the first attempt lands while the second is being refused, the second is told of that booking."""
+    """If the first attempt lands before its retry writes the tombstone, the retry replays that booking."""
     body = fresh()
     ada = of(body, "Ada", KEY)
     late = await lose(
@@ -225,10 +225,8 @@ async def test_an_insert_that_comes_before_the_key_is_taken_is_the_answer(
     assert (booked.replayed, booked.booking.patient_name) == (True, "Ada")
 
 
-async def test_a_held_slot_is_refused_for_good_too(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before a booking is told that its slot is held, its key is taken as well."""
+async def test_409_for_a_held_slot_is_final_too(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A booking's 409 for a held slot writes a tombstone as well."""
     body = fresh()
     ada = of(body, "Ada", KEY)
     late = await lose(
@@ -239,15 +237,15 @@ async def test_a_held_slot_is_refused_for_good_too(
     )
     grace = PlaceHold.model_validate({**body, "patientName": "Grace"})
     async for key in use_cases.redis.scan_iter(f"intent*{{{body['site']}}}*"):
-        await use_cases.redis.delete(key)  # as if Ada's lost attempt had not been in the way of her hold
+        await use_cases.redis.delete(key)  # so that the intent of Ada's lost attempt does not block the hold
     await grant(use_cases, grace)
     with pytest.raises(SlotHeld):
         await use_cases.bookings.book(ada, soon())
     assert await late() == [WriteResult.DUPLICATE]
 
 
-async def test_a_first_command_takes_no_key(use_cases: UseCases) -> None:
-    """What was certainly never sent before is refused without a trace, and so is what has no key."""
+async def test_first_attempt_writes_no_tombstone(use_cases: UseCases) -> None:
+    """A refusal writes no tombstone for a certain first attempt, or for a command without a key."""
     body = fresh()
     await use_cases.bookings.book(of(body, "Grace"), soon())
     for command, first in ((of(body, "Ada", KEY), True), (of(body, "Ada"), False)):
@@ -257,10 +255,10 @@ async def test_a_first_command_takes_no_key(use_cases: UseCases) -> None:
 
 
 @pytest.mark.parametrize("loss", [WriteResult.UNKNOWN, WriteResult.NO_PRIMARY, WriteResult.NOT_EXECUTED])
-async def test_a_refusal_whose_key_cannot_be_taken_is_unknown(
+async def test_refusal_without_its_tombstone_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, loss: WriteResult
 ) -> None:
-    """Where MongoDB is lost before the key is taken, nobody hears 409, which would not be final."""
+    """If the tombstone cannot be written, the outcome is unknown: a 409 would not be final."""
 
     async def fail(_store: ChangeStore, keys: list[Any], **_: Any) -> list[WriteResult]:
         return [loss] * len(keys)
@@ -272,10 +270,8 @@ async def test_a_refusal_whose_key_cannot_be_taken_is_unknown(
         await use_cases.bookings.book(of(body, "Ada", KEY), soon())
 
 
-async def test_a_refused_row_is_nobodys_appointment(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The id of a refused row cannot be read, cancelled or moved, and no claim is taken by it."""
+async def test_tombstone_is_no_appointment(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tombstone cannot be read, cancelled or moved, and takes no claim."""
     body = fresh()
     await refused_after_a_lost_attempt(use_cases, monkeypatch, body)
     row = await use_cases.database.get_collection("appointments").find_one({"status": "refused"})
@@ -301,8 +297,8 @@ async def test_a_refused_row_is_nobodys_appointment(
     await use_cases.bookings.book(of(body, "Alan"), soon())
 
 
-async def test_refused_rows_expire(use_cases: UseCases) -> None:
-    """MongoDB deletes tombstones alone, once no attempt comes any more; a start makes the index again."""
+async def test_tombstones_expire(use_cases: UseCases) -> None:
+    """A TTL index deletes only tombstones, after the last possible attempt; a start recreates the index."""
     appointments = use_cases.database.get_collection("appointments")
     for _ in range(2):
         index = (await appointments.index_information())["refused_rows_expire"]
@@ -311,17 +307,17 @@ async def test_refused_rows_expire(use_cases: UseCases) -> None:
         assert index["partialFilterExpression"] == {"status": "refused"}
         await appointments.drop_index("refused_rows_expire")
         await use_cases.schema._check()
-        assert use_cases.schema.verified  # it decides nothing
+        assert use_cases.schema.verified  # no booking depends on this index
         await Schema(use_cases.database, slot_minutes=0).wait_until_verified()
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["single", "many"])
-async def test_repeats_of_a_refused_command_book_once(
+async def test_retries_of_a_refused_command_book_once(
     nats_connection: Client, stack: Stack, many: bool
 ) -> None:
-    """Of 30 simultaneous repeats of a refused command, once its slot is free, all tell of one booking.
+    """Once the slot is free, 30 simultaneous retries of a refused command return one booking.
 
-    Of those that are refused at once one may find the tombstone of another.
+    A retry that is refused at once with others may find the tombstone of another retry.
     """
     life, body = Life(nats_connection), fresh("Ada", idempotencyKey=KEY)
     grace = await life.booked({**body, "patientName": "Grace", "idempotencyKey": None})
@@ -341,7 +337,7 @@ async def test_repeats_of_a_refused_command_book_once(
 async def refused_after_a_lost_move(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Late, Booking]:
-    """A move's first attempt is not answered, its second is told 409, and who was in the way cancels."""
+    """Lose a move's first attempt, get a 409 for its retry, and cancel the booking that caused it."""
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN, "moveId": str(uuid4())})
@@ -353,10 +349,10 @@ async def refused_after_a_lost_move(
     return late, ada
 
 
-async def test_a_move_that_comes_after_the_409_does_nothing(
+async def test_move_that_lands_after_the_409_does_nothing(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A move that was refused is not made by its first attempt, and the booking can still be moved."""
+    """The first attempt of a refused move fails on the epoch; the booking can still be moved."""
     late, ada = await refused_after_a_lost_move(use_cases, monkeypatch)
     assert await late() == [WriteResult.UNSURE]
     found = await use_cases.reads.get(ada.id, soon())
@@ -365,10 +361,10 @@ async def test_a_move_that_comes_after_the_409_does_nothing(
     assert (await use_cases.bookings.move(move, soon())).version == 2
 
 
-async def test_control_without_the_fence_it_moves(
+async def test_without_the_epoch_the_late_move_moves(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Control: where refused moves fence nothing, the late one moves a booking that was to stay."""
+    """Control: if a refused move leaves the epoch unchanged, its late attempt moves the booking."""
 
     async def believe(_fences: Fences, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
         return judged
@@ -378,31 +374,31 @@ async def test_control_without_the_fence_it_moves(
     assert await late() == [WriteResult.DONE]
 
 
-async def test_a_move_that_lands_before_the_fence_is_the_answer(
+async def test_move_that_lands_before_the_epoch_write_is_done(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the first attempt lands while the second is being refused, the second is told that it moved."""
+    """If the first attempt lands before its retry raises the epoch, the retry answers 200."""
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN, "moveId": str(uuid4())})
     late = await lose(monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon()))
     grace = await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
-    fence = ChangeStore.fence_many
+    raise_epoch = ChangeStore.fence_many
 
-    async def fence_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
+    async def raise_epoch_late(store: ChangeStore, changes: list[Change], **more: Any) -> list[WriteResult]:
         await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
         assert await late() == [WriteResult.DONE]
-        return await fence(store, changes, **more)
+        return await raise_epoch(store, changes, **more)
 
-    monkeypatch.setattr(ChangeStore, "fence_many", fence_late)
+    monkeypatch.setattr(ChangeStore, "fence_many", raise_epoch_late)
     moved = await use_cases.bookings.move(move, soon())
     assert (moved.slot, moved.version) == (move.slot, 2)
 
 
-async def test_a_refused_move_that_cannot_be_fenced_is_unknown(
+async def test_refused_move_without_a_new_epoch_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where MongoDB is lost before a booking is fenced, its mover hears no 409, which would not be final."""
+    """If the epoch cannot be raised, the outcome is unknown: a 409 would not be final."""
 
     async def fail(_store: ChangeStore, bookings: list[Any], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN] * len(bookings)
@@ -416,21 +412,16 @@ async def test_a_refused_move_that_cannot_be_fenced_is_unknown(
         await use_cases.bookings.move(move, soon())
 
 
-async def test_refused_movers_of_one_booking_do_not_keep_each_other_waiting(
+async def test_simultaneous_refused_moves_of_one_booking_all_end(
     nats_connection: Client,
 ) -> None:
-    """Of many moves of one booking to a taken slot each is 409, or was asked before one that is decided."""
+    """Simultaneous moves of one booking to a taken slot all get 409 or AskedEarlier."""
     life, body = Life(nats_connection), fresh()
     ada = await life.booked(body)
     await life.booked({**body, "slot": TEN, "patientName": "Grace"})
     answers = await asyncio.gather(*(life.move(ada["id"], slot=TEN) for _ in range(30)))
     assert {answer.headers["error-type"] for answer in answers} <= {"SlotAlreadyBooked", "AskedEarlier"}
     assert BOOKED in [answer.body for answer in answers]
-
-
-async def nobody(*_: Any) -> list[str]:
-    """Of the bookings that a hold has to wait for."""
-    return []
 
 
 async def grant(use_cases: UseCases, hold: PlaceHold) -> None:

@@ -1,4 +1,4 @@
-"""What a hold worker decides in moments that no caller can time."""
+"""Decisions of a hold worker at moments that no caller can time."""
 
 import asyncio
 import time
@@ -38,14 +38,14 @@ from tests.slots import fresh
 
 
 def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
-    """What another patient asks for: the first quarter of a hold, and the second."""
+    """Return another patient's bookings of the first and the second quarter of a hold."""
     return [
         BookAppointment(slot=hold.slot + timedelta(minutes=n), site=hold.site, patientName="Grace")
         for n in (0, 15)
     ]
 
 
-async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
+async def book_without_redis(use_cases: UseCases, command: BookAppointment) -> Booking:
     """Book a slot as a worker does that cannot reach Redis."""
     rival = Booking.new(command, Grid(0).slot_range(command), Digests(use_cases.schema.secret))
     assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [WriteResult.DONE]
@@ -53,14 +53,14 @@ async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
 
 
 def wanted(hold: PlaceHold, grid: Grid) -> Wanted:
-    """What a hold wants, and for whom."""
+    """Return the store's request for a hold."""
     return Wanted(
         Claims.of(hold, grid.slot_range(hold)), Holder(hold.holdToken or "", "digest"), unix_ms_now()
     )
 
 
 async def dump(use_cases: UseCases, site: str) -> dict[str, tuple[int, Any]]:
-    """All that Redis has of a site: when each key ends (Unix ms), and its value."""
+    """Read all keys of a site except intents: expiry (Unix ms) and value."""
     redis = use_cases.redis
     keys = [key async for key in redis.scan_iter(f"*{{{site}}}*", count=1000)]
     return {
@@ -74,7 +74,7 @@ async def dump(use_cases: UseCases, site: str) -> dict[str, tuple[int, Any]]:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Have Redis refuse a script, as one that takes no writes does."""
+    """Make Redis refuse a script, as a read-only Redis does."""
     run = Scripts.run
 
     async def run_or_refuse(scripts: Scripts, name: str, calls: Any, *args: Any, **more: Any) -> Any:
@@ -85,10 +85,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr(Scripts, "run", run_or_refuse)
 
 
-async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
+async def test_hold_that_meets_a_booking_in_progress_is_refused_at_once(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that meets a booking under way is refused at once; its repeat sees what was decided."""
+    """A hold that meets an intent gets BeingBooked at once; its retry sees the booking."""
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
     insert = BookingStore.insert_many
 
@@ -115,10 +115,10 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
 
 @pytest.mark.parametrize("lost", [OutcomeUnknown, NoPrimary])
 @pytest.mark.parametrize("minutes", [15, 30], ids=["as long", "longer"])
-async def test_an_extension_that_cannot_be_verified_changes_nothing(
+async def test_unverified_extension_changes_nothing(
     grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, lost: type[Refused], minutes: int
 ) -> None:
-    """An extension without a look at the bookings is not executed: the hold stands, as long as before."""
+    """An extension without a successful read of the bookings is not executed; the hold keeps its expiry."""
 
     async def lose(*_: Any, **__: Any) -> None:
         raise lost
@@ -134,10 +134,10 @@ async def test_an_extension_that_cannot_be_verified_changes_nothing(
     assert await dump(grid_use_cases, body["site"]) == before
 
 
-async def test_a_hold_that_cannot_be_withdrawn_blocks_nobody_for_long(
+async def test_hold_that_cannot_be_withdrawn_expires_soon(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was placed, and could be neither verified nor withdrawn, ends soon after its command."""
+    """A placed hold that could be neither verified nor withdrawn expires soon after its command."""
 
     async def lose_primary(*_: Any, **__: Any) -> None:
         raise NoPrimary
@@ -151,19 +151,19 @@ async def test_a_hold_that_cannot_be_withdrawn_blocks_nobody_for_long(
     assert 0 < await use_cases.redis.pttl(key) <= 1000 + PLACED_MARGIN_MS
 
 
-async def test_a_hold_that_cannot_be_granted_is_unknown(
+async def test_hold_that_cannot_be_granted_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was set, and of which Redis will not note that it is granted, is not said not to stand."""
+    """If Redis refuses to grant a placed hold, the outcome is unknown."""
     refuse(monkeypatch, "grant_holds")
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
 
 
-async def test_a_hold_that_is_lost_before_it_is_granted_is_refused(
+async def test_hold_lost_before_its_grant_is_refused(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is promised a hold that Redis lost while MongoDB was read."""
+    """A hold that Redis lost while MongoDB was read is not granted: the caller gets 503 Changing."""
     hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find
 
     async def look_while_it_is_lost(*args: Any, **options: Any) -> Found:
@@ -175,11 +175,11 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_refused(
         await use_cases.holds.place_hold(hold, Deadline.after(5))
 
 
-async def test_what_a_worker_left_that_died_is_withdrawn(grid_use_cases: UseCases) -> None:
-    """A hold that was set and never granted does not keep a slot: its refused repeat withdraws all of it."""
+async def test_retry_withdraws_the_hold_of_a_dead_worker(grid_use_cases: UseCases) -> None:
+    """The refused retry of a hold that a dead worker placed withdraws all of its claims."""
     hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=30, holdToken=str(uuid4())))
     first, second = quarters_of(hold)
-    await book_unseen(grid_use_cases, first)
+    await book_without_redis(grid_use_cases, first)
     await grid_use_cases.hold_store.place_many([wanted(hold, Grid(15))], Deadline.after(60))
     with pytest.raises(SlotAlreadyBooked):
         await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
@@ -188,10 +188,8 @@ async def test_what_a_worker_left_that_died_is_withdrawn(grid_use_cases: UseCase
 
 @pytest.mark.parametrize("cells", ["after it", "before it", "both"])
 @pytest.mark.parametrize("name", ["Ada", "Grace"])
-async def test_an_extension_that_is_refused_changes_nothing(
-    grid_use_cases: UseCases, cells: str, name: str
-) -> None:
-    """A refused extension leaves the hold as it was: its end, its owner, its record and what is listed."""
+async def test_refused_extension_changes_nothing(grid_use_cases: UseCases, cells: str, name: str) -> None:
+    """A refused extension leaves the hold's expiry, owner, token record and index entries unchanged."""
     body = fresh("Ada", holdToken=str(uuid4()), slot="2031-05-04T09:15:00Z")
     hold = PlaceHold.model_validate(body)
     before_it, after_it = (
@@ -209,7 +207,7 @@ async def test_an_extension_that_is_refused_changes_nothing(
         "held_ends",
         "held_resources",
     }
-    await book_unseen(grid_use_cases, before_it if cells == "before it" else after_it)
+    await book_without_redis(grid_use_cases, before_it if cells == "before it" else after_it)
     places: dict[str, dict[str, Any]] = {
         "after it": {"durationMinutes": 30},
         "before it": {"slot": before_it.slot, "durationMinutes": 30},
@@ -223,26 +221,26 @@ async def test_an_extension_that_is_refused_changes_nothing(
     assert await dump(grid_use_cases, hold.site) == before
 
 
-async def test_an_extension_that_is_not_answered_yet_changes_nothing(
+async def test_extension_that_is_only_placed_changes_nothing(
     grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that dies between placing an extension and granting it leaves the hold as it was."""
+    """A worker that dies between placing and granting an extension leaves the hold unchanged."""
     hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
     await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
     before = await dump(grid_use_cases, hold.site)
     longer = hold.model_copy(update={"durationMinutes": 30})
-    for each in (hold, longer):
-        assert await grid_use_cases.hold_store.place_many([wanted(each, Grid(15))], Deadline.after(60))
+    for request in (hold, longer):
+        assert await grid_use_cases.hold_store.place_many([wanted(request, Grid(15))], Deadline.after(60))
     after = await dump(grid_use_cases, hold.site)
     assert {key: after[key] for key in before if key.startswith("h")} == {
         key: before[key] for key in before if key.startswith("h")
     }
 
 
-async def test_a_hold_that_expires_while_it_is_extended_is_held_anew(
+async def test_hold_that_expires_during_its_extension_can_be_retried(
     grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An extension in the last moment of its hold is refused as repeatable, and its repeat holds."""
+    """An extension whose hold expires meanwhile gets 503 Changing, and its retry is granted."""
     hold, look = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()))), BookingStore.find
 
     async def look_while_it_expires(*args: Any, **options: Any) -> Found:
@@ -260,10 +258,10 @@ async def test_a_hold_that_expires_while_it_is_extended_is_held_anew(
     assert await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
 
 
-async def test_a_hold_does_not_wait_for_a_more_patient_one(
+async def test_hasty_hold_does_not_wait_for_a_patient_one(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of holds that are looked up together, each is answered by its own deadline, and nothing is left."""
+    """Holds that share a read are answered by their own deadlines; a hold not executed leaves no key."""
     look, going_on = BookingStore.find, asyncio.Event()
 
     async def look_late(*args: Any, timeout: float, **options: Any) -> Found:
@@ -288,12 +286,12 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
 async def test_no_hold_is_granted_after_its_deadline(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that was frozen while it looked, and goes on late, grants nothing and leaves nothing."""
+    """A worker that freezes during its read and resumes late grants no hold and leaves no key."""
     look = BookingStore.find
 
     async def look_and_freeze(*args: Any, **options: Any) -> Found:
         found = await look(*args, **options)
-        time.sleep(1.2)  # noqa: ASYNC251  # the whole process stands still
+        time.sleep(1.2)  # noqa: ASYNC251  # the whole process freezes
         return found
 
     hold = PlaceHold.model_validate(fresh("Ada"))
@@ -305,10 +303,10 @@ async def test_no_hold_is_granted_after_its_deadline(
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
-async def test_no_hold_is_granted_where_the_schema_is_not_verified(
+async def test_no_hold_without_a_verified_schema(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that slept while it looked may not know of another grid: it grants nothing."""
+    """A worker whose schema check lapsed during its read grants no hold: the grid may have changed."""
     look = BookingStore.find
 
     async def look_and_sleep(*args: Any, **options: Any) -> Found:
@@ -322,8 +320,8 @@ async def test_no_hold_is_granted_where_the_schema_is_not_verified(
             await use_cases.holds.place_hold(PlaceHold.model_validate(fresh("Ada")), Deadline.after(5))
 
 
-async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> None:
-    """A slot whose booking has been cancelled is free to be held."""
+async def test_slot_of_a_cancelled_booking_can_be_held(use_cases: UseCases) -> None:
+    """A slot whose booking was cancelled can be held."""
     body = fresh("Ada")
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     await use_cases.database[COLLECTION].update_one(
@@ -335,8 +333,8 @@ async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> No
     )
 
 
-async def test_holds_together_are_each_refused_for_their_own_slot(use_cases: UseCases) -> None:
-    """Of holds that are looked up together, those of booked slots are refused, and the others granted."""
+async def test_holds_of_one_read_are_decided_separately(use_cases: UseCases) -> None:
+    """If holds share a read, those of booked slots are refused and the rest are granted."""
     bodies = [fresh("Ada") for _ in range(6)]
     for body in bodies[::2]:
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
@@ -344,26 +342,26 @@ async def test_holds_together_are_each_refused_for_their_own_slot(use_cases: Use
         *(use_cases.holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5)) for body in bodies),
         return_exceptions=True,
     )
-    assert [isinstance(each, SlotAlreadyBooked) for each in placed] == [True, False] * 3
-    assert [isinstance(each, Held) for each in placed] == [False, True] * 3
+    assert [isinstance(answer, SlotAlreadyBooked) for answer in placed] == [True, False] * 3
+    assert [isinstance(answer, Held) for answer in placed] == [False, True] * 3
 
 
-async def test_a_hold_over_a_booking_ends_as_it_would_have(use_cases: UseCases) -> None:
-    """A refused extension of a hold, of a slot booked while Redis could not be asked, leaves the hold."""
+async def test_refused_extension_over_a_booking_keeps_the_expiry(use_cases: UseCases) -> None:
+    """A refused extension, of a slot booked while Redis was unreachable, leaves the hold unchanged."""
     hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
     await use_cases.holds.place_hold(hold, Deadline.after(5))
     before = await dump(use_cases, hold.site)
     rival = BookAppointment(slot=hold.slot, site=hold.site, patientName="Grace")
-    await book_unseen(use_cases, rival)
+    await book_without_redis(use_cases, rival)
     with pytest.raises(SlotAlreadyBooked):
         await use_cases.holds.place_hold(hold, Deadline.after(5))
     assert await dump(use_cases, hold.site) == before
 
 
-async def test_a_booking_whose_outcome_is_unknown_keeps_a_hold_away(
+async def test_booking_with_an_unknown_outcome_blocks_a_hold(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a lost insert may still be carried out, a hold of its slot is refused at once, as repeatable."""
+    """While a lost insert may still land, a hold of its slot gets BeingBooked at once, a retryable 503."""
     body = fresh("Ada")
     with lost_inserts(monkeypatch), pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(BookAppointment(**body), Deadline.after(5))
@@ -375,8 +373,8 @@ async def test_a_booking_whose_outcome_is_unknown_keeps_a_hold_away(
     assert BeingBooked.repeatable
 
 
-async def test_refused_bookings_leave_the_holder_alone(grid_use_cases: UseCases) -> None:
-    """While 200 bookings a second of a held slot are refused, each extension by its holder is granted."""
+async def test_refused_bookings_do_not_disturb_the_holder(grid_use_cases: UseCases) -> None:
+    """While 200 bookings a second of a held slot are refused, every extension by its holder is granted."""
     body = fresh("Ada", holdToken=str(uuid4()), durationMinutes=30)
     hold = PlaceHold.model_validate(body)
     await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
@@ -390,7 +388,7 @@ async def test_refused_bookings_leave_the_holder_alone(grid_use_cases: UseCases)
         refused.append(refusal.type)
 
     rivals = [asyncio.create_task(rival(n)) for n in range(400)]
-    while not all(each.done() for each in rivals):
+    while not all(rival.done() for rival in rivals):
         assert (await grid_use_cases.holds.place_hold(hold, Deadline.after(5))).token == body["holdToken"]
     await asyncio.gather(*rivals)
     assert len(refused) == 400
