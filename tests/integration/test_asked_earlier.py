@@ -14,9 +14,9 @@ from shared.contract.commands import CancelAppointment
 from shared.stores.mongo.indexes import TOMBSTONE_SECONDS
 from shared.stores.mongo.schema import Schema
 from tests.callers import Answer
+from tests.integration.final_refusals import of, rows, soon
 from tests.integration.life import BOOKED, HELD, Life
 from tests.integration.many import ask_many
-from tests.integration.test_final_refusals import of, rows, soon
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 

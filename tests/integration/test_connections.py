@@ -1,19 +1,13 @@
-"""The cost of a connection to the gateway, and its fate when the gateway ends."""
+"""The cost of a connection to the gateway, and what ends it."""
 
-import asyncio
 import contextlib
 import json
-import os
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -22,49 +16,20 @@ import psutil
 import pytest
 from nats.aio.msg import Msg
 
-from deploy.local.ports import free_port
 from gateway.http.server import HEAD_SECONDS
 from shared.contract.operations import BOOK
 from shared.process.listening import STALLED_SECONDS
 from shared.process.nats_wire import round_trip
 from tests.integration.breakable import until
+from tests.integration.lone_gateway import Gateway, read_to_end, running_gateway
 from tests.integration.stand_in import BOOKED, answer_all, items_of
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack, wait_until
 
-FEW_DESCRIPTORS = 256
 MANY_CONNECTIONS = 1300
 POST = b"POST /api/book-appointment HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@dataclass
-class Gateway:
-    """A gateway without workers, and a test's connections to it."""
-
-    stack: Stack
-    service: Service
-    closing: contextlib.ExitStack
-
-    @property
-    def address(self) -> tuple[str, int]:
-        url = httpx.URL(self.stack.url)
-        return url.host, url.port or 0
-
-    def connect(self) -> socket.socket:
-        connection = self.closing.enter_context(socket.create_connection(self.address))
-        connection.settimeout(20)
-        return connection
-
-
-@contextlib.contextmanager
-def running_gateway(servers: Servers) -> Iterator[tuple[Stack, Service]]:
-    with servers.new_stack() as stack:
-        with few_descriptors():
-            service = stack.start_gateway()
-        wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
-        yield stack, service
 
 
 @pytest.fixture(scope="module")
@@ -82,29 +47,9 @@ def gateway(lasting: tuple[Stack, Service]) -> Iterator[Gateway]:
 
 @pytest.fixture
 def own(servers: Servers) -> Iterator[Gateway]:
-    """A gateway for one test, which ends it or measures it."""
+    """A gateway for one test, which measures it."""
     with running_gateway(servers) as running, contextlib.ExitStack() as closing:
         yield Gateway(*running, closing)
-
-
-@contextlib.contextmanager
-def few_descriptors() -> Iterator[None]:
-    """Lower the descriptor limit of this process and of the processes that it starts."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_DESCRIPTORS, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
-def read_to_end(connection: socket.socket) -> bytes:
-    """Read until the gateway closes the connection."""
-    answer = b""
-    with contextlib.suppress(ConnectionError):
-        while more := connection.recv(65536):
-            answer += more
-    return answer
 
 
 def test_endless_head_is_cut_off(gateway: Gateway) -> None:
@@ -175,52 +120,6 @@ async def test_caller_that_disconnects_within_its_body_books_nothing(gateway: Ga
     assert [command["patientName"] for command in commands] == ["Grace"]
 
 
-@asynccontextmanager
-async def in_flight(gateway: Gateway) -> AsyncIterator[tuple[asyncio.Task[httpx.Response], asyncio.Event]]:
-    """Yield a booking in flight, and an event that lets its answer be sent."""
-    met, answer = asyncio.Event(), asyncio.Event()
-
-    async def book(message: Msg) -> None:
-        met.set()
-        await answer.wait()
-        await answer_all(message, BOOKED)
-
-    async with await nats.connect(gateway.stack.env["NATS_URL"]) as connection:
-        await connection.subscribe(BOOK.many_subject, cb=book)
-        await round_trip(connection)
-        async with httpx.AsyncClient(base_url=gateway.stack.url, timeout=20) as client:
-            booking = asyncio.create_task(client.post("/api/book-appointment", json=fresh()))
-            await met.wait()
-            yield booking, answer
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_stopping_gateway_answers_requests_in_flight(own: Gateway, number: signal.Signals) -> None:
-    """On SIGTERM or SIGINT the gateway refuses connections, answers requests in flight, and exits with 0."""
-    async with in_flight(own) as (booking, answer):
-        own.service.send(number)
-        await until(lambda: refuses(own), "it takes no more connections")
-        answer.set()
-        assert (await booking).status_code == 201
-    assert await asyncio.to_thread(own.service.wait) == 0
-
-
-def refuses(gateway: Gateway) -> bool:
-    try:
-        socket.create_connection(gateway.address).close()
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:  # the port was closing at that moment
-        return False
-    return False
-
-
-def test_killed_gateway_frees_its_port(own: Gateway) -> None:
-    """After SIGKILL no process is left that holds the port."""
-    own.service.kill()
-    assert refuses(own)
-
-
 def test_paused_gateway_answers_after_it_resumes(gateway: Gateway) -> None:
     """SIGSTOP pauses the gateway; a request sent meanwhile is answered after SIGCONT."""
     gateway.service.send(signal.SIGSTOP)
@@ -279,46 +178,3 @@ def read_slowly(connection: socket.socket, seconds: float) -> bytes:
         answer += connection.recv(65536)
         time.sleep(1)
     return answer + read_to_end(connection)
-
-
-# The gateway reserves 64 of them for purposes other than connections.
-DESCRIPTORS = 192
-START = ["sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$0" -m gateway', sys.executable]
-
-
-@pytest.fixture
-def health(servers: Servers) -> Iterator[tuple[Stack, str]]:
-    """A gateway with few descriptors, and the URL of its health port."""
-    port, health_port = free_port(), free_port()
-    with servers.new_stack(PORT=str(port), HEALTH_PORT=str(health_port)) as stack:
-        stack.url = f"http://127.0.0.1:{port}"
-        env = {**os.environ, **stack.env}
-        with subprocess.Popen(START, env=env, stdout=subprocess.DEVNULL) as process:
-            try:
-                wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
-                yield stack, f"http://127.0.0.1:{health_port}"
-            finally:
-                process.terminate()
-
-
-def test_health_port_answers_while_the_api_port_is_full(health: tuple[Stack, str]) -> None:
-    """The health port answers `/livez`, `/readyz` and `/metrics` while connections fill the API's port."""
-    stack, url = health
-    api = httpx.URL(stack.url)
-    for _ in range(2 * DESCRIPTORS):
-        stack.closing.enter_context(socket.create_connection((api.host, api.port or 0)))
-    with pytest.raises(httpx.TimeoutException):  # control: the port of the API is full
-        httpx.get(f"{stack.url}/livez", timeout=1)
-    assert httpx.get(f"{url}/livez", timeout=2).json() == {"alive": True}
-    ready = httpx.get(f"{url}/readyz", timeout=4)
-    assert (ready.status_code, ready.json()["checks"]["nats"]) == (503, "ok")
-    assert "booking_http_requests_total" in httpx.get(f"{url}/metrics", timeout=2).text
-
-
-def test_taken_health_port_is_one_line(health: tuple[Stack, str]) -> None:
-    """A second gateway on the same health port ends with one line that names the variable."""
-    stack, _ = health
-    second = stack.start("gateway", PORT=str(free_port()))
-    assert second.wait() == 1
-    assert second.log.startswith("HEALTH_PORT: ")
-    assert second.log.count("\n") == 1

@@ -9,7 +9,7 @@ import pytest
 
 from shared.contract.commands import CancelAppointment
 from shared.contract.errors import Changing, NoSuchAppointment, NotExecuted, SlotAlreadyBooked
-from tests.integration.test_final_refusals import of, soon
+from tests.integration.final_refusals import of, soon
 from tests.integration.test_moves import booked, free
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
