@@ -38,7 +38,7 @@ def running_gateway(servers: Servers) -> Iterator[tuple[Stack, Service]]:
     with servers.new_stack() as stack:
         with few_descriptors():
             service = stack.start_gateway()
-        wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
+        wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "the gateway serves")
         yield stack, service
 
 

@@ -48,7 +48,7 @@ async def book(client: CommandClient) -> str:
         pytest.param([refusal(Overloaded())], {"not_executed": 1}, id="overloaded"),
         pytest.param([refusal(BeingBooked()), BOOKED], {"not_executed": 1, "answered": 1}, id="retried"),
         pytest.param([NO_RESPONDERS, BOOKED], {"no_responders": 1, "answered": 1}, id="no responders"),
-        pytest.param([b"1", BOOKED], {"unknown": 1, "answered": 1}, id="no answer"),
+        pytest.param([b"1", BOOKED], {"unknown": 1, "answered": 1}, id="malformed answer"),
         pytest.param([None, BOOKED], {"unknown": 1, "answered": 1}, id="silence"),
         pytest.param([None, None, None], {"unknown": 3}, id="only silence"),
     ],

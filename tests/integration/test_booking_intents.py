@@ -92,7 +92,7 @@ async def test_intents_gather_while_redis_is_busy(
     await use_cases.holds.place_hold(PlaceHold.model_validate(held), Deadline.after(5))
     for body in (fresh(), held, fresh(), fresh()):
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
-    await until(lambda: used_up == [1], "the hold is used up")
+    await until(lambda: used_up == [1], "the hold is consumed")
     assert cleared == [1]
     going_on.set()
     await use_cases.intents.drain()

@@ -175,7 +175,7 @@ async def test_without_responders_nothing_was_executed(servers: Servers) -> None
 
 @pytest.mark.parametrize(
     ("error_type", "refusal"),
-    [("SlotHeld", SlotHeld), ("SlotAlreadyBooked", SlotAlreadyBooked), ("Unheard", Conflict)],
+    [("SlotHeld", SlotHeld), ("SlotAlreadyBooked", SlotAlreadyBooked), ("UnknownType", Conflict)],
 )
 async def test_refusal_is_known_by_its_type_not_its_sentence(
     servers: Servers, error_type: str, refusal: type[Refused]

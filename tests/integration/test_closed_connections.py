@@ -87,7 +87,7 @@ async def test_intended_close_is_not_reported(strict: Nats) -> None:
 
 @pytest.mark.parametrize("module", ["booking_worker", "hold_worker"])
 async def test_starting_worker_without_nats_ends(servers: Servers, strict: Nats, module: str) -> None:
-    """If its connection closes permanently before it serves, a worker exits with 1 and logs the cause."""
+    """A worker whose connection closes permanently at its start exits with 1 and logs the cause once."""
     with servers.new_stack(NATS_URL=strict.url) as stack:
         worker = stack.start(module)
         assert await asyncio.to_thread(worker.wait) == 1
@@ -102,7 +102,9 @@ async def test_serving_worker_without_nats_ends(servers: Servers, shrinking: Shr
         workers = [stack.start("booking_worker") for _ in range(2)]
         await asyncio.to_thread(stack.wait_serving)
         shrinking.shrink()
-        await until(lambda: any(worker.process.poll() is not None for worker in workers), "one has ended")
+        await until(
+            lambda: any(worker.process.poll() is not None for worker in workers), "a worker has ended"
+        )
         (ended,) = (worker for worker in workers if worker.process.poll() is not None)
         assert ended.process.returncode == 1
         assert ended.log.count('"level": "error"') == 1

@@ -113,7 +113,7 @@ async def test_caller_that_disconnects_within_its_body_books_nothing(gateway: Ga
         if reset:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         caller.close()
-        await until(lambda: answered() > before, "the gateway has done with it")
+        await until(lambda: answered() > before, "the gateway has answered")
         async with httpx.AsyncClient(base_url=gateway.stack.url) as client:
             whole = await client.post("/api/book-appointment", json=fresh("Grace"))
     assert whole.status_code == 201
@@ -160,11 +160,15 @@ def test_stalled_reader_is_cut_off_and_slow_reader_is_not(own: Gateway) -> None:
             connection.connect(own.address)
             connection.sendall(ASSET * 10)  # more than the socket buffers hold
         held = descriptors + SLOW_READERS - 5  # connections that waited for readiness may be closed
-        wait_until(lambda: process.num_fds() >= held, "all are connected")
+        wait_until(lambda: process.num_fds() >= held, "all stalled readers are connected")
         time.sleep(HEAD_SECONDS)  # after which an idle connection is closed
         assert process.num_fds() >= held
         assert process.memory_info().rss < memory + SLOW_READERS * 1_000_000
-        wait_until(lambda: process.num_fds() <= descriptors + 2, "they are cut off", 2 * STALLED_SECONDS)
+        wait_until(
+            lambda: process.num_fds() <= descriptors + 2,
+            "the stalled readers are cut off",
+            2 * STALLED_SECONDS,
+        )
         head, _, body = slow.result().partition(b"\r\n\r\n")
     length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     assert len(body) == int(length.split(b":")[1])

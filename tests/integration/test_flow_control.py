@@ -67,7 +67,7 @@ async def test_idle_worker_subscribes_again_after_a_silent_unsubscribe(
     subscriber = Subscriber()
     async with connected(nats_server, subscriber) as connection:
         await connection.publish(SUBJECT)
-        await until(lambda: subscriber.taken == 1, "the first is taken")
+        await until(lambda: subscriber.taken == 1, "the first message is handled")
         assert subscriber.subscription is not None
         await nats_wire.unsubscribe(subscriber.subscription)  # as NATS itself does at the limit
         async with asyncio.timeout(20):
@@ -86,17 +86,17 @@ async def test_flood_after_a_reconnect_does_not_exhaust_the_credit(
     async with connected(nats_server, subscriber) as connection:
         subscriber.gate.clear()
         await connection.publish(SUBJECT)
-        await until(lambda: subscriber.taken == 1, "the first is in flight")
+        await until(lambda: subscriber.taken == 1, "the first message is in flight")
         nats_server.kill()
         nats_server.start()
-        await until(lambda: connection.stats["reconnects"] == 1, "it is back")
+        await until(lambda: connection.stats["reconnects"] == 1, "the client has reconnected")
         for _ in range(flood):
             await connection.publish(SUBJECT)
         subscription = subscriber.subscription
         assert subscription is not None
-        await until(lambda: subscription.delivered == flood + 1, "all of it has come")
+        await until(lambda: subscription.delivered == flood + 1, "the flood has arrived")
         subscriber.gate.set()
-        await until(lambda: subscriber.taken == flood + 1, "all of it is taken")
+        await until(lambda: subscriber.taken == flood + 1, "the flood is handled")
         async with asyncio.timeout(20):
             while subscriber.taken < flood + 1000:
                 await connection.publish(SUBJECT)
@@ -111,7 +111,7 @@ async def test_idle_subscription_survives_an_overload(
     subscriber = Subscriber()
     async with connected(nats_server, subscriber) as connection:
         await connection.publish(SUBJECT)
-        await until(lambda: subscriber.taken == 1, "the first is taken")
+        await until(lambda: subscriber.taken == 1, "the first message is handled")
         for _ in range(MOST_IN_FLIGHT):
             subscriber.in_flight.begin(asyncio.sleep(0))  # undecided commands of other subjects
         for _ in range(2):  # from the second look on, it is idle

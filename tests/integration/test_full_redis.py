@@ -115,8 +115,8 @@ async def test_evicting_redis_is_not_ready(servers: Servers, embedded: EmbeddedR
             assert ready.status == 503
             assert "maxmemory-policy must be noeviction, not volatile-lru" in ready.body["checks"]["redis"]
             redis.config_set("maxmemory-policy", "noeviction")
-            await until(lambda: '"redis_is_ready"' in worker.log, "it has looked again")
+            await until(lambda: '"redis_is_ready"' in worker.log, "the worker has checked again")
             assert (await caller.request("hold.v1.ready", {})).status == 200
             redis.acl_setuser("default", commands=["-info", "-config"])
-            await until(lambda: bool(redis.acl_log()), "it has asked in vain")
+            await until(lambda: bool(redis.acl_log()), "the worker's check was refused")
             assert (await caller.request("hold.v1.ready", {})).status == 200

@@ -27,7 +27,7 @@ def health(servers: Servers) -> Iterator[tuple[Stack, str]]:
         env = {**os.environ, **stack.env}
         with subprocess.Popen(START, env=env, stdout=subprocess.DEVNULL) as process:
             try:
-                wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "it serves")
+                wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "the gateway serves")
                 yield stack, f"http://127.0.0.1:{health_port}"
             finally:
                 process.terminate()

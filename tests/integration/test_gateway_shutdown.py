@@ -52,7 +52,7 @@ async def test_stopping_gateway_answers_requests_in_flight(own: Gateway, number:
     """On SIGTERM or SIGINT the gateway refuses connections, answers requests in flight, and exits with 0."""
     async with in_flight(own) as (booking, answer):
         own.service.send(number)
-        await until(lambda: refuses(own), "it takes no more connections")
+        await until(lambda: refuses(own), "the gateway refuses connections")
         answer.set()
         assert (await booking).status_code == 201
     assert await asyncio.to_thread(own.service.wait) == 0

@@ -23,9 +23,9 @@ async def test_late_attempt_does_not_withdraw_its_retrys_hold(stores: Stores) ->
 
 
 async def test_withdrawn_hold_is_not_granted(stores: Stores) -> None:
-    """A hold that was withdrawn is not granted, even if it was placed again since.
+    """A hold that was withdrawn is not granted, even after its retry placed the hold again.
 
-    A late withdrawal by the first attempt does not affect the second placing.
+    A late withdrawal by the first attempt does not affect the retry's placing.
     """
     claim = wanted()
     placed = await stores.place(claim, seconds=60)

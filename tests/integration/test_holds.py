@@ -94,7 +94,7 @@ async def test_booking_consumes_the_hold(short: HttpCaller, redis: Redis) -> Non
     body = fresh("Ada")
     await short.hold(body)
     assert (await short.book(body)).status == 201
-    await asyncio.to_thread(wait_until, lambda: keys_of(redis, body["site"]) == [], "nothing is left")
+    await asyncio.to_thread(wait_until, lambda: keys_of(redis, body["site"]) == [], "no key is left")
 
 
 async def test_refused_hold_of_a_booked_slot_leaves_no_key(short: HttpCaller, redis: Redis) -> None:
@@ -102,7 +102,7 @@ async def test_refused_hold_of_a_booked_slot_leaves_no_key(short: HttpCaller, re
     body = fresh("Ada")
     assert (await short.book(body)).status == 201
     assert (await short.hold(body)).error == "Slot already booked"
-    await asyncio.to_thread(wait_until, lambda: keys_of(redis, body["site"]) == [], "nothing is left")
+    await asyncio.to_thread(wait_until, lambda: keys_of(redis, body["site"]) == [], "no key is left")
 
 
 async def test_booked_wins_over_held(short: HttpCaller, redis: Redis) -> None:
@@ -195,7 +195,7 @@ async def hold_while_booking(servers: Servers, without: str) -> tuple[Answer, An
         booking = asyncio.create_task(caller.book(body, Deadline=str(Deadline.after(15).unix_ms)))
         with Redis.from_url(stack.env["REDIS_URL"], decode_responses=True) as redis:
             await asyncio.to_thread(
-                wait_until, lambda: bool(keys_of(redis, body["site"])), "the booking is under way"
+                wait_until, lambda: bool(keys_of(redis, body["site"])), "the booking is in progress"
             )
         hold = await caller.ask("hold", {**body, "patientName": "Grace"})  # without retries
         answers = await booking, hold
