@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from tests.proof.checker import Rule, check
-from tests.proof.checker.builders import asked, booked, lost, row, story
+from tests.proof.checker.builders import asked, booked, lost, record, row
 from tests.proof.faults.history import Fault, Operation, Row
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...]) -> set[Rule]:
-    return {violation.rule for violation in check(story(*operations, rows=rows)).violations}
+    return {violation.rule for violation in check(record(*operations, rows=rows)).violations}
 
 
 def due(operation: Operation, deadline: float) -> Operation:
@@ -32,7 +32,7 @@ def test_a_booking_between_request_and_deadline_is_accepted(created: float) -> N
 def test_a_booking_out_of_time_is_a_violation(created: float) -> None:
     """One that was made sooner or later is shown with its request, whether its caller heard of it or not."""
     for request in (booked("Ada", 2, 9), lost("Ada", 2)):
-        history = story(due(request, 3), rows=made("Ada", created))
+        history = record(due(request, 3), rows=made("Ada", created))
         [shown] = check(history).violations
         assert shown.rule is Rule.IN_TIME
         assert [each.patient for each in shown.operations] == ["Ada"]
@@ -63,7 +63,7 @@ def test_where_no_deadline_is_known_none_is_judged() -> None:
 @pytest.mark.parametrize("created", [0.1, 4.9])
 def test_a_worker_with_a_wrong_clock_may_date_a_booking_wrongly(created: float) -> None:
     """While the clock of a worker is wrong by two seconds, what it books is dated so; at no other time."""
-    history = story(due(booked("Ada", 2, 3), 3), rows=made("Ada", created))
+    history = record(due(booked("Ada", 2, 3), 3), rows=made("Ada", created))
     during, long_before = (Fault("worker_clock", began, began + 3, "") for began in (1.0, -20.0))
     assert {each.rule for each in check(replace(history, faults=(long_before,))).violations} == {Rule.IN_TIME}
     assert check(replace(history, faults=(during,))).violations == ()

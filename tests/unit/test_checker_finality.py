@@ -13,9 +13,9 @@ from tests.proof.checker.builders import (
     lost,
     moved,
     of,
+    record,
     refused,
     stored,
-    story,
     telling,
 )
 from tests.proof.checker.model import BOOKED, CANCELLED, HELD
@@ -27,7 +27,7 @@ BOB = stored("Bob", "booked a")
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...] = (), faults: tuple[Fault, ...] = ()) -> set[Rule]:
-    history = replace(story(*operations, rows=rows), faults=faults)
+    history = replace(record(*operations, rows=rows), faults=faults)
     return {violation.rule for violation in check(history).violations}
 
 
@@ -58,7 +58,7 @@ def test_booking_by_attempt_asked_before_the_refused_one_is_a_violation() -> Non
 
 def test_late_booking_is_shown_with_the_attempt_and_the_refusal() -> None:
     """The message has the attempt that booked and the refusal that came before it."""
-    verdict = check(story(*FREED, GIVEN_UP, TOLD, rows=(GONE, BOB)))
+    verdict = check(record(*FREED, GIVEN_UP, TOLD, rows=(GONE, BOB)))
     [shown] = [each for each in verdict.violations if each.rule is Rule.FINAL]
     assert [(each.outcome, each.asked) for each in shown.operations] == [("unknown", 2), ("refused", 3)]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.proof.checker import Rule, Verdict, check
-from tests.proof.checker.builders import asked, booked, held, lost, of, read, refused, row, story
+from tests.proof.checker.builders import asked, booked, held, lost, of, read, record, refused, row
 from tests.proof.checker.model import HELD
 from tests.proof.faults.history import Fault, History, Operation, Row, Via
 
@@ -15,7 +15,7 @@ def bookings(*patients: str) -> tuple[Row, ...]:
 
 
 def rules(*operations: Operation, of: str = "Bob") -> set[Rule]:
-    return {each.rule for each in check(story(*operations, rows=bookings(of))).violations}
+    return {each.rule for each in check(record(*operations, rows=bookings(of))).violations}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_hold_and_a_strangers_booking_are_never_both_granted(invoked: float, r
 def test_a_broken_hold_is_shown_with_the_booking_that_broke_it() -> None:
     """The message shows the hold and the booking, and no more."""
     crowd = [lost(f"P{number}", 0) for number in range(20)]
-    history = story(*crowd, held("Ada", 0, 1, 10), booked("Bob", 2, 3), rows=bookings("Bob"))
+    history = record(*crowd, held("Ada", 0, 1, 10), booked("Bob", 2, 3), rows=bookings("Bob"))
     [shown] = check(history).violations
 
     assert shown.text == "Ada was granted a hold, and Bob a booking"
@@ -83,8 +83,8 @@ def test_holds_are_judged_by_what_they_share() -> None:
     """A hold binds whoever wants any of its resources, and nobody else."""
     hold = of("ab", held("Ada", 0, 1, 10))
     beside, across = of("c", booked("Bob", 2, 3)), of("bc", booked("Bob", 2, 3))
-    assert check(story(hold, beside, rows=(row("Bob", ("c",)),))) == Verdict(())
-    assert {each.rule for each in check(story(hold, across, rows=(row("Bob", ("b", "c")),))).violations} == {
+    assert check(record(hold, beside, rows=(row("Bob", ("c",)),))) == Verdict(())
+    assert {each.rule for each in check(record(hold, across, rows=(row("Bob", ("b", "c")),))).violations} == {
         Rule.HOLD
     }
 
@@ -93,15 +93,15 @@ def test_holds_that_share_nothing_may_stand_together() -> None:
     """Two holds are granted at once where they share no resource, and never where they share one."""
     links = of("bc", lost("Bob", 0))  # connects the two, so that they are judged together
     ada, cyd = of("ab", held("Ada", 0, 1, 10)), of("cd", held("Cyd", 2, 3, 12))
-    assert check(story(ada, cyd, links)) == Verdict(())
-    assert {each.rule for each in check(story(ada, of("bd", cyd), links)).violations} == {Rule.HOLD}
+    assert check(record(ada, cyd, links)) == Verdict(())
+    assert {each.rule for each in check(record(ada, of("bd", cyd), links)).violations} == {Rule.HOLD}
 
 
 def test_a_hold_of_something_else_is_no_reason_for_a_refusal() -> None:
     """`held` needs a hold that shares a resource with what was asked for."""
     links, bob = of("ab", lost("Dan", 0)), of("b", refused("Bob", 2, 3, HELD))
-    assert check(story(of("ab", held("Ada", 0, 1, 10)), links, bob)) == Verdict(())
-    assert {each.rule for each in check(story(of("a", held("Ada", 0, 1, 10)), links, bob)).violations} == {
+    assert check(record(of("ab", held("Ada", 0, 1, 10)), links, bob)) == Verdict(())
+    assert {each.rule for each in check(record(of("a", held("Ada", 0, 1, 10)), links, bob)).violations} == {
         Rule.TRUE_REFUSAL
     }
 
@@ -122,10 +122,10 @@ def test_a_refusal_as_held_needs_anothers_hold() -> None:
     bob, late = refused_as_held("Bob", 2, 3), refused_as_held("Bob", 50, 51)
     asked_too_late = held("Ada", 3.5, 4, 10)
 
-    assert check(story(held("Ada", 0, 1, 10), bob)) == Verdict(())
+    assert check(record(held("Ada", 0, 1, 10), bob)) == Verdict(())
     for holds in ([], [held("Bob", 0, 1, 10)], [asked_too_late]):
-        assert {each.rule for each in check(story(*holds, bob)).violations} == {Rule.TRUE_REFUSAL}
-    assert {each.rule for each in check(story(held("Ada", 0, 1, 5), late)).violations} == {Rule.TRUE_REFUSAL}
+        assert {each.rule for each in check(record(*holds, bob)).violations} == {Rule.TRUE_REFUSAL}
+    assert {each.rule for each in check(record(held("Ada", 0, 1, 5), late)).violations} == {Rule.TRUE_REFUSAL}
 
 
 def test_a_hold_may_be_refused_by_another_token_of_the_same_patient() -> None:
@@ -133,8 +133,8 @@ def test_a_hold_may_be_refused_by_another_token_of_the_same_patient() -> None:
     first = held("Ada", 0, 1, 10)
     again = replace(first, invoked=2, returned=3, outcome="refused", status=409, error=HELD, expires=None)
 
-    assert check(story(first, replace(again, token="another"))) == Verdict(())
-    assert {each.rule for each in check(story(first, again)).violations} == {Rule.TRUE_REFUSAL}
+    assert check(record(first, replace(again, token="another"))) == Verdict(())
+    assert {each.rule for each in check(record(first, again)).violations} == {Rule.TRUE_REFUSAL}
 
 
 def test_a_hold_that_was_not_granted_may_stand_for_a_while() -> None:
@@ -144,20 +144,20 @@ def test_a_hold_that_was_not_granted_may_stand_for_a_while() -> None:
     nobody_knows = replace(ada, returned=None, outcome="unknown", expires=None)
     not_granted = replace(ada, outcome="not_executed", status=503, expires=None)
 
-    assert check(story(nobody_knows, late)) == Verdict(())
-    assert check(story(not_granted, refused_as_held("Bob", 6.9, 7))) == Verdict(())
-    assert not check(story(not_granted, refused_as_held("Bob", 7.1, 7.2))).accepted
-    assert not check(story(not_granted, late)).accepted
+    assert check(record(nobody_knows, late)) == Verdict(())
+    assert check(record(not_granted, refused_as_held("Bob", 6.9, 7))) == Verdict(())
+    assert not check(record(not_granted, refused_as_held("Bob", 7.1, 7.2))).accepted
+    assert not check(record(not_granted, late)).accepted
 
 
 def test_redis_may_have_kept_a_hold_for_longer() -> None:
     """Where the clock of Redis jumped, or it was paused, a hold may stand past its end."""
-    history = story(held("Ada", 0, 1, 5), refused_as_held("Bob", 50, 51))
+    history = record(held("Ada", 0, 1, 5), refused_as_held("Bob", 50, 51))
     assert check(replace(history, faults=(Fault("redis_clock_jump", 3, 4),))) == Verdict(())
 
 
 def broken() -> History:
-    return story(held("Ada", 2, 3, 10), booked("Bob", 5, 6), rows=bookings("Bob"))
+    return record(held("Ada", 2, 3, 10), booked("Bob", 5, 6), rows=bookings("Bob"))
 
 
 @pytest.mark.parametrize("kind", ["redis_kill", "redis_flush", "redis_pause", "redis_partition"])
@@ -169,7 +169,7 @@ def test_a_hold_is_void_once_redis_was_broken(kind: str) -> None:
 
 def test_a_hold_placed_while_redis_was_broken_is_void() -> None:
     """Such a hold promises nothing, not even that the slot was free."""
-    history = story(booked("Bob", 0, 1), held("Ada", 3, 4, 10), rows=bookings("Bob"))
+    history = record(booked("Bob", 0, 1), held("Ada", 3, 4, 10), rows=bookings("Bob"))
     assert check(replace(history, faults=(Fault("redis_pause", 3.5, 5),))) == Verdict(())
 
 
@@ -181,13 +181,13 @@ def test_a_fault_before_or_after_excuses_no_broken_hold(began: float, ended: flo
 
 def test_a_booking_that_began_without_redis_may_end_after_it() -> None:
     """A booking whose worker could not reach Redis may be made under a hold that was placed after that."""
-    history = story(held("Ada", 4, 5, 10), booked("Bob", 0, 6), rows=bookings("Bob"))
+    history = record(held("Ada", 4, 5, 10), booked("Bob", 0, 6), rows=bookings("Bob"))
     assert check(replace(history, faults=(Fault("redis_partition", 1, 2),))) == Verdict(())
 
 
 def test_an_earlier_attempt_excuses_no_later_one() -> None:
     """An attempt that met the fault is no excuse where a later one is known to have made the booking."""
-    history = story(lost("Bob", 0), held("Ada", 4, 5, 10), booked("Bob", 6, 7), rows=bookings("Bob"))
+    history = record(lost("Bob", 0), held("Ada", 4, 5, 10), booked("Bob", 6, 7), rows=bookings("Bob"))
     assert not check(replace(history, faults=(Fault("redis_partition", 1, 2),))).accepted
 
 
@@ -207,4 +207,4 @@ def test_a_release_of_nothing_may_be_the_repeat_of_a_lost_one(
 ) -> None:
     """A gateway whose first attempt was lost takes "no such hold" for its work; nobody else may."""
     release = replace(asked("release", "Ada", 5, 5 + seconds, token="nobody's"), via=via, status=200)
-    assert len(check(story(release)).violations) == expected
+    assert len(check(record(release)).violations) == expected

@@ -16,9 +16,9 @@ from tests.proof.checker.builders import (
     moved,
     of,
     read,
+    record,
     refused,
     stored,
-    story,
     telling,
 )
 from tests.proof.checker.model import BOOKED, CANCELLED, HELD
@@ -32,7 +32,7 @@ MOVED = stored("Ada", "booked a", "moved b m")
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...] = ()) -> set[Rule]:
-    return {violation.rule for violation in check(story(*operations, rows=rows)).violations}
+    return {violation.rule for violation in check(record(*operations, rows=rows)).violations}
 
 
 def turned_down(operation: Operation, error: str, status: int = 409) -> Operation:
@@ -302,7 +302,7 @@ def test_a_hold_is_honoured_by_moves() -> None:
 
 def test_the_story_of_a_violation_tells_where_bookings_lie() -> None:
     """A message shows what was asked, what was told, and the entries that contradict it."""
-    verdict = check(story(ADA, telling(moved("Ada", "b", 2, 3), "b"), rows=(STAYED,)))
+    verdict = check(record(ADA, telling(moved("Ada", "b", 2, 3), "b"), rows=(STAYED,)))
     [shown] = [each for each in verdict.violations if each.rule is Rule.LINEARIZABLE]
     assert [each.kind for each in shown.operations] == ["book", "move", "history"]
     assert "; 1 booked a 2031-05-04T09:00:00.000Z" in str(shown)

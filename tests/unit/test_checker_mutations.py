@@ -8,12 +8,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.callers import Kind
 from tests.proof.checker import Rule, Verdict, Violation, check
-from tests.proof.checker.builders import SITE, SLOT, asked, booked, held, read, refused, story
+from tests.proof.checker.builders import SITE, SLOT, asked, booked, held, read, record, refused
 from tests.proof.checker.model import BOOKED, HELD
 from tests.proof.checker.simulation import LIFE, valid_history
-from tests.proof.faults.history import History, Kind, Operation
-from tests.proof.faults.places import Standing
+from tests.proof.faults.history import History, Operation
+from tests.proof.faults.places import BookingState
 
 MANY = settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much]
@@ -42,7 +43,7 @@ def mutated(history: History, old: Operation, new: Operation) -> History:
 
 
 def extended(history: History, *more: Operation) -> History:
-    return replace(story(*history.operations, *more), rows=history.rows)
+    return replace(record(*history.operations, *more), rows=history.rows)
 
 
 def wanting_more(operation: Operation, winner: Operation) -> Operation:
@@ -201,7 +202,7 @@ def test_a_refused_booking_that_is_stored_is_noticed(status: int) -> None:
     history = valid_history(Random(7), 12)
     own = history.rows[0]
     told = asked("book", own.patient, 0, 20, key=own.key, outcome="refused", status=status, error="No")
-    alone = replace(story(told, booked("Zoe", 0, 1)), rows=history.rows)
+    alone = replace(record(told, booked("Zoe", 0, 1)), rows=history.rows)
 
     assert own.patient in [each.patient for each in shown(alone, Rule.KNOWN_OUTCOME).operations]
 
@@ -320,8 +321,8 @@ def test_an_answer_of_long_ago_is_noticed(history: History, kind: Kind) -> None:
 def test_a_stale_place_is_noticed(history: History) -> None:
     """A read in the end that tells where the booking lay before is noticed."""
     told_last = [each.told for each in history.operations if each.ok]
-    moved = [each for each in history.rows if each.first != each.place and each.standing in told_last]
+    moved = [each for each in history.rows if each.first != each.place and each.state in told_last]
     assume(moved)
-    told = Standing(moved[0].first, moved[0].status)
+    told = BookingState(moved[0].first, moved[0].status)
     stale = replace(read(moved[0].id, 20, 21), told=told)
     assert Rule.LINEARIZABLE in broken(extended(history, stale))

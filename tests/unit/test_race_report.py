@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.proof.race.cli import parse_options
-from tests.proof.race.operations import Run
+from tests.proof.race.exchanges import Run
 from tests.proof.race.options import Options
 from tests.proof.race.report import Report
 from tests.proof.race.verdict import judge
@@ -36,7 +36,7 @@ def test_a_hold_that_won_is_seen_to_be_claimed() -> None:
 def test_a_slot_that_is_raced_for_twice_has_two_rows() -> None:
     """Where the winner gave its slot back, each race has its one 201: no row shows two for one slot."""
     first = list(won_by_booking().values())
-    second = [replace(each, ask=replace(each.ask, round=2)) for each in first]
+    second = [replace(each, request=replace(each.request, round=2)) for each in first]
     run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, (*first, *second))
     text = io.StringIO()
     Report(Console(file=text, width=120), Options(requests=MANY)).finish(run, judge(run))

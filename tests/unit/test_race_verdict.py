@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.callers import Kind
 from tests.proof.race.clauses import BOOKED, HELD, Clause
-from tests.proof.race.operations import Answer, Ask, Json, Kind, Operation, Run, Step
-from tests.proof.race.verdict import Verdict, judge
+from tests.proof.race.exchanges import Exchange, Json, Reply, Request, Run, Step
+from tests.proof.race.verdict import RaceVerdict, judge
 
 SLOT = "2100-01-01T00:00:00.000Z"
 SITE = "prove-unit"
@@ -20,13 +21,13 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def asked(
-    step: Step, kind: Kind, patient: str, answer: Answer, *, at: float = 0.0, took: float = 1.0, **body: Any
-) -> Operation:
+    step: Step, kind: Kind, patient: str, answer: Reply, *, at: float = 0.0, took: float = 1.0, **body: Any
+) -> Exchange:
     if kind != "get":
         body = {"slot": SLOT, "patientName": patient, "site": SITE, "resources": [RESOURCE], **body}
     ordinal = next(ORDINALS)
-    ask = Ask(ordinal, step, kind, "http", SLOT, f"{SITE}-{ordinal}", body)
-    return Operation(ask, at, at + took, answer)
+    ask = Request(ordinal, step, kind, "http", SLOT, f"{SITE}-{ordinal}", body)
+    return Exchange(ask, at, at + took, answer)
 
 
 def appointment(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Json:
@@ -41,15 +42,15 @@ def appointment(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Json:
     }
 
 
-def confirmed(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Answer:
-    return Answer(201, {"message": "Booking confirmed", "appointment": appointment(patient, resources)})
+def confirmed(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Reply:
+    return Reply(201, {"message": "Booking confirmed", "appointment": appointment(patient, resources)})
 
 
-def refused(text: str) -> Answer:
-    return Answer(409, {"error": text})
+def refused(text: str) -> Reply:
+    return Reply(409, {"error": text})
 
 
-def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RESOURCE,)) -> Answer:
+def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RESOURCE,)) -> Reply:
     expires = (BEGAN + timedelta(seconds=seconds)).isoformat()
     hold = {
         "token": token,
@@ -58,12 +59,12 @@ def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RES
         "slot": SLOT,
         "expiresAt": expires,
     }
-    return Answer(200, {"message": "Slot held for 5 minutes", "hold": hold})
+    return Reply(200, {"message": "Slot held for 5 minutes", "hold": hold})
 
 
-def won_by_booking() -> dict[str, Operation]:
+def won_by_booking() -> dict[str, Exchange]:
     """Three race, Ada wins, a latecomer is refused, Ada's booking is read back."""
-    read = Answer(200, {"appointment": appointment("Ada")})
+    read = Reply(200, {"appointment": appointment("Ada")})
     return {
         "ada": asked("race", "book", "Ada", confirmed("Ada")),
         "bob": asked("race", "book", "Bob", refused(BOOKED)),
@@ -73,9 +74,9 @@ def won_by_booking() -> dict[str, Operation]:
     }
 
 
-def won_by_hold() -> dict[str, Operation]:
+def won_by_hold() -> dict[str, Exchange]:
     """Hal's hold wins against two bookings and another hold, is respected, and is then booked by Hal."""
-    read = Answer(200, {"appointment": appointment("Hal")})
+    read = Reply(200, {"appointment": appointment("Hal")})
     return {
         "hal": asked("race", "hold", "Hal", granted("t1"), holdToken="t1"),
         "ivy": asked("race", "hold", "Ivy", refused(HELD), holdToken="t2"),
@@ -89,28 +90,28 @@ def won_by_hold() -> dict[str, Operation]:
     }
 
 
-def verdict_of(story: dict[str, Operation], **answers: Answer) -> Verdict:
+def verdict_of(story: dict[str, Exchange], **answers: Reply) -> RaceVerdict:
     """The verdict on `story` with some of its answers replaced."""
-    told = {name: replace(story[name], answer=answer) for name, answer in answers.items()}
+    told = {name: replace(story[name], reply=answer) for name, answer in answers.items()}
     return judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, tuple({**story, **told}.values())))
 
 
-def broken_clauses(verdict: Verdict) -> set[Clause]:
+def broken_clauses(verdict: RaceVerdict) -> set[Clause]:
     return {finding.clause for finding in verdict.violations}
 
 
-def without(story: dict[str, Operation], name: str) -> dict[str, Operation]:
+def without(story: dict[str, Exchange], name: str) -> dict[str, Exchange]:
     return {key: operation for key, operation in story.items() if key != name}
 
 
 def test_one_winner_and_true_refusals_are_proved() -> None:
     """One 201, exact 409s, a refused latecomer and an equal read-back are a proof."""
-    assert verdict_of(won_by_booking()) == Verdict(())
+    assert verdict_of(won_by_booking()) == RaceVerdict(())
 
 
 def test_a_hold_that_wins_and_is_claimed_is_proved() -> None:
     """A hold may win the race, as long as its holder then gets the booking."""
-    assert verdict_of(won_by_hold()) == Verdict(())
+    assert verdict_of(won_by_hold()) == RaceVerdict(())
 
 
 def test_two_confirmed_bookings_are_a_violation() -> None:
@@ -126,7 +127,9 @@ def test_slots_are_judged_apart() -> None:
     """A violation is told of the slot where it happened, not of its neighbour."""
     story = won_by_booking()
     other = "2200-01-01T00:00:00.000Z"
-    elsewhere = [replace(operation, ask=replace(operation.ask, slot=other)) for operation in story.values()]
+    elsewhere = [
+        replace(operation, request=replace(operation.request, slot=other)) for operation in story.values()
+    ]
     verdict = judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, (*story.values(), *elsewhere)))
 
     assert {finding.slot for finding in verdict.violations} == {other}
@@ -150,7 +153,7 @@ def test_a_winner_that_only_came_late_is_a_violation() -> None:
 def test_a_confirmation_of_something_else_is_a_violation(field: str) -> None:
     """A 201 must confirm the slot, resource and patient that were asked for, with an id."""
     wrong = {**appointment("Ada"), field: ""}
-    answer = Answer(201, {"message": "Booking confirmed", "appointment": wrong})
+    answer = Reply(201, {"message": "Booking confirmed", "appointment": wrong})
     verdict = verdict_of(won_by_booking(), ada=answer)
 
     assert f"the confirmation is wrong in {field}" in [finding.text for finding in verdict.violations]
@@ -161,14 +164,14 @@ def test_a_confirmation_of_something_else_is_a_violation(field: str) -> None:
     [
         refused("Slot taken"),
         refused(HELD),
-        Answer(409, {"error": BOOKED, "more": 1}),
-        Answer(400, {"error": "Missing slot or patientName"}),
-        Answer(404, {"error": BOOKED}),
-        Answer(200, {"message": "Booking confirmed", "appointment": {}}),
+        Reply(409, {"error": BOOKED, "more": 1}),
+        Reply(400, {"error": "Missing slot or patientName"}),
+        Reply(404, {"error": BOOKED}),
+        Reply(200, {"message": "Booking confirmed", "appointment": {}}),
     ],
     ids=str,
 )
-def test_a_loser_hears_exactly_that_the_slot_is_booked(answer: Answer) -> None:
+def test_a_loser_hears_exactly_that_the_slot_is_booked(answer: Reply) -> None:
     """Without holds, a loser's answer is 409 with that one body and nothing else."""
     assert broken_clauses(verdict_of(won_by_booking(), bob=answer)) == {Clause.REFUSED}
 
@@ -192,15 +195,15 @@ def test_held_is_not_said_of_a_booked_slot() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(None, problem="no answer in 15 s"),
-        Answer(None, problem="cannot connect", sent=False),
-        Answer(503, {"error": "No worker", "outcome": "not_executed"}),
-        Answer(504, {"error": "Unknown", "outcome": "unknown"}),
-        Answer(201, problem="the body is not a JSON object"),
+        Reply(None, problem="no answer in 15 s"),
+        Reply(None, problem="cannot connect", sent=False),
+        Reply(503, {"error": "No worker", "outcome": "not_executed"}),
+        Reply(504, {"error": "Unknown", "outcome": "unknown"}),
+        Reply(201, problem="the body is not a JSON object"),
     ],
     ids=str,
 )
-def test_a_request_without_an_answer_is_a_violation(answer: Answer) -> None:
+def test_a_request_without_an_answer_is_a_violation(answer: Reply) -> None:
     """A timeout, a lost connection, a 5xx and an unreadable body all leave the caller without an answer."""
     verdict = verdict_of(won_by_booking(), bob=answer)
 
@@ -210,7 +213,7 @@ def test_a_request_without_an_answer_is_a_violation(answer: Answer) -> None:
 
 def test_a_lost_answer_may_have_been_the_winner() -> None:
     """Where an answer was lost, that the others were refused is not held against them."""
-    lost = Answer(None, problem="no answer in 15 s")
+    lost = Reply(None, problem="no answer in 15 s")
     story = without(won_by_booking(), "read")
 
     assert broken_clauses(verdict_of(story, ada=lost)) == {Clause.ANSWERED}
@@ -226,7 +229,7 @@ def test_a_lost_answer_may_have_been_the_winner() -> None:
 )
 def test_the_winner_must_read_back_as_confirmed(status: int, body: Json) -> None:
     """An appointment that reads back differently, or not at all, was not really booked."""
-    verdict = verdict_of(won_by_booking(), read=Answer(status, body))
+    verdict = verdict_of(won_by_booking(), read=Reply(status, body))
 
     assert broken_clauses(verdict) == {Clause.READ_BACK}
 
@@ -236,8 +239,8 @@ def test_a_winner_that_was_never_read_back_is_not_proved() -> None:
     assert broken_clauses(verdict_of(without(won_by_booking(), "read"))) == {Clause.READ_BACK}
 
 
-@pytest.mark.parametrize("answer", [refused(HELD), refused("No"), Answer(200, {})], ids=str)
-def test_a_latecomer_must_hear_that_the_slot_is_booked(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [refused(HELD), refused("No"), Reply(200, {})], ids=str)
+def test_a_latecomer_must_hear_that_the_slot_is_booked(answer: Reply) -> None:
     """After the race the slot stays taken, and whoever asks is told so."""
     assert Clause.LATE in broken_clauses(verdict_of(won_by_booking(), late=answer))
 
@@ -274,7 +277,7 @@ def test_one_hold_may_follow_another_that_expired() -> None:
 def test_a_hold_of_something_else_is_a_violation(field: str) -> None:
     """A 200 must hold the slot and resource that were asked for, with the caller's token and an expiry."""
     body = granted("t1").body or {}
-    answer = Answer(200, {**body, "hold": {**body["hold"], field: "?"}})
+    answer = Reply(200, {**body, "hold": {**body["hold"], field: "?"}})
     verdict = verdict_of(won_by_hold(), hal=answer)
 
     assert f"the hold granted is wrong in {field}" in [finding.text for finding in verdict.violations]
@@ -295,8 +298,8 @@ def test_a_hold_of_what_was_booked_is_a_violation() -> None:
     assert {Clause.HOLDS, Clause.LATE} <= broken_clauses(verdict)
 
 
-@pytest.mark.parametrize("answer", [refused(BOOKED), Answer(400, {"error": "No"})], ids=str)
-def test_a_stranger_hears_that_the_slot_is_held(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [refused(BOOKED), Reply(400, {"error": "No"})], ids=str)
+def test_a_stranger_hears_that_the_slot_is_held(answer: Reply) -> None:
     """Whoever asks to book a slot that another holds is told so."""
     assert Clause.HOLDS in broken_clauses(verdict_of(won_by_hold(), stranger=answer))
 
@@ -304,9 +307,7 @@ def test_a_stranger_hears_that_the_slot_is_held(answer: Answer) -> None:
 def test_a_stranger_may_book_what_is_no_longer_held() -> None:
     """A hold binds nobody after its expiry."""
     story = won_by_hold()
-    read = {
-        "read": asked("read", "get", "", Answer(200, {"appointment": appointment("Sam")}), id="id-of-Sam")
-    }
+    read = {"read": asked("read", "get", "", Reply(200, {"appointment": appointment("Sam")}), id="id-of-Sam")}
     verdict = verdict_of(
         {**story, **read}, hal=granted("t1", seconds=2), stranger=confirmed("Sam"), claim=refused(BOOKED)
     )
@@ -319,10 +320,10 @@ def test_a_holder_who_cannot_book_is_a_violation() -> None:
     assert Clause.HOLDS in broken_clauses(verdict_of(won_by_hold(), claim=refused(HELD)))
 
 
-def crossing() -> Verdict:
+def crossing() -> RaceVerdict:
     """Ada's booking and Hal's hold, under way together, both granted."""
     story = without(without(won_by_hold(), "stranger"), "claim")
-    story["read"] = asked("read", "get", "", Answer(200, {"appointment": appointment("Ada")}), id="id-of-Ada")
+    story["read"] = asked("read", "get", "", Reply(200, {"appointment": appointment("Ada")}), id="id-of-Ada")
     return verdict_of(story, ada=confirmed("Ada"))
 
 
@@ -331,15 +332,15 @@ def test_a_hold_and_a_booking_that_cross_are_a_violation() -> None:
     assert broken_clauses(crossing()) == {Clause.HOLDS}
 
 
-def wanting(resources: str, operation: Operation) -> Operation:
+def wanting(resources: str, operation: Exchange) -> Exchange:
     """The operation with other resources, a letter each."""
-    ask = replace(operation.ask, body={**operation.ask.body, "resources": [*resources]})
-    return replace(operation, ask=ask)
+    ask = replace(operation.request, body={**operation.request.body, "resources": [*resources]})
+    return replace(operation, request=ask)
 
 
-def won_by_two() -> dict[str, Operation]:
+def won_by_two() -> dict[str, Exchange]:
     """Ada wins a, Bob b and c; who wants some of that is refused, and a latecomer who wants it all."""
-    ada, bob = (Answer(200, {"appointment": appointment(*who)}) for who in (("Ada", "a"), ("Bob", "bc")))
+    ada, bob = (Reply(200, {"appointment": appointment(*who)}) for who in (("Ada", "a"), ("Bob", "bc")))
     return {
         "ada": wanting("a", asked("race", "book", "Ada", confirmed("Ada", "a"))),
         "bob": wanting("cb", asked("race", "book", "Bob", confirmed("Bob", "bc"))),
@@ -351,19 +352,19 @@ def won_by_two() -> dict[str, Operation]:
     }
 
 
-def verdict_of_three(story: dict[str, Operation]) -> Verdict:
+def verdict_of_three(story: dict[str, Exchange]) -> RaceVerdict:
     return judge(Run(SITE, ("a", "b", "c"), BEGAN, 1.0, tuple(story.values())))
 
 
 def test_winners_that_share_nothing_are_proved() -> None:
     """Of several resources, several bookings may win, where no two of them share one."""
-    assert verdict_of_three(won_by_two()) == Verdict(())
+    assert verdict_of_three(won_by_two()) == RaceVerdict(())
 
 
 def test_two_winners_that_share_a_resource_are_a_violation() -> None:
     """The line names the resource that two bookings got."""
     story = won_by_two()
-    story["cyd"] = replace(story["cyd"], answer=confirmed("Cyd", "ab"))
+    story["cyd"] = replace(story["cyd"], reply=confirmed("Cyd", "ab"))
     verdict = verdict_of_three(story)
 
     texts = {finding.text for finding in verdict.violations if finding.clause is Clause.ONE_OWNER}
@@ -381,7 +382,7 @@ def test_a_confirmation_of_part_of_what_was_asked_is_a_violation() -> None:
     """All of the resources are booked, and told sorted."""
     for told in ("b", "cb"):
         story = won_by_two()
-        story["bob"] = replace(story["bob"], answer=confirmed("Bob", told))
+        story["bob"] = replace(story["bob"], reply=confirmed("Bob", told))
         texts = [finding.text for finding in verdict_of_three(story).violations]
         assert "the confirmation is wrong in resources" in texts
 
@@ -408,11 +409,11 @@ def test_holds_of_different_resources_stand_together() -> None:
         assert ("2 holds granted at once, at most 1 may be" in texts) == together
 
 
-def won_by_one_and_a_hold() -> dict[str, Operation]:
+def won_by_one_and_a_hold() -> dict[str, Exchange]:
     """Ada wins a, Hal holds c; strangers are refused for what they want, and Hal books what he holds."""
     story = without(without(without(won_by_two(), "bob"), "read bob"), "dan")
     hal = asked("race", "hold", "Hal", granted("t1", resources="c"), holdToken="t1")
-    read = Answer(200, {"appointment": appointment("Hal", "c")})
+    read = Reply(200, {"appointment": appointment("Hal", "c")})
     claim = asked("claim", "book", "Hal", confirmed("Hal", "c"), at=4, holdToken="t1")
     return {
         **story,
@@ -427,52 +428,52 @@ def won_by_one_and_a_hold() -> dict[str, Operation]:
 
 def test_a_hold_beside_a_winner_is_proved() -> None:
     """`held` is true of what is held, though something else of that slot is booked; each to its own."""
-    assert verdict_of_three(won_by_one_and_a_hold()) == Verdict(())
+    assert verdict_of_three(won_by_one_and_a_hold()) == RaceVerdict(())
 
 
 def test_a_holder_who_cannot_book_beside_a_winner_is_a_violation() -> None:
     """That somebody booked something else is no reason to refuse the holder."""
     story = without(won_by_one_and_a_hold(), "read hal")
-    story["claim"] = replace(story["claim"], answer=refused(HELD))
+    story["claim"] = replace(story["claim"], reply=refused(HELD))
 
     assert broken_clauses(verdict_of_three(story)) == {Clause.HOLDS}
 
 
-def given_back(answer: Answer, taken: list[Json]) -> list[Operation]:
+def given_back(answer: Reply, taken: list[Json]) -> list[Exchange]:
     """A sound race, after which Ada's booking is cancelled and the slot is looked at."""
     cancel = asked("cancel", "cancel", "", answer, at=6)
-    free = asked("free", "slots", "", Answer(200, {"taken": taken}), at=8)
-    ask = replace(cancel.ask, body={"id": "id-of-Ada"})
-    return [*won_by_booking().values(), replace(cancel, ask=ask), free]
+    free = asked("free", "slots", "", Reply(200, {"taken": taken}), at=8)
+    ask = replace(cancel.request, body={"id": "id-of-Ada"})
+    return [*won_by_booking().values(), replace(cancel, request=ask), free]
 
 
-CANCELLED = Answer(
+CANCELLED = Reply(
     200, {"message": "Booking cancelled", "appointment": {**appointment("Ada"), "status": "cancelled"}}
 )
 
 
-def judged(operations: Sequence[Operation]) -> Verdict:
+def judged(operations: Sequence[Exchange]) -> RaceVerdict:
     return judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, tuple(operations)))
 
 
 def test_what_is_cancelled_may_be_won_again() -> None:
     """A slot that was given back is judged anew, with a winner of its own, and is free in the end."""
     assert judged(given_back(CANCELLED, [])).proved
-    again = [replace(each, ask=replace(each.ask, round=2)) for each in won_by_booking().values()]
+    again = [replace(each, request=replace(each.request, round=2)) for each in won_by_booking().values()]
     assert judged([*given_back(CANCELLED, []), *again]).proved
-    lost = [each for each in again if not each.confirmed and each.ask.kind == "book"]
+    lost = [each for each in again if not each.confirmed and each.request.kind == "book"]
     assert not judged([*given_back(CANCELLED, []), *lost]).proved
 
 
 @pytest.mark.parametrize(
     ("answer", "taken"),
     [
-        (Answer(404, {"error": "No such appointment"}), []),
-        (Answer(200, {"message": "Booking cancelled", "appointment": appointment("Ada")}), []),
+        (Reply(404, {"error": "No such appointment"}), []),
+        (Reply(200, {"message": "Booking cancelled", "appointment": appointment("Ada")}), []),
         (CANCELLED, [{"slot": SLOT, "state": "booked"}]),
     ],
     ids=["not found", "still booked", "still taken"],
 )
-def test_a_cancel_that_frees_nothing_is_a_violation(answer: Answer, taken: list[Json]) -> None:
+def test_a_cancel_that_frees_nothing_is_a_violation(answer: Reply, taken: list[Json]) -> None:
     """A winner's cancel is confirmed as such, and then nothing of the slot is taken."""
     assert {each.clause for each in judged(given_back(answer, taken)).violations} == {Clause.FREED}

@@ -5,7 +5,7 @@ from math import inf
 
 from tests.proof.checker.model import may_book, refused_as_booked, refused_as_held
 from tests.proof.checker.search import linearizable
-from tests.proof.checker.shrink import shortest_bad_part
+from tests.proof.checker.shrink import shrink
 from tests.proof.checker.verdict import Rule, Violation, violation
 from tests.proof.faults.history import Operation, Row
 
@@ -60,7 +60,7 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
             status=200,
             appointment_id=row.id,
             minutes=row.minutes,
-            told=row.standing if row.history else None,
+            told=row.state if row.history else None,
             changes=row.history or None,
         )
         for number, row in enumerate(known, start=1)
@@ -86,7 +86,7 @@ def _untrue(refusal: Operation, firm: Sequence[Operation]) -> Violation:
 
 def _bad_part(operations: Sequence[Operation]) -> list[Operation]:
     """The shortest bad part; what was read comes with the request that it can have come from."""
-    part = shortest_bad_part(operations, lambda fewer: not linearizable(fewer))
+    part = shrink(operations, lambda fewer: not linearizable(fewer))
     booked = {each.appointment_id for each in part if each.kind == "book"}
     read = {each.appointment_id for each in part if each.kind != "book"} - booked
     requests: dict[str | None, Operation] = {}

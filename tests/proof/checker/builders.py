@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from tests.callers import Kind
 from tests.proof.checker.model import BOOKED
-from tests.proof.faults.history import History, Kind, Operation, Outcome, Row
-from tests.proof.faults.places import Change, Place, Standing
+from tests.proof.faults.history import History, Operation, Outcome, Row
+from tests.proof.faults.places import BookingState, Change, Place
 
 SITE = "clinic"
 RESOURCES = ("dr-who",)
@@ -32,7 +33,7 @@ def asked(
     deadline: float | None = None,
     sent: float | None = None,
     move_id: str | None = None,
-    told: Standing | None = None,
+    told: BookingState | None = None,
     changes: tuple[Change, ...] | None = None,
 ) -> Operation:
     """An operation; `story` numbers it."""
@@ -107,7 +108,7 @@ def moved(patient: str, resources: str, invoked: float, returned: float | None, 
 
 def telling(operation: Operation, resources: str, status: str = "booked") -> Operation:
     """The operation with an answer that says where the booking lies, and how it is."""
-    return replace(operation, told=Standing(at(resources), status))
+    return replace(operation, told=BookingState(at(resources), status))
 
 
 def history(patient: str, invoked: float, returned: float, *entries: Change) -> Operation:
@@ -145,5 +146,5 @@ def of(resources: str, operation: Operation) -> Operation:
     return replace(operation, resources=tuple(resources))
 
 
-def story(*operations: Operation, rows: tuple[Row, ...] = ()) -> History:
+def record(*operations: Operation, rows: tuple[Row, ...] = ()) -> History:
     return History(tuple(replace(each, number=n) for n, each in enumerate(operations, start=1)), rows)

@@ -1,4 +1,4 @@
-"""A refusal is final: no earlier attempt of the same request takes effect after it.
+"""A refusal is final: no earlier attempt of the same request takes booking after it.
 
 The order of a caller's requests is that in which they were asked. Three facts of the service follow:
 
@@ -31,16 +31,16 @@ from tests.proof.faults.history import Fault, Operation, Row
 GATEWAY_READS_SECONDS = 1.0
 """How long after its caller gave up a gateway reads a request at the latest, unless it was paused.
 
-Of one caller's requests, which take one way, the gateway reads the first one first.
+KeyT one caller's requests, which take one way, the gateway reads the first one first.
 """
 MILLISECOND = 0.001
 """The service is told no finer when a caller asked."""
 PAUSES = ("gateway_pause",)
-Latest = Callable[[Operation], float | None]
+LatestAsked = Callable[[Operation], float | None]
 """The latest moment at which a request can count as asked; None: that is not known."""
 
 
-def latest_asked(faults: Iterable[Fault]) -> Latest:
+def latest_asked(faults: Iterable[Fault]) -> LatestAsked:
     """Build the function for a run with these faults."""
     pauses = [fault for fault in faults if fault.kind in PAUSES]
     skewed = [fault for fault in faults if fault.kind in SKEWING]
@@ -57,7 +57,7 @@ def latest_asked(faults: Iterable[Fault]) -> Latest:
 
 
 def judge_finality(
-    operations: Sequence[Operation], rows: Sequence[Row], latest: Latest, error: ClockError
+    operations: Sequence[Operation], rows: Sequence[Row], latest: LatestAsked, error: ClockError
 ) -> Iterator[Violation]:
     """No booking is stored, and none is confirmed, that only attempts before a refusal can have made."""
     attempts: dict[str | None, list[Operation]] = defaultdict(list)
@@ -66,7 +66,7 @@ def judge_finality(
             attempts[each.appointment_id].append(each)
     for row in rows:
         makers = [each for each in attempts[row.id] if _may_have_made(each, row, error)]
-        refusals = {each: _keeping_out(each, attempts[row.id], latest) for each in makers}
+        refusals = {each: _excluding_refusal(each, attempts[row.id], latest) for each in makers}
         kept_out = [refusal for refusal in refusals.values() if refusal]
         if makers and len(kept_out) == len(makers):
             text = f"the booking {row.id} was made by an attempt that was asked before another was refused"
@@ -109,13 +109,13 @@ def _subject(operation: Operation) -> Hashable:
             return operation.number
 
 
-def with_final_refusals(operations: Sequence[Operation], latest: Latest) -> tuple[Operation, ...]:
+def apply_final_refusals(operations: Sequence[Operation], latest: LatestAsked) -> tuple[Operation, ...]:
     """The operations, with what is known of lost attempts by later answers of the same caller's requests."""
     requests: dict[Hashable, list[Operation]] = defaultdict(list)
     moves: dict[str | None, list[Operation]] = defaultdict(list)
     releases: dict[Hashable, list[Operation]] = defaultdict(list)
     for each in operations:
-        if request := _request(each):
+        if request := _request_key(each):
             requests[request].append(each)
         if each.kind == "move" and (each.ok or _is_refused_finally(each)):
             moves[each.appointment_id].append(each)
@@ -127,14 +127,14 @@ def with_final_refusals(operations: Sequence[Operation], latest: Latest) -> tupl
             return _until_released(each, releases[each.site, each.token], latest)
         if not each.unknown:
             return each
-        if _keeping_out(each, requests.get(_request(each), ()), latest):
+        if _excluding_refusal(each, requests.get(_request_key(each), ()), latest):
             return replace(each, outcome="not_executed", returned=each.returned or each.deadline)
         return _before_later_moves(each, moves, requests, latest) if each.kind == "move" else each
 
     return tuple(map(judged, operations))
 
 
-def with_own_attempts(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
+def add_gateway_attempts(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
     """The operations with the attempt of a gateway that may have made a change which was cancelled then.
 
     A move by HTTP that hears that its booking is cancelled may have been carried out by a first attempt,
@@ -161,13 +161,15 @@ def with_own_attempts(operations: Sequence[Operation]) -> tuple[list[Operation],
     return found, source
 
 
-def _keeping_out(attempt: Operation, others: Iterable[Operation], latest: Latest) -> Operation | None:
+def _excluding_refusal(
+    attempt: Operation, others: Iterable[Operation], latest: LatestAsked
+) -> Operation | None:
     """The refusal after which this attempt cannot be carried out; None if there is none."""
-    if not attempt.unknown or _request(attempt) is None:
+    if not attempt.unknown or _request_key(attempt) is None:
         return None
     asked, deadline = latest(attempt), attempt.deadline
     for other in others:
-        if not _is_refused_finally(other) or _request(other) != _request(attempt):
+        if not _is_refused_finally(other) or _request_key(other) != _request_key(attempt):
             continue
         after = latest(other) is not None and asked is not None and asked <= (other.asked or 0)
         if after or (deadline is not None and deadline + SKEW_SECONDS < other.invoked):
@@ -175,7 +177,7 @@ def _keeping_out(attempt: Operation, others: Iterable[Operation], latest: Latest
     return None
 
 
-def _request(operation: Operation) -> Hashable:
+def _request_key(operation: Operation) -> Hashable:
     """What the attempts of one request have in common; None for what has no name of its own."""
     if operation.kind == "book" and operation.key is not None:
         return operation.place, operation.key, operation.patient
@@ -192,7 +194,7 @@ def _before_later_moves(
     move: Operation,
     answered: Mapping[str | None, Sequence[Operation]],
     requests: Mapping[Hashable, Sequence[Operation]],
-    latest: Latest,
+    latest: LatestAsked,
 ) -> Operation:
     """The lost move, which is gone by the answer to a move of the booking that was asked later."""
     asked = latest(move)
@@ -201,7 +203,7 @@ def _before_later_moves(
     asked += GATEWAY_READS_SECONDS if move.via == "http" and move.status is None else MILLISECOND
 
     def is_later(other: Operation) -> bool:
-        same = requests.get(_request(other), [other])  # a repeat counts as asked when it was asked first
+        same = requests.get(_request_key(other), [other])  # a repeat counts as asked when it was asked first
         known = all(latest(each) is not None for each in same)
         return known and asked < min(each.asked or 0 for each in same)
 
@@ -209,7 +211,7 @@ def _before_later_moves(
     return replace(move, gone_by=min(later)) if later else move
 
 
-def _until_released(hold: Operation, releases: Iterable[Operation], latest: Latest) -> Operation:
+def _until_released(hold: Operation, releases: Iterable[Operation], latest: LatestAsked) -> Operation:
     """The hold, which is gone by the answer to a release of its token that was asked no earlier."""
     asked = latest(hold)
     if asked is None:
@@ -223,7 +225,7 @@ def _until_released(hold: Operation, releases: Iterable[Operation], latest: Late
     return replace(hold, gone_by=min(gone)) if gone else hold
 
 
-def without_later_news(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+def drop_overtaken_answers(operations: Sequence[Operation]) -> tuple[Operation, ...]:
     """The moves that another change may have followed before they were answered, without what they tell.
 
     A move that was carried out, and repeated since its reply was lost, tells where the booking is by then.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from tests.proof.checker.state import is_active, standing
+from tests.proof.checker.state import booking_state, is_active
 from tests.proof.checker.verdict import Rule, Violation, violation, where
 from tests.proof.faults.history import Operation, Row
 from tests.proof.faults.places import Change
@@ -41,7 +41,7 @@ def _disagreements(row: Row) -> Iterator[str]:
     changes = row.history
     if changes and row.version != len(changes):
         yield f"is of {len(changes)} changes, but its version is {row.version}"
-    if changes and standing(changes) != row.standing:
+    if changes and booking_state(changes) != row.state:
         yield "does not end where the booking is"
     if changes and is_active(changes) and row.stored is not None and row.stored != row.claims:
         yield "is of a booking whose claims are others than its slot and resources make"

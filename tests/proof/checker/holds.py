@@ -11,7 +11,7 @@ from itertools import combinations
 from math import inf
 
 from tests.proof.checker.clocks import SKEW_SECONDS
-from tests.proof.checker.inferred_bookings import Effect, effects_of, is_own
+from tests.proof.checker.inferred_bookings import InferredBooking, infer_bookings, is_own
 from tests.proof.checker.model import HELD, may_take_effect
 from tests.proof.checker.verdict import Rule, Violation, violation
 from tests.proof.faults.history import AN_ATTEMPT_SECONDS, REQUEST_TIMEOUT_SECONDS, Fault, Operation
@@ -28,17 +28,17 @@ def judge_holds(operations: Sequence[Operation], redis_faults: Sequence[Fault]) 
     """What is wrong with the holds of one component; that it was free is judged with the answers."""
     ends = _ends(operations, redis_faults)
     alive = [hold for hold, end in ends.items() if end >= hold.end]
-    effects = list(effects_of(operations))
+    inferred = list(infer_bookings(operations))
     for hold in alive:
-        for effect in (each for each in effects if each.claims & hold.claims):
+        for booking in (each for each in inferred if each.claims & hold.claims):
             if (
-                hold.invoked <= effect.latest < ends[hold]
-                and not effect.may_pass(hold)
-                and not _blind(effect, redis_faults)
-                and not effect.may_be_over(hold)
+                hold.invoked <= booking.latest < ends[hold]
+                and not booking.may_pass(hold)
+                and not _may_have_missed_hold(booking, redis_faults)
+                and not booking.may_be_over(hold)
             ):
-                text = f"{hold.patient} was granted a hold, and {effect.witness.patient} a booking"
-                yield violation(Rule.HOLD, text, hold, effect.witness)
+                text = f"{hold.patient} was granted a hold, and {booking.witness.patient} a booking"
+                yield violation(Rule.HOLD, text, hold, booking.witness)
     for one, other in (pair for pair in combinations(alive, 2) if pair[0].claims & pair[1].claims):
         same = one.token is not None and one.token == other.token
         if not same and max(one.end, other.end) < min(ends[one], ends[other]):
@@ -95,11 +95,11 @@ def _released(operations: Sequence[Operation], ends: Mapping[Operation, float]) 
     """A release finds a hold that stands, and finds none that never stood."""
     for release in (each for each in operations if each.kind == "release" and (each.ok or each.refused)):
         holds = [each for each in operations if each.kind == "hold" and each.token == release.token]
-        standing = [
+        binding = [
             each for each in holds if each.end < release.invoked and release.end < ends.get(each, -inf)
         ]
-        if release.refused and standing:
-            yield violation(Rule.HOLD, "a hold that stands was not found", release, standing[0])
+        if release.refused and binding:
+            yield violation(Rule.HOLD, "a hold that stands was not found", release, binding[0])
         if (
             release.ok
             and not _may_be_repeat(release)
@@ -122,9 +122,9 @@ def _unlisted(operations: Sequence[Operation], ends: Mapping[Operation, float]) 
                 yield violation(Rule.HOLD, "what is held was not listed as taken", asked, hold)
 
 
-def _blind(effect: Effect, redis_faults: Iterable[Fault]) -> bool:
-    """Whether the booking's worker may not have reached Redis, and so went on without it."""
-    return any(overlaps(fault, effect.earliest, effect.latest) for fault in redis_faults)
+def _may_have_missed_hold(booking: InferredBooking, redis_faults: Iterable[Fault]) -> bool:
+    """Whether the booking's worker may not have reachable_claims Redis, and so went on without it."""
+    return any(overlaps(fault, booking.earliest, booking.latest) for fault in redis_faults)
 
 
 def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> Iterator[Violation]:
@@ -135,15 +135,15 @@ def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -
     holds = [each for each in operations if each.kind == "hold"]
     for asked in (each for each in operations if each.kind == "slots" and each.ok):
         listed = any(state == "held" for _, state in asked.taken)
-        if listed and not any(_may_be_in_the_way(hold, asked, redis_faults) for hold in holds):
+        if listed and not any(_may_block(hold, asked, redis_faults) for hold in holds):
             yield violation(Rule.HOLD, "what nobody can hold was listed as held", asked)
     for refusal in (each for each in operations if each.refused and each.error == HELD):
-        if not any(_may_be_in_the_way(hold, refusal, redis_faults) for hold in holds):
+        if not any(_may_block(hold, refusal, redis_faults) for hold in holds):
             text = f"#{refusal.number} was refused as held, but nobody else can have held any of that then"
             yield violation(Rule.TRUE_REFUSAL, text, *_own_holds(holds, refusal), refusal)
 
 
-def _may_be_in_the_way(hold: Operation, refusal: Operation, redis_faults: Iterable[Fault]) -> bool:
+def _may_block(hold: Operation, refusal: Operation, redis_faults: Iterable[Fault]) -> bool:
     if hold is refusal or hold.invoked > refusal.end or is_own(hold, refusal):
         return False
     wanted = refusal.claims  # of a move that says only what changes, whatever it is judged with

@@ -10,7 +10,7 @@ from tests.proof.faults.places import Claim
 
 
 @dataclass(frozen=True)
-class Effect:
+class InferredBooking:
     """A booking that was certainly made, some time from `earliest` to the answer of `witness`."""
 
     attempts: tuple[Operation, ...]
@@ -33,7 +33,7 @@ class Effect:
         return self.earliest <= hold.end and any(each.invoked <= hold.end for each in self.freeing)
 
 
-def effects_of(operations: Iterable[Operation]) -> Iterator[Effect]:
+def infer_bookings(operations: Iterable[Operation]) -> Iterator[InferredBooking]:
     about: dict[str, list[Operation]] = defaultdict(list)
     for each in operations:
         if each.appointment_id is not None:
@@ -45,20 +45,22 @@ def effects_of(operations: Iterable[Operation]) -> Iterator[Effect]:
             each for each in own if each.ok and each.kind in ("book", "get", "history", "cancel", "move")
         ]
         if books and witnesses:
-            yield _effect(books, min(witnesses, key=lambda each: each.end), changes)
+            yield _infer(books, min(witnesses, key=lambda each: each.end), changes)
         for move in (each for each in changes if each.kind == "move" and each.ok and each.told):
             there = [each for each in changes if _may_lead_to(each, move)]
-            yield _effect(there, move, changes)
+            yield _infer(there, move, changes)
 
 
-def _effect(attempts: Sequence[Operation], witness: Operation, changes: Sequence[Operation]) -> Effect:
+def _infer(
+    attempts: Sequence[Operation], witness: Operation, changes: Sequence[Operation]
+) -> InferredBooking:
     made_it = [each for each in attempts if each.ok and not each.replayed] or attempts
     if witness.kind == "move" and witness.told:
         claims, made_it = witness.told.place.claims, attempts
     else:
         claims = frozenset[Claim]().union(*(each.claims for each in made_it))
     freeing = tuple(each for each in changes if each.kind != "book" and each not in attempts)
-    return Effect(tuple(attempts), claims, min(each.invoked for each in made_it), witness, freeing)
+    return InferredBooking(tuple(attempts), claims, min(each.invoked for each in made_it), witness, freeing)
 
 
 def _may_lead_to(change: Operation, move: Operation) -> bool:

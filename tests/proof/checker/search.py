@@ -12,15 +12,15 @@ those are tried that explain a refusal, one for each set of claims.
 import sys
 from collections.abc import Iterator, Sequence, Set
 
-from tests.proof.checker.components import Scope, Thing, components, scopes
+from tests.proof.checker.components import ObjectKey, Scope, components, scopes
 from tests.proof.checker.model import (
     FREE,
     apply,
-    is_never_true,
+    is_permanently_false,
     is_settled,
+    lists_booked,
     may_take_effect,
     refused_as_booked,
-    says_booked,
 )
 from tests.proof.checker.state import State
 from tests.proof.faults.history import Operation
@@ -63,7 +63,7 @@ class _Search:
         changing = {
             each.appointment_id for each in remaining if each.kind != "book" and may_take_effect(each)
         }
-        if any(_answered(each) and is_never_true(state, each, changing) for each in remaining):
+        if any(_answered(each) and is_permanently_false(state, each, changing) for each in remaining):
             return False
         place = state, frozenset(each.number for each in remaining)
         if place in self._failed:
@@ -85,12 +85,12 @@ class _Search:
     def _choices(self, remaining: list[Operation], changing: Set[str | None]) -> Iterator[Operation]:
         """What may come next, the likeliest first: what is known to have happened.
 
-        A booking of unknown outcome is of use only where an answer tells of it, or one needs an owner. Of
+        A booking of unknown outcome is of use only where an answer tells of it, or one needs an owner. KeyT
         those with the same claims that nothing else tells of, one is as good as any other.
         """
         told = changing | {each.appointment_id for each in remaining if _answered(each)}
-        in_need = (each for each in remaining if refused_as_booked(each) or says_booked(each))
-        needing_owner = frozenset[Thing]().union(*(self._scope[each.number] for each in in_need))
+        in_need = (each for each in remaining if refused_as_booked(each) or lists_booked(each))
+        needing_owner = frozenset[ObjectKey]().union(*(self._scope[each.number] for each in in_need))
         possible = _next(remaining)
         yield from sorted(
             (each for each in possible if each.appointment_id in told), key=lambda each: each.unknown
@@ -99,7 +99,7 @@ class _Search:
         yield from (each for each in untold.values() if each.claims & needing_owner)
 
     def _within(self, state: State, part: Sequence[Operation]) -> State:
-        return state.within(frozenset[Thing]().union(*(self._scope[each.number] for each in part)))
+        return state.within(frozenset[ObjectKey]().union(*(self._scope[each.number] for each in part)))
 
 
 def _answered(operation: Operation) -> bool:

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.proof.checker.model import CHANGING, may_take_effect, relaxed
+from tests.proof.checker.model import CHANGING, may_take_effect, with_unknown_outcome
 from tests.proof.faults.history import Operation
 
 Rejected = Callable[[Sequence[Operation]], bool]
 
 
-def shortest_bad_part(operations: Sequence[Operation], rejected: Rejected) -> tuple[Operation, ...]:
+def shrink(operations: Sequence[Operation], rejected: Rejected) -> tuple[Operation, ...]:
     """The fewest answers that cannot all be true, whatever the others were."""
     oldest_first = sorted(operations, key=lambda each: each.invoked)
     # Reads are given up before changes: what was booked explains more.
     orders = [sorted(order, key=_is_change) for order in (oldest_first, oldest_first[::-1])]
-    parts = [_shrink(order, rejected) for order in orders]
+    parts = [_shrink_in_order(order, rejected) for order in orders]
     shortest = min(parts, key=len)
     return tuple(sorted(shortest, key=lambda each: each.invoked))
 
@@ -22,7 +22,7 @@ def _is_change(operation: Operation) -> bool:
     return operation.kind in CHANGING
 
 
-def _shrink(operations: Sequence[Operation], rejected: Rejected) -> list[Operation]:
+def _shrink_in_order(operations: Sequence[Operation], rejected: Rejected) -> list[Operation]:
     """Give up one stretch of answers after another, as long as the rest is still rejected."""
     part = list(operations)
     length = len(part)
@@ -46,7 +46,7 @@ def _with_only(part: Sequence[Operation], operations: Sequence[Operation]) -> li
     """
     kept = {each.number for each in part}
     return [
-        each if each.number in kept else relaxed(each)
+        each if each.number in kept else with_unknown_outcome(each)
         for each in operations
         if each.number in kept or may_take_effect(each)
     ]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from tests.proof.checker.builders import RESOURCES, SITE, SLOT, asked, story
+from tests.proof.checker.builders import RESOURCES, SITE, SLOT, asked, record
 from tests.proof.checker.model import BOOKED, CANCELLED, HELD
 from tests.proof.faults.history import History, Operation, Row
-from tests.proof.faults.places import Change, Claim, Place, Standing
+from tests.proof.faults.places import BookingState, Change, Claim, Place
 
 PATIENTS = ("Ada", "Bob", "Cyd", "Dan")
 HOLD_SECONDS = 3.0
@@ -22,7 +22,7 @@ LIFE = (*BOOKINGS, "book", "book", "cancel", "move", "move", "move", "history", 
 def valid_history(
     random: Random, length: int, resources: tuple[str, ...] = RESOURCES, kinds: tuple[str, ...] = BOOKINGS
 ) -> History:
-    """Requests at random moments, each taking effect at one moment between call and answer.
+    """Requests at random moments, each taking booking at one moment between call and answer.
 
     Each patient wants some of the resources, of one and the same instant, and moves to others.
     """
@@ -33,7 +33,7 @@ def valid_history(
         _deliver(service.answer(moment, request), random)
         for moment, request in sorted(requests, key=lambda each: each[0])
     ]
-    return story(*answered, rows=tuple(service.rows()))
+    return record(*answered, rows=tuple(service.rows()))
 
 
 def some_of(random: Random, resources: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class AtomicService:
 
     def rows(self) -> Iterator[Row]:
         for id, changes in self.bookings.items():
-            patient, standing, place = id.removeprefix("id-"), self._standing(id), changes[-1].place
+            patient, booking_state, place = id.removeprefix("id-"), self._state(id), changes[-1].place
             yield Row(
                 id,
                 SITE,
@@ -79,7 +79,7 @@ class AtomicService:
                 place.slot,
                 patient,
                 f"key-{patient}",
-                standing.status,
+                booking_state.status,
                 created=changes[0].at,
                 minutes=place.minutes,
                 version=len(changes),
@@ -89,24 +89,24 @@ class AtomicService:
 
     def _book(self, now: float, request: Operation) -> Operation:
         id = f"id-{request.patient}"
-        if id in self.bookings and self._standing(id).status == "cancelled":
-            return replace(_refused(request, CANCELLED), appointment_id=id, told=self._standing(id))
+        if id in self.bookings and self._state(id).status == "cancelled":
+            return replace(_refused(request, CANCELLED), appointment_id=id, told=self._state(id))
         if id in self.bookings:
-            return replace(request, appointment_id=id, replayed=True, told=self._standing(id))
+            return replace(request, appointment_id=id, replayed=True, told=self._state(id))
         if refusal := self._in_the_way(now, request, id, request.place):
             return refusal
         self._change(now, id, "booked", request.place, None)
         self._use_up(request, request.place)
-        return replace(request, appointment_id=id, told=self._standing(id))
+        return replace(request, appointment_id=id, told=self._state(id))
 
     def _move(self, now: float, request: Operation) -> Operation:
         id = str(request.appointment_id)
         if id not in self.bookings:
             return _refused(request, "No such appointment", 404)
-        if self._standing(id).status == "cancelled":
-            return replace(_refused(request, CANCELLED), told=self._standing(id))
+        if self._state(id).status == "cancelled":
+            return replace(_refused(request, CANCELLED), told=self._state(id))
         if (id, request.move_id) in self.moved:
-            return replace(request, told=self._standing(id))
+            return replace(request, told=self._state(id))
         before = self.bookings[id][-1].place
         place = before.moved(request.place)
         if refusal := self._in_the_way(now, request, id, place):
@@ -115,31 +115,35 @@ class AtomicService:
         if place != before:
             self._change(now, id, "moved", place, request.move_id)
             self._use_up(request, place)
-        return replace(request, told=self._standing(id))
+        return replace(request, told=self._state(id))
 
     def _cancel(self, now: float, request: Operation) -> Operation:
         id = str(request.appointment_id)
         if id not in self.bookings:
             return _refused(request, "No such appointment", 404)
-        if self._standing(id).status == "booked":
+        if self._state(id).status == "booked":
             self._change(now, id, "cancelled", self.bookings[id][-1].place, None)
-        return replace(request, told=self._standing(id))
+        return replace(request, told=self._state(id))
 
     def _read(self, request: Operation) -> Operation:
         id = str(request.appointment_id)
         if id not in self.bookings:
             return _refused(request, "No such appointment", 404)
         if request.kind == "get":
-            return replace(request, told=self._standing(id))
+            return replace(request, told=self._state(id))
         told = tuple(replace(each, move_id=None, at=None) for each in self.bookings[id])
         return replace(request, changes=told)
 
-    def _listed(self, request: Operation) -> Iterator[tuple[str, Standing]]:
+    def _listed(self, request: Operation) -> Iterator[tuple[str, BookingState]]:
         for id in self.bookings:
-            standing = self._standing(id)
-            there = set(request.resources) <= set(standing.place.resources)
-            if standing.status == "booked" and there and standing.place.overlaps(request.slot, request.until):
-                yield id, standing
+            booking_state = self._state(id)
+            there = set(request.resources) <= set(booking_state.place.resources)
+            if (
+                booking_state.status == "booked"
+                and there
+                and booking_state.place.overlaps(request.slot, request.until)
+            ):
+                yield id, booking_state
 
     def _taken(self, now: float, request: Operation) -> Iterator[tuple[str, str]]:
         for slot in (SLOT, LATER):
@@ -182,13 +186,13 @@ class AtomicService:
     def _drop(self, gone: Callable[[Operation], bool]) -> None:
         self.holds = {claim: hold for claim, hold in self.holds.items() if not gone(hold)}
 
-    def _standing(self, id: str) -> Standing:
+    def _state(self, id: str) -> BookingState:
         last = self.bookings[id][-1]
-        return Standing(last.place, "cancelled" if last.type == "cancelled" else "booked")
+        return BookingState(last.place, "cancelled" if last.type == "cancelled" else "booked")
 
     def _owners(self) -> dict[Claim, str]:
-        active = [id for id in self.bookings if self._standing(id).status == "booked"]
-        return {claim: id for id in active for claim in self._standing(id).place.claims}
+        active = [id for id in self.bookings if self._state(id).status == "booked"]
+        return {claim: id for id in active for claim in self._state(id).place.claims}
 
     def _alive(self, now: float, claims: frozenset[Claim]) -> Iterator[Operation]:
         holds = (self.holds[claim] for claim in claims if claim in self.holds)
@@ -196,7 +200,7 @@ class AtomicService:
 
 
 def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operation]:
-    """A request that would be granted, and the moment at which it takes effect."""
+    """A request that would be granted, and the moment at which it takes booking."""
     moment = random.uniform(1, 10)
     invoked, returned = moment - random.uniform(0, 1), moment + random.uniform(0, 1)
     patient, deadline = random.choice(PATIENTS), moment + random.uniform(0, 1)
@@ -212,7 +216,7 @@ def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operatio
             number = random.randint(1, MOVES)
             to, move_id = wishes[patient, number], f"m{number}-{patient}"
             asks = asked("move", patient, invoked, returned, id=id, resources=to, move_id=move_id)
-            # Of three moves, one changes the resources, one the slot, and one both.
+            # KeyT three moves, one changes the resources, one the slot, and one both.
             asks = replace(asks, slot=("", LATER, SLOT)[number - 1], deadline=deadline)
             asks = replace(asks, resources=()) if number == 2 else asks
         case "cancel":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
-from tests.proof.checker.components import reached
+from tests.proof.checker.components import reachable_claims
 from tests.proof.checker.model import may_take_effect
 from tests.proof.faults.history import Operation
 from tests.proof.faults.places import Claim, cells
@@ -17,7 +17,7 @@ Ids = Mapping[str, set[str]]
 """The bookings that may own each cell of one resource."""
 
 
-def taken_apart(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
+def split_reads(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
     """The operations with a read for each thing that a list tells of, and the list of each such read."""
     rest = [each for each in operations if each.kind not in ("list", "slots")]
     known, moves = _known(rest), _moves(rest)
@@ -35,8 +35,8 @@ def taken_apart(operations: Sequence[Operation]) -> tuple[list[Operation], dict[
 
 def _bookings(asked: Operation, known: Ids, moves: Callable[[str, Operation], bool]) -> Iterator[Operation]:
     """Each listed one is there as told; each other one is not. (One that moves meanwhile may be missed.)"""
-    for id, standing in asked.listed:
-        yield replace(asked, kind="get", appointment_id=id, told=standing, listed=())
+    for id, booking_state in asked.listed:
+        yield replace(asked, kind="get", appointment_id=id, told=booking_state, listed=())
     since = _first_cell(asked)
     near = set[str]().union(*(ids for cell, ids in known.items() if since <= cell < asked.until))
     for id in sorted(near - {id for id, _ in asked.listed}):
@@ -54,13 +54,13 @@ def _claims(asked: Operation, known: Ids) -> Iterator[Operation]:
 
 
 def _first_cell(asked: Operation) -> str:
-    """The cell in which a window begins."""
+    """The cell in which a window is_prefix."""
     return cells(asked.slot, 1)[0]
 
 
 def _known(operations: Sequence[Operation]) -> Mapping[tuple[str, str], Ids]:
     known: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    may_own = reached(operations)
+    may_own = reachable_claims(operations)
 
     def note(claims: frozenset[Claim], id: str | None) -> None:
         for site, resource, cell in claims:

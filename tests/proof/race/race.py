@@ -1,68 +1,68 @@
-"""The race: everyone is released at the same moment, and what each was told is recorded."""
+"""Send the racing requests at the same moment and record every answer."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from tests.proof.faults.history import Via
 from tests.proof.race.connections import Call, Connections
-from tests.proof.race.operations import Ask, Operation
-from tests.proof.race.options import Via
+from tests.proof.race.exchanges import Exchange, Request
 
 
-class Recorder:
-    """Asks, and records each ask with its times and its answer."""
+class RaceRunner:
+    """Sends requests, and records each with its times and its answer."""
 
-    def __init__(self, connections: dict[Via, Connections], on_answer: Callable[[Operation], None]) -> None:
-        self.operations: list[Operation] = []
+    def __init__(self, connections: dict[Via, Connections], on_answer: Callable[[Exchange], None]) -> None:
+        self.exchanges: list[Exchange] = []
         self.race_seconds = 0.0
         self._connections = connections
         self._on_answer = on_answer
         self.began_at = datetime.now(UTC)
         self._began = time.monotonic()
 
-    async def race(self, asks: Sequence[Ask]) -> list[Operation]:
-        """Release all `asks` at once, but those that follow a hold on its heels."""
-        gate = asyncio.Barrier(len(asks))
-        holds = {slot: _Holds(asks, slot) for slot in {ask.slot for ask in asks}}
+    async def race(self, requests: Sequence[Request]) -> list[Exchange]:
+        """Send all `requests` at once; those that follow a hold wait until one is granted."""
+        gate = asyncio.Barrier(len(requests))
+        holds = {slot: _Holds(requests, slot) for slot in {request.slot for request in requests}}
 
-        async def contend(ask: Ask) -> Operation:
-            call = self._connections[ask.via].build(ask)
+        async def contend(request: Request) -> Exchange:
+            call = self._connections[request.via].build(request)
             await gate.wait()
-            if ask.follows:
-                await holds[ask.slot].granted.wait()
-            operation = await self._perform(ask, call)
-            holds[ask.slot].note(operation)
-            return operation
+            if request.follows:
+                await holds[request.slot].granted.wait()
+            exchange = await self._perform(request, call)
+            holds[request.slot].note(exchange)
+            return exchange
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(contend(ask)) for ask in asks]
-        operations = [task.result() for task in tasks]
-        released = min(operation.invoked for operation in operations)
-        self.race_seconds += max(operation.returned for operation in operations) - released
-        return operations
+            tasks = [group.create_task(contend(request)) for request in requests]
+        exchanges = [task.result() for task in tasks]
+        released = min(exchange.invoked for exchange in exchanges)
+        self.race_seconds += max(exchange.returned for exchange in exchanges) - released
+        return exchanges
 
-    async def ask(self, ask: Ask) -> Operation:
-        """Ask alone."""
-        return await self._perform(ask, self._connections[ask.via].build(ask))
+    async def send(self, request: Request) -> Exchange:
+        """Send one request by itself."""
+        return await self._perform(request, self._connections[request.via].build(request))
 
-    async def _perform(self, ask: Ask, call: Call) -> Operation:
+    async def _perform(self, request: Request, call: Call) -> Exchange:
         invoked = time.monotonic() - self._began
-        answer = await call()
-        operation = Operation(ask, invoked, time.monotonic() - self._began, answer)
-        self.operations.append(operation)
-        self._on_answer(operation)
-        return operation
+        reply = await call()
+        exchange = Exchange(request, invoked, time.monotonic() - self._began, reply)
+        self.exchanges.append(exchange)
+        self._on_answer(exchange)
+        return exchange
 
 
 class _Holds:
-    """The holds that race for a slot; `granted` is also set once none of them can be."""
+    """The holds that race for a slot; `granted` is set once one is granted or all are answered."""
 
-    def __init__(self, asks: Sequence[Ask], slot: str) -> None:
+    def __init__(self, requests: Sequence[Request], slot: str) -> None:
         self.granted = asyncio.Event()
-        self._unanswered = sum(ask.kind == "hold" and ask.slot == slot for ask in asks)
+        self._unanswered = sum(request.kind == "hold" and request.slot == slot for request in requests)
 
-    def note(self, operation: Operation) -> None:
-        self._unanswered -= operation.ask.kind == "hold"
-        if operation.granted or not self._unanswered:
+    def note(self, exchange: Exchange) -> None:
+        self._unanswered -= exchange.request.kind == "hold"
+        if exchange.granted or not self._unanswered:
             self.granted.set()
