@@ -1,4 +1,4 @@
-"""What can be judged apart: operations that no chain of shared bookings and claims connects."""
+"""Split operations into components that share no booking and no claim, not even indirectly."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,11 +10,11 @@ from tests.proof.faults.places import Claim, Place
 ObjectKey = tuple[str, ...]
 """A claim, or `("id", an id)`."""
 Scope = Mapping[int, frozenset[ObjectKey]]
-"""What each operation, by its number, is about."""
+"""The objects of each operation, by its number."""
 
 
 def scopes(operations: Sequence[Operation]) -> Scope:
-    """What each operation tells of, or can change: of a booking that moves, all that it can reach."""
+    """Return the objects that each operation reads or can change: for a booking, all claims it can reach."""
     may_own = reachable_claims(operations)
     held: dict[str | None, set[Claim]] = defaultdict(set)
     for each in operations:
@@ -28,10 +28,10 @@ def scopes(operations: Sequence[Operation]) -> Scope:
 
 
 def components(operations: Sequence[Operation], scope: Scope) -> list[list[Operation]]:
-    """The operations in connected components, each in the order given.
+    """Return the operations in connected components, each in the given order.
 
-    What is of different components are different objects, so a history is linearizable if and only if each
-    of its components is (Herlihy and Wing: linearizability is local).
+    Different components concern different objects, so a history is linearizable if and only if each of its
+    components is (Herlihy and Wing: linearizability is local).
     """
     leader: dict[ObjectKey, ObjectKey] = {}
 
@@ -51,7 +51,7 @@ def components(operations: Sequence[Operation], scope: Scope) -> list[list[Opera
 
 
 def reachable_claims(operations: Iterable[Operation]) -> Callable[[str], frozenset[Claim]]:
-    """The claims that each booking had, or may have had."""
+    """Return the function that maps a booking's id to the claims that it had or may have had."""
     places: dict[str, set[Place]] = defaultdict(set)
     moves: dict[str, set[Place]] = defaultdict(set)
     for each in operations:
@@ -85,7 +85,7 @@ def _object_keys(operation: Operation, may_own: Callable[[str], frozenset[Claim]
 
 
 def _closed(places: set[Place], moves: set[Place]) -> set[Place]:
-    """The places, and wherever the moves lead from them."""
+    """The places, and all places that the moves reach from them."""
     known = set(places)
     new = known
     while new:

@@ -1,4 +1,4 @@
-"""Histories tell each change once, in order, and the last one agrees with the booking."""
+"""A history contains each change once and in order, and its last entry agrees with the booking."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -10,7 +10,7 @@ from tests.proof.faults.places import Change
 
 
 def judge_histories(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
-    """Judge what was read, and what is stored; whether it is true is judged with the changes."""
+    """Judge the form of histories in answers and in rows; the search judges whether they are true."""
     for each in operations:
         if each.kind == "history" and each.ok and each.changes is not None:
             for wrong in _wrong(each.changes):
@@ -37,7 +37,7 @@ def _wrong(changes: Sequence[Change]) -> Iterator[str]:
 
 
 def _disagreements(row: Row) -> Iterator[str]:
-    """Where the row is not what its last change says, nor claims what it should."""
+    """Yield where the row differs from its last history entry, or its claims from its place."""
     changes = row.history
     if changes and row.version != len(changes):
         yield f"is of {len(changes)} changes, but its version is {row.version}"

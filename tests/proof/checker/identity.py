@@ -1,4 +1,4 @@
-"""Which booking an operation is about, also where its answer was lost."""
+"""Find the booking that each operation is about, also if its answer was lost."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +11,9 @@ RequestKey = tuple[Place, str | None, str]
 
 
 def identify(history: History) -> tuple[Operation, ...]:
-    """The operations, each book with the id of the booking that it made or would have made.
+    """Return the operations, each book with the id of the booking that it made or would have made.
 
-    An id that no answer told is learnt from the rows. A booking that nobody ever saw gets an id of its own.
+    If no answer has the id, a row provides it. A booking without answer and row gets an id of its own.
     """
     answered = [
         each
@@ -40,7 +40,7 @@ def identify(history: History) -> tuple[Operation, ...]:
 
 
 def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[RequestKey, str]:
-    """Rows that only a booking sent without a key, and whose answer was lost, can have made."""
+    """Return the rows that only a book without a key and with a lost answer can have made."""
     told = {each.appointment_id for each in answered}
     sent = {(each.site, each.key) for each in history.operations}
     return {

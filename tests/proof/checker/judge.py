@@ -1,4 +1,4 @@
-"""The whole verdict: every rule, and answers and holds by each component of bookings and claims."""
+"""Apply every rule to a history; answers and holds are judged per component of bookings and claims."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -34,8 +34,8 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
     """Judge a history.
 
     Args:
-        history: What was recorded, and the rows that were read after everything had healed.
-        redis_faults: The kinds of faults that may lose a hold or keep a booking worker from seeing it.
+        history: The recorded operations, and the rows that were read after every fault was healed.
+        redis_faults: The kinds of faults that may lose a hold or hide it from a booking worker.
     """
     losing = [fault for fault in history.faults if fault.kind in redis_faults]
     latest, error = latest_asked(history.faults), clock_error(history.faults)
@@ -52,7 +52,7 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
     parts, lists = split_reads([*operations, *read_back(history.rows, operations)])
     two_won = {each.number for one in found if one.rule is Rule.ONE_WINNER for each in one.operations}
     for component in components(parts, scopes(parts)):
-        # Where two have won, no order makes all answers true: to look through those of many takes for ever.
+        # Two winners exclude a valid order, and an exhaustive search of a large component never ends.
         if len(component) <= MANY or two_won.isdisjoint(each.number for each in component):
             void = void_holds(component, losing)
             found += [*judge_answers([each for each in component if each not in void])]

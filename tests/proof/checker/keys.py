@@ -1,6 +1,6 @@
-"""One key of a site, one booking: a retry hears of the same booking, another request is turned away.
+"""One key of a site, one booking: a retry gets the same booking, and a different request gets 422.
 
-So it is with the move ids of a booking, each of which is for one move.
+The same holds for the move ids of a booking, each of which belongs to one move.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from tests.proof.checker.verdict import Rule, Violation, violation
 from tests.proof.faults.history import Operation
 
 _CONFLICTS = (refused_as_booked, refused_as_held, refused_as_cancelled)
-"""These are judged with the claims, and with the life of the booking."""
+"""Other rules judge these, with the claims and the booking's changes."""
 
 
 def judge_keys(operations: Sequence[Operation]) -> Iterator[Violation]:
@@ -56,7 +56,7 @@ def _different_answers(confirmed: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Iterator[Violation]:
-    """After a 201 a retry is not refused, and another request hears 422."""
+    """After a 201, a retry is not refused, and a different request gets 422."""
     for first, later in product(confirmed, group):
         if not later.refused or later.invoked <= first.end:
             continue
@@ -70,7 +70,7 @@ def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Ite
 
 
 def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
-    """422 says that another request with the key has been carried out."""
+    """A 422 requires that a different request with the key may have taken effect."""
     for refusal in (each for each in group if each.refused and each.status == 422):
         others = (each for each in group if may_take_effect(each) and not _same_request(each, refusal))
         if not any(each.invoked <= refusal.end for each in others):
@@ -79,7 +79,7 @@ def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
-    """A replay is of an earlier request with the key; over HTTP that may be the gateway's own attempt."""
+    """A replay requires an earlier request with the key; over HTTP, the gateway's own attempt may be it."""
     replays = (each for each in group if (each.ok and each.replayed) or refused_as_cancelled(each))
     for replay in (each for each in replays if each.via == "nats"):
         others = (each for each in group if each is not replay and may_book(each))

@@ -1,4 +1,4 @@
-"""What is stored at the end is what callers were told, and nothing else."""
+"""The final rows agree with the answers, and contain no booking without a request."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ def _lost(
 
 
 def _differences(book: Operation, row: Row, may_be_cancelled: bool) -> str:
-    """What is not as it was booked. Where it lies now is judged with the moves."""
+    """Return the fields that differ from the request. The current place is judged with the moves."""
     names = ("site", "resources", "slot", "minutes")
     wrong = [name for name in names if getattr(book.place, name) != getattr(row.first, name)]
     wrong += ["patient"] if book.patient != row.patient else []
@@ -53,7 +53,7 @@ def _differences(book: Operation, row: Row, may_be_cancelled: bool) -> str:
 
 
 def _unexplained(books: Sequence[Operation], rows: Iterable[Row]) -> Iterator[Violation]:
-    """A row on claims of this history that only a booking said not to have been made can have made."""
+    """Yield rows on this history's claims that no attempt with a possible effect can have made."""
     touched = frozenset[Claim]().union(*(each.claims for each in books))
     made = {each.appointment_id for each in books if may_book(each)}
     for row in rows:
@@ -77,7 +77,7 @@ def _duplicates(rows: Iterable[tuple[KeyT, Row]]) -> Iterator[tuple[KeyT, list[R
 
 
 def _violation(rule: Rule, text: str, rows: Sequence[Row], books: Iterable[Operation]) -> Violation:
-    """A violation of rows, with the first operation about each where one is known."""
+    """Build a violation about rows, with the first known operation about each."""
     about: dict[str | None, Operation] = {}
     for book in sorted(books, key=lambda each: (not each.ok, each.invoked)):
         about.setdefault(book.appointment_id, book)

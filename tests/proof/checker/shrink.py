@@ -1,4 +1,4 @@
-"""The shortest bad part of a history that was rejected."""
+"""Shrink a rejected history to a small part that is still rejected."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,9 +9,9 @@ Rejected = Callable[[Sequence[Operation]], bool]
 
 
 def shrink(operations: Sequence[Operation], rejected: Rejected) -> tuple[Operation, ...]:
-    """The fewest answers that cannot all be true, whatever the others were."""
+    """Return the fewest answers that cannot all be true, whatever the other answers were."""
     oldest_first = sorted(operations, key=lambda each: each.invoked)
-    # Reads are given up before changes: what was booked explains more.
+    # Remove reads before changes: a change explains more to a reader.
     orders = [sorted(order, key=_is_change) for order in (oldest_first, oldest_first[::-1])]
     parts = [_shrink_in_order(order, rejected) for order in orders]
     shortest = min(parts, key=len)
@@ -23,7 +23,7 @@ def _is_change(operation: Operation) -> bool:
 
 
 def _shrink_in_order(operations: Sequence[Operation], rejected: Rejected) -> list[Operation]:
-    """Give up one stretch of answers after another, as long as the rest is still rejected."""
+    """Remove one stretch of answers after another, as long as the rest is still rejected."""
     part = list(operations)
     length = len(part)
     while length:
@@ -41,8 +41,8 @@ def _shrink_in_order(operations: Sequence[Operation], rejected: Rejected) -> lis
 def _with_only(part: Sequence[Operation], operations: Sequence[Operation]) -> list[Operation]:
     """The operations without the answers of those outside the part.
 
-    A change outside stays as one of unknown outcome. Were it deleted, a refusal that rests on it would look
-    false, and the part would prove nothing about the whole.
+    A change outside the part stays with an unknown outcome. Without it, a refusal because of it would look
+    false, and the part would prove nothing about the whole history.
     """
     kept = {each.number for each in part}
     return [

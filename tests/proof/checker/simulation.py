@@ -1,4 +1,4 @@
-"""A service that keeps every promise, in a few lines: what it answers is a valid history by construction."""
+"""A small service that keeps every promise: the histories of its answers are valid by construction."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ HOLD_SECONDS = 3.0
 MOVES = 3
 LATER = "2031-05-04T09:15:00.000Z"
 Wishes = dict[tuple[str, int], tuple[str, ...]]
-"""The resources that each patient wants, first and by each move."""
+"""The resources that each patient wants, at first and after each move."""
 BOOKINGS = ("book", "book", "book", "hold", "get")
 LIFE = (*BOOKINGS, "book", "book", "cancel", "move", "move", "move", "history", "list", "slots", "release")
 
@@ -22,9 +22,9 @@ LIFE = (*BOOKINGS, "book", "book", "cancel", "move", "move", "move", "history", 
 def valid_history(
     random: Random, length: int, resources: tuple[str, ...] = RESOURCES, kinds: tuple[str, ...] = BOOKINGS
 ) -> History:
-    """Requests at random moments, each taking booking at one moment between call and answer.
+    """Send requests at random times, each taking effect at one moment between call and answer.
 
-    Each patient wants some of the resources, of one and the same instant, and moves to others.
+    Each patient wants some of the resources at one instant, and moves to others.
     """
     wishes = {(patient, n): some_of(random, resources) for patient in PATIENTS for n in range(MOVES + 1)}
     service = AtomicService()
@@ -43,12 +43,12 @@ def some_of(random: Random, resources: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass
 class AtomicService:
-    """Bookings by their changes, and holds of claims; a request is answered in one step, in full or not."""
+    """Bookings with their changes, and holds of claims; each request is executed in one atomic step."""
 
     bookings: dict[str, tuple[Change, ...]] = field(default_factory=dict)
     holds: dict[Claim, Operation] = field(default_factory=dict)
     moved: set[tuple[str, str | None]] = field(default_factory=set)
-    """The moves that were carried out, those that had nothing to change too."""
+    """The executed moves, those without a change included."""
 
     def answer(self, now: float, request: Operation) -> Operation:
         match request.kind:
@@ -71,7 +71,7 @@ class AtomicService:
 
     def rows(self) -> Iterator[Row]:
         for id, changes in self.bookings.items():
-            patient, booking_state, place = id.removeprefix("id-"), self._state(id), changes[-1].place
+            patient, state, place = id.removeprefix("id-"), self._state(id), changes[-1].place
             yield Row(
                 id,
                 SITE,
@@ -79,7 +79,7 @@ class AtomicService:
                 place.slot,
                 patient,
                 f"key-{patient}",
-                booking_state.status,
+                state.status,
                 created=changes[0].at,
                 minutes=place.minutes,
                 version=len(changes),
@@ -136,14 +136,10 @@ class AtomicService:
 
     def _listed(self, request: Operation) -> Iterator[tuple[str, BookingState]]:
         for id in self.bookings:
-            booking_state = self._state(id)
-            there = set(request.resources) <= set(booking_state.place.resources)
-            if (
-                booking_state.status == "booked"
-                and there
-                and booking_state.place.overlaps(request.slot, request.until)
-            ):
-                yield id, booking_state
+            state = self._state(id)
+            there = set(request.resources) <= set(state.place.resources)
+            if state.status == "booked" and there and state.place.overlaps(request.slot, request.until):
+                yield id, state
 
     def _taken(self, now: float, request: Operation) -> Iterator[tuple[str, str]]:
         for slot in (SLOT, LATER):
@@ -200,7 +196,7 @@ class AtomicService:
 
 
 def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operation]:
-    """A request that would be granted, and the moment at which it takes booking."""
+    """Build a request, as if it succeeds, and the moment at which it takes effect."""
     moment = random.uniform(1, 10)
     invoked, returned = moment - random.uniform(0, 1), moment + random.uniform(0, 1)
     patient, deadline = random.choice(PATIENTS), moment + random.uniform(0, 1)
@@ -216,7 +212,7 @@ def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operatio
             number = random.randint(1, MOVES)
             to, move_id = wishes[patient, number], f"m{number}-{patient}"
             asks = asked("move", patient, invoked, returned, id=id, resources=to, move_id=move_id)
-            # KeyT three moves, one changes the resources, one the slot, and one both.
+            # Move 1 changes the resources, move 2 the slot, move 3 both.
             asks = replace(asks, slot=("", LATER, SLOT)[number - 1], deadline=deadline)
             asks = replace(asks, resources=()) if number == 2 else asks
         case "cancel":
@@ -230,7 +226,7 @@ def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operatio
 
 
 def _deliver(answer: Operation, random: Random) -> Operation:
-    """The answer as its caller got it, if it did."""
+    """The answer as its caller receives it, or a lost answer."""
     if random.random() < 0.8:
         return answer
     id = None if answer.kind == "book" else answer.appointment_id
