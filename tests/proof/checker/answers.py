@@ -68,13 +68,13 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
 
 
 def _unordered(operations: Sequence[Operation]) -> Violation:
-    text = "in no order are these answers true of claims that are free or have one owner"
+    text = "no order makes these answers true with at most one owner for each claim"
     return violation(Rule.LINEARIZABLE, text, *_bad_part(operations))
 
 
 def _untrue(refusal: Operation, firm: Sequence[Operation]) -> Violation:
     if refusal.ok:
-        text = "a hold was granted on what is booked"
+        text = "a hold was granted on a booked claim"
         return violation(Rule.HOLD, text, *_bad_part([*firm, refusal]))
     if refused_as_booked(refusal):
         why = "as already booked, but no other booking can have owned any of its claims"

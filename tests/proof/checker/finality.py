@@ -69,7 +69,7 @@ def judge_finality(
         refusals = {each: _excluding_refusal(each, attempts[row.id], latest) for each in makers}
         kept_out = [refusal for refusal in refusals.values() if refusal]
         if makers and len(kept_out) == len(makers):
-            text = f"the booking {row.id} was made by an attempt that was asked before another was refused"
+            text = f"the booking {row.id} was made by an attempt that an earlier refusal excludes"
             yield violation(Rule.FINAL, text, *makers, *kept_out)
 
 
@@ -96,7 +96,7 @@ def judge_asked_earlier(operations: Sequence[Operation]) -> Iterator[Violation]:
         asked = refusal.invoked if refusal.asked is None else refusal.asked
         later = (each for each in others if each.invoked <= refusal.end and each.end >= asked - SKEW_SECONDS)
         if refusal.via == "nats" and not any(each.outcome != "not_executed" for each in later):
-            text = f"#{refusal.number} was told of a later request, but there can have been none"
+            text = f"#{refusal.number} was refused because of a later request, but no such request exists"
             yield violation(Rule.TRUE_REFUSAL, text, refusal)
 
 

@@ -31,17 +31,17 @@ def _wrong(changes: Sequence[Change]) -> Iterator[str]:
         yield "goes on after it was cancelled"
     ids = [each.move_id for each in changes if each.move_id]
     if len(ids) != len(set(ids)):
-        yield "tells of one move twice"
+        yield "contains one move twice"
     if any(after.type == "moved" and after.place == before.place for before, after in pairwise(changes)):
-        yield "tells of a move to where it was"
+        yield "contains a move to the same place"
 
 
 def _disagreements(row: Row) -> Iterator[str]:
     """Yield where the row differs from its last history entry, or its claims from its place."""
     changes = row.history
     if changes and row.version != len(changes):
-        yield f"is of {len(changes)} changes, but its version is {row.version}"
+        yield f"has {len(changes)} changes, but the version is {row.version}"
     if changes and booking_state(changes) != row.state:
-        yield "does not end where the booking is"
+        yield "does not end at the booking's place and status"
     if changes and is_active(changes) and row.stored is not None and row.stored != row.claims:
-        yield "is of a booking whose claims are others than its slot and resources make"
+        yield "is of a booking whose claims differ from its slot and resources"

@@ -107,7 +107,7 @@ def _released(operations: Sequence[Operation], ends: Mapping[Operation, float]) 
             and not _may_be_repeat(release)
             and not any(each.invoked <= release.end for each in holds)
         ):
-            yield violation(Rule.HOLD, "a hold was released that nobody had placed", release)
+            yield violation(Rule.HOLD, "a hold was released that no caller had placed", release)
 
 
 def _may_be_repeat(release: Operation) -> bool:
@@ -121,7 +121,7 @@ def _unlisted(operations: Sequence[Operation], ends: Mapping[Operation, float]) 
         for hold, end in ends.items():
             stands = hold.end < asked.invoked and asked.end < end
             if stands and hold.claims & asked.claims and not asked.taken:
-                yield violation(Rule.HOLD, "what is held was not listed as taken", asked, hold)
+                yield violation(Rule.HOLD, "a held slot was not listed as taken", asked, hold)
 
 
 def _may_have_missed_hold(booking: InferredBooking, redis_faults: Iterable[Fault]) -> bool:
@@ -138,10 +138,12 @@ def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -
     for asked in (each for each in operations if each.kind == "slots" and each.ok):
         listed = any(state == "held" for _, state in asked.taken)
         if listed and not any(_may_block(hold, asked, redis_faults) for hold in holds):
-            yield violation(Rule.HOLD, "what nobody can hold was listed as held", asked)
+            yield violation(Rule.HOLD, "a slot that no caller can hold was listed as held", asked)
     for refusal in (each for each in operations if each.refused and each.error == HELD):
         if not any(_may_block(hold, refusal, redis_faults) for hold in holds):
-            text = f"#{refusal.number} was refused as held, but nobody else can have held any of that then"
+            text = (
+                f"#{refusal.number} was refused as held, but no other caller can have held any of its claims"
+            )
             yield violation(Rule.TRUE_REFUSAL, text, *_own_holds(holds, refusal), refusal)
 
 

@@ -65,7 +65,7 @@ def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Ite
                 text = f"a retry of the confirmed key {_key(first)} was refused"
                 yield violation(Rule.ONE_KEY, text, first, later)
         elif later.status != 422:
-            text = f"the confirmed key {_key(first)} was sent with another request, which hears only 422"
+            text = f"the confirmed key {_key(first)} was sent with another request, whose answer must be 422"
             yield violation(Rule.ONE_KEY, text, first, later)
 
 
@@ -74,7 +74,9 @@ def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
     for refusal in (each for each in group if each.refused and each.status == 422):
         others = (each for each in group if may_take_effect(each) and not _same_request(each, refusal))
         if not any(each.invoked <= refusal.end for each in others):
-            text = f"the key {_key(refusal)} was refused as used for another request, but there was none"
+            text = (
+                f"the key {_key(refusal)} was refused as used for another request, but no such request exists"
+            )
             yield violation(Rule.ONE_KEY, text, refusal)
 
 
@@ -84,7 +86,7 @@ def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
     for replay in (each for each in replays if each.via == "nats"):
         others = (each for each in group if each is not replay and may_book(each))
         if not any(each.invoked <= replay.end for each in others):
-            text = f"the key {replay.key} was answered with a replay, but nobody had sent it before"
+            text = f"the key {replay.key} was answered with a replay, but no caller had sent it before"
             yield violation(Rule.ONE_KEY, text, replay)
 
 

@@ -22,7 +22,7 @@ def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator
     active = [row for row in rows if row.status == "booked"]
     for (_, resource, _), duplicates in _duplicates((claim, row) for row in active for claim in row.claims):
         yield _violation(
-            Rule.ONE_WINNER, f"{len(duplicates)} bookings own {resource} then", duplicates, books
+            Rule.ONE_WINNER, f"{len(duplicates)} bookings own {resource} at the same time", duplicates, books
         )
     for (_, key), duplicates in _duplicates(((row.site, row.key), row) for row in rows):
         yield _violation(Rule.ONE_KEY, f"{len(duplicates)} bookings have the key {key}", duplicates, books)
@@ -59,7 +59,7 @@ def _unexplained(books: Sequence[Operation], rows: Iterable[Row]) -> Iterator[Vi
     for row in rows:
         if row.first.claims & touched and row.id not in made:
             denied = [each for each in books if _resembles(each, row)]
-            text = f"the booking {row.id} is stored, but no caller was told that it is or may be"
+            text = f"the booking {row.id} is stored, but every caller's answer excludes it"
             yield _violation(Rule.KNOWN_OUTCOME, text, [row], denied)
 
 

@@ -86,8 +86,8 @@ class _Search:
     def _choices(self, remaining: list[Operation], changing: Set[str | None]) -> Iterator[Operation]:
         """Yield the operations that may come next, the likeliest first: those with a known outcome.
 
-        A booking of unknown outcome helps only if an answer shows it or needs an owner of its claims. If several
-        have the same claims and no answer shows them, one of them suffices.
+        A booking of unknown outcome helps only if an answer shows it or needs an owner of its claims. If no
+        answer shows several bookings with the same claims, one of them suffices.
         """
         told = changing | {each.appointment_id for each in remaining if _answered(each)}
         in_need = (each for each in remaining if refused_as_booked(each) or lists_booked(each))

@@ -125,7 +125,7 @@ def _outcome(status: int) -> Outcome:
 
 def _oddities(answer: Answer, heard: Operation, seconds: float) -> Iterator[str]:
     if answer.status not in (*EXPECTED[heard.kind], 503, 504):
-        yield f"is no answer to expect: {heard.error}"
+        yield f"is not an expected answer: {heard.error}"
     if answer.status >= 500 and "retry-after" not in answer.headers:
         yield "came without Retry-After"
     if answer.status >= 500 and answer.body.get("outcome") != heard.outcome:
@@ -144,7 +144,7 @@ def _mismatches(answer: Answer, heard: Operation) -> Iterator[str]:
     if cancelled and told is None:
         yield "is without the appointment"
     if told is None and heard.outcome == "ok" and heard.kind in ("book", "hold", "get", "cancel", "move"):
-        yield "tells of nothing"
+        yield "contains no booking and no hold"
     if told is None:
         return
     wanted: dict[str, object] = {"site": heard.site}

@@ -16,7 +16,7 @@ from tests.proof.faults.stored import COLLECTION
 from tests.slots import fresh
 from tests.stack import wait_until
 
-KEY = "of a caller who repeats"
+KEY = "of a caller that retries"
 DELAYING, OTHER = "booking_worker-1", "booking_worker-2"
 ENOUGH_CONNECTIONS = 8
 

@@ -15,12 +15,12 @@ CLOCK_SECONDS = 0.25
 class Clause(StrEnum):
     ONE_WINNER = "exactly one booking confirmed in each race"
     ONE_OWNER = "no two winners share a resource"
-    REFUSED = "everyone else refused, with the right text"
+    REFUSED = "every other request refused, with the right text"
     HOLDS = "every hold honoured"
     ANSWERED = "every request answered"
     READ_BACK = "the winner's appointment reads back the same"
     LATE = "a late request refused"
-    FREED = "what was cancelled is free again"
+    FREED = "a cancelled slot is free again"
     LINEARIZABLE = "the history is linearizable"
 
 

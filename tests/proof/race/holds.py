@@ -62,7 +62,7 @@ def stranger_is_refused(history: SlotHistory) -> Iterator[Finding]:
             if grant.exchange.rivals(stranger) and not grant.expired_by(stranger.returned)
         ]
         if held and stranger.reply.answered and not refused_with(stranger, HELD):
-            text = f"a stranger asked for the held slot and heard {stranger.reply}"
+            text = f"a stranger requested the held slot and got {stranger.reply}"
             yield history.find(Clause.HOLDS, text)
 
 
@@ -70,7 +70,7 @@ def holder_can_book(history: SlotHistory) -> Iterator[Finding]:
     """The holder's own booking is confirmed, unless the hold expired and a rival was faster."""
     for claim in history.of("claim"):
         if claim.reply.answered and not any(booking.rivals(claim) for booking in history.confirmed):
-            yield history.find(Clause.HOLDS, f"the holder asked to book and heard {claim.reply}")
+            yield history.find(Clause.HOLDS, f"the holder requested the booking and got {claim.reply}")
 
 
 CHECKS: tuple[Callable[[SlotHistory], Iterator[Finding]], ...] = (

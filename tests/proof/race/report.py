@@ -17,7 +17,7 @@ from tests.proof.race.verdict import RaceVerdict
 
 FEW_REQUESTS = 30
 FEW_RACES = 20
-_READ = {"get": "as it is stored", "list": "what is booked", "slots": "what is taken"}
+_READ = {"get": "as stored", "list": "the bookings", "slots": "the taken slots"}
 _NEEDS_A_WINNER = (Clause.REFUSED, Clause.READ_BACK, Clause.LATE)
 
 
@@ -80,7 +80,7 @@ class Report:
 
     def _proved(self, run: Run) -> Iterator[str]:
         yield "one winner per slot" if len(run.resources) == 1 else Clause.ONE_OWNER
-        yield "everyone else refused"
+        yield "every other request refused"
         if self._options.holds:
             yield Clause.HOLDS
         yield Clause.ANSWERED
@@ -129,7 +129,7 @@ class Report:
             table.add_row("all races", str(len(races)), *self._cells(run), style="bold")
         self._console.print(table)
         if self._options.holds:
-            self._line("claimed: booked after the race, by whoever held it")
+            self._line("claimed: booked after the race by the holder")
 
     def _cells(self, run: Run, race: Race | None = None) -> list[str]:
         row = count_answers(raced(run, race))

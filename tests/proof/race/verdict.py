@@ -96,7 +96,7 @@ def refusals_are_true(history: SlotHistory) -> Iterator[Finding]:
         and not any(booking.invoked < exchange.returned and booking.rivals(exchange) for booking in bookings)
     ]
     if phantom:
-        yield history.find(Clause.REFUSED, f"'{BOOKED}' though nobody had booked: {len(phantom)}")
+        yield history.find(Clause.REFUSED, f"'{BOOKED}' without a booking: {len(phantom)}")
     outdated = [
         exchange
         for exchange in history.exchanges
@@ -119,7 +119,7 @@ def all_answered(history: SlotHistory) -> Iterator[Finding]:
 def late_is_refused(history: SlotHistory) -> Iterator[Finding]:
     late = history.of("late")
     if not late:
-        yield history.find(Clause.LATE, "nobody asked late")
+        yield history.find(Clause.LATE, "no late request was sent")
     if all(winner.request.step == "late" for winner in history.confirmed):
         return
     wrong = [request for request in late if request.reply.answered and not refused_with(request, BOOKED)]
@@ -156,10 +156,12 @@ def cancelled_is_free(history: SlotHistory) -> Iterator[Finding]:
                 id == cancel.request.body["id"]
             ):
                 continue
-        yield history.find(Clause.FREED, f"a booking was cancelled, and the answer is {cancel.reply}")
+        yield history.find(Clause.FREED, f"a cancel was answered with {cancel.reply}")
     for asked in (each for each in history.of("free") if each.reply.answered):
         if (asked.reply.body or {}).get("taken") != []:
-            yield history.find(Clause.FREED, f"all was cancelled, and yet not all is free ({asked.reply})")
+            yield history.find(
+                Clause.FREED, f"every booking was cancelled, but the slot is not free ({asked.reply})"
+            )
 
 
 CHECKS: tuple[ClauseCheck, ...] = (
