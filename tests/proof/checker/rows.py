@@ -22,7 +22,7 @@ def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator
     active = [row for row in rows if row.status == "booked"]
     for (_, resource, _), duplicates in _duplicates((claim, row) for row in active for claim in row.claims):
         yield _violation(
-            Rule.ONE_WINNER, f"{len(duplicates)} bookings own {resource} at the same time", duplicates, books
+            Rule.ONE_WINNER, f"{len(duplicates)} bookings own {resource} then", duplicates, books
         )
     for (_, key), duplicates in _duplicates(((row.site, row.key), row) for row in rows):
         yield _violation(Rule.ONE_KEY, f"{len(duplicates)} bookings have the key {key}", duplicates, books)
