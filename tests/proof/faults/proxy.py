@@ -90,7 +90,7 @@ class Proxy:
         owner = self._owners(names) if names else {}
         for link in list(links):
             own = [rule for other, rule in concerned if other is link]
-            link.put_under([r for r in own if r.sources is None or owner.get(link.source) in r.sources])
+            link.set_rules([r for r in own if r.sources is None or owner.get(link.source) in r.sources])
 
     async def _serve(
         self, gate: str, upstream: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -117,7 +117,7 @@ class _Link:
         self._changed = asyncio.Event()
         self._ends = [client]
 
-    def put_under(self, rules: list[LinkRule]) -> None:
+    def set_rules(self, rules: list[LinkRule]) -> None:
         self.rules = rules
         self._changed.set()
         if any(rule.cut for rule in rules):

@@ -55,10 +55,10 @@ class Progress:
             return "starting three mongods, three nats-servers, a Valkey and the services"
         recorder, nemesis = self._at_work
         outcomes = Counter(each.outcome for each in recorder.operations)
-        told = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
+        counts = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
         now = min(recorder.now(), self._options.seconds)
         broken = nemesis.status or "nothing is broken"
-        return f"{now:.0f}/{self._options.seconds:.0f} s: {told}; {len(nemesis.faults)} faults; {broken}"
+        return f"{now:.0f}/{self._options.seconds:.0f} s: {counts}; {len(nemesis.faults)} faults; {broken}"
 
 
 def print_result(console: Console, result: RunResult) -> None:

@@ -29,14 +29,14 @@ async def hold_by_cut_off_primary(cluster: Cluster) -> Answer:
             return await caller.hold(fresh())
 
 
-async def test_a_primary_without_a_majority_grants_no_hold(cluster: Cluster) -> None:
+async def test_primary_without_majority_grants_no_hold(cluster: Cluster) -> None:
     """A hold is not granted if MongoDB cannot prove that its read is the latest."""
     await cluster.start_over()
     answer = await hold_by_cut_off_primary(cluster)
     assert (answer.status, answer.body.get("outcome")) == (503, "not_executed")
 
 
-async def test_without_the_read_barrier_a_primary_without_a_majority_grants_holds(cluster: Cluster) -> None:
+async def test_primary_without_majority_grants_holds_without_the_read_barrier(cluster: Cluster) -> None:
     """Control: without the read barrier, a hold is granted on a slot that may be booked elsewhere."""
     await cluster.start_over("no_read_barrier")
     assert (await hold_by_cut_off_primary(cluster)).status == 200

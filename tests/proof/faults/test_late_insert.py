@@ -25,7 +25,7 @@ ENOUGH_CONNECTIONS = 8
 class LateInsert:
     """The answer to the caller's retry after a 504, and the statuses of the rows with its key."""
 
-    then: Answer
+    retry: Answer
     rows: list[str]
 
 
@@ -51,13 +51,13 @@ async def insert_late(cluster: Cluster) -> LateInsert:
             await asyncio.to_thread(cluster.services.stack.wait_serving)
             rival = await caller.book({**slot, "patientName": "Grace Hopper"})
             assert rival.status == 201
-            then = await caller.book(slot, **{"Idempotency-Key": KEY})
+            retry = await caller.book(slot, **{"Idempotency-Key": KEY})
             cancel = await caller.ask("cancel", {"id": rival.body["appointment"]["id"]})
             assert cancel.status == 200
             before = await asyncio.to_thread(_inserts, cluster.mongo_uri)
         await asyncio.to_thread(wait_until, lambda: _inserts(cluster.mongo_uri) > before, "it has arrived")
         assert (await caller.book(fresh())).status == 201  # MongoDB executes it after the late insert
-    return LateInsert(then, await asyncio.to_thread(_statuses, cluster.mongo_uri, slot["site"]))
+    return LateInsert(retry, await asyncio.to_thread(_statuses, cluster.mongo_uri, slot["site"]))
 
 
 def _inserts(uri: str) -> int:
@@ -73,17 +73,17 @@ def _statuses(uri: str, site: str) -> list[str]:
         return [row["status"] for row in rows.find({"site": site, "idempotencyKey": KEY})]
 
 
-async def test_a_refused_caller_is_not_booked_by_an_insert_that_comes_late(cluster: Cluster) -> None:
+async def test_late_insert_of_a_refused_caller_books_nothing(cluster: Cluster) -> None:
     """An unknown outcome, then a 409: the late insert of the first attempt books nothing."""
     await cluster.start_over()
-    told = await insert_late(cluster)
-    assert told.then.status == 409
-    assert told.rows == ["refused"]
+    result = await insert_late(cluster)
+    assert result.retry.status == 409
+    assert result.rows == ["refused"]
 
 
-async def test_without_final_refusals_a_refused_caller_is_booked_late(cluster: Cluster) -> None:
+async def test_late_insert_books_without_final_refusals(cluster: Cluster) -> None:
     """Control: without a tombstone before the 409, the late insert makes a booking."""
     await cluster.start_over("no_final_refusals")
-    told = await insert_late(cluster)
-    assert told.then.status == 409
-    assert told.rows == ["booked"]
+    result = await insert_late(cluster)
+    assert result.retry.status == 409
+    assert result.rows == ["booked"]

@@ -14,7 +14,7 @@ from tests.slots import fresh
 CLAIM_INDEX = "one_booking_per_claim"
 
 
-async def test_a_lost_index_is_made_again_without_a_member(cluster: Cluster) -> None:
+async def test_index_dropped_while_a_member_is_down_is_recreated(cluster: Cluster) -> None:
     """A unique index that is dropped while a member is down is recreated by the other members."""
     await cluster.start_over()
     primary = await cluster.primary()

@@ -133,21 +133,21 @@ class WorkloadCalls:
     ) -> Operation:
         if not options.at_once:
             await self.pause(self.random.expovariate(self.pace))
-        said, deadline = dict(headers or {}), None
+        sent_headers, deadline = dict(headers or {}), None
         if self.via == "nats" and kind in ("book", "move", "cancel") and self.chance(0.4):
             latest = datetime.now(UTC) + timedelta(
                 seconds=self.random.uniform(SHORTEST_DEADLINE, LONGEST_DEADLINE)
             )
-            said["Deadline"] = str(int(latest.timestamp() * 1000))
+            sent_headers["Deadline"] = str(int(latest.timestamp() * 1000))
             deadline = self.recorder.moment(latest)
         if options.first:
-            said["First"] = "true"
+            sent_headers["First"] = "true"
         # A gateway sets `askedAt` when it reads the request, so HTTP callers send none.
         asked_at: float | None = self.recorder.now()
         if self.via == "nats":
             unix_ms = int(datetime.now(UTC).timestamp() * 1000)
             is_sent = kind in ORDERED and self.chance(ASKED_AT_IS_SENT)
-            said |= {"Asked-At": str(unix_ms)} if is_sent else {}
+            sent_headers |= {"Asked-At": str(unix_ms)} if is_sent else {}
             sent_at = datetime.fromtimestamp(unix_ms / 1000, UTC)
             asked_at = self.recorder.moment(sent_at) if is_sent else None
         patience = PATIENCE_SECONDS
@@ -177,7 +177,7 @@ class WorkloadCalls:
 
         async def patiently() -> Answer:
             async with asyncio.timeout(patience):
-                return await self.caller.ask(kind, body, **said)
+                return await self.caller.ask(kind, body, **sent_headers)
 
         return await self.recorder.record(asked, patiently)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tests.proof.race.exchanges import Exchange, Request
 from tests.proof.race.options import Options
 from tests.proof.race.plan import Planner
-from tests.proof.race.race import RaceRunner
+from tests.proof.race.runner import RaceRunner
 
 
 async def follow_up(

@@ -37,13 +37,14 @@ class Planner:
         # A hold takes longer than a booking and would rarely win, so in every second slot it goes first.
         follows = self._holds > 0 and self.slots.index(slot) % 2 == 1
         requests = [
-            replace(self.book("race", slot, self.some()), follows=follows) for _ in range(self._bookings)
+            replace(self.book("race", slot, self.some_resources()), follows=follows)
+            for _ in range(self._bookings)
         ]
-        requests += [self.hold("race", slot, self.some()) for _ in range(self._holds)]
+        requests += [self.hold("race", slot, self.some_resources()) for _ in range(self._holds)]
         random.shuffle(requests)
         return requests
 
-    def some(self) -> tuple[str, ...]:
+    def some_resources(self) -> tuple[str, ...]:
         """Return one or more of the resources, in random order."""
         return tuple(random.sample(self.resources, random.randint(1, len(self.resources))))
 

@@ -18,10 +18,10 @@ from tests.proof.race.exchanges import Exchange, Run
 from tests.proof.race.history_check import check_run
 from tests.proof.race.options import Options
 from tests.proof.race.plan import Planner
-from tests.proof.race.race import RaceRunner
 from tests.proof.race.record import write_record
 from tests.proof.race.report import Report
 from tests.proof.race.rows import delete_rows
+from tests.proof.race.runner import RaceRunner
 from tests.proof.race.verdict import RaceVerdict, judge
 
 # The most requests in flight at once. If the slots need more, they race in waves, each slot as a whole.
