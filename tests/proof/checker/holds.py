@@ -14,7 +14,7 @@ from tests.proof.checker.clocks import SKEW_SECONDS
 from tests.proof.checker.inferred_bookings import InferredBooking, infer_bookings, is_own
 from tests.proof.checker.model import HELD, may_take_effect
 from tests.proof.checker.verdict import Rule, Violation, violation
-from tests.proof.faults.history import AN_ATTEMPT_SECONDS, REQUEST_TIMEOUT_SECONDS, Fault, Operation
+from tests.proof.faults.history import ATTEMPT_SECONDS, REQUEST_TIMEOUT_SECONDS, Fault, Operation
 
 REDIS_RETURNS_SECONDS = 1.0
 """How long after a fault a worker may need to reconnect to Redis."""
@@ -104,15 +104,15 @@ def _released(operations: Sequence[Operation], ends: Mapping[Operation, float]) 
             yield violation(Rule.HOLD, "a hold that stands was not found", release, binding[0])
         if (
             release.ok
-            and not _may_be_repeat(release)
+            and not _may_be_retry(release)
             and not any(each.invoked <= release.end for each in holds)
         ):
             yield violation(Rule.HOLD, "a hold was released that no caller had placed", release)
 
 
-def _may_be_repeat(release: Operation) -> bool:
+def _may_be_retry(release: Operation) -> bool:
     """Whether the gateway may have retried, and so returned 200 for the 404 to its own second attempt."""
-    return release.via == "http" and release.end - release.invoked > 0.9 * AN_ATTEMPT_SECONDS
+    return release.via == "http" and release.end - release.invoked > 0.9 * ATTEMPT_SECONDS
 
 
 def _unlisted(operations: Sequence[Operation], ends: Mapping[Operation, float]) -> Iterator[Violation]:

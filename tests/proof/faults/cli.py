@@ -60,13 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seconds", type=_positive, default=60.0, help="how long faults are injected")
     parser.add_argument("--seed", type=int, help="decides the faults and the calls (default: random)")
-    parser.add_argument("--rate", type=_positive, default=100.0, help="calls a second, about")
+    parser.add_argument("--rate", type=_positive, default=100.0, help="calls in a second, in total")
     parser.add_argument(
         "--faults",
         type=_kinds,
         default=sorted(FAULT_KINDS),
         metavar="KIND,KIND",
-        help=f"of {', '.join(FAULT_KINDS)}",
+        help=f"only these faults, of {', '.join(FAULT_KINDS)}",
     )
     parser.add_argument(
         "--without",

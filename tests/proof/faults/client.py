@@ -19,8 +19,8 @@ from tests.proof.faults.workload_calls import (
     WorkloadCalls,
 )
 
-REPEATS = 4
-SOONEST_RETURN, LATEST_RETURN = 1.0, 4.0
+RETRIES = 4
+SOONEST_RETRY, LATEST_RETRY = 1.0, 4.0
 """How many seconds after it gave up a caller retries with the same key."""
 SOONEST_CANCEL, LATEST_CANCEL = 0.0, 1.0
 ATTEMPTS_END = 1.5, 3.0
@@ -54,11 +54,11 @@ class FaultClient(WorkloadCalls):
             if self.chance(self.contests):
                 await self._contest()
             elif self.known and self.chance(0.45):
-                await self._ask_about_known()
+                await self._use_known_booking()
             else:
                 await self._visit()
 
-    async def _ask_about_known(self) -> None:
+    async def _use_known_booking(self) -> None:
         id, visit = self.random.choice(self.known[-ANY:] if self.chance(0.5) else self.known[-LATEST:])
         recent, owner = self.random.choice(self.known[-LATEST:])
         match self.random.choices(("get", "history", "window", "move", "cancel"), (20, 15, 15, 35, 15))[0]:
@@ -128,7 +128,7 @@ class FaultClient(WorkloadCalls):
     async def _give_up(self, ask: Callable[[CallOptions], Awaitable[Operation]]) -> None:
         """Give up early, then retry at once and with patience until the outcome is known."""
         asked = await ask(HASTY)
-        for _ in range(REPEATS):
+        for _ in range(RETRIES):
             if not asked.unknown:
                 break
             asked = await ask(AT_ONCE)
@@ -197,10 +197,10 @@ class FaultClient(WorkloadCalls):
         A caller that gave up early retries at once, or later.
         """
         done = await ask(FIRST)
-        for _ in range(REPEATS):
+        for _ in range(RETRIES):
             if once or done.outcome not in ("unknown", "not_executed") or self.chance(0.1):
                 break
             if done.status is None and self.chance(0.3):
-                await self.pause(self.random.uniform(SOONEST_RETURN, LATEST_RETURN))
+                await self.pause(self.random.uniform(SOONEST_RETRY, LATEST_RETRY))
             done = await ask(ORDINARY)
         return done

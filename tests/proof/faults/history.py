@@ -15,7 +15,7 @@ Outcome = Literal["ok", "refused", "not_executed", "unknown"]
 Via = Literal["http", "nats"]
 REQUEST_TIMEOUT_SECONDS = 5.0
 """The gateway starts no attempt after this time. A worker counts a missing deadline from the receipt."""
-AN_ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
+ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
 """A gateway waits this long for the answer to an attempt before it sends the next one."""
 
 

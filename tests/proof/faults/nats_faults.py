@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from deploy.local.ports import LOOPBACK
 from shared.process.nats_wire import round_trip
 from tests.proof.faults.cluster import Cluster
-from tests.proof.faults.history import AN_ATTEMPT_SECONDS
+from tests.proof.faults.history import ATTEMPT_SECONDS
 from tests.proof.faults.server_faults import FaultNotPossible
 
 OPERATIONS = {
@@ -105,7 +105,7 @@ async def answer_late(cluster: Cluster, random: Random) -> AsyncIterator[str]:
         with suppress(nats.errors.Error, TimeoutError):
             answer = await connection.request(message.subject, message.data, LATEST_SECONDS, headers=headers)
             spent = asyncio.get_running_loop().time() - arrived
-            await asyncio.sleep(max(0, AN_ATTEMPT_SECONDS + LATE_SECONDS / 2 - spent) if is_first else 0)
+            await asyncio.sleep(max(0, ATTEMPT_SECONDS + LATE_SECONDS / 2 - spent) if is_first else 0)
             await connection.publish(message.reply, answer.data, headers=answer.headers)
 
     async with _taking(cluster, random, take):

@@ -17,23 +17,23 @@ async def follow_up(
     """Send, one after the other, the requests whose answers follow from the race for `slot`."""
     exchanges = list(raced)
 
-    async def request(request: Request) -> None:
+    async def send(request: Request) -> None:
         exchanges.append(await runner.send(request))
 
     for held in (exchange for exchange in raced if exchange.granted):
         if any(exchange.confirmed and exchange.rivals(held) for exchange in exchanges):
             continue
         wanted = held.request.resources
-        await request(planner.book("stranger", slot, wanted))
+        await send(planner.book("stranger", slot, wanted))
         own = {"patientName": held.request.patient, "holdToken": str(held.request.body["holdToken"])}
-        await request(planner.book("claim", slot, wanted, **own))
+        await send(planner.book("claim", slot, wanted, **own))
     # A request for all resources conflicts with every winner.
-    await request(planner.book("late", slot, planner.resources))
+    await send(planner.book("late", slot, planner.resources))
     if options.holds:
-        await request(planner.hold("late", slot, planner.resources))
+        await send(planner.hold("late", slot, planner.resources))
     for appointment_id in confirmed_ids(exchanges):
         for via in options.transports:
-            await request(planner.read(slot, appointment_id, via))
+            await send(planner.read(slot, appointment_id, via))
 
 
 def confirmed_ids(exchanges: Sequence[Exchange]) -> list[str]:

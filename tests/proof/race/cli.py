@@ -26,7 +26,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     """Read the command line; on an error, print it and exit with status 2."""
     parser = _Parser(
         prog="python -m tests.proof.race",
-        description="Prove on a running deployment that of many simultaneous requests one wins.",
+        description="Prove on a running deployment that one of many simultaneous requests wins.",
         epilog="Exit status: 0 proved, 1 an invariant was broken or a request not answered, "
         "2 wrong arguments or nothing answers, 130 interrupted.",
     )
@@ -53,7 +53,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         type=_resources,
         default=1,
         metavar="R",
-        help=f"each booking wants some of so many, at most {_MOST_RESOURCES} (default: 1)",
+        help=f"a booking wants 1 to R resources; R is at most {_MOST_RESOURCES} (default: 1)",
     )
     parser.add_argument("--via", choices=("http", "nats", "both"), default="http", help="default: http")
     parser.add_argument("--holds", action="store_true", help="N holds per slot race with the bookings")

@@ -21,7 +21,7 @@ from tests.proof.race.exchanges import Reply, Request
 Call = Callable[[], Awaitable[Reply]]
 
 CONNECT_SECONDS = 5
-REPEAT_SECONDS = 0.05
+RETRY_SECONDS = 0.05
 BEING_BOOKED = "BeingBooked"
 REQUEST_ID = "X-Request-Id"
 
@@ -58,7 +58,7 @@ class Connections(ABC):
                 # Retry a hold that meets a booking in progress, as the product's own client does.
                 reply = await call()
                 while reply.headers.get("error-type") == BEING_BOOKED:
-                    await asyncio.sleep(REPEAT_SECONDS)
+                    await asyncio.sleep(RETRY_SECONDS)
                     reply = await call()
                 return _read(reply)
         except TimeoutError:
@@ -140,7 +140,7 @@ class NatsConnections(Connections):
             name="concurrency-proof",
             allow_reconnect=False,
             connect_timeout=CONNECT_SECONDS,
-            error_cb=_leave_it_to_the_call,
+            error_cb=_ignore_error,
         )
 
 
@@ -163,5 +163,5 @@ async def _opens(client: httpx.AsyncClient, seconds: float) -> bool:
     return True
 
 
-async def _leave_it_to_the_call(_error: Exception) -> None:
+async def _ignore_error(_error: Exception) -> None:
     """Log nothing: the call that fails raises the error."""

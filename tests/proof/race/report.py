@@ -37,13 +37,13 @@ class Report:
         if options.holds and options.slots > 1:
             self._line("in every second slot the bookings start as soon as a hold is granted")
         half = f"{-(-options.slots // 2)} of the slots are" if options.slots > 1 else "then the slot is"
-        self._line(f"{half} given back and raced for again; in the end all is cancelled")
+        self._line(f"{half} cancelled and raced for again; in the end every booking is cancelled")
 
     @staticmethod
     def _what(resources: Sequence[str]) -> str:
         if len(resources) == 1:
             return ""
-        return f", each wants some of {len(resources)} resources: {resources[0]} to {resources[-1]}"
+        return f", a booking wants some of {len(resources)} resources: {resources[0]} to {resources[-1]}"
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
