@@ -105,6 +105,24 @@ def test_node_books_over_nats(project: Path, stack: Stack) -> None:
     assert (refused["status"], refused["type"]) == (409, "SlotAlreadyBooked")
 
 
+def test_node_follows_events(project: Path, servers: Servers) -> None:
+    """A service in Node reads the events of a site by the document alone, without our client."""
+    body = fresh()
+    with servers.new_stack() as stack:
+        stack.up()
+        stack.start("booking_worker.events")
+        stack.wait_serving()
+        url = f"{stack.url}/api"
+        booked = httpx.post(f"{url}/book-appointment", json=body).json()["appointment"]
+        httpx.delete(f"{url}/appointments/{booked['id']}").raise_for_status()
+        wait_until(lambda: has_stream(stack), "the relay has created the stream")
+        lines = run(project, "follow_events.mjs", stack.env["NATS_URL"], body["site"], "2").splitlines()
+    assert [(event["id"], event["type"]) for event in map(json.loads, lines)] == [
+        (booked["id"], "appointment.booked"),
+        (booked["id"], "appointment.cancelled"),
+    ]
+
+
 def test_asyncapi_s_own_parser_finds_nothing_wrong(project: Path) -> None:
     """The document of the subjects is valid by the rules of AsyncAPI."""
     document = DOCUMENTS / "asyncapi.json"
