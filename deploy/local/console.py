@@ -15,13 +15,13 @@ from deploy.local.state import DATA
 SERVERS = {"MONGO_URI": "MongoDB", "REDIS_URL": "Redis", "NATS_URL": "NATS"}
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line; a terminal that has gone away is no reason to fail."""
     with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
 
-def screen(url: str, data: Path, given: Mapping[str, str]) -> str:
+def ready_message(url: str, data: Path, given: Mapping[str, str]) -> str:
     """What to do with a stack that is ready; `given` are the servers that are not its own, by variable."""
     prove, env = "make prove", "make env"
     if data != DATA:

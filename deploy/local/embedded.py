@@ -87,7 +87,7 @@ class EmbeddedServer(Process):
                     self.kill()
                     raise StackError(f"{self.name} is not up after {seconds:.0f} s (log: {self.log_file})")
                 time.sleep(POLL_SECONDS)
-        raise StackError(f"{self.name} does not start: {self.last_words()} (log: {self.log_file})")
+        raise StackError(f"{self.name} does not start: {self.last_log_line()} (log: {self.log_file})")
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Stop it in an orderly way, paused or not; kill it when that takes too long."""

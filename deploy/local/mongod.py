@@ -49,7 +49,7 @@ class Mongod(EmbeddedServer):
         except PyMongoError:
             return "does not answer yet"
 
-    def gist(self, lines: list[str]) -> str:
+    def error_line(self, lines: list[str]) -> str:
         for line in reversed(lines):
             try:
                 entry = json.loads(line)
@@ -60,7 +60,7 @@ class Mongod(EmbeddedServer):
                 details = entry.get("attr", {})
                 told = [str(details[key]) for key in ("error", "msg") if key in details]
                 return ": ".join([entry["msg"], *told])
-        return super().gist(lines)
+        return super().error_line(lines)
 
 
 def _configure(client: MongoClient[dict[str, Any]], address: str) -> None:

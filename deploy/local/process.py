@@ -100,7 +100,7 @@ class Process(ABC):
         self.send(signal.SIGKILL)
         self.process.wait()
 
-    def obituary(self) -> str:
+    def exit_summary(self) -> str:
         """How it ended."""
         code = self.process.returncode
         return f"died with {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
@@ -122,14 +122,14 @@ class Process(ABC):
             os.truncate(self.log_file, 0)
             self._log_start = self._log_seen = 0
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """The last line that it wrote since it was started."""
         with self.log_file.open("rb") as written:
             written.seek(self._log_start)
             lines = written.read().decode(errors="replace").strip().splitlines()
-        return self.gist(lines)
+        return self.error_line(lines)
 
-    def fresh_output(self) -> str:
+    def new_output(self) -> str:
         """The whole lines that it wrote since the last call, each with its name."""
         if not self.log_file.exists():
             return ""
@@ -140,7 +140,7 @@ class Process(ABC):
         lines = whole.decode(errors="replace").splitlines()
         return "".join(f"{self.name} | {line}\n" for line in lines)
 
-    def gist(self, lines: list[str]) -> str:
+    def error_line(self, lines: list[str]) -> str:
         """The line of its output that tells best why it ended."""
         return lines[-1].strip() if lines else "it wrote nothing"
 

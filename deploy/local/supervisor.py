@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from deploy.local.console import say
+from deploy.local.console import print_line
 from deploy.local.errors import StackError
 from deploy.local.process import POLL_SECONDS, Process, end
 
@@ -76,12 +76,14 @@ class Supervisor:
         while problems := self._problems(processes):
             if time.monotonic() > ends:
                 raise StackError(
-                    f"Not ready after {READY_SECONDS:.0f} s: {_tell(problems)} "
+                    f"Not ready after {READY_SECONDS:.0f} s: {_summarise(problems)} "
                     f"(logs: {processes[0].log_file.parent})"
                 )
             if time.monotonic() > slow:
                 slow = ends
-                say(f"Still waiting, and giving up after {READY_SECONDS:.0f} s: {_tell(problems)}")
+                print_line(
+                    f"Still waiting, and giving up after {READY_SECONDS:.0f} s: {_summarise(problems)}"
+                )
             time.sleep(POLL_SECONDS)
 
     def watch(self) -> None:
@@ -121,39 +123,39 @@ class Supervisor:
             if process.running:
                 continue
             if process not in self._restart_at:
-                self._mourn(process)
+                self._schedule_restart(process)
             elif time.monotonic() >= self._restart_at[process]:
-                self._revive(process)
+                self._restart(process)
 
     def _show(self, process: Process) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stdout.write(process.fresh_output())
+            sys.stdout.write(process.new_output())
             sys.stdout.flush()
 
-    def _mourn(self, process: Process) -> None:
+    def _schedule_restart(self, process: Process) -> None:
         if time.monotonic() - process.started_at > STEADY_SECONDS:
             self._deaths.pop(process, None)
         deaths = self._deaths[process] = self._deaths.get(process, 0) + 1
         if not self._is_up and deaths >= STARTS:
             raise StackError(
-                f"{process.name} does not start: {process.last_words()} (log: {process.log_file})"
+                f"{process.name} does not start: {process.last_log_line()} (log: {process.log_file})"
             )
         pause = 0.0 if deaths == 1 else min(0.25 * 2**deaths, LONGEST_PAUSE_SECONDS)
         self._restart_at[process] = time.monotonic() + pause
 
-    def _revive(self, process: Process) -> None:
-        obituary = f"{process.name} (pid {process.pid}) {process.obituary()}"
+    def _restart(self, process: Process) -> None:
+        ended = f"{process.name} (pid {process.pid}) {process.exit_summary()}"
         try:
             self._spawn(process)
         except StackError as error:
             if not self._is_up:
                 raise
-            say(f"{obituary}; cannot be restarted yet: {error}")
+            print_line(f"{ended}; cannot be restarted yet: {error}")
             self._restart_at[process] = time.monotonic() + LONGEST_PAUSE_SECONDS
             return
         del self._restart_at[process]
         if self._is_up:
-            say(f"{obituary}; restarted (pid {process.pid})")
+            print_line(f"{ended}; restarted (pid {process.pid})")
 
     def _spawn(self, process: Process) -> None:
         process.spawn()
@@ -164,10 +166,10 @@ class Supervisor:
         except OSError as error:
             if not self._is_up:
                 raise StackError(f"The state of the stack cannot be written: {error.strerror}") from None
-            say(f"The state of the stack cannot be written: {error.strerror}")
+            print_line(f"The state of the stack cannot be written: {error.strerror}")
 
 
-def _tell(problems: Mapping[Process, str]) -> str:
+def _summarise(problems: Mapping[Process, str]) -> str:
     """What is wrong, each thing once, with all whom it concerns; of a gateway, what no worker explains."""
     causes = {process: problem for process, problem in problems.items() if process.kind != "gateway"}
     concerned: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.binaries import find_binary
-from deploy.local.console import say, screen
+from deploy.local.console import print_line, ready_message
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
@@ -47,11 +47,11 @@ def up(data: Path, *, verbose: bool) -> None:
             try:
                 _run(supervisor, settings, addresses, data)
             except Stopped:
-                say("Stopping (Ctrl-C again: at once)")
+                print_line("Stopping (Ctrl-C again: at once)")
             finally:
                 supervisor.stop()
                 file.remove()
-    say("Stopped")
+    print_line("Stopped")
 
 
 def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, str], data: Path) -> None:
@@ -66,13 +66,13 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     }
     for server in servers.values():
         find_binary(server.binary)
-    say("Starting ...")
+    print_line("Starting ...")
     supervisor.start(list(servers.values()))
     addresses |= {name: servers[name].url if name in servers else given[name] for name in EMBEDDED}
     health_ports = _health_ports(settings)
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
     supervisor.start(_services(settings, addresses, logs, health_ports))
-    say(screen(settings.url, data, given))
+    print_line(ready_message(settings.url, data, given))
     supervisor.watch()
 
 
@@ -117,7 +117,7 @@ def _end_orphans(file: StateFile, service_seconds: float) -> None:
     left = file.read()
     orphans = [process for process in left.processes if process.running] if left else []
     if orphans:
-        say(f"Stopping {len(orphans)} processes of a stack that was killed")
+        print_line(f"Stopping {len(orphans)} processes of a stack that was killed")
     for kinds, seconds in stop_order(service_seconds):
         end([process for process in orphans if process.kind in kinds], seconds)
     file.remove()

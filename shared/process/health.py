@@ -13,7 +13,7 @@ from starlette.routing import Route
 from shared.contract.replies import Readiness
 from shared.process import metrics
 from shared.process.listening import bind
-from shared.process.tasks import run_for_good
+from shared.process.tasks import run_until_cancelled
 
 AskReadiness = Callable[[], Awaitable[Readiness]]
 
@@ -39,7 +39,9 @@ async def health_server(
         yield
         return
     server = _Server(uvicorn.Config(_app(ask), log_config=None, access_log=False, lifespan="off"))
-    serving = run_for_good(server.serve(sockets=[listener]), lambda: None if server.should_exit else fail())
+    serving = run_until_cancelled(
+        server.serve(sockets=[listener]), lambda: None if server.should_exit else fail()
+    )
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUILD = Gauge("booking_build_info", "What runs here; always 1", ["service", "version", "python"])
 
 
-def tell_build(service: str) -> None:
+def set_build_info(service: str) -> None:
     """Set the metric that names the service and the version of this process."""
     _BUILD.labels(service, VERSION, platform.python_version()).set(1)
 

@@ -53,7 +53,7 @@ class NatsOptions:
         self._name = name
         self._on_closed = on_closed
         self._on_disconnected = on_disconnected
-        self._told = False
+        self._is_logged = False
         self.closing = False
         """Set it before closing the connection: that is nothing to warn of."""
 
@@ -81,11 +81,11 @@ class NatsOptions:
         self._on_disconnected()
         if not self.closing:
             log.warning("nats_disconnected")
-            self._told = True
+            self._is_logged = True
 
     async def _reconnected(self) -> None:
         log.info("nats_reconnected")
-        self._told = False
+        self._is_logged = False
 
     async def _closed(self) -> None:
         if not self.closing:
@@ -97,6 +97,6 @@ class NatsOptions:
         # A server that is away is tried again at once; one that refuses the connection needs a person.
         if not isinstance(error, OSError):
             log.warning("nats_error", error=type(error).__name__)
-        elif not self._told:
+        elif not self._is_logged:
             log.warning("nats_unreachable", error=type(error).__name__)
-            self._told = True
+            self._is_logged = True

@@ -9,7 +9,7 @@ import structlog
 log = structlog.get_logger()
 
 
-def run_for_good(work: Coroutine[Any, Any, None], fail: Callable[[], object]) -> asyncio.Task[None]:
+def run_until_cancelled(work: Coroutine[Any, Any, None], fail: Callable[[], object]) -> asyncio.Task[None]:
     """Run `work` in a task; `fail` is called if it ends in any way but by being cancelled."""
     task = asyncio.create_task(work)
     name = getattr(work, "__qualname__", "")

@@ -119,7 +119,7 @@ def test_logs_of_a_process_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     assert sum(files.values()) < 10_000_000  # of 20 MB
     assert ("gateway.log.old" in files) == (disk == "free")
     assert writer.pid == pid
-    assert writer.last_words() == "the last line"
+    assert writer.last_log_line() == "the last line"
 
 
 def test_a_second_signal_ends_a_stop_that_takes_its_time(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_second_signal_ends_a_stop_that_takes_its_time(tmp_path: Path) -> None
     assert gateway.running
     supervisor.on_signal()
     stopping.join()
-    assert gateway.obituary() == "died with SIGKILL"
+    assert gateway.exit_summary() == "died with SIGKILL"
 
 
 @pytest.mark.parametrize("timeout", [1, 60])

@@ -79,7 +79,7 @@ class Services:
     def complain_if_ended(self, name: str) -> None:
         """Note it where a service, which a fault is to leave alive, has ended."""
         if not self._current[name].running:
-            self.complaints.append(f"{name} {self._current[name].obituary()}")
+            self.complaints.append(f"{name} {self._current[name].exit_summary()}")
 
     def died(self) -> list[str]:
         """The services that ended by themselves."""
