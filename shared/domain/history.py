@@ -1,4 +1,4 @@
-"""The history of a booking: an entry for each of its changes, kept in its row and written with the change."""
+"""Keep the history of a booking in its row: one entry per change, written with the change."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ ChangeType = Literal["booked", "moved", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What became of a booking, and where it lay from then on. `move_id` tells who carried out a move."""
+    """A change of a booking, and its place from then on. `move_id` identifies the request of a move."""
 
     version: int
     type: ChangeType
@@ -47,7 +47,7 @@ class Entry:
         )
 
     def to_change(self) -> Change:
-        """What callers see of it."""
+        """Return the change that callers see."""
         return Change.model_construct(
             version=self.version,
             type=self.type,
@@ -62,6 +62,6 @@ History = tuple[Entry, ...]
 
 
 def extended(history: History, entry: Entry) -> History:
-    """A history with one more entry. It keeps `MOST_ENTRIES`: the first, and the latest."""
-    first, *others = *history, entry
-    return first, *others[-(MOST_ENTRIES - 1) :]
+    """Return the history with one more entry. It keeps `MOST_ENTRIES`: the first one and the latest ones."""
+    first, *later = *history, entry
+    return first, *later[-(MOST_ENTRIES - 1) :]

@@ -1,4 +1,4 @@
-"""A process's HTTP port for operators: `/livez`, `/readyz` and `/metrics`."""
+"""Serve `/livez`, `/readyz` and `/metrics` of a process to operators."""
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,10 +19,10 @@ AskReadiness = Callable[[], Awaitable[Readiness]]
 
 
 def bind_health(host: str, port: int, *, variable: str) -> socket.socket | None:
-    """The listening socket for `health_server`; None where `port` is 0.
+    """Bind the listening socket for `health_server`; None if `port` is 0.
 
     Raises:
-        Misconfigured: the port is taken; the line names the variable that set it.
+        Misconfigured: the port is in use. The message names the variable that set it.
     """
     return bind(host, port, variable=variable) if port else None
 
@@ -31,9 +31,9 @@ def bind_health(host: str, port: int, *, variable: str) -> socket.socket | None:
 async def health_server(
     listener: socket.socket | None, ask: AskReadiness, fail: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """Serve health and metrics while the context lasts; nothing if there is no socket.
+    """Serve health and metrics while the context lasts; without a socket do nothing.
 
-    `fail` is called if the server ends before.
+    `fail` is called if the server ends before the context.
     """
     if listener is None:
         yield
@@ -50,7 +50,7 @@ async def health_server(
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the process, which drains before it stops."""
+    """A server that leaves signals to the process, which drains before it stops."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
