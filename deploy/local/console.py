@@ -1,4 +1,4 @@
-"""What a person who runs the stack sees."""
+"""Print messages for the person who runs the stack."""
 
 import contextlib
 import os
@@ -16,13 +16,16 @@ SERVERS = {"MONGO_URI": "MongoDB", "REDIS_URL": "Redis", "NATS_URL": "NATS"}
 
 
 def print_line(line: str) -> None:
-    """Print a line; a terminal that has gone away is no reason to fail."""
+    """Print a line; a closed terminal is not a failure."""
     with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
 
 def ready_message(url: str, data: Path, given: Mapping[str, str]) -> str:
-    """What to do with a stack that is ready; `given` are the servers that are not its own, by variable."""
+    """Describe how to use a stack that is ready.
+
+    `given` are the addresses, by variable, of servers that the stack did not start.
+    """
     prove, env = "make prove", "make env"
     if data != DATA:
         prove = f'make prove ARGS="--url {url}"'

@@ -1,11 +1,11 @@
-"""nats-server, embedded."""
+"""Run nats-server."""
 
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.ports import LOOPBACK, answers
 
 
 class Nats(EmbeddedServer):
-    """It keeps no data; `data_dir` has its log."""
+    """nats-server. It stores no data; `data_dir` has its log."""
 
     kind = "nats"
     binary = "nats-server"

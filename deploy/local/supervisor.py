@@ -1,6 +1,6 @@
-"""Starts processes, restarts what dies, stops everything in order.
+"""Start processes, restart those that die, and stop all of them in order.
 
-honcho ends everything when one process ends, and neither restarts nor orders; that is why this exists.
+honcho ends everything when one process ends, and has neither restarts nor an order, so this exists.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ STARTS = 2
 
 
 def stop_order(service_seconds: float) -> tuple[tuple[tuple[str, ...], float], ...]:
-    """Which kinds of processes stop one after the other, and after how many seconds each is killed.
+    """Return the kinds of processes in stop order, with the seconds after which each is killed.
 
-    Services drain, for which they may take `service_seconds`. Servers answer nobody any more by then.
+    Services drain for up to `service_seconds`. Servers stop last, when they have no clients any more.
     """
     return (
         (("gateway",), service_seconds),
@@ -34,13 +34,13 @@ def stop_order(service_seconds: float) -> tuple[tuple[tuple[str, ...], float], .
 
 
 class Stopped(Exception):
-    """A signal asked for the end."""
+    """A signal asked the stack to stop."""
 
 
 class Supervisor:
-    """The processes of one stack. `changed` is called whenever one was started.
+    """The processes of one stack. `changed` is called after every start of a process.
 
-    A service that is told to stop is killed after `service_seconds`.
+    A service that was asked to stop is killed after `service_seconds`.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class Supervisor:
         self._restart_at: dict[Process, float] = {}
 
     def on_signal(self, *_: object) -> None:
-        """Handle a signal: the first asks for an orderly stop, the second for a quick one."""
+        """Handle a signal: the first one stops the stack gracefully, the second one at once."""
         self._signals += 1
 
     def start(self, processes: Sequence[Process]) -> None:
         """Start processes and wait until all of them are ready.
 
         Raises:
-            StackError: one does not come up; says why.
-            Stopped: a signal came first.
+            StackError: a process does not become ready. The message has the reason.
+            Stopped: a signal arrived first.
         """
         for process in processes:
             self._spawn(process)
@@ -87,10 +87,10 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def watch(self) -> None:
-        """Restart what dies, for ever.
+        """Restart processes that die, until a signal arrives.
 
         Raises:
-            Stopped: a signal asked for the end.
+            Stopped: a signal arrived.
         """
         self._is_up = True
         while True:
@@ -98,7 +98,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop everything: the gateway, the workers, which drain, then the servers."""
+        """Stop everything: first the gateways, then the workers, which drain, then the servers."""
         for kinds, seconds in stop_order(self._service_seconds):
             group = [process for process in self.processes if process.kind in kinds]
             end(group, seconds, hurry=lambda: self._signals > 1)
@@ -170,9 +170,9 @@ class Supervisor:
 
 
 def _summarise(problems: Mapping[Process, str]) -> str:
-    """What is wrong, each thing once, with all whom it concerns; of a gateway, what no worker explains."""
+    """List each problem with the affected processes; gateways only if no other process has one."""
     causes = {process: problem for process, problem in problems.items() if process.kind != "gateway"}
-    concerned: dict[str, list[str]] = {}
+    affected: dict[str, list[str]] = {}
     for process, problem in (causes or problems).items():
-        concerned.setdefault(problem, []).append(process.name)
-    return "; ".join(f"{', '.join(names)}: {problem}" for problem, names in concerned.items())
+        affected.setdefault(problem, []).append(process.name)
+    return "; ".join(f"{', '.join(names)}: {problem}" for problem, names in affected.items())

@@ -1,4 +1,4 @@
-"""`python -m deploy.local up`: everything on this machine."""
+"""Run the whole stack on this machine: `python -m deploy.local up`."""
 
 import os
 import signal
@@ -26,14 +26,14 @@ EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": R
 
 
 def up(data: Path, *, verbose: bool) -> None:
-    """Run the stack until a signal stops it; leave no process behind.
+    """Run the stack until a signal stops it, and leave no process running.
 
     Raises:
-        StackError, Misconfigured: the one line that says what to change; nothing is left running.
+        StackError, Misconfigured: the message says in one line what to change; nothing is left running.
     """
     settings, file = load_settings(), StateFile(data)
     service_seconds = load(NatsSettings).stop_seconds
-    os.umask(0o077)  # bookings have names in them
+    os.umask(0o077)  # bookings contain names
     with file.lock(), registered(data):
         _end_orphans(file, service_seconds)
         require_free(settings.host, settings.port)
@@ -77,7 +77,7 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
 
 
 def _health_ports(settings: StackSettings) -> list[int]:
-    """One for each gateway: that of the setting for the first, free ones else."""
+    """Return a port per gateway: the configured one for the first, free ones for the rest."""
     first = settings.health_port or free_port()
     return [first, *(free_port() for _ in range(settings.gateways - 1))]
 
