@@ -37,7 +37,7 @@ class NatsOptions:
     """The options of a connection to `url`: one server, or several separated by commas.
 
     An outage is logged once. At a NATS error that it does not know, nats-py closes the connection
-    permanently, whatever the number of reconnect attempts. Then `on_closed` is called once, because the
+    permanently, regardless of the number of reconnect attempts. Then `on_closed` is called once, because the
     process is of no further use. `on_disconnected` is called whenever the connection is lost, before a
     message arrives on the next one.
     """

@@ -39,13 +39,13 @@ async def settle(database: Database, wanted: Meta | int, lease: Lease | None = N
 
     Args:
         database: the database.
-        wanted: what to settle if nothing is settled yet: a `Meta`, or the minutes of a cell for a new `Meta`
-        with a new secret.
+        wanted: the values to settle if `meta` is absent: a `Meta`, or the minutes of a cell (with a new
+        secret).
         lease: the worker's lease, if it has one.
 
     Raises:
-        Misconfigured: the values do not fit this worker, which then has no lease. The message says what to
-        do.
+        Misconfigured: the values do not fit this worker, which then has no lease. The message explains the
+        remedy.
     """
     meta = wanted if isinstance(wanted, Meta) else Meta(wanted, secrets.token_bytes(SECRET_BYTES))
     collection = database.get_collection(COLLECTION)
