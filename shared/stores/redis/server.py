@@ -210,9 +210,8 @@ class Server:
                     continue
                 unanswered += 1
                 if self._lost or unanswered == MOST_UNANSWERED:
-                    self._lost = (
-                        True  # only now, because other questions may have timed out at the same moment
-                    )
+                    # Only now, because other questions may have timed out at the same moment.
+                    self._lost = True
                     raise
             else:
                 self._lost = False
