@@ -33,7 +33,7 @@ def create_gateway(
     Health is answered on `health_listener` too, if there is one.
     """
     app = create_app(nats, on_cut_off, health_listener)
-    return RequestMiddleware(app, calls.hot_calls(app.state))
+    return RequestMiddleware(app, calls.HotCalls(app.state))
 
 
 def create_app(

@@ -97,6 +97,7 @@ class RedisContainer(_Container):
 class NatsContainer(_Container):
     image = "nats:2.12-alpine"
     port = 4222
+    command: ClassVar[list[str]] = ["--port", "4222", "--jetstream", "--store_dir", "/data"]
 
     @property
     def url(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import bson
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
@@ -19,6 +20,7 @@ from pymongo.read_concern import ReadConcern
 Document: TypeAlias = dict[str, Any]
 Database: TypeAlias = AsyncDatabase[Document]
 Collection: TypeAlias = AsyncCollection[Document]
+Session: TypeAlias = AsyncClientSession
 
 SERVER_SELECTION_SECONDS = 1.5
 READ_AT_ONCE = 2
@@ -63,6 +65,10 @@ async def read_apart(collection: Collection, stages: Sequence[Document], *, hint
 async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:
     async for row in await collection.aggregate(list(stages), allowDiskUse=True):
         yield row
+
+
+async def start_session(database: Database) -> Session:
+    return database.client.start_session()
 
 
 async def is_standalone(database: Database) -> bool:

@@ -1,7 +1,8 @@
 """Commands to book, and what becomes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
@@ -14,21 +15,24 @@ from shared.stores.redis.intents import BookingIntent
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A command to book, with the booking it would make.
+    """A command to book.
 
-    `is_first_attempt`: no earlier attempt with this key can have booked, or may yet.
-    `asked_at` (Unix ms) is when its caller asked.
+    `is_first_attempt`: no earlier attempt with its key can have booked, or may yet. `asked_at` (Unix ms) is
+    when its caller asked.
     """
 
-    booking: Booking
+    claims: Claims
+    idempotency_key: str | None
+    make_booking: Callable[[], Booking]
     is_first_attempt: bool
     intent: BookingIntent
     deadline: Deadline
     asked_at: int
 
-    @property
-    def claims(self) -> Claims:
-        return self.booking.claims
+    @cached_property
+    def booking(self) -> Booking:
+        """The booking that it would make: in a storm on a slot, most requests are refused without one."""
+        return self.make_booking()
 
     @property
     def weight(self) -> int:
@@ -36,7 +40,8 @@ class Request:
 
     @property
     def key(self) -> InSite:
-        return self.booking.site, self.booking.key
+        """Its idempotency key in its site; without one, what is nobody's key."""
+        return self.claims.site, self.idempotency_key or ""
 
 
 @dataclass(frozen=True)

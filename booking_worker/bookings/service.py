@@ -1,6 +1,7 @@
 """Use cases of bookings that change something: book, cancel and move. Knows no transport."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from booking_worker.bookings.book import Booker
@@ -12,6 +13,7 @@ from shared.contract.commands import BookAppointment, CancelAppointment, Command
 from shared.contract.errors import Changing, NoSuchAppointment, Refused
 from shared.contract.fields import is_uuid, random_uuid
 from shared.domain.booking import Booking
+from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove
 from shared.domain.grid import Grid
@@ -77,12 +79,14 @@ class BookingService:
         return await self._decide(attempts, self._move, self._moves.submit)
 
     def _request(self, attempt: Attempt[BookAppointment]) -> Request:
-        command = attempt.command
-        booking = Booking.new(command, self._grid.slot_range(command), self._digests)
+        command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
+        claims = Claims.of(command, slot_range)
+        make = partial(Booking.new, command, slot_range, claims, self._digests)
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
-        intent = BookingIntent(booking.claims, holder)
-        is_first_attempt = command.idempotencyKey is None or attempt.is_first_attempt
-        return Request(booking, is_first_attempt, intent, attempt.deadline, attempt.asked_at)
+        intent = BookingIntent(claims, holder)
+        key, asked_at = command.idempotencyKey, attempt.asked_at
+        is_first_attempt = key is None or attempt.is_first_attempt
+        return Request(claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at)
 
     def _move(self, attempt: Attempt[MoveAppointment]) -> Move:
         command = attempt.command

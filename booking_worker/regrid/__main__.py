@@ -13,7 +13,8 @@ from shared.contract.errors import HoldsUnreachable
 from shared.contract.fields import DAY_MINUTES
 from shared.process.settings import Misconfigured, MongoSettings, RedisSettings, load
 from shared.stores.mongo import connection as mongodb
-from shared.stores.mongo.regridding import RegridStore, TargetGrid, Unanswered
+from shared.stores.mongo.answered import Unanswered
+from shared.stores.mongo.regridding import RegridStore, TargetGrid
 from shared.stores.redis.servers import open_redis
 
 

@@ -10,10 +10,15 @@ from deploy.local.registry import registered_folders
 from deploy.local.state import DATA, State, StateFile
 
 ADDRESSES = ("GATEWAY_URL", "HEALTH_PORTS", "NATS_URL", "MONGO_URI", "REDIS_URL")
-PORTS = {"BOOKING_WORKER_HTTP_PORTS": "booking_worker", "HOLD_WORKER_HTTP_PORTS": "hold_worker"}
+PORTS = {
+    "BOOKING_WORKER_HTTP_PORTS": "booking_worker",
+    "HOLD_WORKER_HTTP_PORTS": "hold_worker",
+    "RELAY_HTTP_PORTS": "booking_worker.events",
+}
 PIDS = {
     "BOOKING_WORKER_PIDS": "booking_worker",
     "HOLD_WORKER_PIDS": "hold_worker",
+    "RELAY_PIDS": "booking_worker.events",
     "GATEWAY_PIDS": "gateway",
     "MONGOD_PID": "mongod",
     "REDIS_PID": "redis",

@@ -16,6 +16,7 @@ class StackSettings(GatewaySettings):
     gateways: Count = 1
     booking_workers: Count = 2
     hold_workers: Count = 2
+    relays: Count = 1
 
     @property
     def url(self) -> str:

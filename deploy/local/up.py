@@ -93,12 +93,13 @@ def _services(
         "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console",
     }
     counts = {
-        "booking_worker": settings.booking_workers,
-        "hold_worker": settings.hold_workers,
+        ("booking_worker", "booking_worker"): settings.booking_workers,
+        ("hold_worker", "hold_worker"): settings.hold_workers,
+        ("booking_worker.events", "relay"): settings.relays,
     }
     workers: list[Process] = [
-        Worker(kind, f"{kind}-{n}", logs / f"{kind}-{n}.log", env)
-        for kind, count in counts.items()
+        Worker(kind, f"{name}-{n}", logs / f"{name}-{n}.log", env)
+        for (kind, name), count in counts.items()
         for n in range(1, count + 1)
     ]
     gateways: list[Process] = [

@@ -41,41 +41,72 @@ def read_object(headers: Headers, body: bytes) -> Any:
         raise InvalidRequest(NOT_JSON) from None
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body.
+class BodyReader:
+    """Reads the bodies of requests, each within `BODY_SECONDS`.
 
-    (The limit that FastAPI has answers in plain text, not in the shape of every other refusal.)
-
-    Raises:
-        TooLarge: before it is all there.
-        TooSlow
-        InvalidRequest: the caller has gone before it was complete.
+    One timer serves all of them: few bodies take long, and `asyncio.timeout` would set one for each.
     """
-    length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0")
-    if length == b"0":
-        return b""
-    if length and (not length.isdigit() or int(length[:20]) > LARGEST_REQUEST):
-        await _throw_away(receive)
-        raise TooLarge
-    body, more = b"", True
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while more:
+
+    def __init__(self) -> None:
+        self._deadlines: dict[asyncio.Task[Any], float] = {}
+        """By the task that reads; the earliest is first."""
+        self._timer: asyncio.Handle | None = None
+
+    async def read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body.
+
+        (The limit that FastAPI has answers in plain text, not in the shape of every other refusal.)
+
+        Raises:
+            TooLarge: before it is all there.
+            TooSlow
+            InvalidRequest: the caller has gone before it was complete.
+        """
+        length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0")
+        if length == b"0":
+            return b""
+        if length and (not length.isdigit() or int(length[:20]) > LARGEST_REQUEST):
+            await _throw_away(receive)
+            raise TooLarge
+        body, more = b"", True
+        task = self._begin()
+        try:
+            while more and len(body) <= LARGEST_REQUEST:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise InvalidRequest("Body is not complete")
                 body += message.get("body", b"")
                 # The end of a body of a known length is not waited for.
                 more = message.get("more_body", False) and not (length and len(body) >= int(length))
-                if len(body) > LARGEST_REQUEST:
-                    break
-    except TimeoutError:
-        raise TooSlow from None
-    if len(body) > LARGEST_REQUEST:
-        if more:
-            await _throw_away(receive)
-        raise TooLarge
-    return body
+        except asyncio.CancelledError:
+            if task not in self._deadlines and task.uncancel() == 0:
+                raise TooSlow from None
+            raise
+        finally:
+            self._deadlines.pop(task, None)
+        if len(body) > LARGEST_REQUEST:
+            if more:
+                await _throw_away(receive)
+            raise TooLarge
+        return body
+
+    def _begin(self) -> asyncio.Task[Any]:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None  # noqa: S101 - a coroutine runs in one
+        self._deadlines[task] = deadline = loop.time() + BODY_SECONDS
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._cancel_late, loop)
+        return task
+
+    def _cancel_late(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        for task, deadline in [*self._deadlines.items()]:
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._cancel_late, loop)
+                return
+            del self._deadlines[task]
+            task.cancel()
 
 
 async def _throw_away(receive: Receive) -> None:

@@ -5,23 +5,20 @@ The body is read before the request takes its place: who sends slowly keeps nobo
 
 import asyncio
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, reset_contextvars
+from structlog.contextvars import bound_contextvars
 
-from gateway.api.calls import ApiCall
+from gateway.api.calls import CALLER, ApiCall, HotCalls
 from gateway.http.access_log import REFUSED, log_answer
 from gateway.http.answer import Answer
-from gateway.http.body import read_body
+from gateway.http.body import BodyReader
 from gateway.http.errors import unknown
 from gateway.http.head import check_head
 from gateway.http.health import HEALTH
 from gateway.http.metrics import IN_FLIGHT, TURNED_AWAY
 from gateway.http.presence import Presence
-from shared.client.attempts import caller_left
 from shared.contract.envelope import refusal
 from shared.contract.errors import Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
@@ -37,14 +34,13 @@ log = structlog.get_logger()
 class RequestMiddleware:
     """The outermost: whatever goes wrong inside, the caller gets an answer, and the log a line.
 
-    It makes the `hot_calls` (by method and path) itself; `app` answers all else.
+    It makes the `hot_calls` itself; `app` answers all else.
     """
 
-    def __init__(
-        self, app: ASGIApp, hot_calls: Mapping[tuple[str, str], ApiCall] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, app: ASGIApp, hot_calls: HotCalls | None = None) -> None:
         self._app = app
-        self._hot_calls = hot_calls
+        self._hot_calls = hot_calls or HotCalls()
+        self._bodies = BodyReader()
         self._in_flight = 0
         IN_FLIGHT.set_function(lambda: self._in_flight)
 
@@ -58,21 +54,19 @@ class RequestMiddleware:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = accept_request_id(headers.get(_REQUEST_ID, b"").decode("latin-1"))
         answer = Answer(send, request_id, bodiless=method == "HEAD")
-        bound = bind_contextvars(request_id=request_id)  # half the price of the context manager
         try:
-            await self._take(scope, headers, receive, answer)
+            await self._take(scope, headers, request_id, receive, answer)
         except (Exception, asyncio.CancelledError):
-            log.exception("request_failed")
+            log.exception("request_failed", request_id=request_id)
             if answer.status is None:
                 await _refuse(scope, answer, unknown(scope["method"]))
-        log_answer(scope, method, answer.status, started)
-        reset_contextvars(**bound)
+        log_answer(scope, request_id, method, answer.status, started)
 
     async def _take(
-        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, answer: Answer
+        self, scope: Scope, headers: dict[bytes, bytes], request_id: str, receive: Receive, answer: Answer
     ) -> None:
         try:
-            body = await read_body(headers, receive)
+            body = await self._bodies.read(headers, receive)
         except Refused as error:
             # What still comes of the body is read by nobody, and must not be taken for a request.
             await _refuse(scope, answer, error, _CLOSE)
@@ -88,23 +82,26 @@ class RequestMiddleware:
             await _refuse(scope, answer, Overloaded())
             return
         self._in_flight += counts
-        presence = Presence(receive)
-        token = caller_left.set(presence.has_left)
+        presence = Presence(request_id, receive)
         try:
-            hot_call = self._hot_calls.get((scope["method"], scope["path"]))
+            hot_call, parameters = self._hot_calls.find(scope["method"], scope["path"])
             if hot_call and not scope["query_string"]:
-                await self._call(hot_call, scope, body, answer)
+                scope["path_params"] = parameters
+                await self._call(hot_call, scope, presence, body, answer)
             else:
-                await self._app(scope, _replay(body, receive), answer.send)
+                scope[CALLER] = presence
+                with bound_contextvars(request_id=request_id):
+                    await self._app(scope, _replay(body, receive), answer.send)
         finally:
             self._in_flight -= counts
-            caller_left.reset(token)
             presence.end()
 
-    async def _call(self, hot_call: ApiCall, scope: Scope, body: bytes, answer: Answer) -> None:
+    async def _call(
+        self, hot_call: ApiCall, scope: Scope, caller: Presence, body: bytes, answer: Answer
+    ) -> None:
         scope["route"] = hot_call
         try:
-            reply = await hot_call.answer(scope["headers"], body)
+            reply = await hot_call.answer(caller, scope["headers"], body, path=scope["path_params"])
         except Refused as error:
             await _refuse(scope, answer, error)
         else:

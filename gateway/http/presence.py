@@ -13,7 +13,8 @@ class Presence:
     It is a hint: no promise depends on it.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, request_id: str, receive: Receive) -> None:
+        self.request_id = request_id
         self._receive = receive
         self._next: asyncio.Future[Message] | None = None
 

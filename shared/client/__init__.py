@@ -17,6 +17,7 @@ from ..contract.errors import (
     SlotAlreadyBooked,
     SlotHeld,
 )
+from ..contract.events import BookingEvent, EventPlace
 from ..contract.replies import Appointment, Change, GridFound, Hold, TakenSlot
 from .client import Booked, BookingClient
 
@@ -26,8 +27,10 @@ __all__ = [
     "BookAppointment",
     "Booked",
     "BookingClient",
+    "BookingEvent",
     "Change",
     "Conflict",
+    "EventPlace",
     "GridFound",
     "Hold",
     "HoldsUnreachable",

@@ -6,7 +6,6 @@ the patience ends: a late 2xx is the answer, a late refusal only makes that atte
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from random import uniform
 from typing import Generic, TypeVar
 
@@ -14,6 +13,7 @@ import structlog
 
 from ..contract.envelope import Envelope
 from ..contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused
+from .caller import Caller
 from .statistics import Statistics
 
 ATTEMPTS = 3
@@ -35,14 +35,6 @@ The last argument says whether an earlier attempt may have been executed."""
 log = structlog.get_logger()
 
 
-async def _stays() -> bool:
-    return False
-
-
-caller_left: ContextVar[Callable[[], Awaitable[bool]]] = ContextVar("caller_left", default=_stays)
-"""Asks whether the caller of the running task has gone, so that a repeat is of no use to anybody."""
-
-
 def attempt_seconds(patience: float) -> float:
     """Return how long an attempt may wait to be started, if three are to fill the patience."""
     return patience * (1 - ANSWER_SHARE) / ATTEMPTS
@@ -54,12 +46,13 @@ class Attempts(Generic[ReplyT]):
     `first` is the answer to the first attempt, which was sent at `began` (in the time of the event loop) and
     may be answered already. `read` makes the reply of an answer, or raises the refusal; its last argument is
     that of `Send`. `why_unserved` asks why a command of a subject reached no worker: a refusal ends the
-    attempts.
+    attempts. If the `caller` has left, no other attempt is sent.
     """
 
     def __init__(
         self,
         subject: str,
+        caller: Caller,
         send: Send,
         read: Callable[[Envelope, bool], ReplyT],
         why_unserved: Callable[[str], Awaitable[NotExecuted | None]],
@@ -70,6 +63,7 @@ class Attempts(Generic[ReplyT]):
         statistics: Statistics,
     ) -> None:
         self._subject = subject
+        self._caller = caller
         self._send = send
         self._read = read
         self._why_unserved = why_unserved
@@ -114,7 +108,9 @@ class Attempts(Generic[ReplyT]):
                 next_at = self._now() + uniform(pause / 2, pause)  # noqa: S311 - it is no secret
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             elif outcome is None or isinstance(outcome, OutcomeUnknown):
-                log.warning("attempt_unanswered", subject=self._subject)
+                request_id = self._caller.request_id
+                known = {"request_id": request_id} if request_id else {}
+                log.warning("attempt_unanswered", subject=self._subject, **known)
                 next_at = deadline
             else:
                 return _returned(outcome)
@@ -122,7 +118,7 @@ class Attempts(Generic[ReplyT]):
                 break
             if (outcome := await self._listen(None, next_at)) is not None:
                 return _returned(outcome)
-            if await caller_left.get()():
+            if await self._caller.has_left():
                 raise self._unknown_or(failure)
             self._send_another()
         return await self._await_the_rest(failure)

@@ -45,6 +45,7 @@ class Batches:
         asked_at: int,
         *,
         listen: float,
+        request_id: str | None = None,
         first: bool = False,
         wakes: bool = False,
     ) -> Waiting:
@@ -57,7 +58,9 @@ class Batches:
             What has the future answer: NoResponders if the command reached no worker, Overloaded if it was
             not sent within `seconds`, OutcomeUnknown if no answer came. It may be cancelled.
         """
-        waiting = Waiting(command, seconds, asked_at, listen=listen, first=first, wakes=wakes)
+        waiting = Waiting(
+            command, seconds, asked_at, listen=listen, request_id=request_id, first=first, wakes=wakes
+        )
         self._waiting.append(waiting)
         self._deadlines.add(waiting)
         self._send_soon()

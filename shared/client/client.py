@@ -21,6 +21,7 @@ from ..contract.commands import (
     PlaceHold,
     ReleaseHold,
 )
+from ..contract.events import BookingEvent, FollowEvents
 from ..contract.headers import REPLAYED
 from ..contract.operation import Operation
 from ..contract.operations import BOOK, CANCEL, GET, GRID, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE, RELEASE
@@ -28,6 +29,7 @@ from ..contract.parsing import validate
 from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
 from ..process.nats_options import checked_servers
 from .command_client import CommandClient
+from .events import read_events
 from .opened import Opened
 
 Names = list[str] | tuple[str, ...]
@@ -249,6 +251,26 @@ class BookingClient(Opened):
         async for page in _pages(self._commands, LIST_SLOTS, window):
             for taken in page.taken:
                 yield taken
+
+    def events(
+        self, *, site: str | None = None, since: Time | None = None, durable: str | None = None
+    ) -> AsyncIterator[BookingEvent]:
+        """Iterate over the changes of bookings as they are made, for ever.
+
+        An event is acknowledged when the loop asks for the next one. Each booking's events come in the order
+        of its versions. An event may come twice: `event_id` is then the same.
+
+        Args:
+            site: the events of one site; None: of all sites.
+            since: from this moment on; None: from now on.
+            durable: a name under which NATS remembers the last acknowledged event, also while the program is
+                not running; programs with the same name share the events.
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+        """
+        wanted = _validated(FollowEvents, site=site, since=since, durable=durable)
+        return read_events(self._commands.connection, wanted)
 
     async def grid(self) -> GridFound:
         """Where slots may lie, and how long they may be."""

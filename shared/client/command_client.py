@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic_core import to_json
 
@@ -20,7 +21,7 @@ from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page
 from ..contract.errors import OutcomeUnknown, Refused
 from ..contract.fields import random_uuid
-from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED
+from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID
 from ..contract.operation import BodyT, Operation
 from ..contract.operations import OPERATIONS
 from ..contract.replies import Readiness
@@ -28,8 +29,9 @@ from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient, round_trip
 from .attempts import Answer, Attempts, Send, attempt_seconds
 from .batches import Batches
+from .caller import Caller, Program
 from .opened import Opened
-from .requests import identified, request
+from .requests import request
 from .statistics import Statistics
 from .workers import Workers
 
@@ -77,6 +79,11 @@ class CommandClient(Opened):
         """Whether NATS is connected, and what it sends is read."""
         return self._connection.is_reading
 
+    @property
+    def connection(self) -> Client:
+        """The connection to NATS."""
+        return self._connection
+
     async def ask_nats(self, seconds: float) -> str | None:
         """What is wrong with NATS, which is given so many seconds to answer; None if nothing is."""
         if not self.is_connected:
@@ -94,23 +101,34 @@ class CommandClient(Opened):
         """As `Workers.ask_ready`."""
         return await self._workers.ask_ready(subject, seconds=seconds, enough=enough)
 
-    async def send(self, operation: Operation[CommandT, BodyT], command: CommandT) -> Reply[BodyT]:
+    async def send(
+        self,
+        operation: Operation[CommandT, BodyT],
+        command: CommandT,
+        payload: bytes | None = None,
+        caller: Caller | None = None,
+    ) -> Reply[BodyT]:
         """Have a worker carry out a command. If it lacks the operation's key, it gets a new one.
+
+        `payload` is its JSON, if that is written already: without nulls, and not an empty object.
+        `caller` waits for the answer, if it is not this program itself.
 
         Raises:
             Refused: one of `operation.refusals`, or what any command may meet: InvalidRequest, NotExecuted,
                 OutcomeUnknown.
         """
-        payload = to_json(command, exclude_none=True)
+        if payload is None:
+            payload = to_json(command, exclude_none=True)
         is_new = operation.key is not None and getattr(command, operation.key) is None
         if is_new:  # a field more of the JSON: to copy the command would cost as much as to write it
             payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), random_uuid().encode())
+        caller = caller or Program()
         try:
             batches = self._batches.get(operation)
             if batches is None:
-                reply = await self._send_alone(operation, payload)
+                reply = await self._send_alone(operation, payload, caller)
             else:
-                reply = await self._send_in_batches(operation, batches, payload, is_new)
+                reply = await self._send_in_batches(operation, batches, payload, caller, is_new)
         except OutcomeUnknown as error:
             failure: Refused = error
             if operation.reads:
@@ -127,12 +145,20 @@ class CommandClient(Opened):
         raise failure
 
     async def _send_in_batches(
-        self, operation: Operation[Any, BodyT], batches: Batches, payload: bytes, is_new: bool
+        self,
+        operation: Operation[Any, BodyT],
+        batches: Batches,
+        payload: bytes,
+        caller: Caller,
+        is_new: bool,
     ) -> Reply[BodyT]:
         """The first attempt, which nearly always is answered, has neither a task nor a timer of its own."""
         began, asked_at, patience = asyncio.get_running_loop().time(), unix_ms_now(), self._timeout
-        seconds, counts = attempt_seconds(patience), self.statistics.attempts
-        sent = batches.send(payload, seconds, asked_at, listen=patience, first=is_new, wakes=True)
+        request_id, counts = caller.request_id, self.statistics.attempts
+        seconds = attempt_seconds(patience)
+        sent = batches.send(
+            payload, seconds, asked_at, listen=patience, request_id=request_id, first=is_new, wakes=True
+        )
         try:
             outcome = await sent.answer
             if not isinstance(outcome, Refused):
@@ -149,19 +175,23 @@ class CommandClient(Opened):
 
         def send(seconds: float, listen: float, in_doubt: bool) -> Answer:
             first = is_new and not in_doubt
-            return batches.send(payload, seconds, asked_at, listen=listen, first=first).answer
+            sent = batches.send(payload, seconds, asked_at, listen=listen, request_id=request_id, first=first)
+            return sent.answer
 
-        return await self._retry(operation, batches.subject, send, sent.answer, began=began)
+        return await self._retry(operation, batches.subject, caller, send, sent.answer, began=began)
 
-    async def _send_alone(self, operation: Operation[Any, BodyT], payload: bytes) -> Reply[BodyT]:
+    async def _send_alone(
+        self, operation: Operation[Any, BodyT], payload: bytes, caller: Caller
+    ) -> Reply[BodyT]:
         began, asked_at = asyncio.get_running_loop().time(), unix_ms_now()
+        named = {REQUEST_ID: caller.request_id} if caller.request_id else {}
 
         def send(seconds: float, listen: float, _in_doubt: bool) -> Answer:
             headers = {DEADLINE: str(Deadline.after(seconds).unix_ms), ASKED_AT: str(asked_at)}
-            return asyncio.ensure_future(self._request(operation, payload, listen, headers | identified()))
+            return asyncio.ensure_future(self._request(operation, payload, listen, headers | named))
 
         first = send(attempt_seconds(self._timeout), self._timeout, False)
-        return await self._retry(operation, operation.subject, send, first, began=began)
+        return await self._retry(operation, operation.subject, caller, send, first, began=began)
 
     async def _request(
         self, operation: Operation[Any, Any], payload: bytes, seconds: float, headers: dict[str, str]
@@ -174,7 +204,14 @@ class CommandClient(Opened):
             return refused
 
     async def _retry(
-        self, operation: Operation[Any, BodyT], subject: str, send: Send, first: Answer, *, began: float
+        self,
+        operation: Operation[Any, BodyT],
+        subject: str,
+        caller: Caller,
+        send: Send,
+        first: Answer,
+        *,
+        began: float,
     ) -> Reply[BodyT]:
         def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
             if operation.page:
@@ -188,6 +225,7 @@ class CommandClient(Opened):
 
         attempts = Attempts(
             subject,
+            caller,
             send,
             read,
             self._workers.why_unserved,

@@ -7,7 +7,6 @@ from itertools import count
 from ..contract.asked_at import unix_ms_now
 from ..contract.envelope import Envelope
 from ..contract.errors import OutcomeUnknown, Overloaded, Refused
-from .requests import bound_request_id
 
 
 class Waiting:
@@ -20,7 +19,15 @@ class Waiting:
     __slots__ = ("_loop", "_wakes", "answer", "deadline", "item", "listens_until", "sent")
 
     def __init__(
-        self, command: bytes, seconds: float, asked_at: int, *, listen: float, first: bool, wakes: bool
+        self,
+        command: bytes,
+        seconds: float,
+        asked_at: int,
+        *,
+        listen: float,
+        request_id: str | None = None,
+        first: bool,
+        wakes: bool,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._wakes = wakes
@@ -28,7 +35,6 @@ class Waiting:
         self.deadline = now + seconds
         self.listens_until = now + listen
         self.sent = False
-        request_id = bound_request_id()
         named = b'"requestId":"%b",' % request_id.encode() if request_id else b""
         said = b'"first":true,' if first else b""
         until = unix_ms_now() + int(seconds * 1000)

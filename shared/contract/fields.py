@@ -152,6 +152,11 @@ Site = Annotated[
     PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
     _string_schema(pattern=f"^{_SITE.pattern}$", description="The branch, or the tenant."),
 ]
+ConsumerName = Annotated[
+    str,
+    PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
+    _string_schema(pattern=f"^{_SITE.pattern}$", description="The name of a durable consumer."),
+]
 ListedResources = Annotated[
     tuple[str, ...],
     PlainValidator(_listed_resources),

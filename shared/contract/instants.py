@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _ISO_8601 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -57,6 +58,7 @@ def instant_of(value: datetime) -> datetime:
     return instant
 
 
+@lru_cache(maxsize=1024)  # a slot is written several times, and so is the moment at which a batch was made
 def format_instant(instant: datetime) -> str:
     """Write an aware time as `2025-12-05T10:00:00.000Z`."""
     in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)

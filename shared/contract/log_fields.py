@@ -8,13 +8,11 @@ from .instants import format_instant
 
 def log_fields(command: object) -> dict[str, Any]:
     """The site, resources, slot and appointment id of a command, as far as it has them."""
-    found: dict[str, Any] = {}
-    for field in ("site", "resource", "resources"):
-        if value := getattr(command, field, None):
-            found[field] = value
-    if slot := getattr(command, "slot", None):
+    said = getattr(command, "__dict__", {})  # to miss an attribute of a pydantic model is dear
+    found = {field: said[field] for field in ("site", "resource", "resources") if said.get(field)}
+    if slot := said.get("slot"):
         found["slot"] = format_instant(slot)
-    appointment_id = getattr(command, "id", None)
+    appointment_id = said.get("id")
     if isinstance(appointment_id, str) and is_uuid(appointment_id):  # any other text could be a name
         found["appointment_id"] = appointment_id.lower()
     return found

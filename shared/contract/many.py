@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, Wit
 from .commands import Command, CommandT
 from .errors import InvalidRequest
 from .fields import invalid
-from .parsing import LARGEST_REQUEST, NOT_JSON, parse_command
+from .parsing import LARGEST_REQUEST, NOT_JSON, read_body, validate
 
 MOST_TOGETHER = 128
 # Of at most 6 bytes a character, 8 fields so large have less than LARGEST_REQUEST.
@@ -27,8 +27,12 @@ def _unix_milliseconds(value: Any) -> int:
     raise invalid("must be a Unix time in milliseconds")
 
 
+def _are_commands(commands: Any) -> bool:
+    return isinstance(commands, list) and 1 <= len(commands) <= MOST_TOGETHER
+
+
 def _count(commands: Any) -> Any:
-    if isinstance(commands, list) and 1 <= len(commands) <= MOST_TOGETHER:
+    if _are_commands(commands):
         return commands
     raise invalid(f"must be a list of 1 to {MOST_TOGETHER} commands")
 
@@ -86,7 +90,10 @@ def read_many(data: bytes) -> list[Any]:
     Raises:
         InvalidRequest: it is no message of many.
     """
-    return parse_command(_MANY, data).commands
+    body = read_body(data)
+    if type(body) is dict and body.keys() == {"commands"} and _are_commands(body["commands"]):
+        return body["commands"]  # type: ignore[no-any-return]
+    return validate(_MANY, body).commands
 
 
 def is_too_large(command: Any) -> bool:

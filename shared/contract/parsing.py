@@ -25,15 +25,24 @@ def parse_command(model: type[CommandT], data: bytes, key: str | None = None) ->
     Raises:
         InvalidRequest: with one sentence that names the field and never repeats its value.
     """
-    try:
-        body = read_json(data)
-    except (ValueError, RecursionError):
-        raise InvalidRequest(NOT_JSON) from None
+    body = read_body(data)
     if key is not None and isinstance(body, dict):
         if trim_key(body.get("idempotencyKey")) not in (None, trim_key(key)):
             raise InvalidRequest("Idempotency-Key and idempotencyKey are not the same")
         body["idempotencyKey"] = key
     return validate(model, body)
+
+
+def read_body(data: bytes) -> Any:
+    """Read JSON as `read_json` does.
+
+    Raises:
+        InvalidRequest: it is no JSON.
+    """
+    try:
+        return read_json(data)
+    except (ValueError, RecursionError):
+        raise InvalidRequest(NOT_JSON) from None
 
 
 def validate(model: type[CommandT], body: Any) -> CommandT:

@@ -14,7 +14,7 @@ from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove, remember
 from shared.domain.grid import SlotRange
-from shared.domain.history import ChangeType, Entry, History, extended
+from shared.domain.history import ChangeType, Entry, History, Position, extended
 
 MOST_REFUSED_MOVES = 32
 _KINDS: dict[str, Any] = {
@@ -65,13 +65,15 @@ class Booking:
     def site(self) -> str:
         return self.claims.site
 
-    @classmethod
-    def new(cls, command: BookAppointment, slot_range: SlotRange, digests: Digests) -> "Booking":
-        """Create the booking that `command` asks for. It exists once the store has acknowledged it.
+    @property
+    def position(self) -> Position:
+        return Position(self.slot, self.duration, self.resources)
 
-        Raises:
-            InvalidRequest: it would have too many claims.
-        """
+    @classmethod
+    def new(
+        cls, command: BookAppointment, slot_range: SlotRange, claims: Claims, digests: Digests
+    ) -> "Booking":
+        """Create the booking that `command` asks for. It exists once the store has acknowledged it."""
         now = _now()
         return cls(
             id=random_uuid(),
@@ -79,7 +81,7 @@ class Booking:
             slot=slot_range.slot,
             duration=slot_range.duration,
             slot_minutes=slot_range.slot_minutes,
-            claims=Claims.of(command, slot_range),
+            claims=claims,
             patient_name=command.patientName,
             status="booked",
             key=command.idempotencyKey or random_uuid(),
@@ -87,7 +89,15 @@ class Booking:
             version=1,
             created_at=now,
             updated_at=now,
-            history=(Entry(1, "booked", now, slot_range.slot, slot_range.duration, command.resources),),
+            history=(
+                Entry(
+                    1,
+                    "booked",
+                    now,
+                    command.site,
+                    Position(slot_range.slot, slot_range.duration, command.resources),
+                ),
+            ),
         )
 
     def moved(
@@ -108,7 +118,7 @@ class Booking:
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
         )
-        return moved._changed("moved", move.id)
+        return moved._changed("moved", move.id, previous=self.position)
 
     def refusing(self, move_id: str, asked_at: int) -> "Booking":
         """Return the booking in an epoch in which every attempt of this move is refused.
@@ -141,9 +151,11 @@ class Booking:
         epoch = (self.epoch or 0) + 1
         return replace(self, epoch=epoch, move_asked_at=asked_at, refused_moves=refused, **more)
 
-    def _changed(self, type: ChangeType, move_id: str | None = None) -> "Booking":
+    def _changed(
+        self, type: ChangeType, move_id: str | None = None, previous: Position | None = None
+    ) -> "Booking":
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.slot, self.duration, self.resources, move_id)
+        entry = Entry(version, type, now, self.site, self.position, move_id, previous)
         return replace(self, version=version, updated_at=now, history=extended(self.history, entry))
 
     def to_document(self) -> dict[str, Any]:

@@ -1,9 +1,13 @@
-"""Keep the history of a booking in its row: one entry per change, written with the change."""
+"""Keep the history of a booking in its row: one entry per change, written with the change.
+
+The event that announces a change is derived only from its entry, so the entry has all of the event's data.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from shared.contract.events import BookingEvent, EventPlace
 from shared.contract.replies import Change
 
 MOST_ENTRIES = 100
@@ -12,38 +16,78 @@ ChangeType = Literal["booked", "moved", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """Where a booking lies: from `slot` on for `duration` minutes (None on a grid of 0), at `resources`."""
+
+    slot: datetime
+    duration: int | None
+    resources: tuple[str, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        return {"slot": self.slot, "durationMinutes": self.duration, "resources": list(self.resources)}
+
+    @classmethod
+    def from_document(cls, position: dict[str, Any]) -> "Position":
+        return cls(position["slot"], position["durationMinutes"], tuple(position["resources"]))
+
+    def to_place(self) -> EventPlace:
+        return EventPlace.model_construct(
+            resources=self.resources, slot=self.slot, durationMinutes=self.duration
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A change of a booking, and its place from then on. `move_id` identifies the request of a move."""
+    """A change of a booking of `site`, and its position after it.
+
+    `move_id` identifies the move that a `moved` entry records, and `previous` is the position before it.
+    """
 
     version: int
     type: ChangeType
     at: datetime
-    slot: datetime
-    duration: int | None
-    resources: tuple[str, ...]
+    site: str
+    position: Position
     move_id: str | None = None
+    previous: Position | None = None
 
     def to_document(self) -> dict[str, Any]:
         document = {
             "version": self.version,
             "type": self.type,
             "at": self.at,
-            "slot": self.slot,
-            "durationMinutes": self.duration,
-            "resources": list(self.resources),
+            "site": self.site,
+            **self.position.to_document(),
         }
-        return document if self.move_id is None else {**document, "moveId": self.move_id}
+        if self.move_id is not None:
+            document["moveId"] = self.move_id
+        if self.previous is not None:
+            document["previous"] = self.previous.to_document()
+        return document
 
     @classmethod
     def from_document(cls, entry: dict[str, Any]) -> "Entry":
+        previous = entry.get("previous")
         return cls(
             entry["version"],
             entry["type"],
             entry["at"],
-            entry["slot"],
-            entry["durationMinutes"],
-            tuple(entry["resources"]),
+            entry["site"],
+            Position.from_document(entry),
             entry.get("moveId"),
+            None if previous is None else Position.from_document(previous),
+        )
+
+    def to_event(self, booking_id: str) -> BookingEvent:
+        """The event that announces this change of the booking."""
+        return BookingEvent.model_construct(
+            type=self.type,
+            at=self.at,
+            id=booking_id,
+            version=self.version,
+            site=self.site,
+            place=self.position.to_place(),
+            previous=None if self.previous is None else self.previous.to_place(),
         )
 
     def to_change(self) -> Change:
@@ -52,9 +96,9 @@ class Entry:
             version=self.version,
             type=self.type,
             at=self.at,
-            slot=self.slot,
-            durationMinutes=self.duration,
-            resources=self.resources,
+            slot=self.position.slot,
+            durationMinutes=self.position.duration,
+            resources=self.position.resources,
         )
 
 

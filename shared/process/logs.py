@@ -11,8 +11,9 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import TextIO, cast
+from typing import Any, ClassVar, NamedTuple, TextIO, cast
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -28,6 +29,7 @@ _LEVELS = {
 }
 # Like structlog's renderer, which however makes an encoder per line, a large part of the cost of a line.
 _to_json = json.JSONEncoder(default=repr).encode
+log = structlog.get_logger()
 
 
 def configure_logs(settings: LogSettings, service: str) -> None:
@@ -58,6 +60,8 @@ def configure_logs(settings: LogSettings, service: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    as_json = settings.log_format == "json" and _LEVELS[settings.log_level] <= logging.INFO
+    FrequentLine.output = _JsonOutput(lines, service) if as_json else None
     # Below warning, libraries log whole commands, names included.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
@@ -94,6 +98,45 @@ class Lines:
         with suppress(OSError, ValueError):
             self._file.write("".join(lines))
             self._file.flush()
+
+
+class _JsonOutput(NamedTuple):
+    lines: Lines
+    service: str
+
+
+class FrequentLine:
+    """A line at level info that is written for every request, with the same `fields` each time.
+
+    As JSON its text is rendered once and filled in afterwards, which takes a tenth of structlog's time.
+    """
+
+    output: ClassVar[_JsonOutput | None] = None
+    """Where JSON lines at level info go; None if structlog decides what becomes of them."""
+    _GAP = "\0"
+
+    def __init__(self, event: str, **fields: Any) -> None:
+        self._event, self._fields = event, fields
+        self._parts: list[str] = []
+
+    def write(self, ms: float, request_id: str) -> None:
+        """Write the line. `request_id` has only characters that JSON does not escape."""
+        if self.output is None:
+            log.info(self._event, **self._fields, ms=ms, request_id=request_id)
+            return
+        if not self._parts:
+            self._parts = self._render(self.output.service)
+        before_ms, before_id, before_time, rest = self._parts
+        now = datetime.now(UTC).isoformat().removesuffix("+00:00")
+        lines = self.output.lines
+        lines.write(f'{before_ms}{ms}{before_id}"{request_id}"{before_time}"{now}Z"{rest}\n')
+        lines.flush()
+
+    def _render(self, service: str) -> list[str]:
+        """The parts of the JSON text that stand before, between and after the values that differ."""
+        line = {**self._fields, "ms": self._GAP, "event": self._event, "request_id": self._GAP}
+        line |= {"level": "info", "timestamp": self._GAP, "service": service}
+        return _to_json(line).split(_to_json(self._GAP))
 
 
 def _open_output() -> TextIO:

@@ -78,6 +78,11 @@ class GridSettings(_Settings):
     slot_minutes: Annotated[int, Field(ge=0, le=DAY_MINUTES), AfterValidator(_divides_a_day)] = 5
 
 
+class EventSettings(_Settings):
+    events_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    events_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+
 class LogSettings(_Settings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
@@ -124,6 +129,7 @@ CONCERNS: tuple[type[_Settings], ...] = (
     RedisSettings,
     HoldSettings,
     GridSettings,
+    EventSettings,
     LogSettings,
     GatewaySettings,
     WorkerSettings,

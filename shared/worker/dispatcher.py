@@ -86,9 +86,8 @@ class Dispatcher:
         received: Received[Any],
         started: float,
     ) -> None:
-        structlog.contextvars.bind_contextvars(subject=message.subject)
-        if len(received.each) == 1:
-            structlog.contextvars.bind_contextvars(request_id=received.request_ids[0])
+        one = {"request_id": received.request_ids[0]} if len(received.each) == 1 else {}
+        structlog.contextvars.bind_contextvars(subject=message.subject, **one)
         outcomes = await _decide(handler, received)
         self._in_flight.decided(len(received.each))
         replies, failures = _replies(operation, handler, outcomes)
@@ -126,19 +125,21 @@ def _replies(
     """The answers as they travel; and the failures that are no refusals, whose outcome is unknown."""
     replies: list[Reply[Any]] = []
     failures: dict[int, Exception] = {}
-    unknown = refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None))
+
+    def fail(error: Exception) -> None:
+        failures[id(error)] = error
+        replies.append(_refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None)))
+
     for outcome in outcomes:
         try:
             if isinstance(outcome, Refused):
                 replies.append(_refusal(outcome))
             elif isinstance(outcome, Exception):
-                failures[id(outcome)] = outcome
-                replies.append(unknown)
+                fail(outcome)
             else:
                 replies.append(handler.reply(outcome).written())
         except Exception as error:
-            failures[id(error)] = error
-            replies.append(unknown)
+            fail(error)
     return replies, list(failures.values())
 
 
@@ -161,13 +162,17 @@ def _log(
     """One line for all that are carried out, and one for each that is not: by it, it is found."""
     tell = log.debug if subject.endswith(".ready") else log.info
     ids = received.request_ids
-    done = [each for each, reply in zip(ids, replies, strict=True) if reply.status < REFUSED]
-    statuses = Counter(reply.status for reply in replies if reply.status < REFUSED)
+    done = [number for number, reply in enumerate(replies) if reply.status < REFUSED]
     if len(done) == 1:
-        tell("answered", request_id=done[0], subject=subject, status=next(iter(statuses)), ms=ms)
+        (only,) = done
+        tell("answered", request_id=ids[only], subject=subject, status=replies[only].status, ms=ms)
     elif done:
-        counts = {str(status): count for status, count in statuses.items()}
-        tell("answered", request_ids=done, subject=subject, statuses=counts, ms=ms)
+        counts = dict(Counter(str(replies[number].status) for number in done))
+        tell(
+            "answered", request_ids=[ids[number] for number in done], subject=subject, statuses=counts, ms=ms
+        )
+    if len(done) == len(replies):
+        return
     for number, reply in enumerate(replies):
         if reply.status >= REFUSED:
             asked = received.each[number]

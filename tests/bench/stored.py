@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from shared.contract.commands import DEFAULT_RESOURCE, BookAppointment
 from shared.contract.instants import unix_milliseconds
 from shared.domain.booking import Booking
+from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION
@@ -59,7 +60,9 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Documents without end, of a cell each: one of each of these resources, then the same a step later."""
     command = BookAppointment.model_validate({"slot": first, "patientName": "Ada Lovelace"})
-    pattern = Booking.new(command, GRID.slot_range(command), Digests(secrets.token_bytes(32))).to_document()
+    pattern = Booking.new(
+        command, span := GRID.slot_range(command), Claims.of(command, span), Digests(secrets.token_bytes(32))
+    ).to_document()
     (booked,) = pattern["history"]
     for number in count():
         slot, resource = first + number // len(resources) * step, resources[number % len(resources)]

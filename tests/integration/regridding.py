@@ -15,6 +15,7 @@ from redis import Redis
 from deploy.local.process import ROOT
 from shared.contract.commands import BookAppointment
 from shared.domain.booking import Booking
+from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
@@ -65,7 +66,12 @@ class Old:
         command = BookAppointment.model_validate(
             {"patientName": CANARY, "idempotencyKey": str(uuid4()), **body}
         )
-        return Booking.new(command, Grid(self.minutes).slot_range(command), Digests(b"secret"))
+        return Booking.new(
+            command,
+            span := Grid(self.minutes).slot_range(command),
+            Claims.of(command, span),
+            Digests(b"secret"),
+        )
 
     async def cancel(self, booking_id: str) -> None:
         before = Booking.from_document(await self.rows.find_one({"_id": booking_id}) or {})

@@ -12,6 +12,7 @@ from deploy.local.mongod import Mongod
 from shared.contract.commands import BookAppointment
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
+from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
@@ -26,7 +27,9 @@ CLAIM = ("site", "default/1936083600000")
 
 def new_booking() -> Booking:
     command = BookAppointment.model_validate(fresh())
-    return Booking.new(command, Grid(0).slot_range(command), Digests(b"secret"))
+    return Booking.new(
+        command, span := Grid(0).slot_range(command), Claims.of(command, span), Digests(b"secret")
+    )
 
 
 @pytest.fixture

@@ -47,7 +47,12 @@ def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
 
 async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
     """Book a slot as a worker does that cannot reach Redis."""
-    rival = Booking.new(command, Grid(0).slot_range(command), Digests(use_cases.schema.secret))
+    rival = Booking.new(
+        command,
+        span := Grid(0).slot_range(command),
+        Claims.of(command, span),
+        Digests(use_cases.schema.secret),
+    )
     assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [WriteResult.DONE]
     return rival
 

@@ -13,7 +13,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.client import attempts
-from shared.client.attempts import caller_left
+from shared.client.caller import Caller
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment, ReleaseHold
 from shared.contract.errors import (
@@ -32,9 +32,9 @@ from tests.slots import fresh
 TAKEN, BEING_BOOKED, OVERLOADED = map(refusal, (SlotAlreadyBooked(), BeingBooked(), Overloaded()))
 
 
-def book(client: CommandClient) -> asyncio.Task[int]:
+def book(client: CommandClient, caller: Caller | None = None) -> asyncio.Task[int]:
     async def status() -> int:
-        return (await client.send(BOOK, BookAppointment.model_validate(fresh()))).status
+        return (await client.send(BOOK, BookAppointment.model_validate(fresh()), caller=caller)).status
 
     return asyncio.create_task(status())
 
@@ -161,16 +161,16 @@ async def test_repeats_of_a_repeatable_refusal_come_ever_later(servers: Servers)
 
 async def test_nothing_is_repeated_for_a_caller_who_has_left(servers: Servers) -> None:
     """Before a repeat the client asks whether its caller is still there."""
-    looks = 0
 
-    async def left() -> bool:
-        nonlocal looks
-        looks += 1
-        return looks == 2
+    class Leaving:
+        request_id, looks = "0f3a99b1", 0
+
+        async def has_left(self) -> bool:
+            self.looks += 1
+            return self.looks == 2
 
     async with attempts_of(servers) as (client, met):
-        caller_left.set(left)
-        asked = book(client)
+        asked = book(client, Leaving())
         for _ in range(2):
             await met.get()
         with pytest.raises(OutcomeUnknown):

@@ -141,7 +141,7 @@ def test_the_stack_serves_stops_and_keeps_its_bookings(data: Path) -> None:
     stack, body = LocalStack(data, BOOKING_WORKERS="2").ready(), fresh()
     answer = httpx.post(f"{stack.url}/api/book-appointment", json=body)
     assert answer.status_code == 201
-    assert len(stack.processes()) == 1 + 3 + 4
+    assert len(stack.processes()) == 1 + 3 + 5
     assert stack.stop(signal.SIGINT) < STOP_SECONDS
     assert stack.processes() == []
     again = LocalStack(data).ready()

@@ -141,4 +141,8 @@ def test_a_second_signal_ends_a_stop_that_takes_its_time(tmp_path: Path) -> None
 def test_services_have_the_time_that_requests_take(timeout: float) -> None:
     """The gateway stops first, then the workers, and both may take as long as what is in flight."""
     seconds = NatsSettings(request_timeout_seconds=timeout).stop_seconds
-    assert stop_order(seconds)[:2] == ((("gateway",), seconds), (("booking_worker", "hold_worker"), seconds))
+    assert stop_order(seconds)[:3] == (
+        (("gateway",), seconds),
+        (("booking_worker", "hold_worker"), seconds),
+        (("booking_worker.events",), seconds),
+    )

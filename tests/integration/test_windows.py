@@ -24,6 +24,7 @@ from shared.contract.errors import HoldsUnreachable, InvalidRequest, NoPrimary
 from shared.contract.instants import unix_milliseconds
 from shared.contract.replies import AppointmentsFound, SlotsFound
 from shared.domain.booking import Booking
+from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.domain.time_range import Cells, TimeRange
@@ -311,7 +312,9 @@ async def many_rows(
     appointments = database.get_collection("appointments")
     grid, digests = Grid(apart), Digests(b"secret")
     command = BookAppointment.model_validate(fresh(site=site, slot=at(0), **more))
-    pattern = Booking.new(command, grid.slot_range(command), digests).to_document()
+    pattern = Booking.new(
+        command, span := grid.slot_range(command), Claims.of(command, span), digests
+    ).to_document()
     resources = pattern["resources"]
     rows = []
     for minutes in range(0, count * apart, apart):

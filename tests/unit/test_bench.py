@@ -97,7 +97,9 @@ def test_stored_appointments_are_those_that_workers_write() -> None:
     assert bookings[-1].slot == first + 499 * step
     for each in bookings:
         assert each.claims.keys == (f"{each.resources[0]}/{round(each.slot.timestamp() * 1000)}",)
-        assert [(entry.slot, entry.resources) for entry in each.history] == [(each.slot, each.resources)]
+        assert [(entry.position.slot, entry.position.resources) for entry in each.history] == [
+            (each.slot, each.resources)
+        ]
 
 
 def test_each_change_is_of_another_booking() -> None:

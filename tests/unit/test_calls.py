@@ -9,12 +9,14 @@ from fastapi import FastAPI
 from gateway.api import calls
 from gateway.app import create_app
 from gateway.http.middleware import RequestMiddleware
+from shared.client.caller import Caller
 from shared.contract.commands import Command, GetAppointment
 from shared.contract.envelope import Reply
 from shared.contract.errors import NoSuchAppointment, PreconditionFailed
 from shared.contract.fields import IdempotencyKey, PatientName, Version
 from shared.contract.operation import Call, Operation
 from shared.contract.operations import APPOINTMENTS, GET
+from shared.contract.parsing import parse_command
 from shared.process.settings import NatsSettings
 
 ID = GET.example.id
@@ -57,8 +59,13 @@ class Client:
 
     def __init__(self) -> None:
         self.sent: list[tuple[Operation[Any, Any], Command]] = []
+        self.payloads: list[bytes | None] = []
 
-    async def send(self, operation: Operation[Any, Any], command: Command) -> Reply[Any]:
+    async def send(
+        self, operation: Operation[Any, Any], command: Command, payload: bytes | None, caller: Caller
+    ) -> Reply[Any]:
+        self.payloads.append(payload)
+        assert caller.request_id
         self.sent.append((operation, command))
         return Reply(operation.answer, operation.status)
 
@@ -87,6 +94,38 @@ async def test_a_call_makes_its_command_of_path_body_and_headers(app: FastAPI) -
     assert app.state.client.sent == [(REMIND, whole)]
     await ask(app, "PUT", ONE, json={})
     assert app.state.client.sent[1:] == [(REMIND, RemindPatient(id=ID))]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "payload"),
+    [
+        (
+            b' { "by" : "A\\u00e9da" }\n',
+            {},
+            b'{ "by" : "A\\u00e9da" ,"id": "%b"}' % ID.encode(),
+        ),
+        (
+            '{"by":"é"}'.encode(),
+            {"Idempotency-Key": 'a"\\b', "If-Match": '"3"'},
+            f'{{"by":"é","id": "{ID}", "reminderId": "a\\"\\\\b", "ifVersion": 3}}',
+        ),
+        (b'{"by":"Ada"}', {"If-Match": "*"}, b'{"by":"Ada","id": "%b"}' % ID.encode()),
+        (b'{"by":"Ada","reminderId":null}', {"Idempotency-Key": "4711"}, None),
+        (b'{"by":"Ada","id":null}', {}, None),
+        (b"{}", {}, None),
+        (b"", {}, None),
+        (b'{"by":"Ada"}' + b" " * 1024, {}, None),
+    ],
+)
+async def test_a_valid_body_is_passed_on_as_it_came(
+    app: FastAPI, body: bytes, headers: dict[str, str], payload: bytes | str | None
+) -> None:
+    """A short body without nulls is passed on, with what path and headers say; it means the same command."""
+    headers |= {"Content-Type": "application/json"}
+    assert (await ask(app, "PUT", ONE, content=body, headers=headers)).status_code == 202
+    assert app.state.client.payloads == [payload.encode() if isinstance(payload, str) else payload]
+    ((_, command),) = app.state.client.sent
+    assert payload is None or parse_command(RemindPatient, app.state.client.payloads[0]) == command
 
 
 @pytest.mark.parametrize(

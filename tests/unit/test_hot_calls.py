@@ -8,19 +8,25 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Scope
 from structlog.testing import capture_logs
 
-from gateway.api.calls import hot_calls
+from gateway.api.calls import HotCalls
 from gateway.app import create_app
 from gateway.http.middleware import RequestMiddleware
+from shared.client.caller import Caller
 from shared.contract.envelope import Reply
 from shared.contract.errors import OutcomeUnknown, Refused, SlotAlreadyBooked
 from shared.contract.headers import REPLAYED
 from shared.contract.operation import Operation
+from shared.contract.operations import MOVE
+from shared.contract.parsing import parse_command
 from shared.process.settings import NatsSettings
 from tests.slots import fresh
 
 BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
+ONE = f"/api/appointments/{MOVE.example.id}"
 JSON = {"Content-Type": "application/json"}
-OF_ONE_REQUEST = {"x-request-id"}
+SLOT = {"slot": "2031-05-04T09:00Z"}
+LOST = "1d0f6c3e-0000-4000-8000-000000000504"
+OF_ONE_REQUEST = {"x-request-id", "request_id", "ms"}
 
 
 def _of(command: Any, error: Refused) -> Refused:
@@ -31,16 +37,21 @@ def _of(command: Any, error: Refused) -> Refused:
 class Client:
     """In the place of the client: what it answers is in the patient's name."""
 
-    async def send(self, operation: Operation[Any, Any], command: Any) -> Reply[Any]:
-        match command.patientName:
+    async def send(
+        self, operation: Operation[Any, Any], command: Any, payload: bytes | None, caller: Caller
+    ) -> Reply[Any]:
+        assert len(caller.request_id or "") == 32
+        assert payload is None or parse_command(operation.command, payload) == command
+        name = getattr(command, "patientName", None) or command.id
+        match name:
             case "Taken":
                 raise _of(command, SlotAlreadyBooked())
-            case "Lost":
+            case "Lost" | "1d0f6c3e-0000-4000-8000-000000000504":
                 raise _of(command, OutcomeUnknown())
             case "Broken":
                 raise RuntimeError("Broken")
         said = {REPLAYED: "true"} if getattr(command, "idempotencyKey", None) else {}
-        about = {"message": "é", "for": command.patientName}
+        about = {"message": "é", "for": name}
         return Reply.received(about, operation.reply, operation.status, said)
 
 
@@ -88,6 +99,28 @@ SAME: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "an unknown field": ("POST", BOOK, body(more=1)),
     "too large": ("POST", BOOK, {"content": b" " * 20_000, "headers": JSON}),
+    "moved": ("PATCH", ONE, {"json": SLOT}),
+    "moved with a key": (
+        "PATCH",
+        ONE,
+        {"json": SLOT, "headers": {"Idempotency-Key": "1", "If-Match": '"3"'}},
+    ),
+    "move refused": ("PATCH", "/api/appointments/Taken", {"json": SLOT}),
+    "move lost": ("PATCH", f"/api/appointments/{LOST}", {"json": SLOT}),
+    "moved nowhere": ("PATCH", ONE, {"json": {}}),
+    "an id in the body": ("PATCH", ONE, {"json": {**SLOT, "id": "1"}}),
+    "an escaped id": ("PATCH", "/api/appointments/%C3%A9%20", {"json": SLOT}),
+    "an escaped slash": ("PATCH", "/api/appointments/a%2Fb", {"json": SLOT}),
+    "no id": ("PATCH", "/api/appointments/", {"json": SLOT}),
+    "a template for an id": ("PATCH", "/api/appointments/%7Bid%7D", {"json": SLOT}),
+    "a slash after an id": ("PATCH", f"{ONE}/", {"json": SLOT}),
+    "two slashes before an id": ("PATCH", f"/api/appointments//{MOVE.example.id}", {"json": SLOT}),
+    "moved with a query": ("PATCH", f"{ONE}?site=4", {"json": SLOT}),
+    "cancelled": ("DELETE", ONE, {}),
+    "a version cancelled": ("DELETE", ONE, {"headers": {"If-Match": '"3"'}}),
+    "a cancel with a key": ("DELETE", ONE, {"headers": {"Idempotency-Key": "1"}}),
+    "a cancel with a body": ("DELETE", ONE, {"json": SLOT}),
+    "a cancel with a query": ("DELETE", f"{ONE}?ifVersion=3", {}),
     "get": ("GET", BOOK, {}),
     "head": ("HEAD", BOOK, {}),
     "options": ("OPTIONS", HOLD, {}),
@@ -121,7 +154,7 @@ async def ask(gateway: ASGIApp, method: str, url: str, more: dict[str, Any]) -> 
             answer = await client.request(method, url, **more)
     assert len(answer.headers["x-request-id"]) == 32
     headers = {name: value for name, value in answer.headers.items() if name not in OF_ONE_REQUEST}
-    logged = [{key: value for key, value in line.items() if key != "ms"} for line in lines]
+    logged = [{key: value for key, value in line.items() if key not in OF_ONE_REQUEST} for line in lines]
     return answer.status_code, answer.content, headers, logged
 
 
@@ -130,7 +163,7 @@ async def test_a_hot_call_is_answered_as_fastapi_answers_it(
     app: FastAPI, method: str, url: str, more: dict[str, Any]
 ) -> None:
     """Status, body, headers and log are the same as where FastAPI routes the request."""
-    hot = await ask(RequestMiddleware(app, hot_calls(app.state)), method, url, more)
+    hot = await ask(RequestMiddleware(app, HotCalls(app.state)), method, url, more)
     assert hot == await ask(RequestMiddleware(app), method, url, more)
 
 
@@ -150,7 +183,7 @@ async def test_a_refused_request_can_be_found_in_the_log(
     app: FastAPI, case: str, level: str, expected: dict[str, Any] | None
 ) -> None:
     """Its line says why, and of which site, resources and slot; of what was wrong it says nothing."""
-    *_, lines = await ask(RequestMiddleware(app, hot_calls(app.state)), *SAME[case])
+    *_, lines = await ask(RequestMiddleware(app, HotCalls(app.state)), *SAME[case])
     line = lines[-1]
     known = {"event", "log_level", "method", "route", "status"}
     said = {name: value for name, value in line.items() if name not in known}
@@ -158,15 +191,18 @@ async def test_a_refused_request_can_be_found_in_the_log(
     assert line["log_level"] == level
 
 
-@pytest.mark.parametrize("case", ["booked", "replayed", "taken", "held", "no JSON"])
+@pytest.mark.parametrize(
+    "case", ["booked", "replayed", "taken", "held", "no JSON", "moved", "move refused", "cancelled"]
+)
 async def test_a_hot_call_passes_nothing_of_fastapi(app: FastAPI, case: str) -> None:
-    """Neither of the two calls goes through FastAPI, which costs more than all the rest of them."""
+    """None of these calls goes through FastAPI, which costs more than all the rest of them."""
 
     async def never(*_: Any) -> None:
         raise AssertionError("passed on")
 
-    status, *_ = await ask(RequestMiddleware(never, hot_calls(app.state)), *SAME[case])
-    assert status == {"taken": 409, "held": 200, "no JSON": 400}.get(case, 201)
+    status, *_ = await ask(RequestMiddleware(never, HotCalls(app.state)), *SAME[case])
+    others = {"taken": 409, "move refused": 409, "held": 200, "moved": 200, "cancelled": 200, "no JSON": 400}
+    assert status == others.get(case, 201)
 
 
 async def test_what_fails_in_a_route_is_unknown(app: FastAPI) -> None:
@@ -217,7 +253,7 @@ async def test_a_request_has_one_host(
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
     }
-    gateway = RequestMiddleware(app, hot_calls(app.state))
+    gateway = RequestMiddleware(app, HotCalls(app.state))
     await gateway(scope, receive, send)
     assert sent[0]["status"] == 400
     assert b"Host" in sent[1]["body"]

@@ -52,6 +52,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "nats": (
         "shared.client",
         "shared.worker",
+        "booking_worker.events",
         "shared.process.nats_options",
         "shared.process.nats_wire",
         "tests",

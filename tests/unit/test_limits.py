@@ -67,6 +67,31 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     assert b"not complete in time; nothing was done" in answer[1]["body"]
 
 
+async def test_each_slow_body_has_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request whose body does not come is refused `BODY_SECONDS` after its own head, not earlier."""
+    monkeypatch.setattr(body, "BODY_SECONDS", 0.2)
+    now = asyncio.get_running_loop().time
+
+    async def application(*_: object) -> None:
+        raise AssertionError("half a body was passed on")
+
+    gateway = RequestMiddleware(application)
+
+    async def ask(after: float) -> tuple[int, float]:
+        await asyncio.sleep(after)
+        began, statuses = now(), list[int]()
+
+        async def send(message: Message) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        await gateway({**CHUNKED}, asyncio.Queue[Message]().get, send)
+        return statuses[0], now() - began
+
+    answers = await asyncio.gather(*map(ask, (0, 0.1, 0.1, 0.5)))
+    assert [status for status, _ in answers] == [408] * 4
+    assert all(0.19 <= seconds < 0.4 for _, seconds in answers)
+
+
 @pytest.mark.parametrize(("scope", "status"), [(TOO_LARGE, 413), (CHUNKED, 408)])
 async def test_what_receives_a_refused_body_is_let_go_at_once(
     monkeypatch: pytest.MonkeyPatch, scope: Scope, status: int

@@ -1,9 +1,13 @@
 """What a process logs of what its libraries say."""
 
 import asyncio
+import os
+import re
 import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
+
+import pytest
 
 from shared.process.logs import Lines
 
@@ -54,3 +58,34 @@ def test_a_line_is_written_at_once_where_no_event_loop_runs() -> None:
     lines.write("starts\n")
     lines.flush()
     assert written.getvalue() == b"starts\n"
+
+
+LINE_TWICE = """
+import structlog
+from shared.process.logs import FrequentLine, configure_logs
+from shared.process.settings import LogSettings
+
+configure_logs(LogSettings(), "gateway")
+structlog.contextvars.bind_contextvars(request_id="0f3a-4711")
+fields = {"method": "GET", "route": None, "status": 201}
+structlog.get_logger().info("answered", **fields, ms=12.3)
+line = FrequentLine("answered", **fields)
+line.write(12.3, "0f3a-4711")
+line.write(12.3, "0f3a-4711")
+"""
+
+
+@pytest.mark.parametrize(
+    ("log_format", "log_level", "count"),
+    [("json", "info", 3), ("console", "info", 3), ("json", "warning", 0)],
+)
+def test_a_frequent_line_is_the_line_of_structlog(log_format: str, log_level: str, count: int) -> None:
+    """A frequent line has the fields, format and level that structlog gives it; only its time differs."""
+    env = os.environ | {"LOG_FORMAT": log_format, "LOG_LEVEL": log_level}
+    ran = subprocess.run(
+        [sys.executable, "-c", LINE_TWICE], capture_output=True, text=True, check=True, env=env
+    )
+    lines = [re.sub(r"[0-9-]{10}T[0-9:.]{8,15}Z", "TIME", line) for line in ran.stdout.splitlines()]
+    assert len(lines) == count
+    assert len(set(lines)) == min(count, 1)
+    assert all("TIME" in line and "0f3a-4711" in line for line in lines)

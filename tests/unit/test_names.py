@@ -1,10 +1,12 @@
 """Patients' names: any script, one form, no characters that nobody can see."""
 
 import hashlib
+import hmac
+import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -127,6 +129,25 @@ def test_what_is_derived_from_a_name_is_keyed() -> None:
     assert ours.of_request(asked) != others.of_request(asked)
     plain = {hashlib.sha256(text).hexdigest() for text in (b"Zebra Canary", b"name:Zebra Canary")}
     assert ours.of_name("Zebra Canary") not in plain
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), min_size=1, max_size=8, unique=True),
+    st.none() | st.integers(1, 1440),
+)
+def test_the_digest_of_a_request_is_that_of_its_json(
+    name: str, resources: list[str], minutes: int | None
+) -> None:
+    """Rows keep this digest, so every release computes it from the same text: the JSON of what was asked."""
+    sent = {"slot": SLOT, "patientName": f"Ada {name}", "resources": resources, "durationMinutes": minutes}
+    try:
+        asked = SlotRequest.model_validate(sent)
+    except ValidationError:
+        reject()
+    text = json.dumps(["2025-12-05T10:00:00.000Z", minutes, sorted(resources), asked.patientName])
+    expected = hmac.new(b"ours", f"request:{text}".encode(), "sha256").hexdigest()
+    assert Digests(b"ours").of_request(asked) == expected
 
 
 def test_equal_names_have_equal_digests() -> None:

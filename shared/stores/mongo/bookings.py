@@ -4,8 +4,9 @@ One insert decides: the unique indexes are the only judge of who gets a slot. Re
 read barrier (`read_barrier.py`).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
 import structlog
@@ -16,7 +17,9 @@ from pymongo.read_concern import ReadConcern
 from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
-from shared.stores.mongo.connection import Database, Document, knows_primary
+from shared.domain.history import Entry, History
+from shared.stores.mongo.answered import answered
+from shared.stores.mongo.connection import Database, Document, aggregate, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
 from shared.stores.mongo.writes import WriteResult, within, write
 
@@ -228,3 +231,19 @@ def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:
     for site, value in pairs:
         values.setdefault(site, []).append(value)
     return list(values.items())
+
+
+async def changed_since(database: Database, begin: datetime) -> AsyncIterator[tuple[str, History]]:
+    """The ids and histories of bookings that were changed since a moment, the longest unchanged first.
+
+    Raises:
+        Unanswered
+    """
+    stages: list[Document] = [
+        {"$match": {"updatedAt": {"$gte": begin}}},
+        {"$sort": {"updatedAt": 1}},
+        {"$project": {"history": 1}},
+    ]
+    with answered():
+        async for row in aggregate(database.get_collection(COLLECTION), stages):
+            yield row["_id"], tuple(Entry.from_document(entry) for entry in row.get("history", ()))

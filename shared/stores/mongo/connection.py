@@ -12,7 +12,12 @@ from typing import Any, TypeAlias
 
 import bson
 from bson.codec_options import CodecOptions
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from motor.motor_asyncio import (
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+)
 from pymongo import WriteConcern
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -24,6 +29,7 @@ from shared.stores.metrics import MONGODB_SECONDS, timed
 Document: TypeAlias = dict[str, Any]
 Database: TypeAlias = AsyncIOMotorDatabase[Document]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
+Session: TypeAlias = AsyncIOMotorClientSession
 
 DEFAULT_DATABASE = "booking"
 # Bounds calls outside a `pymongo.timeout`; inside one, the driver waits for a server until the timeout ends.
@@ -116,6 +122,11 @@ async def aggregate(collection: Collection, stages: Sequence[Document]) -> Async
     """Yield the results of a pipeline, which may use the server's disk."""
     async for row in collection.aggregate(list(stages), allowDiskUse=True):
         yield row
+
+
+async def start_session(database: Database) -> Session:
+    """Start a session, for commands of which a later one needs what an earlier one has opened."""
+    return await database.client.start_session()
 
 
 async def is_standalone(database: Database) -> bool:

@@ -31,6 +31,7 @@ INDEXES: dict[str, dict[str, Any]] = {
         "key": {"site": 1, "slot": 1, "_id": 1},
         "partialFilterExpression": {"status": STATUS_BOOKED},
     },
+    "by_updated_at": {"key": {"updatedAt": 1}, "partialFilterExpression": {"updatedAt": {"$exists": True}}},
     "refused_rows_expire": {
         "key": {"refusedAt": 1},
         "partialFilterExpression": {"status": STATUS_REFUSED},

@@ -12,12 +12,15 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from shared.process.settings import Misconfigured
+from shared.stores.mongo.answered import answered
 from shared.stores.mongo.connection import Database, Document
 from shared.stores.mongo.leases import Lease
 
 COLLECTION = "meta"
 ID = "settled"
-VERSION = 3
+RELAY_ID = "relay"
+"""The id of the document with the leading relay and its progress (`relay_lease.py`)."""
+VERSION = 4
 """The version of the data's shape. A release that changes the shape migrates the data and increments it."""
 SECRET_BYTES = 32
 OTHER_VERSION = (
@@ -49,7 +52,7 @@ async def settle(database: Database, wanted: Meta | int, lease: Lease | None = N
     """
     meta = wanted if isinstance(wanted, Meta) else Meta(wanted, secrets.token_bytes(SECRET_BYTES))
     collection = database.get_collection(COLLECTION)
-    if not isinstance(wanted, Meta) and await collection.find_one({"_id": {"$ne": ID}}):
+    if not isinstance(wanted, Meta) and await collection.find_one({"_id": {"$nin": [ID, RELAY_ID]}}):
         raise Misconfigured(OTHER_VERSION.format("0"))
     while True:
         try:
@@ -76,6 +79,20 @@ async def settle(database: Database, wanted: Meta | int, lease: Lease | None = N
     if isinstance(wanted, Meta) and found["secret"] != wanted.secret:
         raise Misconfigured("The database's secret is another than when this worker started: start it anew")
     return Meta(found["slotMinutes"], bytes(found["secret"]))
+
+
+async def is_settled(database: Database) -> bool:
+    """Return whether a worker has settled the database, in the version of this release.
+
+    Raises:
+        Misconfigured: it was settled in another version.
+        Unanswered
+    """
+    with answered():
+        found = await database.get_collection(COLLECTION).find_one({"_id": ID}, {"version": 1})
+    if found is not None and found["version"] != VERSION:
+        raise Misconfigured(OTHER_VERSION.format(found["version"]))
+    return found is not None
 
 
 async def give_up(database: Database, lease: Lease) -> None:

@@ -18,15 +18,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pymongo
 from pymongo import UpdateOne
-from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.domain.claim import Claims
 from shared.domain.grid import SlotRange
 from shared.process.settings import Misconfigured
+from shared.stores.mongo.answered import Unanswered, answered
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED
 from shared.stores.mongo.connection import Database, Document, aggregate
 from shared.stores.mongo.leases import LIVE
@@ -37,10 +36,6 @@ from shared.stores.mongo.writes import WriteResult, write
 STEP_SECONDS = 30.0
 ROWS_AT_ONCE = 500
 _PLACE = {"site": 1, "resources": 1, "slot": 1, "durationMinutes": 1, "version": 1}
-
-
-class Unanswered(Exception):
-    """MongoDB did not acknowledge a step. The message contains nothing of any row."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +134,14 @@ class RegridStore:
             {"$project": _PLACE},
             {"$sort": {"site": 1, "slot": 1}},
         ]
-        with _errors_without_rows():
+        with answered():
             async for row in aggregate(self._rows, stages):
                 yield BookedPlace.from_document(row)
 
     async def of_another_grid(self, minutes: int) -> AsyncIterator[list[BookedPlace]]:
         """Yield, in batches, the bookings whose rows are not of a grid of `minutes`."""
         query = {"status": STATUS_BOOKED, "slotMinutes": {"$ne": minutes}}
-        with _errors_without_rows():
+        with answered():
             cursor = self._rows.find(query, _PLACE, batch_size=ROWS_AT_ONCE)
             while rows := await cursor.to_list(ROWS_AT_ONCE):
                 yield [BookedPlace.from_document(row) for row in rows]
@@ -198,17 +193,5 @@ class RegridStore:
 @contextmanager
 def _answered() -> Iterator[None]:
     """Bound a step by `STEP_SECONDS`."""
-    with _errors_without_rows(), pymongo.timeout(STEP_SECONDS):
+    with answered(), pymongo.timeout(STEP_SECONDS):
         yield
-
-
-@contextmanager
-def _errors_without_rows() -> Iterator[None]:
-    """Raise `Unanswered` for a failure of MongoDB, with a message that cannot contain a row."""
-    try:
-        yield
-    except OperationFailure as error:
-        name: Any = (error.details or {}).get("codeName", error.code)
-        raise Unanswered(f"MongoDB refuses: {name}") from None
-    except PyMongoError as error:
-        raise Unanswered(f"MongoDB does not answer: {type(error).__name__}") from None

@@ -1,6 +1,9 @@
 """Connect to Redis."""
 
-from redis.asyncio import ConnectionPool, Redis
+from typing import Any
+
+import hiredis
+from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -9,6 +12,14 @@ from shared.process.settings import Misconfigured
 CONNECT_SECONDS = 0.5
 MOST_CONNECTIONS = 32
 """More than a worker has batches at once. `Server` never uses more at a time."""
+
+
+class _Connection(Connection):
+    """Packs commands in C; redis-py's asyncio connections do it in Python, argument by argument."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        name, *others = args
+        return [hiredis.pack_command((*name.split(), *others))]  # such as "CLUSTER SLOTS"
 
 
 def connect_redis(url: str) -> Redis:
@@ -21,6 +32,7 @@ def connect_redis(url: str) -> Redis:
     try:
         pool = ConnectionPool.from_url(
             url,
+            connection_class=_Connection,  # over TLS or a Unix socket, redis-py's own
             max_connections=MOST_CONNECTIONS,
             # With a timeout, redis-py starts a task per command, and a timer for each half of it.
             socket_timeout=None,

@@ -84,12 +84,11 @@ class Scripts:
         for index, server in enumerate(owners):
             if server:
                 shares.setdefault(server, []).append(index)
-        done = await asyncio.gather(
-            *(
-                self._run_on(server, task, [calls[index] for index in share], seconds, once=once)
-                for server, share in shares.items()
-            )
-        )
+        runs = [
+            self._run_on(server, task, [calls[index] for index in share], seconds, once=once)
+            for server, share in shares.items()
+        ]
+        done = [await runs[0]] if len(runs) == 1 else await asyncio.gather(*runs)  # which makes tasks
         for share, results in zip(shares.values(), done, strict=True):
             for index, answer in zip(share, results, strict=True):
                 answers[index] = answer

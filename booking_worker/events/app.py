@@ -1,0 +1,78 @@
+"""Wiring of the relay."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+
+import structlog
+
+from booking_worker.events.publisher import EventPublisher
+from booking_worker.events.reconcile import Reconciliation
+from booking_worker.events.relay import Relay
+from shared.contract.replies import OK, Readiness
+from shared.process import settings
+from shared.process.health import bind_health, health_server
+from shared.process.nats_options import NatsOptions
+from shared.process.nats_wire import GuardedClient
+from shared.process.tasks import run_until_cancelled
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.answered import Unanswered
+from shared.stores.mongo.connection import Database, is_standalone
+from shared.stores.mongo.meta import is_settled
+
+NAME = "relay"
+LOOK_SECONDS = 0.5
+STANDALONE = "ok: no events, which need a replica set; this MongoDB is standalone"
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
+    """Publishes events while the context lasts; `fail` is called where it cannot any more."""
+    worker, events = settings.load(settings.WorkerSettings), settings.load(settings.EventSettings)
+    options = NatsOptions(settings.load(settings.NatsSettings).nats_url, NAME, on_closed=fail)
+    database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
+    connection = GuardedClient()
+    publisher = EventPublisher(connection, events)
+    max_age = timedelta(days=events.events_max_age_days)
+    leader = Relay(database, publisher, Reconciliation(database, connection, publisher, max_age=max_age))
+    standalone = False
+
+    async def readiness() -> Readiness:
+        checks = {
+            "nats": OK if connection.is_connected else "not connected",
+            "events": STANDALONE if standalone else leader.problem or OK,
+        }
+        return Readiness(ready=all(check.startswith(OK) for check in checks.values()), checks=checks)
+
+    port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
+    try:
+        async with health_server(port, readiness, fail):
+            await connection.connect(**options.connect)
+            await _wait_until_settled(database)
+            standalone = await is_standalone(database)
+            if standalone:
+                log.warning("no_events", reason=STANDALONE)
+                yield
+                return
+            leading = run_until_cancelled(leader.run(), fail)
+            try:
+                yield
+            finally:
+                leading.cancel()
+                await asyncio.wait({leading})
+    finally:
+        options.closing = True
+        await connection.close()
+        mongodb.close(database)
+
+
+async def _wait_until_settled(database: Database) -> None:
+    """Wait until a booking worker has set up the database, however long that takes."""
+    while True:
+        with suppress(Unanswered):
+            if await is_settled(database):
+                return
+        await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,119 @@
+"""Publishes events to JetStream: pipelined, but never two events of one booking in flight."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import DiscardPolicy, PubAck, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+from prometheus_client import Counter
+
+from shared.contract.events import STREAM, SUBJECTS, BookingEvent
+from shared.process.settings import EventSettings
+
+DUPLICATE_WINDOW_SECONDS = 120.0
+ACK_SECONDS = 5.0
+MOST_IN_FLIGHT = 1000
+DAY_SECONDS = 24 * 60 * 60.0
+
+PUBLISHED = Counter("booking_events_published", "Events that JetStream has acknowledged", ["type"])
+
+log = structlog.get_logger()
+
+
+class Unpublished(Exception):
+    """JetStream did not acknowledge all events: they may be stored or not, and have to be published again."""
+
+
+class EventPublisher:
+    """Publishes to the stream `EVENTS`, and creates it where it is missing."""
+
+    def __init__(self, connection: Client, settings: EventSettings) -> None:
+        self._settings = settings
+        self._jetstream = connection.jetstream(publish_async_max_pending=MOST_IN_FLIGHT + 1)
+
+    async def ensure_stream(self) -> bool:
+        """Create the stream, or give it this deployment's settings; return whether it was missing.
+
+        Raises:
+            Unpublished: JetStream does not answer, or refuses the settings.
+        """
+        wanted = self._config()
+        try:
+            try:
+                found = (await self._jetstream.stream_info(STREAM)).config
+            except NotFoundError:
+                await self._jetstream.add_stream(wanted)
+                log.info("event_stream_created", stream=STREAM)
+                return True
+            if (found.max_age, found.num_replicas) != (wanted.max_age, wanted.num_replicas):
+                await self._jetstream.update_stream(
+                    found.evolve(max_age=wanted.max_age, num_replicas=wanted.num_replicas)
+                )
+        except (NatsError, TimeoutError) as error:
+            raise _unpublished(error) from None
+        return False
+
+    async def publish(self, events: Sequence[BookingEvent]) -> None:
+        """Publish events in order, and wait until JetStream has stored all of them.
+
+        Raises:
+            Unpublished
+        """
+        for part in _parts(events):
+            try:
+                acks = [
+                    await self._jetstream.publish_async(
+                        event.subject, event.body(), stream=STREAM, headers=event.headers()
+                    )
+                    for event in part
+                ]
+            except (NatsError, TimeoutError) as error:
+                raise _unpublished(error) from None
+            stored = await _wait_for(acks)
+            for event, ack in zip(part, stored, strict=True):
+                if not ack.duplicate:
+                    PUBLISHED.labels(event.type).inc()
+
+    def _config(self) -> StreamConfig:
+        return StreamConfig(
+            name=STREAM,
+            description="Changes of bookings",
+            subjects=[SUBJECTS],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            max_age=self._settings.events_max_age_days * DAY_SECONDS,
+            duplicate_window=DUPLICATE_WINDOW_SECONDS,
+            num_replicas=self._settings.events_replicas,
+            allow_direct=True,
+        )
+
+
+async def _wait_for(acks: Sequence["asyncio.Future[PubAck]"]) -> list[PubAck]:
+    done, missing = await asyncio.wait(acks, timeout=ACK_SECONDS)
+    for ack in missing:
+        ack.cancel()
+    failures = [error for ack in done if (error := ack.exception())]
+    if missing or failures:
+        raise _unpublished(failures[0] if failures else TimeoutError())
+    return [ack.result() for ack in acks]
+
+
+def _parts(events: Sequence[BookingEvent]) -> Iterator[list[BookingEvent]]:
+    """Split events so that no part has two of one booking: the later one waits for the earlier one's ack."""
+    part: dict[str, BookingEvent] = {}
+    for event in events:
+        if event.id in part or len(part) == MOST_IN_FLIGHT:
+            yield list(part.values())
+            part = {}
+        part[event.id] = event
+    if part:
+        yield list(part.values())
+
+
+def _unpublished(error: BaseException) -> Unpublished:
+    described = error.description if isinstance(error, APIError) and error.description else ""
+    return Unpublished(described or type(error).__name__)

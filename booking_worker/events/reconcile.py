@@ -1,0 +1,106 @@
+"""Reconciliation: publishes the events that the rows of bookings record and the stream does not have.
+
+The change stream alone cannot find them: the oplog may have passed the resume token, and a JetStream server
+that lost its disk's last writes has acknowledged events that it no longer has.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from booking_worker.events.publisher import EventPublisher, Unpublished
+from shared.contract.events import MESSAGE_ID, STREAM, SUBJECTS, BookingEvent
+from shared.stores.mongo.bookings import changed_since
+from shared.stores.mongo.connection import Database
+
+LOOK_BACK = timedelta(hours=1)
+CLOCK_MARGIN = timedelta(minutes=10)
+"""A row's `updatedAt` and the times in its history are those of the clocks of workers."""
+LONGEST_PART = 500
+READ_SECONDS = 5.0
+INACTIVE_SECONDS = 30.0
+
+log = structlog.get_logger()
+
+
+class Reconciliation:
+    """Compares the rows with the stream, in which events stay for `max_age`."""
+
+    def __init__(
+        self, database: Database, connection: Client, publisher: EventPublisher, *, max_age: timedelta
+    ) -> None:
+        self._database = database
+        self._jetstream = connection.jetstream()
+        self._publisher = publisher
+        self._max_age = max_age
+
+    async def publish_missing(self, published_until: datetime | None, check: Callable[[], None]) -> None:
+        """Publish the missing events since an hour before `published_until`; all of them if it is None.
+
+        `check` is called between the parts, and raises to end the reconciliation.
+
+        Raises:
+            Unanswered, Unpublished
+        """
+        now = datetime.now(UTC)
+        since = now - self._max_age if published_until is None else min(published_until, now) - LOOK_BACK
+        since -= CLOCK_MARGIN
+        stored = await self._stored_since(since)
+        published = 0
+        async for part in self._parts(since):
+            check()
+            missing = [event for event in part if event.event_id not in stored]
+            await self._publisher.publish(missing)
+            published += len(missing)
+        if published:
+            log.info("events_reconciled", events=published)
+
+    async def publish_again(self, since: datetime, on_published: Callable[[int], None]) -> None:
+        """Publish the events of all changes since a moment, whether the stream has them or not.
+
+        `on_published` is called with the number of events of each part.
+
+        Raises:
+            Unanswered, Unpublished
+        """
+        async for part in self._parts(since):
+            await self._publisher.publish(part)
+            on_published(len(part))
+
+    async def _parts(self, since: datetime) -> AsyncIterator[list[BookingEvent]]:
+        """The events of changes since a moment, each booking's in the order of its versions."""
+        part: list[BookingEvent] = []
+        async for booking_id, history in changed_since(self._database, since):
+            part += [entry.to_event(booking_id) for entry in history if entry.at >= since]
+            if len(part) >= LONGEST_PART:
+                yield part
+                part = []
+        yield part
+
+    async def _stored_since(self, since: datetime) -> set[str]:
+        """The ids of the events that the stream has stored since a moment."""
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_TIME,
+            opt_start_time=since,
+            ack_policy=AckPolicy.NONE,
+            headers_only=True,
+            inactive_threshold=INACTIVE_SECONDS,
+        )
+        ids: set[str] = set()
+        try:
+            subscription = await self._jetstream.pull_subscribe(SUBJECTS, stream=STREAM, config=config)
+            try:
+                left = (await subscription.consumer_info()).num_pending or 0
+                while left > 0:
+                    messages = await subscription.fetch(min(left, LONGEST_PART), READ_SECONDS)
+                    ids.update((message.headers or {}).get(MESSAGE_ID, "") for message in messages)
+                    left -= len(messages)
+            finally:
+                await subscription.unsubscribe()
+        except (NatsError, TimeoutError) as error:
+            raise Unpublished(type(error).__name__) from None
+        return ids

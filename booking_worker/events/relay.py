@@ -1,0 +1,199 @@
+"""The relay: follows the change stream of bookings, and publishes an event for each change.
+
+Any number of relays run, and one leads. The resume token is stored only after JetStream has acknowledged the
+events before it, so a relay that dies loses no event: the next one publishes the last events again, with the
+same ids. What makes a later look at the row unnecessary is the history entry inside the change itself.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import Gauge
+
+from booking_worker.events.publisher import EventPublisher, Unpublished
+from booking_worker.events.reconcile import Reconciliation
+from shared.contract.events import BookingEvent
+from shared.stores.mongo.answered import Unanswered
+from shared.stores.mongo.change_stream import ChangeStream, HistoryLost, operation_time
+from shared.stores.mongo.connection import Database
+from shared.stores.mongo.relay_lease import (
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    Leadership,
+    Progress,
+    RelayLease,
+)
+
+STANDBY_SECONDS = 0.5
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+LATE_SECONDS = 30.0
+"""From this lag on a relay reports that it is not ready."""
+
+LAG_SECONDS = Gauge("booking_events_lag_seconds", "Age of the oldest change whose event is not published")
+LEADING = Gauge("booking_relay_leading", "1 while this relay leads, else 0")
+
+log = structlog.get_logger()
+
+
+class Deposed(Exception):
+    """The lease has ended: another relay may lead."""
+
+
+class Relay:
+    """One relay process: it stands by, or leads."""
+
+    def __init__(self, database: Database, publisher: EventPublisher, reconciliation: Reconciliation) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._reconciliation = reconciliation
+        self._lease = RelayLease(database)
+        self._valid_until = 0.0
+        self._progress = Progress()
+        self._behind_since: datetime | None = None
+        self._failing: str | None = None
+        LAG_SECONDS.set_function(lambda: self.lag_seconds)
+        LEADING.set_function(lambda: self.leads)
+
+    @property
+    def leads(self) -> bool:
+        return time.monotonic() < self._valid_until
+
+    @property
+    def lag_seconds(self) -> float:
+        """How old the oldest change is whose event is not known to be published."""
+        since = self._behind_since
+        return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
+
+    @property
+    def problem(self) -> str | None:
+        """Why events are late, or None."""
+        if self._failing:
+            return self._failing
+        return f"{self.lag_seconds:.0f} s behind" if self.lag_seconds > LATE_SECONDS else None
+
+    async def run(self) -> None:
+        """Stand by and lead in turn, until cancelled. Every failure is retried with backoff."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                leadership = await self._acquire()
+                if leadership is None:
+                    self._failing = None
+                    await asyncio.sleep(STANDBY_SECONDS)
+                    continue
+                log.info("relay_leads", epoch=leadership.epoch)
+                async with self._leading(leadership):
+                    await self._lead(leadership)
+            except Deposed:
+                log.warning("relay_deposed")
+            except (Unanswered, Unpublished) as error:
+                self._note_failure(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                continue
+            pause = FIRST_PAUSE_SECONDS
+
+    async def _acquire(self) -> Leadership | None:
+        began = time.monotonic()
+        leadership = await self._lease.acquire()
+        if leadership is not None:
+            self._valid_until = began + LEASE_SECONDS
+            self._progress = leadership.progress
+        return leadership
+
+    @asynccontextmanager
+    async def _leading(self, leadership: Leadership) -> AsyncIterator[None]:
+        """Renew the lease while the context lasts, and give it up at the end."""
+        renewing = asyncio.create_task(self._renew_for_ever(leadership))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+            self._valid_until = 0.0
+            with suppress(Unanswered):
+                await self._lease.renew(leadership, self._progress)
+                await self._lease.give_up(leadership)
+
+    async def _renew_for_ever(self, leadership: Leadership) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            began = time.monotonic()
+            try:
+                kept = await self._lease.renew(leadership, self._progress)
+            except Unanswered:
+                continue  # the lease lasts for another renewal or two
+            if not kept:
+                self._valid_until = 0.0
+                return
+            self._valid_until = began + LEASE_SECONDS
+
+    async def _lead(self, leadership: Leadership) -> None:
+        """Publish what was changed since the progress that was stored, and then each change.
+
+        Returns if the oplog no longer has what follows; the next call finds that in the rows.
+        """
+        progress = leadership.progress
+        start_at = await operation_time(self._database)
+        await self._publisher.ensure_stream()
+        try:
+            if progress.token is None:
+                await self._reconciliation.publish_missing(progress.at, self._check)
+            stream = await ChangeStream.open(self._database, progress.token, start_at)
+            try:
+                await self._follow(stream, reconciled=progress.token is None)
+            finally:
+                await stream.close()
+        except HistoryLost:
+            log.warning("change_stream_lost", effect="reading the missed changes from the rows")
+            self._progress = Progress(None, self._progress.at)
+
+    async def _follow(self, stream: ChangeStream, *, reconciled: bool) -> None:
+        while True:
+            batch = await stream.next_batch()
+            if not batch.changes and not reconciled:
+                # Once it has caught up, so that each booking's events come in order.
+                await self._reconciliation.publish_missing(self._progress.at, self._check)
+                reconciled = True
+            if batch.changes:
+                self._behind_since = batch.changes[0].entry.at
+                await self._publish([change.entry.to_event(change.booking_id) for change in batch.changes])
+            self._check()
+            self._progress = Progress(batch.token, batch.at or self._progress.at)
+            self._behind_since = self._failing = None
+
+    async def _publish(self, events: Sequence[BookingEvent]) -> None:
+        """Publish events, again and again until JetStream has stored them all."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            self._check()
+            try:
+                await self._publisher.publish(events)
+            except Unpublished as error:
+                self._note_failure(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                with suppress(Unpublished):
+                    if await self._publisher.ensure_stream():
+                        await self._reconciliation.publish_missing(self._progress.at, self._check)
+            else:
+                return
+
+    def _check(self) -> None:
+        """Go on only as the leader: a relay that was paused finds its lease at its end.
+
+        Raises:
+            Deposed
+        """
+        if not self.leads:
+            raise Deposed
+
+    def _note_failure(self, error: Exception) -> None:
+        reason = f"JetStream: {error}" if isinstance(error, Unpublished) else str(error)
+        if self._failing != reason:
+            self._failing = reason
+            log.warning("relay_waits", reason=reason)

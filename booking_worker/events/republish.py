@@ -1,0 +1,39 @@
+"""Publishes old events again, under the same ids, for consumers that have to begin anew."""
+
+from datetime import datetime, timedelta
+
+from rich.console import Console
+from rich.progress import Progress
+
+from booking_worker.events.publisher import EventPublisher
+from booking_worker.events.reconcile import Reconciliation
+from shared.process import settings
+from shared.process.nats_options import NatsOptions
+from shared.process.nats_wire import GuardedClient
+from shared.stores.mongo import connection as mongodb
+
+
+async def republish(since: datetime) -> int:
+    """Publish the events of all changes since a moment; return how many.
+
+    Raises:
+        Misconfigured, Unanswered, Unpublished
+    """
+    events = settings.load(settings.EventSettings)
+    options = NatsOptions(settings.load(settings.NatsSettings).nats_url, "republish")
+    database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
+    connection = GuardedClient()
+    try:
+        await connection.connect(**options.connect)
+        publisher = EventPublisher(connection, events)
+        await publisher.ensure_stream()
+        max_age = timedelta(days=events.events_max_age_days)
+        reconciliation = Reconciliation(database, connection, publisher, max_age=max_age)
+        with Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task("Publishing events", total=None)
+            await reconciliation.publish_again(since, lambda count: progress.advance(task, count))
+            return int(progress.tasks[0].completed)
+    finally:
+        options.closing = True
+        await connection.close()
+        mongodb.close(database)

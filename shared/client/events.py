@@ -1,0 +1,75 @@
+"""Reads the event stream: at least once, each booking's events in order, resumable under a name."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from ..contract.errors import InvalidRequest
+from ..contract.events import STREAM, SUBJECTS, BookingEvent, FollowEvents, read_event, subject_of
+
+FETCHED_AT_ONCE = 64
+FETCH_SECONDS = 5.0
+ACK_SECONDS = 60.0
+"""An event that is not acknowledged within this time is delivered again."""
+INACTIVE_SECONDS = 300.0
+RETRY_SECONDS = 0.5
+REMEMBERED = 1000
+
+log = structlog.get_logger()
+
+
+async def read_events(connection: Client, wanted: FollowEvents) -> AsyncIterator[BookingEvent]:
+    """Yield events for ever, and acknowledge each one when the next is asked for.
+
+    A lost connection, or a stream that was deleted and created again, is waited for. An event that was among
+    the last `REMEMBERED` ones is not yielded again; an older duplicate is.
+    """
+    jetstream = connection.jetstream()
+    subject = SUBJECTS if wanted.site is None else subject_of(wanted.site)
+    start, recent = wanted.since, OrderedDict[str, None]()
+    while True:
+        try:
+            subscription = await _subscribe(jetstream, subject, start, wanted.durable)
+            while True:
+                try:
+                    messages = await subscription.fetch(FETCHED_AT_ONCE, FETCH_SECONDS)
+                except TimeoutError:
+                    await subscription.consumer_info()  # raises if the stream was deleted
+                    continue
+                for message in messages:
+                    try:
+                        event = read_event(message.headers or {}, message.data)
+                    except InvalidRequest:  # a type that this release does not know yet
+                        log.debug("event_passed_over", subject=message.subject)
+                    else:
+                        start = message.metadata.timestamp
+                        if event.event_id not in recent:
+                            yield event
+                            recent[event.event_id] = None
+                            if len(recent) > REMEMBERED:
+                                recent.popitem(last=False)
+                    await message.ack()
+        except (NatsError, TimeoutError) as error:
+            log.warning("events_wait", reason=type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _subscribe(
+    jetstream: JetStreamContext, subject: str, start: datetime | None, durable: str | None
+) -> JetStreamContext.PullSubscription:
+    """Bind to the durable consumer, or create it: from `start` on, else from now on."""
+    config = ConsumerConfig(
+        deliver_policy=DeliverPolicy.NEW if start is None else DeliverPolicy.BY_START_TIME,
+        opt_start_time=start,
+        ack_wait=ACK_SECONDS,
+        max_ack_pending=FETCHED_AT_ONCE,
+        inactive_threshold=None if durable else INACTIVE_SECONDS,
+    )
+    return await jetstream.pull_subscribe(subject, durable=durable, stream=STREAM, config=config)

@@ -1,0 +1,130 @@
+"""Events: one for each change of a booking, published to JetStream in the order of the booking's versions.
+
+On the wire an event is a CloudEvent in binary mode: its attributes are headers, its data is the body. It
+never contains a name. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from .commands import Command
+from .errors import InvalidRequest
+from .fields import ConsumerName, Instant, Site
+from .instants import format_instant
+
+STREAM = "EVENTS"
+SUBJECTS = "event.v1.>"
+MESSAGE_ID = "Nats-Msg-Id"
+"""JetStream drops a message whose id it has stored within its duplicate window."""
+CONTENT_TYPE = "application/json"
+_TYPE_PREFIX = "appointment."
+
+EventType = Literal["booked", "moved", "cancelled"]
+
+
+class FollowEvents(Command):
+    """Which events a consumer wants: of one site or of all, from a moment on or from now on.
+
+    `durable` names the consumer, so that NATS remembers how far it has come.
+    """
+
+    site: Site | None = None
+    since: Instant | None = None
+    durable: ConsumerName | None = None
+
+
+class EventPlace(BaseModel):
+    """Where a booking lies: without `durationMinutes` on a grid of 0."""
+
+    resources: tuple[str, ...]
+    slot: Instant
+    durationMinutes: int | None = None
+
+
+class EventData(BaseModel):
+    """The body of an event: the booking after its change, and the place that a move left."""
+
+    id: str
+    version: int
+    site: str
+    resources: tuple[str, ...]
+    slot: Instant
+    durationMinutes: int | None = None
+    previous: EventPlace | None = None
+
+
+class BookingEvent(BaseModel):
+    """A change of a booking: `booked` is version 1, each later change counts the version up by one."""
+
+    type: EventType
+    at: Instant
+    id: str
+    version: int
+    site: str
+    place: EventPlace
+    previous: EventPlace | None = None
+
+    @property
+    def event_id(self) -> str:
+        """The same for every publication of this event, and of no other event."""
+        return f"{self.id}:{self.version}"
+
+    @property
+    def subject(self) -> str:
+        return subject_of(self.site, self.type)
+
+    def headers(self) -> dict[str, str]:
+        """The attributes of the CloudEvent, and the id by which JetStream drops a duplicate."""
+        return {
+            MESSAGE_ID: self.event_id,
+            "ce-specversion": "1.0",
+            "ce-id": self.event_id,
+            "ce-type": _TYPE_PREFIX + self.type,
+            "ce-source": f"/sites/{self.site}",
+            "ce-subject": self.id,
+            "ce-time": format_instant(self.at),
+            "content-type": CONTENT_TYPE,
+        }
+
+    def body(self) -> bytes:
+        """The data of the CloudEvent, as JSON."""
+        data = EventData.model_construct(
+            id=self.id,
+            version=self.version,
+            site=self.site,
+            resources=self.place.resources,
+            slot=self.place.slot,
+            durationMinutes=self.place.durationMinutes,
+            previous=self.previous,
+        )
+        return data.model_dump_json(exclude_none=True).encode()
+
+
+def subject_of(site: str, type: EventType | Literal["*"] = "*") -> str:
+    """The subject of a site's events, of one type or of all."""
+    return f"event.v1.{site}.{type}"
+
+
+def read_event(headers: Mapping[str, str], body: bytes) -> BookingEvent:
+    """Read an event as it arrives.
+
+    Raises:
+        InvalidRequest: the message is no event of this contract.
+    """
+    try:
+        data = EventData.model_validate_json(body)
+        return BookingEvent.model_validate(
+            {
+                "type": headers["ce-type"].removeprefix(_TYPE_PREFIX),
+                "at": headers["ce-time"],
+                "id": data.id,
+                "version": data.version,
+                "site": data.site,
+                "place": data.model_dump(include={"resources", "slot", "durationMinutes"}),
+                "previous": data.previous,
+            }
+        )
+    except (KeyError, ValidationError):
+        raise InvalidRequest("The message is not an event of this contract") from None

@@ -1,0 +1,170 @@
+"""The change stream of `appointments`: the changes of bookings in the order in which MongoDB made them.
+
+The commands are sent as they are, instead of by the driver's iterator: a `getMore` returns a whole batch in
+one round trip, where the iterator hops to a thread for each change.
+https://www.mongodb.com/docs/manual/changeStreams/
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from bson.timestamp import Timestamp
+from pymongo.errors import OperationFailure
+
+from shared.domain.history import Entry
+from shared.stores.mongo.answered import answered
+from shared.stores.mongo.bookings import COLLECTION
+from shared.stores.mongo.connection import Database, Document, Session, start_session
+
+LONGEST_BATCH = 1000
+WAIT_MS = 500
+"""How long MongoDB waits for a change before it returns an empty batch."""
+HISTORY_LOST = {136, 260, 280, 286}
+"""CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
+_INVALIDATED = {"drop", "rename", "dropDatabase", "invalidate"}
+_NEEDED = {
+    "documentKey": 1,
+    "operationType": 1,
+    "wallTime": 1,
+    "clusterTime": 1,
+    "fullDocument.status": 1,
+    "fullDocument.history": 1,
+    "updateDescription.updatedFields": 1,
+}
+
+Token = Document
+
+
+class HistoryLost(Exception):
+    """The changes after a resume token are no longer in the oplog, or the collection was dropped."""
+
+
+@dataclass(frozen=True)
+class BookingChange:
+    """One change of a booking, as its history records it."""
+
+    booking_id: str
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class ChangeBatch:
+    """Some changes in order; `token` resumes the stream after them, `at` is when the last one was made."""
+
+    changes: Sequence[BookingChange]
+    token: Token
+    at: datetime | None
+
+
+class ChangeStream:
+    """An open change stream. A failed call closes it: open another one after the last token."""
+
+    def __init__(self, database: Database, session: Session, cursor: Document) -> None:
+        self._database = database
+        self._session = session
+        self._id = cursor["id"]
+        self._first: Document | None = cursor
+
+    @classmethod
+    async def open(cls, database: Database, after: Token | None, start_at: Timestamp) -> Self:
+        """Open the stream after a resume token, or at a cluster time if there is none.
+
+        Raises:
+            HistoryLost
+            Unanswered
+        """
+        start = {"startAtOperationTime": start_at} if after is None else {"resumeAfter": after}
+        with answered():
+            session = await start_session(database)
+        try:
+            with _answered_or_lost():
+                reply = await database.command(
+                    "aggregate",
+                    COLLECTION,
+                    pipeline=[{"$changeStream": start}, {"$project": _NEEDED}],
+                    cursor={"batchSize": LONGEST_BATCH},
+                    readConcern={"level": "majority"},
+                    session=session,
+                )
+        except BaseException:
+            await session.end_session()
+            raise
+        return cls(database, session, reply["cursor"])
+
+    async def next_batch(self) -> ChangeBatch:
+        """Return the next changes; none if there is no change for `WAIT_MS`.
+
+        Raises:
+            HistoryLost
+            Unanswered
+        """
+        cursor, self._first = self._first, None
+        if cursor is None:
+            with _answered_or_lost():
+                reply = await self._database.command(
+                    "getMore",
+                    self._id,
+                    collection=COLLECTION,
+                    batchSize=LONGEST_BATCH,
+                    maxTimeMS=WAIT_MS,
+                    session=self._session,
+                )
+            cursor = reply["cursor"]
+        rows = cursor.get("nextBatch", cursor.get("firstBatch", []))
+        if any(row["operationType"] in _INVALIDATED for row in rows):
+            raise HistoryLost
+        at = rows[-1]["wallTime"] if rows else None
+        return ChangeBatch(list(_changes(rows)), cursor["postBatchResumeToken"], at)
+
+    async def close(self) -> None:
+        """End the session, and with it the cursor."""
+        await self._session.end_session()
+
+
+async def operation_time(database: Database) -> Timestamp:
+    """The cluster time of the primary's last operation.
+
+    Raises:
+        Unanswered
+    """
+    with answered():
+        hello = await database.client.admin.command("hello")
+    time: Timestamp = hello["operationTime"]
+    return time
+
+
+@contextmanager
+def _answered_or_lost() -> Iterator[None]:
+    with answered():
+        try:
+            yield
+        except OperationFailure as error:
+            if error.code in HISTORY_LOST:
+                raise HistoryLost from None
+            raise
+
+
+def _changes(rows: Sequence[Document]) -> Iterator[BookingChange]:
+    """The changes among events of the stream: an epoch or a tombstone has no new entry in a history."""
+    for row in rows:
+        entry = _new_entry(row)
+        if entry is not None:
+            yield BookingChange(row["documentKey"]["_id"], Entry.from_document(entry))
+
+
+def _new_entry(row: Document) -> Document | None:
+    """The history entry that a change has added.
+
+    MongoDB reports a plain `$push` as `history.N`, and a list that was written or cut as the whole `history`.
+    """
+    if "fullDocument" in row:
+        fields = row["fullDocument"]
+    else:
+        fields = row.get("updateDescription", {}).get("updatedFields", {})
+    history: list[Document] = fields.get("history") or [
+        value for name, value in fields.items() if name.startswith("history.")
+    ]
+    return history[-1] if history else None
