@@ -17,7 +17,7 @@ ChangeType = Literal["booked", "moved", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a booking lies: from `slot` on for `duration` minutes (None on a grid of 0), at `resources`."""
+    """The place of a booking: from `slot` on for `duration` minutes (None on a grid of 0), at `resources`."""
 
     slot: datetime
     duration: int | None
@@ -79,7 +79,7 @@ class Entry:
         )
 
     def to_event(self, booking_id: str) -> BookingEvent:
-        """The event that announces this change of the booking."""
+        """Return the event that announces this change of the booking."""
         return BookingEvent.model_construct(
             type=self.type,
             at=self.at,

@@ -125,7 +125,7 @@ async def aggregate(collection: Collection, stages: Sequence[Document]) -> Async
 
 
 async def start_session(database: Database) -> Session:
-    """Start a session, for commands of which a later one needs what an earlier one has opened."""
+    """Start a session for commands that share a cursor."""
     return await database.client.start_session()
 
 
