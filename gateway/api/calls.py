@@ -1,12 +1,12 @@
 """The calls of the API. Each makes the command of an operation from a request, and sends it.
 
-FastAPI routes and documents them all, but does not see most requests. Nearly all requests change a booking or
-the middleware (`gateway/http/middleware.py`) answers these by itself: FastAPI's and Starlette's layers, the
-search for a route, and their objects for request and response would cost more than all the rest. So a
-call reads headers as the bytes that came, and validates the command once, for the caller's sake: a worker
-trusts nobody and validates it again. The body that was found valid is passed on as it came, and the client
-sends it with others (`shared/client/batches.py`). The reply is JSON already: it is passed on too, and nobody
-reads it as a model.
+FastAPI routes and documents them all, but does not see most requests. Nearly all requests change a booking
+or hold, and the middleware (`gateway/http/middleware.py`) answers these by itself: FastAPI's and Starlette's
+layers, the search for a route, and their objects for request and response would cost more than all the rest.
+So a call reads headers as the bytes that came, and validates the command once, for the caller's sake: a
+worker trusts nobody and validates it again. The body that was found valid is passed on as it came, and the
+client sends it with others (`shared/client/batches.py`). The reply is JSON already: it is passed on too, and
+nobody reads it as a model.
 """
 
 import json

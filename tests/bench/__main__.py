@@ -12,23 +12,23 @@ from tests.bench.cli import parse_options
 from tests.bench.report import print_report
 from tests.bench.results import summarise, write_json
 from tests.bench.run import Run
-from tests.bench.tools import find
+from tests.bench.tools import find_program
 
 INTERRUPTED = 130
 WIDTH = 132
 
 
 def main() -> int:
-    """Measure, and tell what was measured, even if it was interrupted; the exit status."""
+    """Measure, print the results even after an interrupt, and return the exit status."""
     options = parse_options()
     console = Console()
     console.width = max(console.width, WIDTH)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a Ctrl-C: whatever was started is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that all processes are stopped
     status = 0
     with console.status("") as shown:
         run = Run(options, shown.update if console.is_terminal else console.print)
         try:
-            find("wrk")
+            find_program("wrk")
             run.measure()
         except KeyboardInterrupt:
             status = INTERRUPTED
@@ -39,10 +39,10 @@ def main() -> int:
         return status
     summaries = summarise(run.measurements)
     print_report(console, summaries, options)
-    written = options.output / "bench.json"
-    write_json(run.measurements, asdict(options), written)
-    console.print(*(str(path) for path in [written, *draw(summaries, options.output)]), sep="\n")
-    return status or int(any(each.wrong for each in summaries))
+    json_path = options.output / "bench.json"
+    write_json(run.measurements, asdict(options), json_path)
+    console.print(*(str(path) for path in [json_path, *draw(summaries, options.output)]), sep="\n")
+    return status or int(any(summary.wrong for summary in summaries))
 
 
 if __name__ == "__main__":

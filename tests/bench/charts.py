@@ -1,4 +1,4 @@
-"""The same as pictures."""
+"""Charts of the results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +26,10 @@ SAME_LOAD = ("book", "storm", "hold", "cancel", "move")
 
 
 def draw(summaries: Sequence[Summary], folder: Path) -> list[Path]:
-    """Write a PNG for each thing that was measured; those of an earlier run go.
+    """Write a PNG for each kind of measurement, and remove those of an earlier run.
 
     Returns:
-        Their paths.
+        The paths of the PNGs.
     """
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,16 +137,14 @@ def _overload(chosen: Sequence[Summary]) -> Figure | None:
         return None
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
-    for number, (name, colour) in enumerate(
-        {"what it can carry": "#4a7fb5", "ten times that": "#d1343b"}.items()
-    ):
+    for number, (name, colour) in enumerate({"peak": "#4a7fb5", "ten times the load": "#d1343b"}.items()):
         own = [pair[number] for pair in pairs.values()]
         places = [place + (number - 0.5) * 0.4 for place in range(len(own))]
         rates = [each.rate for each in own]
         bars = axes.bar(places, rates, 0.37, yerr=_spread(own), capsize=3, color=colour, label=name)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=8)
     axes.set_xticks(range(len(pairs)), list(pairs))
-    axes.set_title("bookings a second that were confirmed", loc="left")
+    axes.set_title("confirmed bookings a second", loc="left")
     _finish(axes)
     return figure
 

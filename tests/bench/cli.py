@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of the benchmark."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -11,43 +11,46 @@ from tests.bench.tools import WORK
 _MOST = 10_000_000
 
 DESCRIPTION = """\
-Measure this service beside the monoliths that one would write otherwise, on the same servers.
+Measure this service and two simple monoliths on the same servers.
 
-book         bookings of slots that nobody else asks for
-storm        the same slot wanted by all, another one after every hundred requests
-hold         holds of slots that nobody else asks for
-alone        bookings of one caller alone
-beside       bookings of one caller beside 256 others
-cancel       cancels of bookings that were made before, over HTTP, and many in a message over NATS (ours)
-move         moves of such bookings to slots that nobody else asks for, likewise (ours)
-connections  bookings over the number of connections
-workers      bookings over the number of booking workers (ours)
-stored       bookings over the number of appointments that are there already (ours)
-reads        an appointment, a doctor's day, its slots: over the number of appointments (ours)
-overload     bookings with ten times as many connections; over NATS (ours) with ten times the peak's rate
-nats         bookings straight over NATS, each alone and many in a message (ours)
+book         bookings; every request has a slot of its own
+storm        bookings; a hundred requests in turn compete for the same slot
+hold         holds; every request has a slot of its own
+alone        bookings of one caller on an idle system
+beside       bookings of one caller while 256 other callers book
+cancel       cancels of stored bookings, over HTTP and in batches over NATS (ours only)
+move         moves of stored bookings to free slots, over HTTP and in batches over NATS (ours only)
+connections  bookings, by the number of connections
+workers      bookings, by the number of booking workers (ours only)
+stored       bookings, by the number of stored appointments (ours only)
+reads        an appointment, a doctor's day and its slots, by the number of stored appointments (ours only)
+overload     bookings with ten times the connections; over NATS (ours only) at ten times the peak rate
+nats         bookings straight over NATS, single and in batches (ours only)
 """
 
 
 def parse_options(argv: Sequence[str] | None = None) -> Options:
-    """Read the command line; what is wrong ends the process with status 2 and says why."""
+    """Parse the command line; a wrong argument ends the process with status 2 and an error message."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Exit status: 0 measured, 1 some answers were not as they should be, "
-        "2 wrong arguments or something is missing, 130 interrupted.",
+        epilog="Exit status: 0 measured, 1 some answers were wrong, "
+        "2 a wrong argument or a missing program, 130 interrupted.",
     )
-    parser.add_argument("--quick", action="store_true", help="one short round of everything, in two minutes")
-    parser.add_argument("--only", type=_names(*SCENARIOS), metavar="A,B", help="these scenarios alone")
+    parser.add_argument("--quick", action="store_true", help="one short round of everything, two minutes")
+    parser.add_argument("--only", type=_names(*SCENARIOS), metavar="A,B", help="only these scenarios")
     parser.add_argument(
-        "--sides", type=_names(OURS, EXPRESS, FASTAPI), metavar="A,B", help="of ours, express and fastapi"
+        "--sides",
+        type=_names(OURS, EXPRESS, FASTAPI),
+        metavar="A,B",
+        help="of ours, express and fastapi",
     )
     parser.add_argument(
         "--against",
         type=_checkout,
         metavar="DIR",
-        help="another checkout of this repository, as one more side",
+        help="another checkout of this repository, measured as one more side",
     )
     parser.add_argument("--connections", type=_number(1), default=64, metavar="N", help="(default: 64)")
     parser.add_argument("--rounds", type=_number(1), metavar="N", help="(default: 5)")
@@ -56,7 +59,11 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     parser.add_argument("--over-workers", type=_numbers(1), metavar="N,M")
     parser.add_argument("--over-stored", type=_numbers(0), metavar="N,M")
     parser.add_argument(
-        "--output", type=Path, default=WORK, metavar="DIR", help="for JSON and charts (default: .local/bench)"
+        "--output",
+        type=Path,
+        default=WORK,
+        metavar="DIR",
+        help="of the JSON and the charts (default: .local/bench)",
     )
     given = parser.parse_args(argv)
     quick = given.quick
@@ -78,7 +85,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
 def _checkout(text: str) -> Path:
     path = Path(text).absolute()
     if not (path / "gateway" / "__main__.py").is_file():
-        raise argparse.ArgumentTypeError(f"{text} is no checkout of this repository")
+        raise argparse.ArgumentTypeError(f"{text} is not a checkout of this repository")
     return path
 
 
@@ -86,7 +93,7 @@ def _names(*known: str) -> Callable[[str], tuple[str, ...]]:
     def check(text: str) -> tuple[str, ...]:
         names = tuple(text.split(","))
         if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(known)}")
         return names
 
     return check

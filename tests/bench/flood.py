@@ -1,4 +1,4 @@
-"""A caller that is never too slow: NATS by hand, many times cheaper a command than any client library.
+"""A fast load generator over NATS: the protocol by hand, many times cheaper than a client library.
 
 https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
@@ -28,16 +28,16 @@ Make = Callable[[int], bytes]
 
 @dataclass
 class Answers:
-    """What came back, by status (`no responders` from NATS itself counts as 503 too)."""
+    """The answers by status; NATS's own `no responders` also counts as 503."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    """Without those that were done late."""
+    """Without late successes."""
     no_responders: int = 0
     late: int = 0
-    """Those done after the deadline, when their callers had given up."""
+    """Successes after the deadline, when a caller has given up."""
     unanswered: int = 0
     seconds: list[float] = field(default_factory=list)
-    """How long each that was done took."""
+    """Latencies of the successes."""
 
     @property
     def sent(self) -> int:
@@ -57,32 +57,32 @@ class Flood:
         writer: asyncio.StreamWriter,
         subject: str,
         deadline: float,
-        together: int,
+        batch_size: int,
     ) -> None:
         self._reader, self._writer = reader, writer
         self._deadline = deadline
         self._subject = subject.encode()
-        self._together = together
+        self._batch_size = batch_size
         self._numbers, self._made = count(), count()
-        self._under_way: dict[int, tuple[int, float]] = {}
-        """Messages by their numbers: how many commands, and when they were sent."""
-        self._commands_under_way = 0
+        self._in_flight: dict[int, tuple[int, float]] = {}
+        """The number of commands and the send time of each message, by its number."""
+        self._commands_in_flight = 0
         self._answered = asyncio.Event()
         self._answers = Answers()
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, subject: str, *, deadline: float = DEADLINE_SECONDS, together: int = 0
+        cls, url: str, subject: str, *, deadline: float = DEADLINE_SECONDS, batch_size: int = 0
     ) -> AsyncIterator[Self]:
-        """A connection of its own to the NATS server at `url`; each command has `deadline` seconds.
+        """Connect to the NATS server at `url`; every command has `deadline` seconds.
 
-        `together`: how many commands go in one message of many, at most; 0 where each goes alone.
+        `batch_size` is the maximum number of commands in a batch; with 0 every command is sent alone.
         """
         parts = urlsplit(url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**20)
         writer.write(f"CONNECT {json.dumps(_CONNECT)}\r\nSUB inbox.* 1\r\n".encode())
-        flood = cls(reader, writer, subject, deadline, together)
+        flood = cls(reader, writer, subject, deadline, batch_size)
         reading = asyncio.create_task(flood._read())
         try:
             yield flood
@@ -90,20 +90,20 @@ class Flood:
             reading.cancel()
             writer.close()
 
-    async def keep_under_way(self, commands: int, seconds: float, make: Make) -> Answers:
-        """Closed loop: as fast as answers come, never more than so many at once."""
+    async def keep_in_flight(self, commands: int, seconds: float, make: Make) -> Answers:
+        """Run a closed loop: send as answers arrive, with at most `commands` in flight."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            self._send(commands - self._commands_under_way, make)
+            self._send(commands - self._commands_in_flight, make)
             self._answered.clear()
             await asyncio.wait_for(self._answered.wait(), self._deadline * 4)
         return await self._settle()
 
     async def send_at(self, rate: float, seconds: float, make: Make) -> Answers:
-        """Open loop: so many a second, whatever comes back, as independent callers do.
+        """Run an open loop: send `rate` commands a second, as independent callers do.
 
-        Where this process gets too little time for that, it sends fewer: it must not be so busy with sending
-        that it hears late what came in time.
+        If this process gets too little CPU time for the rate, it sends fewer commands. Otherwise it would
+        read timely answers too late.
         """
         began, sent = time.monotonic(), 0
         while (passed := time.monotonic() - began) < seconds:
@@ -114,32 +114,32 @@ class Flood:
         return await self._settle()
 
     async def _settle(self) -> Answers:
-        """Wait for the answers that are still to come."""
+        """Wait for the outstanding answers, and return all of them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._deadline + SETTLE_SECONDS):
-                while self._under_way:
+                while self._in_flight:
                     self._answered.clear()
                     await self._answered.wait()
         answers, self._answers = self._answers, Answers()
-        answers.unanswered, self._commands_under_way = self._commands_under_way, 0
-        self._under_way.clear()
+        answers.unanswered, self._commands_in_flight = self._commands_in_flight, 0
+        self._in_flight.clear()
         return answers
 
     def _send(self, commands: int, make: Make) -> None:
         unix_ms = int((time.time() + self._deadline) * 1000)
         headers = b"NATS/1.0\r\nDeadline: %d\r\n\r\n" % unix_ms
         parts = []
-        for first in range(0, commands, self._together or 1):
-            number, size = next(self._numbers), min(self._together or 1, commands - first)
+        for first in range(0, commands, self._batch_size or 1):
+            number, size = next(self._numbers), min(self._batch_size or 1, commands - first)
             made = [make(next(self._made)) for _ in range(size)]
-            each = b",".join(b'{"command":%b}' % command for command in made)
-            payload = b'{"commands":[%b]}' % each if self._together else made[0]
+            commands_of_batch = b",".join(b'{"command":%b}' % command for command in made)
+            payload = b'{"commands":[%b]}' % commands_of_batch if self._batch_size else made[0]
             sizes = len(headers), len(headers) + len(payload)
             parts.append(
                 b"HPUB %b inbox.%d %d %d\r\n%b%b\r\n" % (self._subject, number, *sizes, headers, payload)
             )
-            self._under_way[number] = size, time.monotonic()
-            self._commands_under_way += size
+            self._in_flight[number] = size, time.monotonic()
+            self._commands_in_flight += size
         self._writer.write(b"".join(parts))
 
     async def _read(self) -> None:
@@ -150,13 +150,13 @@ class Flood:
             elif verb in (b"MSG", b"HMSG"):
                 header_size = int(arguments[-2]) if verb == b"HMSG" else 0
                 content = await self._reader.readexactly(int(arguments[-1]) + 2)
-                self._hear(int(arguments[0].rpartition(b".")[2]), content[header_size:-2])
+                self._receive(int(arguments[0].rpartition(b".")[2]), content[header_size:-2])
 
-    def _hear(self, number: int, body: bytes) -> None:
-        size, began = self._under_way.pop(number, (0, 0.0))
-        self._commands_under_way -= size
+    def _receive(self, number: int, body: bytes) -> None:
+        size, began = self._in_flight.pop(number, (0, 0.0))
+        self._commands_in_flight -= size
         statuses = [int(status) for status in _STATUS.findall(body)] or [503]
-        if len(statuses) < size:  # one answer for all of them
+        if len(statuses) < size:  # one answer for the whole batch
             statuses *= size
         seconds = time.monotonic() - began
         for status in statuses[:size]:

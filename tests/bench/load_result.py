@@ -1,4 +1,4 @@
-"""What callers heard under a load."""
+"""The result of a load: the answers and their latencies."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -7,28 +7,28 @@ from tests.bench.flood import DONE
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What callers heard in `seconds`: answers by status, connections that broke, latencies in ms."""
+class LoadResult:
+    """The answers of `seconds` of load by status, broken connections, and latencies in ms."""
 
     seconds: float
     statuses: dict[int, int]
     p50: float
     p99: float
     broken: int = 0
-    as_good: frozenset[int] = frozenset()
-    """Refusals that are as good an answer as what was asked for."""
-    to_expect: frozenset[int] = frozenset()
-    """Those that are not, but are right under too much load."""
+    also_done: frozenset[int] = frozenset()
+    """Refusals that count as done."""
+    tolerated: frozenset[int] = frozenset()
+    """Refusals that do not count as done, but are right under too much load."""
 
     @property
     def done(self) -> int:
-        return self._count(DONE | self.as_good)
+        return self._count(DONE | self.also_done)
 
     @property
     def wrong(self) -> int:
-        """Requests that were answered as they should not be, or not at all."""
-        others = sum(self.statuses.values()) - self._count(DONE | self.as_good | self.to_expect)
-        return others + self.broken
+        """Return the number of requests with a wrong answer or without an answer."""
+        unexpected = sum(self.statuses.values()) - self._count(DONE | self.also_done | self.tolerated)
+        return unexpected + self.broken
 
     def _count(self, statuses: Set[int]) -> int:
         return sum(number for status, number in self.statuses.items() if status in statuses)

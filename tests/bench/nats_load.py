@@ -1,4 +1,4 @@
-"""Commands straight over NATS, by `flood`."""
+"""Loads straight over NATS, by `flood`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,52 +8,52 @@ from datetime import datetime
 from deploy.local.errors import StackError
 from shared.contract.operations import BOOK
 from tests.bench.flood import Answers, Flood, Make
-from tests.bench.load_result import Heard
+from tests.bench.load_result import LoadResult
 from tests.bench.slots import CELL, first_slot
 
-UNDER_WAY = 256
-TOGETHER = 128
-MANY_UNDER_WAY = 2 * TOGETHER
-"""Two messages, as the typed client has at most."""
+IN_FLIGHT = 256
+BATCH_SIZE = 128
+BATCHED_IN_FLIGHT = 2 * BATCH_SIZE
+"""The commands of two batches, as many as the typed client has in flight."""
 
 
-def peak(nats_url: str, seconds: float) -> Heard:
-    """Bookings, each in a message of its own: so many at once, as fast as answers come."""
+def peak(nats_url: str, seconds: float) -> LoadResult:
+    """Send single bookings in a closed loop, `IN_FLIGHT` at a time."""
     return _over_nats(
         nats_url,
         seconds,
-        lambda flood: flood.keep_under_way(UNDER_WAY, seconds, bookings()),
+        lambda flood: flood.keep_in_flight(IN_FLIGHT, seconds, bookings()),
     )
 
 
-def many(nats_url: str, seconds: float, subject: str, make: Make) -> Heard:
-    """Commands in messages of many: so many at once, as fast as answers come."""
+def batches(nats_url: str, seconds: float, subject: str, make: Make) -> LoadResult:
+    """Send commands in batches in a closed loop, `BATCHED_IN_FLIGHT` commands at a time."""
     return _over_nats(
         nats_url,
         seconds,
-        lambda flood: flood.keep_under_way(MANY_UNDER_WAY, seconds, make),
+        lambda flood: flood.keep_in_flight(BATCHED_IN_FLIGHT, seconds, make),
         subject=subject,
-        together=TOGETHER,
+        batch_size=BATCH_SIZE,
     )
 
 
-def flooded(nats_url: str, seconds: float, rate: float) -> Heard:
-    """So many bookings a second, whatever comes back; those in time are done.
+def overload(nats_url: str, seconds: float, rate: float) -> LoadResult:
+    """Send `rate` single bookings a second; only timely confirmations are done.
 
-    Refusals for overload, and silence where no worker takes more, are what is to be expected.
+    Refusals for overload, and `no responders` if no worker takes more, are right answers here.
     """
-    heard = _over_nats(nats_url, seconds, lambda flood: flood.send_at(rate, seconds, bookings()))
-    return replace(heard, to_expect=frozenset({503}))
+    result = _over_nats(nats_url, seconds, lambda flood: flood.send_at(rate, seconds, bookings()))
+    return replace(result, tolerated=frozenset({503}))
 
 
 def bookings() -> Make:
-    """Makes bookings of slots that nobody else asks for."""
+    """Return a function that makes the booking of a number; every booking has a slot of its own."""
     first = first_slot()
     return lambda number: b'{"slot":"%b","patientName":"Ada Lovelace"}' % slot_text(first, number)
 
 
 def slot_text(first: datetime, number: int) -> bytes:
-    """The slot so many cells later, as it is sent."""
+    """Return the text of the slot that is `number` cells after `first`."""
     return (first + number * CELL).isoformat(timespec="milliseconds").encode()
 
 
@@ -63,24 +63,24 @@ def _over_nats(
     load: Callable[[Flood], Awaitable[Answers]],
     *,
     subject: str = BOOK.subject,
-    together: int = 0,
-) -> Heard:
+    batch_size: int = 0,
+) -> LoadResult:
     async def run() -> Answers:
-        async with Flood.connect(nats_url, subject, together=together) as flood:
+        async with Flood.connect(nats_url, subject, batch_size=batch_size) as flood:
             return await load(flood)
 
     try:
-        return _heard(asyncio.run(run()), seconds)
+        return _result(asyncio.run(run()), seconds)
     except TimeoutError:
-        raise StackError("over NATS nothing is answered any more") from None
+        raise StackError("NATS requests are no longer answered") from None
 
 
-def _heard(answers: Answers, seconds: float) -> Heard:
-    took = sorted(answers.seconds) or [0.0]
-    return Heard(
+def _result(answers: Answers, seconds: float) -> LoadResult:
+    latencies = sorted(answers.seconds) or [0.0]
+    return LoadResult(
         seconds=seconds,
         statuses=dict(answers.statuses),
-        p50=took[len(took) // 2] * 1000,
-        p99=took[len(took) * 99 // 100] * 1000,
+        p50=latencies[len(latencies) // 2] * 1000,
+        p99=latencies[len(latencies) * 99 // 100] * 1000,
         broken=answers.unanswered + answers.late,
     )

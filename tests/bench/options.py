@@ -1,4 +1,4 @@
-"""What to measure."""
+"""The options of the benchmark."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ SCENARIOS = (*AT_ONE_LOAD, *SWEEPS)
 
 @dataclass(frozen=True)
 class Options:
-    """`seconds` of each measurement, of which there are `rounds`; `sides` take turns."""
+    """The validated command line; `seconds` is the duration of one measurement."""
 
     sides: tuple[str, ...]
     against: Path | None

@@ -1,11 +1,11 @@
-"""What a booking worker, or a hold worker, does with ten times the load that it can carry.
+"""The goodput of a booking worker or a hold worker under ten times its peak load.
 
 python -m tests.bench.overload --seconds 5 --rounds 3
 python -m tests.bench.overload --seconds 5 --rounds 3 --holds
 python -m tests.bench.overload --seconds 5 --rounds 3 --many 64
 
-A stack of its own on real servers. In each round: the peak (commands follow each other as fast as answers
-come), then ten times as many a second, whether answered or not. Goodput counts what was confirmed in time.
+The load runs on a separate stack with real servers. A round first measures the peak in a closed loop, and
+then sends ten times the peak's rate in an open loop. Goodput counts the timely confirmations.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from tests.bench.slots import CELL
 from tests.servers import choose_servers
 from tests.stack import Stack
 
-HEADERS = (  # narrow, and in the order of Round
+HEADERS = (  # narrow, in the order of the fields of Round
     "",
     "offered\n/s",
     "goodput\n/s",
@@ -37,13 +37,13 @@ HEADERS = (  # narrow, and in the order of Round
     "p99\nms",
     "memory\nMB",
 )
-UNDER_WAY = 256
+IN_FLIGHT = 256
 FIRST = datetime(2031, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Round:
-    """Figures a second, latencies in milliseconds, memory of the largest worker in MB."""
+    """Counts per second, latencies in milliseconds, memory of the largest worker in MB."""
 
     name: str
     offered: float
@@ -58,7 +58,7 @@ class Round:
 
 
 def make(number: int) -> bytes:
-    """A booking, or a hold, of a slot that nobody else asks for."""
+    """Return a booking or hold command with a slot of its own."""
     slot = (FIRST + number * CELL).isoformat(timespec="milliseconds")
     return b'{"slot":"%b","patientName":"Ada","site":"%b"}' % (slot.encode(), RESOURCE)
 
@@ -67,21 +67,21 @@ RESOURCE = uuid4().hex.encode()
 
 
 async def measure(
-    stack: Stack, subject: str, seconds: float, rounds: int, factor: float, *, together: int
+    stack: Stack, subject: str, seconds: float, rounds: int, factor: float, *, batch_size: int
 ) -> list[Round]:
-    """Peak and overload by turns."""
+    """Measure peak and overload in alternation."""
     measured = []
-    async with Flood.connect(stack.env["NATS_URL"], subject, together=together) as flood:
-        await flood.keep_under_way(UNDER_WAY, 2, make)
+    async with Flood.connect(stack.env["NATS_URL"], subject, batch_size=batch_size) as flood:
+        await flood.keep_in_flight(IN_FLIGHT, 2, make)
         for _ in range(rounds):
-            peak = _figures("peak", await flood.keep_under_way(UNDER_WAY, seconds, make), seconds, stack)
+            peak = _figures("peak", await flood.keep_in_flight(IN_FLIGHT, seconds, make), seconds, stack)
             answers = await flood.send_at(peak.goodput * factor, seconds, make)
             measured += [peak, _figures(f"{factor:g} x", answers, seconds, stack)]
     return measured
 
 
 def _figures(name: str, answers: Answers, seconds: float, stack: Stack) -> Round:
-    took = sorted(answers.seconds) or [0.0]
+    latencies = sorted(answers.seconds) or [0.0]
     return Round(
         name=name,
         offered=answers.sent / seconds,
@@ -90,8 +90,8 @@ def _figures(name: str, answers: Answers, seconds: float, stack: Stack) -> Round
         no_responders=answers.no_responders / seconds,
         late=answers.late / seconds,
         unanswered=answers.unanswered / seconds,
-        p50=took[len(took) // 2] * 1000,
-        p99=took[len(took) * 99 // 100] * 1000,
+        p50=latencies[len(latencies) // 2] * 1000,
+        p99=latencies[len(latencies) * 99 // 100] * 1000,
         memory=max(psutil.Process(each.process.pid).memory_info().rss for each in stack.workers()) / 2**20,
     )
 
@@ -104,26 +104,26 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="of peak and overload (default: 3)")
-    parser.add_argument("--factor", type=float, default=10.0, help="times the peak is offered (default: 10)")
-    parser.add_argument("--workers", type=int, default=1, help="of the kind that is measured (default: 1)")
-    parser.add_argument("--holds", action="store_true", help="holds, not bookings")
-    parser.add_argument("--many", type=int, default=0, help="commands in a message (default: each alone)")
+    parser.add_argument("--factor", type=float, default=10.0, help="overload by this factor (default: 10)")
+    parser.add_argument("--workers", type=int, default=1, help="of the measured kind (default: 1)")
+    parser.add_argument("--holds", action="store_true", help="measure holds, not bookings")
+    parser.add_argument("--many", type=int, default=0, help="commands in a batch (default: no batches)")
     arguments = parser.parse_args()
-    module, alone, many = (
+    module, single, many = (
         ("hold_worker", PLACE.subject, PLACE.many_subject)
         if arguments.holds
         else ("booking_worker", BOOK.subject, BOOK.many_subject)
     )
-    load = many if arguments.many else alone, arguments.seconds, arguments.rounds, arguments.factor
+    load = many if arguments.many else single, arguments.seconds, arguments.rounds, arguments.factor
     with choose_servers() as servers, servers.new_stack() as stack:
         for _ in range(arguments.workers):
             stack.start(module)
         stack.wait_serving()
-        measured = asyncio.run(measure(stack, *load, together=arguments.many))
+        measured = asyncio.run(measure(stack, *load, batch_size=arguments.many))
     table = Table(*HEADERS, box=None)
-    for each in measured:
+    for figures in measured:
         table.add_row(
-            *(f"{value:.0f}" if isinstance(value, float) else value for value in vars(each).values())
+            *(f"{value:.0f}" if isinstance(value, float) else value for value in vars(figures).values())
         )
     console = Console()
     console.print(table)

@@ -1,9 +1,9 @@
-"""What a booking waits beside many readers of a month.
+"""The latency of a booking while many readers list a month.
 
 python -m tests.bench.readers --seconds 10 --readers 200
 
-A stack of its own on real servers, with a thousand appointments in the month. One caller books alone, then
-beside the readers: each reads the first page again and again, and waits as long as `Retry-After` says.
+The load runs on a separate stack with real servers and a thousand appointments in the month. One caller books
+alone, and then while the readers load: they request the first page in a loop, and obey `Retry-After`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ROWS = 1000
 
 
 class Caller:
-    """A connection of HTTP that is kept: as cheap as one can be."""
+    """A minimal HTTP client on one kept-alive connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -39,7 +39,7 @@ class Caller:
         self.seconds: list[float] = []
 
     async def ask(self, make: Callable[[int], bytes], ends: float) -> None:
-        """Ask again and again; what is refused, after as long as the answer says."""
+        """Send requests in a loop until `ends`; after a refusal, wait for its `Retry-After`."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
         number = 0
         while (began := time.monotonic()) < ends:
@@ -56,13 +56,13 @@ class Caller:
 
 
 def read(number: int) -> bytes:
-    """The month's first page."""
-    begin, end = (each.isoformat().replace("+00:00", "Z") for each in (FIRST, FIRST + timedelta(days=31)))
+    """Return the request for the first page of the month."""
+    begin, end = (day.isoformat().replace("+00:00", "Z") for day in (FIRST, FIRST + timedelta(days=31)))
     return f"GET /api/appointments?from={begin}&to={end} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
 
 
 def book_from(first: int) -> Callable[[int], bytes]:
-    """Bookings of slots that nobody else asks for, in another site."""
+    """Return a function that makes bookings in another site; every booking has a slot of its own."""
 
     def make(number: int) -> bytes:
         slot = (FIRST + (first + number) * CELL).isoformat()
@@ -73,28 +73,28 @@ def book_from(first: int) -> Callable[[int], bytes]:
     return make
 
 
-async def measure(stack: Stack, readers: int, seconds: float, console: Console) -> None:
+async def measure(stack: Stack, number_of_readers: int, seconds: float, console: Console) -> None:
     port = int(stack.url.rpartition(":")[2])
-    alone, beside, others = Caller(port), Caller(port), [Caller(port) for _ in range(readers)]
+    alone, beside, readers = Caller(port), Caller(port), [Caller(port) for _ in range(number_of_readers)]
     await Caller(port).ask(book_from(0), time.monotonic() + 2)
     await alone.ask(book_from(100_000), time.monotonic() + seconds)
     before = _cpu(stack)
     ends = time.monotonic() + seconds
-    asking = [each.ask(read, ends) for each in others]
-    await asyncio.gather(beside.ask(book_from(200_000), ends), *asking)
+    reading = [reader.ask(read, ends) for reader in readers]
+    await asyncio.gather(beside.ask(book_from(200_000), ends), *reading)
     used = _cpu(stack) - before
-    statuses: Counter[int] = sum((each.statuses for each in others), Counter())
-    for name, caller in (("alone", alone), ("beside", beside)):
-        took = sorted(caller.seconds)
-        p50, p99 = statistics.median(took) * 1000, took[len(took) * 99 // 100] * 1000
+    statuses: Counter[int] = sum((reader.statuses for reader in readers), Counter())
+    for name, caller in (("alone", alone), ("beside readers", beside)):
+        latencies = sorted(caller.seconds)
+        p50, p99 = statistics.median(latencies) * 1000, latencies[len(latencies) * 99 // 100] * 1000
         console.print(f"bookings {name}: median {p50:.1f} ms, p99 {p99:.1f} ms, {dict(caller.statuses)}")
     pages = statuses[200]
-    console.print(f"{readers} readers: {dict(statuses)}; {pages / seconds:.0f} pages a second")
-    console.print(f"CPU of booking workers: {used / max(pages, 1) * 1000:.1f} ms a page, all else included")
+    console.print(f"{len(readers)} readers: {dict(statuses)}; {pages / seconds:.0f} pages a second")
+    console.print(f"CPU of booking workers: {used / max(pages, 1) * 1000:.1f} ms a page, bookings included")
 
 
 def _cpu(stack: Stack) -> float:
-    """Seconds of the booking workers."""
+    """Return the CPU seconds of the booking workers."""
     workers = stack.workers("booking_worker")
     return sum(sum(psutil.Process(each.process.pid).cpu_times()[:2]) for each in workers)
 

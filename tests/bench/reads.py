@@ -1,4 +1,4 @@
-"""What is read among many appointments that are there already: lines that follow a path, in turn."""
+"""Reads of stored appointments: the lines that follow the path of each request."""
 
 import random
 from datetime import timedelta
@@ -14,7 +14,7 @@ _DAY = timedelta(days=1)
 
 
 def some_ids(mongo_uri: str) -> list[str]:
-    """Appointments, anywhere among those that are stored."""
+    """Return the paths of a random sample of the stored appointments."""
     with MongoClient[dict[str, str]](mongo_uri) as client:
         stored = client.get_default_database()[COLLECTION]
         found = stored.aggregate([{"$sample": {"size": LINES}}, {"$project": {"_id": 1}}])
@@ -22,7 +22,7 @@ def some_ids(mongo_uri: str) -> list[str]:
 
 
 def some_days(appointments: int) -> list[str]:
-    """Days of doctors, among so many appointments that are stored: 96 of a doctor a day."""
+    """Return queries of doctors' days, if this many appointments are stored: 96 for each doctor and day."""
     days = max(1, appointments // len(DOCTORS) * STEP // _DAY)
     chosen = random.Random(0)
     lines = []

@@ -1,4 +1,4 @@
-"""The tables: how fast, how dear, how large."""
+"""The tables: rates, latencies, CPU time and memory."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,7 +19,7 @@ X_NAMES = {
     "overload over NATS": "times the peak",
 }
 READS = ("appointment", "day", "slots")
-# What our own is compared with, in the same run.
+# A scenario of ours, and the bookings of ours in the same run that it is compared with.
 BOOKINGS = {
     "cancel": "book",
     "move": "book",
@@ -28,13 +28,13 @@ BOOKINGS = {
     "cancel many": "nats many",
     "move many": "nats many",
 }
-# Nothing of theirs is in the same place: their bookings are.
-_APART = {*BOOKINGS, "workers", "stored", "overload over NATS"}
+# The monoliths have no such scenario: it is compared with their bookings.
+_COMPARED_WITH_BOOKINGS = {*BOOKINGS, "workers", "stored", "overload over NATS"}
 FIGURES = ("/s", "spread", "× mono.", "× book", "× against", "p50 ms", "p99 ms", "CPU µs", "× mono.", "wrong")
 
 
 def print_report(console: Console, summaries: Sequence[Summary], options: Options) -> None:
-    """Print what was measured, with each rate beside that of the monolith in the same place."""
+    """Print the results, and compare every rate with that of a monolith under the same load."""
     rounds = f"{options.rounds} round{'s' * (options.rounds > 1)} of {options.seconds} s"
     console.print(
         f"{rounds}, {options.connections} connections; medians, ± half of the range",
@@ -50,9 +50,11 @@ def print_report(console: Console, summaries: Sequence[Summary], options: Option
     console.print(_memory(summaries))
 
 
-def yardstick(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
-    """The monolith that a rate is compared with: over HTTP, in the same place; Express where it was run."""
-    scenario, x = ("book", None) if summary.scenario in _APART else (summary.scenario, summary.x)
+def monolith_baseline(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
+    """Return a monolith's result under the same load: Express if it was measured, else FastAPI."""
+    scenario, x = (
+        ("book", None) if summary.scenario in _COMPARED_WITH_BOOKINGS else (summary.scenario, summary.x)
+    )
     found = {
         each.side: each
         for each in summaries
@@ -61,21 +63,21 @@ def yardstick(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
     return found.get(EXPRESS) or found.get(FASTAPI)
 
 
-def booking(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
-    """Bookings of the same side by the same way: what a change of a booking is compared with, for one."""
+def booking_baseline(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
+    """Return the same side's bookings over the same transport, if they are the baseline of this scenario."""
     place = BOOKINGS.get(summary.scenario), summary.side
     return next((each for each in summaries if (each.scenario, each.side) == place), None)
 
 
-def against(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
-    """The same at the other checkout, for what was measured at this one."""
+def other_checkout(summary: Summary, summaries: Iterable[Summary]) -> Summary | None:
+    """Return the other checkout's result under the same load, if this is a result of ours."""
     if summary.side != OURS:
         return None
     place = summary.scenario, AGAINST, summary.x
     return next((each for each in summaries if (each.scenario, each.side, each.x) == place), None)
 
 
-def _times(summary: Summary, other: Summary | None) -> str:
+def _ratio(summary: Summary, other: Summary | None) -> str:
     return f"{summary.rate / other.rate:.2f}" if other and other.rate else ""
 
 
@@ -88,26 +90,28 @@ def _rates(title: str, chosen: Sequence[Summary], summaries: Sequence[Summary]) 
         if last not in (None, (each.scenario, each.x)):
             table.add_section()
         last = each.scenario, each.x
-        beside = yardstick(each, summaries)
+        monolith = monolith_baseline(each, summaries)
         table.add_row(
             f"{each.x:,}" if title in X_NAMES else f"{each.scenario} {each.x:,}",
             each.side,
             f"{each.rate:,.0f}",
             f"±{each.spread:.0%}",
-            _times(each, beside),
-            _times(each, booking(each, summaries)),
-            _times(each, against(each, summaries)),
+            _ratio(each, monolith),
+            _ratio(each, booking_baseline(each, summaries)),
+            _ratio(each, other_checkout(each, summaries)),
             f"{each.p50:.2f}",
             f"{each.p99:.2f}",
             f"{each.total_cpu:,.0f}" if each.cpu else "",
-            f"{each.total_cpu / beside.total_cpu:.2f}" if each.cpu and beside and beside.total_cpu else "",
+            f"{each.total_cpu / monolith.total_cpu:.2f}"
+            if each.cpu and monolith and monolith.total_cpu
+            else "",
             Text(f"{each.wrong:,}", style="bold red" if each.wrong else ""),
         )
     return table
 
 
 def parts_of(summaries: Iterable[Summary]) -> list[str]:
-    """The parts of all sides: services first, then servers."""
+    """Return the parts of all sides: services first, then servers."""
     parts = dict.fromkeys(part for each in summaries for part in each.memory)
     servers = ("mongod", "redis", "nats")
     return [*(part for part in parts if part not in servers), *(part for part in servers if part in parts)]

@@ -1,4 +1,4 @@
-"""What was measured, and what is told of it: medians over the rounds, and their spread."""
+"""The measurements, and their summaries: medians over the rounds, and their spread."""
 
 import json
 import statistics
@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.load_result import Heard
+from tests.bench.load_result import LoadResult
 
 
-class Where(NamedTuple):
-    """`x` is the place in a sweep: connections, workers, appointments, or how many times the load."""
+class Point(NamedTuple):
+    """A measured point; `x` counts connections, workers or appointments, or is a factor of the load."""
 
     scenario: str
     side: str
@@ -23,11 +23,11 @@ class Where(NamedTuple):
 class Measurement:
     """One round of one scenario at one side.
 
-    `rate` is requests done a second, `p50` and `p99` are in ms. `wrong` counts answers as they should not be.
-    `cpu` is µs a request that was done, by part; `memory` MB, the peak of a part since it was started.
+    `rate` counts done requests a second, `p50` and `p99` are in ms, `wrong` counts wrong answers. `cpu` is
+    the CPU time in µs of a done request, by part; `memory` is the peak in MB of a part since its start.
     """
 
-    where: Where
+    point: Point
     rate: float
     p50: float
     p99: float
@@ -38,26 +38,26 @@ class Measurement:
 
     @classmethod
     def of(
-        cls, where: Where, heard: Heard, cpu_seconds: Mapping[str, float], memory: dict[str, float]
+        cls, point: Point, result: LoadResult, cpu_seconds: Mapping[str, float], memory: dict[str, float]
     ) -> "Measurement":
-        each = (
-            {part: seconds / heard.done * 1e6 for part, seconds in cpu_seconds.items()} if heard.done else {}
-        )
+        cpu = {}
+        if result.done:
+            cpu = {part: seconds / result.done * 1e6 for part, seconds in cpu_seconds.items()}
         return cls(
-            where,
-            rate=heard.done / heard.seconds,
-            p50=heard.p50,
-            p99=heard.p99,
-            wrong=heard.wrong,
-            statuses=heard.statuses,
-            cpu=each,
+            point,
+            rate=result.done / result.seconds,
+            p50=result.p50,
+            p99=result.p99,
+            wrong=result.wrong,
+            statuses=result.statuses,
+            cpu=cpu,
             memory=memory,
         )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The rounds of one scenario, side and x: medians; `lowest` and `highest` rate; the most memory."""
+    """The medians of the rounds of one scenario, side and x; `lowest` and `highest` are rates."""
 
     scenario: str
     side: str
@@ -78,19 +78,19 @@ class Summary:
 
     @property
     def spread(self) -> float:
-        """Half of what lies between the lowest and the highest rate, as a part of the median."""
+        """Return half of the range of the rates, as a fraction of the median."""
         return (self.highest - self.lowest) / 2 / self.rate if self.rate else 0.0
 
     @classmethod
     def of(cls, rounds: list[Measurement]) -> "Summary":
         first = rounds[0]
-        told = [each for each in rounds if each.cpu]
+        metered = [each for each in rounds if each.cpu]
 
         def median(figure: Callable[[Measurement], float]) -> float:
             return statistics.median(map(figure, rounds))
 
         return cls(
-            *first.where[:3],
+            *first.point[:3],
             rounds=len(rounds),
             rate=median(lambda each: each.rate),
             lowest=min(each.rate for each in rounds),
@@ -99,25 +99,26 @@ class Summary:
             p99=median(lambda each: each.p99),
             wrong=sum(each.wrong for each in rounds),
             cpu={
-                part: statistics.median(each.cpu[part] for each in told) for part in (told or rounds)[0].cpu
+                part: statistics.median(each.cpu[part] for each in metered)
+                for part in (metered or rounds)[0].cpu
             },
             memory={part: max(each.memory[part] for each in rounds) for part in first.memory},
         )
 
 
 def summarise(measurements: Iterable[Measurement]) -> list[Summary]:
-    """One summary for each scenario, x and side; scenarios and sides as they came, x from the smallest."""
+    """Summarise every scenario, x and side: scenarios and sides in order of measurement, x ascending."""
     rounds: dict[tuple[str, str, int], list[Measurement]] = {}
     for each in measurements:
-        rounds.setdefault(each.where[:3], []).append(each)
+        rounds.setdefault(each.point[:3], []).append(each)
     scenarios = list(dict.fromkeys(scenario for scenario, _, _ in rounds))
     in_order = sorted(rounds.items(), key=lambda item: (scenarios.index(item[0][0]), item[0][2]))
     return [Summary.of(each) for _, each in in_order]
 
 
 def write_json(measurements: list[Measurement], options: dict[str, object], path: Path) -> None:
-    """Everything that was measured, and the summaries."""
-    told = {
+    """Write the options, all measurements and their summaries."""
+    report = {
         "options": {
             name: str(value) if isinstance(value, Path) else value for name, value in options.items()
         },
@@ -125,10 +126,10 @@ def write_json(measurements: list[Measurement], options: dict[str, object], path
         "measurements": [_flat(each) for each in measurements],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=1) + "\n")
+    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _flat(measurement: Measurement) -> dict[str, object]:
-    told = asdict(measurement)
-    del told["where"]
-    return {**measurement.where._asdict(), **told}
+    fields = asdict(measurement)
+    del fields["point"]
+    return {**measurement.point._asdict(), **fields}

@@ -1,7 +1,7 @@
-"""The order of things: in each round every side is started, measured and stopped.
+"""The run: in each round every side is started, measured and stopped.
 
-Another one is first each time. Only the side that is measured runs, so that what the others do when idle
-costs it nothing.
+The first side changes from round to round. Only the measured side runs, so that idle work of the other sides
+takes no CPU time from it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.bench import nats_load as straight
+from tests.bench import nats_load
 from tests.bench.cpu import CpuMeter, peaks, wait_idle
 from tests.bench.options import Options
-from tests.bench.results import Measurement, Where
+from tests.bench.results import Measurement, Point
 from tests.bench.scenarios import OVERLOAD, Load, booking, loads_of, readings
 from tests.bench.servers import Servers
 from tests.bench.sides import EXPRESS, OURS, Running, Side, sides_of
@@ -20,37 +20,37 @@ from tests.bench.stored import stored
 from tests.bench.tools import install_express
 from tests.bench.wrk import BOOK, HOLD, http_load
 
-# Requests, in seconds of load: what compiles itself while it runs is not measured cold.
+# The number of requests of the warm-up: just-in-time compilers must not be measured cold.
 WARM_UP = {BOOK: 2_000, HOLD: 1_000}
 WARM_UP_MOST_SECONDS = 8
 
-Tell = Callable[[str], None]
+ShowProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A round of a side."""
+    """One round of one side."""
 
     number: int
     side: Side
 
 
 class Run:
-    """Measures what `options` ask for; `tell` hears what is under way."""
+    """Executes the scenarios of `options`, and reports its steps to `show_progress`."""
 
-    def __init__(self, options: Options, tell: Tell) -> None:
+    def __init__(self, options: Options, show_progress: ShowProgress) -> None:
         self._options = options
-        self._tell = tell
+        self._show_progress = show_progress
         self._sides = sides_of(options.sides, options.against)
         self.measurements: list[Measurement] = []
 
     def measure(self) -> None:
-        """Start the servers, and take all rounds; what was measured so far is in `measurements`."""
+        """Start the servers, and execute all rounds; `measurements` grows with each load."""
         if EXPRESS in self._options.sides:
-            self._tell("looking for the Express monolith, or installing it")
+            self._show_progress("installing the Express monolith, if it is missing")
             install_express()
         with ExitStack() as resources:
-            self._tell("starting mongod, Redis and nats-server")
+            self._show_progress("starting mongod, Redis and nats-server")
             servers = resources.enter_context(Servers.started())
             if set(self._options.only) - {"workers", "stored", "reads"}:
                 self._at_one_setup(servers)
@@ -68,59 +68,59 @@ class Run:
         for turn in self._turns(self._sides):
             with self._running(servers, turn) as running:
                 for load in loads_of(running, self._options):
-                    self._take(running, turn, load)
+                    self._measure(running, turn, load)
                 if "overload" in self._options.only and running.nats_url:
                     self._overload_over_nats(running, turn, running.nats_url)
 
     def _overload_over_nats(self, running: Running, turn: Turn, nats_url: str) -> None:
         seconds = self._options.seconds
-        peak = partial(straight.peak, nats_url, seconds)
-        rate = self._take(running, turn, Load("overload over NATS", 1, peak)).rate
-        flood = partial(straight.flooded, nats_url, seconds, OVERLOAD * rate)
-        self._take(running, turn, Load("overload over NATS", OVERLOAD, flood))
+        peak = partial(nats_load.peak, nats_url, seconds)
+        rate = self._measure(running, turn, Load("overload over NATS", 1, peak)).rate
+        flood = partial(nats_load.overload, nats_url, seconds, OVERLOAD * rate)
+        self._measure(running, turn, Load("overload over NATS", OVERLOAD, flood))
 
     def _over_workers(self, servers: Servers) -> None:
         for turn in self._turns([side for side in self._sides if not side.is_monolith]):
-            for workers in _there_and_back(self._options.over_workers, turn):
+            for workers in _alternating(self._options.over_workers, turn):
                 with self._running(servers, turn, workers=workers) as running:
-                    self._take(running, turn, booking(running, self._options, "workers", workers))
+                    self._measure(running, turn, booking(running, self._options, "workers", workers))
 
     def _over_stored(self, servers: Servers, resources: ExitStack) -> None:
-        """Ours alone: what is stored is as this release writes it."""
+        """Measure ours only, because the stored rows are those that this release writes."""
         only, databases = self._options.only, dict[int, str]()
         numbers = [number for number in self._options.over_stored if number or "stored" in only]
         for number in numbers:
-            self._tell(f"storing {number:,} appointments")
+            self._show_progress(f"storing {number:,} appointments")
             databases[number] = resources.enter_context(stored(servers, number))
         for turn in self._turns([side for side in self._sides if side.name == OURS]):
-            for number in _there_and_back(numbers, turn):
+            for number in _alternating(numbers, turn):
                 with self._running(servers, turn, database=databases[number]) as running:
                     if "reads" in only and number:
                         for load in readings(running, self._options, number):
-                            self._take(running, turn, load)
+                            self._measure(running, turn, load)
                     if "stored" in only:
-                        self._take(running, turn, booking(running, self._options, "stored", number))
+                        self._measure(running, turn, booking(running, self._options, "stored", number))
 
     @contextmanager
     def _running(
         self, servers: Servers, turn: Turn, *, workers: int = 1, database: str | None = None
     ) -> Iterator[Running]:
-        """The side, started and warmed up."""
-        self._tell(f"round {turn.number + 1} of {self._options.rounds}: {turn.side.name} starts")
+        """Start the side, warm it up, and stop it afterwards."""
+        self._show_progress(f"round {turn.number + 1} of {self._options.rounds}: {turn.side.name} starts")
         with turn.side.running(servers, workers=workers, database=database) as running:
             for path, requests in WARM_UP.items():
                 _warm_up(running.url, path, self._options.connections, requests)
             yield running
 
-    def _take(self, running: Running, turn: Turn, load: Load) -> Measurement:
+    def _measure(self, running: Running, turn: Turn, load: Load) -> Measurement:
         name = f"{turn.side.name}, {load.scenario} {load.x:,}"
-        self._tell(f"round {turn.number + 1} of {self._options.rounds}: {name}")
+        self._show_progress(f"round {turn.number + 1} of {self._options.rounds}: {name}")
         wait_idle(running.pids)
         meter = CpuMeter.start(running.pids)
-        heard = load.run()
-        used = meter.used() if load.all_heard else {}
-        where = Where(load.scenario, turn.side.name, load.x, turn.number)
-        self.measurements.append(Measurement.of(where, heard, used, peaks(running.pids)))
+        result = load.run()
+        used = meter.used() if load.counts_cpu else {}
+        point = Point(load.scenario, turn.side.name, load.x, turn.number)
+        self.measurements.append(Measurement.of(point, result, used, peaks(running.pids)))
         return self.measurements[-1]
 
 
@@ -131,6 +131,6 @@ def _warm_up(url: str, path: str, connections: int, requests: int) -> None:
             return
 
 
-def _there_and_back(places: Sequence[int], turn: Turn) -> Sequence[int]:
-    """Upwards and downwards by turns, so that what changes with time does not look like the sweep."""
+def _alternating(places: Sequence[int], turn: Turn) -> Sequence[int]:
+    """Reverse the places in every second round, so that a drift over time does not look like the sweep."""
     return places[::-1] if turn.number % 2 else places

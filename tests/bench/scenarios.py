@@ -1,45 +1,46 @@
-"""The loads of each scenario that a side is put to as it is."""
+"""The loads of the scenarios."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from shared.contract import operations
-from tests.bench import changes, reads
-from tests.bench import nats_load as straight
-from tests.bench.load_result import Heard
+from tests.bench import changes, nats_load, reads
+from tests.bench.load_result import LoadResult
 from tests.bench.options import Options
 from tests.bench.sides import Running
 from tests.bench.wrk import APPOINTMENTS, BOOK, HOLD, SLOTS, http_load, one_beside
 
 STORM_SHARE = 100
-"""How many in turn want the same slot: one of them can have it."""
+"""The number of requests in turn for the same slot, of which one can win."""
 OTHERS_BESIDE = 256
 OVERLOAD = 10
 
 
 @dataclass(frozen=True)
 class Load:
-    """`run` makes it; `x` is its place in a sweep, or how many callers there are.
+    """A load: `run` executes it; `x` is its place in a sweep, or its number of callers.
 
-    Where others are at work too (`all_heard` is false), what the processes use says nothing of those heard.
+    `counts_cpu` is false if other callers load the side too: its CPU time is then not that of the counted
+    requests alone.
     """
 
     scenario: str
     x: int
-    run: Callable[[], Heard]
-    all_heard: bool = True
+    run: Callable[[], LoadResult]
+    counts_cpu: bool = True
 
 
 def booking(running: Running, options: Options, scenario: str, x: int) -> Load:
-    """Bookings by as many callers as usual, at a place of a sweep."""
+    """Return bookings over the usual number of connections, at a place of a sweep."""
     return Load(scenario, x, partial(http_load, running.url, BOOK, options.connections, options.seconds))
 
 
 def loads_of(running: Running, options: Options) -> Iterator[Load]:
-    """What a side is put to, one after the other; what is its own, straight over NATS, only where it can be.
+    """Yield the loads that run on a side as it is started.
 
-    What a load needs is made ready when its turn comes.
+    Loads straight over NATS run only on a side that takes them. The rows of a load are inserted when its turn
+    comes.
     """
     url, seconds, callers = running.url, options.seconds, options.connections
 
@@ -53,45 +54,45 @@ def loads_of(running: Running, options: Options) -> Iterator[Load]:
         Load("storm", callers, storm),
         Load("hold", callers, partial(http_load, url, HOLD, callers, seconds)),
         book("alone", 1),
-        Load("beside", OTHERS_BESIDE, partial(one_beside, url, OTHERS_BESIDE, seconds), all_heard=False),
+        Load("beside", OTHERS_BESIDE, partial(one_beside, url, OTHERS_BESIDE, seconds), counts_cpu=False),
         *(book("connections", number) for number in options.over_connections),
         book("overload", callers, x=1),
         book("overload", callers * OVERLOAD, x=OVERLOAD),
     ]
     yield from (load for load in loads if load.scenario in options.only)
     if running.nats_url:
-        yield from _own(running, running.nats_url, options)
+        yield from _ours_only(running, running.nats_url, options)
 
 
-def _own(running: Running, nats_url: str, options: Options) -> Iterator[Load]:
-    """What monoliths do not have."""
-    seconds, callers, together = options.seconds, options.connections, straight.MANY_UNDER_WAY
+def _ours_only(running: Running, nats_url: str, options: Options) -> Iterator[Load]:
+    """Yield the loads that the monoliths do not support."""
+    seconds, callers, batched = options.seconds, options.connections, nats_load.BATCHED_IN_FLIGHT
     if "nats" in options.only:
-        yield Load("nats", straight.UNDER_WAY, partial(straight.peak, nats_url, seconds))
-        book_many = partial(
-            straight.many, nats_url, seconds, operations.BOOK.many_subject, straight.bookings()
-        )
-        yield Load("nats many", together, book_many)
+        yield Load("nats", nats_load.IN_FLIGHT, partial(nats_load.peak, nats_url, seconds))
+        subject = operations.BOOK.many_subject
+        book_many = partial(nats_load.batches, nats_url, seconds, subject, nats_load.bookings())
+        yield Load("nats many", batched, book_many)
     for change in (changes.CANCEL, changes.MOVE):
         if change.name in options.only:
-            ids = changes.put(running.mongo_uri, changes.OVER_HTTP * seconds)
-            one_each = partial(changes.over_http, change, running.url, callers, seconds, ids)
-            yield Load(change.name, callers, one_each)
-            ids = changes.put(running.mongo_uri, changes.OVER_NATS * seconds)
+            ids = changes.insert_bookings(running.mongo_uri, changes.OVER_HTTP * seconds)
+            single = partial(changes.over_http, change, running.url, callers, seconds, ids)
+            yield Load(change.name, callers, single)
+            ids = changes.insert_bookings(running.mongo_uri, changes.OVER_NATS * seconds)
             many = partial(changes.over_nats, change, nats_url, seconds, ids)
-            yield Load(f"{change.name} many", together, many)
+            yield Load(f"{change.name} many", batched, many)
 
 
 def readings(running: Running, options: Options, appointments: int) -> list[Load]:
-    """Reads of a side that has so many appointments stored."""
+    """Return the reads of a side that has this many appointments stored."""
     days = reads.some_days(appointments)
-    what = {
+    requests = {
         "appointment": (APPOINTMENTS, reads.some_ids(running.mongo_uri)),
         "day": (APPOINTMENTS, days),
         "slots": (SLOTS, days),
     }
-    how = partial(http_load, running.url, connections=options.connections, seconds=options.seconds)
+    get = partial(
+        http_load, running.url, connections=options.connections, seconds=options.seconds, method="GET"
+    )
     return [
-        Load(name, appointments, partial(how, path, method="GET", lines=lines))
-        for name, (path, lines) in what.items()
+        Load(name, appointments, partial(get, path, lines=lines)) for name, (path, lines) in requests.items()
     ]

@@ -1,4 +1,4 @@
-"""MongoDB, Redis and NATS, embedded, for all sides by turns."""
+"""MongoDB, Redis and NATS, embedded, which all sides use in turn."""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from tests.bench.cpu import Pids
 
 
 class LargeMongod(Mongod):
-    """With a cache that the indexes of millions of appointments fit into, as one that serves them has."""
+    """A mongod with a cache that holds the indexes of millions of appointments, as in production."""
 
     cache_gb = 4
 
 
 @dataclass(frozen=True)
 class Servers:
-    """One of each, with their processes."""
+    """One server of each kind, with its process id."""
 
     mongod: LargeMongod
     redis: Redis
@@ -33,7 +33,7 @@ class Servers:
     @classmethod
     @contextmanager
     def started(cls) -> Iterator["Servers"]:
-        """New ones, with their data in a folder that is gone afterwards."""
+        """Start new servers, with their data in a folder that is removed afterwards."""
         with ExitStack() as running:
             folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             yield cls(
@@ -45,7 +45,7 @@ class Servers:
     def mongo_uri(self, database: str) -> str:
         return urlunsplit(urlsplit(self.mongod.url)._replace(path=f"/{database}"))
 
-    def forget(self, database: str | None) -> None:
+    def clear(self, database: str | None) -> None:
         """Drop a database, and all holds."""
         if database:
             with MongoClient[dict[str, object]](self.mongod.url) as client:

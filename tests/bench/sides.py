@@ -1,4 +1,4 @@
-"""What is compared: this service, the same at another checkout, and two monoliths; on the same servers."""
+"""The compared sides: this service, another checkout of it, and two monoliths, on the same servers."""
 
 import sys
 import tempfile
@@ -15,7 +15,7 @@ from deploy.local.process import POLL_SECONDS, ROOT, Process, end
 from deploy.local.services import Service, Worker
 from tests.bench.cpu import Pids
 from tests.bench.servers import Servers
-from tests.bench.tools import find, install_express
+from tests.bench.tools import find_program, install_express
 
 OURS, AGAINST, EXPRESS, FASTAPI = "ours", "against", "express", "fastapi"
 MONOLITHS = (EXPRESS, FASTAPI)
@@ -23,7 +23,7 @@ STOP_SECONDS = 15.0
 
 
 class Running:
-    """A side that serves: where, and what its processes are."""
+    """A running side: its addresses and its processes."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Running:
         processes: Sequence[Service],
         mongo_uri: str,
     ) -> None:
-        """`nats_url` is where it takes bookings too, without its gateway; `mongo_uri` names its database."""
+        """`nats_url` is set if the side also takes commands over NATS; `mongo_uri` names its database."""
         self.url, self.nats_url, self.mongo_uri = url, nats_url, mongo_uri
         pids: dict[str, list[int]] = {}
         for process in processes:
@@ -43,7 +43,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Side:
-    """One of those compared. `checkout` is the tree that ours is run from."""
+    """A compared side; `checkout` is the source tree of a side of ours."""
 
     name: str
     checkout: Path = ROOT
@@ -56,10 +56,12 @@ class Side:
     def running(
         self, servers: Servers, *, workers: int = 1, database: str | None = None
     ) -> Iterator[Running]:
-        """Start it on an empty database, or on `database`, which then stays; one process of each kind.
+        """Start the side on an empty database, or on `database`, which is then not dropped.
+
+        Every kind of process runs once, except that booking workers run `workers` times.
 
         Raises:
-            StackError: it does not come up; the line says why.
+            StackError: The side does not become ready; the message names the reason.
         """
         own = None if database else f"bench_{self.name}"
         env = {
@@ -70,7 +72,7 @@ class Side:
             "NATS_URL": servers.nats.url,
             "NODE_ENV": "production",
         }
-        servers.forget(own)
+        servers.clear(own)
         with tempfile.TemporaryDirectory(prefix="bench-logs-") as logs:
             processes = self._processes(Path(logs), env, workers)
             try:
@@ -83,11 +85,11 @@ class Side:
                 yield Running(servers, url, nats_url, processes, env["MONGO_URI"])
             finally:
                 end(processes, STOP_SECONDS)
-        servers.forget(own)
+        servers.clear(own)
 
     def _processes(self, logs: Path, env: dict[str, str], workers: int) -> list[Service]:
         if self.name == EXPRESS:
-            command = [find("node"), str(install_express() / "server.js")]
+            command = [find_program("node"), str(install_express() / "server.js")]
             return [_Monolith(self.name, logs, env, command)]
         if self.name == FASTAPI:
             command = [sys.executable, "-m", "tests.bench.monoliths.fastapi_motor"]
@@ -119,7 +121,7 @@ class _OurGateway(Service):
 
 
 class _OurWorker(_OurGateway, Worker):
-    """As a gateway, but with a health port of its own."""
+    """A worker of a checkout, with a health port of its own."""
 
 
 def _wait_ready(process: Process) -> None:
@@ -135,5 +137,5 @@ def _wait_ready(process: Process) -> None:
 
 
 def sides_of(names: Sequence[str], against: Path | None) -> list[Side]:
-    """The sides of these names; `against` is the other checkout."""
+    """Return the sides with these names; `against` is the other checkout."""
     return [Side(name, against if name == AGAINST and against else ROOT) for name in names]

@@ -1,4 +1,4 @@
-"""Slots for loads: each has a cell of the default grid for itself."""
+"""Slots for loads: each slot has a cell of the default grid for itself."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -9,10 +9,10 @@ GRID_MINUTES: int = GridSettings.model_fields["slot_minutes"].default
 CELL = timedelta(minutes=GRID_MINUTES)
 _FIRST = datetime(2031, 1, 1, tzinfo=UTC)
 _A_LOAD = timedelta(days=20 * 365)
-"""More cells than any load asks for."""
+"""More cells than any load uses."""
 _loads = count()
 
 
 def first_slot() -> datetime:
-    """The first of many slots that no load has asked for yet, a cell after the other."""
+    """Return the first slot of a range that no earlier load has used, one cell after the other."""
     return _FIRST + next(_loads) * _A_LOAD

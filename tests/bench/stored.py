@@ -1,4 +1,4 @@
-"""Appointments that are put straight into MongoDB, as this release writes them; databases of many."""
+"""Appointments that are inserted straight into MongoDB, as this release writes them."""
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ DOCTORS = tuple(f"doctor-{number}" for number in range(20))
 
 @contextmanager
 def stored(servers: Servers, appointments: int) -> Iterator[str]:
-    """The name of a database with so many of twenty doctors, their indexes built; dropped afterwards."""
+    """Yield the name of a database with all indexes and this many appointments of twenty doctors."""
     name = f"bench_stored_{appointments}"
     with MongoClient[dict[str, Any]](servers.mongod.url) as client:
         try:
@@ -49,7 +49,7 @@ def stored(servers: Servers, appointments: int) -> Iterator[str]:
 
 
 def insert(collection: Collection[dict[str, Any]], documents: Iterable[dict[str, Any]]) -> None:
-    """Put documents into MongoDB as they are."""
+    """Insert documents into MongoDB unchanged."""
     left = iter(documents)
     while batch := list(islice(left, BATCH)):
         collection.insert_many(batch, ordered=False)
@@ -58,7 +58,7 @@ def insert(collection: Collection[dict[str, Any]], documents: Iterable[dict[str,
 def rows(
     first: datetime, step: timedelta, resources: Sequence[str] = (DEFAULT_RESOURCE,)
 ) -> Iterator[dict[str, Any]]:
-    """Documents without end, of a cell each: one of each of these resources, then the same a step later."""
+    """Yield bookings of one cell without end: one for each resource, then the same a step later."""
     command = BookAppointment.model_validate({"slot": first, "patientName": "Ada Lovelace"})
     pattern = Booking.new(
         command, span := GRID.slot_range(command), Claims.of(command, span), Digests(secrets.token_bytes(32))
@@ -66,14 +66,14 @@ def rows(
     (booked,) = pattern["history"]
     for number in count():
         slot, resource = first + number // len(resources) * step, resources[number % len(resources)]
-        where = {"slot": slot, "resources": [resource]}
+        place = {"slot": slot, "resources": [resource]}
         yield {
             **pattern,
-            **where,
+            **place,
             "_id": str(uuid4()),
             "idempotencyKey": str(uuid4()),
             "claims": [f"{resource}/{unix_milliseconds(slot)}"],
-            "history": [{**booked, **where}],
+            "history": [{**booked, **place}],
         }
 
 

@@ -1,4 +1,4 @@
-"""What the benchmark needs beside Python: wrk, node, npm, and the packages of the Express monolith."""
+"""The programs that the benchmark needs: wrk, node, npm, and the packages of the Express monolith."""
 
 import shutil
 import subprocess
@@ -14,11 +14,11 @@ PACKAGES = {"wrk": "wrk", "node": "nodejs npm", "npm": "nodejs npm"}
 OLDEST_NODE = (20, 19)
 
 
-def find(name: str) -> str:
-    """The path of a program.
+def find_program(name: str) -> str:
+    """Return the path of a program.
 
     Raises:
-        StackError: it is not there; the line says how to get it.
+        StackError: The program is missing; the message names its package.
     """
     if path := shutil.which(name):
         return path
@@ -26,12 +26,12 @@ def find(name: str) -> str:
 
 
 def install_express() -> Path:
-    """The folder of the Express monolith, with its packages: a copy beside the results, not in the tree.
+    """Install the Express monolith beside the results, outside the source tree, and return its folder.
 
     Raises:
-        StackError: node or npm is missing or too old, or npm cannot install; the line says so.
+        StackError: node or npm is missing or too old, or npm cannot install; the message names the reason.
     """
-    node, npm = find("node"), find("npm")
+    node, npm = find_program("node"), find_program("npm")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if tuple(int(part) for part in version.lstrip("v").split(".")[:2]) < OLDEST_NODE:
         raise StackError(f"node is {version}; Mongoose needs 20.19 or later")

@@ -1,9 +1,9 @@
--- What wrk sends: requests to one path; the answers are counted by status.
--- POST: a booking or a hold, so many in turn of each slot. Else each request takes the next line of a file, which
--- follows the path; PATCH moves what it names to a slot that is free.
+-- Sends requests to one path, and counts the answers by status.
+-- A POST books or holds; REQUESTS_A_SLOT of them in turn name the same slot. Any other method appends the next line
+-- of a file to the path; a PATCH moves that appointment to a free slot.
 -- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MILLISECONDS CELL_MILLISECONDS REQUESTS_A_SLOT FILE
 
-statuses = {} -- global: done() may read nothing else of a thread
+statuses = {} -- global, because done() can read only the globals of a thread
 
 local threads = {}
 local sent = 0
@@ -28,7 +28,7 @@ function init(args)
   end
 end
 
--- What was changed is not asked for again: that would be no work. Where nothing is left, the answer is 404.
+-- A second change of an appointment would cost nothing, so after the last line the path leads to a 404.
 local function target()
   if method == "POST" then
     return path

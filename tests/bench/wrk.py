@@ -1,4 +1,4 @@
-"""Load over HTTP, by wrk."""
+"""Loads over HTTP, by wrk."""
 
 import json
 import subprocess
@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from tests.bench.load_result import Heard
+from tests.bench.load_result import LoadResult
 from tests.bench.slots import CELL, first_slot
-from tests.bench.tools import find
+from tests.bench.tools import find_program
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 TIMEOUT_SECONDS = 10
@@ -19,7 +19,7 @@ APPOINTMENTS, SLOTS = "/api/appointments", "/api/slots"
 
 
 class Wrk:
-    """A load that runs: `connections` callers, each of whom asks again once it is answered."""
+    """A running load: every connection sends its next request after an answer."""
 
     def __init__(
         self,
@@ -33,21 +33,21 @@ class Wrk:
         method: str = "POST",
         lines: Iterable[str] = (),
     ) -> None:
-        """`share` requests in turn are for the same slot; with `refused`, 409 is an answer as good as any.
+        """Start the load; with `refused` a 409 counts as done.
 
-        Unless they POST, each request takes the next of `lines`, which follows the path; only a GET begins
-        anew after the last one.
+        `share` requests in turn name the same slot. A request other than a POST appends the next of `lines`
+        to the path; only a GET starts over after the last line.
         """
         options = {"-t": 1, "-c": connections, "-d": f"{seconds}s", "--timeout": f"{TIMEOUT_SECONDS}s"}
         words = [str(word) for option in options.items() for word in option]
-        first, cell = (str(round(each * 1000)) for each in (first_slot().timestamp(), CELL.total_seconds()))
-        self._as_good = frozenset({409} if refused else ())
+        first, cell = (str(round(s * 1000)) for s in (first_slot().timestamp(), CELL.total_seconds()))
+        self._also_done = frozenset({409} if refused else ())
         self._file = tempfile.NamedTemporaryFile("w", prefix="bench-lines-")  # noqa: SIM115
         self._file.write("\n".join(lines))
         self._file.flush()
         self._process = subprocess.Popen(
             [
-                find("wrk"),
+                find_program("wrk"),
                 *words,
                 "-s",
                 str(SCRIPT),
@@ -72,24 +72,24 @@ class Wrk:
         with self._file, self._process:
             self._process.kill()
 
-    def heard(self) -> Heard:
-        """Wait for its end.
+    def result(self) -> LoadResult:
+        """Wait for the end of the load.
 
         Raises:
-            StackError: wrk failed, with what it said.
+            StackError: wrk failed; the message has its output.
         """
         output, _ = self._process.communicate()
-        _, found, result = output.partition("RESULT ")
+        _, found, line = output.partition("RESULT ")
         if not found or self._process.returncode:
             raise StackError(f"wrk failed: {output.strip() or self._process.returncode}")
-        told = json.loads(result.splitlines()[0])
-        return Heard(
-            seconds=told["seconds"],
-            statuses={int(status): number for status, number in told["statuses"].items()},
-            p50=told["p50"],
-            p99=told["p99"],
-            broken=told["broken"],
-            as_good=self._as_good,
+        figures = json.loads(line.splitlines()[0])
+        return LoadResult(
+            seconds=figures["seconds"],
+            statuses={int(status): number for status, number in figures["statuses"].items()},
+            p50=figures["p50"],
+            p99=figures["p99"],
+            broken=figures["broken"],
+            also_done=self._also_done,
         )
 
 
@@ -103,16 +103,16 @@ def http_load(
     refused: bool = False,
     method: str = "POST",
     lines: Iterable[str] = (),
-) -> Heard:
-    """Load `url` as `Wrk` says, and wait for the end."""
+) -> LoadResult:
+    """Run a `Wrk` load to its end."""
     with Wrk(
         url, path, connections, seconds, share=share, refused=refused, method=method, lines=lines
     ) as wrk:
-        return wrk.heard()
+        return wrk.result()
 
 
-def one_beside(url: str, connections: int, seconds: int) -> Heard:
-    """What one caller hears who books beside so many others."""
+def one_beside(url: str, connections: int, seconds: int) -> LoadResult:
+    """Return the result of one booking caller while `connections` other callers book."""
     with ExitStack() as running:
         running.enter_context(Wrk(url, BOOK, connections, seconds))
-        return running.enter_context(Wrk(url, BOOK, 1, seconds)).heard()
+        return running.enter_context(Wrk(url, BOOK, 1, seconds)).result()

@@ -1,4 +1,4 @@
-"""A server of HTTP that answers what a test says, in the place of a gateway."""
+"""An HTTP server with canned answers, in the place of a gateway."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +11,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Met:
-    """A request: its method, its path with the query, its body, and its headers."""
+class Request:
+    """A received request: its method, path with query, body and headers."""
 
     method: str
     path: str
@@ -23,20 +23,21 @@ class Met:
 @contextmanager
 def canned(
     *answers: tuple[int, Any] | Callable[[], None] | None, headers: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[tuple[str, list[Met]]]:
-    """Its URL, and the requests that it meets. None closes the connection without an answer.
+) -> Iterator[tuple[str, list[Request]]]:
+    """Yield the server's URL and the list of requests that it receives.
 
-    So does a function, once it has returned.
+    Each request gets the next answer: a status and a body. The server closes the connection without an answer
+    if the answer is None, or a function, which it calls first.
     """
-    met: list[Met] = []
-    left = list(answers)
+    received: list[Request] = []
+    remaining = list(answers)
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             body = json.loads(content) if content else None
-            met.append(Met(self.command, self.path, body, dict(self.headers)))
-            answer = left.pop(0)
+            received.append(Request(self.command, self.path, body, dict(self.headers)))
+            answer = remaining.pop(0)
             if callable(answer):
                 answer()
                 return
@@ -54,13 +55,13 @@ def canned(
         do_GET = do_POST = do_PATCH = do_DELETE = answer
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", met
+            yield f"http://127.0.0.1:{server.server_address[1]}", received
         finally:
             server.shutdown()
             thread.join()

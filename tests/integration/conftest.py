@@ -1,4 +1,4 @@
-"""One deployment for the tests that only ask; tests that break something make their own."""
+"""One deployment for the tests that break nothing; a test that breaks something starts its own."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -17,7 +17,7 @@ from tests.stack import Stack
 
 @pytest.fixture(scope="session")
 def stack(servers: Servers) -> Iterator[Stack]:
-    """A gateway with two booking workers and a hold worker."""
+    """Start a gateway with two booking workers and a hold worker."""
     with servers.new_stack() as stack:
         yield stack.up()
 
@@ -48,28 +48,28 @@ def nats_caller(nats_connection: Client) -> NatsCaller:
 
 @pytest.fixture(params=["http", "nats"])
 def caller(request: pytest.FixtureRequest) -> Caller:
-    """Both ways in, one after the other."""
+    """Run the test over HTTP, then over NATS."""
     caller: Caller = request.getfixturevalue(f"{request.param}_caller")
     return caller
 
 
 @pytest.fixture
 async def use_cases(servers: Servers) -> AsyncIterator[UseCases]:
-    """Where every instant is a slot."""
+    """Use cases on a grid of 0 minutes, on which every instant is a slot."""
     async with use_cases_on(servers, slot_minutes=0) as use_cases:
         yield use_cases
 
 
 @pytest.fixture
 async def grid_use_cases(servers: Servers) -> AsyncIterator[UseCases]:
-    """On a grid of 15 minutes."""
+    """Use cases on a grid of 15 minutes."""
     async with use_cases_on(servers, slot_minutes=15) as use_cases:
         yield use_cases
 
 
 @pytest.fixture
 async def stores(servers: Servers) -> AsyncIterator[Stores]:
-    """On the Redis of all tests, each of which has sites of its own."""
+    """Stores on the Redis that all tests share; a test uses sites of its own."""
     with servers.new_stack() as stack:
         redis = connect_redis(stack.env["REDIS_URL"])
         yield Stores.on(redis)

@@ -1,8 +1,8 @@
-"""The command that changes the grid, made to die at a step, to leave one out, or to wait for less long.
+"""The command that changes the grid, changed to die after a step, to skip a step, or to time out early.
 
-python -m tests.integration.dying_regrid begin --minutes 15        dies once it has done that step
-python -m tests.integration.dying_regrid no:admit_only …          leaves that step out
-python -m tests.integration.dying_regrid impatient …              gives each step a second, and does them all
+python -m tests.integration.dying_regrid mark --minutes 15        dies after that step
+python -m tests.integration.dying_regrid no:admit_only …          skips that step
+python -m tests.integration.dying_regrid impatient …              gives each step a second, and runs them all
 """
 
 import os
@@ -23,11 +23,11 @@ STEPS: dict[str, type] = {
     "delete_all": Scripts,
     "finish": RegridStore,
 }
-"""In their order; `rewrite` is done for two rows at once here, so that the first time leaves some."""
+"""The steps in order. Here `rewrite` writes two rows a batch, so that its first batch leaves rows."""
 
 
 def sabotage(step: str) -> None:
-    """Die after a step, or leave it out."""
+    """Make a step end the process, or make it do nothing (`no:`)."""
     name = step.removeprefix("no:")
     real = getattr(STEPS[name], name)
 

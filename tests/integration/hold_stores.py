@@ -1,4 +1,4 @@
-"""The stores of holds and intents on one Redis, and what they are asked for."""
+"""The stores of holds and intents on one Redis, and helpers that call them with one command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 def only(answers: Sequence[AnswerT | Refused]) -> AnswerT:
-    """The one answer, or the refusal raised."""
+    """Return the only answer; raise it if it is a refusal."""
     (answer,) = answers
     if isinstance(answer, Refused):
         raise answer
@@ -41,7 +41,7 @@ def only(answers: Sequence[AnswerT | Refused]) -> AnswerT:
 
 @dataclass
 class Stores:
-    """Both stores on one Redis, as the two workers have them."""
+    """The stores of both workers, on one Redis."""
 
     redis: Redis
     server: Server
@@ -65,7 +65,7 @@ class Stores:
         return only(await self.holds.place_many([wanted], Deadline.after(seconds)))
 
     async def grant(self, wanted: HoldRequest, placed: Placed) -> Granted | None:
-        """Grant one hold; None where it was refused."""
+        """Grant one hold; return None if it was refused."""
         (granted,) = await self.holds.grant_many([(wanted, placed)])
         return None if isinstance(granted, Refused) else granted
 
@@ -76,66 +76,69 @@ class Stores:
     async def release(
         self, wanted: HoldRequest, *, asked_at: int | None = None, cell: str | None = None
     ) -> bool:
-        """Release what a token holds; whether it held anything."""
+        """Release the holds of a token; return whether it held anything."""
         released = await self.try_release(wanted, asked_at=asked_at, cell=cell)
         return only([released])
 
     async def try_release(
         self, wanted: HoldRequest, *, asked_at: int | None = None, cell: str | None = None
     ) -> bool | Refused:
-        """Release what a token holds, or not; a hold that is placed again now is asked for later."""
+        """Release the holds of a token, or return the refusal.
+
+        `asked_at` defaults to the time at which the hold was asked for.
+        """
         asked_at = wanted.asked_at if asked_at is None else asked_at
         release = Release(wanted.claims.site, wanted.holder.token, asked_at, cell)
         (released,) = await self.holds.release_many([release], Deadline.after(60))
         return released
 
     async def book(self, claims: Claims, *, token: str = "", digest: str = "nobody's") -> None:
-        """Let a booking use up the holds of its patient, as one does that is confirmed."""
+        """Consume the holds of a patient, as a confirmed booking does."""
         await self.intents.use_up_holds([BookingIntent(claims, Holder(token, digest))])
 
     async def held_of(
         self, site: str, resource: str = "default", *, first: int = -96, last: int = 192, limit: int = 1000
     ) -> list[tuple[int, int | None]]:
-        """What is held of a resource: where it begins and how long it lasts, in quarters from `DAY` on."""
-        stretch = stretch_of(site, resource, first=first, last=last)
-        held = await self.held.held(stretch, None, limit=limit, deadline=Deadline.after(60))
-        assert {each.resource for each in held} <= {resource}
-        return [((each.at - DAY_MS) // QUARTER_MS, each.minutes and each.minutes // 15) for each in held]
+        """Read the holds of a resource: start and length, in quarters of an hour from `DAY`."""
+        window = range_of(site, resource, first=first, last=last)
+        held = await self.held.held(window, None, limit=limit, deadline=Deadline.after(60))
+        assert {cells.resource for cells in held} <= {resource}
+        return [((cells.at - DAY_MS) // QUARTER_MS, cells.minutes and cells.minutes // 15) for cells in held]
 
     async def found_by(self, rival: BookingIntent) -> HoldState:
-        """What a booking finds."""
+        """Register a booking's intent; return the hold state that it found."""
         return (await self.intents.register_intents([rival], seconds=60))[0]
 
     async def keys(self, site: str) -> list[str]:
-        """All that there is of a site, but for what is known of releases."""
+        """List all keys of a site, except the marks of releases."""
         keys = [key async for key in self.redis.scan_iter(f"*{{{site}}}*", count=1000)]
         return [key for key in keys if not key.startswith("released:")]
 
     async def keys_of_holds(self, site: str) -> list[str]:
-        """All that there is of a site, but which resources may have holds: that ends by itself."""
+        """List the keys of a site's holds, without `held_resources`, which expires by itself."""
         return [key for key in await self.keys(site) if not key.startswith("held_resources:")]
 
     async def ends(self, claims: Claims) -> list[int]:
-        """In how many ms each hold ends that is there."""
+        """Return the remaining TTLs (ms) of the existing keys of some claims."""
         keys = [key for key in keys_of(claims) if await self.redis.exists(key)]
         return [await self.redis.pttl(key) for key in keys]
 
     async def under_way(self, site: str) -> list[str]:
-        """The claims of a site that are being booked; all of their batches are listed."""
+        """List the claims of a site that have an intent; the site's index names all of their batches."""
         listed = {intent_key(site, str(batch)) for batch in await self.redis.zrange(intents_key(site), 0, -1)}
         keys = {key async for key in self.redis.scan_iter(f"intent:{{{site}}}:*", count=1000)}
         assert keys <= listed
         return sorted([str(claim) for key in keys for claim in await self.redis.smembers(key)])
 
 
-def stretch_of(site: str, *resources: str, first: int = -96, last: int = 192) -> TimeRange:
-    """From one quarter of an hour to another, counted from `DAY`; of all resources, where none are named."""
+def range_of(site: str, *resources: str, first: int = -96, last: int = 192) -> TimeRange:
+    """Return a range between two quarters of an hour from `DAY`; of all resources if none is named."""
     start, end = (DAY_MS + n * QUARTER_MS for n in (first, last))
     return TimeRange(site, resources or None, start, end)
 
 
 def part(wanted: HoldRequest, first: int, last: int) -> HoldRequest:
-    """Some of the claims, for the same patient."""
+    """Return the same patient's request for a part of the claims."""
     return replace(wanted, claims=replace(wanted.claims, keys=wanted.claims.keys[first:last]))
 
 
@@ -150,7 +153,7 @@ def rival_of(hold: HoldRequest) -> BookingIntent:
 
 
 async def grant(stores: Stores, claim: HoldRequest, *, seconds: float = 60) -> Granted:
-    """Place a hold and grant it."""
+    """Place and grant a hold."""
     placed = await stores.place(claim, seconds=seconds)
     assert placed is not None
     granted = await stores.grant(claim, placed)

@@ -1,4 +1,4 @@
-"""What becomes of a booking, asked for over NATS by its JSON alone."""
+"""Helpers for the life of a booking: commands over NATS, judged by their JSON alone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ NO_SUCH = {"error": "No such appointment"}
 
 
 def is_cancelled(appointment: dict[str, Any]) -> dict[str, Any]:
-    """The body of a refusal because this appointment is cancelled."""
+    """Return the body of the 409 for a cancelled appointment."""
     return {"error": "Appointment is cancelled", "appointment": appointment}
 
 
 class Life(NatsCaller):
-    """A caller who also cancels, moves and reads."""
+    """A NATS caller that also cancels, moves and reads bookings."""
 
     async def booked(self, body: dict[str, Any], **more: Any) -> dict[str, Any]:
-        """The appointment that a booking makes."""
+        """Book and return the appointment."""
         answer = await self.request("booking.v1.book", {**body, **more})
         assert answer.status == 201, answer
         appointment: dict[str, Any] = answer.body["appointment"]
@@ -36,14 +36,14 @@ class Life(NatsCaller):
         return await self.request("booking.v1.move", {"id": id, **where})
 
     async def found(self, id: str) -> dict[str, Any]:
-        """The appointment as it stands."""
+        """Read the appointment as it stands now."""
         answer = await self.get(id)
         assert answer.status == 200, answer
         appointment: dict[str, Any] = answer.body["appointment"]
         return appointment
 
     async def changes(self, id: str) -> list[tuple[int, str, str]]:
-        """The history of an appointment: versions, types and slots."""
+        """Read an appointment's history: versions, types and slots."""
         answer = await self.request("booking.v1.history", {"id": id})
         assert answer.status == 200, answer
         return [(entry["version"], entry["type"], entry["slot"]) for entry in answer.body["history"]]
@@ -57,10 +57,10 @@ async def all_at_once(
     many: bool,
     asked_at: int | None = None,
 ) -> list[Answer]:
-    """Answers to commands that are sent singly, or in one message of many, all asked for at one moment."""
+    """Send commands at once, singly or in one batch, with one `askedAt`; return their answers."""
     if many:
         asked = {} if asked_at is None else {"askedAt": asked_at}
-        sent = [{**each, **asked} for each in alone(*commands)]
+        sent = [{**item, **asked} for item in alone(*commands)]
         replies = await ask_many(connection, f"{subject}_many", sent)
         return [
             Answer(reply["status"], reply["body"], {k.lower(): v for k, v in reply["headers"].items()})

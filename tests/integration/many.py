@@ -1,4 +1,4 @@
-"""Messages of many commands, sent by plain nats-py and judged by their JSON alone."""
+"""Batches of commands, sent by plain nats-py and judged by their JSON alone."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ REPLY_SECONDS = 60.0
 
 
 async def ask_many(connection: Client, subject: str, commands: list[Any]) -> list[dict[str, Any]]:
-    """What each command of a message is answered. `commands`: what is in the list, whatever it is."""
+    """Send a batch and return its replies. `commands` may hold malformed items."""
     answer = await ask(connection, subject, {"commands": commands})
     assert set(answer) == {"replies"}, answer
     replies: list[dict[str, Any]] = answer["replies"]
@@ -20,7 +20,7 @@ async def ask_many(connection: Client, subject: str, commands: list[Any]) -> lis
 
 
 async def ask(connection: Client, subject: str, message: object) -> dict[str, Any]:
-    """The answer to a whole message."""
+    """Send a whole message and return its answer."""
     payload = message if isinstance(message, bytes) else json.dumps(message).encode()
     reply = await connection.request(subject, payload, timeout=REPLY_SECONDS)
     answer: dict[str, Any] = json.loads(reply.data)
@@ -28,7 +28,7 @@ async def ask(connection: Client, subject: str, message: object) -> dict[str, An
 
 
 def alone(*commands: Any) -> list[dict[str, Any]]:
-    """Commands without deadlines and request ids."""
+    """Wrap commands in batch items without a deadline or request id."""
     return [{"command": command} for command in commands]
 
 

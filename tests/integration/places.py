@@ -1,4 +1,4 @@
-"""Random places on any grid, and a model of what they claim, apart from the service's own rule."""
+"""Random places on any grid, and a model of their claims that shares no code with the service."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ NINE = datetime(2031, 5, 4, 9, tzinfo=UTC)
 RESOURCES = ("doctor", "nurse", "room.1", "room.2")
 GRIDS = (0, 1, 5, 15, 60)
 CELLS = 10
-"""No place touches a later one; the first begins at nine."""
+"""No place touches a later cell; the first cell starts at nine."""
 MINUTE_MS = 60_000
 Claims = frozenset[tuple[str, int]]
 with_real_servers = settings(
@@ -21,7 +21,7 @@ with_real_servers = settings(
 
 @dataclass(frozen=True)
 class Place:
-    """Some resources from so long after nine o'clock on, for `minutes` (None on a grid of 0)."""
+    """Some resources for `minutes` (None on a grid of 0), starting `after_ms` after nine o'clock."""
 
     grid: int
     resources: tuple[str, ...]
@@ -30,7 +30,7 @@ class Place:
 
     @property
     def claims(self) -> Claims:
-        """The resources at each cell, numbered from nine o'clock on, that the time overlaps."""
+        """The resource at each cell, numbered from nine o'clock, that the time overlaps."""
         width, begin = width_ms(self.grid), self.after_ms
         end = begin + (1 if self.minutes is None else self.minutes * MINUTE_MS)
         cells = [n for n in range(CELLS) if n * width < end and begin < (n + 1) * width]
@@ -47,28 +47,28 @@ class Place:
 
 
 def width_ms(grid: int) -> int:
-    """How wide a cell is; on a grid of 0, an instant."""
+    """Return the width of a cell in ms; on a grid of 0, that of an instant."""
     return grid * MINUTE_MS or 1
 
 
 def place_of(row: dict[str, Any], grid: int) -> Place:
-    """Where a row lies, or an entry of its history."""
+    """Return the place of a row, or of an entry of its history."""
     after = row["slot"] - NINE
     return Place(grid, tuple(row["resources"]), after // timedelta(milliseconds=1), row["durationMinutes"])
 
 
 def cell(grid: int, resource: str, number: int) -> Place:
-    """What claims one cell of a resource."""
+    """Return the place that claims exactly one cell of a resource."""
     return Place(grid, (resource,), number * width_ms(grid), grid or None)
 
 
 def cells(grid: int) -> list[Place]:
-    """All that can be claimed, cell by cell."""
+    """List the places of all cells of all resources."""
     return [cell(grid, resource, number) for resource in RESOURCES for number in range(CELLS)]
 
 
 def places(grid: int, most_resources: int = 3) -> st.SearchStrategy[Place]:
-    """Any instants and durations; many on the edges of cells, and many within one."""
+    """Generate any instants and durations; many on cell edges, and many within one cell."""
     width = width_ms(grid)
     edges = st.builds(lambda cell, past: cell * width + past, st.integers(0, 5), st.sampled_from([0, 0, 1]))
     return st.builds(

@@ -1,4 +1,4 @@
-"""A database with bookings of some grid, and the command that changes it, run as people run it."""
+"""A database with bookings on a grid, and the command that changes the grid, run as operators run it."""
 
 import asyncio
 import os
@@ -27,13 +27,13 @@ from tests.servers import Servers
 from tests.stack import Stack
 
 CANARY = "Zebra Canary"
-"""The patient of every booking here, whose name the command must not print."""
+"""The patient's name in every booking here; the command must not print it."""
 COMMAND_SECONDS = 60
 
 
 @dataclass
 class Old:
-    """Data of a grid of `minutes`, that no worker serves at the moment."""
+    """Data on a grid of `minutes`, served by no worker."""
 
     minutes: int
     stack: Stack
@@ -48,21 +48,21 @@ class Old:
         return ChangeStore(self.database)
 
     async def start_over(self) -> None:
-        """Leave a new database, as the first worker leaves it when it stops."""
+        """Create a new database, in the state in which the first worker leaves it when it stops."""
         await self.database.client.drop_database(self.database.name)
         schema = Schema(self.database, self.minutes)
         await schema.wait_until_verified()
         await schema.give_up_lease()
 
     async def book(self, body: dict[str, Any]) -> Booking | None:
-        """Book as a worker of this grid does; None if the slot is taken."""
+        """Book as a worker of this grid does; return None if the slot is taken."""
         booking = self.new(body)
         (written,) = await BookingStore(self.database).insert_many([booking], timeout=10)
         assert written in {WriteResult.DONE, WriteResult.DUPLICATE}
         return booking if written is WriteResult.DONE else None
 
     def new(self, body: dict[str, Any]) -> Booking:
-        """What a worker of this grid would insert."""
+        """Return the booking that a worker of this grid would insert."""
         command = BookAppointment.model_validate(
             {"patientName": CANARY, "idempotencyKey": str(uuid4()), **body}
         )
@@ -79,7 +79,7 @@ class Old:
         assert await self.changes.change_many([change], timeout=10) == [WriteResult.DONE]
 
     async def everything(self) -> dict[str, Any]:
-        """All documents, options and indexes of the database but for leases, and all keys of Redis."""
+        """Read all documents, options and indexes except leases, and all keys of Redis."""
         seen: dict[str, Any] = {}
         for collection in await (await self.database.list_collections()).to_list(None):
             name = collection["name"]
@@ -94,13 +94,13 @@ class Old:
         return seen
 
     async def regrid(self, *arguments: str, module: Sequence[str] = ("booking_worker.regrid",)) -> "Ended":
-        """Run the command to its end."""
+        """Run the command until it ends."""
         return await asyncio.to_thread(run, self.stack, *arguments, module=module)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How the command ended, and all that it printed."""
+    """The command's exit code and its whole output."""
 
     code: int
     output: str
@@ -124,7 +124,7 @@ def run(stack: Stack, *arguments: str, module: Sequence[str] = ("booking_worker.
 
 @asynccontextmanager
 async def data_of(servers: Servers, minutes: int, **env: str) -> AsyncIterator[Old]:
-    """A new database with a grid, as the first worker leaves it when it stops."""
+    """Yield a new database with a grid, in the state in which the first worker leaves it when it stops."""
     redis = {} if "REDIS_URL" in env else {"REDIS_URL": servers.new_redis().url}
     with servers.new_stack(SLOT_MINUTES=str(minutes), **redis, **env) as stack:
         database = mongodb.connect(stack.env["MONGO_URI"])

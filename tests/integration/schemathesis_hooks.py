@@ -1,4 +1,4 @@
-"""What OpenAPI cannot say of a valid request, for schemathesis: what has to be valid is made so."""
+"""Hooks for schemathesis: they make a generated request obey the rules that OpenAPI cannot express."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,18 +12,18 @@ WINDOW = timedelta(days=1)
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Make a request that fits its schema fit the deployment too."""
+    """Adapt a request that fits its schema to this deployment."""
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     if isinstance(case.body, dict):
-        case.body.pop("durationMinutes", None)  # there is no grid
+        case.body.pop("durationMinutes", None)  # the grid has 0 minutes: no durations
     if case.method == "PATCH" and isinstance(case.body, dict):
-        case.body["slot"] = "2030-01-07T10:30:00.000Z"  # a move changes something
+        case.body["slot"] = "2030-01-07T10:30:00.000Z"  # a move must change something
     if "Idempotency-Key" in case.headers:
-        case.headers["Idempotency-Key"] = str(uuid4())  # another request has another key
+        case.headers["Idempotency-Key"] = str(uuid4())  # a different request needs a different key
     if "If-Match" in case.headers:
-        case.headers["If-Match"] = "*"  # which version there is, a schema does not know
+        case.headers["If-Match"] = "*"  # the schema does not know the current version
     if {"from", "to"} <= set(case.query):
         begins = datetime(2030, 1, 7, tzinfo=UTC)
-        case.query.pop("cursor", None)  # it is not made up
+        case.query.pop("cursor", None)  # a cursor cannot be invented
         case.query |= {"from": begins.isoformat(), "to": (begins + WINDOW).isoformat()}

@@ -1,4 +1,4 @@
-"""What a test says in the place of a worker."""
+"""A stand-in for a worker: the test itself answers messages on NATS."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from shared.process.nats_wire import round_trip
 from tests.servers import Servers
 
 MANY = {operation.many_subject for operation in OPERATIONS if operation.batched}
-NOBODY = b""
+NO_RESPONDERS = b""
 PATIENCE = 1.5
 Replies = list[bytes | None]
 
@@ -29,7 +29,7 @@ BOOKED = (
 
 
 def refusal(error: Refused) -> bytes:
-    """What a worker answers to a command that it refuses."""
+    """Return a worker's reply to a command that it refuses."""
     body = error.body.model_dump_json(exclude_none=True)
     return b'{"status":%d,"body":%b,"headers":{"Error-Type":"%b"}}' % (
         error.status,
@@ -39,23 +39,23 @@ def refusal(error: Refused) -> bytes:
 
 
 def items_of(message: Msg) -> list[dict[str, Any]]:
-    """What a message carries: each a command with its deadline and the id of its request."""
+    """Return the items of a batch: commands with deadlines and request ids."""
     items: list[dict[str, Any]] = json.loads(message.data)["commands"]
     return items
 
 
-async def answer_each(message: Msg, *replies: bytes) -> None:
-    """Answer a message with a reply for each of its commands, in this order."""
+async def answer_in_order(message: Msg, *replies: bytes) -> None:
+    """Answer a batch with one reply for each command, in their order."""
     await message.respond(b'{"replies":[%b]}' % b",".join(replies))
 
 
 async def answer_all(message: Msg, reply: bytes) -> None:
-    """Answer all commands of a message with the same."""
-    await answer_each(message, *[reply] * len(items_of(message)))
+    """Answer every command of a batch with the same reply."""
+    await answer_in_order(message, *[reply] * len(items_of(message)))
 
 
-async def say_that_nobody_is_there(message: Msg) -> None:
-    """What NATS itself answers where no worker is subscribed."""
+async def answer_no_responders(message: Msg) -> None:
+    """Send the 503 that NATS itself sends if no worker is subscribed."""
     await message._client.publish(message.reply, headers={"Status": "503"})
 
 
@@ -63,9 +63,10 @@ async def say_that_nobody_is_there(message: Msg) -> None:
 async def standing_in(
     servers: Servers, subject: str, replies: Replies, met: list[dict[str, Any]] | None = None
 ) -> AsyncIterator[str]:
-    """The URL of a NATS where attempts get these replies in turn: None is silence, NOBODY NATS itself.
+    """Yield the URL of a NATS on which attempts get these replies in turn.
 
-    `met` becomes what the attempts carried: of messages of many, their first item.
+    The reply None sends nothing; NO_RESPONDERS sends the 503 of NATS itself. `met` receives the command of an
+    attempt, or the first item of a batch.
     """
     many = subject in MANY
 
@@ -75,7 +76,7 @@ async def standing_in(
         if (reply := replies.pop(0)) is None:
             return
         if not reply:
-            await say_that_nobody_is_there(message)
+            await answer_no_responders(message)
         elif many:
             await answer_all(message, reply)
         else:
@@ -92,7 +93,7 @@ async def standing_in(
 async def answering(
     servers: Servers, subject: str, replies: Replies, met: list[dict[str, Any]] | None = None
 ) -> AsyncIterator[CommandClient]:
-    """A client whose attempts are answered so, within 0.6 s."""
+    """Yield a client, with a timeout of 0.6 s, whose attempts get these replies."""
     async with standing_in(servers, subject, replies, met) as url, CommandClient(url, timeout=0.6) as client:
         yield client
 
@@ -101,7 +102,7 @@ async def answering(
 async def attempts_of(
     servers: Servers, *, subject: str = BOOK.many_subject, patience: float = PATIENCE
 ) -> AsyncIterator[tuple[CommandClient, "asyncio.Queue[Msg]"]]:
-    """A client, and the messages that its attempts send on a subject."""
+    """Yield a client, and a queue of the messages that its attempts send on a subject."""
     met: asyncio.Queue[Msg] = asyncio.Queue()
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:

@@ -1,6 +1,6 @@
-"""The order in which callers asked decides, however late an attempt of a request comes.
+"""The time at which callers asked decides, however late an attempt of a request arrives.
 
-`Asked-At` says over NATS when a caller asked. So a test says what a late attempt of the client would say.
+Over NATS, `Asked-At` carries that time; here a test sends it as a late attempt of the client would.
 """
 
 from typing import Any
@@ -14,9 +14,9 @@ from shared.contract.commands import CancelAppointment
 from shared.stores.mongo.indexes import TOMBSTONE_SECONDS
 from shared.stores.mongo.schema import Schema
 from tests.callers import Answer
+from tests.integration.final_refusals import of, rows, soon
 from tests.integration.life import BOOKED, HELD, Life
 from tests.integration.many import ask_many
-from tests.integration.test_final_refusals import of, rows, soon
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
 
@@ -24,7 +24,7 @@ NINE, TEN, ELEVEN = (f"2031-05-04T{hour:02}:00:00.000Z" for hour in (9, 10, 11))
 
 
 class Asking(Life):
-    """A caller who says when it asked, in milliseconds before this caller was made."""
+    """A caller that sends `Asked-At`, in ms before this object was created."""
 
     def __init__(self, connection: Client) -> None:
         super().__init__(connection)
@@ -40,7 +40,7 @@ def asking(nats_connection: Client) -> Asking:
 
 
 def asked_earlier(answer: Answer) -> bool:
-    """Whether nothing was done, for a later request was answered."""
+    """Return whether the answer is the 503 `AskedEarlier`: not executed, a later request was answered."""
     assert answer.status in (200, 201, 409, 503), answer
     if answer.headers.get("error-type") != "AskedEarlier":
         return False
@@ -49,26 +49,26 @@ def asked_earlier(answer: Answer) -> bool:
     return True
 
 
-async def refused(asking: Asking, body: dict[str, Any], *, before: int) -> None:
-    """Ada's booking is refused, since Grace has its slot, who then cancels."""
+async def refuse_ada(asking: Asking, body: dict[str, Any], *, before: int) -> None:
+    """Get a 409 for Ada's booking because Grace has its slot; then cancel Grace's booking."""
     grace = await asking.booked({**body, "patientName": "Grace", "idempotencyKey": None})
     assert (await asking.at(before, "book", body)).body == BOOKED
     assert (await asking.cancel(grace["id"])).status == 200
 
 
 @pytest.mark.parametrize("since", [0, 500, -CLOCK_SKEW_MS])
-async def test_an_attempt_asked_no_later_than_a_refused_one_does_not_book(asking: Asking, since: int) -> None:
-    """After a 409 no attempt books that was asked earlier, or later by less than clocks may differ."""
+async def test_attempt_asked_no_later_than_a_refused_one_does_not_book(asking: Asking, since: int) -> None:
+    """After a 409, an attempt asked earlier, or later within the clock skew, does not book."""
     body = fresh("Ada", idempotencyKey="order 4711")
-    await refused(asking, body, before=1000)
+    await refuse_ada(asking, body, before=1000)
     assert asked_earlier(await asking.at(1000 + since, "book", body))
     assert (await asking.at(1000 - CLOCK_SKEW_MS - 1, "book", body)).status == 201
 
 
-async def test_an_earlier_attempt_is_told_that_before_it_is_told_409(asking: Asking) -> None:
-    """A command whose key was refused later is no 409, whether its slot is booked or held by then."""
+async def test_asked_earlier_wins_over_booked_and_held(asking: Asking) -> None:
+    """A command asked before its key was refused gets AskedEarlier, not 409, for a booked or held slot."""
     body = fresh("Ada", idempotencyKey="order 4711")
-    await refused(asking, body, before=1000)
+    await refuse_ada(asking, body, before=1000)
     rival = {**body, "patientName": "Grace"}
     del rival["idempotencyKey"]
     assert (await asking.hold(rival)).status == 200
@@ -78,10 +78,10 @@ async def test_an_earlier_attempt_is_told_that_before_it_is_told_409(asking: Ask
     assert (await asking.at(0, "book", body)).body == BOOKED
 
 
-async def test_the_latest_refusal_of_a_key_counts_however_a_batch_is_ordered(
+async def test_tombstone_keeps_the_latest_refusal_in_any_batch_order(
     asking: Asking, nats_connection: Client
 ) -> None:
-    """Of equal keys in one message the latest that is refused bars the earlier ones, not the last."""
+    """If one batch refuses equal keys, the latest `askedAt` bars earlier attempts, in any order."""
     body = fresh("Ada", idempotencyKey="order 4711")
     grace = await asking.booked({**body, "patientName": "Grace", "idempotencyKey": None})
     commands = [{"command": body, "askedAt": asking.now - n} for n in (1000, 2000)]
@@ -90,8 +90,8 @@ async def test_the_latest_refusal_of_a_key_counts_however_a_batch_is_ordered(
     assert asked_earlier(await asking.at(1500, "book", body))
 
 
-async def test_a_tombstone_keeps_the_latest_moment(use_cases: UseCases) -> None:
-    """A refusal that was asked earlier does not set a tombstone back."""
+async def test_tombstone_keeps_the_latest_asked_at(use_cases: UseCases) -> None:
+    """A refusal that was asked earlier does not lower the `askedAt` of a tombstone."""
     body, now = fresh(), unix_ms_now()
     grace = await use_cases.bookings.book(of(body, "Grace"), soon())
     for asked in (now - 1000, now - 2000):
@@ -104,8 +104,8 @@ async def test_a_tombstone_keeps_the_latest_moment(use_cases: UseCases) -> None:
     assert await rows(use_cases, body["site"]) == [("", "refused"), ("Grace", "cancelled")]
 
 
-async def test_the_expiry_of_an_older_release_is_changed_at_start(use_cases: UseCases) -> None:
-    """Tombstones are kept for about a minute: an index that keeps them for a day is changed, not refused."""
+async def test_start_shortens_the_tombstone_expiry_of_an_older_release(use_cases: UseCases) -> None:
+    """A worker's start changes a tombstone index that keeps rows for a day to about a minute."""
     appointments = use_cases.database.get_collection("appointments")
     await use_cases.database.command(
         "collMod", "appointments", index={"name": "refused_rows_expire", "expireAfterSeconds": 86_400}
@@ -115,8 +115,8 @@ async def test_the_expiry_of_an_older_release_is_changed_at_start(use_cases: Use
     assert index["expireAfterSeconds"] == TOMBSTONE_SECONDS < 120
 
 
-async def test_a_move_asked_before_one_that_is_done_moves_nothing(asking: Asking) -> None:
-    """A late attempt of an older move does not take back a newer one, with or without effect."""
+async def test_move_asked_before_a_done_move_moves_nothing(asking: Asking) -> None:
+    """A late attempt of an older move does not undo a newer move, even one that changed nothing."""
     appointment = await asking.booked(fresh())
     assert (await asking.at(1000, "move", {"id": appointment["id"], "slot": NINE})).status == 200
     assert asked_earlier(await asking.at(1001, "move", {"id": appointment["id"], "slot": TEN}))
@@ -126,10 +126,10 @@ async def test_a_move_asked_before_one_that_is_done_moves_nothing(asking: Asking
 
 
 @pytest.mark.parametrize("move_id", [None, "desk 4711"])
-async def test_a_refused_move_is_not_made_by_its_own_earlier_attempt(
+async def test_refused_move_is_not_made_by_its_own_earlier_attempt(
     asking: Asking, move_id: str | None
 ) -> None:
-    """After a 409 an attempt of the same move, asked at the same moment, finds that it is refused."""
+    """After a 409, an attempt of the same move with the same `askedAt` gets AskedEarlier."""
     body = fresh()
     appointment = await asking.booked(body)
     grace = await asking.booked({**body, "slot": TEN, "patientName": "Grace"})
@@ -141,8 +141,8 @@ async def test_a_refused_move_is_not_made_by_its_own_earlier_attempt(
     assert (await asking.at(999, "move", move)).status == 200
 
 
-async def test_a_move_that_is_refused_as_held_bars_earlier_ones_too(asking: Asking) -> None:
-    """Both 409s of a move are final, `first` or not: an attempt asked earlier comes too late."""
+async def test_move_refused_as_held_bars_earlier_attempts(asking: Asking) -> None:
+    """A move's 409 for a held slot is final too: an attempt asked earlier gets AskedEarlier."""
     body, token = fresh("Ada"), str(uuid4())
     appointment = await asking.booked(body)
     await asking.hold({**body, "slot": TEN, "patientName": "Grace", "holdToken": token})
@@ -152,10 +152,10 @@ async def test_a_move_that_is_refused_as_held_bars_earlier_ones_too(asking: Aski
     assert asked_earlier(await asking.at(1001, "move", move))
 
 
-async def test_moves_of_one_booking_in_one_message_are_made_in_the_order_of_asking(
+async def test_moves_of_one_booking_in_a_batch_run_in_order_of_asking(
     asking: Asking, nats_connection: Client
 ) -> None:
-    """Of two moves of a booking in one message the one that was asked for later is where it ends."""
+    """Two moves of one booking in one batch run in the order of `askedAt`: the later one wins."""
     appointment = await asking.booked(fresh())
     commands = [
         {"command": {"id": appointment["id"], "slot": slot}, "askedAt": asking.now - before}

@@ -1,4 +1,4 @@
-"""What the client counts of its attempts, and how many callers at once are retried."""
+"""The client counts its attempts by outcome, and retries many callers at once."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from shared.contract.errors import BeingBooked, Overloaded, Refused, SlotHeld
 from shared.contract.operations import BOOK
 from tests.integration.stand_in import (
     BOOKED,
-    NOBODY,
+    NO_RESPONDERS,
     Replies,
     answer_all,
     answering,
@@ -27,12 +27,12 @@ LONG = 30.0
 
 
 def counted(client: CommandClient) -> dict[str, int]:
-    """What became of the attempts to book."""
-    return {became: count for (_, became), count in client.statistics.attempts.items()}
+    """Return the number of attempts to book, by outcome."""
+    return {outcome: count for (_, outcome), count in client.statistics.attempts.items()}
 
 
 async def book(client: CommandClient) -> str:
-    """What became of a request to book: the name of its refusal, or an empty string."""
+    """Book; return the name of the refusal, or an empty string."""
     try:
         await client.send(BOOK, BookAppointment.model_validate(fresh()))
     except Refused as refused:
@@ -47,24 +47,24 @@ async def book(client: CommandClient) -> str:
         pytest.param([refusal(SlotHeld())], {"answered": 1}, id="refused"),
         pytest.param([refusal(Overloaded())], {"not_executed": 1}, id="overloaded"),
         pytest.param([refusal(BeingBooked()), BOOKED], {"not_executed": 1, "answered": 1}, id="retried"),
-        pytest.param([NOBODY, BOOKED], {"no_responders": 1, "answered": 1}, id="nobody"),
-        pytest.param([b"1", BOOKED], {"unknown": 1, "answered": 1}, id="no answer"),
+        pytest.param([NO_RESPONDERS, BOOKED], {"no_responders": 1, "answered": 1}, id="no responders"),
+        pytest.param([b"1", BOOKED], {"unknown": 1, "answered": 1}, id="malformed answer"),
         pytest.param([None, BOOKED], {"unknown": 1, "answered": 1}, id="silence"),
         pytest.param([None, None, None], {"unknown": 3}, id="only silence"),
     ],
 )
-async def test_each_attempt_is_counted_once(
+async def test_attempt_is_counted_once_by_its_outcome(
     servers: Servers, replies: Replies, counts: dict[str, int]
 ) -> None:
-    """An attempt counts by what became of it, the first one like its retries."""
+    """Every attempt, the first one or a retry, is counted once by its outcome."""
     async with answering(servers, BOOK.many_subject, replies) as client:
         await book(client)
         assert counted(client) == counts
     assert not replies
 
 
-async def test_a_caller_who_leaves_cancels_one_attempt(servers: Servers) -> None:
-    """A first attempt whose caller gives up before the deadline counts as cancelled."""
+async def test_caller_that_gives_up_cancels_one_attempt(servers: Servers) -> None:
+    """A first attempt counts as cancelled if its caller gives up before the deadline."""
     async with attempts_of(servers) as (client, met):
         asked = asyncio.create_task(book(client))
         await met.get()
@@ -73,8 +73,8 @@ async def test_a_caller_who_leaves_cancels_one_attempt(servers: Servers) -> None
         assert counted(client) == {"cancelled": 1}
 
 
-async def test_all_callers_that_met_silence_are_retried(servers: Servers) -> None:
-    """However many first attempts pass their deadlines together, each caller sends its own command again."""
+async def test_all_callers_without_an_answer_are_retried(servers: Servers) -> None:
+    """If many first attempts pass their deadlines together, each caller's command is retried."""
     async with asyncio.timeout(LONG), attempts_of(servers, patience=LONG / 4) as (client, met):
         asked = asyncio.gather(*(book(client) for _ in range(CALLERS)))
         silent: list[str] = []

@@ -1,4 +1,4 @@
-"""Many commands in one message: a way to travel, of which no caller notices anything but speed."""
+"""The client sends many commands in one batch; every caller still gets its own answer."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from shared.contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Re
 from shared.contract.operations import BOOK
 from shared.contract.parsing import LARGEST_REQUEST
 from shared.process import nats_wire
-from tests.integration.stand_in import BOOKED, answer_all, answer_each, items_of, say_that_nobody_is_there
+from tests.integration.stand_in import BOOKED, answer_all, answer_in_order, answer_no_responders, items_of
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -33,7 +33,7 @@ OVERLOADED = b'{"status":503,"body":{"error":"Too many requests","outcome":"not_
 
 @dataclass
 class Worker:
-    """The test in the place of a worker: it answers what it has met when it likes."""
+    """The test in the place of a worker: it answers batches when it wants to."""
 
     url: str
     theirs: Client
@@ -42,33 +42,33 @@ class Worker:
     met: asyncio.Queue[Msg] = field(default_factory=asyncio.Queue)
 
     def ask(self, number: int, seconds: float = LONG) -> asyncio.Task[Envelope]:
-        """Ask for something by number, as one of many callers."""
+        """Send a numbered command as one of many callers."""
         return asyncio.create_task(self.answer(b"%d" % number, seconds))
 
     async def answer(self, command: bytes, seconds: float = LONG) -> Envelope:
-        """The answer to a command, or its refusal as an exception."""
+        """Send a command and return its answer; raise a refusal."""
         answer = await self.batches.send(command, seconds, 0, listen=seconds).answer
         if isinstance(answer, Refused):
             raise answer
         return answer
 
     async def next(self) -> Msg:
-        """The next message that comes."""
+        """Return the next batch."""
         return await self.met.get()
 
     async def nothing_more(self) -> None:
-        """Make sure that no message is on its way."""
+        """Check that no batch is on its way."""
         await nats_wire.round_trip(self.ours)
         await nats_wire.round_trip(self.theirs)
         assert self.met.empty()
 
     async def keep_all_busy(self) -> list[asyncio.Task[Envelope]]:
-        """As many messages as may be under way, of one command each, none of which is answered."""
+        """Send as many batches of one command as may be in flight at once."""
         tasks = []
         for number in range(MOST_UNDER_WAY):
             tasks.append(self.ask(-1 - number))
-            await asyncio.sleep(0)  # it begins to ask
-            await asyncio.sleep(0)  # its message leaves
+            await asyncio.sleep(0)  # the task starts
+            await asyncio.sleep(0)  # its batch leaves
         return tasks
 
 
@@ -85,7 +85,7 @@ async def worker(servers: Servers) -> AsyncIterator[Worker]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages that are not answered keep others waiting for as long as they like."""
+    """Let an unanswered batch block further batches for as long as it takes."""
     monkeypatch.setattr(batches, "SLOW_SECONDS", LONG)
 
 
@@ -96,7 +96,7 @@ def numbers(message: Msg) -> list[int]:
 async def echo(message: Msg) -> None:
     """Answer each command with itself."""
     reply = b'{"status":201,"body":{"number":%d},"headers":{}}'
-    await answer_each(message, *(reply % number for number in numbers(message)))
+    await answer_in_order(message, *(reply % number for number in numbers(message)))
 
 
 def echoed(envelope: Envelope) -> int:
@@ -104,8 +104,8 @@ def echoed(envelope: Envelope) -> int:
     return number
 
 
-async def test_a_lone_command_leaves_at_once(worker: Worker) -> None:
-    """Nobody is waited for: a command that finds nothing under way is a message by itself."""
+async def test_lone_command_leaves_at_once(worker: Worker) -> None:
+    """A command leaves at once, in a batch by itself, if no batch is in flight."""
     for number in range(3):
         asked = worker.ask(number)
         message = await worker.next()
@@ -114,8 +114,8 @@ async def test_a_lone_command_leaves_at_once(worker: Worker) -> None:
         assert echoed(await asked) == number
 
 
-async def test_each_caller_gets_its_own_answer(worker: Worker) -> None:
-    """What is asked for at once travels together, at most 128 a message; answers come in the same order."""
+async def test_every_caller_gets_its_own_answer(worker: Worker) -> None:
+    """Simultaneous commands travel in batches of at most 128; replies keep the order of commands."""
     asked = [worker.ask(number) for number in range(300)]
     messages = [await worker.next() for _ in range(3)]
     assert [len(items_of(message)) for message in messages] == [MOST_COMMANDS, MOST_COMMANDS, 44]
@@ -125,8 +125,8 @@ async def test_each_caller_gets_its_own_answer(worker: Worker) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_what_waits_leaves_together(worker: Worker) -> None:
-    """While so many messages are under way, commands gather; with the first answer they leave in one."""
+async def test_waiting_commands_leave_in_one_batch(worker: Worker) -> None:
+    """At the limit of batches in flight, commands gather; they leave in one batch after the first answer."""
     busy = await worker.keep_all_busy()
     messages = [await worker.next() for _ in busy]
     asked = [worker.ask(number) for number in range(10)]
@@ -142,8 +142,8 @@ async def test_what_waits_leaves_together(worker: Worker) -> None:
     await asyncio.gather(*busy)
 
 
-async def test_who_is_slow_to_be_answered_does_not_hold_up_others(worker: Worker) -> None:
-    """However many messages are not answered, a command that comes after them is sent, and answered."""
+async def test_unanswered_batches_do_not_block_a_new_command(worker: Worker) -> None:
+    """However many batches are unanswered, a later command is sent and answered."""
     busy = await worker.keep_all_busy()
     messages = [await worker.next() for _ in busy]
     asked = worker.ask(1)
@@ -156,8 +156,8 @@ async def test_who_is_slow_to_be_answered_does_not_hold_up_others(worker: Worker
     await asyncio.gather(*busy)
 
 
-async def test_each_command_has_its_own_deadline(worker: Worker) -> None:
-    """Of two in one message each says its own, and the one whose caller gives up disturbs nobody."""
+async def test_commands_of_one_batch_have_their_own_deadlines(worker: Worker) -> None:
+    """Commands of one batch carry their own deadlines; a cancelled caller does not affect its neighbour."""
     hasty, other = worker.ask(1, seconds=0.1), worker.ask(2)
     message = await worker.next()
     deadlines = [item["deadline"] for item in items_of(message)]
@@ -168,8 +168,8 @@ async def test_each_command_has_its_own_deadline(worker: Worker) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_command_that_was_not_sent_in_its_time_was_not_executed(worker: Worker) -> None:
-    """A caller whose time passes before there is room for another message knows that nothing was done."""
+async def test_command_that_waited_past_its_deadline_is_not_executed(worker: Worker) -> None:
+    """A command whose deadline passes before a batch may leave is not sent: not executed."""
     busy = await worker.keep_all_busy()
     messages = [await worker.next() for _ in busy]
     with pytest.raises(NotExecuted):
@@ -180,8 +180,8 @@ async def test_a_command_that_was_not_sent_in_its_time_was_not_executed(worker: 
     await worker.nothing_more()
 
 
-async def test_a_caller_who_goes_disturbs_nobody(worker: Worker) -> None:
-    """Of three in one message one is cancelled: the others get their own answers."""
+async def test_cancelled_caller_does_not_affect_its_batch(worker: Worker) -> None:
+    """If one of three callers in a batch is cancelled, the other two get their own answers."""
     asked = [worker.ask(number) for number in range(3)]
     message = await worker.next()
     asked[1].cancel()
@@ -191,8 +191,8 @@ async def test_a_caller_who_goes_disturbs_nobody(worker: Worker) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_caller_who_goes_before_is_not_sent(worker: Worker) -> None:
-    """A command that is cancelled while it waits does not travel."""
+async def test_command_cancelled_while_it_waits_is_not_sent(worker: Worker) -> None:
+    """A command that is cancelled before its batch leaves is not sent."""
     busy = await worker.keep_all_busy()
     messages = [await worker.next() for _ in busy]
     asked = [worker.ask(number) for number in range(3)]
@@ -208,34 +208,38 @@ async def test_a_caller_who_goes_before_is_not_sent(worker: Worker) -> None:
 
 
 async def nothing(_message: Msg) -> None:
-    """The answer is lost."""
+    """Send no answer."""
 
 
-def says(answer: bytes) -> Callable[[Msg], Awaitable[None]]:
-    async def say(message: Msg) -> None:
+def reply_with(answer: bytes) -> Callable[[Msg], Awaitable[None]]:
+    """Return a handler that answers a batch with these bytes."""
+
+    async def respond(message: Msg) -> None:
         await message.respond(answer)
 
-    return say
+    return respond
 
 
 @pytest.mark.parametrize(
     ("answer", "refusal"),
     [
         pytest.param(nothing, OutcomeUnknown, id="lost"),
-        pytest.param(say_that_nobody_is_there, NoResponders, id="nobody there"),
-        pytest.param(says(b'{"replies":[%b]}' % BOOKED), OutcomeUnknown, id="too few"),
-        pytest.param(says(b'{"replies":[%b]}' % b",".join([BOOKED] * 4)), OutcomeUnknown, id="too many"),
-        pytest.param(says(b'{"replies":7}'), OutcomeUnknown, id="none"),
-        pytest.param(says(b'{"replies":[1,2,3]}'), OutcomeUnknown, id="no replies"),
-        pytest.param(says(b"[]"), OutcomeUnknown, id="no answer"),
-        pytest.param(says(b"hello"), OutcomeUnknown, id="no JSON"),
-        pytest.param(says(BOOKED), OutcomeUnknown, id="one for all"),
+        pytest.param(answer_no_responders, NoResponders, id="no responders"),
+        pytest.param(reply_with(b'{"replies":[%b]}' % BOOKED), OutcomeUnknown, id="too few"),
+        pytest.param(
+            reply_with(b'{"replies":[%b]}' % b",".join([BOOKED] * 4)), OutcomeUnknown, id="too many"
+        ),
+        pytest.param(reply_with(b'{"replies":7}'), OutcomeUnknown, id="no list"),
+        pytest.param(reply_with(b'{"replies":[1,2,3]}'), OutcomeUnknown, id="no replies"),
+        pytest.param(reply_with(b"[]"), OutcomeUnknown, id="no object"),
+        pytest.param(reply_with(b"hello"), OutcomeUnknown, id="no JSON"),
+        pytest.param(reply_with(BOOKED), OutcomeUnknown, id="a single reply"),
     ],
 )
-async def test_what_becomes_of_a_message_becomes_of_each_of_its_commands(
+async def test_commands_of_a_batch_share_the_fate_of_its_answer(
     worker: Worker, answer: Callable[[Msg], Awaitable[None]], refusal: type[Refused]
 ) -> None:
-    """An answer that is lost, or does not account for all, tells of none; each caller hears it."""
+    """If a batch's answer is lost or incomplete, every caller gets the outcome as its own exception."""
     asked = [worker.ask(number, seconds=0.3) for number in range(3)]
     message = await worker.next()
     assert len(items_of(message)) == 3
@@ -245,8 +249,8 @@ async def test_what_becomes_of_a_message_becomes_of_each_of_its_commands(
     assert len({id(outcome) for outcome in outcomes}) == 3
 
 
-async def test_a_message_that_is_turned_away_was_not_executed(worker: Worker) -> None:
-    """A worker that has no room refuses a message as a whole: nothing was done for any of its callers."""
+async def test_refused_batch_was_not_executed(worker: Worker) -> None:
+    """An overloaded worker refuses a whole batch: none of its commands was executed."""
     async with CommandClient(worker.url) as client:
         asked = [asyncio.create_task(client.send(BOOK, BookAppointment(**fresh()))) for _ in range(3)]
         await (await worker.next()).respond(OVERLOADED)
@@ -254,8 +258,8 @@ async def test_a_message_that_is_turned_away_was_not_executed(worker: Worker) ->
     assert [type(outcome) for outcome in outcomes] == [NotExecuted] * 3
 
 
-async def test_a_message_has_a_largest_size(worker: Worker) -> None:
-    """Large commands fill fewer than 128 to a message, so that NATS takes it, and its answers."""
+async def test_batch_has_a_size_limit(worker: Worker) -> None:
+    """Large commands make smaller batches, so that NATS accepts each batch and its replies."""
     command = json.dumps("x" * (LARGEST_REQUEST - 2)).encode()
     asked = [asyncio.create_task(worker.answer(command)) for _ in range(MOST_COMMANDS)]
     answered = 0
@@ -267,8 +271,8 @@ async def test_a_message_has_a_largest_size(worker: Worker) -> None:
     assert len(await asyncio.gather(*asked)) == MOST_COMMANDS
 
 
-async def test_each_command_carries_the_id_of_its_request(worker: Worker) -> None:
-    """The id that a caller has bound for its logs goes with its command, not with its neighbours'."""
+async def test_command_carries_its_own_request_id(worker: Worker) -> None:
+    """A command carries the request id that its own caller has bound for its logs."""
     async with CommandClient(worker.url) as client:
 
         async def book(request_id: str) -> None:
@@ -282,12 +286,12 @@ async def test_each_command_carries_the_id_of_its_request(worker: Worker) -> Non
         await asyncio.gather(*asked)
 
 
-async def test_each_command_is_repeated_by_itself(worker: Worker) -> None:
-    """Of two in one message one is not known: it is sent again, alone and the same, and the other is done."""
+async def test_command_of_a_batch_is_retried_alone(worker: Worker) -> None:
+    """If one of two commands in a batch is unknown, the client retries it alone, with the same bytes."""
     async with CommandClient(worker.url, timeout=0.6) as client:
         asked = [asyncio.create_task(client.send(BOOK, BookAppointment(**fresh()))) for _ in range(2)]
         first = await worker.next()
-        await answer_each(first, BOOKED, UNKNOWN)
+        await answer_in_order(first, BOOKED, UNKNOWN)
         assert (await asked[0]).status == 201
         second = await worker.next()
         assert commands(second) == commands(first)[1:]

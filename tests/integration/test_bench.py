@@ -1,4 +1,4 @@
-"""The benchmark compares with monoliths that do the same work, and leaves nothing behind."""
+"""The benchmark compares with monoliths that do the same work, and leaves no process behind."""
 
 import json
 import os
@@ -45,8 +45,8 @@ def ask(client: httpx.Client, path: str, **body: object) -> tuple[int, dict[str,
     return answer.status_code, answer.json()
 
 
-def test_a_monolith_keeps_the_same_contract(monolith: httpx.Client) -> None:
-    """What is measured beside ours books, holds, refuses and validates as ours does."""
+def test_monolith_keeps_the_same_contract(monolith: httpx.Client) -> None:
+    """A monolith in the benchmark books, holds, refuses and validates as this service does."""
     status, body = ask(monolith, BOOK, slot=SLOT, patientName="Ada")
     assert status == 201
     assert isinstance(body["appointment"], dict)
@@ -69,8 +69,8 @@ def test_a_monolith_keeps_the_same_contract(monolith: httpx.Client) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
-def test_a_run_measures_and_leaves_no_process(tmp_path: Path) -> None:
-    """Each slot that is asked for is free, every request is answered, and all that was started is ended."""
+def test_run_measures_and_leaves_no_process(tmp_path: Path) -> None:
+    """A run asks only for free slots, gets an answer to every request, and ends every process it started."""
     only = "--only book,storm,hold,nats,cancel,move,reads --over-stored 0,1000"
     words = f"--sides ours {only} --rounds 1 --seconds 1 --connections 4"
     command = [sys.executable, "-m", "tests.bench", *words.split(), "--output", str(tmp_path)]
@@ -85,14 +85,14 @@ def test_a_run_measures_and_leaves_no_process(tmp_path: Path) -> None:
     assert {each["scenario"] for each in measured} == over_nats | over_http
     for each in measured:
         assert sum(each["statuses"].values()) > 0
-        # Over NATS a slow machine is late for some.
+        # Over NATS, some commands miss their deadline on a slow machine.
         assert each["wrong"] == 0 or each["scenario"] in over_nats
     assert not [each for each in psutil.process_iter() if str(tmp_path) in _environment(each)]
 
 
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
-def test_what_is_changed_is_asked_for_once() -> None:
-    """wrk changes each booking once, and reads what it has to read in turn, again and again."""
+def test_wrk_changes_each_booking_once() -> None:
+    """wrk changes each booking once, and repeats its reads in turn."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -112,10 +112,10 @@ def test_what_is_changed_is_asked_for_once() -> None:
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://{LOOPBACK}:{server.server_port}"
-    lines = ["/a", "/b", "/c"]  # the first request is one that wrk makes and does not send
-    heard = http_load(url, APPOINTMENTS, 1, 1, method="DELETE", lines=lines)
+    lines = ["/a", "/b", "/c"]  # wrk builds the first request and does not send it
+    result = http_load(url, APPOINTMENTS, 1, 1, method="DELETE", lines=lines)
     assert asked[:3] == [f"{APPOINTMENTS}/{each}" for each in ("b", "c", "none-left")]
-    assert (heard.done, set(asked[2:])) == (2, {f"{APPOINTMENTS}/none-left"})
+    assert (result.done, set(asked[2:])) == (2, {f"{APPOINTMENTS}/none-left"})
     asked.clear()
     assert http_load(url, APPOINTMENTS, 1, 1, method="GET", lines=lines).wrong == 0
     assert asked[:4] == [f"{APPOINTMENTS}/{each}" for each in ("b", "c", "a", "b")]

@@ -1,4 +1,4 @@
-"""The client that others program against: what it makes of arguments and of answers."""
+"""The public client: how it maps arguments to commands, and replies to results."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -24,8 +24,8 @@ def ok(**body: Any) -> bytes:
     return json.dumps({"status": 200, "body": body}).encode()
 
 
-async def test_a_booking_is_made_of_plain_arguments(servers: Servers) -> None:
-    """Each option has its field on the wire, and the answer is the appointment itself."""
+async def test_booking_by_plain_arguments(servers: Servers) -> None:
+    """Every option of `book` has its field on the wire, and the result is the appointment."""
     met: list[dict[str, Any]] = []
     async with standing_in(servers, BOOK.many_subject, [REPLAYED], met) as url, BookingClient(url) as client:
         booked = await client.book(
@@ -49,8 +49,8 @@ async def test_a_booking_is_made_of_plain_arguments(servers: Servers) -> None:
     assert (booked.id, booked.slot, booked.replayed) == ("4711", NINE, True)
 
 
-async def test_a_command_says_the_same_as_arguments(servers: Servers) -> None:
-    """A booking by a command object is the same booking; that it is no replay is said too."""
+async def test_command_and_arguments_send_the_same(servers: Servers) -> None:
+    """A command object and the same arguments send the same command, and return the same result."""
     met: list[dict[str, Any]] = []
     replies: list[bytes | None] = [BOOKED, BOOKED]
     command = BookAppointment(slot=NINE, patientName="Ada", resources=("dr-lee",), idempotencyKey="web-1")
@@ -62,8 +62,8 @@ async def test_a_command_says_the_same_as_arguments(servers: Servers) -> None:
     assert not by_command.replayed
 
 
-async def test_a_move_changes_what_is_said_alone(servers: Servers) -> None:
-    """What is left out of a move is not sent, so it stays as it is."""
+async def test_move_sends_only_the_named_fields(servers: Servers) -> None:
+    """A field that a move leaves out is not sent, so it keeps its value."""
     met: list[dict[str, Any]] = []
     moved = ok(message="Booking moved", appointment=APPOINTMENT)
     replies: list[bytes | None] = [moved, moved]
@@ -77,8 +77,8 @@ async def test_a_move_changes_what_is_said_alone(servers: Servers) -> None:
     assert appointment.id == "4711"
 
 
-async def test_pages_are_read_as_the_loop_comes_to_them(servers: Servers) -> None:
-    """A page is asked for by the cursor of the one before, and not before it is needed."""
+async def test_pages_are_read_lazily(servers: Servers) -> None:
+    """A page is requested with the cursor of the previous one, and only when the loop needs it."""
     met: list[dict[str, Any]] = []
     pages: list[bytes | None] = [
         ok(appointments=[APPOINTMENT], next="abc"),
@@ -102,8 +102,8 @@ async def test_pages_are_read_as_the_loop_comes_to_them(servers: Servers) -> Non
     assert met == [window, {**window, "cursor": "abc"}, {**window, "cursor": "def"}]
 
 
-async def test_what_is_taken_is_read_page_by_page(servers: Servers) -> None:
-    """Slots of all pages come in one loop."""
+async def test_taken_slots_of_all_pages_come_in_one_loop(servers: Servers) -> None:
+    """One loop yields the taken slots of all pages."""
     day = ("2031-05-04T00:00Z", "2031-05-05T00:00Z")
     window = {"site": "default", "from": day[0], "to": day[1], "holds": "known"}
     at = {"resource": "default", "slot": "2031-05-04T09:00:00.000Z"}
@@ -126,10 +126,10 @@ WRONG: list[tuple[Callable[[BookingClient], Awaitable[object]], str]] = [
 
 
 @pytest.mark.parametrize(("ask", "sentence"), WRONG)
-async def test_a_wrong_argument_is_an_invalid_request(
+async def test_wrong_argument_is_an_invalid_request(
     ask: Callable[[BookingClient], Awaitable[object]], sentence: str
 ) -> None:
-    """It is told as a service would, with the field's name, before anything is sent."""
+    """The client refuses a wrong argument with the service's own sentence, before it sends anything."""
     with pytest.raises(InvalidRequest, match=sentence):
         await ask(BookingClient("nats://127.0.0.1:1"))
 
@@ -150,16 +150,16 @@ async def test_a_wrong_argument_is_an_invalid_request(
         "",
     ],
 )
-def test_a_wrong_address_fails_at_once(url: str) -> None:
-    """Nobody waits for a server that cannot be there; the sentence repeats nothing of the address."""
+def test_wrong_url_fails_at_once(url: str) -> None:
+    """A malformed URL fails at once, with a sentence that repeats no part of it."""
     with pytest.raises(ValueError, match="url must be nats://HOST:PORT") as refused:
         BookingClient(url)
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("timeout", [0.99, 0, -1, float("nan"), float("inf")])
-def test_a_timeout_below_a_second_is_refused(timeout: float) -> None:
-    """A third of it, one attempt, must be longer than the clocks of hosts may differ."""
+def test_timeout_below_a_second_is_refused(timeout: float) -> None:
+    """A timeout is at least 1 s: an attempt, a third of it, must exceed the clock skew."""
     with pytest.raises(ValueError, match="timeout must be a number of seconds, at least 1"):
         BookingClient("nats://localhost:4222", timeout=timeout)
 
@@ -178,22 +178,22 @@ def test_a_timeout_below_a_second_is_refused(timeout: float) -> None:
         (datetime(2031, 5, 4), "must be a datetime with a time zone"),
     ],
 )
-async def test_a_datetime_that_is_no_instant_is_an_invalid_request(slot: datetime, sentence: str) -> None:
-    """Whatever its zone and its fold are, no other instant is booked instead."""
+async def test_datetime_that_is_no_instant_is_refused(slot: datetime, sentence: str) -> None:
+    """A datetime that is no instant, for any zone and fold, is refused, never booked as another instant."""
     with pytest.raises(InvalidRequest, match=f"slot .*{sentence}"):
         await BookingClient("nats://127.0.0.1:1").book(slot, "Ada")
 
 
 @pytest.mark.parametrize(("fold", "hour"), [(0, 0), (1, 1)])
-def test_a_datetime_that_is_twice_is_told_apart_by_its_fold(fold: int, hour: int) -> None:
-    """Python says which of the two it is, so that neither has to be guessed."""
+def test_fold_decides_between_two_instants(fold: int, hour: int) -> None:
+    """If a datetime occurs twice, its `fold` decides which instant is booked."""
     slot = datetime(2031, 10, 26, 2, 30, fold=fold, tzinfo=ZoneInfo("Europe/Berlin"))
     command = PlaceHold(slot=slot, patientName="Ada")
     assert command.slot == datetime(2031, 10, 26, hour, 30, tzinfo=UTC)
 
 
-async def test_a_command_takes_no_options_beside_it() -> None:
-    """An option that a command would not carry is refused, not left out in silence."""
+async def test_command_takes_no_options_beside_it() -> None:
+    """An option beside a command object raises an error; the client does not drop it silently."""
     untyped: Any = BookingClient("nats://127.0.0.1:1")
     with pytest.raises(TypeError):
         await untyped.hold(PlaceHold(slot=NINE, patientName="Ada"), site="harbour")

@@ -1,4 +1,4 @@
-"""The booking store by itself: what it says of what failed, and what its reads are bound to."""
+"""The booking store by itself: how it reports failures, and which reads use the read barrier."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -41,10 +41,8 @@ async def store(servers: Servers) -> AsyncIterator[BookingStore]:
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0])
-async def test_a_deadline_that_has_just_passed_is_no_error_of_its_own(
-    store: BookingStore, timeout: float
-) -> None:
-    """A read with no time left is a read that was not answered in time."""
+async def test_read_with_no_time_left_was_not_answered_in_time(store: BookingStore, timeout: float) -> None:
+    """A read with no time left fails exactly as a read that was not answered in time."""
     await store.find(claims=[CLAIM], timeout=5)
     with pytest.raises(OutcomeUnknown):
         await store.find(claims=[CLAIM], timeout=timeout)
@@ -52,16 +50,16 @@ async def test_a_deadline_that_has_just_passed_is_no_error_of_its_own(
         await store.get_many(["nothing"], timeout=timeout)
 
 
-async def test_an_empty_batch_asks_for_nothing(store: BookingStore) -> None:
-    """Where nothing is to be inserted or found, MongoDB is left alone."""
+async def test_empty_batch_sends_nothing(store: BookingStore) -> None:
+    """An empty insert or read sends nothing to MongoDB."""
     assert await store.insert_many([], timeout=-1) == []
     assert await store.find(timeout=-1) == Found()
 
 
-async def test_a_majority_that_knows_nothing_yet_is_asked_again(
+async def test_empty_majority_read_is_retried_behind_the_barrier(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new primary that does not know yet what a majority has says nothing of a booking; it is found."""
+    """A booking that a new primary's majority read does not show yet is found behind the read barrier."""
     booking = new_booking()
     assert await store.insert_many([booking], timeout=5) == [WriteResult.DONE]
 
@@ -74,13 +72,13 @@ async def test_a_majority_that_knows_nothing_yet_is_asked_again(
     assert list(await store.get_many([booking.id], timeout=5)) == [booking.id]
 
 
-async def test_what_was_sent_to_nobody_is_not_executed() -> None:
-    """Where no primary can be found, a booking is certainly not made, and nothing can be read."""
+async def test_without_a_primary_a_booking_is_not_executed() -> None:
+    """Without a primary, a booking is certainly not made, and a read raises NoPrimary."""
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
     store = BookingStore(database)
     booking = new_booking()
     assert await store.insert_many([booking], timeout=0.2) == [WriteResult.NO_PRIMARY]
-    async with asyncio.timeout(20):  # long before the caller gives up, so that it still hears of it
+    async with asyncio.timeout(20):  # long before the deadline, so that the caller still gets the answer
         with pytest.raises(NoPrimary):
             await store.get_many([booking.id], timeout=60)
         with pytest.raises(NoPrimary):
@@ -88,8 +86,8 @@ async def test_what_was_sent_to_nobody_is_not_executed() -> None:
     database.client.close()
 
 
-async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path) -> None:
-    """A worker does not wait for a MongoDB that hangs, for longer than the batch's callers do."""
+async def test_unanswered_insert_is_unknown_at_its_timeout(tmp_path: Path) -> None:
+    """A worker waits for a MongoDB that hangs no longer than the callers of the batch do."""
     booking = new_booking()
     with Mongod(tmp_path) as mongod:
         database = mongodb.connect(mongod.url)
@@ -104,16 +102,16 @@ async def test_an_insert_that_is_not_answered_is_unknown_in_time(tmp_path: Path)
         database.client.close()
 
 
-def kind_of_collection(store: BookingStore) -> Any:
-    """What the driver's calls are methods of: under motor, PyMongo's synchronous kind."""
+def collection_class(store: BookingStore) -> Any:
+    """Return the class that has the driver's methods: under motor, PyMongo's synchronous class."""
     return type(getattr(store._committed, "delegate", store._committed))
 
 
-async def test_what_is_read_to_decide_stands_behind_the_barrier(
+async def test_read_that_decides_is_behind_the_barrier(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A read that decides is bound to the majority write before it, whichever primary answers it."""
-    collection = kind_of_collection(store)
+    """A read that decides is causally after the barrier's majority write, whichever primary answers."""
+    collection = collection_class(store)
     find, bound = collection.find, []
 
     def note(committed: Any, *args: Any, session: Any = None, **options: Any) -> Any:
@@ -125,8 +123,8 @@ async def test_what_is_read_to_decide_stands_behind_the_barrier(
     assert bound == [True]
 
 
-async def test_every_barrier_is_a_write_of_its_own(store: BookingStore) -> None:
-    """Each read that decides changes something first: a deposed primary acknowledges what changes nothing."""
+async def test_every_barrier_changes_its_document(store: BookingStore) -> None:
+    """Every read barrier changes its document: a deposed primary acknowledges writes that change nothing."""
     barriers = []
     for _ in range(3):
         await store.find(claims=[CLAIM], timeout=5)
@@ -134,11 +132,11 @@ async def test_every_barrier_is_a_write_of_its_own(store: BookingStore) -> None:
     assert all(later != earlier for earlier, later in pairwise(barriers))
 
 
-async def test_who_waits_for_a_barrier_shares_it(
+async def test_simultaneous_reads_share_one_barrier(
     store: BookingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reads that decide at one moment are one, behind one write, and the next are behind another."""
-    collection = kind_of_collection(store)
+    """Simultaneous reads that decide share one barrier and one read; later reads get a new barrier."""
+    collection = collection_class(store)
     find, reads = collection.find, []
 
     def note(committed: Any, query: Any, **options: Any) -> Any:
@@ -154,8 +152,8 @@ async def test_who_waits_for_a_barrier_shares_it(
     assert row["writes"] == 2
 
 
-async def test_who_shares_a_read_finds_its_own(store: BookingStore) -> None:
-    """Of a read that decides for several, each gets what it has asked for alone."""
+async def test_shared_read_gives_every_caller_its_own_rows(store: BookingStore) -> None:
+    """Callers that share a read get only the rows that they asked for."""
     one, other = new_booking(), new_booking()
     assert await store.insert_many([one, other], timeout=5) == [WriteResult.DONE] * 2
     find = store._find_behind_barrier
@@ -172,10 +170,10 @@ async def test_who_shares_a_read_finds_its_own(store: BookingStore) -> None:
     assert await store.get_many([other.id, "nothing"], timeout=5) == {other.id: other}
 
 
-async def test_a_barrier_that_is_under_way_counts_for_nobody_who_comes_later(store: BookingStore) -> None:
-    """Who asks while a barrier is written waits for the next: the write may be older than what is asked."""
+async def test_barrier_in_flight_does_not_serve_later_callers(store: BookingStore) -> None:
+    """A caller that arrives while a barrier is in flight waits for the next: that write may be too old."""
     first = asyncio.create_task(store.find(claims=[CLAIM], timeout=5))
-    while store._barrier._current is None:  # noqa: ASYNC110  # the moment when it begins has no event
+    while store._barrier._current is None:  # noqa: ASYNC110  # no event marks its start
         await asyncio.sleep(0)
     await asyncio.gather(first, *(store.find(claims=[CLAIM], timeout=5) for _ in range(10)))
     row = await store._barrier._barriers.find_one({})
@@ -183,8 +181,8 @@ async def test_a_barrier_that_is_under_way_counts_for_nobody_who_comes_later(sto
     assert row["writes"] == 2
 
 
-async def test_each_process_has_a_barrier_of_its_own(servers: Servers) -> None:
-    """Processes do not queue for one document; what one left behind is deleted after a day."""
+async def test_every_process_has_its_own_barrier(servers: Servers) -> None:
+    """Processes do not contend for one barrier document; a TTL index deletes an abandoned one after a day."""
     with servers.new_stack() as stack:
         database = mongodb.connect(stack.env["MONGO_URI"])
         await Schema(database, slot_minutes=0).wait_until_verified()

@@ -1,4 +1,4 @@
-"""Cancels: what is cancelled is free at that instant, once and for all."""
+"""A cancel frees its slot at once, and is final."""
 
 import asyncio
 from typing import Any
@@ -29,8 +29,8 @@ def soon() -> Deadline:
     return Deadline.after(5)
 
 
-async def test_what_is_cancelled_is_free_at_once(life: Life) -> None:
-    """Once a cancel is answered, its slot can be held and booked by another; the booking says cancelled."""
+async def test_cancelled_slot_is_free_at_once(life: Life) -> None:
+    """Once a cancel is answered, its slot can be held and booked; the booking reads as cancelled."""
     body = fresh("Ada", resources=["doctor", "room"])
     appointment = await life.booked(body)
     answer = await life.cancel(appointment["id"])
@@ -42,8 +42,8 @@ async def test_what_is_cancelled_is_free_at_once(life: Life) -> None:
     assert again["id"] != appointment["id"]
 
 
-async def test_a_repeat_of_a_cancel_is_answered_the_same(life: Life) -> None:
-    """A cancel of what is cancelled is answered as the first, and leaves no other trace."""
+async def test_retry_of_a_cancel_gets_the_same_answer(life: Life) -> None:
+    """A second cancel of a booking gets the first one's answer and adds nothing to its history."""
     body = fresh()
     appointment = await life.booked(body)
     first = await life.cancel(appointment["id"])
@@ -55,15 +55,15 @@ async def test_a_repeat_of_a_cancel_is_answered_the_same(life: Life) -> None:
 
 
 @pytest.mark.parametrize("id", ["00000000-0000-4000-8000-000000000000", "4711"])
-async def test_what_nobody_booked_cannot_be_cancelled(life: Life, id: str) -> None:
-    """An id that is unknown, or none at all, is 404 with the name of its refusal."""
+async def test_unknown_id_cannot_be_cancelled(life: Life, id: str) -> None:
+    """A cancel of an unknown or malformed id is 404 NoSuchAppointment."""
     answer = await life.cancel(id)
     assert (answer.status, answer.body) == (404, NO_SUCH)
     assert answer.headers["error-type"] == "NoSuchAppointment"
 
 
-async def test_the_key_of_a_cancelled_booking_books_no_more(life: Life) -> None:
-    """A late repeat of a booking that was cancelled tells of it as cancelled, and takes nothing."""
+async def test_replay_of_a_cancelled_booking_books_nothing(life: Life) -> None:
+    """A late retry of a cancelled booking gets 409 with the appointment, and takes no claim."""
     body = fresh(idempotencyKey="order 4711")
     appointment = await life.booked(body)
     cancelled = (await life.cancel(appointment["id"])).body["appointment"]
@@ -76,7 +76,7 @@ async def test_the_key_of_a_cancelled_booking_books_no_more(life: Life) -> None:
 async def test_simultaneous_cancels_of_one_booking_are_one(
     life: Life, nats_connection: Client, many: bool
 ) -> None:
-    """However many cancel a booking at once, each hears that it is cancelled; its history says so once."""
+    """Forty simultaneous cancels of one booking all get 200; its history has one cancel."""
     appointment = await life.booked(fresh())
     commands = [{"id": appointment["id"]}] * 40
     answers = await all_at_once(nats_connection, "booking.v1.cancel", commands, many=many)
@@ -84,8 +84,8 @@ async def test_simultaneous_cancels_of_one_booking_are_one(
     assert [type for _, type, _ in await life.changes(appointment["id"])] == ["booked", "cancelled"]
 
 
-async def test_of_many_cancels_each_is_answered_by_itself(life: Life, nats_connection: Client) -> None:
-    """In one message of many an unknown id, a wrong command and good ones each get their own answer."""
+async def test_cancels_of_a_batch_get_their_own_answers(life: Life, nats_connection: Client) -> None:
+    """An unknown id, a malformed command and valid cancels in one batch get their own answers."""
     ids = [(await life.booked(fresh()))["id"] for _ in range(3)]
     commands = [{"id": ids[0]}, {"id": str(uuid4())}, {"id": 5}, {"id": ids[1]}, {"id": ids[0]}]
     answers = await all_at_once(nats_connection, "booking.v1.cancel", commands, many=True)
@@ -93,8 +93,8 @@ async def test_of_many_cancels_each_is_answered_by_itself(life: Life, nats_conne
     assert [(await life.found(id))["status"] for id in ids] == ["cancelled", "cancelled", "booked"]
 
 
-async def test_a_cancel_and_bookings_that_race(life: Life, stack: Stack) -> None:
-    """A slot that is cancelled while others ask for it has one owner, or none while it is free."""
+async def test_cancel_races_with_bookings(life: Life, stack: Stack) -> None:
+    """A slot that is cancelled while bookings race for it has at most one owner."""
     for _ in range(15):
         body = fresh("Ada")
         first = await life.booked(body)
@@ -111,10 +111,10 @@ async def test_a_cancel_and_bookings_that_race(life: Life, stack: Stack) -> None
             assert rows.count_documents({"site": body["site"], "status": "booked"}) == 1
 
 
-async def test_a_cancel_that_was_not_answered_has_one_answer(
+async def test_unanswered_cancel_is_unknown_and_its_retry_is_200(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cancel that MongoDB carried out and did not answer is unknown; its repeat is a 200 as any."""
+    """A cancel that MongoDB carried out but did not answer is unknown; its retry is 200."""
     change = ChangeStore.change_many
 
     async def lose(*args: Any, **more: Any) -> list[WriteResult]:
@@ -130,10 +130,10 @@ async def test_a_cancel_that_was_not_answered_has_one_answer(
     assert (cancelled.status, cancelled.version, len(cancelled.history)) == ("cancelled", 2, 2)
 
 
-async def test_a_booking_that_moves_meanwhile_is_cancelled_where_it_lies(
+async def test_cancel_that_loses_to_a_move_is_judged_again(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cancel whose booking was moved since it was read is judged anew: history and claims stay in step."""
+    """A cancel whose compare-and-set loses to a move is judged again: history and claims stay consistent."""
     body = fresh()
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
     later = MoveAppointment(id=booked.booking.id, slot="2031-05-04T10:00:00Z")
@@ -150,18 +150,18 @@ async def test_a_booking_that_moves_meanwhile_is_cancelled_where_it_lies(
     assert (cancelled.version, cancelled.slot) == (3, later.slot)
 
 
-async def test_a_cancel_is_not_confirmed_without_the_indexes(use_cases: UseCases) -> None:
-    """While the indexes are not known to be there, nothing is cancelled either."""
+async def test_cancel_is_not_executed_without_verified_indexes(use_cases: UseCases) -> None:
+    """While the indexes are not verified, a cancel is not executed."""
     booked = await use_cases.bookings.book(BookAppointment.model_validate(fresh()), soon())
     use_cases.schema._valid_until = 0
     with pytest.raises(NotExecuted):
         await use_cases.bookings.cancel(CancelAppointment(id=booked.booking.id), soon())
 
 
-async def test_a_short_count_that_cannot_be_explained_is_unknown(
+async def test_unmatched_cancel_that_cannot_be_explained_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where MongoDB is lost between a cancel that may not have matched and the look at its row: 504."""
+    """If MongoDB is lost between an unmatched cancel and the read of its row, the outcome is unknown."""
 
     async def lose(*_: Any, **__: Any) -> None:
         raise OutcomeUnknown

@@ -1,4 +1,4 @@
-"""A token holds so much and no more, and what is refused changes nothing: through real workers."""
+"""A token holds at most 600 claims, and a refused hold changes nothing: through real workers."""
 
 from uuid import uuid4
 
@@ -14,8 +14,8 @@ RESOURCES = [f"resource-{n}" for n in range(8)]
 
 
 @pytest.mark.parametrize(("without", "status"), [("", 400), ("no_claim_limit", 200)])
-async def test_a_token_holds_at_most_600_claims(servers: Servers, without: str, status: int) -> None:
-    """A hold beyond 600 claims of its token is refused, and nothing changes; control: it is granted."""
+async def test_token_holds_at_most_600_claims(servers: Servers, without: str, status: int) -> None:
+    """A hold beyond 600 claims of its token is 400 and changes nothing. Control: it is granted."""
     with servers.new_stack(SLOT_MINUTES="15") as stack:
         stack.start("hold_worker", without=without)
         stack.wait_serving()
@@ -25,7 +25,7 @@ async def test_a_token_holds_at_most_600_claims(servers: Servers, without: str, 
             first, second = body, {**body, "slot": "2031-05-05T09:00:00Z", "durationMinutes": 60 * 3 + 45}
             assert (await caller.hold(first)).status == 200
             assert (await caller.hold(second)).status == 200  # 480 and 120 claims
-            assert (await caller.hold(first)).status == 200  # an extension claims nothing new
+            assert (await caller.hold(first)).status == 200  # an extension adds no claim
             with Redis.from_url(stack.env["REDIS_URL"], decode_responses=True) as redis:
                 before = ends(redis, body["site"])
                 more = {**body, "slot": "2031-05-05T12:45:00Z", "durationMinutes": 15, "resources": ["a"]}
@@ -40,15 +40,15 @@ async def test_a_token_holds_at_most_600_claims(servers: Servers, without: str, 
 
 
 def ends(redis: Redis, site: str) -> dict[str, int]:
-    """When each key of a site ends (Unix ms)."""
+    """Return the expiry of every key of a site (Unix ms)."""
     return {key: redis.pexpiretime(key) for key in redis.scan_iter(f"*{{{site}}}*", count=1000)}
 
 
 @pytest.mark.parametrize(("without", "changed"), [("", False), ("extension_touches_ttl", True)])
-async def test_a_refused_extension_does_not_prolong_a_hold(
+async def test_refused_extension_keeps_the_holds_expiry(
     servers: Servers, without: str, changed: bool
 ) -> None:
-    """An extension to a booked cell is 409 and its hold ends when it would have; control: it lasts longer."""
+    """An extension onto a booked cell is 409 and keeps the hold's expiry. Control: the expiry moves."""
     with servers.new_stack(SLOT_MINUTES="15", SOFT_HOLD_SECONDS="30") as stack:
         stack.start("booking_worker")
         stack.start("hold_worker", without=without)

@@ -1,4 +1,4 @@
-"""Bookings of several resources: a doctor and a room, both or neither, whoever else wants one of them."""
+"""A booking of several resources gets all of them or none, whatever competes with it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -46,25 +46,25 @@ async def callers(grid_stack: Stack) -> AsyncIterator[tuple[HttpCaller, NatsCall
 async def race(
     callers: Sequence[Caller],
     site: str,
-    crowd: Sequence[Place],
+    requests: Sequence[Place],
     use: Literal["book", "hold"],
-    who: str = "patient",
+    name: str = "patient",
 ) -> list[Answer]:
-    """All ask at once, by both ways in."""
+    """Send all requests at once, over both transports."""
 
     async def send(number: int, ask: Place) -> Answer:
-        caller, body = callers[number % len(callers)], ask.body(site, f"{who} {number}")
+        caller, body = callers[number % len(callers)], ask.body(site, f"{name} {number}")
         return await (caller.book(body) if use == "book" else caller.hold(body))
 
-    return await asyncio.gather(*(send(number, ask) for number, ask in enumerate(crowd)))
+    return await asyncio.gather(*(send(number, ask) for number, ask in enumerate(requests)))
 
 
 def claimed_twice(winners: Sequence[Place]) -> bool:
     return any(one.claims & other.claims for one, other in combinations(winners, 2))
 
 
-async def test_a_doctor_and_a_room_are_one_booking(caller: Caller) -> None:
-    """A booking of two resources keeps others from each of them, and tells both, sorted."""
+async def test_doctor_and_room_are_one_booking(caller: Caller) -> None:
+    """A booking of two resources keeps other patients from both, and returns both, sorted."""
     body = fresh(resources=["room.1", "doctor"])
     answer = await caller.book(body)
     assert (answer.status, answer.body["appointment"]["resources"]) == (201, ["doctor", "room.1"])
@@ -76,8 +76,8 @@ async def test_a_doctor_and_a_room_are_one_booking(caller: Caller) -> None:
     assert (await caller.book({**body, "resources": ["room.2"]})).status == 201
 
 
-async def test_both_or_neither(caller: Caller) -> None:
-    """Where one of two resources is taken, the other stays free."""
+async def test_booking_gets_all_resources_or_none(caller: Caller) -> None:
+    """If one of two resources is taken, the refused request leaves the other free."""
     body = fresh(resources=["room.1"])
     assert (await caller.book(body)).status == 201
     assert (await caller.book({**body, "resources": ["doctor", "room.1"]})).body == BOOKED
@@ -85,8 +85,8 @@ async def test_both_or_neither(caller: Caller) -> None:
     assert (await caller.hold({**body, "resources": ["doctor"]})).status == 200
 
 
-async def test_a_hold_of_several_resources_is_one_hold(caller: Caller) -> None:
-    """A hold of two resources keeps others from each of them, and is used up as a whole."""
+async def test_hold_of_several_resources_is_one_hold(caller: Caller) -> None:
+    """A hold of two resources keeps other patients from both, and is consumed as a whole."""
     body = fresh(resources=["room.1", "doctor"])
     held = await caller.hold(body)
     assert (held.status, held.body["hold"]["resources"]) == (200, ["doctor", "room.1"])
@@ -98,16 +98,16 @@ async def test_a_hold_of_several_resources_is_one_hold(caller: Caller) -> None:
     assert (await caller.hold({**body, "resources": ["room.2"], "patientName": "Grace"})).status == 200
 
 
-async def test_the_order_of_resources_makes_no_other_request(caller: Caller) -> None:
-    """A repeat that names the same resources in another order is a repeat."""
+async def test_order_of_resources_does_not_matter_for_a_replay(caller: Caller) -> None:
+    """A retry that names the same resources in another order is a replay."""
     key, body = {"Idempotency-Key": "order 4711"}, fresh(resources=["b", "a", "c"])
     first = await caller.book(body, **key)
     again = await caller.book({**body, "resources": ["c", "b", "a"]}, **key)
     assert (again.status, again.body) == (201, first.body)
 
 
-async def test_a_booking_claims_no_more_than_600(caller: Caller) -> None:
-    """Two resources for a day are 576 cells of 5 minutes; of three, the longest that is possible is named."""
+async def test_booking_has_at_most_600_claims(caller: Caller) -> None:
+    """Two resources for a day are 576 claims of 5 minutes; for three, the 400 names the longest duration."""
     day = fresh(durationMinutes=24 * 60, resources=["r1", "r2", "r3"])
     for ask in (caller.book, caller.hold):
         answer = await ask(day)
@@ -121,36 +121,36 @@ async def test_a_booking_claims_no_more_than_600(caller: Caller) -> None:
 
 @with_real_servers
 @given(data=st.data())
-async def test_of_random_bookings_no_claim_is_booked_twice(
+async def test_random_bookings_never_share_a_claim(
     callers: tuple[HttpCaller, NatsCaller], grid_stack: Stack, grid: int, data: st.DataObject
 ) -> None:
-    """Of any bookings at once no claim is booked twice, and each booking is whole; refusals met one."""
-    site, crowd = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
-    answers = await race(callers, site, crowd, "book")
-    winners = [ask for ask, answer in zip(crowd, answers, strict=True) if answer.status == 201]
+    """Simultaneous bookings never share a claim; every booking is whole, and every refusal met a booking."""
+    site, requests = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
+    answers = await race(callers, site, requests, "book")
+    winners = [ask for ask, answer in zip(requests, answers, strict=True) if answer.status == 201]
     assert not claimed_twice(winners)
     taken = set[tuple[str, int]]().union(*(winner.claims for winner in winners))
-    for ask, answer in zip(crowd, answers, strict=True):
+    for ask, answer in zip(requests, answers, strict=True):
         assert answer.status == 201 or answer.body == BOOKED
         assert answer.status == 201 or ask.claims & taken
     with MongoClient[dict[str, Any]](grid_stack.env["MONGO_URI"]) as client:
         rows = list(client.get_default_database()["appointments"].find({"site": site}))
     assert len(rows) == len(winners)
     assert sum(len(row["claims"]) for row in rows) == len(taken)
-    # What was refused has left nothing: all that is free can be booked.
+    # A refused request left no claim: every free cell can be booked.
     rest = [ask for ask in cells(grid) if not ask.claims & taken]
     assert {answer.status for answer in await race(callers, site, rest, "book")} <= {201}
 
 
 @with_real_servers
 @given(data=st.data())
-async def test_of_random_holds_no_claim_is_held_twice(
+async def test_random_holds_never_share_a_claim(
     callers: tuple[HttpCaller, NatsCaller], grid: int, data: st.DataObject
 ) -> None:
-    """Of any holds at once no claim is held twice, and what is refused has left nothing."""
-    site, crowd = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
-    answers = await race(callers, site, crowd, "hold")
-    winners = [ask for ask, answer in zip(crowd, answers, strict=True) if answer.status == 200]
+    """Simultaneous holds never share a claim, and a refused hold leaves no claim."""
+    site, requests = fresh_site(), data.draw(st.lists(places(grid), min_size=2, max_size=16))
+    answers = await race(callers, site, requests, "hold")
+    winners = [ask for ask, answer in zip(requests, answers, strict=True) if answer.status == 200]
     assert winners
     assert not claimed_twice(winners)
     assert all(answer.status == 200 or answer.body == HELD for answer in answers)
@@ -163,9 +163,9 @@ async def test_of_random_holds_no_claim_is_held_twice(
 
 
 async def test_without_the_index_a_room_is_booked_twice(servers: Servers) -> None:
-    """Control: with the unique index dropped, and nobody looking, claims are booked twice."""
+    """Control: with the unique index dropped and its watch disabled, claims are booked twice."""
     random = Random(7)
-    crowd = [
+    requests = [
         Place(5, tuple(random.sample(RESOURCES, 2)), random.randrange(6) * 5 * MINUTE_MS, 10)
         for _ in range(16)
     ]
@@ -178,9 +178,9 @@ async def test_without_the_index_a_room_is_booked_twice(servers: Servers) -> Non
             client.get_default_database()["appointments"].drop_indexes()
         async with http_caller(stack) as caller:
             site = fresh_site()
-            # Twice: of rivals that a worker has together, it inserts one, and finds that in the others' way.
-            answers = await race([caller], site, crowd, "book") + await race(
-                [caller], site, crowd, "book", "other"
+            # Race twice: of conflicting requests in one batch a worker inserts only the first.
+            answers = await race([caller], site, requests, "book") + await race(
+                [caller], site, requests, "book", "other"
             )
-    winners = [ask for ask, answer in zip(crowd * 2, answers, strict=True) if answer.status == 201]
+    winners = [ask for ask, answer in zip(requests * 2, answers, strict=True) if answer.status == 201]
     assert claimed_twice(winners)

@@ -1,4 +1,4 @@
-"""How the command `slotkeeper` ends as a process: its exit code is true, whatever becomes of its output."""
+"""The exit code of `slotkeeper` is right, whatever happens to its output."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def of(calls: list[tuple[tuple[str, ...], Any]]) -> pytest.MarkDecorator:
 def run(
     url: str, *words: str | bytes, stdout: Any = subprocess.PIPE, stderr: Any = subprocess.PIPE, **env: str
 ) -> "subprocess.CompletedProcess[bytes]":
-    """A command as a process of its own, whose output is bytes."""
+    """Run a command as its own process; its output is bytes."""
     return subprocess.run(
         [*SLOTKEEPER, *words],
         cwd=ROOT,
@@ -60,8 +60,8 @@ def run(
 
 
 @of(CALLS)
-def test_a_full_disk_does_not_undo_what_is_done(words: tuple[str, ...], answer: Any) -> None:
-    """The exit code is 0, and one line on stderr says that the output was lost."""
+def test_full_disk_keeps_the_exit_code_0(words: tuple[str, ...], answer: Any) -> None:
+    """With stdout full, the exit code is 0, and one line on stderr reports the lost output."""
     with canned((200, answer)) as (url, _), Path("/dev/full").open("w") as full:
         result = run(url, *words, stdout=full)
     assert result.stderr == b"The output could not be written: No space left on device\n"
@@ -70,17 +70,17 @@ def test_a_full_disk_does_not_undo_what_is_done(words: tuple[str, ...], answer: 
 
 @pytest.mark.parametrize(("status", "code"), [(409, 1), (400, 2), (503, 3), (504, 4)])
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_refusal_that_cannot_be_written_keeps_its_code(
+def test_refusal_that_cannot_be_written_keeps_its_code(
     status: int, code: int, options: tuple[str, ...]
 ) -> None:
-    """With stdout and stderr full, the code alone tells what became of the request."""
+    """With stdout and stderr full, the exit code alone gives the outcome."""
     with canned((status, {"error": "Because"})) as (url, _), Path("/dev/full").open("w") as full:
         assert run(url, "cancel", ID, *options, stdout=full, stderr=full).returncode == code
 
 
 @of(CALLS)
-def test_a_reader_that_has_gone_is_no_failure(words: tuple[str, ...], answer: Any) -> None:
-    """Where nobody reads the pipe any more, the command ends as if somebody did, and says nothing."""
+def test_closed_pipe_is_no_failure(words: tuple[str, ...], answer: Any) -> None:
+    """If the reader of the pipe has gone, the command ends with 0 and writes nothing to stderr."""
     reader, writer = os.pipe()
     os.close(reader)
     with canned((200, answer)) as (url, _):
@@ -90,7 +90,7 @@ def test_a_reader_that_has_gone_is_no_failure(words: tuple[str, ...], answer: An
 
 
 @of(CALLS)
-def test_a_closed_output_is_no_failure(words: tuple[str, ...], answer: Any) -> None:
+def test_closed_stdout_is_no_failure(words: tuple[str, ...], answer: Any) -> None:
     """`slotkeeper book … >&-` books."""
     with canned((200, answer)) as (url, _):
         command = ["sh", "-c", '"$@" >&-', "sh", *SLOTKEEPER, *words]
@@ -122,10 +122,10 @@ def test_a_closed_output_is_no_failure(words: tuple[str, ...], answer: Any) -> N
     ],
     ids=["book", "day --json", "day", "narrow day"],
 )
-def test_a_name_that_the_encoding_lacks_is_no_failure(
+def test_name_outside_the_encoding_is_no_failure(
     words: tuple[str, ...], answer: Any, columns: str, locale: dict[str, str]
 ) -> None:
-    """Characters that a terminal lacks are escaped; in JSON they always are, and are read back whole."""
+    """Characters that the encoding lacks are escaped; JSON is always ASCII, and round-trips."""
     with canned((200, answer)) as (url, _):
         result = run(url, *words, **{"COLUMNS": columns, **locale})
     assert (result.returncode, result.stderr) == (0, b"")
@@ -134,8 +134,8 @@ def test_a_name_that_the_encoding_lacks_is_no_failure(
         assert json.loads(result.stdout.decode("ascii")) == answer
 
 
-def test_bytes_that_are_no_text_are_refused() -> None:
-    """A name that this machine cannot read is never sent as another one."""
+def test_undecodable_argument_is_refused() -> None:
+    """A name that cannot be decoded is refused, never sent as another name."""
     result = run("http://127.0.0.1:1", "book", NINE, b"\xff\xfe", "--json", PYTHONUTF8="1")
     assert (result.returncode, json.loads(result.stdout)["type"]) == (2, "UsageError")
 
@@ -143,19 +143,19 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 @pytest.fixture
 def silent() -> Iterator[tuple[str, Event]]:
     """The URL of a gateway that does not answer, and an event that its first request sets."""
-    met, released = Event(), Event()
+    received, released = Event(), Event()
 
     def wait() -> None:
-        met.set()
+        received.set()
         released.wait(30)
 
     with canned(wait) as (url, _):
-        yield url, met
+        yield url, received
         released.set()
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "printed"),
     [
         (("book", NINE, "Ada"), 4, "repeat it with --key "),
         (("book", NINE, "Ada", "--key", "desk-1"), 4, "--key desk-1"),
@@ -165,31 +165,31 @@ def silent() -> Iterator[tuple[str, Event]]:
         (("day",), 130, ""),
     ],
 )
-def test_ctrl_c_tells_the_key_of_what_is_in_flight(
-    silent: tuple[str, Event], words: tuple[str, ...], code: int, said: str
+def test_ctrl_c_prints_how_to_retry_a_change_in_flight(
+    silent: tuple[str, Event], words: tuple[str, ...], code: int, printed: str
 ) -> None:
-    """What is interrupted may have been done (4), and can be repeated as the same; a look just ends."""
-    url, met = silent
+    """An interrupted change is unknown (4) and prints how to retry it; an interrupted read ends with 130."""
+    url, received = silent
     env = {**os.environ, "SLOTKEEPER_URL": url}
     process = subprocess.Popen([*SLOTKEEPER, *words], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
-    assert met.wait(30)
+    assert received.wait(30)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == code
-    assert said in stderr
+    assert printed in stderr
     assert "Traceback" not in stderr
 
 
-def test_a_watch_ends_with_its_reader() -> None:
-    """`slotkeeper watch | head -1` does not look on for ever once head has gone."""
+def test_watch_ends_with_its_reader() -> None:
+    """`slotkeeper watch | head -1` ends once head has gone."""
     page = {"site": "default", "from": NINE, "to": NINE, "holds": "known"}
     held = {"resource": "default", "slot": NINE, "state": "held"}
     free, taken = ({**page, "taken": each} for each in ([], [held]))
     command = f"set -o pipefail; {sys.executable} -m shared.cli watch --every 0.1 | head -1"
-    with canned(*[(200, taken), (200, free)] * 50) as (url, met):
+    with canned(*[(200, taken), (200, free)] * 50) as (url, received):
         env = {**os.environ, "SLOTKEEPER_URL": url}
         result = subprocess.run(
             ["/bin/bash", "-c", command], cwd=ROOT, env=env, capture_output=True, check=False
         )
     assert (result.returncode, result.stdout.count(b"\n"), result.stderr) == (0, 1, b"")
-    assert len(met) < 100
+    assert len(received) < 100

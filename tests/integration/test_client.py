@@ -1,4 +1,4 @@
-"""What the typed client makes of answers that are seldom. The test takes the worker's place on NATS."""
+"""How the client handles rare answers. The test takes the worker's place on NATS."""
 
 import asyncio
 import json
@@ -27,12 +27,12 @@ from shared.contract.operations import BOOK, PLACE
 from shared.process.nats_wire import round_trip
 from tests.integration.stand_in import (
     BOOKED,
-    NOBODY,
+    NO_RESPONDERS,
     Replies,
     answer_all,
+    answer_no_responders,
     answering,
     items_of,
-    say_that_nobody_is_there,
 )
 from tests.servers import Servers
 from tests.slots import fresh
@@ -53,11 +53,11 @@ UNKNOWN = b'{"status":504,"body":{"error":"Not known","outcome":"unknown"}}'
 async def slow_to_answer(
     servers: Servers, before: Replies, *, seconds: float
 ) -> AsyncIterator[CommandClient]:
-    """A client that first gets these replies, and then a booking, but only after so long."""
+    """Yield a client that gets `before`, and then a booking `seconds` after its next attempt."""
 
     async def answer(message: Msg) -> None:
         if before:
-            await say_that_nobody_is_there(message)
+            await answer_no_responders(message)
             before.pop()
         else:
             await asyncio.sleep(seconds)
@@ -73,10 +73,10 @@ async def slow_to_answer(
 
 @pytest.mark.parametrize("reply", [NOT_EXECUTED], ids=["503"])
 @pytest.mark.parametrize("subject", [BOOK.many_subject, PLACE.many_subject])
-async def test_a_repeat_that_was_not_executed_tells_nothing_of_the_first_attempt(
+async def test_not_executed_retries_leave_a_lost_attempt_unknown(
     servers: Servers, subject: str, reply: bytes
 ) -> None:
-    """Where an attempt was not answered and its repeats certainly did nothing, the outcome is unknown."""
+    """If the first attempt got no answer and its retries were not executed, the outcome is unknown."""
     async with answering(servers, subject, [None, reply, reply]) as client:
         book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
         with pytest.raises(OutcomeUnknown):
@@ -84,8 +84,8 @@ async def test_a_repeat_that_was_not_executed_tells_nothing_of_the_first_attempt
 
 
 @pytest.mark.parametrize("reply", [None, UNKNOWN], ids=["silence", "504"])
-async def test_no_two_attempts_are_under_way_at_once(servers: Servers, reply: bytes | None) -> None:
-    """The next attempt is sent once the deadline of the one before has passed; three fill the timeout."""
+async def test_attempts_never_overlap(servers: Servers, reply: bytes | None) -> None:
+    """An attempt is sent once the previous one's deadline has passed; three attempts fill the timeout."""
     met: list[tuple[float, int]] = []
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
@@ -108,10 +108,10 @@ async def test_no_two_attempts_are_under_way_at_once(servers: Servers, reply: by
 @pytest.mark.parametrize(
     ("subject", "field"), [(BOOK.many_subject, "idempotencyKey"), (PLACE.many_subject, "holdToken")]
 )
-async def test_all_attempts_have_the_key_or_the_token_that_was_made(
+async def test_all_attempts_carry_the_generated_key_or_token(
     servers: Servers, subject: str, field: str
 ) -> None:
-    """What the caller left out is made once a command: else a repeat would meet its own earlier attempt."""
+    """The client generates a missing key or token once: else a retry would meet its own earlier attempt."""
     met: list[dict[str, Any]] = []
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
@@ -132,15 +132,15 @@ async def test_all_attempts_have_the_key_or_the_token_that_was_made(
     assert met[0][field]
 
 
-async def test_what_a_later_attempt_hears_counts(servers: Servers) -> None:
-    """Where a repeat met no primary of MongoDB, the last attempt still may succeed."""
+async def test_last_attempt_may_still_succeed(servers: Servers) -> None:
+    """After a lost attempt and a retry that met no primary, the last attempt may still succeed."""
     async with answering(servers, BOOK.many_subject, [None, NO_PRIMARY, BOOKED]) as client:
         reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
 
 
-async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> None:
-    """Where no attempt is open, a hold is a refusal, and nothing is repeated."""
+async def test_held_on_the_first_attempt_is_not_retried(servers: Servers) -> None:
+    """A first attempt that gets 409 for a held slot is not retried."""
     replies: Replies = [HELD, None]
     async with answering(servers, BOOK.many_subject, replies) as client:
         with pytest.raises(SlotHeld):
@@ -148,39 +148,39 @@ async def test_a_first_attempt_refused_as_held_is_refused(servers: Servers) -> N
     assert replies == [None]
 
 
-async def test_where_an_attempt_was_not_answered_and_then_nobody_is_there_it_is_unknown(
+async def test_no_responders_leave_a_lost_attempt_unknown(
     servers: Servers,
 ) -> None:
-    """That repeats reached nobody tells nothing of the attempt before them."""
-    async with answering(servers, BOOK.many_subject, [None, *[NOBODY] * 50]) as client:
+    """Retries without responders do not decide the outcome of the unanswered attempt before them."""
+    async with answering(servers, BOOK.many_subject, [None, *[NO_RESPONDERS] * 50]) as client:
         with pytest.raises(OutcomeUnknown):
             await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 
-async def test_attempts_that_reach_nobody_do_not_count(servers: Servers) -> None:
-    """However often nobody is there, an attempt that reaches a worker still has the time for its answer."""
-    replies: Replies = [NOBODY] * 4
+async def test_attempts_without_responders_use_up_no_attempt(servers: Servers) -> None:
+    """However often there are no responders, the attempt that reaches a worker gets its full time."""
+    replies: Replies = [NO_RESPONDERS] * 4
     async with slow_to_answer(servers, replies, seconds=1) as client:
         reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
     assert not replies
 
 
-async def test_where_nobody_comes_in_time_nothing_was_done(servers: Servers) -> None:
-    """A caller whose patience would not last for one more attempt hears that nothing was done."""
-    async with answering(servers, BOOK.many_subject, [NOBODY] * 50) as client:
+async def test_without_responders_nothing_was_executed(servers: Servers) -> None:
+    """If no worker subscribes before the timeout, the caller gets NoResponders: nothing was executed."""
+    async with answering(servers, BOOK.many_subject, [NO_RESPONDERS] * 50) as client:
         with pytest.raises(NoResponders):
             await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 
 @pytest.mark.parametrize(
     ("error_type", "refusal"),
-    [("SlotHeld", SlotHeld), ("SlotAlreadyBooked", SlotAlreadyBooked), ("Unheard", Conflict)],
+    [("SlotHeld", SlotHeld), ("SlotAlreadyBooked", SlotAlreadyBooked), ("UnknownType", Conflict)],
 )
-async def test_a_refusal_is_known_by_its_type_whatever_its_sentence(
+async def test_refusal_is_known_by_its_type_not_its_sentence(
     servers: Servers, error_type: str, refusal: type[Refused]
 ) -> None:
-    """A sentence may be reworded; a type that a client does not know is one of its status."""
+    """A refusal's sentence may change; an unknown `Error-Type` maps to the class of its status."""
     reworded = (
         b'{"status":409,"body":{"error":"Someone was faster"},"headers":{"Error-Type":"%b"}}'
         % error_type.encode()
@@ -191,15 +191,15 @@ async def test_a_refusal_is_known_by_its_type_whatever_its_sentence(
     assert (type(raised.value), raised.value.text) == (refusal, "Someone was faster")
 
 
-async def test_a_moment_without_workers_is_waited_for(servers: Servers) -> None:
-    """While the only worker is started anew, NATS says that nobody is there: the command is sent again."""
+async def test_moment_without_workers_is_bridged(servers: Servers) -> None:
+    """While the only worker restarts, the client retries after "no responders"."""
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             back = time.monotonic() + 0.15
 
             async def answer(message: Msg) -> None:
                 there = time.monotonic() >= back
-                await answer_all(message, BOOKED) if there else await say_that_nobody_is_there(message)
+                await answer_all(message, BOOKED) if there else await answer_no_responders(message)
 
             await connection.subscribe(BOOK.many_subject, cb=answer)
             await round_trip(connection)
@@ -208,15 +208,15 @@ async def test_a_moment_without_workers_is_waited_for(servers: Servers) -> None:
     assert reply.status == 201
 
 
-async def test_a_missing_primary_is_waited_for(servers: Servers) -> None:
-    """A booking that found no primary of MongoDB is attempted again: one may be elected in time."""
+async def test_missing_primary_is_retried(servers: Servers) -> None:
+    """A booking that met no primary is retried: one may be elected in time."""
     async with answering(servers, BOOK.many_subject, [NO_PRIMARY, BOOKED]) as client:
         reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
 
 
 async def test_no_primary_in_time_is_not_executed(servers: Servers) -> None:
-    """Where no attempt found a primary, nothing was done; where one was not answered, it is unknown."""
+    """If no attempt met a primary, nothing was executed; if one attempt is unknown, the outcome is too."""
     command = BookAppointment.model_validate(fresh())
     async with answering(servers, BOOK.many_subject, [NO_PRIMARY] * 3) as client:
         with pytest.raises(NotExecuted):
@@ -226,8 +226,8 @@ async def test_no_primary_in_time_is_not_executed(servers: Servers) -> None:
             await client.send(BOOK, command)
 
 
-async def test_what_was_not_executed_for_another_reason_is_answered_at_once(servers: Servers) -> None:
-    """A worker that refuses because it has too much to do is not asked again: that would be more to do."""
+async def test_overload_is_not_retried(servers: Servers) -> None:
+    """A 503 of an overloaded worker is not retried: a retry would add load."""
     replies: Replies = [NOT_EXECUTED, BOOKED]
     async with answering(servers, BOOK.many_subject, replies) as client:
         with pytest.raises(NotExecuted):
@@ -236,8 +236,8 @@ async def test_what_was_not_executed_for_another_reason_is_answered_at_once(serv
 
 
 @pytest.mark.parametrize("subject", [BOOK.many_subject, PLACE.many_subject])
-async def test_a_refusal_of_a_repeat_is_a_refusal(servers: Servers, subject: str) -> None:
-    """A worker refuses the repeat of an unanswered attempt only once that cannot land any more."""
+async def test_refusal_of_a_retry_is_final(servers: Servers, subject: str) -> None:
+    """A worker refuses the retry of a lost attempt only once that attempt can no longer take effect."""
     async with answering(servers, subject, [None, HELD]) as client:
         book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
         with pytest.raises(SlotHeld):
@@ -256,15 +256,15 @@ async def test_a_refusal_of_a_repeat_is_a_refusal(servers: Servers, subject: str
         b'{"status":201,"body":{},"headers":1}',
     ],
 )
-async def test_an_answer_that_is_none_tells_nothing(servers: Servers, reply: bytes) -> None:
-    """What is no answer of a worker leaves the outcome unknown; the caller gets no other exception."""
+async def test_malformed_answer_is_unknown(servers: Servers, reply: bytes) -> None:
+    """A malformed answer leaves the outcome unknown, and raises no other exception."""
     async with answering(servers, BOOK.many_subject, [reply] * 3) as client:
         with pytest.raises(OutcomeUnknown):
             await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 
-async def test_a_body_is_read_when_it_is_asked_for(servers: Servers) -> None:
-    """A body is passed on as it came; who reads one that is no booking hears that it is not known."""
+async def test_body_is_parsed_on_access(servers: Servers) -> None:
+    """A body is passed on as bytes; reading one that is no booking raises OutcomeUnknown."""
     odd = b'{"status":201,"body":{"message":"Ada","more":1.50}}'
     async with answering(servers, BOOK.many_subject, [odd, BOOKED]) as client:
         reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))

@@ -1,4 +1,4 @@
-"""Each command as the client sends it: its subject, the mark of its first attempt, its repeats."""
+"""How the client sends every command: its subject, its `first` mark, its retries."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -34,7 +34,7 @@ from shared.contract.operations import (
     PLACE,
     RELEASE,
 )
-from tests.integration.stand_in import BOOKED, NOBODY, Replies, answering
+from tests.integration.stand_in import BOOKED, NO_RESPONDERS, Replies, answering
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -80,10 +80,10 @@ SENT: list[tuple[str, Ask, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("subject", "ask", "expected"), SENT, ids=[subject for subject, *_ in SENT])
-async def test_each_command_goes_by_its_subject(
+async def test_command_goes_to_its_subject(
     servers: Servers, subject: str, ask: Ask, expected: dict[str, Any]
 ) -> None:
-    """A command is sent with its fields as they are on the wire, and its answer is passed on as it came."""
+    """A command is sent with its wire fields to its subject, and its answer is passed on unchanged."""
     met: list[dict[str, Any]] = []
     async with answering(servers, subject, [b'{"status":200,"body":{"said":"so"}}'], met) as client:
         reply = await ask(client)
@@ -104,7 +104,7 @@ def _hold(**more: str) -> Ask:
 
 
 async def _marks(servers: Servers, subject: str, ask: Ask, replies: Replies) -> list[bool]:
-    """Which of the attempts were said to be the first."""
+    """Return the `first` mark of every attempt."""
     met: list[dict[str, Any]] = []
     async with answering(servers, subject, replies, met) as client:
         await ask(client)
@@ -117,11 +117,13 @@ async def _marks(servers: Servers, subject: str, ask: Ask, replies: Replies) -> 
     [(BOOK.many_subject, _book()), (MOVE.many_subject, _move()), (PLACE.many_subject, _hold())],
     ids=["book", "move", "hold"],
 )
-async def test_the_first_attempt_of_a_new_command_says_so(servers: Servers, subject: str, ask: Ask) -> None:
-    """An attempt is the first until one was not answered; those that certainly did nothing are none."""
+async def test_attempts_are_first_until_one_was_not_answered(
+    servers: Servers, subject: str, ask: Ask
+) -> None:
+    """Attempts carry `first` until one is lost; attempts that were not executed do not change that."""
     assert await _marks(servers, subject, ask, [BOOKED]) == [True]
     assert await _marks(servers, subject, ask, [None, BOOKED]) == [True, False]
-    assert await _marks(servers, subject, ask, [NOBODY, NO_PRIMARY, BOOKED]) == [True, True, True]
+    assert await _marks(servers, subject, ask, [NO_RESPONDERS, NO_PRIMARY, BOOKED]) == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -134,28 +136,28 @@ async def test_the_first_attempt_of_a_new_command_says_so(servers: Servers, subj
     ],
     ids=["book", "move", "hold", "cancel"],
 )
-async def test_what_a_caller_may_have_sent_before_is_never_the_first(
+async def test_command_with_the_callers_own_key_is_never_first(
     servers: Servers, subject: str, ask: Ask
 ) -> None:
-    """With a key, move id or token of the caller's own, only the caller knows what was sent before."""
+    """With a key, move id or token of its own, only the caller knows about earlier attempts."""
     assert await _marks(servers, subject, ask, [BOOKED]) == [False]
 
 
-async def test_a_release_that_was_lost_and_repeated_is_released(servers: Servers) -> None:
-    """Where an attempt was not answered, the hold that its repeat does not find is the one it has ended."""
+async def test_404_on_a_retried_release_is_success(servers: Servers) -> None:
+    """After a lost attempt, a release counts as released if its retry finds no hold."""
     release = ReleaseHold.model_validate({"slot": LATER, "holdToken": str(uuid4())})
     async with answering(servers, RELEASE.subject, [None, NO_HOLD]) as client:
         reply = await client.send(RELEASE, release)
     assert (reply.status, reply.json) == (200, '{"message":"Hold released"}')
-    turns: list[Replies] = [[NO_HOLD], [NOBODY, NO_HOLD]]
+    turns: list[Replies] = [[NO_HOLD], [NO_RESPONDERS, NO_HOLD]]
     for replies in turns:
         async with answering(servers, RELEASE.subject, replies) as client:
             with pytest.raises(NoSuchHold):
                 await client.send(RELEASE, release)
 
 
-async def test_all_attempts_of_a_move_have_the_id_that_was_made(servers: Servers) -> None:
-    """A move without an id gets one, the same at every attempt: what was carried out is known again."""
+async def test_all_attempts_of_a_move_carry_the_generated_id(servers: Servers) -> None:
+    """The client generates a missing move id once, so that a worker recognizes a move it carried out."""
     met: list[dict[str, Any]] = []
     async with answering(servers, MOVE.many_subject, [None] * 3, met) as client:
         with pytest.raises(OutcomeUnknown):
@@ -166,10 +168,10 @@ async def test_all_attempts_of_a_move_have_the_id_that_was_made(servers: Servers
 
 
 @pytest.mark.parametrize(("subject", "ask", "sent"), SENT, ids=[subject for subject, *_ in SENT])
-async def test_a_read_that_is_not_answered_speaks_of_no_key(
+async def test_unanswered_read_mentions_no_key(
     servers: Servers, subject: str, ask: Ask, sent: dict[str, Any]
 ) -> None:
-    """A read has no key and changes nothing: ask again. A change may be repeated with its key."""
+    """The sentence of an unknown read advises to ask again; that of a change, to retry with its key."""
     async with answering(servers, subject, [None] * 3) as client:
         with pytest.raises(OutcomeUnknown) as caught:
             await ask(client)

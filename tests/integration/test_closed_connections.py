@@ -1,4 +1,4 @@
-"""Connections to NATS that are closed for good, whatever the number of attempts to connect again."""
+"""NATS connections that close permanently, whatever the limit of reconnects."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tests.servers import Servers
 
 
 class Strict(Nats):
-    """A NATS that lets a connection have one subscription, and answers one more with an error."""
+    """A NATS that allows one subscription a connection, and answers a second one with an error."""
 
     def options(self, port: int) -> list[str]:
         config = self.data_dir / "strict.conf"
@@ -25,7 +25,7 @@ class Strict(Nats):
 
 
 class Shrinking(Nats):
-    """A NATS that lets no more than one connection live, once it is told to."""
+    """A NATS that can be changed to allow a single connection."""
 
     def options(self, port: int) -> list[str]:
         self._config.write_text("max_connections: 100")
@@ -52,14 +52,14 @@ def strict(tmp_path: Path) -> Iterator[Nats]:
         yield server
 
 
-async def test_a_connection_that_is_closed_for_good_is_told_of_once(strict: Nats) -> None:
-    """At an error of NATS that it does not know, the client library gives up: whoever uses it is told."""
+async def test_permanently_closed_connection_is_reported_once(strict: Nats) -> None:
+    """At an unknown NATS error nats-py closes permanently: `on_closed` is called once, one line is logged."""
     closed = list[str]()
-    told = asyncio.Event()
+    reported = asyncio.Event()
 
     def on_closed() -> None:
         closed.append("closed")
-        told.set()
+        reported.set()
 
     options = NatsOptions(strict.url, "test", on_closed=on_closed)
     with structlog.testing.capture_logs() as lines:
@@ -67,14 +67,14 @@ async def test_a_connection_that_is_closed_for_good_is_told_of_once(strict: Nats
         for _ in range(2):
             await connection.subscribe("subject")
         async with asyncio.timeout(20):
-            await told.wait()
+            await reported.wait()
         await connection.close()
     assert closed == ["closed"]
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["nats_closed"]
 
 
-async def test_a_connection_that_is_meant_to_close_is_not_told_of(strict: Nats) -> None:
-    """Who closes a connection need not hear of it."""
+async def test_intended_close_is_not_reported(strict: Nats) -> None:
+    """Closing a connection on purpose calls no `on_closed` and logs nothing."""
     closed = list[str]()
     options = NatsOptions(strict.url, "test", on_closed=lambda: closed.append("closed"))
     with structlog.testing.capture_logs() as lines:
@@ -86,8 +86,8 @@ async def test_a_connection_that_is_meant_to_close_is_not_told_of(strict: Nats) 
 
 
 @pytest.mark.parametrize("module", ["booking_worker", "hold_worker"])
-async def test_a_worker_that_is_closed_out_of_nats_ends(servers: Servers, strict: Nats, module: str) -> None:
-    """A worker without NATS for good ends with an error and says why once, though it has not served yet."""
+async def test_starting_worker_without_nats_ends(servers: Servers, strict: Nats, module: str) -> None:
+    """A worker whose connection closes permanently at its start exits with 1 and logs the cause once."""
     with servers.new_stack(NATS_URL=strict.url) as stack:
         worker = stack.start(module)
         assert await asyncio.to_thread(worker.wait) == 1
@@ -96,15 +96,15 @@ async def test_a_worker_that_is_closed_out_of_nats_ends(servers: Servers, strict
         assert "Traceback" not in worker.log
 
 
-async def test_a_serving_worker_that_is_closed_out_of_nats_ends(
-    servers: Servers, shrinking: Shrinking
-) -> None:
-    """Of two workers NATS lets one stay: the other ends with an error, and says why once."""
+async def test_serving_worker_without_nats_ends(servers: Servers, shrinking: Shrinking) -> None:
+    """If its connection closes permanently, a serving worker exits with 1 and logs the cause once."""
     with servers.new_stack(NATS_URL=shrinking.url) as stack:
         workers = [stack.start("booking_worker") for _ in range(2)]
         await asyncio.to_thread(stack.wait_serving)
         shrinking.shrink()
-        await until(lambda: any(worker.process.poll() is not None for worker in workers), "one has ended")
+        await until(
+            lambda: any(worker.process.poll() is not None for worker in workers), "a worker has ended"
+        )
         (ended,) = (worker for worker in workers if worker.process.poll() is not None)
         assert ended.process.returncode == 1
         assert ended.log.count('"level": "error"') == 1

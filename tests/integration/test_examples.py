@@ -1,4 +1,4 @@
-"""The examples, run as their readers would: with `slotkeeper` installed, against services that run."""
+"""The examples, run as readers run them: with `slotkeeper` installed, against running services."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ EXAMPLES = ROOT / "shared" / "examples"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where `slotkeeper` is what this tree has, for a path of modules."""
+    """A folder for PYTHONPATH, where `slotkeeper` is this tree's package."""
     folder = tmp_path_factory.mktemp("installed")
     (folder / "slotkeeper").symlink_to(ROOT / "shared")
     return folder
@@ -29,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def slot() -> datetime:
-    """One that nobody has asked for, on a day of its own."""
+    """A free slot on a day of its own."""
     return datetime(2031, 1, 1, 12, tzinfo=UTC) + timedelta(days=randrange(10**6))
 
 
@@ -39,7 +39,7 @@ def _run(env: dict[str, str], cwd: Path, *words: str) -> subprocess.CompletedPro
 
 
 class Example:
-    """An example, and where it finds `slotkeeper` and NATS."""
+    """The examples, with `slotkeeper` and NATS in their environment."""
 
     def __init__(self, installed: Path, nats_url: str) -> None:
         self.nats_url = nats_url
@@ -47,11 +47,11 @@ class Example:
         self.cwd = installed
 
     def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """What becomes of it."""
+        """Run an example."""
         return _run(self.env, self.cwd, str(EXAMPLES / f"{name}.py"), *words)
 
-    def says(self, name: str, *words: str) -> list[str]:
-        """The lines that it prints."""
+    def output_of(self, name: str, *words: str) -> list[str]:
+        """Run an example that succeeds; return its output lines."""
         result = self.run(name, *words)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout.splitlines()
@@ -62,9 +62,9 @@ def example(installed: Path, stack: Stack) -> Example:
     return Example(installed, stack.env["NATS_URL"])
 
 
-def test_the_script_follows_a_booking_through_its_life(example: Example, slot: datetime) -> None:
-    """It holds, books, meets a refusal, moves, cancels, and prints each change."""
-    lines = example.says("script", example.nats_url, slot.isoformat())
+def test_script_follows_a_booking_through_its_life(example: Example, slot: datetime) -> None:
+    """The script holds, books, gets a refusal, moves, cancels, and prints every change."""
+    lines = example.output_of("script", example.nats_url, slot.isoformat())
     assert lines[2:] == [
         "Grace: Slot already booked",
         f"Moved to {slot + timedelta(days=1):%Y-%m-%d}",
@@ -74,20 +74,20 @@ def test_the_script_follows_a_booking_through_its_life(example: Example, slot: d
     ]
 
 
-def test_the_receptionist_books_moves_and_cancels(example: Example, slot: datetime) -> None:
-    """A day shows what was booked, and shows it no more once it is cancelled; a refusal is one line."""
+def test_receptionist_books_moves_and_cancels(example: Example, slot: datetime) -> None:
+    """A day lists a booking until it is cancelled; a refusal is one line on stderr."""
     nats = ("--nats", example.nats_url)
-    (booked,) = example.says("receptionist", *nats, "book", slot.isoformat(), "Ada Lovelace")
+    (booked,) = example.output_of("receptionist", *nats, "book", slot.isoformat(), "Ada Lovelace")
     id = booked.split()[-2]
     refused = example.run("receptionist", *nats, "book", slot.isoformat(), "Grace Hopper")
     assert (refused.returncode, refused.stderr) == (1, "Slot already booked\n")
     day = (*nats, "day", f"{slot:%Y-%m-%d}")
-    assert example.says("receptionist", *day) == [booked]
+    assert example.output_of("receptionist", *day) == [booked]
     later = slot + timedelta(hours=1)
-    (moved,) = example.says("receptionist", *nats, "move", id, later.isoformat())
+    (moved,) = example.output_of("receptionist", *nats, "move", id, later.isoformat())
     assert moved == f"{later:%Y-%m-%d %H:%M}  Ada Lovelace  {id}  booked"
-    assert example.says("receptionist", *nats, "cancel", id)[0].endswith("cancelled")
-    assert example.says("receptionist", *day) == []
+    assert example.output_of("receptionist", *nats, "cancel", id)[0].endswith("cancelled")
+    assert example.output_of("receptionist", *day) == []
 
 
 class Web(Process):
@@ -129,8 +129,8 @@ def web(example: Example, tmp_path: Path) -> Iterator[Web]:
         end([web], STOP_SECONDS)
 
 
-def test_a_web_application_books_by_a_dependency(web: Web, slot: datetime) -> None:
-    """Its routes answer the appointment, and a refusal with the service's own status and headers."""
+def test_web_application_books_by_a_dependency(web: Web, slot: datetime) -> None:
+    """Its routes return the appointment, and a refusal with the service's status and headers."""
     wish = {"slot": slot.isoformat().replace("+00:00", "Z"), "patient": "Ada Lovelace"}
     with httpx.Client(base_url=web.url, timeout=20) as client:
         booked = client.post("/visits", params=wish, headers={"Idempotency-Key": f"web-{slot}"})
@@ -142,8 +142,8 @@ def test_a_web_application_books_by_a_dependency(web: Web, slot: datetime) -> No
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
 
 
-def test_their_types_are_right(installed: Path) -> None:
-    """Each example passes mypy in its strict mode."""
+def test_examples_pass_mypy_in_strict_mode(installed: Path) -> None:
+    """The examples pass mypy in its strict mode."""
     examples = sorted(str(path) for path in EXAMPLES.glob("[!_]*.py"))
     env = {**os.environ, "MYPYPATH": str(installed)}
     result = _run(env, installed, "-m", "mypy", "--strict", *examples)

@@ -1,4 +1,4 @@
-"""The credit that a worker gives NATS, on a real connection."""
+"""The credit that a worker grants NATS, on a real connection."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -29,7 +29,7 @@ def nats_server(tmp_path: Path) -> Iterator[Nats]:
 
 
 class Subscriber:
-    """Takes messages as fast as `gate` lets it, and has nothing in flight."""
+    """Takes messages while `gate` is open; no command is in flight."""
 
     def __init__(self) -> None:
         self.subscription: Subscription | None = None
@@ -50,7 +50,7 @@ class Subscriber:
 
 @asynccontextmanager
 async def connected(server: Nats, subscriber: Subscriber) -> AsyncIterator[Client]:
-    """The connection of a subscriber whose flow control runs."""
+    """Connect a subscriber and run its flow control."""
     options = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.05, "disconnected_cb": subscriber.lost}
     async with await nats.connect(server.url, **options) as connection:
         subscriber.subscription = await connection.subscribe(SUBJECT, cb=subscriber.consume)
@@ -59,17 +59,17 @@ async def connected(server: Nats, subscriber: Subscriber) -> AsyncIterator[Clien
         running.cancel()
 
 
-async def test_a_worker_that_nats_has_left_without_a_word_is_found_again(
+async def test_idle_worker_subscribes_again_after_a_silent_unsubscribe(
     nats_server: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where NATS met a limit just before it was raised, it sends nothing more: subscribe again when idle."""
+    """If NATS met a limit just before it was raised, it stays silent: an idle worker subscribes again."""
     monkeypatch.setattr(flow_control, "IDLE_SECONDS", 0.05)
     subscriber = Subscriber()
     async with connected(nats_server, subscriber) as connection:
         await connection.publish(SUBJECT)
-        await until(lambda: subscriber.taken == 1, "the first is taken")
+        await until(lambda: subscriber.taken == 1, "the first message is handled")
         assert subscriber.subscription is not None
-        await nats_wire.unsubscribe(subscriber.subscription)  # as NATS does by itself at the limit
+        await nats_wire.unsubscribe(subscriber.subscription)  # as NATS itself does at the limit
         async with asyncio.timeout(20):
             while subscriber.taken == 1:
                 await connection.publish(SUBJECT)
@@ -77,44 +77,44 @@ async def test_a_worker_that_nats_has_left_without_a_word_is_found_again(
 
 
 @pytest.mark.parametrize("flood", [400, 1500])
-async def test_a_flood_on_a_new_connection_leaves_no_worker_deaf(
+async def test_flood_after_a_reconnect_does_not_exhaust_the_credit(
     nats_server: Nats, monkeypatch: pytest.MonkeyPatch, flood: int
 ) -> None:
-    """Many messages come on a new connection before the first of them is looked at: more come after them."""
+    """After a flood that arrives before its first message is handled, messages still arrive."""
     monkeypatch.setattr(flow_control, "IDLE_SECONDS", 1000)
     subscriber = Subscriber()
     async with connected(nats_server, subscriber) as connection:
         subscriber.gate.clear()
         await connection.publish(SUBJECT)
-        await until(lambda: subscriber.taken == 1, "the first is in flight")
+        await until(lambda: subscriber.taken == 1, "the first message is in flight")
         nats_server.kill()
         nats_server.start()
-        await until(lambda: connection.stats["reconnects"] == 1, "it is back")
+        await until(lambda: connection.stats["reconnects"] == 1, "the client has reconnected")
         for _ in range(flood):
             await connection.publish(SUBJECT)
         subscription = subscriber.subscription
         assert subscription is not None
-        await until(lambda: subscription.delivered == flood + 1, "all of it has come")
+        await until(lambda: subscription.delivered == flood + 1, "the flood has arrived")
         subscriber.gate.set()
-        await until(lambda: subscriber.taken == flood + 1, "all of it is taken")
+        await until(lambda: subscriber.taken == flood + 1, "the flood is handled")
         async with asyncio.timeout(20):
             while subscriber.taken < flood + 1000:
                 await connection.publish(SUBJECT)
                 await round_trip(connection)
 
 
-async def test_a_subscription_that_was_idle_in_an_overload_is_not_lost(
+async def test_idle_subscription_survives_an_overload(
     nats_server: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where other subjects fill a worker, it keeps a little credit for an idle one, and hears it later."""
+    """While other subjects fill a worker, an idle subscription keeps some credit: messages still arrive."""
     monkeypatch.setattr(flow_control, "IDLE_SECONDS", 1000)
     subscriber = Subscriber()
     async with connected(nats_server, subscriber) as connection:
         await connection.publish(SUBJECT)
-        await until(lambda: subscriber.taken == 1, "the first is taken")
+        await until(lambda: subscriber.taken == 1, "the first message is handled")
         for _ in range(MOST_IN_FLIGHT):
-            subscriber.in_flight.begin(asyncio.sleep(0))  # others' commands, not decided yet
-        for _ in range(2):  # from the second on it is idle
+            subscriber.in_flight.begin(asyncio.sleep(0))  # undecided commands of other subjects
+        for _ in range(2):  # from the second look on, it is idle
             await subscriber.control._look_while_idle()
         for _ in range(MOST_IN_FLIGHT):
             subscriber.in_flight.decided(1)

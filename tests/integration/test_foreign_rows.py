@@ -1,4 +1,4 @@
-"""Rows of `appointments` that this service did not write harm nobody but those who ask for them."""
+"""A row of `appointments` that this service did not write affects only requests that meet it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import pytest
 
 from shared.contract.commands import CancelAppointment
 from shared.contract.errors import Changing, NoSuchAppointment, NotExecuted, SlotAlreadyBooked
-from tests.integration.test_final_refusals import of, soon
+from tests.integration.final_refusals import of, soon
 from tests.integration.test_moves import booked, free
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -28,7 +28,7 @@ WHOLE: dict[str, Any] = {
     "createdAt": datetime(1970, 1, 1, tzinfo=UTC),
     "updatedAt": datetime(1970, 1, 1, tzinfo=UTC),
 }
-"""What a row has, but for one field of another type."""
+"""The fields of a valid row; a test replaces one by a value of another type."""
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ WHOLE: dict[str, Any] = {
     ],
     ids=str,
 )
-async def test_all_behind_one_barrier_are_decided_in_spite_of_it(
+async def test_foreign_row_does_not_affect_a_shared_read(
     use_cases: UseCases, foreign: dict[str, Any]
 ) -> None:
-    """Bookings that are refused together with one that meets a foreign row are told so, each by itself."""
+    """Requests that share a read with one that meets a foreign row get their own answers."""
     body, booking = await booked(use_cases)
     id = str(uuid4())
     row = {"_id": id, "site": body["site"], "claims": ["default/7", {"a": 1}], **foreign}
@@ -62,12 +62,12 @@ async def test_all_behind_one_barrier_are_decided_in_spite_of_it(
     refused, *missing, found = await asyncio.gather(*asks, return_exceptions=True)
     assert isinstance(refused, SlotAlreadyBooked)
     assert isinstance(missing.pop(0), SlotAlreadyBooked)
-    assert all(isinstance(each, NoSuchAppointment) for each in missing)
+    assert all(isinstance(answer, NoSuchAppointment) for answer in missing)
     assert found == booking
 
 
-async def test_a_foreign_claim_is_taken(use_cases: UseCases) -> None:
-    """The index keeps out whatever has the status and the claim, and the refusal is true."""
+async def test_foreign_claim_is_taken(use_cases: UseCases) -> None:
+    """A foreign row with status and claim takes the claim in the index, so the 409 is true."""
     body, booking = await booked(use_cases)
     appointments = use_cases.database.get_collection("appointments")
     await use_cases.bookings.cancel(CancelAppointment(id=booking.id), soon())
@@ -78,8 +78,8 @@ async def test_a_foreign_claim_is_taken(use_cases: UseCases) -> None:
 
 
 @pytest.mark.parametrize("status", ["booked", "refused"])
-async def test_a_foreign_row_with_a_key_harms_that_key_alone(use_cases: UseCases, status: str) -> None:
-    """A booking with the key of a foreign row is not executed; one with another key is booked."""
+async def test_foreign_row_with_a_key_affects_only_that_key(use_cases: UseCases, status: str) -> None:
+    """A booking with the key of a foreign row is not executed; one with another key is made."""
     body = fresh()
     row = {"_id": str(uuid4()), "site": body["site"], "status": status, "idempotencyKey": "taken"}
     await use_cases.database.get_collection("appointments").insert_one(row)

@@ -1,4 +1,4 @@
-"""A Redis that is there and refuses: full, read-only, or one that may evict. Nobody's hold is passed over."""
+"""A Redis that answers with errors: full, read-only, or allowed to evict. Holds are still honoured."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def embedded(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 def fill(url: str) -> None:
-    """Write until Redis takes no more, and so much that buffers of connections make no difference."""
+    """Write until Redis refuses, by far more than its connection buffers may vary."""
     with Redis.from_url(url) as redis:
         redis.config_set("maxmemory", "16mb")
         with pytest.raises(OutOfMemoryError):  # noqa: PT012
@@ -36,10 +36,10 @@ def fill(url: str) -> None:
         redis.config_set("maxmemory", "12mb")
 
 
-async def test_a_full_redis_grants_no_new_hold_and_keeps_every_promise(
+async def test_full_redis_grants_no_hold_and_keeps_existing_ones(
     servers: Servers, embedded: EmbeddedRedis
 ) -> None:
-    """In a full Redis new holds are 503; held slots stay held, and bookings and releases go on."""
+    """In a full Redis a new hold is 503; existing holds stand, and bookings and releases succeed."""
     with servers.new_stack(REDIS_URL=embedded.url) as stack:
         stack.start("booking_worker")
         stack.start("hold_worker")
@@ -66,8 +66,8 @@ async def test_a_full_redis_grants_no_new_hold_and_keeps_every_promise(
             assert (await caller.request("hold.v1.ready", {})).status == 200
 
 
-async def test_a_booking_in_a_full_redis_keeps_holds_away(embedded: EmbeddedRedis) -> None:
-    """Where Redis is full, a booking that is under way still has an intent, which is cleared."""
+async def test_booking_in_a_full_redis_has_an_intent(embedded: EmbeddedRedis) -> None:
+    """In a full Redis a booking in progress still registers an intent, and clears it."""
     redis = connect_redis(embedded.url)
     stores, hold = Stores.on(redis), wanted()
     fill(embedded.url)
@@ -79,8 +79,8 @@ async def test_a_booking_in_a_full_redis_keeps_holds_away(embedded: EmbeddedRedi
     await redis.aclose()
 
 
-async def test_a_redis_that_takes_no_writes_is_read(embedded: EmbeddedRedis) -> None:
-    """Where Redis refuses to write, what another holds is not booked, and what is free is."""
+async def test_read_only_redis_still_shows_holds(embedded: EmbeddedRedis) -> None:
+    """If Redis refuses writes, a held slot is still refused and a free one is booked."""
     redis = connect_redis(embedded.url)
     stores, hold = Stores.on(redis), wanted()
     await grant(stores, hold)
@@ -93,16 +93,16 @@ async def test_a_redis_that_takes_no_writes_is_read(embedded: EmbeddedRedis) -> 
     await redis.aclose()
 
 
-async def test_a_redis_that_will_not_say_what_is_held_is_not_passed_over(embedded: EmbeddedRedis) -> None:
-    """Where Redis answers every script with an error, nothing is booked: what is held is not known."""
+async def test_redis_that_refuses_scripts_stops_bookings(embedded: EmbeddedRedis) -> None:
+    """If Redis answers every script with an error, nothing is booked: the holds are unknown."""
     redis = connect_redis(embedded.url)
     await redis.acl_setuser("default", commands=["-evalsha", "-eval"])
     assert await Stores.on(redis).found_by(rival_of(wanted())) is HoldState.NOT_ASKED
     await redis.aclose()
 
 
-async def test_a_redis_that_may_evict_holds_is_not_ready(servers: Servers, embedded: EmbeddedRedis) -> None:
-    """A worker whose Redis evicts says so at its start, and is not ready until that is mended."""
+async def test_evicting_redis_is_not_ready(servers: Servers, embedded: EmbeddedRedis) -> None:
+    """A worker whose Redis may evict keys logs that at its start, and is not ready until it is corrected."""
     with Redis.from_url(embedded.url) as redis, servers.new_stack(REDIS_URL=embedded.url) as stack:
         redis.config_set("maxmemory-policy", "volatile-lru")
         worker = stack.start("hold_worker")
@@ -115,8 +115,8 @@ async def test_a_redis_that_may_evict_holds_is_not_ready(servers: Servers, embed
             assert ready.status == 503
             assert "maxmemory-policy must be noeviction, not volatile-lru" in ready.body["checks"]["redis"]
             redis.config_set("maxmemory-policy", "noeviction")
-            await until(lambda: '"redis_is_ready"' in worker.log, "it has looked again")
+            await until(lambda: '"redis_is_ready"' in worker.log, "the worker has checked again")
             assert (await caller.request("hold.v1.ready", {})).status == 200
             redis.acl_setuser("default", commands=["-info", "-config"])
-            await until(lambda: bool(redis.acl_log()), "it has asked in vain")
+            await until(lambda: bool(redis.acl_log()), "the worker's check was refused")
             assert (await caller.request("hold.v1.ready", {})).status == 200

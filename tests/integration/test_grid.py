@@ -1,4 +1,4 @@
-"""Appointments of several lengths, on a grid of 15 minutes and on the default: none overlaps another."""
+"""Appointments of several lengths, on a grid of 15 minutes and on the default grid: none overlap."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -36,13 +36,13 @@ async def caller(grid_stack: Stack) -> AsyncIterator[HttpCaller]:
 
 
 def at(time: str, minutes: int | None = None, **more: Any) -> dict[str, Any]:
-    """A request for so many minutes from a time of one day on; for one cell where none are named."""
+    """Return a request for `minutes` from a time of one day; for one cell if `minutes` is None."""
     body = fresh(slot=f"2031-05-04T{time}:00Z", **more)
     return body if minutes is None else {**body, "durationMinutes": minutes}
 
 
 async def test_overlapping_appointments_conflict(caller: HttpCaller) -> None:
-    """45 minutes at 10:00 leave no room at 10:30 or for what runs into them, but some at 10:45 and 9:45."""
+    """45 minutes at 10:00 conflict with every booking that overlaps them; 9:45 and 10:45 stay free."""
     site = fresh_site()
     booked = await caller.book(at("10:00", 45, site=site))
     assert (booked.status, booked.body["appointment"]["durationMinutes"]) == (201, 45)
@@ -56,19 +56,19 @@ async def test_overlapping_appointments_conflict(caller: HttpCaller) -> None:
 @pytest.mark.parametrize(
     ("slot", "minutes"), [("2031-05-04T10:05:00Z", 20), ("2031-05-04T10:00:00.001+05:45", 1), (FIRST, 1440)]
 )
-async def test_no_slot_and_no_duration_is_off_the_grid(caller: HttpCaller, slot: str, minutes: int) -> None:
-    """A booking or a hold begins at any instant, lasts any minutes, and is answered as it was sent."""
+async def test_any_slot_and_duration_is_accepted(caller: HttpCaller, slot: str, minutes: int) -> None:
+    """A booking or hold starts at any instant, lasts any minutes, and is returned as it was sent."""
     body = fresh(slot=slot, durationMinutes=minutes)
     held = await caller.hold(body)
     booked = await caller.book(body)
     assert (held.status, booked.status) == (200, 201)
-    for told in (held.body["hold"], booked.body["appointment"]):
-        assert datetime.fromisoformat(told["slot"]) == datetime.fromisoformat(slot)
-        assert told["durationMinutes"] == minutes
+    for returned in (held.body["hold"], booked.body["appointment"]):
+        assert datetime.fromisoformat(returned["slot"]) == datetime.fromisoformat(slot)
+        assert returned["durationMinutes"] == minutes
 
 
 async def test_appointments_in_one_cell_conflict(caller: HttpCaller) -> None:
-    """Two that touch one cell exclude each other, though their times do not overlap; holds as bookings."""
+    """Two bookings or holds that touch one cell conflict, even if their times do not overlap."""
     body = at("10:01", 3)
     assert (await caller.book(body)).status == 201
     for beside in (at("10:06", 3), at("09:45", 16), at("10:00", 1), at("10:14", 600)):
@@ -78,8 +78,8 @@ async def test_appointments_in_one_cell_conflict(caller: HttpCaller) -> None:
         assert (await caller.book({**beside, "site": body["site"]})).status == 201
 
 
-async def test_what_ends_after_the_last_year_is_refused(caller: HttpCaller) -> None:
-    """The end lies before the year 10000; the sentence says so, and names both fields."""
+async def test_end_after_the_last_year_is_refused(caller: HttpCaller) -> None:
+    """A booking ends before the year 10000; the refusal names both fields."""
     for ask in (caller.book, caller.hold):
         answer = await ask(fresh(slot="9999-12-31T23:45:00Z"))
         assert (answer.status, answer.error) == (
@@ -89,8 +89,8 @@ async def test_what_ends_after_the_last_year_is_refused(caller: HttpCaller) -> N
         assert (await ask(fresh(slot="9999-12-31T23:44:00Z"))).status in (200, 201)
 
 
-async def test_of_ten_at_once_one_is_booked(servers: Servers) -> None:
-    """On the default grid, of ten bookings of one slot one gets 201 and nine get 409; a minute later too."""
+async def test_one_of_ten_simultaneous_bookings_wins(servers: Servers) -> None:
+    """On the default grid, ten simultaneous bookings get one 201 and nine 409, and their cell is taken."""
     slot = "2025-12-05T10:00:00.000Z"
     with servers.new_stack() as stack:
         stack.up()
@@ -109,16 +109,16 @@ async def test_of_ten_at_once_one_is_booked(servers: Servers) -> None:
 
 
 @pytest.mark.parametrize("minutes", [0, -15, 1441, "15", 15.5, True])
-async def test_a_bad_duration_is_refused(caller: HttpCaller, minutes: Any) -> None:
-    """A duration is a whole number of minutes, at most a day's; the sentence names the field."""
+async def test_invalid_duration_is_refused(caller: HttpCaller, minutes: Any) -> None:
+    """A duration is a whole number of minutes, at most a day; the sentence names the field."""
     for ask in (caller.book, caller.hold):
         answer = await ask(at("10:00", minutes))
         assert answer.status == 400
         assert answer.error.startswith("durationMinutes")
 
 
-async def test_a_hold_covers_all_of_its_time(caller: HttpCaller) -> None:
-    """A hold of 30 minutes keeps others from each quarter of an hour in it, and its patient may book it."""
+async def test_hold_covers_its_whole_duration(caller: HttpCaller) -> None:
+    """A hold of 30 minutes keeps other patients from both quarters of an hour; its patient may book it."""
     body = at("10:00", 30)
     assert (await caller.hold(body)).status == 200
     for inside in (at("10:00"), at("10:15"), at("09:45", 30)):
@@ -128,8 +128,8 @@ async def test_a_hold_covers_all_of_its_time(caller: HttpCaller) -> None:
     assert (await caller.book(body)).status == 201
 
 
-async def test_an_extension_that_is_refused_leaves_the_hold_as_it_was(caller: HttpCaller) -> None:
-    """A hold that cannot be extended over a booked quarter of an hour still keeps others from its own."""
+async def test_refused_extension_keeps_the_hold(caller: HttpCaller) -> None:
+    """A hold that cannot be extended over a booked quarter of an hour still stands."""
     body = at("10:00", 15, holdToken=str(uuid4()))
     rival = {**body, "patientName": "Grace", "holdToken": str(uuid4())}
     assert (await caller.hold(body)).status == 200
@@ -140,8 +140,8 @@ async def test_an_extension_that_is_refused_leaves_the_hold_as_it_was(caller: Ht
     assert (await caller.book(body)).status == 201
 
 
-async def test_another_duration_is_another_request(caller: HttpCaller) -> None:
-    """A key that is repeated with another duration gets 422; with none too, though that lasts as long."""
+async def test_another_duration_under_one_key_is_422(caller: HttpCaller) -> None:
+    """A key with another duration gets 422, also without one, although the default lasts as long."""
     key, body = {"Idempotency-Key": "order 4711"}, at("10:00", 15)
     first = await caller.book(body, **key)
     assert first.status == 201
@@ -152,7 +152,7 @@ async def test_another_duration_is_another_request(caller: HttpCaller) -> None:
 
 
 async def race_for_overlapping_spans(caller: HttpCaller, site: str = "") -> list[Answer]:
-    """32 callers ask at once for spans of up to two hours that begin within three hours."""
+    """Send 32 simultaneous bookings of up to two hours that start within three hours."""
     random, site = Random(7), site or fresh_site()
     bodies = [
         at(f"{9 + quarter // 4:02}:{quarter % 4 * 15:02}", 15 * random.randint(1, 8), site=site)
@@ -162,7 +162,7 @@ async def race_for_overlapping_spans(caller: HttpCaller, site: str = "") -> list
 
 
 def overlaps(answers: list[Answer]) -> int:
-    """How many pairs of confirmed bookings share some time."""
+    """Count the pairs of confirmed bookings that overlap."""
     spans = []
     for answer in answers:
         if answer.status == 201:
@@ -172,8 +172,8 @@ def overlaps(answers: list[Answer]) -> int:
     return sum(one[0] < other[1] and other[0] < one[1] for one, other in combinations(spans, 2))
 
 
-async def test_of_overlapping_requests_none_that_is_booked_overlaps(caller: HttpCaller) -> None:
-    """Of 32 requests at once for spans that overlap, some are booked, and no two of these overlap."""
+async def test_simultaneous_bookings_never_overlap(caller: HttpCaller) -> None:
+    """If 32 simultaneous bookings overlap, some are confirmed, and no two of those overlap."""
     for _ in range(4):
         answers = await race_for_overlapping_spans(caller)
         assert {answer.status for answer in answers} == {201, 409}
@@ -182,7 +182,7 @@ async def test_of_overlapping_requests_none_that_is_booked_overlaps(caller: Http
 
 
 async def test_without_the_index_bookings_overlap(servers: Servers) -> None:
-    """Control: with the unique index dropped, and nobody looking, bookings that overlap are confirmed."""
+    """Control: with the unique index dropped and its watch disabled, overlapping bookings are confirmed."""
     with servers.new_stack(**GRID) as stack:
         stack.start_gateway()
         for module in ("booking_worker", "hold_worker"):
@@ -192,6 +192,6 @@ async def test_without_the_index_bookings_overlap(servers: Servers) -> None:
             client.get_default_database()["appointments"].drop_indexes()
         async with http_caller(stack) as caller:
             site = fresh_site()
-            # Twice: of rivals that a worker has together, it inserts one, and finds that in the others' way.
+            # Race twice: of conflicting requests in one batch a worker inserts only the first.
             answers = [*await race_for_overlapping_spans(caller, site)]
             assert overlaps(answers + await race_for_overlapping_spans(caller, site)) > 0

@@ -1,4 +1,4 @@
-"""Callers whose deadlines are too short: their failures say nothing of what a worker can do."""
+"""Callers with deadlines that are too short do not make a worker look broken."""
 
 import asyncio
 import time
@@ -16,15 +16,15 @@ from tests.slots import fresh
 from tests.stack import Stack
 
 PATIENCE_MS = range(2, 22)
-"""Some of these end while MongoDB writes, however fast the machine is."""
+"""Some of these deadlines pass during the write to MongoDB, however fast the machine is."""
 UNKNOWN = 10
 MOST = 4000
 
 
-async def test_hasty_callers_make_no_worker_leave(servers: Servers) -> None:
-    """Commands that fail by their own deadline of some milliseconds cost no other caller the worker.
+async def test_short_deadlines_do_not_make_a_worker_leave(servers: Servers) -> None:
+    """Commands that fail by their own deadline of some ms do not make a worker leave its queue group.
 
-    A look at MongoDB that takes long, as on a machine that is busy, may: so of three runs one has to show it.
+    A slow check of MongoDB on a busy machine may do so, so one of three runs has to pass.
     """
     for _ in range(3):
         with servers.new_stack() as stack:
@@ -34,7 +34,7 @@ async def test_hasty_callers_make_no_worker_leave(servers: Servers) -> None:
 
 
 async def workers_leave(stack: Stack) -> bool:
-    """Whether a worker of either kind leaves the queue group of a subject."""
+    """Return whether a worker leaves the queue group of a subject."""
     workers = [stack.start(kind) for kind in ("booking_worker", "hold_worker")]
     await asyncio.to_thread(stack.wait_serving)
     async with await nats.connect(stack.env["NATS_URL"]) as connection:

@@ -1,4 +1,4 @@
-"""What is held, for reading: granted holds of a resource, each once, by its slot, as long as it stands."""
+"""The hold index: it lists every granted hold of a resource once, by its slot, until the hold ends."""
 
 import asyncio
 from dataclasses import replace
@@ -15,16 +15,16 @@ from shared.stores.redis.holds import HoldRequest, Placed
 from shared.stores.redis.keys import Holder, held_keys, keys_of
 from shared.stores.redis.scripts import Scripts
 from shared.stores.redis.servers import SingleServer
-from tests.integration.hold_stores import DAY_MS, Stores, grant, part, stretch_of, wanted
+from tests.integration.hold_stores import DAY_MS, Stores, grant, part, range_of, wanted
 
 
 def of_another(hold: HoldRequest) -> HoldRequest:
-    """The same, wanted by somebody else."""
+    """Return the same request, of another patient."""
     return replace(hold, holder=Holder(str(uuid4()), "grace"))
 
 
-async def test_a_hold_is_listed_once_it_is_granted(stores: Stores) -> None:
-    """What is only placed was promised to nobody, and is not listed; what is granted is, once."""
+async def test_hold_is_listed_once_it_is_granted(stores: Stores) -> None:
+    """A placed hold is not listed, because no caller has its 200; a granted hold is listed once."""
     hold = wanted(minutes=45)
     placed = await stores.place(hold, seconds=60)
     assert placed is not None
@@ -34,8 +34,8 @@ async def test_a_hold_is_listed_once_it_is_granted(stores: Stores) -> None:
     assert await stores.held_of(hold.claims.site, "other") == []
 
 
-async def test_an_extended_hold_is_listed_once(stores: Stores) -> None:
-    """However often a hold is extended, to a longer time or a shorter one, it is one hold."""
+async def test_extended_hold_is_listed_once(stores: Stores) -> None:
+    """However often a hold is extended, to a longer or shorter time, it is listed as one hold."""
     hold = wanted(minutes=60)
     for first, last, expected in (
         (0, 1, (0, 1)),
@@ -48,8 +48,8 @@ async def test_an_extended_hold_is_listed_once(stores: Stores) -> None:
         assert await stores.held_of(hold.claims.site) == [expected]
 
 
-async def test_neighbours_are_listed_each(stores: Stores) -> None:
-    """Holds of two patients that touch are two; of one token that do not touch, too."""
+async def test_adjacent_holds_are_listed_separately(stores: Stores) -> None:
+    """Adjacent holds of two patients are two holds; so are two parts of one token that do not touch."""
     hour = wanted(minutes=60)
     first, second, third = part(hour, 0, 1), of_another(part(hour, 1, 3)), part(hour, 3, 4)
     for hold in (third, second, first):
@@ -68,17 +68,17 @@ async def test_neighbours_are_listed_each(stores: Stores) -> None:
         (-4, 0, []),
     ],
 )
-async def test_what_overlaps_the_window_is_listed_whole(
+async def test_hold_that_overlaps_the_window_is_listed_whole(
     stores: Stores, first: int, last: int, expected: list[tuple[int, int]]
 ) -> None:
-    """A hold that begins before a window, or ends after it, is told with its own slot and duration."""
+    """A hold that starts before the window, or ends after it, is listed with its own slot and duration."""
     hold = wanted(minutes=60)
     await grant(stores, hold)
     assert await stores.held_of(hold.claims.site, first=first, last=last) == expected
 
 
-async def test_a_whole_day_is_seen_from_its_last_quarter(stores: Stores) -> None:
-    """The longest hold there is overlaps a window that begins nearly a day after it."""
+async def test_longest_hold_is_found_from_its_last_quarter(stores: Stores) -> None:
+    """The longest possible hold is found by a window that starts almost a day later."""
     hold = wanted(minutes=24 * 60)
     await grant(stores, hold)
     assert await stores.held_of(hold.claims.site, first=95, last=96) == [(0, 96)]
@@ -86,23 +86,23 @@ async def test_a_whole_day_is_seen_from_its_last_quarter(stores: Stores) -> None
     assert await stores.held_of(hold.claims.site, first=96, last=97) == []
 
 
-@pytest.mark.parametrize("end", ["released", "used up", "lost"])
-async def test_what_has_ended_is_not_listed(stores: Stores, end: str) -> None:
-    """A hold that was released or used up, or that Redis lost, is listed no more."""
+@pytest.mark.parametrize("end", ["released", "consumed", "lost"])
+async def test_ended_hold_is_not_listed(stores: Stores, end: str) -> None:
+    """A hold that was released or consumed, or that Redis lost, is not listed."""
     hold = wanted(minutes=30)
     await grant(stores, hold)
     match end:
         case "released":
             await stores.release(hold)
-        case "used up":
+        case "consumed":
             await stores.book(part(hold, 0, 1).claims, token=hold.holder.token)
         case "lost":
             await stores.redis.delete(*keys_of(hold.claims))
     assert await stores.held_of(hold.claims.site) == []
 
 
-async def test_an_extension_that_is_not_granted_does_not_change_the_list(stores: Stores) -> None:
-    """While an extension waits, and once it is withdrawn, its hold is listed as before, and no longer."""
+async def test_extension_that_is_not_granted_does_not_change_the_list(stores: Stores) -> None:
+    """While an extension is only placed, and after its withdrawal, its hold is listed as before."""
     hold = wanted(minutes=60)
     await grant(stores, part(hold, 0, 2))
     before = [
@@ -121,18 +121,18 @@ async def test_an_extension_that_is_not_granted_does_not_change_the_list(stores:
         await stores.withdraw(hold, placed)
 
 
-async def test_where_there_is_no_grid_each_instant_is_a_hold(stores: Stores) -> None:
-    """Without a grid a hold has no duration, and lies in a window that has its instant."""
+async def test_hold_on_a_grid_of_0_is_an_instant(stores: Stores) -> None:
+    """On a grid of 0 a hold has no duration, and belongs to the window that contains its instant."""
     hold, held = wanted(), HoldIndex(Scripts(SingleServer(stores.redis)), Grid(0))
     await grant(stores, hold)
     for first, last, count in ((0, 1, 1), (-1, 0, 0), (1, 2, 0)):
-        stretch = stretch_of(hold.claims.site, "default", first=first, last=last)
-        found = await held.held(stretch, None, limit=9, deadline=Deadline.after(60))
+        window = range_of(hold.claims.site, "default", first=first, last=last)
+        found = await held.held(window, None, limit=9, deadline=Deadline.after(60))
         assert found == [Cells(DAY_MS, "default", None)] * count
 
 
-async def test_a_limit_gives_the_first_ones(stores: Stores) -> None:
-    """Of many holds, more than Redis is asked for at once, the first are told in the order of their slots."""
+async def test_limit_lists_the_earliest_holds(stores: Stores) -> None:
+    """A limit lists the earliest holds in slot order, even of more holds than one read of Redis returns."""
     day = wanted(minutes=24 * 60)
     days = [Claims(day.claims.site, tuple(_later(key, 96 * n) for key in day.claims.keys)) for n in range(4)]
     pairs = [
@@ -156,14 +156,14 @@ def _later(claim: str, quarters: int) -> str:
 
 
 async def expire(stores: Stores, hold: HoldRequest) -> None:
-    """Let the time of a hold be over."""
+    """Make a hold expire now."""
     _, held_ends = held_keys(hold.claims.site, "default")
     await stores.redis.delete(*keys_of(hold.claims))
     await stores.redis.zadd(held_ends, {key.rpartition("/")[2]: 1 for key in hold.claims.keys}, xx=True)
 
 
-async def test_what_expires_does_not_pile_up(stores: Stores) -> None:
-    """Under a steady load of holds that simply expire, what is listed stays as small as what is held."""
+async def test_expired_holds_do_not_accumulate(stores: Stores) -> None:
+    """Under a steady load of expiring holds, the index stays as small as the number of holds."""
     day = wanted(minutes=24 * 60)
     most = 0
     for n in range(96):
@@ -176,8 +176,8 @@ async def test_what_expires_does_not_pile_up(stores: Stores) -> None:
     assert most <= 2
 
 
-async def test_what_expired_in_a_quiet_time_is_gone_soon(stores: Stores) -> None:
-    """After a rush whose holds have all expired, a grant removes twice what it adds, and a look the rest."""
+async def test_expired_holds_are_removed_by_later_calls(stores: Stores) -> None:
+    """After many holds expire, a grant removes twice as many entries as it adds; a read removes the rest."""
     day = wanted(minutes=24 * 60)
     holds = [of_another(part(day, n, n + 1)) for n in range(96)]
     placed = await stores.holds.place_many(holds, Deadline.after(60))
@@ -187,14 +187,14 @@ async def test_what_expired_in_a_quiet_time_is_gone_soon(stores: Stores) -> None
     for hold in holds:
         await expire(stores, hold)
     held, held_ends = held_keys(day.claims.site, "default")
-    await grant(stores, of_another(part(day, 0, 1)))  # whose moment was listed before
+    await grant(stores, of_another(part(day, 0, 1)))  # at an instant that is listed already
     assert await stores.redis.zcard(held) == await stores.redis.zcard(held_ends) == 94
     assert await stores.held_of(day.claims.site) == [(0, 1)]
     assert await stores.redis.zcard(held) == await stores.redis.zcard(held_ends) == 1
 
 
-async def test_what_is_listed_ends_with_the_last_hold(stores: Stores) -> None:
-    """The lists of a resource end a second after the last of its holds, however short later ones are."""
+async def test_index_expires_with_the_last_hold(stores: Stores) -> None:
+    """The index keys of a resource expire a second after its last hold, even if later holds are shorter."""
     hold, brief = wanted(minutes=60), Stores.on(stores.redis, hold_ms=2_000)
     await grant(stores, part(hold, 0, 2))
     await grant(brief, of_another(part(hold, 2, 4)))
@@ -202,8 +202,8 @@ async def test_what_is_listed_ends_with_the_last_hold(stores: Stores) -> None:
         assert 50_000 < await stores.redis.pttl(key) <= 61_000
 
 
-async def test_an_expired_hold_is_not_listed(stores: Stores) -> None:
-    """A hold whose time is over is not listed, and in the end Redis has nothing of it."""
+async def test_expired_hold_is_not_listed(stores: Stores) -> None:
+    """A hold whose time is over is not listed, and in the end Redis has no key of its site."""
     brief, hold = Stores.on(stores.redis, hold_ms=1), wanted(minutes=30)
     await grant(brief, hold, seconds=1)
     keys = await stores.keys(hold.claims.site)

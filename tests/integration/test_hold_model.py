@@ -1,4 +1,4 @@
-"""The scripts of holds beside a model of them: whatever is done in whatever order, both have the same."""
+"""A model of the hold scripts: after any sequence of operations, Redis and the model agree."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ PATIENTS = ("ada", "grace")
 
 @dataclass
 class Claim:
-    """A claim that is held: by a token, for a patient, since a placing of this number, granted or not."""
+    """A held claim: token, digest of the patient's name, number of the placing, `askedAt`, granted or not."""
 
     token: str
     digest: str
@@ -31,7 +31,7 @@ class Claim:
 
 @dataclass
 class Model:
-    """What is held, by claim, and when each token was released. Nothing of it expires."""
+    """Held claims by name, and the release times of tokens. Nothing expires."""
 
     claims: dict[str, Claim] = field(default_factory=dict)
     released: dict[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Model:
         return [self.claims[key].at for key in hold.claims.keys]
 
     def own(self, hold: HoldRequest, at: list[int]) -> list[bool]:
-        """Of each claim, whether it is held as it was placed."""
+        """Return for every claim whether it is still held as it was placed."""
         held = [self.claims.get(key) for key in hold.claims.keys]
         return [
             claim is not None and (claim.token, claim.at) == (hold.holder.token, since)
@@ -98,7 +98,7 @@ class Model:
                 self.free(claim.token)
 
     def listed(self) -> list[tuple[int, int]]:
-        """Where each granted hold begins, and how long it lasts, in quarters from the first claim on."""
+        """Return start and length of the granted holds, in quarters of an hour from the first claim."""
         runs: list[tuple[int, int, str]] = []
         for key, claim in self.claims.items():
             if claim.granted:
@@ -113,7 +113,7 @@ class Model:
 
 
 async def agree(stores: Stores, model: Model, day: HoldRequest, tokens: list[str]) -> None:
-    """Redis has what the model has: in hold keys, in records of tokens, and in what is listed."""
+    """Check that Redis agrees with the model: hold keys, token records and the hold index."""
     site, redis = day.claims.site, stores.redis
     values = {key: await redis.get(f"hold:{{{site}}}:{key}") for key in day.claims.keys}
     held = {key: value.split() for key, value in values.items() if value}
@@ -135,20 +135,20 @@ def outcome(placed: Placed | Refused | None) -> type[Placed | Refused] | None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whatever_is_done_to_holds_redis_has_what_a_model_has(stores: Stores, seed: int) -> None:
-    """Holds that are placed, granted, withdrawn, released and used up, by each other's side, in any order."""
+async def test_random_hold_operations_agree_with_the_model(stores: Stores, seed: int) -> None:
+    """After any order of placing, granting, withdrawing, releasing and consuming, Redis equals the model."""
     random, model = Random(seed), Model()
     day = wanted(minutes=15 * QUARTERS)
     tokens = [str(UUID(int=random.getrandbits(128))) for _ in range(3)]
-    placed: list[tuple[HoldRequest, Placed, list[int]]] = []  # not forgotten: some come late
+    placed: list[tuple[HoldRequest, Placed, list[int]]] = []  # kept, so that some operations arrive late
     for step in range(STEPS):
         first = random.randrange(QUARTERS)
         holder = Holder(random.choice(tokens), random.choice(PATIENTS))
-        asked = 1000 + step - random.choice((0, 0, 0, 5))  # some come late
+        asked = 1000 + step - random.choice((0, 0, 0, 5))  # some are asked for earlier
         hold = replace(part(day, first, random.randint(first + 1, QUARTERS)), holder=holder, asked_at=asked)
         match random.choice(("place", "place", "grant", "grant", "withdraw", "release", "book")):
             case "place":
-                await asyncio.sleep(0.002)  # Redis tells placings apart by its clock, in milliseconds
+                await asyncio.sleep(0.002)  # Redis distinguishes placings by its clock, in ms
                 (at,) = await stores.holds.place_many([hold], Deadline.after(60))
                 expected = model.place(hold)
                 assert outcome(at) == (Placed if isinstance(expected, list) else expected)

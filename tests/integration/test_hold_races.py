@@ -1,4 +1,4 @@
-"""Holds and bookings that race: a slot that is held for one patient is not booked by another."""
+"""Races of holds and bookings: a slot that is held for one patient is not booked by another."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ RIVALS = 10
 
 @dataclass(frozen=True)
 class Race:
-    """What became of a slot for which some held and others booked at once, all by different names."""
+    """The answers of holders and bookers of one slot at once, all under different names."""
 
     body: dict[str, Any]
     holds: list[Answer]
@@ -31,12 +31,12 @@ class Race:
 
     @property
     def broken(self) -> bool:
-        """Whether a hold was granted, and the slot booked by another patient all the same."""
+        """Whether a hold was granted although another patient's booking succeeded."""
         return bool(self.held and self.booked)
 
 
 async def race(callers: list[Caller]) -> Race:
-    """Holders and bookers of one slot, in turn, by all ways in."""
+    """Hold and book one slot at once, over all given transports."""
     body = fresh()
     asked = [
         (
@@ -50,10 +50,8 @@ async def race(callers: list[Caller]) -> Race:
     return Race(body, answers[::2], answers[1::2])
 
 
-async def test_a_slot_is_held_or_booked_but_not_both(
-    http_caller: HttpCaller, nats_caller: NatsCaller
-) -> None:
-    """Of holders and bookers of a slot at once, one gets it, and what it was told stays true."""
+async def test_slot_is_held_or_booked_but_not_both(http_caller: HttpCaller, nats_caller: NatsCaller) -> None:
+    """One of simultaneous holds and bookings of a slot succeeds, and its answer stays true."""
     for race_of_slot in await asyncio.gather(*(race([http_caller, nats_caller]) for _ in range(8))):
         answers = race_of_slot.holds + race_of_slot.bookings
         assert sum(answer.status < 300 for answer in answers) == 1, answers
@@ -68,7 +66,7 @@ async def test_a_slot_is_held_or_booked_but_not_both(
 
 
 async def test_without_the_hold_check_a_race_breaks_holds(servers: Servers) -> None:
-    """Control: bookings that do not look at holds take slots that were granted to holders."""
+    """Control: without the hold check, bookings take slots that were granted to holders."""
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS="12") as stack:
         stack.start_gateway()
         stack.start("booking_worker", without="no_hold_check,slow_store")

@@ -1,4 +1,4 @@
-"""What a hold worker decides in moments that no caller can time."""
+"""Decisions of a hold worker at moments that no caller can time."""
 
 import asyncio
 import time
@@ -10,90 +10,38 @@ from uuid import uuid4
 import pytest
 
 from hold_worker.service import Held
-from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     BeingBooked,
     Changing,
-    HoldsUnreachable,
     NoPrimary,
     NotExecuted,
     OutcomeUnknown,
-    Refused,
     SlotAlreadyBooked,
-    SlotHeld,
 )
-from shared.domain.booking import Booking
-from shared.domain.claim import Claims
-from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found
 from shared.stores.mongo.writes import WriteResult
-from shared.stores.redis.holds import PLACED_MARGIN_MS, HoldRequest
-from shared.stores.redis.keys import Holder, keys_of
-from shared.stores.redis.scripts import Scripts
+from shared.stores.redis.holds import PLACED_MARGIN_MS
+from shared.stores.redis.keys import keys_of
+from tests.integration.hold_use_cases import book_without_redis, refuse, wanted
 from tests.integration.use_cases import UseCases, lost_inserts
 from tests.slots import fresh
 
 
 def quarters_of(hold: PlaceHold) -> list[BookAppointment]:
-    """What another patient asks for: the first quarter of a hold, and the second."""
+    """Return another patient's bookings of the first and the second quarter of a hold."""
     return [
         BookAppointment(slot=hold.slot + timedelta(minutes=n), site=hold.site, patientName="Grace")
         for n in (0, 15)
     ]
 
 
-async def book_unseen(use_cases: UseCases, command: BookAppointment) -> Booking:
-    """Book a slot as a worker does that cannot reach Redis."""
-    rival = Booking.new(
-        command,
-        span := Grid(0).slot_range(command),
-        Claims.of(command, span),
-        Digests(use_cases.schema.secret),
-    )
-    assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [WriteResult.DONE]
-    return rival
-
-
-def wanted(hold: PlaceHold, grid: Grid) -> HoldRequest:
-    """What a hold wants, and for whom."""
-    return HoldRequest(
-        Claims.of(hold, grid.slot_range(hold)), Holder(hold.holdToken or "", "digest"), unix_ms_now()
-    )
-
-
-async def dump(use_cases: UseCases, site: str) -> dict[str, tuple[int, Any]]:
-    """All that Redis has of a site: when each key ends (Unix ms), and its value."""
-    redis = use_cases.redis
-    keys = [key async for key in redis.scan_iter(f"*{{{site}}}*", count=1000)]
-    return {
-        key: (
-            await redis.pexpiretime(key),
-            await (redis.get(key) if key.startswith("hold:") else redis.zrange(key, 0, -1, withscores=True)),
-        )
-        for key in keys
-        if not key.startswith("intent")
-    }
-
-
-def refuse(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Have Redis refuse a script, as one that takes no writes does."""
-    run = Scripts.run
-
-    async def run_or_refuse(scripts: Scripts, name: str, calls: Any, *args: Any, **more: Any) -> Any:
-        if name == script:
-            return [HoldsUnreachable()] * len(calls)
-        return await run(scripts, name, calls, *args, **more)
-
-    monkeypatch.setattr(Scripts, "run", run_or_refuse)
-
-
-async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
+async def test_hold_that_meets_a_booking_in_progress_is_refused_at_once(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that meets a booking under way is refused at once; its repeat sees what was decided."""
+    """A hold that meets an intent gets BeingBooked at once; its retry sees the booking."""
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
     insert = BookingStore.insert_many
 
@@ -118,31 +66,10 @@ async def test_a_booking_that_is_decided_while_a_hold_looks_is_seen(
         await use_cases.holds.place_hold(rival, Deadline.after(5))
 
 
-@pytest.mark.parametrize("lost", [OutcomeUnknown, NoPrimary])
-@pytest.mark.parametrize("minutes", [15, 30], ids=["as long", "longer"])
-async def test_an_extension_that_cannot_be_verified_changes_nothing(
-    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, lost: type[Refused], minutes: int
-) -> None:
-    """An extension without a look at the bookings is not executed: the hold stands, as long as before."""
-
-    async def lose(*_: Any, **__: Any) -> None:
-        raise lost
-
-    body, holds = fresh("Ada", holdToken=str(uuid4())), grid_use_cases.holds
-    await holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5))
-    before = await dump(grid_use_cases, body["site"])
-    longer = PlaceHold.model_validate({**body, "durationMinutes": minutes})
-    with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "find", lose)
-        with pytest.raises(NotExecuted):
-            await holds.place_hold(longer, Deadline.after(5))
-    assert await dump(grid_use_cases, body["site"]) == before
-
-
-async def test_a_hold_that_cannot_be_withdrawn_blocks_nobody_for_long(
+async def test_hold_that_cannot_be_withdrawn_expires_soon(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was placed, and could be neither verified nor withdrawn, ends soon after its command."""
+    """A placed hold that could be neither verified nor withdrawn expires soon after its command."""
 
     async def lose_primary(*_: Any, **__: Any) -> None:
         raise NoPrimary
@@ -156,19 +83,19 @@ async def test_a_hold_that_cannot_be_withdrawn_blocks_nobody_for_long(
     assert 0 < await use_cases.redis.pttl(key) <= 1000 + PLACED_MARGIN_MS
 
 
-async def test_a_hold_that_cannot_be_granted_is_unknown(
+async def test_hold_that_cannot_be_granted_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hold that was set, and of which Redis will not note that it is granted, is not said not to stand."""
+    """If Redis refuses to grant a placed hold, the outcome is unknown."""
     refuse(monkeypatch, "grant_holds")
     with pytest.raises(OutcomeUnknown):
         await use_cases.holds.place_hold(PlaceHold.model_validate(fresh()), Deadline.after(5))
 
 
-async def test_a_hold_that_is_lost_before_it_is_granted_is_refused(
+async def test_hold_lost_before_its_grant_is_refused(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is promised a hold that Redis lost while MongoDB was read."""
+    """A hold that Redis lost while MongoDB was read is not granted: the caller gets 503 Changing."""
     hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find
 
     async def look_while_it_is_lost(*args: Any, **options: Any) -> Found:
@@ -180,95 +107,21 @@ async def test_a_hold_that_is_lost_before_it_is_granted_is_refused(
         await use_cases.holds.place_hold(hold, Deadline.after(5))
 
 
-async def test_what_a_worker_left_that_died_is_withdrawn(grid_use_cases: UseCases) -> None:
-    """A hold that was set and never granted does not keep a slot: its refused repeat withdraws all of it."""
+async def test_retry_withdraws_the_hold_of_a_dead_worker(grid_use_cases: UseCases) -> None:
+    """The refused retry of a hold that a dead worker placed withdraws all of its claims."""
     hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=30, holdToken=str(uuid4())))
     first, second = quarters_of(hold)
-    await book_unseen(grid_use_cases, first)
+    await book_without_redis(grid_use_cases, first)
     await grid_use_cases.hold_store.place_many([wanted(hold, Grid(15))], Deadline.after(60))
     with pytest.raises(SlotAlreadyBooked):
         await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
     assert await grid_use_cases.bookings.book(second, Deadline.after(5))
 
 
-@pytest.mark.parametrize("cells", ["after it", "before it", "both"])
-@pytest.mark.parametrize("name", ["Ada", "Grace"])
-async def test_an_extension_that_is_refused_changes_nothing(
-    grid_use_cases: UseCases, cells: str, name: str
-) -> None:
-    """A refused extension leaves the hold as it was: its end, its owner, its record and what is listed."""
-    body = fresh("Ada", holdToken=str(uuid4()), slot="2031-05-04T09:15:00Z")
-    hold = PlaceHold.model_validate(body)
-    before_it, after_it = (
-        BookAppointment(slot=hold.slot + timedelta(minutes=n), site=hold.site, patientName="Eve")
-        for n in (-15, 15)
-    )
-    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
-    other = {**body, "slot": "2031-05-04T12:00:00Z"}
-    await grid_use_cases.holds.place_hold(PlaceHold.model_validate(other), Deadline.after(5))
-    before = await dump(grid_use_cases, hold.site)
-    assert {key.partition(":")[0] for key in before} == {
-        "hold",
-        "token",
-        "held",
-        "held_ends",
-        "held_resources",
-    }
-    await book_unseen(grid_use_cases, before_it if cells == "before it" else after_it)
-    places: dict[str, dict[str, Any]] = {
-        "after it": {"durationMinutes": 30},
-        "before it": {"slot": before_it.slot, "durationMinutes": 30},
-        "both": {"slot": before_it.slot, "durationMinutes": 45},
-    }
-    longer = places[cells]
-    with pytest.raises(SlotAlreadyBooked):
-        await grid_use_cases.holds.place_hold(
-            hold.model_copy(update={**longer, "patientName": name}), Deadline.after(5)
-        )
-    assert await dump(grid_use_cases, hold.site) == before
-
-
-async def test_an_extension_that_is_not_answered_yet_changes_nothing(
-    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker that dies between placing an extension and granting it leaves the hold as it was."""
-    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
-    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
-    before = await dump(grid_use_cases, hold.site)
-    longer = hold.model_copy(update={"durationMinutes": 30})
-    for each in (hold, longer):
-        assert await grid_use_cases.hold_store.place_many([wanted(each, Grid(15))], Deadline.after(60))
-    after = await dump(grid_use_cases, hold.site)
-    assert {key: after[key] for key in before if key.startswith("h")} == {
-        key: before[key] for key in before if key.startswith("h")
-    }
-
-
-async def test_a_hold_that_expires_while_it_is_extended_is_held_anew(
-    grid_use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An extension in the last moment of its hold is refused as repeatable, and its repeat holds."""
-    hold, look = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4()))), BookingStore.find
-
-    async def look_while_it_expires(*args: Any, **options: Any) -> Found:
-        await grid_use_cases.redis.pexpire(keys_of(wanted(hold, Grid(15)).claims)[0], 0)
-        return await look(*args, **options)
-
-    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
-    with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "find", look_while_it_expires)
-        with pytest.raises(Changing):
-            await grid_use_cases.holds.place_hold(
-                hold.model_copy(update={"durationMinutes": 30}), Deadline.after(5)
-            )
-    assert [key async for key in grid_use_cases.redis.scan_iter(f"hold:{{{hold.site}}}*")] == []
-    assert await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
-
-
-async def test_a_hold_does_not_wait_for_a_more_patient_one(
+async def test_hasty_hold_does_not_wait_for_a_patient_one(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of holds that are looked up together, each is answered by its own deadline, and nothing is left."""
+    """Holds that share a read are answered by their own deadlines; a hold not executed leaves no key."""
     look, going_on = BookingStore.find, asyncio.Event()
 
     async def look_late(*args: Any, timeout: float, **options: Any) -> Found:
@@ -293,12 +146,12 @@ async def test_a_hold_does_not_wait_for_a_more_patient_one(
 async def test_no_hold_is_granted_after_its_deadline(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that was frozen while it looked, and goes on late, grants nothing and leaves nothing."""
+    """A worker that freezes during its read and resumes late grants no hold and leaves no key."""
     look = BookingStore.find
 
     async def look_and_freeze(*args: Any, **options: Any) -> Found:
         found = await look(*args, **options)
-        time.sleep(1.2)  # noqa: ASYNC251  # the whole process stands still
+        time.sleep(1.2)  # noqa: ASYNC251  # the whole process freezes
         return found
 
     hold = PlaceHold.model_validate(fresh("Ada"))
@@ -310,10 +163,10 @@ async def test_no_hold_is_granted_after_its_deadline(
     assert await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
-async def test_no_hold_is_granted_where_the_schema_is_not_verified(
+async def test_no_hold_without_a_verified_schema(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that slept while it looked may not know of another grid: it grants nothing."""
+    """A worker whose schema check lapsed during its read grants no hold: the grid may have changed."""
     look = BookingStore.find
 
     async def look_and_sleep(*args: Any, **options: Any) -> Found:
@@ -327,8 +180,8 @@ async def test_no_hold_is_granted_where_the_schema_is_not_verified(
             await use_cases.holds.place_hold(PlaceHold.model_validate(fresh("Ada")), Deadline.after(5))
 
 
-async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> None:
-    """A slot whose booking has been cancelled is free to be held."""
+async def test_slot_of_a_cancelled_booking_can_be_held(use_cases: UseCases) -> None:
+    """A slot whose booking was cancelled can be held."""
     body = fresh("Ada")
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     await use_cases.database[COLLECTION].update_one(
@@ -340,8 +193,8 @@ async def test_a_cancelled_booking_keeps_no_hold_away(use_cases: UseCases) -> No
     )
 
 
-async def test_holds_together_are_each_refused_for_their_own_slot(use_cases: UseCases) -> None:
-    """Of holds that are looked up together, those of booked slots are refused, and the others granted."""
+async def test_holds_of_one_read_are_decided_separately(use_cases: UseCases) -> None:
+    """If holds share a read, those of booked slots are refused and the rest are granted."""
     bodies = [fresh("Ada") for _ in range(6)]
     for body in bodies[::2]:
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
@@ -349,26 +202,14 @@ async def test_holds_together_are_each_refused_for_their_own_slot(use_cases: Use
         *(use_cases.holds.place_hold(PlaceHold.model_validate(body), Deadline.after(5)) for body in bodies),
         return_exceptions=True,
     )
-    assert [isinstance(each, SlotAlreadyBooked) for each in placed] == [True, False] * 3
-    assert [isinstance(each, Held) for each in placed] == [False, True] * 3
+    assert [isinstance(answer, SlotAlreadyBooked) for answer in placed] == [True, False] * 3
+    assert [isinstance(answer, Held) for answer in placed] == [False, True] * 3
 
 
-async def test_a_hold_over_a_booking_ends_as_it_would_have(use_cases: UseCases) -> None:
-    """A refused extension of a hold, of a slot booked while Redis could not be asked, leaves the hold."""
-    hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
-    await use_cases.holds.place_hold(hold, Deadline.after(5))
-    before = await dump(use_cases, hold.site)
-    rival = BookAppointment(slot=hold.slot, site=hold.site, patientName="Grace")
-    await book_unseen(use_cases, rival)
-    with pytest.raises(SlotAlreadyBooked):
-        await use_cases.holds.place_hold(hold, Deadline.after(5))
-    assert await dump(use_cases, hold.site) == before
-
-
-async def test_a_booking_whose_outcome_is_unknown_keeps_a_hold_away(
+async def test_booking_with_an_unknown_outcome_blocks_a_hold(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a lost insert may still be carried out, a hold of its slot is refused at once, as repeatable."""
+    """While a lost insert may still land, a hold of its slot gets BeingBooked at once, a retryable 503."""
     body = fresh("Ada")
     with lost_inserts(monkeypatch), pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(BookAppointment(**body), Deadline.after(5))
@@ -378,24 +219,3 @@ async def test_a_booking_whose_outcome_is_unknown_keeps_a_hold_away(
             await use_cases.holds.place_hold(rival, deadline)
     assert deadline.remaining > 30
     assert BeingBooked.repeatable
-
-
-async def test_refused_bookings_leave_the_holder_alone(grid_use_cases: UseCases) -> None:
-    """While 200 bookings a second of a held slot are refused, each extension by its holder is granted."""
-    body = fresh("Ada", holdToken=str(uuid4()), durationMinutes=30)
-    hold = PlaceHold.model_validate(body)
-    await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
-    refused = list[type[BaseException]]()
-
-    async def rival(n: int) -> None:
-        await asyncio.sleep(n / 200)
-        wants = {**body, "patientName": f"Rival {n}", "holdToken": None, "durationMinutes": 15 + 15 * (n % 3)}
-        with pytest.raises(SlotHeld) as refusal:
-            await grid_use_cases.bookings.book(BookAppointment.model_validate(wants), Deadline.after(5))
-        refused.append(refusal.type)
-
-    rivals = [asyncio.create_task(rival(n)) for n in range(400)]
-    while not all(each.done() for each in rivals):
-        assert (await grid_use_cases.holds.place_hold(hold, Deadline.after(5))).token == body["holdToken"]
-    await asyncio.gather(*rivals)
-    assert len(refused) == 400

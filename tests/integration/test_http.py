@@ -1,4 +1,4 @@
-"""What only HTTP has: media types, methods, headers, documentation."""
+"""The parts of the contract that only HTTP has: media types, methods, headers, documentation."""
 
 import re
 from collections.abc import AsyncIterator
@@ -17,36 +17,34 @@ HOLD = "/api/hold-appointment"
 @pytest.mark.parametrize(
     "media_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
 )
-async def test_what_is_not_declared_as_json_is_refused(
-    http: httpx.AsyncClient, media_type: str | None
-) -> None:
-    """A body must say that it is JSON: a form of another site cannot book."""
+async def test_body_not_declared_as_json_is_refused(http: httpx.AsyncClient, media_type: str | None) -> None:
+    """A body must be declared as JSON: so a form of another website cannot book."""
     headers = {"Content-Type": media_type} if media_type else {}
     answer = await http.post(BOOK, content=b'{"slot":"x"}', headers=headers)
     assert (answer.status_code, answer.json()) == (415, {"error": "Content-Type must be application/json"})
 
 
-async def test_an_empty_body_is_an_empty_object(http: httpx.AsyncClient) -> None:
-    """Who sends nothing hears what is missing, over HTTP as over NATS."""
+async def test_empty_body_is_an_empty_object(http: httpx.AsyncClient) -> None:
+    """An empty body gets the 400 that names the missing fields, over HTTP as over NATS."""
     answer = await http.post(BOOK, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()) == (400, {"error": "Missing slot or patientName"})
 
 
 async def test_json_may_name_its_charset(http: httpx.AsyncClient) -> None:
-    """Parameters of the media type do no harm."""
+    """Parameters of the media type are accepted."""
     headers = {"Content-Type": "application/json; charset=utf-8"}
     assert (await http.post(BOOK, json=fresh(), headers=headers)).status_code == 201
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/nothing", f"{BOOK}/", "/api/appointments/"])
-async def test_an_unknown_path_is_not_found(http: httpx.AsyncClient, path: str) -> None:
-    """404 has the shape of every other refusal."""
+async def test_unknown_path_is_not_found(http: httpx.AsyncClient, path: str) -> None:
+    """A 404 has the shape of every refusal."""
     answer = await http.get(path)
     assert (answer.status_code, answer.json()) == (404, {"error": "Not found"})
 
 
-async def test_a_wrong_method_is_named(http: httpx.AsyncClient) -> None:
-    """405 has the shape of every other refusal, and says what is allowed."""
+async def test_wrong_method_is_refused(http: httpx.AsyncClient) -> None:
+    """A 405 has the shape of every refusal, and `Allow` lists the methods."""
     answer = await http.get(BOOK)
     assert (answer.status_code, answer.json()) == (405, {"error": "Method not allowed"})
     assert answer.headers["Allow"] == "POST"
@@ -80,7 +78,7 @@ GETS = [
 
 @pytest.mark.parametrize("path", GETS)
 async def test_every_get_answers_head(http: httpx.AsyncClient, path: str) -> None:
-    """HEAD gets the status and the headers of GET, the length of its body included, and no body."""
+    """HEAD gets the status and headers of GET, `Content-Length` included, without a body."""
     got, head = await http.get(path), await http.head(path)
     assert (head.status_code, head.content) == (got.status_code, b"")
     for own in ("x-request-id", "date"):
@@ -90,7 +88,7 @@ async def test_every_get_answers_head(http: httpx.AsyncClient, path: str) -> Non
 
 
 async def test_metrics_answer_head(http: httpx.AsyncClient) -> None:
-    """So do metrics, which another request changes."""
+    """HEAD works for `/metrics` too, whose length every request changes."""
     head = await http.head("/metrics")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-type"].startswith("text/plain")
@@ -107,14 +105,14 @@ async def test_metrics_answer_head(http: httpx.AsyncClient) -> None:
     ],
 )
 async def test_allow_names_head(http: httpx.AsyncClient, path: str, methods: str) -> None:
-    """405 names HEAD beside GET."""
+    """`Allow` of a 405 lists HEAD beside GET."""
     answer = await http.put(path)
     assert (answer.status_code, answer.headers["Allow"]) == (405, methods)
 
 
 @pytest.mark.parametrize("page", ["/docs", "/docs/", "/asyncapi", "/asyncapi/"])
-async def test_a_page_works_with_and_without_a_slash_at_its_end(http: httpx.AsyncClient, page: str) -> None:
-    """What the page names is found from either of its addresses."""
+async def test_page_works_with_and_without_a_trailing_slash(http: httpx.AsyncClient, page: str) -> None:
+    """The assets of a page are found from both of its addresses."""
     answer = await http.get(page)
     assert answer.status_code == 200
     named = set(re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""", answer.text))
@@ -123,8 +121,8 @@ async def test_a_page_works_with_and_without_a_slash_at_its_end(http: httpx.Asyn
         assert (await http.get(str(answer.url.join(name)))).status_code == 200, name
 
 
-async def test_a_part_of_an_asset_can_be_read(http: httpx.AsyncClient) -> None:
-    """A range is answered with 206; one beyond the end is refused in the shape of every other refusal."""
+async def test_range_of_an_asset_can_be_read(http: httpx.AsyncClient) -> None:
+    """A range gets 206; one beyond the end gets a 416 in the shape of every refusal."""
     path = "/docs/assets/swagger-ui.css"
     whole = await http.get(path)
     size = len(whole.content)
@@ -150,8 +148,8 @@ async def test_a_part_of_an_asset_can_be_read(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/grid?x=", f"{BOOK}?", "/api/appointments/", "/livez?", "/"])
-async def test_a_long_uri_is_refused(http: httpx.AsyncClient, path: str) -> None:
-    """414 has the shape of every other refusal."""
+async def test_long_uri_is_refused(http: httpx.AsyncClient, path: str) -> None:
+    """A 414 has the shape of every refusal."""
     for method in ("GET", "POST"):
         answer = await http.request(method, path + "x" * 16_400)
         assert (answer.status_code, answer.json()) == (414, {"error": "URI is longer than 16 KiB"})
@@ -159,8 +157,8 @@ async def test_a_long_uri_is_refused(http: httpx.AsyncClient, path: str) -> None
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip", "Zebra"])
-async def test_a_compressed_body_is_refused(http: httpx.AsyncClient, encoding: str) -> None:
-    """An encoding of the body is not passed over: it could be meant, and is not read."""
+async def test_compressed_body_is_refused(http: httpx.AsyncClient, encoding: str) -> None:
+    """A body with a `Content-Encoding` is refused, because the gateway does not decode it."""
     for method, path in (("POST", BOOK), ("POST", HOLD), ("POST", "/api/release-hold"), ("PATCH", ONE)):
         answer = await http.request(method, path, json=fresh(), headers={"Content-Encoding": encoding})
         assert (answer.status_code, answer.json()) == (415, {"error": "Content-Encoding must be identity"})
@@ -172,8 +170,8 @@ async def test_a_compressed_body_is_refused(http: httpx.AsyncClient, encoding: s
     ("method", "path"),
     [("DELETE", ONE), ("GET", ONE), ("GET", f"{ONE}/history"), ("GET", "/api/grid"), ("GET", "/api/slots")],
 )
-async def test_a_body_is_refused_where_none_is_read(http: httpx.AsyncClient, method: str, path: str) -> None:
-    """What somebody asks for in a body is not passed over where only path and query count."""
+async def test_body_is_refused_where_none_is_read(http: httpx.AsyncClient, method: str, path: str) -> None:
+    """A call that reads only path and query refuses a body instead of ignoring it."""
     answer = await http.request(method, path, json={"site": "harbour"})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("A body is not accepted here")
@@ -190,8 +188,8 @@ async def test_a_body_is_refused_where_none_is_read(http: httpx.AsyncClient, met
         ("GET", "/api/appointments"),
     ],
 )
-async def test_a_key_is_refused_where_none_is_taken(http: httpx.AsyncClient, method: str, path: str) -> None:
-    """A caller who sends an `Idempotency-Key` relies on it: it is not passed over."""
+async def test_key_is_refused_where_none_is_read(http: httpx.AsyncClient, method: str, path: str) -> None:
+    """An `Idempotency-Key` that a call does not use is refused, because its caller relies on it."""
     body = fresh() if method == "POST" else None
     answer = await http.request(method, path, headers={"Idempotency-Key": "4711"}, json=body)
     assert (answer.status_code, answer.json()) == (400, {"error": "Idempotency-Key is not accepted here"})
@@ -207,10 +205,8 @@ async def test_a_key_is_refused_where_none_is_taken(http: httpx.AsyncClient, met
         ("GET", "/api/appointments"),
     ],
 )
-async def test_a_version_is_refused_where_none_is_taken(
-    http: httpx.AsyncClient, method: str, path: str
-) -> None:
-    """A caller who sends an `If-Match` relies on it: nothing is done as if it had not been sent."""
+async def test_version_is_refused_where_none_is_read(http: httpx.AsyncClient, method: str, path: str) -> None:
+    """An `If-Match` that a call does not use is refused, because its caller relies on it."""
     body = fresh() if method == "POST" else None
     answer = await http.request(method, path, headers={"If-Match": '"1"'}, json=body)
     assert (answer.status_code, answer.json()) == (400, {"error": "If-Match is not accepted here"})
@@ -218,10 +214,8 @@ async def test_a_version_is_refused_where_none_is_taken(
 
 
 @pytest.mark.parametrize("name", ["colour", "x" * 32, "x" * 33, "Zebra Canary", "é"])
-async def test_an_unknown_parameter_is_echoed_like_an_unknown_field(
-    http: httpx.AsyncClient, name: str
-) -> None:
-    """At most 32 characters of what looks like a field's name, in the query as in the body."""
+async def test_unknown_parameter_is_echoed_like_an_unknown_field(http: httpx.AsyncClient, name: str) -> None:
+    """At most 32 characters that look like a field's name are echoed, from the query as from the body."""
     echoed = f" {name}" if name.isascii() and name.isidentifier() and len(name) <= 32 else ""
     for path in ("/api/grid", ONE):
         answer = await http.get(path, params={name: "1"})
@@ -230,8 +224,8 @@ async def test_an_unknown_parameter_is_echoed_like_an_unknown_field(
     assert (answer.status_code, answer.json()) == (400, {"error": f"Unknown field{echoed}"})
 
 
-async def test_a_large_body_without_a_length_is_refused(http: httpx.AsyncClient) -> None:
-    """A body that is sent in chunks is cut off at 16 KiB."""
+async def test_large_body_without_a_length_is_refused(http: httpx.AsyncClient) -> None:
+    """A chunked body is cut off at 16 KiB."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
@@ -242,7 +236,7 @@ async def test_a_large_body_without_a_length_is_refused(http: httpx.AsyncClient)
 
 
 async def test_every_refusal_names_its_type(http: httpx.AsyncClient, http_caller: HttpCaller) -> None:
-    """Programs read what a refusal is from `Error-Type`, whoever refuses; people read the sentence."""
+    """Every refusal has `Error-Type` for programs and a sentence for people, from gateway and worker."""
     body, json = fresh(), {"Content-Type": "application/json"}
     assert "error-type" not in (await http_caller.book(body)).headers
     refusals = {
@@ -258,8 +252,8 @@ async def test_every_refusal_names_its_type(http: httpx.AsyncClient, http_caller
         assert answer.headers["Error-Type"] == name
 
 
-async def test_every_answer_names_its_request(http: httpx.AsyncClient) -> None:
-    """A caller's hexadecimal request id comes back; anything else is replaced by a new one."""
+async def test_every_answer_has_its_request_id(http: httpx.AsyncClient) -> None:
+    """A caller's hexadecimal request id is returned; any other value is replaced."""
     mine = "0123456789abcdef"
     answer = await http.post(BOOK, json={}, headers={"X-Request-Id": mine})
     assert answer.headers["X-Request-Id"] == mine
@@ -267,7 +261,7 @@ async def test_every_answer_names_its_request(http: httpx.AsyncClient) -> None:
     assert len(answer.headers["X-Request-Id"]) == 32
 
 
-async def test_a_malformed_idempotency_key_is_refused(http_caller: HttpCaller) -> None:
+async def test_malformed_idempotency_key_is_refused(http_caller: HttpCaller) -> None:
     """A key is 1 to 255 printable ASCII characters; the sentence names the header."""
     for key in ("", "x" * 256):
         answer = await http_caller.book(fresh(), **{"Idempotency-Key": key})
@@ -275,21 +269,21 @@ async def test_a_malformed_idempotency_key_is_refused(http_caller: HttpCaller) -
         assert answer.error.startswith("Idempotency-Key")
 
 
-async def test_a_request_has_one_idempotency_key(http: httpx.AsyncClient) -> None:
-    """Two keys in one request are refused: nobody could tell which of them a repeat will have."""
+async def test_second_idempotency_key_is_refused(http: httpx.AsyncClient) -> None:
+    """Two keys in one request are refused, because a retry might carry only one of them."""
     twice = [("Idempotency-Key", "first"), ("Idempotency-Key", "second")]
     answer = await http.post(BOOK, json=fresh(), headers=twice)
     assert (answer.status_code, answer.json()) == (400, {"error": "Idempotency-Key was sent more than once"})
 
 
-async def test_the_key_is_no_field_of_the_body(http_caller: HttpCaller) -> None:
+async def test_key_is_no_field_of_the_body(http_caller: HttpCaller) -> None:
     """Over HTTP the key is a header; in the body it is an unknown field."""
     answer = await http_caller.book(fresh(idempotencyKey="k"))
     assert (answer.status, answer.error) == (400, "Unknown field idempotencyKey")
 
 
-async def test_what_is_read_of_a_request_is_documented(http: httpx.AsyncClient) -> None:
-    """The schema names the fields and the outcomes of the contract, and no answer that is never given."""
+async def test_openapi_has_the_fields_and_outcomes_of_the_contract(http: httpx.AsyncClient) -> None:
+    """The schema has the fields and outcomes of the contract, and no answer that is never sent."""
     schema = (await http.get("/openapi.json")).json()
     assert set(schema["components"]["schemas"]["SlotRequest"]["properties"]) == {
         "slot",

@@ -1,12 +1,12 @@
-"""The life of an appointment over HTTP, from its booking to what is left of it once it is cancelled."""
+"""The life of an appointment over HTTP, from its booking to its history after the cancel."""
 
 from uuid import uuid4
 
 import httpx
 
 
-async def test_an_appointment_is_booked_moved_read_and_cancelled(http: httpx.AsyncClient) -> None:
-    """Each call of HTTP reaches the worker that carries it out, and the next call sees what it did."""
+async def test_appointment_is_booked_moved_read_and_cancelled(http: httpx.AsyncClient) -> None:
+    """Every HTTP call has its effect, and the next call sees it."""
     site = f"life-{uuid4().hex[:8]}"
     body = {"site": site, "resources": ["dr-lee", "room-2"], "patientName": "Ada"}
     booked = await http.post("/api/book-appointment", json={**body, "slot": "2030-01-07T09:00:00Z"})
@@ -39,8 +39,8 @@ async def test_an_appointment_is_booked_moved_read_and_cancelled(http: httpx.Asy
     assert (await http.get("/api/appointments", params=day)).json() == {"appointments": []}
 
 
-async def test_an_appointment_that_is_not_there_has_no_life(http: httpx.AsyncClient) -> None:
-    """Reading, moving and cancelling what was never booked is 404, each in the same words."""
+async def test_unknown_appointment_is_404_for_every_call(http: httpx.AsyncClient) -> None:
+    """Reading, moving and cancelling an unknown appointment get the same 404."""
     for id in (uuid4(), "nothing"):
         one = f"/api/appointments/{id}"
         for answer in (
@@ -53,14 +53,14 @@ async def test_an_appointment_that_is_not_there_has_no_life(http: httpx.AsyncCli
             assert answer.headers["Error-Type"] == "NoSuchAppointment"
 
 
-async def test_the_grid_can_be_asked_for(http: httpx.AsyncClient) -> None:
-    """A page learns where slots may lie before it offers any."""
+async def test_grid_can_be_read(http: httpx.AsyncClient) -> None:
+    """A page can read the grid before it offers slots."""
     grid = {"slotMinutes": 5, "longestMinutes": 1440, "mostResources": 8, "mostClaims": 600}
     assert (await http.get("/api/grid")).json() == grid
 
 
-async def test_a_query_is_not_passed_over(http: httpx.AsyncClient) -> None:
-    """Who puts a site into the URL, not into the body, does not book in another one without noticing."""
+async def test_query_of_a_call_with_a_body_is_refused(http: httpx.AsyncClient) -> None:
+    """A `site` in the URL instead of the body is refused, so that the booking does not go to another site."""
     body = {"slot": "2030-01-07T09:00Z", "patientName": "Ada", "site": f"life-{uuid4().hex[:8]}"}
     calls = [
         ("POST", "/api/book-appointment"),
@@ -74,7 +74,7 @@ async def test_a_query_is_not_passed_over(http: httpx.AsyncClient) -> None:
         assert answer.json()["error"].startswith(("Query parameters are not accepted", "Unknown field site"))
 
 
-async def test_who_comes_to_the_root_is_led_to_the_documents(http: httpx.AsyncClient) -> None:
-    """The address that a newcomer types shows what can be called."""
+async def test_root_redirects_to_the_documentation(http: httpx.AsyncClient) -> None:
+    """The root URL leads a newcomer to the documentation."""
     answer = await http.get("/", follow_redirects=True)
     assert (answer.status_code, answer.url.path) == (200, "/docs")

@@ -1,4 +1,4 @@
-"""Both services called by hand, on real servers: for moments that no caller can time."""
+"""Both services called directly, on real servers: for moments that no caller can time."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -53,7 +53,7 @@ from tests.servers import Servers
 
 
 class OneByOne:
-    """The use cases, called with one command: the outcome is returned, a refusal raised."""
+    """The use cases, called with one command; a refusal is raised."""
 
     def __init__(self, bookings: BookingService, reads: ReadService, holds: HoldService) -> None:
         self._bookings, self._reads, self._holds = bookings, reads, holds
@@ -111,7 +111,7 @@ class UseCases:
 
 @contextmanager
 def lost_inserts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Inserts that are sent while the context lasts are not answered, and not carried out."""
+    """Lose every insert in this context: it is neither carried out nor answered."""
 
     async def lose(_store: BookingStore, bookings: Sequence[Booking], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN] * len(bookings)
@@ -123,7 +123,7 @@ def lost_inserts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @asynccontextmanager
 async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[UseCases]:
-    """On a database of their own."""
+    """Yield the use cases on a new database."""
     with servers.new_stack() as stack:
         database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
         schema, scripts, bookings = (

@@ -1,4 +1,4 @@
-"""All orders that a small history may have had, for a search through every one of them."""
+"""All possible orders of a small history, for exhaustive searches."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations, permutations
@@ -9,7 +9,7 @@ CHANGES = ("book", "cancel", "move")
 
 
 def possible_orders(operations: Sequence[Operation]) -> Iterator[tuple[Operation, ...]]:
-    """Every order of what was answered and of any of the changes that were not."""
+    """Yield every order of the answered operations and any of the unanswered changes."""
     answered = [
         each for each in operations if each.outcome in ("ok", "refused") and each.returned is not None
     ]

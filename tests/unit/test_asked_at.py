@@ -1,4 +1,4 @@
-"""When a caller asked, as a worker takes it."""
+"""A worker's reading of `askedAt`, the time at which a caller asked."""
 
 import pytest
 
@@ -9,19 +9,19 @@ RECEIVED = 1_893_456_000_000
 
 
 @pytest.mark.parametrize("asked_at", [0, RECEIVED - 5000, RECEIVED, RECEIVED + CLOCK_SKEW_MS])
-def test_moment_within_clock_skew_counts_as_sent(asked_at: int) -> None:
-    """A moment up to 250 ms after the receipt is taken as it is."""
+def test_asked_at_within_clock_skew_counts_as_sent(asked_at: int) -> None:
+    """A time up to 250 ms after the receipt is used unchanged."""
     assert accept_asked_at(asked_at, RECEIVED) == asked_at
 
 
 @pytest.mark.parametrize("asked_at", [None, RECEIVED + CLOCK_SKEW_MS + 1, RECEIVED + 10**9])
-def test_absent_or_future_moment_counts_as_receipt(asked_at: int | None) -> None:
-    """No caller gets ahead of others by a moment in the future."""
+def test_absent_or_future_asked_at_counts_as_receipt(asked_at: int | None) -> None:
+    """No caller gains precedence by a time in the future."""
     assert accept_asked_at(asked_at, RECEIVED) == RECEIVED
 
 
 @pytest.mark.parametrize("value", ["", " 1", "-1", "1.5", "1e3", "1" * 16, "now"])
 def test_malformed_header_is_refused_by_name(value: str) -> None:
-    """A malformed `Asked-At` is 400 and the sentence names the header."""
+    """A malformed `Asked-At` gets 400, and the sentence names the header."""
     with pytest.raises(InvalidRequest, match="^Asked-At header must be"):
         read_asked_at(value)

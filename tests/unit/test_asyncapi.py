@@ -1,6 +1,7 @@
-"""AsyncAPI describes the subjects, from the operations that are asked at them."""
+"""The AsyncAPI document follows from the operations."""
 
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from shared.worker.asyncapi_messages import Subject, subjects_of
 COMMITTED = Path(__file__).parents[2] / "gateway" / "docs" / "asyncapi.json"
 DOCUMENT = describe(OPERATIONS)
 MESSAGES = DOCUMENT["components"]["messages"]
-by_subject = pytest.mark.parametrize("each", list(subjects_of(OPERATIONS)), ids=lambda each: each.address)
+by_subject = pytest.mark.parametrize("subject", list(subjects_of(OPERATIONS)), ids=attrgetter("address"))
 
 
 def messages_of(channel: str) -> list[dict[str, Any]]:
@@ -27,33 +28,33 @@ def is_valid(schema: dict[str, Any], value: object) -> bool:
     return bool(jsonschema.Draft202012Validator(whole).is_valid(value))
 
 
-def test_the_committed_document_is_that_of_the_operations() -> None:
-    """Who reads gateway/docs/asyncapi.json reads what the workers take; `make documents` writes it."""
+def test_committed_document_is_generated_from_the_operations() -> None:
+    """gateway/docs/asyncapi.json describes the workers' operations; `make documents` writes it."""
     assert json.loads(COMMITTED.read_text()) == DOCUMENT
 
 
 @by_subject
-def test_each_subject_is_described_with_its_command(each: Subject) -> None:
+def test_subject_is_described_with_its_command(subject: Subject) -> None:
     """A subject has its address, its queue group, the fields of its command, and a reply."""
-    operation = DOCUMENT["operations"][each.address]
-    assert DOCUMENT["channels"][each.address]["address"] == each.address
-    (message,) = messages_of(each.address)
-    assert message["payload"] == {"$ref": f"#/components/schemas/{each.takes.__name__}"}
-    schema = DOCUMENT["components"]["schemas"][each.takes.__name__]
+    operation = DOCUMENT["operations"][subject.address]
+    assert DOCUMENT["channels"][subject.address]["address"] == subject.address
+    (message,) = messages_of(subject.address)
+    assert message["payload"] == {"$ref": f"#/components/schemas/{subject.takes.__name__}"}
+    schema = DOCUMENT["components"]["schemas"][subject.takes.__name__]
     assert set(schema["properties"]) == {
-        field.alias or name for name, field in each.takes.model_fields.items()
+        field.alias or name for name, field in subject.takes.model_fields.items()
     }
-    # Whether it is ready is asked of every worker, all else of one of them.
-    expected = None if each.address.endswith(".ready") else f"{each.address.partition('.')[0]}_worker"
+    # A `ready` request goes to every worker; any other goes to one worker of the queue group.
+    expected = None if subject.address.endswith(".ready") else f"{subject.address.partition('.')[0]}_worker"
     assert operation.get("bindings", {}).get("nats", {}).get("queue") == expected
     assert operation["summary"]
     assert len(operation["reply"]["messages"]) == 2
 
 
 @by_subject
-def test_each_example_is_what_its_schema_says(each: Subject) -> None:
-    """Who sends what the document shows sends what is accepted, and may expect what it shows of replies."""
-    for channel in (each.address, f"{each.address}.reply"):
+def test_examples_match_their_schemas(subject: Subject) -> None:
+    """Every example of a command or reply, with its headers, is valid by the schema."""
+    for channel in (subject.address, f"{subject.address}.reply"):
         for message in messages_of(channel):
             assert message["examples"]
             for example in message["examples"]:
@@ -63,8 +64,8 @@ def test_each_example_is_what_its_schema_says(each: Subject) -> None:
                 )
 
 
-def test_a_message_of_many_is_described_down_to_its_commands() -> None:
-    """The document says how many commands a message may have, and what each of them is."""
+def test_batch_schema_describes_its_commands() -> None:
+    """The schema of a batch limits the number of commands and describes a command."""
     schemas = DOCUMENT["components"]["schemas"]
     for many, one in (("BookMany", "BookAppointment"), ("PlaceMany", "PlaceHold")):
         commands = schemas[many]["properties"]["commands"]
@@ -74,7 +75,7 @@ def test_a_message_of_many_is_described_down_to_its_commands() -> None:
         assert item["properties"]["command"] == {"$ref": f"#/components/schemas/{one}"}
 
 
-def test_control_a_wrong_example_is_found() -> None:
-    """The check of examples does refuse."""
+def test_control_wrong_example_is_refused() -> None:
+    """The schema check refuses an invalid example."""
     (message,) = messages_of(BOOK.subject)
     assert not is_valid(message["payload"], {"slot": "2030-01-07T09:00:00Z"})

@@ -1,8 +1,9 @@
-"""Batches: what waits is committed together, and each gets its own outcome."""
+"""The batcher commits waiting items together, and returns a separate outcome for each item."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import pytest
 import structlog
@@ -20,15 +21,15 @@ class Item:
 
 
 async def submit(batcher: Batcher[Item, int], item: Item) -> int:
-    """The outcome of an item that came alone."""
+    """Submit one item alone, and return its outcome."""
     (outcome,) = await batcher.submit([item])
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-async def test_what_waits_is_committed_together() -> None:
-    """While commits are under way, what arrives waits and then shares one."""
+async def test_waiting_items_share_a_commit() -> None:
+    """While commits are in flight, new items wait and then share one commit."""
     gate, sizes = asyncio.Event(), list[int]()
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -45,8 +46,8 @@ async def test_what_waits_is_committed_together() -> None:
     assert max(sizes) <= LARGEST_BATCH
 
 
-async def test_each_item_gets_its_own_outcome() -> None:
-    """One refused item of a batch does not touch the others."""
+async def test_refused_item_does_not_change_the_outcome_of_others() -> None:
+    """One refused item of a batch leaves the outcomes of the other items unchanged."""
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
         return [ValueError(str(item)) if item.number % 2 else item.number for item in items]
@@ -56,8 +57,8 @@ async def test_each_item_gets_its_own_outcome() -> None:
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
 
 
-async def test_a_failed_commit_is_everybodys_failure() -> None:
-    """An error of the whole batch reaches each of its items, and the next batch is not touched."""
+async def test_failed_commit_fails_every_item_of_its_batch() -> None:
+    """An error of the whole batch is every item's outcome, and does not affect the next batch."""
     fail = True
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -72,8 +73,8 @@ async def test_a_failed_commit_is_everybodys_failure() -> None:
     assert await submit(batcher, Item(1)) == 1
 
 
-async def test_an_item_given_up_does_not_disturb_its_batch() -> None:
-    """A caller that is cancelled leaves the others their outcomes."""
+async def test_cancelled_caller_does_not_disturb_its_batch() -> None:
+    """When one caller is cancelled, the other callers still get their outcomes."""
     gate = asyncio.Event()
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -81,20 +82,20 @@ async def test_an_item_given_up_does_not_disturb_its_batch() -> None:
         return [item.number for item in items]
 
     batcher = Batcher(commit, "test")
-    given_up, kept = (
+    cancelled, kept = (
         asyncio.create_task(submit(batcher, Item(1))),
         asyncio.create_task(submit(batcher, Item(2))),
     )
     await asyncio.sleep(0)
-    given_up.cancel()
+    cancelled.cancel()
     gate.set()
     with pytest.raises(asyncio.CancelledError):
-        await given_up
+        await cancelled
     assert await kept == 2
 
 
-async def test_what_comes_with_an_answer_is_committed_too() -> None:
-    """An item is taken though it comes in the very moment in which all the commits that there may be end."""
+async def test_item_that_arrives_while_the_last_commit_ends_is_committed() -> None:
+    """An item is committed even if it arrives in the moment in which every possible commit ends."""
     gate = asyncio.Event()
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -106,7 +107,7 @@ async def test_what_comes_with_an_answer_is_committed_too() -> None:
 
     batcher = Batcher(commit, "test")
     submitted = [asyncio.create_task(submit_two())]
-    for _ in range(MOST_AT_ONCE - 1):  # each the first of a commit of its own
+    for _ in range(MOST_AT_ONCE - 1):  # every item starts a commit of its own
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         submitted.append(asyncio.create_task(submit(batcher, Item(1))))
@@ -117,8 +118,8 @@ async def test_what_comes_with_an_answer_is_committed_too() -> None:
         assert await asyncio.gather(*submitted) == [2, *[1] * (MOST_AT_ONCE - 1)]
 
 
-async def test_a_commit_bears_nobodys_request_id() -> None:
-    """What a commit logs, it logs for all whose commands are in it, not for the one who came first."""
+async def test_commit_logs_without_a_request_id() -> None:
+    """A commit logs for all of its commands, so it does not use the first command's request id."""
     seen = list[dict[str, object]]()
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -130,32 +131,32 @@ async def test_a_commit_bears_nobodys_request_id() -> None:
     assert seen == [{}]
 
 
-async def test_what_is_due_together_is_committed_together() -> None:
-    """A hasty item is committed by its own deadline, and has its outcome though a patient one waits on."""
-    going_on, patient = asyncio.Event(), Deadline.after(60)
-    hasty = [Deadline(patient.unix_ms - 50_000), Deadline(patient.unix_ms - 49_950)]
+async def test_items_with_close_deadlines_share_a_commit() -> None:
+    """An urgent item is committed by its own deadline, and does not wait for an item with a later one."""
+    may_end, patient = asyncio.Event(), Deadline.after(60)
+    urgent = [Deadline(patient.unix_ms - 50_000), Deadline(patient.unix_ms - 49_950)]
     committed = list[tuple[list[int], Deadline]]()
 
     async def commit(items: Sequence[Item], deadline: Deadline) -> list[int | Exception]:
         committed.append(([item.number for item in items], deadline))
         if deadline == patient:
-            await going_on.wait()
+            await may_end.wait()
         return [item.number for item in items]
 
     batcher = Batcher(commit, "test")
     waiting = asyncio.create_task(submit(batcher, Item(1, patient)))
     async with asyncio.timeout(10):
         assert await asyncio.gather(
-            *(submit(batcher, Item(n, each)) for n, each in enumerate(hasty, start=2))
+            *(submit(batcher, Item(n, deadline)) for n, deadline in enumerate(urgent, start=2))
         ) == [2, 3]
     assert not waiting.done()
-    going_on.set()
+    may_end.set()
     assert await waiting == 1
-    assert sorted(committed, key=lambda each: each[0]) == [([1], patient), ([2, 3], hasty[0])]
+    assert sorted(committed, key=itemgetter(0)) == [([1], patient), ([2, 3], urgent[0])]
 
 
-async def test_items_that_came_together_are_answered_together() -> None:
-    """Each has its own outcome, in its place, though their deadlines part them into several commits."""
+async def test_items_submitted_together_keep_their_order_of_outcomes() -> None:
+    """Outcomes are in the order of the items, even if deadlines split the items into several commits."""
     committed = list[list[int]]()
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -163,15 +164,15 @@ async def test_items_that_came_together_are_answered_together() -> None:
         return [ValueError() if item.number == 3 else item.number for item in items]
 
     seconds = (60, 5, 60, 5, 600)
-    items = [Item(n, Deadline.after(each)) for n, each in enumerate(seconds)]
+    items = [Item(n, Deadline.after(ahead)) for n, ahead in enumerate(seconds)]
     outcomes = await Batcher(commit, "test").submit(items)
     assert [each if isinstance(each, int) else type(each) for each in outcomes] == [0, 1, 2, ValueError, 4]
     assert sorted(committed) == [[0, 2], [1, 3], [4]]
     assert await Batcher(commit, "test").submit([]) == []
 
 
-async def test_deadlines_of_all_kinds_make_few_commits_and_few_at_once() -> None:
-    """128 deadlines over more than four seconds share some commits, of which few are under way at once."""
+async def test_mixed_deadlines_make_few_commits() -> None:
+    """128 deadlines over more than four seconds share a few commits, of which few are in flight at once."""
     at_once, most, commits = 0, 0, list[tuple[int, bool]]()
 
     async def commit(items: Sequence[Item], deadline: Deadline) -> list[int | Exception]:
@@ -191,8 +192,8 @@ async def test_deadlines_of_all_kinds_make_few_commits_and_few_at_once() -> None
     assert all(in_time for _, in_time in commits)
 
 
-async def test_a_heavy_batch_is_a_short_one() -> None:
-    """Items that claim much are committed a few at a time: they do not use up the time of all others."""
+async def test_batch_of_heavy_items_is_short() -> None:
+    """Items with many claims are committed a few at a time, so that other items keep their deadlines."""
     sizes = list[int]()
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -208,8 +209,8 @@ async def test_a_heavy_batch_is_a_short_one() -> None:
     assert sorted(sizes)[-2] <= HEAVIEST_BATCH < max(sizes)
 
 
-async def test_nobody_waits_beyond_his_deadline() -> None:
-    """Behind commits that hang, an item that was not begun is not executed; one that was is unknown."""
+async def test_item_gets_an_outcome_at_its_deadline() -> None:
+    """Behind hanging commits, an item that was not begun is not executed; a begun one is unknown."""
     begun = list[int]()
 
     async def commit(items: Sequence[Item], _deadline: Deadline) -> list[int | Exception]:
@@ -221,7 +222,7 @@ async def test_nobody_waits_beyond_his_deadline() -> None:
     hanging = list[asyncio.Task[int]]()
     for number in range(MOST_AT_ONCE):
         hanging.append(asyncio.create_task(submit(batcher, Item(number, Deadline.after(0.5)))))
-        while number not in begun:  # noqa: ASYNC110  # it is a matter of some turns of the loop
+        while number not in begun:  # noqa: ASYNC110 (this takes a few turns of the event loop)
             await asyncio.sleep(0)
     with pytest.raises(NotExecuted):
         await submit(batcher, Item(100, Deadline.after(0.05)))

@@ -1,4 +1,4 @@
-"""What the store makes of a batch that MongoDB carried out in part: one outcome for each booking."""
+"""The store's reading of a batch that MongoDB executed in part: one outcome for every booking."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ WRITE_CONCERN_FAILED = {"code": 64, "errmsg": "waiting for replication timed out
 
 
 def details(*codes: int | None, concern_failed: bool = False) -> dict[str, Any]:
-    """What pymongo tells of a batch: an error code each, None for what was inserted."""
+    """Return pymongo's details of a batch, from an error code per row, or None for an inserted row."""
     errors = [{"index": index, "code": code} for index, code in enumerate(codes) if code is not None]
     concern_errors = [WRITE_CONCERN_FAILED] if concern_failed else []
     return {
@@ -22,8 +22,8 @@ def details(*codes: int | None, concern_failed: bool = False) -> dict[str, Any]:
     }
 
 
-def test_each_booking_of_a_batch_has_its_own_outcome() -> None:
-    """A booking that MongoDB inserted is booked, whatever became of the others in its batch."""
+def test_booking_of_a_batch_has_its_own_outcome() -> None:
+    """An inserted booking is booked, whatever happened to the other bookings of its batch."""
     assert read_errors(details(None, 11000, None, 11000), 4) == [
         WriteResult.DONE,
         WriteResult.DUPLICATE,
@@ -33,7 +33,7 @@ def test_each_booking_of_a_batch_has_its_own_outcome() -> None:
 
 
 @pytest.mark.parametrize("code", [50, 91, 112, 189, 10107, 11602, 13388])
-def test_any_error_but_a_duplicate_key_leaves_the_outcome_unknown(code: int) -> None:
+def test_error_other_than_a_duplicate_key_leaves_the_outcome_unknown(code: int) -> None:
     """Only a duplicate key is a refusal; after any other error the booking may have been made."""
     assert read_errors(details(code, 11000, None), 3) == [
         WriteResult.UNKNOWN,
@@ -42,21 +42,21 @@ def test_any_error_but_a_duplicate_key_leaves_the_outcome_unknown(code: int) -> 
     ]
 
 
-def test_a_write_that_the_validator_refuses_is_not_executed() -> None:
-    """A write of claims of another grid is refused by the collection's validator: it was not done."""
+def test_write_refused_by_the_validator_is_not_executed() -> None:
+    """The collection's validator refuses claims of another grid, and nothing is written."""
     assert read_errors(details(None, 121), 2) == [WriteResult.DONE, WriteResult.NOT_EXECUTED]
     assert read_errors(details(121, concern_failed=True), 1) == [WriteResult.UNKNOWN]
 
 
-def test_without_a_majority_nothing_of_a_batch_is_known() -> None:
-    """Where no majority confirms, neither bookings nor the winners of duplicates are sure to stay."""
-    told = details(None, 11000, 112, None, concern_failed=True)
-    assert read_errors(told, 4) == [WriteResult.UNKNOWN] * 4
+def test_batch_without_a_majority_is_unknown() -> None:
+    """Without a majority, neither the inserted bookings nor the duplicates' winners are durable."""
+    partial = details(None, 11000, 112, None, concern_failed=True)
+    assert read_errors(partial, 4) == [WriteResult.UNKNOWN] * 4
     assert read_errors(details(11000, concern_failed=True), 1) == [WriteResult.UNKNOWN]
 
 
-def test_what_mongodb_says_nothing_of_is_not_booked() -> None:
-    """Where fewer were written or refused than were sent, none of the others is taken for written."""
+def test_row_without_a_result_is_not_booked() -> None:
+    """If MongoDB reports fewer rows than were sent, the other rows do not count as written."""
     assert read_errors(details(None, 11000, 112), 4) == [
         WriteResult.UNSURE,
         WriteResult.DUPLICATE,

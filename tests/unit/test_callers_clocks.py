@@ -1,4 +1,4 @@
-"""A caller whose clock is wrong is noticed, and one whose clock is right is not."""
+"""A worker detects a caller whose clock is wrong."""
 
 import pytest
 import structlog
@@ -22,10 +22,10 @@ NOW = 1_893_456_000_000
         (None, NOW - 10_000, "behind"),
     ],
 )
-def test_a_wrong_clock_is_counted_and_warned_of(
+def test_wrong_clock_is_counted_and_logged_once(
     asked_at: int | None, deadline: int | None, side: str | None
 ) -> None:
-    """What lies in the future or long past at receipt is counted; one warning says so."""
+    """A time in the future or long past at receipt is counted, and one warning is logged."""
 
     def counted() -> float:
         labels = {"side": side or "ahead"}

@@ -1,4 +1,4 @@
-"""A call of the API follows from its operation alone: route, document, and the command that it sends."""
+"""A call of the API follows from its operation alone: route, document, and command."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ REMIND = Operation(
 
 
 class Client:
-    """In the place of the client: it keeps what it is to send."""
+    """A client that only records the commands that it is to send."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[Operation[Any, Any], Command]] = []
@@ -72,7 +72,7 @@ class Client:
 
 @pytest.fixture
 def app() -> FastAPI:
-    """The gateway's API, and an operation that it has never heard of."""
+    """Return the gateway's API with one operation that the gateway does not define."""
     app = create_app(NatsSettings())
     calls.register(app, (REMIND,))
     app.state.client = Client()
@@ -85,8 +85,8 @@ async def ask(app: FastAPI, method: str, url: str, **more: Any) -> httpx.Respons
         return await client.request(method, url, **more)
 
 
-async def test_a_call_makes_its_command_of_path_body_and_headers(app: FastAPI) -> None:
-    """A new operation is sent from HTTP without another line in the gateway."""
+async def test_call_builds_its_command_from_path_body_and_headers(app: FastAPI) -> None:
+    """The gateway sends a new operation without another line of code."""
     headers = {"Idempotency-Key": "4711", "If-Match": '"3"'}
     answer = await ask(app, "PUT", ONE, json={"by": "Ada"}, headers=headers)
     assert (answer.status_code, answer.text) == (202, REMIND.answer.model_dump_json(exclude_none=True))
@@ -142,15 +142,15 @@ async def test_a_valid_body_is_passed_on_as_it_came(
         ),
     ],
 )
-async def test_a_call_takes_each_field_from_one_place(app: FastAPI, more: dict[str, Any], error: str) -> None:
-    """A field of the command that stands in the path or a header is unknown in the body."""
+async def test_call_accepts_a_field_in_one_place_only(app: FastAPI, more: dict[str, Any], error: str) -> None:
+    """A field that the path or a header carries is unknown in the body."""
     answer = await ask(app, "PUT", ONE, **more)
     assert (answer.status_code, answer.json()) == (400, {"error": error})
     assert not app.state.client.sent
 
 
-def test_a_call_is_documented_from_its_operation(app: FastAPI) -> None:
-    """The document has its name, parameters, body, answers and refusals."""
+def test_call_is_documented_from_its_operation(app: FastAPI) -> None:
+    """The document has the operation's name, parameters, body, answers and refusals."""
     described = app.openapi()["paths"]["/api/appointments/{id}/reminder"]["put"]
     sent = [parameter.get("name", "X-Request-Id") for parameter in described["parameters"]]
     assert sent == ["id", "Idempotency-Key", "If-Match", "X-Request-Id"]

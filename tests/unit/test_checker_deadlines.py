@@ -1,4 +1,4 @@
-"""The judge of the fault runs accepts bookings that were made in time, and no others."""
+"""The checker accepts bookings that were made before their deadline, and no later ones."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ import pytest
 from tests.proof.checker import Rule, check
 from tests.proof.checker.builders import asked, booked, lost, row, story
 from tests.proof.faults.history import Fault, Operation, Row
+from tests.unit.verdicts import broken_rules
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...]) -> set[Rule]:
-    return {violation.rule for violation in check(story(*operations, rows=rows)).violations}
+    return broken_rules(story(*operations, rows=rows))
 
 
 def due(operation: Operation, deadline: float) -> Operation:
@@ -22,15 +23,15 @@ def made(patient: str, created: float | None) -> tuple[Row]:
 
 
 @pytest.mark.parametrize("created", [1.76, 2.0, 3.0, 3.24])
-def test_a_booking_between_request_and_deadline_is_accepted(created: float) -> None:
-    """A booking is made between request and deadline, as far as clocks agree; its answer may come late."""
+def test_booking_between_request_and_deadline_is_accepted(created: float) -> None:
+    """A booking is made between request and deadline, within clock differences; its answer may be late."""
     assert rules(due(booked("Ada", 2, 9), 3), rows=made("Ada", created)) == set()
     assert rules(due(lost("Ada", 2), 3), rows=made("Ada", created)) == set()
 
 
 @pytest.mark.parametrize("created", [1.74, 3.26, 60.0])
-def test_a_booking_out_of_time_is_a_violation(created: float) -> None:
-    """One that was made sooner or later is shown with its request, whether its caller heard of it or not."""
+def test_booking_before_request_or_after_deadline_is_a_violation(created: float) -> None:
+    """A booking outside this time is shown with its request, answered or not."""
     for request in (booked("Ada", 2, 9), lost("Ada", 2)):
         history = story(due(request, 3), rows=made("Ada", created))
         [shown] = check(history).violations
@@ -39,7 +40,7 @@ def test_a_booking_out_of_time_is_a_violation(created: float) -> None:
 
 
 def test_any_attempt_may_have_made_the_booking() -> None:
-    """What is too late for one attempt is in time for its repeat; between the two it is neither."""
+    """A booking may be too late for one attempt and in time for its retry; between the two it is neither."""
     attempts = due(lost("Ada", 0), 1), due(booked("Ada", 5, 6), 6)
 
     assert rules(*attempts, rows=made("Ada", 0.5)) == set()
@@ -47,22 +48,22 @@ def test_any_attempt_may_have_made_the_booking() -> None:
     assert rules(*attempts, rows=made("Ada", 3)) == {Rule.IN_TIME}
 
 
-def test_an_attempt_that_was_turned_away_made_nothing() -> None:
-    """A repeat that was answered 503 does not lend its time to the attempt before it."""
-    turned_away = asked("book", "Ada", 5, 6, key="key-Ada", outcome="not_executed", deadline=6)
-    assert rules(due(lost("Ada", 0), 1), turned_away, rows=made("Ada", 5.5)) == {Rule.IN_TIME}
+def test_attempt_answered_503_made_no_booking() -> None:
+    """The deadline of a retry that was answered 503 does not excuse the attempt before it."""
+    denied = asked("book", "Ada", 5, 6, key="key-Ada", outcome="not_executed", deadline=6)
+    assert rules(due(lost("Ada", 0), 1), denied, rows=made("Ada", 5.5)) == {Rule.IN_TIME}
 
 
-def test_where_no_deadline_is_known_none_is_judged() -> None:
-    """A command without a deadline may be carried out late, and a row may not say when it was made."""
+def test_unknown_deadline_or_time_of_the_row_is_not_judged() -> None:
+    """A command without a deadline may be executed late, and a row may have no time."""
     assert rules(booked("Ada", 2, 99), rows=made("Ada", 90)) == set()
     assert rules(due(booked("Ada", 2, 3), 3), rows=made("Ada", None)) == set()
     assert rules(booked("Ada", 2, 99), rows=made("Ada", 1)) == {Rule.IN_TIME}
 
 
 @pytest.mark.parametrize("created", [0.1, 4.9])
-def test_a_worker_with_a_wrong_clock_may_date_a_booking_wrongly(created: float) -> None:
-    """While the clock of a worker is wrong by two seconds, what it books is dated so; at no other time."""
+def test_wrong_worker_clock_excuses_a_wrong_booking_time(created: float) -> None:
+    """A booking may have a wrong time only while a worker's clock is wrong by two seconds."""
     history = story(due(booked("Ada", 2, 3), 3), rows=made("Ada", created))
     during, long_before = (Fault("worker_clock", began, began + 3, "") for began in (1.0, -20.0))
     assert {each.rule for each in check(replace(history, faults=(long_before,))).violations} == {Rule.IN_TIME}

@@ -1,4 +1,4 @@
-"""Claims: what a booking has of its site."""
+"""Claims: the resources and cells that a booking occupies."""
 
 import re
 from datetime import datetime, timedelta
@@ -20,8 +20,8 @@ def claims(grid: int = 15, **more: object) -> Claims:
     return Claims.of(request, Grid(grid).slot_range(request))
 
 
-def test_a_claim_is_a_resource_at_a_cell() -> None:
-    """Half an hour of a doctor and a room, on a grid of 15 minutes, is four claims of one site."""
+def test_claim_is_a_resource_at_a_cell() -> None:
+    """Half an hour of a doctor and a room, on a grid of 15 minutes, makes four claims in one site."""
     wanted = claims(site="north", resources=["room", "doctor"], durationMinutes=30)
     ten, quarter = 1764928800000, 15 * 60_000
     assert wanted.site == "north"
@@ -34,13 +34,13 @@ def test_a_claim_is_a_resource_at_a_cell() -> None:
     assert len(wanted.in_site) == 4
 
 
-def test_without_a_grid_a_booking_claims_its_instant() -> None:
-    """Where any instant is a slot by itself, a booking claims one instant of each of its resources."""
+def test_booking_without_a_grid_claims_its_instant() -> None:
+    """With SLOT_MINUTES=0 a booking claims one instant of each of its resources."""
     assert len(claims(0, resources=["a", "b", "c"]).keys) == 3
 
 
-def test_there_is_an_end_to_what_one_booking_claims() -> None:
-    """At most 600 claims: more would make one document, and one script in Redis, hold up all others."""
+def test_booking_has_at_most_600_claims() -> None:
+    """With more claims, one document or Redis script would delay all other requests."""
     assert len(claims(1, durationMinutes=MOST_CLAIMS).keys) == MOST_CLAIMS
     for more in ({"durationMinutes": MOST_CLAIMS + 1}, {"durationMinutes": 301, "resources": ["a", "b"]}):
         with pytest.raises(InvalidRequest, match="durationMinutes"):
@@ -52,10 +52,10 @@ def test_there_is_an_end_to_what_one_booking_claims() -> None:
     past_ms=st.integers(0, 10 * 60_000),
     resources=st.integers(1, 8),
 )
-def test_a_refusal_of_too_many_claims_names_the_longest_duration(
+def test_refusal_of_too_many_claims_names_the_longest_duration(
     grid: int, past_ms: int, resources: int
 ) -> None:
-    """The duration that the sentence names is possible, and a minute more is not."""
+    """The named duration is possible, and one minute more is not."""
     names = [f"r{number}" for number in range(resources)]
     slot = (datetime.fromisoformat(SLOT) + timedelta(milliseconds=past_ms)).isoformat()
     more = {"slot": slot, "resources": names}

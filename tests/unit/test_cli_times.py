@@ -1,4 +1,4 @@
-"""Times as people say them to the command `slotkeeper`, and as it shows them."""
+"""The times that the command `slotkeeper` reads and prints."""
 
 import os
 import time
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.usefixtures("in_berlin")
         "04.05.2031 9:00Z",
     ],
 )
-def test_a_time_is_this_zones_unless_it_says_its_offset(text: str) -> None:
-    """All these are one instant, where the clocks show two hours more than UTC."""
+def test_time_without_an_offset_is_in_the_local_zone(text: str) -> None:
+    """All of these texts are one instant in a zone two hours ahead of UTC."""
     assert read_slot(text) == NINE
 
 
@@ -53,14 +53,14 @@ def test_a_time_is_this_zones_unless_it_says_its_offset(text: str) -> None:
         ("2031-02-30 09:00", "must be a time"),
     ],
 )
-def test_a_time_that_is_none_or_two_is_refused(text: str, sentence: str) -> None:
-    """Where the clocks are changed, a time is never guessed."""
+def test_impossible_or_ambiguous_time_is_refused(text: str, sentence: str) -> None:
+    """The command never guesses a time at a change of the clocks."""
     with pytest.raises(BadParameter, match=sentence):
         read_slot(text)
 
 
-def test_a_time_that_is_twice_can_be_said_with_its_offset() -> None:
-    """With the offset, each of the two is a time of its own."""
+def test_offset_selects_one_of_two_equal_clock_times() -> None:
+    """With an offset, both occurrences of an ambiguous clock time can be written."""
     assert read_slot("2031-10-26 02:30+02:00") < read_slot("2031-10-26 02:30+01:00")
 
 
@@ -73,19 +73,19 @@ def test_a_time_that_is_twice_can_be_said_with_its_offset() -> None:
         (datetime.max.replace(tzinfo=UTC), "9999-12-31T23:59:59.999Z"),
     ],
 )
-def test_a_time_is_shown_with_its_offset(instant: datetime, text: str) -> None:
-    """Nobody has to guess whose time it is."""
+def test_time_is_printed_with_its_offset(instant: datetime, text: str) -> None:
+    """The offset makes a printed time unambiguous."""
     assert format_time(instant) == text
 
 
-def test_a_time_of_the_day_in_question_is_shown_without_its_date() -> None:
-    """One that lies on another day has its date."""
+def test_time_of_the_requested_day_is_printed_without_its_date() -> None:
+    """A time of another day is printed with its date."""
     assert format_time(NINE, date(2031, 5, 4)) == "11:00 +02:00"
     assert format_time(NINE, date(2031, 5, 5)) == "2031-05-04 11:00 +02:00"
 
 
-def test_a_day_is_as_long_as_it_is_here() -> None:
-    """A day lasts from midnight to midnight: where the clocks are changed, 23 or 25 hours."""
+def test_day_has_its_local_length() -> None:
+    """A day lasts from midnight to midnight: 23 or 25 hours at a change of the clocks."""
     assert window(date(2031, 3, 30), 1) == {
         "from": "2031-03-29T23:00:00.000Z",
         "to": "2031-03-30T22:00:00.000Z",
@@ -111,8 +111,8 @@ def test_a_day_is_as_long_as_it_is_here() -> None:
         ("America/St_Johns", "2010-11-06", "2010-11-06T02:30", "2010-11-07T03:30"),
     ],
 )
-def test_a_day_begins_at_its_first_instant(zone: str, day: str, begins: str, ends: str) -> None:
-    """Where the clocks skip or repeat midnight, a day has each instant that they date so."""
+def test_day_begins_at_its_first_instant(zone: str, day: str, begins: str, ends: str) -> None:
+    """If the clocks skip or repeat midnight, a day still includes each instant of its local date."""
     in_zone(zone)
     assert window(date.fromisoformat(day), 1) == {"from": f"{begins}:00.000Z", "to": f"{ends}:00.000Z"}
 
@@ -125,28 +125,28 @@ def test_a_day_begins_at_its_first_instant(zone: str, day: str, begins: str, end
         ("Pacific/Kiritimati", "1994-12-31"),
     ],
 )
-def test_a_day_that_the_calendar_skips_is_refused(zone: str, day: str) -> None:
-    """West or east of the date line there is no such day, and no other one is listed instead."""
+def test_day_that_the_local_calendar_skips_is_refused(zone: str, day: str) -> None:
+    """A date that a zone skipped at the date line does not list another day."""
     in_zone(zone)
     with pytest.raises(BadParameter, match=f"there is no {day} here"):
         window(date.fromisoformat(day), 1)
 
 
-def test_a_clock_time_can_be_of_a_named_day() -> None:
-    """`today 09:00` and `tomorrow 09:00` are times, as the days by themselves are days."""
+def test_time_may_follow_today_or_tomorrow() -> None:
+    """`today 09:00` and `tomorrow 09:00` are times."""
     for name in ("today", "tomorrow", "Tomorrow"):
         local = read_slot(f"{name} 9:30").astimezone()
         assert (local.date(), local.hour, local.minute) == (read_day(name), 9, 30)
 
 
 def in_zone(zone: str) -> None:
-    """Give this process another zone; the fixture of this module puts it back."""
+    """Set the time zone of this process; the fixture of this module restores it."""
     os.environ["TZ"] = zone
     time.tzset()
 
 
-def test_days_can_be_named() -> None:
-    """Today, tomorrow or a date; anything else is refused, and so is the end of the calendar."""
+def test_day_is_today_tomorrow_or_a_date() -> None:
+    """Any other text and the end of the calendar are refused."""
     assert (read_day("tomorrow") - read_day("today")).days == 1
     assert read_day("2031-05-04") == read_day("04.05.2031") == date(2031, 5, 4)
     with pytest.raises(BadParameter):
@@ -155,8 +155,8 @@ def test_days_can_be_named() -> None:
         window(date.max, 1)
 
 
-def test_changes_are_said_in_the_order_of_the_slots() -> None:
-    """What is new, what has another state, and what is free again; what is as it was is not said."""
+def test_changes_are_listed_in_the_order_of_their_slots() -> None:
+    """New, changed and freed slots are listed; unchanged slots are not."""
     before = {
         SlotOfResource(TEN, 30, "a"): "held",
         SlotOfResource(NINE, 30, "a"): "booked",

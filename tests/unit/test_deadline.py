@@ -1,4 +1,4 @@
-"""Deadlines: no caller can make a worker wait for longer than its own timeout."""
+"""Deadlines: a caller cannot make a worker wait longer than the request timeout."""
 
 import time
 
@@ -8,12 +8,12 @@ from shared.contract.deadline import Deadline
 
 
 @pytest.mark.parametrize("ahead", [4, 60, 10**9])
-def test_a_deadline_far_ahead_counts_as_the_timeout(ahead: int) -> None:
-    """A header that names a later moment than the request timeout counts as that; an earlier one as it is."""
+def test_deadline_beyond_the_timeout_counts_as_the_timeout(ahead: int) -> None:
+    """A later deadline counts as the request timeout; an earlier one is used unchanged."""
     header = str(int((time.time() + ahead) * 1000))
     assert min(ahead, 5) - 1 < Deadline.from_header(header, longest_seconds=5).remaining <= min(ahead, 5)
 
 
-def test_without_a_deadline_the_timeout_counts() -> None:
-    """A command without the header is started within the request timeout, from its receipt, or not at all."""
+def test_command_without_a_deadline_gets_the_timeout() -> None:
+    """Without the header, the deadline is the receipt plus the request timeout."""
     assert 4 < Deadline.from_header(None, longest_seconds=5).remaining <= 5

@@ -1,4 +1,4 @@
-"""What fails inside the gateway itself."""
+"""Failures inside the gateway."""
 
 import asyncio
 from typing import Any
@@ -11,8 +11,8 @@ from tests.slots import fresh
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("Ada Lovelace"), asyncio.CancelledError()])
-async def test_what_fails_inside_the_gateway_is_unknown(failure: BaseException) -> None:
-    """A command of a gateway that failed, or was stopped, may have been sent: 504, in the usual shape."""
+async def test_failure_inside_the_gateway_is_an_unknown_outcome(failure: BaseException) -> None:
+    """A gateway that failed or was stopped may have sent the command, so it answers 504."""
 
     async def fail(*_: Any) -> None:
         raise failure

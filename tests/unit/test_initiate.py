@@ -1,4 +1,4 @@
-"""`python -m deploy.initiate`: which line it ends with where it cannot do its work."""
+"""The error lines of `python -m deploy.initiate`."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_no_part_of_a_password_is_printed(uri: str) -> None:
-    """A malformed URI is told in one line that repeats nothing of it."""
+    """A malformed URI gets one error line that repeats no part of it."""
     result = subprocess.run(
         [sys.executable, "-m", "deploy.initiate"],
         cwd=ROOT,
@@ -48,7 +48,7 @@ def test_no_part_of_a_password_is_printed(uri: str) -> None:
         (OperationFailure("no host se:1234", 74, {"codeName": "NodeNotFound"}), "(NodeNotFound)"),
     ],
 )
-def test_an_error_of_the_driver_is_told_without_its_text(error: Exception, sentence: str) -> None:
-    """Its text names hosts, which of a malformed URI may be parts of the password."""
+def test_driver_error_is_printed_without_its_text(error: Exception, sentence: str) -> None:
+    """The text names hosts, and a malformed URI may put parts of the password there."""
     assert sentence in reason(error)
     assert "1234" not in reason(error)

@@ -1,4 +1,4 @@
-"""Instants: what counts as a time, and how it is written."""
+"""Instants: the accepted texts, and the written form."""
 
 from datetime import UTC, datetime
 
@@ -20,8 +20,8 @@ CANONICAL = "2025-12-05T10:00:00.000Z"
         "2025-12-06T00:00:00+14:00",
     ],
 )
-def test_spellings_of_one_instant_are_one_slot(text: str) -> None:
-    """However an instant is spelled, it is written one way."""
+def test_instant_has_one_written_form(text: str) -> None:
+    """Every accepted text of an instant is written in the same form."""
     assert format_instant(parse_instant(text)) == CANONICAL
 
 
@@ -54,13 +54,13 @@ def test_spellings_of_one_instant_are_one_slot(text: str) -> None:
         "",
     ],
 )
-def test_other_texts_are_no_times(text: str) -> None:
-    """A time has a strict ISO 8601 form with an offset, exists, and lies in the years 1 to 9999 in UTC."""
+def test_other_texts_are_refused(text: str) -> None:
+    """A time is strict ISO 8601 with an offset, exists, and lies in the years 1 to 9999 in UTC."""
     with pytest.raises(ValueError, match="^must"):
         parse_instant(text)
 
 
-def test_finer_than_a_millisecond_is_refused() -> None:
+def test_time_finer_than_a_millisecond_is_refused() -> None:
     """A slot lies on a whole millisecond."""
     assert format_instant(parse_instant("2025-12-05T10:00:00.123Z")) == "2025-12-05T10:00:00.123Z"
     with pytest.raises(ValueError, match="finer"):
@@ -68,14 +68,14 @@ def test_finer_than_a_millisecond_is_refused() -> None:
 
 
 def test_years_are_written_with_four_digits() -> None:
-    """The canonical form sorts and parses for early years too."""
+    """Early years sort and parse in the written form too."""
     early = datetime(33, 4, 3, tzinfo=UTC)
     assert format_instant(early) == "0033-04-03T00:00:00.000Z"
     assert parse_instant(format_instant(early)) == early
 
 
 def test_unix_milliseconds_are_exact() -> None:
-    """Neighbouring milliseconds of far years are different numbers."""
+    """Adjacent milliseconds of distant years are different numbers."""
     last = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
     assert unix_milliseconds(last) == 253402300799999
     assert unix_milliseconds(datetime(1969, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)) == -1

@@ -1,4 +1,4 @@
-"""The layout: who may import whom. Arrows go down only."""
+"""The layout: which module may import which. Arrows go down only."""
 
 import re
 import subprocess
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Without `ast`: on Python 3.11.7 it fails where a finalizer's exception is formatted meanwhile.
+# Not `ast`: on Python 3.11.7 it fails if a finalizer's exception is formatted at the same time.
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import\b|import[ \t]+(\w[\w., \t]*))", re.MULTILINE
 )
 
 OURS = {"gateway", "booking_worker", "hold_worker", "shared", "deploy", "tests", "slotkeeper"}
 
-# A folder, and what of ours it may import beside itself.
+# A folder, and our packages that it may import besides itself.
 WORKER_SERVICE = ("shared.worker", "shared.stores", "shared.domain", "shared.contract", "shared.process")
 ARROWS: dict[str, tuple[str, ...]] = {
     "gateway": ("shared.client", "shared.contract", "shared.process"),
@@ -44,7 +44,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "deploy": ("shared.process",),
 }
 
-# A library that does I/O, and the only modules that may import it, tests included.
+# A library that does I/O, and the only modules, tests included, that may import it.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "motor": ("shared.stores.mongo.connection", "tests.bench.monoliths"),
     "pymongo": ("shared.stores.mongo", "deploy", "tests"),
@@ -64,7 +64,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "typer": ("shared.cli", "tests"),
 }
 
-# What the pure folders may import beside the standard library, and what of that they may not.
+# The libraries that the pure folders may import, and the standard modules that they may not.
 PURE = ("shared.contract", "shared.domain")
 PURE_LIBRARIES = {"pydantic", "pydantic_core"}
 IMPURE = {
@@ -83,7 +83,7 @@ IMPURE = {
 
 
 def imports(module: str, source: str) -> Iterator[str]:
-    """The modules that `source` imports, by their full names."""
+    """Yield the full names of the modules that `source` imports."""
     for match in IMPORT.finditer(source):
         if match[2]:
             yield from (name.split()[0] for name in match[2].split(",") if name.strip())
@@ -98,7 +98,7 @@ def within(module: str, folders: tuple[str, ...]) -> bool:
 
 
 def violations(module: str, source: str) -> list[str]:
-    """What `source`, the text of `module`, imports against the tables above."""
+    """Return the imports of `source`, the text of `module`, that break the tables above."""
     return [name for name in imports(module, source) if not may_import(module, name)]
 
 
@@ -115,31 +115,31 @@ def may_import(module: str, name: str) -> bool:
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the tree: its dotted name, `__init__` included, and its file."""
+    """Return every module of the tree: its dotted name, `__init__` included, and its file."""
     paths = (path for package in OURS for path in (ROOT / package).rglob("*.py"))
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
 
 
 def loaded_by(module: str) -> set[str]:
-    """All modules that are there once `module` has been imported, by whomever."""
-    print_them = f"import {module}, sys; print(*sys.modules)"
+    """Return all modules that are loaded once `module` has been imported, indirect imports included."""
+    program = f"import {module}, sys; print(*sys.modules)"
     result = subprocess.run(
-        [sys.executable, "-c", print_them], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return set(result.stdout.split())
 
 
 def test_arrows_go_down_only() -> None:
-    """No module imports what stands above it, or a library that is not its concern."""
+    """No module imports a module above it, or a library outside its concern."""
     found = {module: violations(module, path.read_text()) for module, path in modules().items()}
     assert not {module: names for module, names in found.items() if names}
 
 
-def test_every_folder_has_its_arrows() -> None:
+def test_folder_of_the_product_is_in_the_table() -> None:
     """A new folder of the product cannot escape the table."""
     for module in modules():
-        in_no_room = module == "shared.__init__" or module.startswith("tests.")
-        assert in_no_room or within(module, tuple(ARROWS)), module
+        exempt = module == "shared.__init__" or module.startswith("tests.")
+        assert exempt or within(module, tuple(ARROWS)), module
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_every_folder_has_its_arrows() -> None:
         ("tests.unit.test_grid", "from motor.motor_asyncio import AsyncIOMotorClient"),
     ],
 )
-def test_control_a_wrong_arrow_is_found(module: str, source: str) -> None:
-    """The tables do refuse: one wrong import of each kind is found."""
+def test_control_wrong_import_is_found(module: str, source: str) -> None:
+    """The tables refuse one wrong import of every kind."""
     assert violations(module, source)
 
 
-def test_the_gateway_reaches_no_database() -> None:
+def test_gateway_loads_no_database_driver() -> None:
     """The gateway loads no driver, not even through `shared`."""
     loaded = loaded_by("gateway.app")
     assert not {"motor", "pymongo", "redis"} & loaded
@@ -180,8 +180,8 @@ def test_the_gateway_reaches_no_database() -> None:
 
 
 @pytest.mark.parametrize("worker", ["booking_worker", "hold_worker"])
-def test_no_worker_loads_the_client(worker: str) -> None:
-    """A worker answers commands and never sends one: the client is not loaded, by whatever way."""
+def test_worker_does_not_load_the_client(worker: str) -> None:
+    """A worker answers commands and never sends one, so it never loads the client."""
     loaded = loaded_by(f"{worker}.app")
     assert not {name for name in loaded if within(name, ("shared.client",))}
     assert "shared.stores.redis.holds" in loaded

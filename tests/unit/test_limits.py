@@ -1,4 +1,4 @@
-"""What a gateway does with more requests than it can answer in time."""
+"""A gateway with more requests than it can answer in time."""
 
 import asyncio
 import gc
@@ -21,12 +21,12 @@ CHUNKED: Scope = {**BOOK, "headers": [*BOOK["headers"], (b"transfer-encoding", b
 TOO_LARGE: Scope = {**BOOK, "headers": [*BOOK["headers"], (b"content-length", b"20000")]}
 
 
-async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
-    """What comes on top is refused with 503, but for questions about health; an answer makes room."""
-    going_on = asyncio.Event()
+async def test_gateway_bounds_its_requests_in_flight() -> None:
+    """A request beyond the bound gets 503, except health checks; an answer frees capacity."""
+    may_answer = asyncio.Event()
 
     async def application(scope: Scope, _receive: Receive, send: Send) -> None:
-        await going_on.wait()
+        await may_answer.wait()
         await send({"type": "http.response.start", "status": 201, "headers": []})
 
     limited = RequestMiddleware(application)
@@ -40,16 +40,16 @@ async def test_the_gateway_has_a_bounded_number_of_requests_in_hand() -> None:
         await limited({**BOOK, "path": path}, asyncio.Queue[Message]().get, send)
         return statuses[0]
 
-    in_hand = [asyncio.create_task(ask()) for _ in range(MOST_IN_FLIGHT)]
+    in_flight = [asyncio.create_task(ask()) for _ in range(MOST_IN_FLIGHT)]
     healthy = asyncio.create_task(ask("/livez"))
     await asyncio.sleep(0)
     assert await ask() == 503
-    going_on.set()
-    assert set(await asyncio.gather(*in_hand, healthy, ask())) == {201}
+    may_answer.set()
+    assert set(await asyncio.gather(*in_flight, healthy, ask())) == {201}
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller who stops in the middle of a body is refused with 408, and nothing was done."""
+async def test_incomplete_body_is_refused_with_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that stops in the middle of a body gets 408, and the request is not executed."""
     monkeypatch.setattr(body, "BODY_SECONDS", 0.01)
     answer = list[Message]()
     arriving = asyncio.Queue[Message]()
@@ -93,10 +93,10 @@ async def test_each_slow_body_has_its_own_deadline(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("scope", "status"), [(TOO_LARGE, 413), (CHUNKED, 408)])
-async def test_what_receives_a_refused_body_is_let_go_at_once(
+async def test_receiver_of_a_refused_body_is_released_at_once(
     monkeypatch: pytest.MonkeyPatch, scope: Scope, status: int
 ) -> None:
-    """The connection can end, as the refusal says: granian keeps it until nothing refers to its receiver."""
+    """granian keeps the connection open until no reference to its receiver is left."""
     for name in ("BODY_SECONDS", "THROW_AWAY_SECONDS"):
         monkeypatch.setattr(body, name, 0.01)
     statuses = list[int]()
@@ -109,18 +109,18 @@ async def test_what_receives_a_refused_body_is_let_go_at_once(
     async def send(message: Message) -> None:
         statuses.extend([message["status"]] if "status" in message else [])
 
-    gc.disable()  # the collector, which may come much later, would let go of it too
+    gc.disable()  # the collector would release the receiver too, but perhaps much later
     try:
         await RequestMiddleware(application)({**scope}, arriving.get, send)
-        await asyncio.sleep(0)  # until then this task has the cancellation that ended the wait
+        await asyncio.sleep(0)  # releases the cancellation that ended the wait
         del arriving
         assert (statuses, left()) == ([status], None)
     finally:
         gc.enable()
 
 
-async def test_a_body_whose_caller_has_gone_is_not_passed_on() -> None:
-    """A connection that is lost is not the end of a body, however complete what has come of it looks."""
+async def test_body_of_a_disconnected_caller_is_not_passed_on() -> None:
+    """A lost connection does not complete a body, even if the received part is valid JSON."""
     answer = list[Message]()
     arriving = asyncio.Queue[Message]()
     arriving.put_nowait({"type": "http.request", "body": b"{}", "more_body": True})
@@ -136,13 +136,13 @@ async def test_a_body_whose_caller_has_gone_is_not_passed_on() -> None:
     assert answer[0]["status"] == 400
 
 
-async def test_who_sends_slowly_keeps_nobody_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request is in flight, of which there are so many, once all of it has arrived."""
+async def test_slow_body_takes_no_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request counts as in flight only after its whole body has arrived."""
     monkeypatch.setattr(middleware, "MOST_IN_FLIGHT", 1)
-    met = list[Scope]()
+    passed_on = list[Scope]()
 
     async def application(scope: Scope, _receive: Receive, send: Send) -> None:
-        met.append(scope)
+        passed_on.append(scope)
         await send({"type": "http.response.start", "status": 201, "headers": []})
 
     async def send(_message: Message) -> None:
@@ -152,6 +152,6 @@ async def test_who_sends_slowly_keeps_nobody_else_away(monkeypatch: pytest.Monke
     slow = asyncio.create_task(limited(CHUNKED, arriving.get, send))
     await asyncio.sleep(0)
     await limited(BOOK, arriving.get, send)
-    assert met == [BOOK]
+    assert passed_on == [BOOK]
     arriving.put_nowait({"type": "http.disconnect"})
     await slow

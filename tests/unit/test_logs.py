@@ -1,4 +1,4 @@
-"""What a process logs of what its libraries say."""
+"""A process's log of its libraries' messages."""
 
 import asyncio
 import os
@@ -30,16 +30,16 @@ asyncio.run(main())
 """
 
 
-def test_an_exception_that_nobody_met_is_logged_without_its_text() -> None:
-    """asyncio logs an exception that nobody took with all that it says, a name perhaps: here not."""
+def test_unretrieved_exception_is_logged_without_its_text() -> None:
+    """asyncio logs an unretrieved exception with its text, which may contain a name; a service does not."""
     ran = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, check=True)
     assert "Task exception was never retrieved" in ran.stdout
     assert '"exception": "ValueError"' in ran.stdout
     assert "Zebra" not in ran.stdout + ran.stderr
 
 
-async def test_lines_of_a_turn_of_the_event_loop_are_written_together() -> None:
-    """Many commands are answered at once: their lines cost one call of the system, and are not late."""
+async def test_lines_of_one_event_loop_turn_are_written_together() -> None:
+    """The lines of many answers cost one system call, and are written in the same turn."""
     written = BytesIO()
     lines = Lines(TextIOWrapper(written))
     for turn in range(2):
@@ -51,8 +51,8 @@ async def test_lines_of_a_turn_of_the_event_loop_are_written_together() -> None:
         assert len(written.getvalue().splitlines()) == 3 * (turn + 1)
 
 
-def test_a_line_is_written_at_once_where_no_event_loop_runs() -> None:
-    """What a process logs before and after it serves waits for nothing."""
+def test_line_is_written_at_once_without_an_event_loop() -> None:
+    """Lines from before and after the event loop are not delayed."""
     written = BytesIO()
     lines = Lines(TextIOWrapper(written))
     lines.write("starts\n")

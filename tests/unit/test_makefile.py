@@ -1,4 +1,4 @@
-"""The Makefile, with a Python in the place of the real one that only notes what it is told."""
+"""The Makefile, with a fake Python that records its arguments."""
 
 import shutil
 import subprocess
@@ -18,8 +18,8 @@ esac
 """
 
 
-def test_two_makes_at_once_install_once(tmp_path: Path) -> None:
-    """The second waits until the first has installed, and then finds that nothing is left to do."""
+def test_concurrent_makes_install_once(tmp_path: Path) -> None:
+    """The second make waits for the first to install, and then installs nothing."""
     (tmp_path / "deploy").mkdir()
     for name in ("Makefile", "pyproject.toml", "deploy/constraints.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -34,8 +34,8 @@ def test_two_makes_at_once_install_once(tmp_path: Path) -> None:
         wait_until(lambda: _runs(second.pid, "flock") or notes.read_text() != "pip\n", "the second waits")
     finally:
         (tmp_path / "done").touch()
-    said, _ = second.communicate(timeout=60)
-    assert (first.wait(60), second.returncode, said) == (0, 0, "")
+    output, _ = second.communicate(timeout=60)
+    assert (first.wait(60), second.returncode, output) == (0, 0, "")
     assert notes.read_text() == "pip\n"
 
 

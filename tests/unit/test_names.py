@@ -1,4 +1,4 @@
-"""Patients' names: any script, one form, no characters that nobody can see."""
+"""Patients' names: any script, one form, no invisible name."""
 
 import hashlib
 import hmac
@@ -24,12 +24,12 @@ def request(name: object) -> SlotRequest:
 @pytest.mark.parametrize(
     "name", ["Ada", "José Ñandú", "李小龍", "محمد", "क्षत्रिय", "👩🏽‍⚕️ Zoë", "x" * 200, "O'Neil"]
 )
-def test_any_script_is_a_name(name: str) -> None:
-    """A name may be written in any script, of up to 200 characters."""
+def test_name_may_be_in_any_script(name: str) -> None:
+    """A name has up to 200 characters of any script."""
     assert request(name).patientName == name
 
 
-# Characters that show nothing: some of each range of Default_Ignorable_Code_Point, and blanks of fonts.
+# Invisible characters: some of each range of Default_Ignorable_Code_Point, and blank glyphs.
 INVISIBLE = [
     *"\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u2060\u2064\u206a\u2800",
     *"\u3164\ufe00\ufe0f\ufeff\uffa0\ufff0\U0001bca0\U0001d173\U000e0001\U000e0041\U000e007f\U000e0100",
@@ -53,20 +53,20 @@ VISIBLE = "AdaÀé李王ñ'-👩क्ष"
     ],
     ids=ascii,
 )
-def test_a_name_has_one_form(pasted: str) -> None:
-    """Names that look the same are the same: composed, single spaces, nothing invisible at the ends."""
+def test_name_has_one_form(pasted: str) -> None:
+    """Names that look equal are equal: composed, single spaces, nothing invisible at the ends."""
     assert request(pasted).patientName == "José Ñandú"
 
 
 @given(st.text(alphabet=st.sampled_from([*INVISIBLE, *SPACES, *VISIBLE, "\u0301", "\u0338"]), max_size=20))
-def test_to_normalise_a_name_twice_changes_nothing(text: str) -> None:
-    """What a booking answers as its patient's name is the same patient in the next request."""
+def test_normalising_a_name_is_idempotent(text: str) -> None:
+    """The name in a booking's answer is the same patient in the next request."""
     once = normalise_name(text)
     assert normalise_name(once) == once
 
 
 @given(st.text(max_size=20) | st.text(alphabet=[*INVISIBLE, *SPACES, *"A\x1c\x85\n\u202e"], max_size=8))
-def test_the_schema_accepts_the_names_that_are_accepted(text: str) -> None:
+def test_documented_pattern_accepts_exactly_the_accepted_names(text: str) -> None:
     """A name is refused if and only if the pattern in the documents refuses it."""
     try:
         accepted = bool(read_name(text))
@@ -76,27 +76,27 @@ def test_the_schema_accepts_the_names_that_are_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*INVISIBLE, "".join(INVISIBLE), "\u200b \u2800\u3164 \ufe0f"], ids=ascii)
-def test_a_name_has_a_visible_character(name: str) -> None:
-    """A name that nobody can read is refused, whichever characters make it up."""
+def test_name_without_a_visible_character_is_refused(name: str) -> None:
+    """A name of invisible characters only is refused."""
     with pytest.raises(ValidationError, match="patientName\n *must have at least one visible character"):
         request(name)
 
 
 @pytest.mark.parametrize("inside", ["\u200c", "\u200d", "\ufe0f", "\U000e0100"], ids=ascii)
 def test_joiners_and_selectors_stay_inside_a_name(inside: str) -> None:
-    """Scripts need them there: Persian, Sinhala, emoji."""
+    """Persian, Sinhala and emoji need them inside a word."""
     assert request(f"A{inside}da").patientName == f"A{inside}da"
 
 
-def test_the_variant_of_an_ideograph_stays_at_the_end() -> None:
-    """A selector that chooses the glyph of a Japanese name is a part of it; a second one is not."""
+def test_variation_selector_stays_after_an_ideograph() -> None:
+    """A selector at the end of a Japanese name selects a glyph and stays; a second one is removed."""
     assert request("渡辻\U000e0100\u200b").patientName == "渡辻\U000e0100"
     assert request("渡辻\U000e0100\U000e0101").patientName == "渡辻\U000e0100"
     assert request("Ada\U000e0100").patientName == "Ada"
 
 
-def test_the_limit_of_a_name_counts_composed_characters() -> None:
-    """Two hundred that compose pass; two hundred that NFC takes apart do not, and the sentence says so."""
+def test_name_limit_counts_composed_characters() -> None:
+    """200 characters that NFC composes pass; 200 that NFC decomposes do not, and the sentence names NFC."""
     assert request("e\u0301" * 200).patientName == "é" * 200
     assert request("\u0958" * 100).patientName == "\u0915\u093c" * 100
     with pytest.raises(ValidationError, match=r"200 characters, counted in composed form \(Unicode NFC\)"):
@@ -105,8 +105,8 @@ def test_the_limit_of_a_name_counts_composed_characters() -> None:
 
 @pytest.mark.parametrize("control", [*"\x00\x0b\x0c\x1b\x1c\x1d\x1e\x1f\x7f\x85\x9f"], ids=ascii)
 @pytest.mark.parametrize("place", ["{}Ada", "Ada{}", "A{}da", "{}"])
-def test_a_control_character_is_refused_wherever_it_stands(control: str, place: str) -> None:
-    """None is taken for white space."""
+def test_control_character_is_refused_at_any_position(control: str, place: str) -> None:
+    """No control character counts as white space."""
     with pytest.raises(ValidationError, match="patientName\n *must not contain control characters"):
         request(place.format(control))
 
@@ -114,15 +114,15 @@ def test_a_control_character_is_refused_wherever_it_stands(control: str, place: 
 @pytest.mark.parametrize(
     "name", ["x" * 201, "A\x00da", "A\nda", "A\u2028da", "A\x7fda", "\ud800", 7, True, [], {}]
 )
-def test_other_values_are_no_names(name: object) -> None:
+def test_other_values_are_refused_as_names(name: object) -> None:
     """A name is text of 1 to 200 characters, without control characters or lone surrogates."""
     with pytest.raises(ValidationError) as caught:
         request(name)
     assert caught.value.errors()[0]["loc"] == ("patientName",)
 
 
-def test_what_is_derived_from_a_name_is_keyed() -> None:
-    """A digest of a name, or of a request, tells nothing to who has a telephone book and not the secret."""
+def test_digest_of_a_name_is_keyed() -> None:
+    """Without the secret, a digest cannot be matched against a list of names."""
     asked = request("Zebra Canary")
     ours, others = Digests(b"ours"), Digests(b"others'")
     assert ours.of_name("Zebra Canary") != others.of_name("Zebra Canary")
@@ -151,7 +151,7 @@ def test_the_digest_of_a_request_is_that_of_its_json(
 
 
 def test_equal_names_have_equal_digests() -> None:
-    """A patient is known again by the name, however it was composed."""
+    """A name has the same digest in any composition."""
     digests = Digests(b"ours")
     assert digests.of_name(request(" Jose\u0301").patientName) == digests.of_name("José")
     assert digests.of_name("José") != digests.of_name("Jose")

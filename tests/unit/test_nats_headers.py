@@ -1,4 +1,4 @@
-"""Header blocks of NATS: read quickly, or refused."""
+"""Header blocks of NATS are read quickly, or refused."""
 
 import time
 
@@ -24,8 +24,8 @@ from shared.process.nats_headers import LARGEST_BLOCK, MOST_HEADERS, Malformed, 
         ),
     ],
 )
-def test_a_block_is_read_as_it_was_sent(block: bytes, headers: dict[str, str]) -> None:
-    """Headers by their names, the values of a repeated one joined, and the status of the server."""
+def test_block_is_read_as_it_was_sent(block: bytes, headers: dict[str, str]) -> None:
+    """The result has the headers, the joined values of a repeated one, and the server's status."""
     assert read_headers(block) == headers
 
 
@@ -44,13 +44,13 @@ def test_a_block_is_read_as_it_was_sent(block: bytes, headers: dict[str, str]) -
         b"NATS/1.0\r\n\xff: a\r\n\r\n",
     ],
 )
-def test_a_malformed_block_is_refused(block: bytes) -> None:
-    """What is no header block raises one exception, and no other."""
+def test_malformed_block_is_refused(block: bytes) -> None:
+    """A malformed header block raises `Malformed`, and no other exception."""
     with pytest.raises(Malformed):
         read_headers(block)
 
 
-def test_a_long_block_is_refused_at_once() -> None:
+def test_long_block_is_refused_at_once() -> None:
     """A megabyte of short lines costs less than a hundredth of a second."""
     began = time.process_time()
     with pytest.raises(TooLong):
@@ -58,8 +58,8 @@ def test_a_long_block_is_refused_at_once() -> None:
     assert time.process_time() - began < 0.01
 
 
-def test_a_block_within_the_bounds_is_read() -> None:
-    """As many headers as may be, in as many bytes as may be."""
+def test_largest_allowed_block_is_read() -> None:
+    """The maximum number of headers, in the maximum number of bytes, is read."""
     value = b"b" * (LARGEST_BLOCK // MOST_HEADERS - 8)
     block = b"NATS/1.0\r\n%b\r\n" % (b"a:%b\r\n" % value * MOST_HEADERS)
     assert len(read_headers(block)["a"].split("\n")) == MOST_HEADERS
@@ -69,7 +69,7 @@ def test_a_block_within_the_bounds_is_read() -> None:
 
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_headers_or_malformed(data: bytes, begins_well: bool) -> None:
-    """No bytes raise anything but `Malformed`."""
+    """No bytes raise another exception than `Malformed`."""
     try:
         headers = read_headers(b"NATS/1.0" + data if begins_well else data)
     except Malformed:

@@ -1,4 +1,4 @@
-"""The private parts of nats-py that a worker stands on are there, and mean what they meant."""
+"""The private parts of nats-py that a worker uses still exist and mean the same."""
 
 import asyncio
 import inspect
@@ -13,7 +13,7 @@ from nats.aio.subscription import Subscription
 
 ROOT = Path(__file__).parents[2]
 PRIVATE_PART = re.compile(r"(?<!\bself)(?<!\bcls)\._[a-z]")
-EXPLANATION = "shared/process/nats_wire.py stands on it: read what this release of nats-py does instead"
+EXPLANATION = "shared/process/nats_wire.py uses this: read what this release of nats-py does instead"
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,15 @@ EXPLANATION = "shared/process/nats_wire.py stands on it: read what this release 
         (Client._remove_sub, ["self", "sid", "max_msgs"]),
     ],
 )
-def test_the_private_methods_take_what_they_took(method: Callable[..., Any], parameters: list[str]) -> None:
-    """Each method of the client that a worker calls is there, with the parameters that it had."""
+def test_private_methods_have_the_expected_parameters(
+    method: Callable[..., Any], parameters: list[str]
+) -> None:
+    """Every private method that a worker calls exists, with the parameters that the worker passes."""
     assert list(inspect.signature(method).parameters) == parameters, EXPLANATION
 
 
-async def test_the_private_attributes_are_what_they_were() -> None:
-    """A subscription knows its connection and its id, and what has come waits in a queue to be joined."""
+async def test_private_attributes_have_the_expected_meaning() -> None:
+    """A subscription has its connection, its id, and a queue of pending messages that can be joined."""
     client = Client()
     subscription = Subscription(client, 7, "subject")
     assert subscription._conn is client, EXPLANATION
@@ -42,8 +44,8 @@ async def test_the_private_attributes_are_what_they_were() -> None:
     assert client.stats["reconnects"] == 0, EXPLANATION
 
 
-def test_private_parts_of_the_client_library_are_used_in_one_module() -> None:
-    """Who reads that module has read all that a release of nats-py may break."""
+def test_private_parts_of_nats_py_are_used_in_one_module() -> None:
+    """That module contains all that a release of nats-py can break."""
     modules = [
         path
         for package in ("gateway", "booking_worker", "hold_worker", "shared")

@@ -1,4 +1,4 @@
-"""The document of the HTTP API, although calls read their requests by themselves."""
+"""The document of the HTTP API, whose calls parse their requests without FastAPI."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ CALLS = {
 
 
 def resolve(part: dict[str, Any]) -> dict[str, Any]:
-    """What a reference refers to."""
+    """Return the target of a reference, or the part itself."""
     found = DOCUMENT
     if "$ref" not in part:
         return part
@@ -34,19 +34,19 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_the_committed_document_is_that_of_the_code() -> None:
-    """Who reads gateway/docs/openapi.json reads what the gateway says; `make documents` writes it."""
+def test_committed_document_is_generated_from_the_code() -> None:
+    """gateway/docs/openapi.json describes the gateway's calls; `make documents` writes it."""
     assert json.loads(COMMITTED.read_text()) == DOCUMENT
 
 
-def test_the_document_is_valid() -> None:
-    """OpenAPI's own rules hold, so that any tool can read it; it names no server."""
+def test_document_is_valid() -> None:
+    """The document follows the rules of OpenAPI 3.1, and names no server."""
     assert not list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors())
     assert "servers" not in DOCUMENT
 
 
-def test_the_calls_have_their_names() -> None:
-    """Programs that are made from the document call by these names, which stay."""
+def test_operation_ids_are_stable() -> None:
+    """Generated clients use these operation ids, so they do not change."""
     assert {name: f"{method.upper()} {path}" for name, (method, path, _) in CALLS.items()} == {
         "bookAppointment": "POST /api/book-appointment",
         "moveAppointment": "PATCH /api/appointments/{id}",
@@ -65,8 +65,8 @@ def test_the_calls_have_their_names() -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_answer_has_its_headers_and_an_example(name: str) -> None:
-    """Each call says what it is for, and of each outcome its body, its headers, and how it looks."""
+def test_answer_has_its_headers_and_an_example(name: str) -> None:
+    """A call has a description, and every outcome has a body, headers and an example."""
     _, path, operation = CALLS[name]
     assert operation["summary"]
     assert operation["description"]
@@ -88,8 +88,8 @@ def test_every_answer_has_its_headers_and_an_example(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_with_a_body_shows_one_that_is_accepted(name: str) -> None:
-    """Who copies the example of a request has a valid one."""
+def test_example_body_of_a_call_is_accepted(name: str) -> None:
+    """The example of a request body is valid."""
     body = CALLS[name][2].get("requestBody")
     if body is None:
         assert "415" not in CALLS[name][2]["responses"]
@@ -102,8 +102,8 @@ def test_a_call_with_a_body_shows_one_that_is_accepted(name: str) -> None:
     assert "415" in CALLS[name][2]["responses"]
 
 
-def test_a_list_is_documented_with_what_its_query_may_have() -> None:
-    """The parameters are the fields of the command, and those that must be there are said to be."""
+def test_list_is_documented_with_its_query_parameters() -> None:
+    """The parameters are the fields of the command, and the required ones are marked."""
     for name in ("listAppointments", "listSlots"):
         query = {
             parameter["name"]: parameter["required"]
@@ -113,16 +113,16 @@ def test_a_list_is_documented_with_what_its_query_may_have() -> None:
         assert query == {"site": False, "resource": False, "from": True, "to": True, "cursor": False}
 
 
-def test_who_books_may_send_a_key_and_may_hear_that_it_was_known() -> None:
-    """The headers of repeats stand where they belong: with the booking."""
+def test_booking_documents_the_headers_of_idempotency() -> None:
+    """`bookAppointment` takes `Idempotency-Key`, and its 201 may have `Idempotency-Replayed`."""
     sent = {parameter["name"] for parameter in map(resolve, CALLS["bookAppointment"][2]["parameters"])}
     assert sent == {"X-Request-Id", "Idempotency-Key"}
     assert "Idempotency-Replayed" in CALLS["bookAppointment"][2]["responses"]["201"]["headers"]
     assert "Allow" in resolve(CALLS["bookAppointment"][2]["responses"]["405"])["headers"]
 
 
-def test_trying_a_call_out_sends_no_fixed_key_or_id() -> None:
-    """A page fills in what has an example: two people who try a booking out are not one caller."""
+def test_header_parameters_have_no_example_value() -> None:
+    """A page fills in examples, so with a fixed key two people's bookings would be one request."""
     for _, _, operation in CALLS.values():
         for parameter in map(resolve, operation["parameters"]):
             if parameter["in"] == "header":
@@ -130,24 +130,24 @@ def test_trying_a_call_out_sends_no_fixed_key_or_id() -> None:
                 assert "default" not in parameter["schema"]
 
 
-def test_an_answer_leaves_out_what_it_does_not_know() -> None:
-    """Answers have no nulls, and their schemas say so; a request may say null for what it does not say."""
+def test_answers_have_no_nulls() -> None:
+    """The schemas of answers have no nulls; a request may send null for an absent value."""
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["Appointment"]["properties"]["durationMinutes"]["type"] == "integer"
     assert schemas["ErrorBody"]["properties"]["outcome"]["enum"] == ["not_executed", "unknown"]
     assert schemas["SlotRequest"]["properties"]["site"]["type"] == ["string", "null"]
 
 
-def test_every_route_of_the_api_is_documented() -> None:
-    """What answers below /api stands in the document."""
+def test_route_of_the_api_is_documented() -> None:
+    """Every route below /api is in the document."""
     routes = [route for route in create_app(NatsSettings()).routes if isinstance(route, APIRoute)]
     served = {(method.lower(), route.path) for route in routes for method in route.methods or ()}
     documented = {(method, path) for method, path, _ in CALLS.values()}
     assert {call for call in served if call[1].startswith("/api/")} <= documented
 
 
-def test_every_example_is_a_valid_command() -> None:
-    """What the documents show of commands and replies is read without complaint."""
+def test_examples_of_the_operations_are_valid() -> None:
+    """The examples of commands and replies pass validation."""
     for operation in OPERATIONS:
         assert validate(operation.command, as_json(operation.example)) == operation.example
         assert operation.reply.model_validate(as_json(operation.answer)) == operation.answer

@@ -1,4 +1,4 @@
-"""Ports for servers of tests and of the local stack, many of which may be started at once."""
+"""Ports for the many servers that tests and local stacks start at the same time."""
 
 import socket
 from random import SystemRandom
@@ -8,13 +8,13 @@ import pytest
 from deploy.local.ports import LOOPBACK, free_port, shown
 
 
-def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port that was given is not given again, though its server does not listen yet; and that can."""
+def test_port_is_handed_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port is not handed out again before its server listens, and the server can use it."""
     first, draw = free_port(), SystemRandom.randrange
-    again = [first, first]
-    monkeypatch.setattr(SystemRandom, "randrange", lambda *args: again.pop() if again else draw(*args))
+    draws = [first, first]
+    monkeypatch.setattr(SystemRandom, "randrange", lambda *args: draws.pop() if draws else draw(*args))
     assert free_port() != first
-    assert not again
+    assert not draws
     with socket.create_server((LOOPBACK, first)) as server:
         assert server.getsockname() == (LOOPBACK, first)
 
@@ -28,6 +28,6 @@ def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("redis://:sec/ret@a:1/0?password=secret", "redis://a:1/0"),
     ],
 )
-def test_an_address_is_shown_without_its_secrets(url: str, expected: str) -> None:
-    """Neither credentials nor options, which may be some, are printed."""
+def test_address_is_printed_without_its_secrets(url: str, expected: str) -> None:
+    """Credentials and options, which may contain secrets, are not printed."""
     assert shown(url) == expected

@@ -36,19 +36,19 @@ NAMES = [
 ]
 
 
-def test_the_public_names_are_these() -> None:
-    """A name that others may use is neither dropped nor added by accident; the list is sorted."""
+def test_public_names_are_stable() -> None:
+    """No public name is dropped or added by accident; the list is sorted."""
     assert shared.__all__ == NAMES == sorted(NAMES)
 
 
-def test_the_package_hands_on_what_the_client_has() -> None:
-    """Each public name can be imported from the package itself."""
+def test_package_exports_the_names_of_the_client() -> None:
+    """Every public name can be imported from the package itself."""
     for name in NAMES:
         assert getattr(shared, name) is getattr(shared.client, name)
 
 
 @pytest.mark.parametrize("name", ["subjects", "command_client", "Nothing", "__wrapped__"])
-def test_no_other_name_is_handed_on(name: str) -> None:
-    """What the client itself imports is not public by that."""
+def test_package_exports_no_other_name(name: str) -> None:
+    """The client's own imports are not public."""
     with pytest.raises(AttributeError):
         getattr(shared, name)

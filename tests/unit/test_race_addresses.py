@@ -1,4 +1,4 @@
-"""Which deployment `python -m tests.proof.race` is run against."""
+"""The addresses of the deployment that `python -m tests.proof.race` proves."""
 
 import pytest
 
@@ -31,16 +31,16 @@ def addresses(*arguments: str) -> tuple[str, str]:
         (["--url", "http://clinic", "--nats", "nats://clinic"], ("http://clinic", "nats://clinic")),
     ],
 )
-def test_the_local_stack_is_proved_whatever_its_port(
+def test_local_stack_is_the_default_on_any_port(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: tuple[str, str]
 ) -> None:
-    """Its NATS goes with its gateway only: those of two deployments would show two winners."""
+    """The local NATS address goes only with the local gateway: two deployments would show two winners."""
     monkeypatch.setattr(cli, "of_local_stack", lambda: LOCAL)
     assert addresses(*arguments) == expected
 
 
-def test_without_a_local_stack_the_usual_addresses_are_proved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the containers; `NATS_URL` names another server of NATS."""
+def test_defaults_without_a_local_stack_are_the_container_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a local stack the container addresses are the defaults; `NATS_URL` overrides NATS."""
     monkeypatch.setattr(cli, "of_local_stack", lambda: None)
     assert addresses() == (DEFAULT_URL, DEFAULT_NATS)
     monkeypatch.setenv("NATS_URL", "nats://clinic:4222")
@@ -57,10 +57,10 @@ def test_without_a_local_stack_the_usual_addresses_are_proved(monkeypatch: pytes
         (["--mongo", "mongodb://other"], "mongodb://clinic", "mongodb://other"),
     ],
 )
-def test_the_database_of_another_deployment_is_never_guessed(
+def test_database_of_another_deployment_is_never_guessed(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str | None, expected: str | None
 ) -> None:
-    """Rows are deleted where `--mongo` or `MONGO_URI` says, else in the database of the proved stack."""
+    """Rows are deleted in `--mongo` or `MONGO_URI`, else only in the database of the proved local stack."""
     monkeypatch.setattr(cli, "of_local_stack", lambda: LOCAL)
     if variable:
         monkeypatch.setenv("MONGO_URI", variable)

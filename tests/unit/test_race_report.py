@@ -1,4 +1,4 @@
-"""What the concurrency proof tells of a run, and of arguments that it cannot take."""
+"""The report of the concurrency proof, and its refusal of wrong arguments."""
 
 import io
 from dataclasses import replace
@@ -12,13 +12,13 @@ from tests.proof.race.operations import Run
 from tests.proof.race.options import Options
 from tests.proof.race.report import Report
 from tests.proof.race.verdict import judge
-from tests.unit.test_race_verdict import won_by_booking, won_by_hold
+from tests.unit.race_stories import won_by_booking, won_by_hold
 
 MANY = 50
 
 
-def told(options: Options) -> list[str]:
-    """The report's lines of a race that a hold won, or without holds a booking."""
+def report_lines(options: Options) -> list[str]:
+    """Return the report's lines on a race that a hold won, or without holds a booking."""
     story = won_by_hold() if options.holds else won_by_booking()
     run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, tuple(story.values()))
     text = io.StringIO()
@@ -26,15 +26,15 @@ def told(options: Options) -> list[str]:
     return text.getvalue().splitlines()
 
 
-def test_a_hold_that_won_is_seen_to_be_claimed() -> None:
-    """Where a hold won the race nobody booked in it: the table has the booking that its holder made then."""
-    heading, row, *_ = told(Options(requests=MANY, holds=True))
+def test_row_of_a_race_won_by_a_hold_counts_the_holders_booking() -> None:
+    """If a hold won the race, no booking did: the table counts the later booking of its holder."""
+    heading, row, *_ = report_lines(Options(requests=MANY, holds=True))
     assert heading.split() == ["slot", "race", "requests", "201", "held", "claimed", "409", "other", "silent"]
     assert row.split()[1:] == ["1", "4", "0", "1", "1", "3", "0", "0"]
 
 
-def test_a_slot_that_is_raced_for_twice_has_two_rows() -> None:
-    """Where the winner gave its slot back, each race has its one 201: no row shows two for one slot."""
+def test_second_race_for_a_slot_has_its_own_row() -> None:
+    """After a cancelled win the slot is raced for again, and each race has a row with one 201."""
     first = list(won_by_booking().values())
     second = [replace(each, ask=replace(each.ask, round=2)) for each in first]
     run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, (*first, *second))
@@ -48,16 +48,16 @@ def test_a_slot_that_is_raced_for_twice_has_two_rows() -> None:
 
 @pytest.mark.parametrize("holds", [False, True])
 @pytest.mark.parametrize("check", [False, True])
-def test_what_was_judged_is_what_is_proved(holds: bool, check: bool) -> None:
-    """Holds and linearizability stand in the last line where they were judged, and nowhere else."""
-    last = told(Options(requests=MANY, holds=holds, check=check))[-1]
+def test_last_line_names_only_the_promises_that_were_judged(holds: bool, check: bool) -> None:
+    """The last line names holds and linearizability only if they were judged."""
+    last = report_lines(Options(requests=MANY, holds=holds, check=check))[-1]
     assert last.startswith("PROVED: one winner per slot, ")
     assert ("every hold honoured" in last) == holds
     assert ("the history is linearizable" in last) == check
 
 
 @pytest.mark.parametrize("arguments", [["--requests", "0"], ["--nonsense"], ["--via", "post"]])
-def test_a_wrong_argument_is_told_in_one_line(
+def test_wrong_argument_is_refused_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line names the argument; the exit status is 2."""

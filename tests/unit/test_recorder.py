@@ -1,4 +1,4 @@
-"""The fault runs note every answer that tells of something else than was asked for."""
+"""The recorder of the fault runs notes every answer that does not fit its request."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ ASKED = {
 
 
 async def note(asked: Operation, answer: Answer) -> list[str]:
-    """The oddities of one request."""
+    """Return the oddities of one request."""
 
     async def send() -> Answer:
         return answer
@@ -35,16 +35,16 @@ async def note(asked: Operation, answer: Answer) -> list[str]:
 
 
 def answer(kind: str, **changed: str) -> Answer:
-    """The right answer but for what is changed."""
-    told: dict[str, Any] = HOLD if kind == "hold" else APPOINTMENT
-    told = {**told, "status": "cancelled"} if kind == "cancel" else told
+    """Return the right answer with some fields changed."""
+    content: dict[str, Any] = HOLD if kind == "hold" else APPOINTMENT
+    content = {**content, "status": "cancelled"} if kind == "cancel" else content
     part = "hold" if kind == "hold" else "appointment"
-    return Answer(201 if kind == "book" else 200, {part: {**told, **changed}})
+    return Answer(201 if kind == "book" else 200, {part: {**content, **changed}})
 
 
 @pytest.mark.parametrize("kind", ASKED)
-async def test_a_right_answer_is_not_odd(kind: str) -> None:
-    """An answer that tells of what was asked for is nothing to note."""
+async def test_right_answer_is_no_oddity(kind: str) -> None:
+    """An answer about the requested booking or hold is not noted."""
     assert await note(ASKED[kind], answer(kind)) == []
 
 
@@ -58,14 +58,14 @@ async def test_a_right_answer_is_not_odd(kind: str) -> None:
         *(("hold", field) for field in ("token", "site", "resources", "slot")),
     ],
 )
-async def test_an_answer_about_something_else_is_odd(kind: str, field: str) -> None:
-    """A 2xx that names another slot, patient, token or booking than the request breaks the contract."""
+async def test_answer_about_another_booking_is_an_oddity(kind: str, field: str) -> None:
+    """A 2xx with another slot, patient, token or booking than requested breaks the contract."""
     [oddity] = await note(ASKED[kind], answer(kind, **{field: "another"}))
     assert f"tells of another {field}" in oddity
 
 
-async def test_where_a_booking_lies_is_noted_not_judged() -> None:
-    """What an answer tells of a booking's place and state is the checker's to judge."""
+async def test_place_and_status_are_left_to_the_checker() -> None:
+    """The recorder stores a booking's place and status, and the checker judges them."""
 
     async def send() -> Answer:
         return answer("get", slot="2031-05-04T09:15:00.000Z", status="cancelled")
@@ -74,34 +74,34 @@ async def test_where_a_booking_lies_is_noted_not_judged() -> None:
     assert told == Standing(Place(SITE, RESOURCES, "2031-05-04T09:15:00.000Z"), "cancelled")
 
 
-async def test_lists_and_histories_are_noted() -> None:
-    """What a history, a list and the taken slots say is kept for the checker; a part of a list is odd."""
+async def test_lists_and_histories_are_recorded() -> None:
+    """Histories, lists and taken slots are stored for the checker; an incomplete list is an oddity."""
     entry = {**WHERE, "version": 1, "type": "booked", "at": SLOT}
     lasting = {"slot": SLOT, "durationMinutes": 30, "state": "held"}
     recorder = Recorder()
 
-    async def hear(kind: Any, **body: Any) -> Operation:
+    async def ask(kind: Any, **body: Any) -> Operation:
         async def send() -> Answer:
             return Answer(200, body)
 
         return await recorder.record(replace(ASKED["get"], kind=kind), send)
 
-    [change] = (await hear("history", history=[entry])).changes or ()
+    [change] = (await ask("history", history=[entry])).changes or ()
     assert (change.type, change.version, change.place) == ("booked", 1, Place(SITE, RESOURCES, SLOT))
-    assert [id for id, _ in (await hear("list", appointments=[APPOINTMENT])).listed] == ["ada"]
-    assert (await hear("slots", taken=[lasting])).taken == tuple((cell, "held") for cell in cells(SLOT, 30))
+    assert [id for id, _ in (await ask("list", appointments=[APPOINTMENT])).listed] == ["ada"]
+    assert (await ask("slots", taken=[lasting])).taken == tuple((cell, "held") for cell in cells(SLOT, 30))
     assert recorder.oddities == []
-    await hear("list", appointments=[], next="more")
+    await ask("list", appointments=[], next="more")
     assert len(recorder.oddities) == 1
 
 
-async def test_a_5xx_says_when_to_try_again() -> None:
-    """A 503 or 504 without `Retry-After`, or with another outcome than its status, breaks the contract."""
+async def test_5xx_without_retry_after_is_an_oddity() -> None:
+    """A 503 or 504 without `Retry-After`, or with another status's outcome, breaks the contract."""
     body = {"error": "?", "outcome": "unknown"}
     assert len(await note(ASKED["book"], Answer(503, body))) == 2
     assert await note(ASKED["book"], Answer(504, body, {"retry-after": "1"})) == []
 
 
-async def test_no_other_answer_is_expected() -> None:
+async def test_unexpected_status_is_an_oddity() -> None:
     """A status that no caller of a run can cause breaks the contract."""
     assert len(await note(ASKED["hold"], Answer(500, {"error": "?", "outcome": "unknown"}))) == 2

@@ -1,4 +1,4 @@
-"""What `REDIS_URL` may name."""
+"""The servers that `REDIS_URL` can name."""
 
 import pytest
 
@@ -13,13 +13,13 @@ def kwargs_of(server: Server) -> dict[str, object]:
     return connection
 
 
-def test_one_redis_is_named_by_its_scheme() -> None:
-    """`redis` means one server, which has all keys."""
+def test_redis_scheme_means_one_server() -> None:
+    """A `redis` URL names one server, which has all keys."""
     assert isinstance(open_redis("redis://localhost:6379")._servers, SingleServer)
 
 
-def test_a_cluster_is_named_by_some_of_its_servers() -> None:
-    """Credentials and options are those of each server, of the masters that are found later too."""
+def test_cluster_url_applies_its_options_to_every_server() -> None:
+    """Credentials and options apply to every server, including masters that are discovered later."""
     cluster = open_redis("rediss+cluster://booking:se%40cret@a:7000,b:7001,[::1]?ssl_cert_reqs=none")._servers
     assert isinstance(cluster, Cluster)
     servers = [*cluster._seeds, cluster._master_at(("c", 7002)), cluster._master_at(("::2", 7003))]
@@ -30,8 +30,8 @@ def test_a_cluster_is_named_by_some_of_its_servers() -> None:
         assert kwargs["ssl_cert_reqs"] == "none"
 
 
-def test_a_url_that_cannot_be_used_is_refused_without_its_password() -> None:
-    """The one line names the variable, and does not repeat its value."""
+def test_unusable_url_is_refused_without_its_password() -> None:
+    """The line names the variable, and does not repeat its value."""
     for url in (
         "redis://:secret@localhost:no",
         "redis+cluster://:secret@a:1,b:no",

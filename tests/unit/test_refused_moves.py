@@ -1,4 +1,4 @@
-"""The ids of refused moves that a booking keeps: of one moment, and not without end."""
+"""The ids of refused moves that a booking keeps are bounded."""
 
 from shared.contract.commands import BookAppointment
 from shared.domain.booking import MOST_REFUSED_MOVES, Booking
@@ -9,8 +9,8 @@ from shared.domain.grid import Grid
 ASKED_AT = 1_893_456_000_000
 
 
-def test_refused_moves_of_one_moment_are_bounded() -> None:
-    """However many moves of one moment are refused, few ids are kept, and each of them stays refused."""
+def test_refused_moves_of_one_instant_are_bounded() -> None:
+    """However many moves of one `askedAt` are refused, few ids are kept, and every id stays refused."""
     command = BookAppointment.model_validate({"slot": "2031-05-04T09:00:00Z", "patientName": "Ada"})
     booking = Booking.new(
         command, span := Grid(5).slot_range(command), Claims.of(command, span), Digests(b"secret")

@@ -1,4 +1,4 @@
-"""Ids in messages: of requests, as a program has bound them to its log, and keys made by the client."""
+"""The ids in messages: bound request ids, and keys that the client generates."""
 
 from uuid import RFC_4122, UUID
 
@@ -23,17 +23,15 @@ ID = UUID("3f6c2f0e-5b0a-4c55-9d0b-6a1f5c1f2a77")
         ('0f3a99b1","command":{}},{"command":{"id":"', None),
     ],
 )
-def test_an_id_that_a_program_has_bound_is_sent_only_if_it_is_one(
-    bound: str | UUID | int, sent: str | None
-) -> None:
-    """What is bound as `request_id` never breaks a message, nor brings another command into it."""
+def test_bound_request_id_is_sent_only_if_it_is_valid(bound: str | UUID | int, sent: str | None) -> None:
+    """A bound `request_id` cannot break a message or inject another command."""
     with bound_contextvars(request_id=bound):
         assert bound_request_id() == sent
     assert bound_request_id() is None
 
 
-def test_a_key_that_the_client_makes_is_a_random_uuid() -> None:
-    """Each is another UUID of version 4, written as `uuid.uuid4` is: a hold's token has to be one."""
+def test_generated_key_is_a_random_uuid() -> None:
+    """Every key is a distinct UUID of version 4 in canonical form, because a hold token must be one."""
     made = {random_uuid() for _ in range(1000)}
     assert len(made) == 1000
     for text in made:

@@ -1,4 +1,4 @@
-"""Which servers the tests run on."""
+"""The servers that the tests run on."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ IMAGES = {"mongo:7", "redis:7-alpine", "nats:2.12-alpine"}
 
 
 class Engine(ThreadingHTTPServer):
-    """What a Docker engine without a way to any registry says about images; `images` are there."""
+    """A fake Docker engine that has only `images`, and reaches no registry."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
@@ -46,7 +46,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(body).encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -65,35 +65,35 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     servers.choose_kind.cache_clear()
 
 
-def test_embedded_servers_are_used_where_docker_cannot_get_an_image(engine: Engine) -> None:
-    """An engine that has not all images, and no way to them, is not used, and the reason is told."""
+def test_embedded_servers_are_used_if_docker_lacks_an_image(engine: Engine) -> None:
+    """An engine without all images and without a registry is not used, and the reason is reported."""
     engine.images = IMAGES - {"mongo:7"}
     assert servers.choose_kind() == ("embedded", "Docker neither has mongo:7 nor can get it")
 
 
-def test_containers_are_used_where_docker_has_their_images(engine: Engine) -> None:
-    """No registry need be there then, and no Ryuk."""
+def test_containers_are_used_if_docker_has_their_images(engine: Engine) -> None:
+    """No registry and no Ryuk is needed then."""
     engine.images = IMAGES
     assert servers.choose_kind()[0] == "docker"
     assert testcontainers_config.ryuk_disabled
 
 
-def test_ryuk_is_used_where_it_is_there(engine: Engine) -> None:
-    """It removes the containers of a run that was killed."""
+def test_ryuk_is_used_if_its_image_exists(engine: Engine) -> None:
+    """Ryuk removes the containers of a killed run."""
     engine.images = IMAGES | {testcontainers_config.ryuk_image}
     assert servers.choose_kind()[0] == "docker"
     assert not testcontainers_config.ryuk_disabled
 
 
-def test_docker_can_be_insisted_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then a missing image ends the run in one line, before any test."""
+def test_docker_can_be_required(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TEST_SERVERS=docker, a missing image ends the run in one line, before any test."""
     monkeypatch.setenv("TEST_SERVERS", "docker")
     with pytest.raises(NoServers, match="TEST_SERVERS=docker: Docker neither has mongo:7 nor can get it"):
         servers.choose_kind()
 
 
-def test_a_run_says_which_servers_it_uses(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line of pytest's header; where they cannot be had, it is the only one."""
+def test_run_prints_its_servers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest's header names the servers; if they are not available, one error line is printed."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "tests/unit/test_ports.py"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "servers: embedded (Docker neither has mongo:7 nor can get it)\n" in run.stdout

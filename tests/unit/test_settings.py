@@ -27,10 +27,10 @@ from shared.process import settings
         (settings.WorkerSettings, "WORKER_HTTP_PORT", "-5"),
     ],
 )
-def test_a_wrong_value_is_refused_by_the_name_of_its_variable(
+def test_wrong_value_is_refused_by_the_name_of_its_variable(
     monkeypatch: pytest.MonkeyPatch, concern: type, variable: str, value: str
 ) -> None:
-    """One line names the variable, says what it must be, and does not repeat a value that may be secret."""
+    """One line names the variable and its valid values, without a value that may be secret."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(settings.Misconfigured) as caught:
         settings.load(concern)
@@ -41,7 +41,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_variable(
 
 
 def test_defaults_are_those_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any variable the services look for their servers on this host and hold for five minutes."""
+    """Without variables, the services use servers on this host and hold for five minutes."""
     for variable in ("PORT", "NATS_URL", "MONGO_URI", "REDIS_URL", "SOFT_HOLD_SECONDS", "SLOT_MINUTES"):
         monkeypatch.delenv(variable, raising=False)
     assert settings.load(settings.GatewaySettings).port == 3000
@@ -50,14 +50,14 @@ def test_defaults_are_those_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.load(settings.GridSettings).slot_minutes == 5
 
 
-def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`PORT= make up` means the default."""
+def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`PORT= make up` uses the default."""
     monkeypatch.setenv("PORT", "")
     assert settings.load(settings.GatewaySettings).port == 3000
 
 
 @pytest.mark.parametrize("timeout", [1, 5, 60])
-def test_what_is_in_flight_has_its_whole_time_in_a_shutdown(timeout: float) -> None:
-    """A process that stops may take longer than any request, and is not killed before that."""
+def test_shutdown_lasts_longer_than_any_request(timeout: float) -> None:
+    """A stopping process waits longer than any request lasts, and is killed later still."""
     nats = settings.NatsSettings(request_timeout_seconds=timeout)
     assert timeout < nats.drain_seconds < nats.stop_seconds

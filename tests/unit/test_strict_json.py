@@ -1,4 +1,4 @@
-"""JSON that has a name twice is refused: two readers of it would read two different things."""
+"""JSON with a duplicate name is refused, because two parsers would read different values."""
 
 import json
 from typing import Any
@@ -32,8 +32,8 @@ CANARY = "Zebra Canary"
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_repeated_name_is_refused(model: Any, text: str, sentence: str) -> None:
-    """The sentence names the field as that of an unknown field does: never one that could be a patient's."""
+def test_duplicate_name_is_refused(model: Any, text: str, sentence: str) -> None:
+    """The sentence names the field, unless its name could be a patient's."""
     with pytest.raises(InvalidRequest) as caught:
         parse_command(model, text.encode())
     assert caught.value.text == sentence
@@ -41,8 +41,8 @@ def test_a_repeated_name_is_refused(model: Any, text: str, sentence: str) -> Non
 
 @pytest.mark.parametrize("field", ["slot", "resources", "patientName"])
 @pytest.mark.parametrize("value", ['{"a":1,"a":2}', '[{"a":1,"a":2}]'])
-def test_a_repeated_name_within_a_field_is_refused(field: str, value: str) -> None:
-    """No field takes an object, so that a repeated name is refused at any depth."""
+def test_duplicate_name_within_a_field_is_refused(field: str, value: str) -> None:
+    """No field takes an object, so a duplicate name is refused at any depth."""
     with pytest.raises(InvalidRequest, match=f"^{field} must"):
         parse_command(BookAppointment, _with(field, value))
 
@@ -57,8 +57,8 @@ def _with(field: str, value: str) -> bytes:
     [f'{{"command":{{{BOOKING},{SLOT}}}}}', f'{{"command":{{{BOOKING}}},"command":{{{BOOKING}}}}}'],
     ids=["in the command", "in its envelope"],
 )
-def test_a_repeated_name_in_one_of_many_is_no_fault_of_the_others(wrong: str) -> None:
-    """A message of many is read; the command that has a name twice is refused by itself."""
+def test_duplicate_name_in_a_batch_refuses_only_its_command(wrong: str) -> None:
+    """The batch is read, and only the command with the duplicate name is refused."""
     right = f'{{"command":{{{BOOKING}}}}}'
     first, second, third = read_many(f'{{"commands":[{right},{wrong},{right}]}}'.encode())
     model = one_of_many(BookAppointment)
@@ -68,7 +68,7 @@ def test_a_repeated_name_in_one_of_many_is_no_fault_of_the_others(wrong: str) ->
         validate(model, second)
 
 
-def test_equal_names_in_different_objects_are_no_repeat() -> None:
-    """Each command of many has its own slot."""
+def test_equal_names_in_different_objects_are_no_duplicate() -> None:
+    """Every command of a batch has its own slot."""
     text = f'{{"commands":[{{"command":{{{BOOKING}}}}},{{"command":{{{BOOKING}}}}}]}}'
     assert len(read_many(text.encode())) == 2

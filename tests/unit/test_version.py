@@ -15,20 +15,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("document", ["gateway/docs/openapi.json", "gateway/docs/asyncapi.json"])
-def test_a_document_has_the_version_of_the_package(document: str) -> None:
-    """A reader of either document sees which release it describes."""
+def test_document_has_the_version_of_the_package(document: str) -> None:
+    """Both documents name the release that they describe."""
     assert json.loads((ROOT / document).read_text())["info"]["version"] == shared.__version__
 
 
-def test_the_metrics_name_the_version_of_the_source_that_runs() -> None:
-    """In an image, where the package is not installed, the version is known too."""
+def test_metrics_name_the_version_of_the_running_source() -> None:
+    """The version is also known in an image in which the package is not installed."""
     set_build_info("unit")
     (line,) = re.findall(r'booking_build_info\{.*service="unit".*\}', exposition().decode())
     assert f'version="{shared.__version__}"' in line
 
 
 @pytest.mark.parametrize("options", [["--version"], ["--version", "day"]])
-def test_the_command_prints_its_version(options: list[str]) -> None:
+def test_command_prints_its_version(options: list[str]) -> None:
     """`slotkeeper --version` needs neither a command nor a gateway."""
     command = [sys.executable, "-m", "shared.cli", *options]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

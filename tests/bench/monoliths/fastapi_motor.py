@@ -1,4 +1,4 @@
-"""The monolith that one would write otherwise in Python: FastAPI, motor and redis-py in one process."""
+"""The usual monolith in Python: FastAPI, motor and redis-py in one process."""
 
 import json
 import os
@@ -63,7 +63,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     app.state.appointments = client.get_default_database()["appointments"]
     await app.state.appointments.create_index("slot", unique=True)
-    # One that does not wait raises an error where more requests than it has connections come at once.
+    # A pool that does not block raises an error if requests outnumber its connections.
     pool = BlockingConnectionPool.from_url(os.environ["REDIS_URL"], max_connections=100, timeout=None)
     app.state.redis = Redis.from_pool(pool)
     yield

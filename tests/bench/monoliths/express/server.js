@@ -1,4 +1,4 @@
-// The monolith that one would write otherwise: Express, Mongoose and ioredis in one process.
+// The usual monolith on Node: Express, Mongoose and ioredis in one process.
 'use strict';
 
 const { randomUUID } = require('node:crypto');

@@ -1,9 +1,10 @@
-"""How many attempts the client makes of a booking, where workers can do all that is asked, and where not.
+"""The attempts that the client makes per booking, at a worker's capacity and at four times its capacity.
 
-python -m tests.bench.repeats --seconds 5 --rounds 3
+python -m tests.bench.attempts --seconds 5 --rounds 3
 
-A booking worker that writes 32 bookings at a time in a quarter of a second, four times at once, and has room
-for 250 commands: it can do 512 a second, however busy the machine is. Callers come at a steady rate.
+The booking worker commits batches of 32 bookings in a quarter of a second, four batches at a time, and
+accepts 250 commands. So it can do 512 bookings a second, however busy the machine is. Callers book at a
+steady rate.
 """
 
 import argparse
@@ -34,33 +35,33 @@ HEADERS = (
     "503\n%",
     "504\n%",
     "attempts\na request",
-    "of these\nheard by\na worker",
+    "of these\nreceived by\na worker",
 )
 
 
 @dataclass(frozen=True)
 class Offered:
-    """What became of requests that came at a rate, and of the attempts at them."""
+    """The results of requests at a steady rate, and of their attempts."""
 
     seconds: float
     statuses: Counter[int]
     attempts: Counter[str]
-    """By what became of them."""
+    """Attempts by their result."""
 
     def row(self, name: str) -> list[str]:
         requests, attempts = self.statuses.total(), self.attempts.total()
-        heard = attempts - self.attempts["no_responders"]
+        received = attempts - self.attempts["no_responders"]
         return [
             name,
             str(requests),
             f"{self.statuses[201] / self.seconds:.0f}",
             *(f"{self.statuses[status] / requests:.0%}" for status in (503, 504)),
-            *(f"{count / requests:.2f}" for count in (attempts, heard)),
+            *(f"{count / requests:.2f}" for count in (attempts, received)),
         ]
 
 
 async def offer(url: str, rate: float, seconds: float) -> Offered:
-    """So many bookings a second of free slots, by a client of their own; all answers are awaited."""
+    """Book free slots at this rate through a new client, and wait for all answers."""
     client = CommandClient(url)
     await client.connect()
     statuses = Counter[int]()
@@ -78,23 +79,23 @@ async def offer(url: str, rate: float, seconds: float) -> Offered:
             asked += [asyncio.create_task(book()) for _ in range(int(passed * rate) - len(asked))]
             await asyncio.sleep(TICK_SECONDS)
         await asyncio.gather(*asked)
-        took = time.monotonic() - began
+        duration = time.monotonic() - began
     finally:
         await client.close()
     attempts = Counter[str]()
-    for (_, became), count in client.statistics.attempts.items():
-        attempts[became] += count
-    return Offered(took, statuses, attempts)
+    for (_, result), count in client.statistics.attempts.items():
+        attempts[result] += count
+    return Offered(duration, statuses, attempts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.repeats",
+        prog="python -m tests.bench.attempts",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: 5)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each rate (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="at both rates (default: 3)")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     table = Table(*HEADERS, box=None)

@@ -1,4 +1,4 @@
-"""Sentences for the caller: each names the field, none repeats its value."""
+"""Error sentences name the field, and do not repeat its value."""
 
 import json
 
@@ -34,8 +34,8 @@ CANARY = "Zebra"
         ("Zebra", "Body must be a JSON object"),
     ],
 )
-def test_each_sentence_names_the_field(body: object, sentence: str) -> None:
-    """What is wrong is said in one sentence that begins with the field, and keeps what was sent to itself."""
+def test_sentence_names_the_field_and_not_its_value(body: object, sentence: str) -> None:
+    """An invalid body gets one sentence that begins with the field, without the sent value."""
     with pytest.raises(InvalidRequest) as caught:
         parse_command(BookAppointment, json.dumps(body).encode())
     assert caught.value.text.startswith(sentence)
@@ -52,29 +52,29 @@ BODY = json.dumps({"slot": SLOT, "patientName": CANARY})
         *(BODY.encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be")),
     ],
 )
-def test_what_is_no_json_is_said_to_be_none(data: bytes) -> None:
-    """Broken, badly encoded, deeply nested and endless numbers are refused alike."""
+def test_invalid_json_is_refused(data: bytes) -> None:
+    """Broken, wrongly encoded and deeply nested JSON, and endless numbers, are refused as not JSON."""
     with pytest.raises(InvalidRequest, match="JSON"):
         parse_command(BookAppointment, data)
 
 
-def test_a_missing_field_is_named() -> None:
-    """A command without its one field says which."""
+def test_missing_field_is_named() -> None:
+    """A command without its required field gets a sentence with that field."""
     with pytest.raises(InvalidRequest, match="^Missing id$"):
         parse_command(GetAppointment, b"{}")
 
 
 @pytest.mark.parametrize("field", [{}, {"idempotencyKey": None}, {"idempotencyKey": "one"}])
-def test_a_key_may_be_sent_beside_the_body(field: dict[str, str | None]) -> None:
-    """It counts as the field, which may say the same."""
+def test_key_may_be_sent_beside_the_body(field: dict[str, str | None]) -> None:
+    """A key in the header counts as the field, and the field may repeat it."""
     data = json.dumps({"slot": SLOT, "patientName": CANARY, **field}).encode()
     assert parse_command(BookAppointment, data, "one").idempotencyKey == "one"
 
 
 @pytest.mark.parametrize("blanks", [("", " "), ("  ", ""), ("\t", " \t ")], ids=repr)
 @pytest.mark.parametrize("places", ["beside", "body", "both"])
-def test_blanks_at_the_ends_of_a_key_do_not_count(blanks: tuple[str, str], places: str) -> None:
-    """A key is the same in a header, of which servers of HTTP remove them, and in the body of a message."""
+def test_blanks_at_the_ends_of_a_key_are_ignored(blanks: tuple[str, str], places: str) -> None:
+    """HTTP servers remove blanks from a header, so a key in a NATS message loses them too."""
     sent = "one two".join(blanks)
     field = {} if places == "beside" else {"idempotencyKey": sent}
     data = json.dumps({"slot": SLOT, "patientName": CANARY, **field}).encode()
@@ -84,8 +84,8 @@ def test_blanks_at_the_ends_of_a_key_do_not_count(blanks: tuple[str, str], place
 
 
 @pytest.mark.parametrize("key", [" ", "\t", "one\ntwo", "one\n", "\u00a0one", "\u2003"], ids=repr)
-def test_a_key_of_blanks_or_other_white_space_is_refused(key: str) -> None:
-    """Only blanks and tabs are removed, and something must be left."""
+def test_key_of_blanks_or_with_other_white_space_is_refused(key: str) -> None:
+    """Only blanks and tabs are removed, and the rest must not be empty."""
     data = json.dumps({"slot": SLOT, "patientName": CANARY, "idempotencyKey": key}).encode()
     with pytest.raises(InvalidRequest, match="^idempotencyKey must be"):
         parse_command(BookAppointment, data)
@@ -93,15 +93,15 @@ def test_a_key_of_blanks_or_other_white_space_is_refused(key: str) -> None:
         read_key(key)
 
 
-def test_two_keys_are_refused() -> None:
-    """Which of two keys is meant, nobody can say."""
+def test_two_different_keys_are_refused() -> None:
+    """The worker cannot know which of two keys is meant."""
     data = json.dumps({"slot": SLOT, "patientName": CANARY, "idempotencyKey": CANARY}).encode()
     with pytest.raises(InvalidRequest, match="Idempotency-Key") as caught:
         parse_command(BookAppointment, data, "another")
     assert CANARY not in caught.value.text
 
 
-def test_a_wrong_key_beside_the_body_is_named() -> None:
-    """It is judged as the field is."""
+def test_invalid_key_beside_the_body_is_refused_by_name() -> None:
+    """A key in the header is validated as the field is."""
     with pytest.raises(InvalidRequest, match="^idempotencyKey must be"):
         parse_command(BookAppointment, BODY.encode(), "")

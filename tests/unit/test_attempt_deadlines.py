@@ -1,4 +1,4 @@
-"""The deadlines of attempts, which one timer serves."""
+"""The deadlines of attempts, which share one timer."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,10 +15,10 @@ def waiting(seconds: float) -> Waiting:
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_an_attempt_without_any_time_keeps_no_other_from_its_own(
+def test_attempt_without_time_does_not_shorten_the_time_of_others(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    """On the loop of a test and on that of a gateway: each attempt that is not sent ends at its deadline."""
+    """On asyncio's and uvloop's event loop, every unsent attempt ends at its own deadline."""
 
     async def end_all() -> list[type]:
         deadlines = Deadlines()

@@ -1,4 +1,4 @@
-"""What the operator's `MONGO_URI` may not weaken."""
+"""The guarantees that an operator's `MONGO_URI` cannot weaken."""
 
 from pymongo import MongoClient
 from pymongo.read_preferences import SecondaryPreferred
@@ -11,8 +11,8 @@ FIRST_ATTEMPT_SECONDS = 5 / ATTEMPTS
 WEAK = "?w=1&journal=false&readConcernLevel=available&readPreference=secondaryPreferred&retryWrites=false"
 
 
-async def test_the_uri_does_not_weaken_what_201_means() -> None:
-    """Whatever the URI says, a majority acknowledges writes, journaled, and the primary answers reads."""
+async def test_uri_cannot_weaken_writes_or_reads() -> None:
+    """Despite the URI, writes need a journaled majority, and the primary answers reads."""
     database = mongodb.connect(f"mongodb://127.0.0.1:1/booking{WEAK}")
     try:
         store = BookingStore(database)
@@ -28,8 +28,8 @@ async def test_the_uri_does_not_weaken_what_201_means() -> None:
         database.client.close()
 
 
-def test_the_driver_takes_these_options_from_a_uri() -> None:
-    """Control: where nobody overrules it, the same URI makes for weak writes and stale reads."""
+def test_control_driver_uses_weak_options_of_the_uri() -> None:
+    """Without the override, the same URI makes weak writes and stale reads."""
     with MongoClient[dict[str, object]](f"mongodb://127.0.0.1:1/booking{WEAK}", connect=False) as client:
         database = client.get_default_database()
         assert database.write_concern.document == {"w": 1, "j": False}

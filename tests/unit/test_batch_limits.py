@@ -1,4 +1,4 @@
-"""Messages of many: the size of each command is judged as if it had come alone."""
+"""Batches: the size limit applies to each command as if it were sent alone."""
 
 import json
 from typing import Any
@@ -24,14 +24,14 @@ def bytes_of(command: object) -> int:
 
 
 @given(st.dictionaries(TEXTS, VALUES, max_size=9))
-def test_a_command_is_too_large_by_the_bytes_of_its_json(command: dict[str, Any]) -> None:
-    """However the quick look judges, the answer is that of measuring."""
+def test_command_is_too_large_by_the_bytes_of_its_json(command: dict[str, Any]) -> None:
+    """The quick check and the measurement give the same result."""
     assert is_too_large(command) == (bytes_of(command) > LARGEST_REQUEST)
 
 
 @pytest.mark.parametrize("value", ["\x01" * SHORT, ["\x01" * (SHORT // FEW)] * FEW], ids=["text", "list"])
-def test_what_is_not_measured_is_never_too_large(value: object) -> None:
-    """The largest that the quick look passes, in characters that JSON writes longest, is within the limit."""
+def test_command_that_passes_the_quick_check_is_not_too_large(value: object) -> None:
+    """The largest command that the quick check accepts, in JSON's longest escapes, is within the limit."""
     command = {"\x01" * (SHORT_NAME - 1) + str(number): value for number in range(FEW)}
     assert bytes_of(command) <= LARGEST_REQUEST
     assert not is_too_large(command)
