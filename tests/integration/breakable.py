@@ -10,11 +10,11 @@ from pymongo import MongoClient
 
 from deploy.local.ports import free_port
 from tests.callers import HttpCaller
-from tests.proof.faults.proxy import Proxy, Rule, Way
+from tests.proof.faults.proxy import LinkRule, Proxy, Way
 from tests.stack import Service, Stack, wait_until
 
 LINK = "link"
-REPLIES_LOST = Rule(frozenset({LINK}), down=Way.DROP)
+REPLIES_LOST = LinkRule(frozenset({LINK}), down=Way.DROP)
 
 
 def start_gateway(stack: Stack, *, without: str = "", **env: str) -> Service:

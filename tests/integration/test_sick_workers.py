@@ -20,14 +20,14 @@ from tests.callers import Answer, HttpCaller, NatsCaller
 from tests.faketime import find_faketime
 from tests.integration.breakable import LINK, http_caller, proxy, until
 from tests.integration.test_lost_index import drop_index
-from tests.proof.faults.proxy import Proxy, Rule, Way
+from tests.proof.faults.proxy import LinkRule, Proxy, Way
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack
 
 NOT_READY = {"error": "The booking database is not ready; nothing was done", "outcome": "not_executed"}
-CUT = Rule(frozenset({LINK}), cut=True)
-STALLED = Rule(frozenset({LINK}), up=Way.STALL, down=Way.STALL)
+CUT = LinkRule(frozenset({LINK}), cut=True)
+STALLED = LinkRule(frozenset({LINK}), up=Way.STALL, down=Way.STALL)
 BOOKINGS = 40
 TWIN = "twin"
 
@@ -73,7 +73,7 @@ def answered(worker: Service, subject: str = "booking.v1.book_many") -> int:
 
 
 @pytest.mark.parametrize("rule", [CUT, STALLED], ids=["cut", "stalled"])
-async def test_a_worker_that_alone_has_lost_mongodb_spoils_no_booking(stack: Stack, rule: Rule) -> None:
+async def test_a_worker_that_alone_has_lost_mongodb_spoils_no_booking(stack: Stack, rule: LinkRule) -> None:
     """Of two booking and two hold workers one of each is cut off: all is booked and held; it comes back."""
     async with breakable_mongodb(stack) as (links, uri):
         sick = stack.start("booking_worker", MONGO_URI=uri)

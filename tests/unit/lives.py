@@ -6,8 +6,8 @@ from tests.proof.checker import Rule
 from tests.proof.checker.builders import (
     booked,
     of,
+    record,
     stored,
-    story,
 )
 from tests.proof.faults.history import Operation, Row
 from tests.unit.verdicts import broken_rules
@@ -19,7 +19,7 @@ MOVED = stored("Ada", "booked a", "moved b m")
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...] = ()) -> set[Rule]:
-    return broken_rules(story(*operations, rows=rows))
+    return broken_rules(record(*operations, rows=rows))
 
 
 def with_refusal(operation: Operation, error: str, status: int = 409) -> Operation:

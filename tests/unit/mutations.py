@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 
-from tests.proof.checker.builders import story
+from tests.proof.checker.builders import record
 from tests.proof.faults.history import History, Operation
 
 MANY = settings(
@@ -14,4 +14,4 @@ RESOURCES = ("a", "b", "c")
 
 
 def extended(history: History, *more: Operation) -> History:
-    return replace(story(*history.operations, *more), rows=history.rows)
+    return replace(record(*history.operations, *more), rows=history.rows)

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from tests.callers import Kind
 from tests.proof.race.clauses import BOOKED, HELD, Clause
-from tests.proof.race.operations import Answer, Ask, Json, Kind, Operation, Run, Step
-from tests.proof.race.verdict import Verdict, judge
+from tests.proof.race.exchanges import Exchange, Json, Reply, Request, Run, Step
+from tests.proof.race.verdict import RaceVerdict, judge
 
 SLOT = "2100-01-01T00:00:00.000Z"
 SITE = "prove-unit"
@@ -18,13 +19,13 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def asked(
-    step: Step, kind: Kind, patient: str, answer: Answer, *, at: float = 0.0, took: float = 1.0, **body: Any
-) -> Operation:
+    step: Step, kind: Kind, patient: str, answer: Reply, *, at: float = 0.0, took: float = 1.0, **body: Any
+) -> Exchange:
     if kind != "get":
         body = {"slot": SLOT, "patientName": patient, "site": SITE, "resources": [RESOURCE], **body}
     ordinal = next(ORDINALS)
-    ask = Ask(ordinal, step, kind, "http", SLOT, f"{SITE}-{ordinal}", body)
-    return Operation(ask, at, at + took, answer)
+    ask = Request(ordinal, step, kind, "http", SLOT, f"{SITE}-{ordinal}", body)
+    return Exchange(ask, at, at + took, answer)
 
 
 def appointment(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Json:
@@ -39,15 +40,15 @@ def appointment(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Json:
     }
 
 
-def confirmed(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Answer:
-    return Answer(201, {"message": "Booking confirmed", "appointment": appointment(patient, resources)})
+def confirmed(patient: str, resources: Sequence[str] = (RESOURCE,)) -> Reply:
+    return Reply(201, {"message": "Booking confirmed", "appointment": appointment(patient, resources)})
 
 
-def refused(text: str) -> Answer:
-    return Answer(409, {"error": text})
+def refused(text: str) -> Reply:
+    return Reply(409, {"error": text})
 
 
-def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RESOURCE,)) -> Answer:
+def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RESOURCE,)) -> Reply:
     expires = (BEGAN + timedelta(seconds=seconds)).isoformat()
     hold = {
         "token": token,
@@ -56,12 +57,12 @@ def granted(token: str, *, seconds: float = 300, resources: Sequence[str] = (RES
         "slot": SLOT,
         "expiresAt": expires,
     }
-    return Answer(200, {"message": "Slot held for 5 minutes", "hold": hold})
+    return Reply(200, {"message": "Slot held for 5 minutes", "hold": hold})
 
 
-def won_by_booking() -> dict[str, Operation]:
+def won_by_booking() -> dict[str, Exchange]:
     """Ada's booking wins against two other bookings, a late booking is refused, and Ada's is read back."""
-    read = Answer(200, {"appointment": appointment("Ada")})
+    read = Reply(200, {"appointment": appointment("Ada")})
     return {
         "ada": asked("race", "book", "Ada", confirmed("Ada")),
         "bob": asked("race", "book", "Bob", refused(BOOKED)),
@@ -71,9 +72,9 @@ def won_by_booking() -> dict[str, Operation]:
     }
 
 
-def won_by_hold() -> dict[str, Operation]:
+def won_by_hold() -> dict[str, Exchange]:
     """Hal's hold wins against two bookings and a second hold, and Hal then books the slot."""
-    read = Answer(200, {"appointment": appointment("Hal")})
+    read = Reply(200, {"appointment": appointment("Hal")})
     return {
         "hal": asked("race", "hold", "Hal", granted("t1"), holdToken="t1"),
         "ivy": asked("race", "hold", "Ivy", refused(HELD), holdToken="t2"),
@@ -87,15 +88,15 @@ def won_by_hold() -> dict[str, Operation]:
     }
 
 
-def verdict_of(story: dict[str, Operation], **answers: Answer) -> Verdict:
+def verdict_of(story: dict[str, Exchange], **answers: Reply) -> RaceVerdict:
     """Judge `story` with some of its answers replaced."""
-    replaced = {name: replace(story[name], answer=answer) for name, answer in answers.items()}
+    replaced = {name: replace(story[name], reply=answer) for name, answer in answers.items()}
     return judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, tuple({**story, **replaced}.values())))
 
 
-def broken_clauses(verdict: Verdict) -> set[Clause]:
+def broken_clauses(verdict: RaceVerdict) -> set[Clause]:
     return {finding.clause for finding in verdict.violations}
 
 
-def without(story: dict[str, Operation], name: str) -> dict[str, Operation]:
+def without(story: dict[str, Exchange], name: str) -> dict[str, Exchange]:
     return {key: operation for key, operation in story.items() if key != name}

@@ -14,9 +14,9 @@ from tests.proof.checker.builders import (
     lost,
     of,
     read,
+    record,
     refused,
     row,
-    story,
 )
 from tests.proof.checker.model import BOOKED
 from tests.proof.faults.history import Fault, History, Operation
@@ -25,7 +25,7 @@ from tests.unit.verdicts import LATER, broken_rules
 
 def test_saved_history_loads_as_equal(tmp_path: Path) -> None:
     """A history that is saved and loaded is the same history."""
-    operations = story(booked("Ada", 0, 1), held("Bob", 0, 1, 9), lost("Cyd", 1), rows=(row("Ada"),))
+    operations = record(booked("Ada", 0, 1), held("Bob", 0, 1, 9), lost("Cyd", 1), rows=(row("Ada"),))
     history = replace(operations, faults=(Fault("redis_kill", 1, None, "redis"),))
     history.save(tmp_path / "history.json")
 
@@ -34,7 +34,7 @@ def test_saved_history_loads_as_equal(tmp_path: Path) -> None:
 
 def test_race_with_one_winner_is_accepted() -> None:
     """One 201, true refusals, a replay and reads before and after are a valid history."""
-    history = story(
+    history = record(
         read("ada", 0, 0.1, found=False),
         booked("Ada", 0, 1),
         refused("Bob", 0.5, 0.9),
@@ -48,15 +48,15 @@ def test_race_with_one_winner_is_accepted() -> None:
 
 def test_booking_with_a_lost_answer_may_own_the_slot_or_not() -> None:
     """A booking without an answer may have been made at once, much later, or never."""
-    assert broken_rules(story(lost("Ada", 0), booked("Bob", 5, 6), rows=(row("Bob"),))) == set()
-    assert broken_rules(story(lost("Ada", 0), refused("Bob", 5, 6), rows=(row("Ada"),))) == set()
-    assert broken_rules(story(lost("Ada", 0), read("ada", 5, 6, found=False), refused("Bob", 7, 8))) == set()
+    assert broken_rules(record(lost("Ada", 0), booked("Bob", 5, 6), rows=(row("Bob"),))) == set()
+    assert broken_rules(record(lost("Ada", 0), refused("Bob", 5, 6), rows=(row("Ada"),))) == set()
+    assert broken_rules(record(lost("Ada", 0), read("ada", 5, 6, found=False), refused("Bob", 7, 8))) == set()
 
 
 def test_two_owners_are_not_linearizable() -> None:
     """Two confirmations of one slot are a violation that shows only these two requests."""
     crowd = [refused(f"P{number}", 1, 2) for number in range(20)]
-    history = story(*crowd, booked("Ada", 0, 1), booked("Bob", 0, 1), rows=(row("Ada"),))
+    history = record(*crowd, booked("Ada", 0, 1), booked("Bob", 0, 1), rows=(row("Ada"),))
     unordered = [each for each in check(history).violations if each.rule is Rule.LINEARIZABLE]
 
     assert [[each.patient for each in violation.operations] for violation in unordered] == [["Ada", "Bob"]]
@@ -69,7 +69,7 @@ def test_two_slots_may_have_two_owners() -> None:
     """Each slot is judged separately."""
     other = replace(booked("Bob", 0, 1), slot=LATER)
     rows = (row("Ada"), replace(row("Bob"), slot=LATER))
-    assert broken_rules(story(booked("Ada", 0, 1), other, rows=rows)) == set()
+    assert broken_rules(record(booked("Ada", 0, 1), other, rows=rows)) == set()
 
 
 @pytest.mark.parametrize(
@@ -85,18 +85,18 @@ def test_two_slots_may_have_two_owners() -> None:
 )
 def test_answer_out_of_order_is_a_violation(operations: tuple[Operation, ...]) -> None:
     """A booking is made once; reads and replays find it afterwards, and never before."""
-    assert broken_rules(story(*operations, rows=(row("Ada"),))) == {Rule.LINEARIZABLE}
+    assert broken_rules(record(*operations, rows=(row("Ada"),))) == {Rule.LINEARIZABLE}
 
 
 def test_replay_may_be_the_only_answer() -> None:
     """A caller may get a replay as its first answer, because the gateway retries a first attempt."""
-    assert broken_rules(story(booked("Ada", 0, 1, replayed=True), rows=(row("Ada"),))) == set()
+    assert broken_rules(record(booked("Ada", 0, 1, replayed=True), rows=(row("Ada"),))) == set()
 
 
 def test_read_is_judged_with_the_slot_of_its_booking() -> None:
     """A read names an id, and need not name the slot."""
     stale = replace(read("ada", 2, 3, found=False), slot="", site="", resources=())
-    assert broken_rules(story(booked("Ada", 0, 1), stale, rows=(row("Ada"),))) == {Rule.LINEARIZABLE}
+    assert broken_rules(record(booked("Ada", 0, 1), stale, rows=(row("Ada"),))) == {Rule.LINEARIZABLE}
 
 
 def test_bookings_without_a_shared_resource_may_both_win() -> None:
@@ -104,15 +104,15 @@ def test_bookings_without_a_shared_resource_may_both_win() -> None:
     doctor, room = of("d", booked("Ada", 0, 1)), of("r", booked("Bob", 0, 1))
     both = of("dr", refused("Cyd", 0.5, 2))
     rows = (row("Ada", ("d",)), row("Bob", ("r",)))
-    assert check(story(doctor, room, both, rows=rows)) == Verdict(())
-    assert broken_rules(story(doctor, of("r", refused("Bob", 0, 2)), both, rows=rows[:1])) == {
+    assert check(record(doctor, room, both, rows=rows)) == Verdict(())
+    assert broken_rules(record(doctor, of("r", refused("Bob", 0, 2)), both, rows=rows[:1])) == {
         Rule.TRUE_REFUSAL
     }
 
 
 def test_two_winners_that_share_one_resource_are_a_violation() -> None:
     """A doctor with one room and with another are different bookings, but only one may have the doctor."""
-    history = story(
+    history = record(
         of("da", booked("Ada", 0, 1)),
         of("db", booked("Bob", 0, 1)),
         rows=(row("Ada", ("d", "a")), row("Bob", ("d", "b"))),
@@ -125,20 +125,20 @@ def test_two_winners_that_share_one_resource_are_a_violation() -> None:
 def test_booking_gets_all_of_its_claims_or_none() -> None:
     """A lost booking that took one of its claims took all, so its other claims are not free later."""
     taken = of("ab", lost("Ada", 0)), of("a", refused("Bob", 1, 2))
-    assert broken_rules(story(*taken)) == set()
-    assert broken_rules(story(*taken, of("b", refused("Cyd", 3, 4)))) == set()
-    assert broken_rules(story(*taken, of("b", booked("Cyd", 3, 4)), rows=(row("Cyd", ("b",)),))) == {
+    assert broken_rules(record(*taken)) == set()
+    assert broken_rules(record(*taken, of("b", refused("Cyd", 3, 4)))) == set()
+    assert broken_rules(record(*taken, of("b", booked("Cyd", 3, 4)), rows=(row("Cyd", ("b",)),))) == {
         Rule.TRUE_REFUSAL
     }
     later = of("b", booked("Cyd", 1, 4)), of("a", refused("Dan", 5, 6))
     for rows in ((row("Cyd", ("b",)),), ()):
-        assert Rule.TRUE_REFUSAL in broken_rules(story(taken[0], *later, rows=rows))
+        assert Rule.TRUE_REFUSAL in broken_rules(record(taken[0], *later, rows=rows))
 
 
 def test_sites_are_judged_separately() -> None:
     """The same resource, instant and key in another site are another claim and another key."""
     elsewhere = replace(booked("Ada", 0, 1), site="annexe", appointment_id="other")
     rows = (row("Ada"), replace(row("Ada"), site="annexe", id="other"))
-    assert broken_rules(story(booked("Ada", 0, 1), elsewhere, rows=rows)) == set()
+    assert broken_rules(record(booked("Ada", 0, 1), elsewhere, rows=rows)) == set()
     refusal = replace(refused("Bob", 2, 3), site="annexe")
-    assert broken_rules(story(booked("Ada", 0, 1), refusal, rows=rows[:1])) == {Rule.TRUE_REFUSAL}
+    assert broken_rules(record(booked("Ada", 0, 1), refusal, rows=rows[:1])) == {Rule.TRUE_REFUSAL}

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from tests.proof.checker import Rule, check
-from tests.proof.checker.builders import asked, booked, lost, row, story
+from tests.proof.checker.builders import asked, booked, lost, record, row
 from tests.proof.faults.history import Fault, Operation, Row
 from tests.unit.verdicts import broken_rules
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...]) -> set[Rule]:
-    return broken_rules(story(*operations, rows=rows))
+    return broken_rules(record(*operations, rows=rows))
 
 
 def due(operation: Operation, deadline: float) -> Operation:
@@ -33,7 +33,7 @@ def test_booking_between_request_and_deadline_is_accepted(created: float) -> Non
 def test_booking_before_request_or_after_deadline_is_a_violation(created: float) -> None:
     """A booking outside this time is shown with its request, answered or not."""
     for request in (booked("Ada", 2, 9), lost("Ada", 2)):
-        history = story(due(request, 3), rows=made("Ada", created))
+        history = record(due(request, 3), rows=made("Ada", created))
         [shown] = check(history).violations
         assert shown.rule is Rule.IN_TIME
         assert [each.patient for each in shown.operations] == ["Ada"]
@@ -64,7 +64,7 @@ def test_unknown_deadline_or_time_of_the_row_is_not_judged() -> None:
 @pytest.mark.parametrize("created", [0.1, 4.9])
 def test_wrong_worker_clock_excuses_a_wrong_booking_time(created: float) -> None:
     """A booking may have a wrong time only while a worker's clock is wrong by two seconds."""
-    history = story(due(booked("Ada", 2, 3), 3), rows=made("Ada", created))
+    history = record(due(booked("Ada", 2, 3), 3), rows=made("Ada", created))
     during, long_before = (Fault("worker_clock", began, began + 3, "") for began in (1.0, -20.0))
     assert {each.rule for each in check(replace(history, faults=(long_before,))).violations} == {Rule.IN_TIME}
     assert check(replace(history, faults=(during,))).violations == ()

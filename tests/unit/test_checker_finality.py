@@ -13,9 +13,9 @@ from tests.proof.checker.builders import (
     lost,
     moved,
     of,
+    record,
     refused,
     stored,
-    story,
     telling,
 )
 from tests.proof.checker.model import BOOKED, CANCELLED, HELD
@@ -28,7 +28,7 @@ BOB = stored("Bob", "booked a")
 
 
 def rules(*operations: Operation, rows: tuple[Row, ...] = (), faults: tuple[Fault, ...] = ()) -> set[Rule]:
-    return broken_rules(replace(story(*operations, rows=rows), faults=faults))
+    return broken_rules(replace(record(*operations, rows=rows), faults=faults))
 
 
 def sent_at(moment: float | None, operation: Operation, via: str = "nats") -> Operation:
@@ -58,7 +58,7 @@ def test_booking_by_an_attempt_earlier_than_the_refused_one_is_a_violation() -> 
 
 def test_late_booking_is_shown_with_the_attempt_and_the_refusal() -> None:
     """The message shows the attempt that booked and the refusal before it."""
-    verdict = check(story(*FREED, ABANDONED, REFUSED, rows=(GONE, BOB)))
+    verdict = check(record(*FREED, ABANDONED, REFUSED, rows=(GONE, BOB)))
     [shown] = [each for each in verdict.violations if each.rule is Rule.FINAL]
     assert [(each.outcome, each.asked) for each in shown.operations] == [("unknown", 2), ("refused", 3)]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.proof.checker import Rule, Verdict, check
-from tests.proof.checker.builders import asked, booked, held, lost, of, read, refused, row, story
+from tests.proof.checker.builders import asked, booked, held, lost, of, read, record, refused, row
 from tests.proof.checker.model import HELD
 from tests.proof.faults.history import Fault, History, Operation, Row, Via
 from tests.unit.verdicts import broken_rules
@@ -16,7 +16,7 @@ def bookings(*patients: str) -> tuple[Row, ...]:
 
 
 def rules(*operations: Operation, of: str = "Bob") -> set[Rule]:
-    return broken_rules(story(*operations, rows=bookings(of)))
+    return broken_rules(record(*operations, rows=bookings(of)))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_hold_and_strangers_booking_are_never_both_granted(invoked: float, retur
 def test_broken_hold_is_shown_with_the_booking_that_broke_it() -> None:
     """The message shows only the hold and the booking."""
     crowd = [lost(f"P{number}", 0) for number in range(20)]
-    history = story(*crowd, held("Ada", 0, 1, 10), booked("Bob", 2, 3), rows=bookings("Bob"))
+    history = record(*crowd, held("Ada", 0, 1, 10), booked("Bob", 2, 3), rows=bookings("Bob"))
     [shown] = check(history).violations
 
     assert shown.text == "Ada was granted a hold, and Bob a booking"
@@ -86,8 +86,8 @@ def test_hold_blocks_only_bookings_that_share_a_resource() -> None:
     """A hold blocks bookings of any of its resources, and no other booking."""
     hold = of("ab", held("Ada", 0, 1, 10))
     beside, across = of("c", booked("Bob", 2, 3)), of("bc", booked("Bob", 2, 3))
-    assert check(story(hold, beside, rows=(row("Bob", ("c",)),))) == Verdict(())
-    assert {each.rule for each in check(story(hold, across, rows=(row("Bob", ("b", "c")),))).violations} == {
+    assert check(record(hold, beside, rows=(row("Bob", ("c",)),))) == Verdict(())
+    assert {each.rule for each in check(record(hold, across, rows=(row("Bob", ("b", "c")),))).violations} == {
         Rule.HOLD
     }
 
@@ -96,15 +96,15 @@ def test_two_holds_conflict_only_on_a_shared_resource() -> None:
     """Two holds are granted at once if and only if they share no resource."""
     links = of("bc", lost("Bob", 0))  # connects the two holds, so that the checker judges them together
     ada, cyd = of("ab", held("Ada", 0, 1, 10)), of("cd", held("Cyd", 2, 3, 12))
-    assert check(story(ada, cyd, links)) == Verdict(())
-    assert {each.rule for each in check(story(ada, of("bd", cyd), links)).violations} == {Rule.HOLD}
+    assert check(record(ada, cyd, links)) == Verdict(())
+    assert {each.rule for each in check(record(ada, of("bd", cyd), links)).violations} == {Rule.HOLD}
 
 
 def test_held_refusal_needs_a_hold_of_a_shared_resource() -> None:
     """`held` is untrue if no hold shares a resource with the request."""
     links, bob = of("ab", lost("Dan", 0)), of("b", refused("Bob", 2, 3, HELD))
-    assert check(story(of("ab", held("Ada", 0, 1, 10)), links, bob)) == Verdict(())
-    assert {each.rule for each in check(story(of("a", held("Ada", 0, 1, 10)), links, bob)).violations} == {
+    assert check(record(of("ab", held("Ada", 0, 1, 10)), links, bob)) == Verdict(())
+    assert {each.rule for each in check(record(of("a", held("Ada", 0, 1, 10)), links, bob)).violations} == {
         Rule.TRUE_REFUSAL
     }
 
@@ -125,10 +125,10 @@ def test_held_refusal_needs_another_patients_hold() -> None:
     bob, late = refused_as_held("Bob", 2, 3), refused_as_held("Bob", 50, 51)
     asked_too_late = held("Ada", 3.5, 4, 10)
 
-    assert check(story(held("Ada", 0, 1, 10), bob)) == Verdict(())
+    assert check(record(held("Ada", 0, 1, 10), bob)) == Verdict(())
     for holds in ([], [held("Bob", 0, 1, 10)], [asked_too_late]):
-        assert {each.rule for each in check(story(*holds, bob)).violations} == {Rule.TRUE_REFUSAL}
-    assert {each.rule for each in check(story(held("Ada", 0, 1, 5), late)).violations} == {Rule.TRUE_REFUSAL}
+        assert {each.rule for each in check(record(*holds, bob)).violations} == {Rule.TRUE_REFUSAL}
+    assert {each.rule for each in check(record(held("Ada", 0, 1, 5), late)).violations} == {Rule.TRUE_REFUSAL}
 
 
 def test_second_hold_of_a_patient_with_another_token_may_be_refused() -> None:
@@ -136,8 +136,8 @@ def test_second_hold_of_a_patient_with_another_token_may_be_refused() -> None:
     first = held("Ada", 0, 1, 10)
     second = replace(first, invoked=2, returned=3, outcome="refused", status=409, error=HELD, expires=None)
 
-    assert check(story(first, replace(second, token="another"))) == Verdict(())
-    assert {each.rule for each in check(story(first, second)).violations} == {Rule.TRUE_REFUSAL}
+    assert check(record(first, replace(second, token="another"))) == Verdict(())
+    assert {each.rule for each in check(record(first, second)).violations} == {Rule.TRUE_REFUSAL}
 
 
 def test_hold_that_was_not_granted_may_block_for_a_while() -> None:
@@ -147,20 +147,20 @@ def test_hold_that_was_not_granted_may_block_for_a_while() -> None:
     lost_hold = replace(ada, returned=None, outcome="unknown", expires=None)
     not_executed = replace(ada, outcome="not_executed", status=503, expires=None)
 
-    assert check(story(lost_hold, late)) == Verdict(())
-    assert check(story(not_executed, refused_as_held("Bob", 6.9, 7))) == Verdict(())
-    assert not check(story(not_executed, refused_as_held("Bob", 7.1, 7.2))).accepted
-    assert not check(story(not_executed, late)).accepted
+    assert check(record(lost_hold, late)) == Verdict(())
+    assert check(record(not_executed, refused_as_held("Bob", 6.9, 7))) == Verdict(())
+    assert not check(record(not_executed, refused_as_held("Bob", 7.1, 7.2))).accepted
+    assert not check(record(not_executed, late)).accepted
 
 
 def test_redis_fault_may_prolong_a_hold() -> None:
     """If the clock of Redis jumped, or Redis was paused, a hold may block after its expiry."""
-    history = story(held("Ada", 0, 1, 5), refused_as_held("Bob", 50, 51))
+    history = record(held("Ada", 0, 1, 5), refused_as_held("Bob", 50, 51))
     assert check(replace(history, faults=(Fault("redis_clock_jump", 3, 4),))) == Verdict(())
 
 
 def broken() -> History:
-    return story(held("Ada", 2, 3, 10), booked("Bob", 5, 6), rows=bookings("Bob"))
+    return record(held("Ada", 2, 3, 10), booked("Bob", 5, 6), rows=bookings("Bob"))
 
 
 @pytest.mark.parametrize("kind", ["redis_kill", "redis_flush", "redis_pause", "redis_partition"])
@@ -172,7 +172,7 @@ def test_redis_fault_voids_the_holds_that_it_met(kind: str) -> None:
 
 def test_hold_placed_during_a_redis_fault_is_void() -> None:
     """Such a hold promises nothing, not even that the slot was free."""
-    history = story(booked("Bob", 0, 1), held("Ada", 3, 4, 10), rows=bookings("Bob"))
+    history = record(booked("Bob", 0, 1), held("Ada", 3, 4, 10), rows=bookings("Bob"))
     assert check(replace(history, faults=(Fault("redis_pause", 3.5, 5),))) == Verdict(())
 
 
@@ -184,13 +184,13 @@ def test_redis_fault_at_another_time_excuses_no_broken_hold(began: float, ended:
 
 def test_booking_that_began_without_redis_may_break_a_later_hold() -> None:
     """A booking whose worker could not reach Redis may be made under a hold placed later."""
-    history = story(held("Ada", 4, 5, 10), booked("Bob", 0, 6), rows=bookings("Bob"))
+    history = record(held("Ada", 4, 5, 10), booked("Bob", 0, 6), rows=bookings("Bob"))
     assert check(replace(history, faults=(Fault("redis_partition", 1, 2),))) == Verdict(())
 
 
 def test_earlier_attempt_without_redis_excuses_no_later_attempt() -> None:
     """An attempt that met the fault is no excuse if a later attempt made the booking."""
-    history = story(lost("Bob", 0), held("Ada", 4, 5, 10), booked("Bob", 6, 7), rows=bookings("Bob"))
+    history = record(lost("Bob", 0), held("Ada", 4, 5, 10), booked("Bob", 6, 7), rows=bookings("Bob"))
     assert not check(replace(history, faults=(Fault("redis_partition", 1, 2),))).accepted
 
 
@@ -208,4 +208,4 @@ def test_caller_chooses_the_faults_that_void_holds() -> None:
 def test_gateway_may_answer_200_to_a_release_without_a_hold(via: Via, seconds: float, expected: int) -> None:
     """A gateway whose first attempt was lost takes "no such hold" as done; no other caller may."""
     release = replace(asked("release", "Ada", 5, 5 + seconds, token="nobody's"), via=via, status=200)
-    assert len(check(story(release)).violations) == expected
+    assert len(check(record(release)).violations) == expected

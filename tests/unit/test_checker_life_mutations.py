@@ -7,11 +7,12 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.callers import Kind
 from tests.proof.checker import Rule, Verdict, check
 from tests.proof.checker.builders import SITE, SLOT, asked, read, refused
 from tests.proof.checker.simulation import LIFE, valid_history
-from tests.proof.faults.history import History, Kind, Operation
-from tests.proof.faults.places import Standing
+from tests.proof.faults.history import History, Operation
+from tests.proof.faults.places import BookingState
 from tests.unit.mutations import MANY, RESOURCES, extended
 from tests.unit.verdicts import broken_rules
 
@@ -128,7 +129,7 @@ def test_404_for_a_stored_booking_is_a_violation(history: History, kind: Kind) -
 def test_read_of_an_earlier_place_is_a_violation(history: History) -> None:
     """A read after all moves shows the last place, and not the first."""
     answered = [each.told for each in history.operations if each.ok]
-    moved = [each for each in history.rows if each.first != each.place and each.standing in answered]
+    moved = [each for each in history.rows if each.first != each.place and each.state in answered]
     assume(moved)
-    stale = replace(read(moved[0].id, 20, 21), told=Standing(moved[0].first, moved[0].status))
+    stale = replace(read(moved[0].id, 20, 21), told=BookingState(moved[0].first, moved[0].status))
     assert Rule.LINEARIZABLE in broken_rules(extended(history, stale))

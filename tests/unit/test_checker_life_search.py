@@ -15,7 +15,7 @@ from tests.proof.checker.model import BOOKED, CANCELLED, HELD
 from tests.proof.checker.search import linearizable
 from tests.proof.checker.simulation import LIFE, valid_history
 from tests.proof.faults.history import History, Operation
-from tests.proof.faults.places import Standing
+from tests.proof.faults.places import BookingState
 from tests.unit.orders import CHANGES, possible_orders
 
 EXHAUSTIVE = settings(max_examples=300, deadline=None, derandomize=True)
@@ -136,7 +136,7 @@ def distorted(operation: Operation, how: int, others: Sequence[Operation]) -> Op
         case 3 if operation.kind in ("get", "history", "cancel", "move"):
             return replace(answered, outcome="refused", status=404, error="No such appointment")
         case 4 if operation.told:
-            return replace(operation, told=Standing(operation.told.place, "cancelled"))
+            return replace(operation, told=BookingState(operation.told.place, "cancelled"))
         case 5 if operation.told:
             return replace(operation, told=places[0])
         case 7 if operation.outcome == "unknown":

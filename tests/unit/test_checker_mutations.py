@@ -7,11 +7,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.callers import Kind
 from tests.proof.checker import Rule, Verdict, Violation, check
-from tests.proof.checker.builders import asked, booked, held, read, refused, story
+from tests.proof.checker.builders import asked, booked, held, read, record, refused
 from tests.proof.checker.model import BOOKED, HELD
 from tests.proof.checker.simulation import valid_history
-from tests.proof.faults.history import History, Kind, Operation
+from tests.proof.faults.history import History, Operation
 from tests.unit.mutations import MANY, RESOURCES, extended
 
 
@@ -189,6 +190,6 @@ def test_stored_booking_that_was_refused_is_a_violation(status: int) -> None:
     history = valid_history(Random(7), 12)
     own = history.rows[0]
     refusal = asked("book", own.patient, 0, 20, key=own.key, outcome="refused", status=status, error="No")
-    alone = replace(story(refusal, booked("Zoe", 0, 1)), rows=history.rows)
+    alone = replace(record(refusal, booked("Zoe", 0, 1)), rows=history.rows)
 
     assert own.patient in [each.patient for each in shown(alone, Rule.KNOWN_OUTCOME).operations]

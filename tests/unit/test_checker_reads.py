@@ -15,8 +15,8 @@ from tests.proof.checker.builders import (
     moved,
     of,
     read,
+    record,
     stored,
-    story,
     telling,
 )
 from tests.proof.faults.history import Operation
@@ -110,7 +110,7 @@ def test_slots_contains_exactly_the_taken_slots() -> None:
 
 def test_violation_shows_the_places_of_its_bookings() -> None:
     """A message shows the requests, the answers, and the history entries that contradict them."""
-    verdict = check(story(ADA, telling(moved("Ada", "b", 2, 3), "b"), rows=(STAYED,)))
+    verdict = check(record(ADA, telling(moved("Ada", "b", 2, 3), "b"), rows=(STAYED,)))
     [shown] = [each for each in verdict.violations if each.rule is Rule.LINEARIZABLE]
     assert [each.kind for each in shown.operations] == ["book", "move", "history"]
     assert "; 1 booked a 2031-05-04T09:00:00.000Z" in str(shown)

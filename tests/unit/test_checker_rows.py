@@ -12,9 +12,9 @@ from tests.proof.checker.builders import (
     held,
     lost,
     of,
+    record,
     refused,
     row,
-    story,
 )
 from tests.proof.checker.model import HELD
 from tests.proof.faults.history import Operation
@@ -33,9 +33,9 @@ from tests.unit.verdicts import LATER, broken_rules
 )
 def test_stored_row_proves_a_booking_with_a_lost_answer(answer: Operation) -> None:
     """A stored booking was made, so no other booking of its claims was confirmed."""
-    assert broken_rules(story(answer, refused("Bob", 0, 2), rows=(row("Ada"),))) == set()
+    assert broken_rules(record(answer, refused("Bob", 0, 2), rows=(row("Ada"),))) == set()
     assert Rule.LINEARIZABLE in broken_rules(
-        story(answer, booked("Bob", 0, 2), rows=(row("Ada"), row("Bob")))
+        record(answer, booked("Bob", 0, 2), rows=(row("Ada"), row("Bob")))
     )
 
 
@@ -43,20 +43,20 @@ def test_lost_booking_does_not_own_the_row_of_another_request() -> None:
     """A lost booking without a key made no row that has a sent key or another request's id."""
     without_key = asked("book", "Ada", 0, None, outcome="unknown")
     denied = asked("book", "Ada", 0, 1, key="key-Ada", outcome="not_executed")
-    assert broken_rules(story(without_key, denied, rows=(row("Ada"),))) == {Rule.KNOWN_OUTCOME}
+    assert broken_rules(record(without_key, denied, rows=(row("Ada"),))) == {Rule.KNOWN_OUTCOME}
 
     other = asked("book", "Ada", 3, 4, id="ada", replayed=True)
     stored = (replace(row("Ada"), key="random"),)
-    assert broken_rules(story(without_key, refused("Bob", 1, 2), other, rows=stored)) == {Rule.TRUE_REFUSAL}
+    assert broken_rules(record(without_key, refused("Bob", 1, 2), other, rows=stored)) == {Rule.TRUE_REFUSAL}
 
 
 def test_not_executed_booking_is_never_made() -> None:
     """A booking answered 503 owns no slot, and is not stored."""
     denied = asked("book", "Ada", 0, 1, key="key-Ada", outcome="not_executed")
 
-    assert broken_rules(story(denied, refused("Bob", 2, 3))) == {Rule.TRUE_REFUSAL}
-    assert broken_rules(story(denied, rows=(row("Ada"),))) == {Rule.KNOWN_OUTCOME}
-    assert broken_rules(story(refused("Ada", 0, 1), lost("Bob", 0), rows=(row("Ada"),))) == {
+    assert broken_rules(record(denied, refused("Bob", 2, 3))) == {Rule.TRUE_REFUSAL}
+    assert broken_rules(record(denied, rows=(row("Ada"),))) == {Rule.KNOWN_OUTCOME}
+    assert broken_rules(record(refused("Ada", 0, 1), lost("Bob", 0), rows=(row("Ada"),))) == {
         Rule.KNOWN_OUTCOME
     }
 
@@ -67,22 +67,22 @@ def test_confirmed_booking_is_stored_as_confirmed(field: str) -> None:
     changes: dict[str, Any] = {field: ("other",) if field == "resources" else "other"}
     changed = replace(row("Ada"), **changes)
 
-    assert Rule.DURABLE in broken_rules(story(booked("Ada", 0, 1), rows=(changed,)))
-    assert broken_rules(story(booked("Ada", 0, 1))) == {Rule.DURABLE}
+    assert Rule.DURABLE in broken_rules(record(booked("Ada", 0, 1), rows=(changed,)))
+    assert broken_rules(record(booked("Ada", 0, 1))) == {Rule.DURABLE}
 
 
 def test_booking_is_stored_with_all_of_its_claims() -> None:
     """A row without one of the confirmed resources is a violation."""
-    assert broken_rules(story(of("ab", booked("Ada", 0, 1)), rows=(row("Ada", ("a",)),))) == {Rule.DURABLE}
+    assert broken_rules(record(of("ab", booked("Ada", 0, 1)), rows=(row("Ada", ("a",)),))) == {Rule.DURABLE}
 
 
 def test_two_booked_rows_of_one_claim_are_a_violation() -> None:
     """Two booked rows of one claim are a violation, whatever the answers; a cancelled row is not counted."""
     twins = (row("Ada"), row("Bob"))
 
-    assert Rule.ONE_WINNER in broken_rules(story(lost("Ada", 0), lost("Bob", 0), rows=twins))
+    assert Rule.ONE_WINNER in broken_rules(record(lost("Ada", 0), lost("Bob", 0), rows=twins))
     cancelled = replace(row("Ada"), status="cancelled")
-    assert broken_rules(story(lost("Ada", 0), lost("Bob", 0), rows=(cancelled, row("Bob")))) == set()
+    assert broken_rules(record(lost("Ada", 0), lost("Bob", 0), rows=(cancelled, row("Bob")))) == set()
 
 
 def test_two_rows_with_one_key_are_a_violation() -> None:
@@ -90,12 +90,12 @@ def test_two_rows_with_one_key_are_a_violation() -> None:
     elsewhere = replace(lost("Ada", 0), slot=LATER)
     rows = (row("Ada"), replace(row("Ada"), id="other", slot=LATER))
 
-    assert broken_rules(story(lost("Ada", 0), elsewhere, rows=rows)) == {Rule.ONE_KEY}
+    assert broken_rules(record(lost("Ada", 0), elsewhere, rows=rows)) == {Rule.ONE_KEY}
 
 
 def test_unrequested_row_with_one_shared_resource_is_a_violation() -> None:
     """A stored booking that shares a resource with the requests must belong to a request."""
     strange = row("Eve", ("a", "z"))
     assert broken_rules(
-        story(of("ab", refused("Bob", 0, 1, HELD)), of("a", held("Zoe", 0, 1, 9)), rows=(strange,))
+        record(of("ab", refused("Bob", 0, 1, HELD)), of("a", held("Zoe", 0, 1, 9)), rows=(strange,))
     ) == {Rule.KNOWN_OUTCOME}

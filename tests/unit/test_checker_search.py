@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.proof.checker import Rule, check
-from tests.proof.checker.builders import SLOT, asked, booked, lost, of, read, refused, row, story
+from tests.proof.checker.builders import SLOT, asked, booked, lost, of, read, record, refused, row
 from tests.proof.checker.identity import identify
 from tests.proof.checker.model import BOOKED, HELD
 from tests.proof.checker.search import linearizable
@@ -91,7 +91,7 @@ def some_of_anything(draw: st.DrawFn, at_most: int, wanting: Sequence[str]) -> l
 @given(data=st.data())
 def test_search_agrees_with_an_exhaustive_search(wanting: Sequence[str], data: st.DataObject) -> None:
     """A history of up to six operations is linearizable if and only if one of its orders is true."""
-    identified = identify(story(*data.draw(some_of_anything(6, wanting))))
+    identified = identify(record(*data.draw(some_of_anything(6, wanting))))
 
     assert linearizable(identified) == some_order_is_true(identified)
 
@@ -106,7 +106,7 @@ def test_verdict_agrees_with_an_exhaustive_search(
     operations = data.draw(some_of_anything(5, wanting))
     wishes = {each.patient or each.appointment_id: each.resources for each in operations}
     rows = tuple(row(name, wishes.get(name, wishes.get(name.lower(), ("a",)))) for name in stored)
-    history = story(*operations, rows=rows)
+    history = record(*operations, rows=rows)
     identified = identify(history)
     made = {
         each.appointment_id
@@ -134,8 +134,8 @@ def test_two_hundred_operations_of_a_slot_are_judged_quickly() -> None:
     crowd = [lost(f"L{number}", moment) for number, moment in enumerate(moments[:60])]
     losers = [refused(f"R{n}", moment, moment + 1) for n, moment in enumerate(moments[60:160]) if moment > 5]
     readers = [read("ada", moment, moment + 1, found=moment > 5) for moment in moments[160:]]
-    good = story(*crowd, *losers, *readers, booked("Ada", 4, 7), rows=(row("Ada"),))
-    bad = story(*crowd, *losers, *readers, booked("Ada", 4, 7), booked("Bob", 4, 7), rows=(row("Ada"),))
+    good = record(*crowd, *losers, *readers, booked("Ada", 4, 7), rows=(row("Ada"),))
+    bad = record(*crowd, *losers, *readers, booked("Ada", 4, 7), booked("Bob", 4, 7), rows=(row("Ada"),))
 
     began = process_time()
     assert check(good).accepted
@@ -160,8 +160,8 @@ def test_overlapping_bookings_are_judged_quickly(number: int) -> None:
     bob = replace(booked("Bob", 3, 4), resources=resources[1:])
     crowd = overlapping(random, resources)
     rows = (row("Ada", ada.resources), row("Bob", bob.resources))
-    good = story(*crowd, ada, bob, rows=rows)
-    bad = story(*crowd, ada, bob, replace(booked("Cyd", 3, 4), resources=resources), rows=rows)
+    good = record(*crowd, ada, bob, rows=rows)
+    bad = record(*crowd, ada, bob, replace(booked("Cyd", 3, 4), resources=resources), rows=rows)
 
     began = process_time()
     assert check(good).accepted
@@ -201,5 +201,5 @@ def test_six_thousand_calls_are_judged_in_seconds() -> None:
         for each in history.rows
     )
     began = process_time()
-    assert check(story(*operations, rows=rows)).accepted
+    assert check(record(*operations, rows=rows)).accepted
     assert process_time() - began < 10

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.proof.race.cli import parse_options
-from tests.proof.race.operations import Run
+from tests.proof.race.exchanges import Run
 from tests.proof.race.options import Options
 from tests.proof.race.report import Report
 from tests.proof.race.verdict import judge
@@ -36,7 +36,7 @@ def test_row_of_a_race_won_by_a_hold_counts_the_holders_booking() -> None:
 def test_second_race_for_a_slot_has_its_own_row() -> None:
     """After a cancelled win the slot is raced for again, and each race has a row with one 201."""
     first = list(won_by_booking().values())
-    second = [replace(each, ask=replace(each.ask, round=2)) for each in first]
+    second = [replace(each, request=replace(each.request, round=2)) for each in first]
     run = Run("prove-unit", ("room-1",), datetime(2026, 1, 1, tzinfo=UTC), 1.0, (*first, *second))
     text = io.StringIO()
     Report(Console(file=text, width=120), Options(requests=MANY)).finish(run, judge(run))

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.proof.race.clauses import BOOKED, HELD, Clause
-from tests.proof.race.operations import Answer, Json, Operation, Run
-from tests.proof.race.verdict import Verdict, judge
+from tests.proof.race.exchanges import Exchange, Json, Reply, Run
+from tests.proof.race.verdict import RaceVerdict, judge
 from tests.unit.race_stories import (
     BEGAN,
     RESOURCE,
@@ -26,7 +26,7 @@ from tests.unit.race_stories import (
 
 def test_one_winner_and_true_refusals_are_proved() -> None:
     """One 201, exact 409s, a refused late booking and an equal read-back are a proof."""
-    assert verdict_of(won_by_booking()) == Verdict(())
+    assert verdict_of(won_by_booking()) == RaceVerdict(())
 
 
 def test_two_confirmed_bookings_are_a_violation() -> None:
@@ -42,7 +42,9 @@ def test_slots_are_judged_separately() -> None:
     """A violation names the slot where it happened, and no other slot."""
     story = won_by_booking()
     other = "2200-01-01T00:00:00.000Z"
-    elsewhere = [replace(operation, ask=replace(operation.ask, slot=other)) for operation in story.values()]
+    elsewhere = [
+        replace(operation, request=replace(operation.request, slot=other)) for operation in story.values()
+    ]
     verdict = judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, (*story.values(), *elsewhere)))
 
     assert {finding.slot for finding in verdict.violations} == {other}
@@ -66,7 +68,7 @@ def test_late_winner_alone_is_a_violation() -> None:
 def test_confirmation_with_a_wrong_field_is_a_violation(field: str) -> None:
     """A 201 confirms the requested slot, resource and patient, with an id."""
     wrong = {**appointment("Ada"), field: ""}
-    answer = Answer(201, {"message": "Booking confirmed", "appointment": wrong})
+    answer = Reply(201, {"message": "Booking confirmed", "appointment": wrong})
     verdict = verdict_of(won_by_booking(), ada=answer)
 
     assert f"the confirmation is wrong in {field}" in [finding.text for finding in verdict.violations]
@@ -77,14 +79,14 @@ def test_confirmation_with_a_wrong_field_is_a_violation(field: str) -> None:
     [
         refused("Slot taken"),
         refused(HELD),
-        Answer(409, {"error": BOOKED, "more": 1}),
-        Answer(400, {"error": "Missing slot or patientName"}),
-        Answer(404, {"error": BOOKED}),
-        Answer(200, {"message": "Booking confirmed", "appointment": {}}),
+        Reply(409, {"error": BOOKED, "more": 1}),
+        Reply(400, {"error": "Missing slot or patientName"}),
+        Reply(404, {"error": BOOKED}),
+        Reply(200, {"message": "Booking confirmed", "appointment": {}}),
     ],
     ids=str,
 )
-def test_loser_gets_exactly_the_booked_refusal(answer: Answer) -> None:
+def test_loser_gets_exactly_the_booked_refusal(answer: Reply) -> None:
     """Without holds, a loser gets 409 with exactly that body."""
     assert broken_clauses(verdict_of(won_by_booking(), bob=answer)) == {Clause.REFUSED}
 
@@ -100,15 +102,15 @@ def test_refusal_before_any_booking_began_is_a_violation() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(None, problem="no answer in 15 s"),
-        Answer(None, problem="cannot connect", sent=False),
-        Answer(503, {"error": "No worker", "outcome": "not_executed"}),
-        Answer(504, {"error": "Unknown", "outcome": "unknown"}),
-        Answer(201, problem="the body is not a JSON object"),
+        Reply(None, problem="no answer in 15 s"),
+        Reply(None, problem="cannot connect", sent=False),
+        Reply(503, {"error": "No worker", "outcome": "not_executed"}),
+        Reply(504, {"error": "Unknown", "outcome": "unknown"}),
+        Reply(201, problem="the body is not a JSON object"),
     ],
     ids=str,
 )
-def test_request_without_an_answer_is_a_violation(answer: Answer) -> None:
+def test_request_without_an_answer_is_a_violation(answer: Reply) -> None:
     """A timeout, a lost connection, a 5xx and an unreadable body leave the request unanswered."""
     verdict = verdict_of(won_by_booking(), bob=answer)
 
@@ -118,7 +120,7 @@ def test_request_without_an_answer_is_a_violation(answer: Answer) -> None:
 
 def test_request_with_a_lost_answer_may_have_won() -> None:
     """A request whose answer was lost may have won, so the other refusals may be true."""
-    lost = Answer(None, problem="no answer in 15 s")
+    lost = Reply(None, problem="no answer in 15 s")
     story = without(won_by_booking(), "read")
 
     assert broken_clauses(verdict_of(story, ada=lost)) == {Clause.ANSWERED}
@@ -134,7 +136,7 @@ def test_request_with_a_lost_answer_may_have_won() -> None:
 )
 def test_winner_must_read_back_as_confirmed(status: int, body: Json) -> None:
     """An appointment that reads back differently, or not at all, is not booked."""
-    verdict = verdict_of(won_by_booking(), read=Answer(status, body))
+    verdict = verdict_of(won_by_booking(), read=Reply(status, body))
 
     assert broken_clauses(verdict) == {Clause.READ_BACK}
 
@@ -144,8 +146,8 @@ def test_winner_that_was_never_read_back_is_not_proved() -> None:
     assert broken_clauses(verdict_of(without(won_by_booking(), "read"))) == {Clause.READ_BACK}
 
 
-@pytest.mark.parametrize("answer", [refused(HELD), refused("No"), Answer(200, {})], ids=str)
-def test_late_booking_must_be_refused_as_booked(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [refused(HELD), refused("No"), Reply(200, {})], ids=str)
+def test_late_booking_must_be_refused_as_booked(answer: Reply) -> None:
     """After the race the slot stays taken, and a late booking is refused as booked."""
     assert Clause.LATE in broken_clauses(verdict_of(won_by_booking(), late=answer))
 
@@ -162,41 +164,41 @@ def test_proof_without_a_late_booking_is_incomplete() -> None:
     assert broken_clauses(verdict_of(without(won_by_booking(), "late"))) == {Clause.LATE}
 
 
-def raced_and_cancelled(answer: Answer, taken: list[Json]) -> list[Operation]:
+def raced_and_cancelled(answer: Reply, taken: list[Json]) -> list[Exchange]:
     """Return a sound race, then the cancel of Ada's booking, then a list of taken slots."""
     cancel = asked("cancel", "cancel", "", answer, at=6)
-    free = asked("free", "slots", "", Answer(200, {"taken": taken}), at=8)
-    ask = replace(cancel.ask, body={"id": "id-of-Ada"})
-    return [*won_by_booking().values(), replace(cancel, ask=ask), free]
+    free = asked("free", "slots", "", Reply(200, {"taken": taken}), at=8)
+    ask = replace(cancel.request, body={"id": "id-of-Ada"})
+    return [*won_by_booking().values(), replace(cancel, request=ask), free]
 
 
-CANCELLED = Answer(
+CANCELLED = Reply(
     200, {"message": "Booking cancelled", "appointment": {**appointment("Ada"), "status": "cancelled"}}
 )
 
 
-def judged(operations: Sequence[Operation]) -> Verdict:
+def judged(operations: Sequence[Exchange]) -> RaceVerdict:
     return judge(Run(SITE, (RESOURCE,), BEGAN, 1.0, tuple(operations)))
 
 
 def test_cancelled_slot_may_be_won_again() -> None:
     """A slot that was cancelled is judged in a second race with its own winner, and is free at the end."""
     assert judged(raced_and_cancelled(CANCELLED, [])).proved
-    second = [replace(each, ask=replace(each.ask, round=2)) for each in won_by_booking().values()]
+    second = [replace(each, request=replace(each.request, round=2)) for each in won_by_booking().values()]
     assert judged([*raced_and_cancelled(CANCELLED, []), *second]).proved
-    refusals = [each for each in second if not each.confirmed and each.ask.kind == "book"]
+    refusals = [each for each in second if not each.confirmed and each.request.kind == "book"]
     assert not judged([*raced_and_cancelled(CANCELLED, []), *refusals]).proved
 
 
 @pytest.mark.parametrize(
     ("answer", "taken"),
     [
-        (Answer(404, {"error": "No such appointment"}), []),
-        (Answer(200, {"message": "Booking cancelled", "appointment": appointment("Ada")}), []),
+        (Reply(404, {"error": "No such appointment"}), []),
+        (Reply(200, {"message": "Booking cancelled", "appointment": appointment("Ada")}), []),
         (CANCELLED, [{"slot": SLOT, "state": "booked"}]),
     ],
     ids=["not found", "still booked", "still taken"],
 )
-def test_cancel_that_frees_nothing_is_a_violation(answer: Answer, taken: list[Json]) -> None:
+def test_cancel_that_frees_nothing_is_a_violation(answer: Reply, taken: list[Json]) -> None:
     """The cancel of a winner is confirmed, and then no cell of the slot is taken."""
     assert {each.clause for each in judged(raced_and_cancelled(answer, taken)).violations} == {Clause.FREED}

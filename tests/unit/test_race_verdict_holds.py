@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.proof.race.clauses import BOOKED, HELD, Clause
-from tests.proof.race.operations import Answer
-from tests.proof.race.verdict import Verdict
+from tests.proof.race.exchanges import Reply
+from tests.proof.race.verdict import RaceVerdict
 from tests.unit.race_stories import (
     appointment,
     asked,
@@ -22,7 +22,7 @@ from tests.unit.race_stories import (
 
 def test_winning_hold_that_its_holder_books_is_proved() -> None:
     """A hold may win the race if its holder then gets the booking."""
-    assert verdict_of(won_by_hold()) == Verdict(())
+    assert verdict_of(won_by_hold()) == RaceVerdict(())
 
 
 def test_two_holds_at_once_are_a_violation() -> None:
@@ -45,7 +45,7 @@ def test_hold_may_follow_an_expired_hold() -> None:
 def test_hold_with_a_wrong_field_is_a_violation(field: str) -> None:
     """A 200 holds the requested slot and resource, with the caller's token and an expiry."""
     body = granted("t1").body or {}
-    answer = Answer(200, {**body, "hold": {**body["hold"], field: "?"}})
+    answer = Reply(200, {**body, "hold": {**body["hold"], field: "?"}})
     verdict = verdict_of(won_by_hold(), hal=answer)
 
     assert f"the hold granted is wrong in {field}" in [finding.text for finding in verdict.violations]
@@ -66,8 +66,8 @@ def test_hold_of_a_booked_slot_is_a_violation() -> None:
     assert {Clause.HOLDS, Clause.LATE} <= broken_clauses(verdict)
 
 
-@pytest.mark.parametrize("answer", [refused(BOOKED), Answer(400, {"error": "No"})], ids=str)
-def test_strangers_booking_must_be_refused_as_held(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [refused(BOOKED), Reply(400, {"error": "No"})], ids=str)
+def test_strangers_booking_must_be_refused_as_held(answer: Reply) -> None:
     """A stranger's booking of a held slot is refused as held."""
     assert Clause.HOLDS in broken_clauses(verdict_of(won_by_hold(), stranger=answer))
 
@@ -75,9 +75,7 @@ def test_strangers_booking_must_be_refused_as_held(answer: Answer) -> None:
 def test_stranger_may_book_after_the_hold_expired() -> None:
     """An expired hold blocks no booking."""
     story = won_by_hold()
-    read = {
-        "read": asked("read", "get", "", Answer(200, {"appointment": appointment("Sam")}), id="id-of-Sam")
-    }
+    read = {"read": asked("read", "get", "", Reply(200, {"appointment": appointment("Sam")}), id="id-of-Sam")}
     verdict = verdict_of(
         {**story, **read}, hal=granted("t1", seconds=2), stranger=confirmed("Sam"), claim=refused(BOOKED)
     )
@@ -90,10 +88,10 @@ def test_holder_whose_booking_is_refused_is_a_violation() -> None:
     assert Clause.HOLDS in broken_clauses(verdict_of(won_by_hold(), claim=refused(HELD)))
 
 
-def hold_and_booking_in_flight_together() -> Verdict:
+def hold_and_booking_in_flight_together() -> RaceVerdict:
     """Confirm Ada's booking and grant Hal's hold while both are in flight."""
     story = without(without(won_by_hold(), "stranger"), "claim")
-    story["read"] = asked("read", "get", "", Answer(200, {"appointment": appointment("Ada")}), id="id-of-Ada")
+    story["read"] = asked("read", "get", "", Reply(200, {"appointment": appointment("Ada")}), id="id-of-Ada")
     return verdict_of(story, ada=confirmed("Ada"))
 
 

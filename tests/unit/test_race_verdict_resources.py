@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from tests.proof.race.clauses import BOOKED, HELD, Clause
-from tests.proof.race.operations import Answer, Operation, Run
-from tests.proof.race.verdict import Verdict, judge
+from tests.proof.race.exchanges import Exchange, Reply, Run
+from tests.proof.race.verdict import RaceVerdict, judge
 from tests.unit.race_stories import (
     BEGAN,
     SITE,
@@ -18,16 +18,16 @@ from tests.unit.race_stories import (
 )
 
 
-def with_resources(resources: str, operation: Operation) -> Operation:
+def with_resources(resources: str, operation: Exchange) -> Exchange:
     """Return the operation with other resources, a letter each."""
-    ask = replace(operation.ask, body={**operation.ask.body, "resources": [*resources]})
-    return replace(operation, ask=ask)
+    ask = replace(operation.request, body={**operation.request.body, "resources": [*resources]})
+    return replace(operation, request=ask)
 
 
-def won_by_two() -> dict[str, Operation]:
+def won_by_two() -> dict[str, Exchange]:
     """Ada wins a, Bob wins b and c; requests that overlap with them are refused."""
     winners = (("Ada", "a"), ("Bob", "bc"))
-    ada, bob = (Answer(200, {"appointment": appointment(*winner)}) for winner in winners)
+    ada, bob = (Reply(200, {"appointment": appointment(*winner)}) for winner in winners)
     return {
         "ada": with_resources("a", asked("race", "book", "Ada", confirmed("Ada", "a"))),
         "bob": with_resources("cb", asked("race", "book", "Bob", confirmed("Bob", "bc"))),
@@ -39,19 +39,19 @@ def won_by_two() -> dict[str, Operation]:
     }
 
 
-def verdict_of_three(story: dict[str, Operation]) -> Verdict:
+def verdict_of_three(story: dict[str, Exchange]) -> RaceVerdict:
     return judge(Run(SITE, ("a", "b", "c"), BEGAN, 1.0, tuple(story.values())))
 
 
 def test_winners_without_a_shared_resource_are_proved() -> None:
     """Several bookings of a slot may win if no two of them share a resource."""
-    assert verdict_of_three(won_by_two()) == Verdict(())
+    assert verdict_of_three(won_by_two()) == RaceVerdict(())
 
 
 def test_two_winners_that_share_a_resource_are_a_violation() -> None:
     """The finding names the resource that two bookings got."""
     story = won_by_two()
-    story["cyd"] = replace(story["cyd"], answer=confirmed("Cyd", "ab"))
+    story["cyd"] = replace(story["cyd"], reply=confirmed("Cyd", "ab"))
     verdict = verdict_of_three(story)
 
     texts = {finding.text for finding in verdict.violations if finding.clause is Clause.ONE_OWNER}
@@ -70,7 +70,7 @@ def test_confirmation_of_some_resources_or_unsorted_ones_is_a_violation() -> Non
     """A confirmation contains all requested resources, sorted."""
     for resources in ("b", "cb"):
         story = won_by_two()
-        story["bob"] = replace(story["bob"], answer=confirmed("Bob", resources))
+        story["bob"] = replace(story["bob"], reply=confirmed("Bob", resources))
         texts = [finding.text for finding in verdict_of_three(story).violations]
         assert "the confirmation is wrong in resources" in texts
 
@@ -99,11 +99,11 @@ def test_two_holds_conflict_only_on_a_shared_resource() -> None:
         assert ("2 holds granted at once, at most 1 may be" in texts) == together
 
 
-def won_by_one_and_a_hold() -> dict[str, Operation]:
+def won_by_one_and_a_hold() -> dict[str, Exchange]:
     """Ada wins a, Hal holds c; strangers are refused, and Hal books c."""
     story = without(without(without(won_by_two(), "bob"), "read bob"), "dan")
     hal = asked("race", "hold", "Hal", granted("t1", resources="c"), holdToken="t1")
-    read = Answer(200, {"appointment": appointment("Hal", "c")})
+    read = Reply(200, {"appointment": appointment("Hal", "c")})
     claim = asked("claim", "book", "Hal", confirmed("Hal", "c"), at=4, holdToken="t1")
     return {
         **story,
@@ -118,12 +118,12 @@ def won_by_one_and_a_hold() -> dict[str, Operation]:
 
 def test_hold_and_booking_of_different_resources_are_proved() -> None:
     """`held` is a true refusal for a held resource, though another resource of that slot is booked."""
-    assert verdict_of_three(won_by_one_and_a_hold()) == Verdict(())
+    assert verdict_of_three(won_by_one_and_a_hold()) == RaceVerdict(())
 
 
 def test_booking_of_another_resource_does_not_excuse_refusing_the_holder() -> None:
     """A holder's booking succeeds though another resource of the slot is booked."""
     story = without(won_by_one_and_a_hold(), "read hal")
-    story["claim"] = replace(story["claim"], answer=refused(HELD))
+    story["claim"] = replace(story["claim"], reply=refused(HELD))
 
     assert broken_clauses(verdict_of_three(story)) == {Clause.HOLDS}

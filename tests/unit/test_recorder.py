@@ -8,7 +8,7 @@ import pytest
 from tests.callers import Answer
 from tests.proof.checker.builders import RESOURCES, SITE, SLOT, booked, cancelled, held, moved, read
 from tests.proof.faults.history import Operation
-from tests.proof.faults.places import Place, Standing, cells
+from tests.proof.faults.places import BookingState, Place, cells
 from tests.proof.faults.recorder import Recorder
 
 WHERE: dict[str, Any] = {"site": SITE, "resources": [*RESOURCES], "slot": SLOT}
@@ -71,7 +71,7 @@ async def test_place_and_status_are_left_to_the_checker() -> None:
         return answer("get", slot="2031-05-04T09:15:00.000Z", status="cancelled")
 
     told = (await Recorder().record(ASKED["get"], send)).told
-    assert told == Standing(Place(SITE, RESOURCES, "2031-05-04T09:15:00.000Z"), "cancelled")
+    assert told == BookingState(Place(SITE, RESOURCES, "2031-05-04T09:15:00.000Z"), "cancelled")
 
 
 async def test_lists_and_histories_are_recorded() -> None:

@@ -1,4 +1,4 @@
-"""Judges a recorded history: was every answer true, and was every promise kept?"""
+"""Judge a recorded history: every answer must be true, and every promise kept."""
 
 from tests.proof.checker.judge import check
 from tests.proof.checker.verdict import Rule, Verdict, Violation

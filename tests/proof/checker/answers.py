@@ -1,17 +1,17 @@
-"""The answers about connected bookings are linearizable, and each refusal and each hold by itself is true."""
+"""The answers of a component are linearizable, and each refusal and each hold by itself is true."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
 from tests.proof.checker.model import may_book, refused_as_booked, refused_as_held
 from tests.proof.checker.search import linearizable
-from tests.proof.checker.shrink import shortest_bad_part
+from tests.proof.checker.shrink import shrink
 from tests.proof.checker.verdict import Rule, Violation, violation
 from tests.proof.faults.history import Operation, Row
 
 
 def judge_answers(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """What is wrong with the answers of one component."""
+    """Yield what is wrong with the answers of one component."""
     if linearizable(operations):
         return
     said = [each for each in operations if _is_read(each)]
@@ -30,15 +30,15 @@ def judge_answers(operations: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _is_read(operation: Operation) -> bool:
-    """Whether its answer is what a decision read of others' bookings, and can be judged by itself."""
+    """Whether the answer depends only on other bookings, and so can be judged by itself."""
     held = operation.kind == "hold" and operation.ok
     return held or refused_as_booked(operation) or refused_as_held(operation)
 
 
 def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Operation]:
-    """The rows as reads after everything else: whatever the lost answers were, these own their claims.
+    """Return the rows as reads after all operations, so that stored bookings own their claims in the end.
 
-    When they were read is not recorded, so they are no witness of what was booked during a hold.
+    The time of these reads is not recorded, so they cannot show that a booking existed during a hold.
     """
     made = {each.appointment_id for each in operations if may_book(each)}
     known = [row for row in rows if row.id in made and (row.status == "booked" or row.history)]
@@ -60,7 +60,7 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
             status=200,
             appointment_id=row.id,
             minutes=row.minutes,
-            told=row.standing if row.history else None,
+            told=row.state if row.history else None,
             changes=row.history or None,
         )
         for number, row in enumerate(known, start=1)
@@ -68,13 +68,13 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
 
 
 def _unordered(operations: Sequence[Operation]) -> Violation:
-    text = "in no order are these answers true of claims that are free or have one owner"
+    text = "no order makes these answers true with at most one owner for each claim"
     return violation(Rule.LINEARIZABLE, text, *_bad_part(operations))
 
 
 def _untrue(refusal: Operation, firm: Sequence[Operation]) -> Violation:
     if refusal.ok:
-        text = "a hold was granted on what is booked"
+        text = "a hold was granted on a booked claim"
         return violation(Rule.HOLD, text, *_bad_part([*firm, refusal]))
     if refused_as_booked(refusal):
         why = "as already booked, but no other booking can have owned any of its claims"
@@ -85,8 +85,8 @@ def _untrue(refusal: Operation, firm: Sequence[Operation]) -> Violation:
 
 
 def _bad_part(operations: Sequence[Operation]) -> list[Operation]:
-    """The shortest bad part; what was read comes with the request that it can have come from."""
-    part = shortest_bad_part(operations, lambda fewer: not linearizable(fewer))
+    """The smallest bad part, with the request that may have made each booking it reads."""
+    part = shrink(operations, lambda fewer: not linearizable(fewer))
     booked = {each.appointment_id for each in part if each.kind == "book"}
     read = {each.appointment_id for each in part if each.kind != "book"} - booked
     requests: dict[str | None, Operation] = {}

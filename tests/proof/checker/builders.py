@@ -1,10 +1,11 @@
-"""Operations written by hand, for the checker's own tests."""
+"""Build operations, rows and histories for the checker's own tests."""
 
 from dataclasses import replace
 
+from tests.callers import Kind
 from tests.proof.checker.model import BOOKED
-from tests.proof.faults.history import History, Kind, Operation, Outcome, Row
-from tests.proof.faults.places import Change, Place, Standing
+from tests.proof.faults.history import History, Operation, Outcome, Row
+from tests.proof.faults.places import BookingState, Change, Place
 
 SITE = "clinic"
 RESOURCES = ("dr-who",)
@@ -32,10 +33,10 @@ def asked(
     deadline: float | None = None,
     sent: float | None = None,
     move_id: str | None = None,
-    told: Standing | None = None,
+    told: BookingState | None = None,
     changes: tuple[Change, ...] | None = None,
 ) -> Operation:
-    """An operation; `story` numbers it."""
+    """Build an operation; `record` numbers it."""
     if status is None:
         status = 201 if (kind, outcome) == ("book", "ok") else STATUS[outcome]
     return Operation(
@@ -76,7 +77,7 @@ def refused(patient: str, invoked: float, returned: float, error: str = BOOKED) 
 
 
 def lost(patient: str, invoked: float) -> Operation:
-    """A booking whose answer never came."""
+    """A booking whose answer never arrived."""
     return asked("book", patient, invoked, None, key=f"key-{patient}", outcome="unknown")
 
 
@@ -85,7 +86,7 @@ def held(patient: str, invoked: float, returned: float, expires: float) -> Opera
 
 
 def not_granted(hold: Operation) -> Operation:
-    """The hold with 503 for an answer: it may stand for a moment."""
+    """The hold with a 503: it may stand for a moment."""
     return replace(hold, outcome="not_executed", status=503, expires=None)
 
 
@@ -95,19 +96,19 @@ def read(id: str, invoked: float, returned: float, *, found: bool = True) -> Ope
 
 
 def cancelled(patient: str, invoked: float, returned: float | None) -> Operation:
-    """A cancelled booking of the patient; of unknown outcome where it never returned."""
+    """A cancel of the patient's booking; its outcome is unknown if `returned` is None."""
     return asked("cancel", patient, invoked, returned, id=patient.lower())
 
 
 def moved(patient: str, resources: str, invoked: float, returned: float | None, id: str = "m") -> Operation:
-    """A booking of the patient that was moved to other resources, a letter each, at the same instant."""
+    """A move of the patient's booking to other resources, one letter each, at the same instant."""
     to = tuple(resources)
     return asked("move", patient, invoked, returned, id=patient.lower(), resources=to, slot="", move_id=id)
 
 
 def telling(operation: Operation, resources: str, status: str = "booked") -> Operation:
-    """The operation with an answer that says where the booking lies, and how it is."""
-    return replace(operation, told=Standing(at(resources), status))
+    """The operation with an answer that shows the booking at these resources with this status."""
+    return replace(operation, told=BookingState(at(resources), status))
 
 
 def history(patient: str, invoked: float, returned: float, *entries: Change) -> Operation:
@@ -115,7 +116,7 @@ def history(patient: str, invoked: float, returned: float, *entries: Change) -> 
 
 
 def entries(*changes: str) -> tuple[Change, ...]:
-    """Changes that are written `booked a`, `moved ab m1`, `cancelled ab`."""
+    """Parse changes such as `booked a`, `moved ab m1`, `cancelled ab`."""
     words = [change.split() for change in changes]
     return tuple(
         Change(type, at(resources), version, *move)  # type: ignore[arg-type]
@@ -136,14 +137,15 @@ def stored(patient: str, *changes: str) -> Row:
 
 
 def row(patient: str, resources: tuple[str, ...] = RESOURCES) -> Row:
-    """What `booked` or `lost` leaves behind."""
+    """The row that `booked` or `lost` leaves."""
     return Row(patient.lower(), SITE, resources, SLOT, patient, f"key-{patient}", "booked")
 
 
 def of(resources: str, operation: Operation) -> Operation:
-    """The operation with other resources, a letter each."""
+    """The operation with other resources, one letter each."""
     return replace(operation, resources=tuple(resources))
 
 
-def story(*operations: Operation, rows: tuple[Row, ...] = ()) -> History:
+def record(*operations: Operation, rows: tuple[Row, ...] = ()) -> History:
+    """Number the operations, and return them with the rows as a history."""
     return History(tuple(replace(each, number=n) for n, each in enumerate(operations, start=1)), rows)

@@ -1,4 +1,4 @@
-"""What can be judged apart: operations that no chain of shared bookings and claims connects."""
+"""Split operations into components that share no booking and no claim, not even indirectly."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,35 +7,35 @@ from tests.proof.checker.model import may_take_effect, refused_as_booked, refuse
 from tests.proof.faults.history import Operation
 from tests.proof.faults.places import Claim, Place
 
-Thing = tuple[str, ...]
+ObjectKey = tuple[str, ...]
 """A claim, or `("id", an id)`."""
-Scope = Mapping[int, frozenset[Thing]]
-"""What each operation, by its number, is about."""
+Scope = Mapping[int, frozenset[ObjectKey]]
+"""The objects of each operation, by its number."""
 
 
 def scopes(operations: Sequence[Operation]) -> Scope:
-    """What each operation tells of, or can change: of a booking that moves, all that it can reach."""
-    may_own = reached(operations)
+    """Return the objects that each operation reads or can change: for a booking, all claims it can reach."""
+    may_own = reachable_claims(operations)
     held: dict[str | None, set[Claim]] = defaultdict(set)
     for each in operations:
         if each.kind == "hold":
             held[each.token] |= each.claims
     released = {each.number: held[each.token] for each in operations if each.kind == "release"}
     return {
-        each.number: frozenset(_things(each, may_own)) | released.get(each.number, frozenset())
+        each.number: frozenset(_object_keys(each, may_own)) | released.get(each.number, frozenset())
         for each in operations
     }
 
 
 def components(operations: Sequence[Operation], scope: Scope) -> list[list[Operation]]:
-    """The operations in connected components, each in the order given.
+    """Return the operations in connected components, each in the given order.
 
-    What is of different components are different objects, so a history is linearizable if and only if each
-    of its components is (Herlihy and Wing: linearizability is local).
+    Different components concern different objects, so a history is linearizable if and only if each of its
+    components is (Herlihy and Wing: linearizability is local).
     """
-    leader: dict[Thing, Thing] = {}
+    leader: dict[ObjectKey, ObjectKey] = {}
 
-    def find(thing: Thing) -> Thing:
+    def find(thing: ObjectKey) -> ObjectKey:
         while (above := leader.setdefault(thing, thing)) != thing:
             leader[thing] = thing = leader[above]
         return thing
@@ -44,14 +44,14 @@ def components(operations: Sequence[Operation], scope: Scope) -> list[list[Opera
         first, *others = scope[each.number] or [()]
         for other in others:
             leader[find(other)] = find(first)
-    groups: dict[Thing, list[Operation]] = defaultdict(list)
+    groups: dict[ObjectKey, list[Operation]] = defaultdict(list)
     for each in operations:
         groups[find(next(iter(scope[each.number]), ()))].append(each)
     return list(groups.values())
 
 
-def reached(operations: Iterable[Operation]) -> Callable[[str], frozenset[Claim]]:
-    """The claims that each booking had, or may have had."""
+def reachable_claims(operations: Iterable[Operation]) -> Callable[[str], frozenset[Claim]]:
+    """Return the function that maps a booking's id to the claims that it had or may have had."""
     places: dict[str, set[Place]] = defaultdict(set)
     moves: dict[str, set[Place]] = defaultdict(set)
     for each in operations:
@@ -74,7 +74,7 @@ def reached(operations: Iterable[Operation]) -> Callable[[str], frozenset[Claim]
     return claims
 
 
-def _things(operation: Operation, may_own: Callable[[str], frozenset[Claim]]) -> Iterable[Thing]:
+def _object_keys(operation: Operation, may_own: Callable[[str], frozenset[Claim]]) -> Iterable[ObjectKey]:
     id = operation.appointment_id
     if id is not None:
         yield "id", id
@@ -85,7 +85,7 @@ def _things(operation: Operation, may_own: Callable[[str], frozenset[Claim]]) ->
 
 
 def _closed(places: set[Place], moves: set[Place]) -> set[Place]:
-    """The places, and wherever the moves lead from them."""
+    """The places, and all places that the moves reach from them."""
     known = set(places)
     new = known
     while new:

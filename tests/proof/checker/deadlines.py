@@ -1,7 +1,8 @@
-"""No booking was made or changed before that was asked for, or after the deadline of whoever asked.
+"""No change happens before its request, or after the deadline of its caller.
 
-A change says when its worker met the command, shortly before the write. So this finds commands that
-were met too late; a write that was under way and came late is an unknown outcome, and none of this.
+A change records the time at which its worker met the command, shortly before the write. So this rule finds
+commands that a worker met too late. A late write of a command met in time is an unknown outcome, not a
+violation of this rule.
 """
 
 from collections import defaultdict
@@ -18,7 +19,7 @@ from tests.proof.faults.places import Change
 def judge_deadlines(
     operations: Sequence[Operation], rows: Sequence[Row], error: ClockError
 ) -> Iterator[Violation]:
-    """Each change that is stored was made in the time of an attempt that can have made it."""
+    """Yield stored changes that no attempt can have made between its invocation and its deadline."""
     attempts: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:
         if may_take_effect(each):

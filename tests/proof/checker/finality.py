@@ -1,14 +1,14 @@
 """A refusal is final: no earlier attempt of the same request takes effect after it.
 
-The order of a caller's requests is that in which they were asked. Three facts of the service follow:
+A caller's requests are ordered by `askedAt`. Three facts of the service follow:
 
-- A booking or move that is refused with 409 keeps out every attempt of the same request that was asked no
-  later: had one been carried out before, its booking or move would have been the answer.
-- A booking carries out its moves in the order in which they were asked: after a move was done, or refused
-  with 409, one that was asked earlier is not carried out.
-- A release that was answered keeps out the holds of its token that were asked no later.
+- A 409 to a booking or move excludes every attempt of the same request that was asked no later: if one had
+  taken effect before, its booking or move would have been the answer.
+- A booking executes its moves in order of `askedAt`: once a move is executed, or refused with 409, no move
+  that was asked earlier is executed.
+- A release that was answered excludes the holds of its token that were asked no later.
 
-An attempt whose deadline has passed before the refused one was asked is kept out as well.
+An attempt whose deadline had passed before the refused attempt was asked is excluded as well.
 """
 
 from collections import defaultdict
@@ -29,18 +29,18 @@ from tests.proof.checker.verdict import Rule, Violation, violation
 from tests.proof.faults.history import Fault, Operation, Row
 
 GATEWAY_READS_SECONDS = 1.0
-"""How long after its caller gave up a gateway reads a request at the latest, unless it was paused.
+"""How long after its caller gave up a gateway may still read a request, unless it was paused.
 
-Of one caller's requests, which take one way, the gateway reads the first one first.
+A caller uses one gateway, which reads the caller's requests in order.
 """
 MILLISECOND = 0.001
-"""The service is told no finer when a caller asked."""
+"""The resolution of `askedAt`."""
 PAUSES = ("gateway_pause",)
-Latest = Callable[[Operation], float | None]
-"""The latest moment at which a request can count as asked; None: that is not known."""
+LatestAsked = Callable[[Operation], float | None]
+"""The latest time that `askedAt` can be; None: unknown."""
 
 
-def latest_asked(faults: Iterable[Fault]) -> Latest:
+def latest_asked(faults: Iterable[Fault]) -> LatestAsked:
     """Build the function for a run with these faults."""
     pauses = [fault for fault in faults if fault.kind in PAUSES]
     skewed = [fault for fault in faults if fault.kind in SKEWING]
@@ -57,33 +57,36 @@ def latest_asked(faults: Iterable[Fault]) -> Latest:
 
 
 def judge_finality(
-    operations: Sequence[Operation], rows: Sequence[Row], latest: Latest, error: ClockError
+    operations: Sequence[Operation], rows: Sequence[Row], latest: LatestAsked, error: ClockError
 ) -> Iterator[Violation]:
-    """No booking is stored, and none is confirmed, that only attempts before a refusal can have made."""
+    """Yield stored bookings that only attempts excluded by a refusal can have made."""
     attempts: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:
         if each.kind == "book":
             attempts[each.appointment_id].append(each)
     for row in rows:
         makers = [each for each in attempts[row.id] if _may_have_made(each, row, error)]
-        refusals = {each: _keeping_out(each, attempts[row.id], latest) for each in makers}
+        refusals = {each: _excluding_refusal(each, attempts[row.id], latest) for each in makers}
         kept_out = [refusal for refusal in refusals.values() if refusal]
         if makers and len(kept_out) == len(makers):
-            text = f"the booking {row.id} was made by an attempt that was asked before another was refused"
+            text = f"the booking {row.id} was made by an attempt that an earlier refusal excludes"
             yield violation(Rule.FINAL, text, *makers, *kept_out)
 
 
 def _may_have_made(attempt: Operation, row: Row, error: ClockError) -> bool:
-    """Whether the row may be of this attempt; a replay by HTTP may be of the gateway's own first attempt."""
+    """Whether the attempt may have made the row.
+
+    A replay over HTTP may be of the gateway's own first attempt, so it counts.
+    """
     too_late = row.created is not None and row.created < attempt.invoked - error(row.created)
     is_replay = attempt.replayed and attempt.via == "nats"
     return may_book(attempt) and not too_late and not is_replay
 
 
 def judge_asked_earlier(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """`AskedEarlier` needs another request for the same key, booking or hold, which may have been answered.
+    """`AskedEarlier` requires another request for the same key, booking or hold that may have an answer.
 
-    Not judged of HTTP: there an earlier attempt of the gateway may have been answered, and its reply lost.
+    This is not judged over HTTP: an earlier attempt of the gateway may have lost its reply.
     """
     about: dict[Hashable, list[Operation]] = defaultdict(list)
     for each in operations:
@@ -93,7 +96,7 @@ def judge_asked_earlier(operations: Sequence[Operation]) -> Iterator[Violation]:
         asked = refusal.invoked if refusal.asked is None else refusal.asked
         later = (each for each in others if each.invoked <= refusal.end and each.end >= asked - SKEW_SECONDS)
         if refusal.via == "nats" and not any(each.outcome != "not_executed" for each in later):
-            text = f"#{refusal.number} was told of a later request, but there can have been none"
+            text = f"#{refusal.number} was refused because of a later request, but no such request exists"
             yield violation(Rule.TRUE_REFUSAL, text, refusal)
 
 
@@ -109,13 +112,13 @@ def _subject(operation: Operation) -> Hashable:
             return operation.number
 
 
-def with_final_refusals(operations: Sequence[Operation], latest: Latest) -> tuple[Operation, ...]:
-    """The operations, with what is known of lost attempts by later answers of the same caller's requests."""
+def apply_final_refusals(operations: Sequence[Operation], latest: LatestAsked) -> tuple[Operation, ...]:
+    """Return the operations, with lost attempts limited by later answers to the same caller's requests."""
     requests: dict[Hashable, list[Operation]] = defaultdict(list)
     moves: dict[str | None, list[Operation]] = defaultdict(list)
     releases: dict[Hashable, list[Operation]] = defaultdict(list)
     for each in operations:
-        if request := _request(each):
+        if request := _request_key(each):
             requests[request].append(each)
         if each.kind == "move" and (each.ok or _is_refused_finally(each)):
             moves[each.appointment_id].append(each)
@@ -127,21 +130,21 @@ def with_final_refusals(operations: Sequence[Operation], latest: Latest) -> tupl
             return _until_released(each, releases[each.site, each.token], latest)
         if not each.unknown:
             return each
-        if _keeping_out(each, requests.get(_request(each), ()), latest):
+        if _excluding_refusal(each, requests.get(_request_key(each), ()), latest):
             return replace(each, outcome="not_executed", returned=each.returned or each.deadline)
         return _before_later_moves(each, moves, requests, latest) if each.kind == "move" else each
 
     return tuple(map(judged, operations))
 
 
-def with_own_attempts(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
-    """The operations with the attempt of a gateway that may have made a change which was cancelled then.
+def add_gateway_attempts(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
+    """Add, for a refusal of a cancelled booking, the gateway's earlier attempt that may have made the change.
 
-    A move by HTTP that hears that its booking is cancelled may have been carried out by a first attempt,
-    whose reply was lost.
+    A move over HTTP that is refused because its booking is cancelled may have been executed by a first
+    attempt whose reply was lost.
 
     Returns:
-        The operations, and the one that each attempt is of, by the number of the attempt.
+        The operations, and the original operation of each added attempt, by the attempt's number.
     """
     numbers = count(max((each.number for each in operations), default=0) + 1)
     found, source = list(operations), dict[int, Operation]()
@@ -161,13 +164,15 @@ def with_own_attempts(operations: Sequence[Operation]) -> tuple[list[Operation],
     return found, source
 
 
-def _keeping_out(attempt: Operation, others: Iterable[Operation], latest: Latest) -> Operation | None:
-    """The refusal after which this attempt cannot be carried out; None if there is none."""
-    if not attempt.unknown or _request(attempt) is None:
+def _excluding_refusal(
+    attempt: Operation, others: Iterable[Operation], latest: LatestAsked
+) -> Operation | None:
+    """Return the refusal after which this attempt cannot take effect; None if no refusal excludes it."""
+    if not attempt.unknown or _request_key(attempt) is None:
         return None
     asked, deadline = latest(attempt), attempt.deadline
     for other in others:
-        if not _is_refused_finally(other) or _request(other) != _request(attempt):
+        if not _is_refused_finally(other) or _request_key(other) != _request_key(attempt):
             continue
         after = latest(other) is not None and asked is not None and asked <= (other.asked or 0)
         if after or (deadline is not None and deadline + SKEW_SECONDS < other.invoked):
@@ -175,8 +180,8 @@ def _keeping_out(attempt: Operation, others: Iterable[Operation], latest: Latest
     return None
 
 
-def _request(operation: Operation) -> Hashable:
-    """What the attempts of one request have in common; None for what has no name of its own."""
+def _request_key(operation: Operation) -> Hashable:
+    """Return the value that all attempts of one request share; None for a request without key or move id."""
     if operation.kind == "book" and operation.key is not None:
         return operation.place, operation.key, operation.patient
     if operation.kind == "move" and operation.move_id is not None:
@@ -192,16 +197,16 @@ def _before_later_moves(
     move: Operation,
     answered: Mapping[str | None, Sequence[Operation]],
     requests: Mapping[Hashable, Sequence[Operation]],
-    latest: Latest,
+    latest: LatestAsked,
 ) -> Operation:
-    """The lost move, which is gone by the answer to a move of the booking that was asked later."""
+    """Limit a lost move: it takes effect before the answer to a move that was asked later."""
     asked = latest(move)
     if asked is None:
         return move
     asked += GATEWAY_READS_SECONDS if move.via == "http" and move.status is None else MILLISECOND
 
     def is_later(other: Operation) -> bool:
-        same = requests.get(_request(other), [other])  # a repeat counts as asked when it was asked first
+        same = requests.get(_request_key(other), [other])  # a retry has the `askedAt` of its first attempt
         known = all(latest(each) is not None for each in same)
         return known and asked < min(each.asked or 0 for each in same)
 
@@ -209,24 +214,24 @@ def _before_later_moves(
     return replace(move, gone_by=min(later)) if later else move
 
 
-def _until_released(hold: Operation, releases: Iterable[Operation], latest: Latest) -> Operation:
-    """The hold, which is gone by the answer to a release of its token that was asked no earlier."""
+def _until_released(hold: Operation, releases: Iterable[Operation], latest: LatestAsked) -> Operation:
+    """Limit a hold: it ends before the answer to a release of its token that was asked no earlier."""
     asked = latest(hold)
     if asked is None:
         return hold
     gone = [
         each.end
         for each in releases
-        # A release that names another slot than the token holds releases nothing.
+        # A release with a slot that the token does not hold releases nothing.
         if latest(each) is not None and asked <= (each.asked or 0) and each.slot == hold.slot
     ]
     return replace(hold, gone_by=min(gone)) if gone else hold
 
 
-def without_later_news(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """The moves that another change may have followed before they were answered, without what they tell.
+def drop_overtaken_answers(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Drop the booking's state from answers to moves that another change may have followed.
 
-    A move that was carried out, and repeated since its reply was lost, tells where the booking is by then.
+    A move that was executed, and retried because its reply was lost, returns the state at the retry.
     """
     changes: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:

@@ -1,16 +1,16 @@
-"""Histories tell each change once, in order, and the last one agrees with the booking."""
+"""A history contains each change once and in order, and its last entry agrees with the booking."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from tests.proof.checker.state import is_active, standing
+from tests.proof.checker.state import booking_state, is_active
 from tests.proof.checker.verdict import Rule, Violation, violation, where
 from tests.proof.faults.history import Operation, Row
 from tests.proof.faults.places import Change
 
 
 def judge_histories(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
-    """Judge what was read, and what is stored; whether it is true is judged with the changes."""
+    """Judge the form of histories in answers and in rows; the search judges whether they are true."""
     for each in operations:
         if each.kind == "history" and each.ok and each.changes is not None:
             for wrong in _wrong(each.changes):
@@ -31,17 +31,17 @@ def _wrong(changes: Sequence[Change]) -> Iterator[str]:
         yield "goes on after it was cancelled"
     ids = [each.move_id for each in changes if each.move_id]
     if len(ids) != len(set(ids)):
-        yield "tells of one move twice"
+        yield "contains one move twice"
     if any(after.type == "moved" and after.place == before.place for before, after in pairwise(changes)):
-        yield "tells of a move to where it was"
+        yield "contains a move to the same place"
 
 
 def _disagreements(row: Row) -> Iterator[str]:
-    """Where the row is not what its last change says, nor claims what it should."""
+    """Yield where the row differs from its last history entry, or its claims from its place."""
     changes = row.history
     if changes and row.version != len(changes):
-        yield f"is of {len(changes)} changes, but its version is {row.version}"
-    if changes and standing(changes) != row.standing:
-        yield "does not end where the booking is"
+        yield f"has {len(changes)} changes, but the version is {row.version}"
+    if changes and booking_state(changes) != row.state:
+        yield "does not end at the booking's place and status"
     if changes and is_active(changes) and row.stored is not None and row.stored != row.claims:
-        yield "is of a booking whose claims are others than its slot and resources make"
+        yield "is of a booking whose claims differ from its slot and resources"

@@ -1,4 +1,4 @@
-"""Which booking an operation is about, also where its answer was lost."""
+"""Find the booking that each operation is about, also if its answer was lost."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,13 +7,13 @@ from tests.proof.checker.model import refused_as_cancelled
 from tests.proof.faults.history import History, Operation, Row
 from tests.proof.faults.places import Place
 
-Request = tuple[Place, str | None, str]
+RequestKey = tuple[Place, str | None, str]
 
 
 def identify(history: History) -> tuple[Operation, ...]:
-    """The operations, each book with the id of the booking that it made or would have made.
+    """Return the operations, each book with the id of the booking that it made or would have made.
 
-    An id that no answer told is learnt from the rows. A booking that nobody ever saw gets an id of its own.
+    If no answer has the id, a row provides it. A booking without answer and row gets an id of its own.
     """
     answered = [
         each
@@ -21,16 +21,16 @@ def identify(history: History) -> tuple[Operation, ...]:
         if each.kind == "book" and (each.ok or refused_as_cancelled(each)) and each.appointment_id
     ]
     known = {_made_by(row): row.id for row in history.rows}
-    known |= {_request(each): each.appointment_id for each in reversed(answered) if each.appointment_id}
+    known |= {_request_key(each): each.appointment_id for each in reversed(answered) if each.appointment_id}
     unclaimed = _unclaimed(history, answered)
 
     def booking_of(operation: Operation) -> str:
         if (operation.ok or refused_as_cancelled(operation)) and operation.appointment_id:
             return operation.appointment_id
         if operation.key is not None:
-            return known.get(_request(operation), f"?{operation.key} of {operation.patient}")
+            return known.get(_request_key(operation), f"?{operation.key} of {operation.patient}")
         if operation.unknown:
-            return unclaimed.get(_request(operation), f"?{operation.number}")
+            return unclaimed.get(_request_key(operation), f"?{operation.number}")
         return f"?{operation.number}"
 
     return tuple(
@@ -39,8 +39,8 @@ def identify(history: History) -> tuple[Operation, ...]:
     )
 
 
-def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[Request, str]:
-    """Rows that only a booking sent without a key, and whose answer was lost, can have made."""
+def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[RequestKey, str]:
+    """Return the rows that only a book without a key and with a lost answer can have made."""
     told = {each.appointment_id for each in answered}
     sent = {(each.site, each.key) for each in history.operations}
     return {
@@ -50,9 +50,9 @@ def _unclaimed(history: History, answered: Sequence[Operation]) -> dict[Request,
     }
 
 
-def _request(book: Operation) -> Request:
+def _request_key(book: Operation) -> RequestKey:
     return book.place, book.key, book.patient
 
 
-def _made_by(row: Row) -> Request:
+def _made_by(row: Row) -> RequestKey:
     return row.first, row.key, row.patient

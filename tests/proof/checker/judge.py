@@ -1,4 +1,4 @@
-"""The whole verdict: every rule, and answers and holds by each component of bookings and claims."""
+"""Apply every rule to a history; answers and holds are judged per component of bookings and claims."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -8,12 +8,12 @@ from tests.proof.checker.clocks import clock_error
 from tests.proof.checker.components import components, scopes
 from tests.proof.checker.deadlines import judge_deadlines
 from tests.proof.checker.finality import (
+    add_gateway_attempts,
+    apply_final_refusals,
+    drop_overtaken_answers,
     judge_asked_earlier,
     judge_finality,
     latest_asked,
-    with_final_refusals,
-    with_own_attempts,
-    without_later_news,
 )
 from tests.proof.checker.histories import judge_histories
 from tests.proof.checker.holds import judge_holds, void_holds
@@ -21,7 +21,7 @@ from tests.proof.checker.identity import identify
 from tests.proof.checker.keys import judge_keys
 from tests.proof.checker.rows import judge_rows
 from tests.proof.checker.verdict import Rule, Verdict, Violation
-from tests.proof.checker.windows import taken_apart
+from tests.proof.checker.windows import split_reads
 from tests.proof.faults.history import History, Operation
 
 REDIS_FAULTS = frozenset(
@@ -34,13 +34,13 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
     """Judge a history.
 
     Args:
-        history: What was recorded, and the rows that were read after everything had healed.
-        redis_faults: The kinds of faults that may lose a hold or keep a booking worker from seeing it.
+        history: The recorded operations, and the rows that were read after every fault was healed.
+        redis_faults: The kinds of faults that may lose a hold or hide it from a booking worker.
     """
     losing = [fault for fault in history.faults if fault.kind in redis_faults]
     latest, error = latest_asked(history.faults), clock_error(history.faults)
-    identified, attempts = with_own_attempts(identify(history))
-    operations = without_later_news(with_final_refusals(identified, latest))
+    identified, attempts = add_gateway_attempts(identify(history))
+    operations = drop_overtaken_answers(apply_final_refusals(identified, latest))
     found = [
         *judge_finality(identified, history.rows, latest, error),
         *judge_asked_earlier(identified),
@@ -49,10 +49,10 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
         *judge_deadlines(operations, history.rows, error),
         *judge_histories(operations, history.rows),
     ]
-    parts, lists = taken_apart([*operations, *read_back(history.rows, operations)])
+    parts, lists = split_reads([*operations, *read_back(history.rows, operations)])
     two_won = {each.number for one in found if one.rule is Rule.ONE_WINNER for each in one.operations}
     for component in components(parts, scopes(parts)):
-        # Where two have won, no order makes all answers true: to look through those of many takes for ever.
+        # Two winners exclude a valid order, and an exhaustive search of a large component never ends.
         if len(component) <= MANY or two_won.isdisjoint(each.number for each in component):
             void = void_holds(component, losing)
             found += [*judge_answers([each for each in component if each not in void])]

@@ -1,6 +1,6 @@
-"""One key of a site, one booking: a retry hears of the same booking, another request is turned away.
+"""One key of a site, one booking: a retry gets the same booking, and a different request gets 422.
 
-So it is with the move ids of a booking, each of which is for one move.
+The same holds for the move ids of a booking, each of which belongs to one move.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from tests.proof.checker.verdict import Rule, Violation, violation
 from tests.proof.faults.history import Operation
 
 _CONFLICTS = (refused_as_booked, refused_as_held, refused_as_cancelled)
-"""These are judged with the claims, and with the life of the booking."""
+"""Other rules judge these, with the claims and the booking's changes."""
 
 
 def judge_keys(operations: Sequence[Operation]) -> Iterator[Violation]:
@@ -56,7 +56,7 @@ def _different_answers(confirmed: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Iterator[Violation]:
-    """After a 201 a retry is not refused, and another request hears 422."""
+    """After a 201, a retry is not refused, and a different request gets 422."""
     for first, later in product(confirmed, group):
         if not later.refused or later.invoked <= first.end:
             continue
@@ -65,26 +65,28 @@ def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Ite
                 text = f"a retry of the confirmed key {_key(first)} was refused"
                 yield violation(Rule.ONE_KEY, text, first, later)
         elif later.status != 422:
-            text = f"the confirmed key {_key(first)} was sent with another request, which hears only 422"
+            text = f"the confirmed key {_key(first)} was sent with another request, whose answer must be 422"
             yield violation(Rule.ONE_KEY, text, first, later)
 
 
 def _unfounded(group: Sequence[Operation]) -> Iterator[Violation]:
-    """422 says that another request with the key has been carried out."""
+    """A 422 requires that a different request with the key may have taken effect."""
     for refusal in (each for each in group if each.refused and each.status == 422):
         others = (each for each in group if may_take_effect(each) and not _same_request(each, refusal))
         if not any(each.invoked <= refusal.end for each in others):
-            text = f"the key {_key(refusal)} was refused as used for another request, but there was none"
+            text = (
+                f"the key {_key(refusal)} was refused as used for another request, but no such request exists"
+            )
             yield violation(Rule.ONE_KEY, text, refusal)
 
 
 def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
-    """A replay is of an earlier request with the key; over HTTP that may be the gateway's own attempt."""
+    """A replay requires an earlier request with the key; over HTTP, the gateway's own attempt may be it."""
     replays = (each for each in group if (each.ok and each.replayed) or refused_as_cancelled(each))
     for replay in (each for each in replays if each.via == "nats"):
         others = (each for each in group if each is not replay and may_book(each))
         if not any(each.invoked <= replay.end for each in others):
-            text = f"the key {replay.key} was answered with a replay, but nobody had sent it before"
+            text = f"the key {replay.key} was answered with a replay, but no caller had sent it before"
             yield violation(Rule.ONE_KEY, text, replay)
 
 

@@ -1,16 +1,16 @@
-"""Bookings as they ought to be, each by its changes. What an answer says of them is said only here.
+"""The sequential model of bookings. Only this module decides which answers are true.
 
-A claim is free, or owned by the one booking that lies there and is not cancelled. A booking is made once, and
-cancelled once; between the two it may move.
+A claim is free, or owned by one booking that is not cancelled. A booking is made once and cancelled at most
+once; in between it may move.
 """
 
 from collections.abc import Set
 from dataclasses import replace
 
-from tests.proof.checker.state import Changes, State, begins, is_active, standing
+from tests.proof.checker.state import Changes, State, booking_state, is_active, is_prefix
 from tests.proof.faults.history import Operation
 
-# Written out, not imported: a service that changes its sentences must not change the judge's.
+# Not imported from the service: a change of its texts must not change what the checker expects.
 BOOKED = "Slot already booked"
 HELD = "Slot is currently held by another user"
 CANCELLED = "Appointment is cancelled"
@@ -20,7 +20,7 @@ FREE = State()
 
 
 def apply(state: State, operation: Operation) -> State | None:
-    """The state after the operation, or None if the operation's answer is false in this state."""
+    """Return the state after the operation, or None if its answer is false in this state."""
     changes = state.changes(operation.appointment_id)
     if refused_as_booked(operation) or refused_as_held(operation):
         return state if _is_truly_refused(state, changes, operation) else None
@@ -35,7 +35,7 @@ def apply(state: State, operation: Operation) -> State | None:
             changed = _cancel(state, changes, operation)
         case _:
             changed = state if _is_true(state, changes, operation) else None
-    if changed is None or (operation.ok and not _tells(changed, operation)):
+    if changed is None or (operation.ok and not _matches_answer(changed, operation)):
         return state if operation.unknown else None
     return changed
 
@@ -45,7 +45,7 @@ def _book(state: State, changes: Changes, asked: Operation) -> State | None:
         return state
     if changes:
         return state if asked.replayed and is_active(changes) else None
-    if state.others(None, asked.claims):
+    if state.owners(None, asked.claims):
         return None
     return state.changed(asked, "booked", asked.place)
 
@@ -55,14 +55,14 @@ def _move(state: State, changes: Changes, asked: Operation) -> State | None:
         return None if changes else state
     if not may_take_effect(asked):
         return state
-    if not is_active(changes):  # 200 says that the booking stands
+    if not is_active(changes):  # a 200 is for a booking that is not cancelled
         return None
     if state.was_done(asked):
         return state
     place = changes[-1].place.moved(asked.place)
     if place == changes[-1].place:
         return state.without_change(asked)
-    if state.others(asked.appointment_id, place.claims):
+    if state.owners(asked.appointment_id, place.claims):
         return None
     return state.changed(asked, "moved", place)
 
@@ -78,7 +78,7 @@ def _cancel(state: State, changes: Changes, asked: Operation) -> State | None:
 
 
 def _is_true(state: State, changes: Changes, operation: Operation) -> bool:
-    """Of what changes nothing."""
+    """Whether the answer of an operation without a change is true."""
     if not_found(operation):
         return not changes
     if not operation.ok:
@@ -88,49 +88,54 @@ def _is_true(state: State, changes: Changes, operation: Operation) -> bool:
             return bool(changes)
         case "history":
             told = operation.changes
-            return bool(changes) and (told is None or (len(told) == len(changes) and begins(told, changes)))
-        case "list":  # one booking that was not listed
+            return bool(changes) and (
+                told is None or (len(told) == len(changes) and is_prefix(told, changes))
+            )
+        case "list":  # one booking that is absent from the list
             overlaps = is_active(changes) and changes[-1].place.overlaps(operation.slot, operation.until)
             return not (overlaps and set(operation.resources) & set(changes[-1].place.resources))
-        case "slots":  # one claim
-            return says_booked(operation) == bool(state.others(None, operation.claims))
+        case "slots":  # one cell
+            return lists_booked(operation) == bool(state.owners(None, operation.claims))
         case "hold":
-            return not state.others(None, operation.claims)
+            return not state.owners(None, operation.claims)
         case _:
             return True
 
 
 def _is_truly_refused(state: State, changes: Changes, operation: Operation) -> bool:
-    """Booked wins over held; what the booking itself has is in nobody's way."""
+    """Whether the refusal is true.
+
+    Booked takes precedence over held, and a booking's own claims never conflict with it.
+    """
     if operation.kind == "move":
         if not is_active(changes) or state.was_done(operation):
             return False
         claims = changes[-1].place.moved(operation.place).claims
-    elif changes:  # its own booking was made: that is the answer
+    elif changes:  # its own booking exists, and would be the answer
         return False
     else:
         claims = operation.claims
-    return bool(state.others(operation.appointment_id, claims)) == refused_as_booked(operation)
+    return bool(state.owners(operation.appointment_id, claims)) == refused_as_booked(operation)
 
 
 def _is_cancelled(state: State, changes: Changes, operation: Operation) -> bool:
-    """A booking that was made and cancelled, and is told of as such; whether a move of it was done or not."""
-    return bool(changes) and not is_active(changes) and _tells(state, operation)
+    """Whether the booking is cancelled and the answer shows that; a move may have been executed before."""
+    return bool(changes) and not is_active(changes) and _matches_answer(state, operation)
 
 
-def _tells(state: State, operation: Operation) -> bool:
-    """Whether the answer tells of the booking as it is."""
+def _matches_answer(state: State, operation: Operation) -> bool:
+    """Whether the answer shows the booking in its current state."""
     changes = state.changes(operation.appointment_id)
-    return operation.told is None or (bool(changes) and operation.told == standing(changes))
+    return operation.told is None or (bool(changes) and operation.told == booking_state(changes))
 
 
-def is_never_true(state: State, operation: Operation, changing: Set[str | None]) -> bool:
-    """Whether the operation's answer is false in this state and in any that can follow.
+def is_permanently_false(state: State, operation: Operation, changing: Set[str | None]) -> bool:
+    """Whether the operation's answer is false in this state and in every later one.
 
     Args:
-        state: Where the search is.
-        operation: One that was answered.
-        changing: The bookings that can still change.
+        state: The current state of the search.
+        operation: An operation with an answer.
+        changing: The ids of bookings that can still change.
     """
     id, changes = operation.appointment_id, state.changes(operation.appointment_id)
     if operation.kind == "book":
@@ -139,30 +144,30 @@ def is_never_true(state: State, operation: Operation, changing: Set[str | None])
         if refused_as_booked(operation):
             return bool(changes)
         return (operation.ok or refused_as_held(operation)) and (
-            bool(changes) or bool(state.others(id, operation.claims) - changing)
+            bool(changes) or bool(state.owners(id, operation.claims) - changing)
         )
     if operation.kind == "hold":
         granted = operation.ok or refused_as_held(operation)
-        return granted and bool(state.others(None, operation.claims) - changing)
+        return granted and bool(state.owners(None, operation.claims) - changing)
     if not changes:
         return False
     if not_found(operation):
         return True
     if operation.kind == "history" and operation.changes is not None:
-        return not begins(operation.changes, changes)
+        return not is_prefix(operation.changes, changes)
     if operation.kind == "move" and not is_active(changes):
         return operation.ok or refused_as_booked(operation) or refused_as_held(operation)
     return operation.kind in ("get", "cancel") and operation.ok and _is_over(changes, operation)
 
 
 def _is_over(changes: Changes, operation: Operation) -> bool:
-    """Whether the booking is cancelled for good, and the answer tells of another state."""
+    """Whether the booking is cancelled, which is final, and the answer shows another state."""
     told = operation.told
-    return told is not None and not is_active(changes) and told != standing(changes)
+    return told is not None and not is_active(changes) and told != booking_state(changes)
 
 
 def is_settled(state: State, operation: Operation) -> bool:
-    """Whether the answer is true, and the operation changes nothing here nor in any state to come."""
+    """Whether the answer is true, and the operation changes nothing in this or any later state."""
     if operation.unknown or apply(state, operation) != state:
         return False
     changes = state.changes(operation.appointment_id)
@@ -182,7 +187,7 @@ def refused_as_cancelled(operation: Operation) -> bool:
     return operation.refused and operation.error == CANCELLED
 
 
-def says_booked(slots: Operation) -> bool:
+def lists_booked(slots: Operation) -> bool:
     return any(state == "booked" for _, state in slots.taken)
 
 
@@ -201,6 +206,6 @@ def may_book(operation: Operation) -> bool:
     return operation.kind == "book" and may_take_effect(operation)
 
 
-def relaxed(operation: Operation) -> Operation:
-    """The operation with its answer lost: it may take effect at any time after its invocation, or never."""
+def with_unknown_outcome(operation: Operation) -> Operation:
+    """The operation without its answer: it may take effect at any time after its invocation, or never."""
     return replace(operation, outcome="unknown", returned=None, told=None)

@@ -1,4 +1,4 @@
-"""What is stored at the end is what callers were told, and nothing else."""
+"""The final rows agree with the answers, and contain no booking without a request."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from tests.proof.checker.verdict import Rule, Violation, violation, where
 from tests.proof.faults.history import Operation, Row
 from tests.proof.faults.places import Claim
 
-Of = TypeVar("Of")
+KeyT = TypeVar("KeyT")
 
 
 def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator[Violation]:
@@ -18,12 +18,14 @@ def judge_rows(operations: Sequence[Operation], rows: Sequence[Row]) -> Iterator
         each.appointment_id for each in operations if each.kind == "cancel" and may_take_effect(each)
     }
     yield from _lost(books, rows, cancelled)
-    yield from _unasked(books, rows)
+    yield from _unexplained(books, rows)
     active = [row for row in rows if row.status == "booked"]
-    for (_, resource, _), twins in _twins((claim, row) for row in active for claim in row.claims):
-        yield _violation(Rule.ONE_WINNER, f"{len(twins)} bookings own {resource} then", twins, books)
-    for (_, key), twins in _twins(((row.site, row.key), row) for row in rows):
-        yield _violation(Rule.ONE_KEY, f"{len(twins)} bookings have the key {key}", twins, books)
+    for (_, resource, _), duplicates in _duplicates((claim, row) for row in active for claim in row.claims):
+        yield _violation(
+            Rule.ONE_WINNER, f"{len(duplicates)} bookings own {resource} then", duplicates, books
+        )
+    for (_, key), duplicates in _duplicates(((row.site, row.key), row) for row in rows):
+        yield _violation(Rule.ONE_KEY, f"{len(duplicates)} bookings have the key {key}", duplicates, books)
 
 
 def _lost(
@@ -41,7 +43,7 @@ def _lost(
 
 
 def _differences(book: Operation, row: Row, may_be_cancelled: bool) -> str:
-    """What is not as it was booked. Where it lies now is judged with the moves."""
+    """Return the fields that differ from the request. The current place is judged with the moves."""
     names = ("site", "resources", "slot", "minutes")
     wrong = [name for name in names if getattr(book.place, name) != getattr(row.first, name)]
     wrong += ["patient"] if book.patient != row.patient else []
@@ -50,14 +52,14 @@ def _differences(book: Operation, row: Row, may_be_cancelled: bool) -> str:
     return ", ".join(wrong)
 
 
-def _unasked(books: Sequence[Operation], rows: Iterable[Row]) -> Iterator[Violation]:
-    """A row on claims of this history that only a booking said not to have been made can have made."""
+def _unexplained(books: Sequence[Operation], rows: Iterable[Row]) -> Iterator[Violation]:
+    """Yield rows on this history's claims that no attempt with a possible effect can have made."""
     touched = frozenset[Claim]().union(*(each.claims for each in books))
     made = {each.appointment_id for each in books if may_book(each)}
     for row in rows:
         if row.first.claims & touched and row.id not in made:
             denied = [each for each in books if _resembles(each, row)]
-            text = f"the booking {row.id} is stored, but no caller was told that it is or may be"
+            text = f"the booking {row.id} is stored, but every caller's answer excludes it"
             yield _violation(Rule.KNOWN_OUTCOME, text, [row], denied)
 
 
@@ -67,15 +69,15 @@ def _resembles(book: Operation, row: Row) -> bool:
     )
 
 
-def _twins(rows: Iterable[tuple[Of, Row]]) -> Iterator[tuple[Of, list[Row]]]:
-    groups: dict[Of, list[Row]] = defaultdict(list)
+def _duplicates(rows: Iterable[tuple[KeyT, Row]]) -> Iterator[tuple[KeyT, list[Row]]]:
+    groups: dict[KeyT, list[Row]] = defaultdict(list)
     for key, row in rows:
         groups[key].append(row)
     return ((key, group) for key, group in groups.items() if len(group) > 1)
 
 
 def _violation(rule: Rule, text: str, rows: Sequence[Row], books: Iterable[Operation]) -> Violation:
-    """A violation of rows, with the first operation about each where one is known."""
+    """Build a violation about rows, with the first known operation about each."""
     about: dict[str | None, Operation] = {}
     for book in sorted(books, key=lambda each: (not each.ok, each.invoked)):
         about.setdefault(book.appointment_id, book)

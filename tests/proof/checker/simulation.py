@@ -1,20 +1,20 @@
-"""A service that keeps every promise, in a few lines: what it answers is a valid history by construction."""
+"""A small service that keeps every promise: the histories of its answers are valid by construction."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from tests.proof.checker.builders import RESOURCES, SITE, SLOT, asked, story
+from tests.proof.checker.builders import RESOURCES, SITE, SLOT, asked, record
 from tests.proof.checker.model import BOOKED, CANCELLED, HELD
 from tests.proof.faults.history import History, Operation, Row
-from tests.proof.faults.places import Change, Claim, Place, Standing
+from tests.proof.faults.places import BookingState, Change, Claim, Place
 
 PATIENTS = ("Ada", "Bob", "Cyd", "Dan")
 HOLD_SECONDS = 3.0
 MOVES = 3
 LATER = "2031-05-04T09:15:00.000Z"
 Wishes = dict[tuple[str, int], tuple[str, ...]]
-"""The resources that each patient wants, first and by each move."""
+"""The resources that each patient wants, at first and after each move."""
 BOOKINGS = ("book", "book", "book", "hold", "get")
 LIFE = (*BOOKINGS, "book", "book", "cancel", "move", "move", "move", "history", "list", "slots", "release")
 
@@ -22,9 +22,9 @@ LIFE = (*BOOKINGS, "book", "book", "cancel", "move", "move", "move", "history", 
 def valid_history(
     random: Random, length: int, resources: tuple[str, ...] = RESOURCES, kinds: tuple[str, ...] = BOOKINGS
 ) -> History:
-    """Requests at random moments, each taking effect at one moment between call and answer.
+    """Send requests at random times, each taking effect at one moment between call and answer.
 
-    Each patient wants some of the resources, of one and the same instant, and moves to others.
+    Each patient wants some of the resources at one instant, and moves to others.
     """
     wishes = {(patient, n): some_of(random, resources) for patient in PATIENTS for n in range(MOVES + 1)}
     service = AtomicService()
@@ -33,7 +33,7 @@ def valid_history(
         _deliver(service.answer(moment, request), random)
         for moment, request in sorted(requests, key=lambda each: each[0])
     ]
-    return story(*answered, rows=tuple(service.rows()))
+    return record(*answered, rows=tuple(service.rows()))
 
 
 def some_of(random: Random, resources: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,12 +43,12 @@ def some_of(random: Random, resources: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass
 class AtomicService:
-    """Bookings by their changes, and holds of claims; a request is answered in one step, in full or not."""
+    """Bookings with their changes, and holds of claims; each request is executed in one atomic step."""
 
     bookings: dict[str, tuple[Change, ...]] = field(default_factory=dict)
     holds: dict[Claim, Operation] = field(default_factory=dict)
     moved: set[tuple[str, str | None]] = field(default_factory=set)
-    """The moves that were carried out, those that had nothing to change too."""
+    """The executed moves, those without a change included."""
 
     def answer(self, now: float, request: Operation) -> Operation:
         match request.kind:
@@ -71,7 +71,7 @@ class AtomicService:
 
     def rows(self) -> Iterator[Row]:
         for id, changes in self.bookings.items():
-            patient, standing, place = id.removeprefix("id-"), self._standing(id), changes[-1].place
+            patient, state, place = id.removeprefix("id-"), self._state(id), changes[-1].place
             yield Row(
                 id,
                 SITE,
@@ -79,7 +79,7 @@ class AtomicService:
                 place.slot,
                 patient,
                 f"key-{patient}",
-                standing.status,
+                state.status,
                 created=changes[0].at,
                 minutes=place.minutes,
                 version=len(changes),
@@ -89,24 +89,24 @@ class AtomicService:
 
     def _book(self, now: float, request: Operation) -> Operation:
         id = f"id-{request.patient}"
-        if id in self.bookings and self._standing(id).status == "cancelled":
-            return replace(_refused(request, CANCELLED), appointment_id=id, told=self._standing(id))
+        if id in self.bookings and self._state(id).status == "cancelled":
+            return replace(_refused(request, CANCELLED), appointment_id=id, told=self._state(id))
         if id in self.bookings:
-            return replace(request, appointment_id=id, replayed=True, told=self._standing(id))
+            return replace(request, appointment_id=id, replayed=True, told=self._state(id))
         if refusal := self._in_the_way(now, request, id, request.place):
             return refusal
         self._change(now, id, "booked", request.place, None)
         self._use_up(request, request.place)
-        return replace(request, appointment_id=id, told=self._standing(id))
+        return replace(request, appointment_id=id, told=self._state(id))
 
     def _move(self, now: float, request: Operation) -> Operation:
         id = str(request.appointment_id)
         if id not in self.bookings:
             return _refused(request, "No such appointment", 404)
-        if self._standing(id).status == "cancelled":
-            return replace(_refused(request, CANCELLED), told=self._standing(id))
+        if self._state(id).status == "cancelled":
+            return replace(_refused(request, CANCELLED), told=self._state(id))
         if (id, request.move_id) in self.moved:
-            return replace(request, told=self._standing(id))
+            return replace(request, told=self._state(id))
         before = self.bookings[id][-1].place
         place = before.moved(request.place)
         if refusal := self._in_the_way(now, request, id, place):
@@ -115,31 +115,31 @@ class AtomicService:
         if place != before:
             self._change(now, id, "moved", place, request.move_id)
             self._use_up(request, place)
-        return replace(request, told=self._standing(id))
+        return replace(request, told=self._state(id))
 
     def _cancel(self, now: float, request: Operation) -> Operation:
         id = str(request.appointment_id)
         if id not in self.bookings:
             return _refused(request, "No such appointment", 404)
-        if self._standing(id).status == "booked":
+        if self._state(id).status == "booked":
             self._change(now, id, "cancelled", self.bookings[id][-1].place, None)
-        return replace(request, told=self._standing(id))
+        return replace(request, told=self._state(id))
 
     def _read(self, request: Operation) -> Operation:
         id = str(request.appointment_id)
         if id not in self.bookings:
             return _refused(request, "No such appointment", 404)
         if request.kind == "get":
-            return replace(request, told=self._standing(id))
+            return replace(request, told=self._state(id))
         told = tuple(replace(each, move_id=None, at=None) for each in self.bookings[id])
         return replace(request, changes=told)
 
-    def _listed(self, request: Operation) -> Iterator[tuple[str, Standing]]:
+    def _listed(self, request: Operation) -> Iterator[tuple[str, BookingState]]:
         for id in self.bookings:
-            standing = self._standing(id)
-            there = set(request.resources) <= set(standing.place.resources)
-            if standing.status == "booked" and there and standing.place.overlaps(request.slot, request.until):
-                yield id, standing
+            state = self._state(id)
+            there = set(request.resources) <= set(state.place.resources)
+            if state.status == "booked" and there and state.place.overlaps(request.slot, request.until):
+                yield id, state
 
     def _taken(self, now: float, request: Operation) -> Iterator[tuple[str, str]]:
         for slot in (SLOT, LATER):
@@ -182,13 +182,13 @@ class AtomicService:
     def _drop(self, gone: Callable[[Operation], bool]) -> None:
         self.holds = {claim: hold for claim, hold in self.holds.items() if not gone(hold)}
 
-    def _standing(self, id: str) -> Standing:
+    def _state(self, id: str) -> BookingState:
         last = self.bookings[id][-1]
-        return Standing(last.place, "cancelled" if last.type == "cancelled" else "booked")
+        return BookingState(last.place, "cancelled" if last.type == "cancelled" else "booked")
 
     def _owners(self) -> dict[Claim, str]:
-        active = [id for id in self.bookings if self._standing(id).status == "booked"]
-        return {claim: id for id in active for claim in self._standing(id).place.claims}
+        active = [id for id in self.bookings if self._state(id).status == "booked"]
+        return {claim: id for id in active for claim in self._state(id).place.claims}
 
     def _alive(self, now: float, claims: frozenset[Claim]) -> Iterator[Operation]:
         holds = (self.holds[claim] for claim in claims if claim in self.holds)
@@ -196,7 +196,7 @@ class AtomicService:
 
 
 def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operation]:
-    """A request that would be granted, and the moment at which it takes effect."""
+    """Build a request, as if it succeeds, and the moment at which it takes effect."""
     moment = random.uniform(1, 10)
     invoked, returned = moment - random.uniform(0, 1), moment + random.uniform(0, 1)
     patient, deadline = random.choice(PATIENTS), moment + random.uniform(0, 1)
@@ -212,7 +212,7 @@ def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operatio
             number = random.randint(1, MOVES)
             to, move_id = wishes[patient, number], f"m{number}-{patient}"
             asks = asked("move", patient, invoked, returned, id=id, resources=to, move_id=move_id)
-            # Of three moves, one changes the resources, one the slot, and one both.
+            # Move 1 changes the resources, move 2 the slot, move 3 both.
             asks = replace(asks, slot=("", LATER, SLOT)[number - 1], deadline=deadline)
             asks = replace(asks, resources=()) if number == 2 else asks
         case "cancel":
@@ -226,7 +226,7 @@ def _request(random: Random, wishes: Wishes, kind: str) -> tuple[float, Operatio
 
 
 def _deliver(answer: Operation, random: Random) -> Operation:
-    """The answer as its caller got it, if it did."""
+    """The answer as its caller receives it, or a lost answer."""
     if random.random() < 0.8:
         return answer
     id = None if answer.kind == "book" else answer.appointment_id

@@ -1,4 +1,4 @@
-"""What the checker says: the rules, and each violation with the operations that prove it."""
+"""The rules, and the verdict: each violation with the operations that prove it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that was broken, and the shortest part of the history that shows it, in order of invocation."""
+    """A broken rule, and the smallest part of the history that shows it, in order of invocation."""
 
     rule: Rule
     where: str
@@ -48,18 +48,18 @@ class Verdict:
 
 
 def violation(rule: Rule, text: str, *operations: Operation) -> Violation:
-    """A violation of what the first operation asked for."""
+    """Build a violation about the place of the first operation."""
     shown = tuple(sorted(set(operations), key=lambda each: (each.invoked, each.number)))
     return Violation(rule, where(operations[0]), operations[0].slot, text, shown)
 
 
 def where(source: Operation | Row) -> str:
-    """A site and resources in one word."""
+    """Return a site and its resources as one word."""
     return f"{source.site}/{'+'.join(source.resources)}"
 
 
 def describe(operation: Operation) -> str:
-    """An operation in one line."""
+    """Return an operation as one line."""
     returned = f"{operation.returned:9.3f}" if operation.returned is not None else "    never"
     details = {
         "id": operation.appointment_id,

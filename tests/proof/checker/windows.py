@@ -1,6 +1,6 @@
-"""Lists taken apart: what each says of one booking, or of one claim, is a read by itself.
+"""Split a list into one read per booking, or per claim.
 
-A list is read while others change what it lists; it need not be a picture of one moment.
+A list is read while bookings change; it need not show a single moment.
 """
 
 from collections import defaultdict
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
-from tests.proof.checker.components import reached
+from tests.proof.checker.components import reachable_claims
 from tests.proof.checker.model import may_take_effect
 from tests.proof.faults.history import Operation
 from tests.proof.faults.places import Claim, cells
 
 Ids = Mapping[str, set[str]]
-"""The bookings that may own each cell of one resource."""
+"""The bookings that may own a cell, by the cells of one resource."""
 
 
-def taken_apart(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
-    """The operations with a read for each thing that a list tells of, and the list of each such read."""
+def split_reads(operations: Sequence[Operation]) -> tuple[list[Operation], dict[int, Operation]]:
+    """Return the operations with lists split into reads, and the list of each such read."""
     rest = [each for each in operations if each.kind not in ("list", "slots")]
     known, moves = _known(rest), _moves(rest)
     numbers = count(max((each.number for each in operations), default=0) + 1)
@@ -34,9 +34,9 @@ def taken_apart(operations: Sequence[Operation]) -> tuple[list[Operation], dict[
 
 
 def _bookings(asked: Operation, known: Ids, moves: Callable[[str, Operation], bool]) -> Iterator[Operation]:
-    """Each listed one is there as told; each other one is not. (One that moves meanwhile may be missed.)"""
-    for id, standing in asked.listed:
-        yield replace(asked, kind="get", appointment_id=id, told=standing, listed=())
+    """Yield a read for each listed booking, and for each absent one that cannot have moved meanwhile."""
+    for id, state in asked.listed:
+        yield replace(asked, kind="get", appointment_id=id, told=state, listed=())
     since = _first_cell(asked)
     near = set[str]().union(*(ids for cell, ids in known.items() if since <= cell < asked.until))
     for id in sorted(near - {id for id, _ in asked.listed}):
@@ -45,7 +45,7 @@ def _bookings(asked: Operation, known: Ids, moves: Callable[[str, Operation], bo
 
 
 def _claims(asked: Operation, known: Ids) -> Iterator[Operation]:
-    """Each cell is booked, or held, or neither."""
+    """Yield a read for each cell: booked, held, or free."""
     since = _first_cell(asked)
     near = {cell for cell in known if since <= cell < asked.until}
     for cell in sorted(near | {cell for cell, _ in asked.taken}):
@@ -60,7 +60,7 @@ def _first_cell(asked: Operation) -> str:
 
 def _known(operations: Sequence[Operation]) -> Mapping[tuple[str, str], Ids]:
     known: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    may_own = reached(operations)
+    may_own = reachable_claims(operations)
 
     def note(claims: frozenset[Claim], id: str | None) -> None:
         for site, resource, cell in claims:
@@ -74,7 +74,7 @@ def _known(operations: Sequence[Operation]) -> Mapping[tuple[str, str], Ids]:
 
 
 def _moves(operations: Sequence[Operation]) -> Callable[[str, Operation], bool]:
-    """Whether a booking may have moved while something was asked."""
+    """Return whether a booking may have moved while a request was in flight."""
     moves: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:
         if each.kind == "move" and may_take_effect(each):

@@ -7,9 +7,9 @@ from random import SystemRandom
 
 from rich.console import Console
 
-from tests.proof.faults.fault_catalog import KINDS
+from tests.proof.faults.fault_catalog import FAULT_KINDS
 from tests.proof.faults.report import Progress, print_result
-from tests.proof.faults.run import Options, Result, run
+from tests.proof.faults.run import RunOptions, RunResult, run
 from tests.proof.faults.timeline import draw
 from tests.sabotage import SABOTAGES
 
@@ -17,9 +17,9 @@ PICTURES = Path(".local/faults")
 
 
 def main() -> int:
-    """Run it: 0 if nothing is violated, 1 if something is, 2 for wrong use."""
+    """Run the proof; return 0 without violations, 1 with some, 2 for wrong arguments."""
     arguments = _parser().parse_args()
-    options = Options(
+    options = RunOptions(
         seed=arguments.seed if arguments.seed is not None else SystemRandom().randrange(1_000_000),
         seconds=arguments.seconds,
         kinds=arguments.faults,
@@ -42,7 +42,7 @@ def main() -> int:
     return 0 if result.passed else 1
 
 
-async def _run(console: Console, options: Options) -> Result:
+async def _run(console: Console, options: RunOptions) -> RunResult:
     progress = Progress(console, options)
     async with progress.shown():
         return await run(options, progress.watch)
@@ -59,10 +59,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Break a cluster of real servers while callers book, and judge every answer.",
     )
     parser.add_argument("--seconds", type=_positive, default=60.0, help="how long faults are injected")
-    parser.add_argument("--seed", type=int, help="what decides of faults and callers (default: random)")
-    parser.add_argument("--rate", type=_positive, default=100.0, help="calls a second, about")
+    parser.add_argument("--seed", type=int, help="decides the faults and the calls (default: random)")
+    parser.add_argument("--rate", type=_positive, default=100.0, help="calls in a second, in total")
     parser.add_argument(
-        "--faults", type=_kinds, default=sorted(KINDS), metavar="KIND,KIND", help=f"of {', '.join(KINDS)}"
+        "--faults",
+        type=_kinds,
+        default=sorted(FAULT_KINDS),
+        metavar="KIND,KIND",
+        help=f"only these faults, of {', '.join(FAULT_KINDS)}",
     )
     parser.add_argument(
         "--without",
@@ -89,7 +93,7 @@ def _positive(text: str) -> float:
 
 def _kinds(text: str) -> list[str]:
     kinds = [kind.strip() for kind in text.split(",")]
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
+    if unknown := [kind for kind in kinds if kind not in FAULT_KINDS]:
         raise argparse.ArgumentTypeError(f"no such kind: {', '.join(unknown)}")
     return kinds
 

@@ -1,4 +1,4 @@
-"""One caller: holds, books, moves and cancels, repeats what got no answer, and reads what became of it."""
+"""One caller: it holds, books, moves, cancels and reads, and retries requests without an answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,48 +9,56 @@ from functools import partial
 from tests.proof.faults.history import Operation
 from tests.proof.faults.places import GRID_MINUTES, Place, slot_text
 from tests.proof.faults.slots import SITES, STEPS, Slots
-from tests.proof.faults.workload_calls import AT_ONCE, FIRST, HASTY, ORDINARY, Asking, How, Visit
+from tests.proof.faults.workload_calls import (
+    AT_ONCE,
+    FIRST,
+    HASTY,
+    ORDINARY,
+    CallOptions,
+    Visit,
+    WorkloadCalls,
+)
 
-REPEATS = 4
-SOONEST_RETURN, LATEST_RETURN = 1.0, 4.0
-"""How many seconds after it gave up a caller comes back with the key."""
+RETRIES = 4
+SOONEST_RETRY, LATEST_RETRY = 1.0, 4.0
+"""How many seconds after it gave up a caller retries with the same key."""
 SOONEST_CANCEL, LATEST_CANCEL = 0.0, 1.0
 ATTEMPTS_END = 1.5, 3.0
-"""How many seconds after the first a gateway sends its last attempt."""
+"""How many seconds after the first attempt a gateway sends its last one."""
 WHILE_WAITING = 0.5, 1.5
 CONTESTS = ("book", "wait", "move", "hold")
 LATEST, ANY = 40, 500
-"""How many of the bookings that were made last are changed, and how many are read."""
+"""How many of the latest bookings are changed, and how many are read."""
 
 
 @dataclass
-class FaultClient(Asking):
-    """A caller who also asks about the bookings of others.
+class FaultClient(WorkloadCalls):
+    """A caller that also reads, moves and cancels the bookings of other callers.
 
     `fickle` is the probability that it cancels its own booking within a second, `contests` that it gives up
-    early on what a rival has, who then lets it go.
+    early on a slot that a rival has booked, before the rival cancels.
     """
 
     slots: Slots = field(kw_only=True)
     known: list[tuple[str, Visit]] = field(kw_only=True)
-    """Bookings that anybody was told of, for all clients to read, move and cancel."""
+    """Bookings in any caller's answers, for all callers to read, move and cancel."""
     fickle: float = 0.0
     contests: float = 0.0
     contest: tuple[str, ...] = CONTESTS
     visits: int = field(default=0, init=False)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Visit slot after slot until told to stop; the last visit is brought to its end in haste."""
+        """Visit slot after slot until `stopping` is set; then end the last visit without pauses."""
         self._stopping = stopping
         while not stopping.is_set():
             if self.chance(self.contests):
                 await self._contest()
             elif self.known and self.chance(0.45):
-                await self._ask_about_known()
+                await self._use_known_booking()
             else:
                 await self._visit()
 
-    async def _ask_about_known(self) -> None:
+    async def _use_known_booking(self) -> None:
         id, visit = self.random.choice(self.known[-ANY:] if self.chance(0.5) else self.known[-LATEST:])
         recent, owner = self.random.choice(self.known[-LATEST:])
         match self.random.choices(("get", "history", "window", "move", "cancel"), (20, 15, 15, 35, 15))[0]:
@@ -81,9 +89,9 @@ class FaultClient(Asking):
         await self._book(visit)
 
     async def _contest(self) -> None:
-        """Give up early on what a rival has, and be refused, or wait; then the rival lets it go.
+        """Give up early on a rival's slot, then be refused or wait; then the rival cancels.
 
-        An earlier attempt that is still on its way could be carried out now, and must not.
+        An earlier attempt that is still in flight could take effect now, and must not.
         """
         self.visits += 1
         name, place = f"{self.name}-{self.visits}", self.slots.choose(self.random)
@@ -117,16 +125,16 @@ class FaultClient(Asking):
         if self.chance(0.3):
             await self.book(visit)
 
-    async def _give_up(self, ask: Callable[[How], Awaitable[Operation]]) -> None:
-        """Give up early, and ask again at once and with patience until it is known."""
+    async def _give_up(self, ask: Callable[[CallOptions], Awaitable[Operation]]) -> None:
+        """Give up early, then retry at once and with patience until the outcome is known."""
         asked = await ask(HASTY)
-        for _ in range(REPEATS):
+        for _ in range(RETRIES):
             if not asked.unknown:
                 break
             asked = await ask(AT_ONCE)
 
     async def _hold(self, visit: Visit) -> Visit:
-        """Hold the slot, sometimes twice, and take one's time; the visit mostly has a token afterwards."""
+        """Hold the slot, sometimes twice, and sometimes pause; return the visit, mostly with a token."""
         visit = replace(visit, token=self.new_id())
         for _ in range(2 if self.chance(0.2) else 1):
             await self.hold(visit)
@@ -155,7 +163,7 @@ class FaultClient(Asking):
             await self.get(done.appointment_id, visit)
 
     async def _move(self, id: str, visit: Visit) -> None:
-        """Move it nearby, by what changes only or by all of it, sometimes with a hold."""
+        """Move the booking nearby, with some of its fields or all, sometimes with a hold."""
         place = self.slots.near(self.random, visit.place)
         to = replace(visit, place=place, key=None, token=None)
         if self.chance(0.2):
@@ -175,24 +183,24 @@ class FaultClient(Asking):
     def _some_of(self, place: Place) -> Place:
         parts: tuple[Place, ...] = (
             Place(place.site, place.resources, ""),
-            # What begins first has time for any duration.
+            # From the start of the hour, any duration fits.
             Place(place.site, (), slot_text(datetime.fromisoformat(place.slot).replace(minute=0))),
             Place(place.site, place.resources, place.slot, GRID_MINUTES),
         )
         return self.random.choice(parts)
 
     async def _until_known(
-        self, ask: Callable[[How], Awaitable[Operation]], *, once: bool = False
+        self, ask: Callable[[CallOptions], Awaitable[Operation]], *, once: bool = False
     ) -> Operation:
-        """Ask, and repeat what got no answer; only the first time says that it is.
+        """Send a request, and retry it until its outcome is known; only the first attempt says `first`.
 
-        Whoever gave up early repeats at once, or comes back later.
+        A caller that gave up early retries at once, or later.
         """
         done = await ask(FIRST)
-        for _ in range(REPEATS):
+        for _ in range(RETRIES):
             if once or done.outcome not in ("unknown", "not_executed") or self.chance(0.1):
                 break
             if done.status is None and self.chance(0.3):
-                await self.pause(self.random.uniform(SOONEST_RETURN, LATEST_RETURN))
+                await self.pause(self.random.uniform(SOONEST_RETRY, LATEST_RETRY))
             done = await ask(ORDINARY)
         return done

@@ -1,6 +1,6 @@
-"""The clock of a process, which libfaketime sets: a library that is loaded into the process.
+"""The clock of a process, set with libfaketime, a library that is preloaded into the process.
 
-Where it is not installed, or does not work, the clock stays as it is.
+Without an installed library that works, the clock stays right.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ class Clock:
         return find_faketime() is not None
 
     def environment(self) -> dict[str, str]:
-        """The variables that a process is started with, whose clock this is to be."""
+        """Return the environment variables that put a process on this clock."""
         library = find_faketime()
         if library is None:
             return {}
@@ -32,7 +32,7 @@ class Clock:
         }
 
     def set(self, ahead: int) -> None:
-        """Set it so many seconds ahead; the process follows within a second."""
+        """Set the clock `ahead` seconds ahead; the process follows within a second."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{ahead:+}")
         new.replace(self._file)

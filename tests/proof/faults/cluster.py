@@ -1,7 +1,7 @@
-"""What a run breaks: three mongods, three nats-servers, a Valkey, services, and the proxy between them.
+"""The cluster of a run: three mongods, three nats-servers, a Valkey, services, and the proxy between them.
 
-Each mongod advertises the port of its gate, so members too talk to each other through the proxy, which
-tells them apart by process. That makes any partition of the set possible.
+Each mongod advertises the port of its gate, so members also reach each other through the proxy, which
+identifies a member by its process. That makes any partition of the set possible.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ DATABASE = "faults"
 
 
 class Cluster:
-    """Everything of one run, in a temporary directory."""
+    """All servers and services of a run, in a temporary directory."""
 
     def __init__(self, *, without: str = "") -> None:
         self._without = without
@@ -57,7 +57,7 @@ class Cluster:
         return self.services.stack.env["NATS_URL"].split(",")
 
     async def primary(self) -> str:
-        """The name of the member that takes itself for the primary; empty if there is none."""
+        """Return the name of a member that considers itself primary; empty if no member does."""
         for name, node in self.mongods.items():
             if node.running and await asyncio.to_thread(node.is_primary):
                 return name
@@ -95,7 +95,7 @@ class Cluster:
         await self.wait_ready()
 
     async def start_over(self, without: str = "") -> None:
-        """Forget all bookings and holds, with new workers that do without the safeguards that are named."""
+        """Drop all bookings and holds, and start new workers without the named safeguards."""
         names = self.services.to_replace(without)
         for name in names:
             await asyncio.to_thread(self.services.kill, name)
@@ -108,7 +108,7 @@ class Cluster:
         await self.wait_ready()
 
     async def wait_ready(self) -> None:
-        """Wait until every gateway says that bookings can be made."""
+        """Wait until every gateway is ready."""
         await asyncio.to_thread(self.services.wait_ready)
 
     def _wait_for_primary(self) -> None:

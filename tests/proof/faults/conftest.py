@@ -1,4 +1,4 @@
-"""One cluster for the tests that start its workers over; a run of all faults has its own."""
+"""One cluster for the tests that restart its workers; the run with all faults has its own."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""What happened in a run: the operations as their callers saw them, the rows at the end, the faults."""
+"""The history of a run: the operations as their callers saw them, the final rows, and the faults."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,15 +8,15 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from tests.proof.faults.places import Change, Claim, Place, Standing
+from tests.callers import Kind
+from tests.proof.faults.places import BookingState, Change, Claim, Place
 
-Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "list", "slots"]
 Outcome = Literal["ok", "refused", "not_executed", "unknown"]
 Via = Literal["http", "nats"]
 REQUEST_TIMEOUT_SECONDS = 5.0
-AN_ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
-"""After so long without an answer a gateway sends a request again."""
-"""After this the gateway starts no attempt. (A worker that is told no deadline counts from the receipt.)"""
+"""The gateway starts no attempt after this time. A worker counts a missing deadline from the receipt."""
+ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
+"""A gateway waits this long for the answer to an attempt before it sends the next one."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Operation:
     via: Via
     site: str
     resources: tuple[str, ...]
-    """What is asked for, all or nothing; of a get, as far as its caller knows; of a move, what changes."""
+    """The requested resources, all or nothing; for a get, the known ones; for a move, the changed ones."""
     slot: str
-    """The canonical instant, such as 2031-05-04T09:00:00.000Z; of a list, the first of its window."""
+    """The canonical instant, such as 2031-05-04T09:00:00.000Z; for a list, the start of its window."""
     patient: str
     key: str | None
     """The idempotency key that the caller sent."""
@@ -40,38 +40,38 @@ class Operation:
     """The hold token that the caller sent."""
     invoked: float
     returned: float | None
-    """None: it never returned, and is treated as unknown."""
+    """None: no answer arrived, and the outcome counts as unknown."""
     outcome: Outcome
-    """ok: 201 or 200; refused: 4xx; not_executed: 503; unknown: 504, lost, timed out."""
+    """ok: 201 or 200; refused: 4xx; not_executed: 503; unknown: 504, lost or timed out."""
     status: int | None = None
     error: str | None = None
     """The text of a refusal."""
     error_type: str | None = None
-    """The class of a refusal, as its header `Error-Type` names it."""
+    """The class of a refusal, from its header `Error-Type`."""
     appointment_id: str | None = None
-    """Of a 201, or the one that is asked about."""
+    """The id in a 201, or the id in the request."""
     replayed: bool = False
     expires: float | None = None
-    """When a granted hold ends, on the run's clock."""
+    """When a granted hold expires, on the run's clock."""
     deadline: float | None = None
-    """When a change may be started at the latest, on the run's clock; None: that is not known."""
+    """The latest time at which a change may start, on the run's clock; None: unknown."""
     asked: float | None = None
-    """When its caller asked, on the run's clock, as the service knows it; None: the service is not told."""
+    """The `askedAt` that the service received, on the run's clock; None: it received none."""
     gone_by: float | None = None
-    """The operation takes effect before that moment or never; None: no such moment is known."""
+    """The operation takes effect before this time or never; None: no such time is known."""
     minutes: int | None = None
-    """How long it lasts; None: the instant alone."""
+    """The duration; None: the instant alone."""
     until: str = ""
-    """Where the window of a list ends."""
+    """The end of a list's window."""
     move_id: str | None = None
-    told: Standing | None = None
-    """Where and how the booking is, as the answer says; None: it says nothing, or is not judged."""
+    told: BookingState | None = None
+    """The booking's place and status in the answer; None: absent, or not judged."""
     changes: tuple[Change, ...] | None = None
-    """What a history tells."""
-    listed: tuple[tuple[str, Standing], ...] = ()
+    """The entries of a history in the answer."""
+    listed: tuple[tuple[str, BookingState], ...] = ()
     """The bookings of a list, by their ids."""
     taken: tuple[tuple[str, str], ...] = ()
-    """What of the window is taken, each instant of it: `booked` or `held`."""
+    """The taken cells of the window, each with `booked` or `held`."""
 
     @property
     def place(self) -> Place:
@@ -95,7 +95,7 @@ class Operation:
 
     @property
     def end(self) -> float:
-        """When its answer came; for one that is unknown, the end of the time in which it may take effect."""
+        """When the answer arrived; if the outcome is unknown, the latest time at which it may take effect."""
         if self.unknown or self.returned is None:
             return inf if self.gone_by is None else self.gone_by
         return self.returned
@@ -103,7 +103,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Row:
-    """A booking read back after the run healed."""
+    """A booking in MongoDB, read after all faults were healed."""
 
     id: str
     site: str
@@ -113,13 +113,13 @@ class Row:
     key: str
     status: str
     created: float | None = None
-    """When it says that it was made, on the run's clock."""
+    """Its `createdAt`, on the run's clock."""
     minutes: int | None = None
     version: int = 1
     history: tuple[Change, ...] = ()
-    """Empty: that it has lain where it lies is all that is known."""
+    """Empty: the history is unknown, and the booking counts as never moved."""
     stored: frozenset[Claim] | None = None
-    """The claims that it has; None: that is not known."""
+    """The stored claims; None: unknown."""
 
     @property
     def place(self) -> Place:
@@ -127,12 +127,12 @@ class Row:
 
     @property
     def first(self) -> Place:
-        """Where it was booked."""
+        """The place of the first history entry."""
         return self.history[0].place if self.history else self.place
 
     @property
-    def standing(self) -> Standing:
-        return Standing(self.place, self.status)
+    def state(self) -> BookingState:
+        return BookingState(self.place, self.status)
 
     @cached_property
     def claims(self) -> frozenset[Claim]:
@@ -141,7 +141,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that was broken on purpose; `ended` is None where it lasted to the end of the run."""
+    """An injected fault; `ended` is None if it lasted to the end of the run."""
 
     kind: str
     began: float

@@ -1,4 +1,4 @@
-"""Faults of connections, made by the proxy. Each breaks the links of some workers, and heals them."""
+"""Faults of connections, made by the proxy. They break links of workers, and heal them at the end."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,11 +6,11 @@ from random import Random
 from typing import TypedDict
 
 from tests.proof.faults.cluster import Cluster
-from tests.proof.faults.proxy import Rule, Way
+from tests.proof.faults.proxy import LinkRule, Way
 
 
 class Breakage(TypedDict, total=False):
-    """What a rule does to the bytes."""
+    """How a rule breaks a link."""
 
     up: Way
     down: Way
@@ -30,8 +30,8 @@ ANY = (CUT, DELAYED, HANGING, REPLIES_LOST, REQUESTS_LOST)
 
 
 @asynccontextmanager
-async def under(cluster: Cluster, *rules: Rule) -> AsyncIterator[None]:
-    """With rules in force."""
+async def under(cluster: Cluster, *rules: LinkRule) -> AsyncIterator[None]:
+    """Enforce the rules while the context lasts."""
     cluster.proxy.impose(*rules)
     try:
         yield
@@ -48,24 +48,24 @@ async def break_links(
     workers = cluster.services.names("booking_worker") + cluster.services.names("hold_worker")
     chosen = frozenset(workers if random.random() < 0.3 else [random.choice(workers)])
     what = random.choice(how)
-    async with under(cluster, Rule(gates, chosen, **what)):
+    async with under(cluster, LinkRule(gates, chosen, **what)):
         who = "all workers" if len(chosen) > 1 else next(iter(chosen))
         yield f"{who} {_describe(what)}"
 
 
 @asynccontextmanager
 async def cut_off_worker(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Keep one booking worker from all members of MongoDB; it still has NATS and Redis."""
+    """Cut one booking worker off from all members of MongoDB; it still has NATS and Redis."""
     worker, how = random.choice(cluster.services.names("booking_worker")), random.choice(CUT_OFF)
-    async with under(cluster, Rule(frozenset(cluster.mongods), frozenset({worker}), **how)):
+    async with under(cluster, LinkRule(frozenset(cluster.mongods), frozenset({worker}), **how)):
         yield f"{worker} {_describe(how)}"
 
 
 @asynccontextmanager
 async def slow_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Let each answer of Redis take 50 to 300 ms, for everybody; none is lost."""
+    """Delay each answer of Redis by 50 to 300 ms, for all clients; no answer is lost."""
     delay = round(random.uniform(*SLOW_SECONDS) / 2, 3)
-    async with under(cluster, Rule(frozenset({"redis"}), delay=delay)):
+    async with under(cluster, LinkRule(frozenset({"redis"}), delay=delay)):
         yield f"redis {2 * delay:.3f} s"
 
 

@@ -1,4 +1,4 @@
-"""Faults on NATS that are none of its connections: a member that never answers, malformed messages."""
+"""Faults on NATS itself: deaf members, lost attempts, late answers and malformed messages."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ from nats.aio.msg import Msg
 from deploy.local.ports import LOOPBACK
 from shared.process.nats_wire import round_trip
 from tests.proof.faults.cluster import Cluster
-from tests.proof.faults.history import AN_ATTEMPT_SECONDS
-from tests.proof.faults.server_faults import Impossible
+from tests.proof.faults.history import ATTEMPT_SECONDS
+from tests.proof.faults.server_faults import FaultNotPossible
 
 OPERATIONS = {
     "booking_worker": [
@@ -43,7 +43,7 @@ TAKEN = {
 PASSED = "Passed-On"
 LATE_SECONDS, LATEST_SECONDS = 0.9, 3.0
 GREEDY = 9
-"""How often it subscribes: so many shares of the messages are its own."""
+"""The number of its subscriptions for each subject: its share of the messages grows with it."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.2
 LONG_HEADER = b"NATS/1.0\r\n" + b"a:b\r\n" * 20_000 + b"\r\n"
 HEADERS = (
@@ -67,7 +67,7 @@ SEEN_INBOX = re.compile(rb"^H?MSG (_INBOX\.\S+) 1 ")
 
 @asynccontextmanager
 async def deaf_member(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Let a member of the queue groups take its share of all commands, and never answer."""
+    """Add a member of all queue groups that receives its share of the commands and never answers."""
     url = random.choice(cluster.nats_urls)
     connection = await _connect(url)
     try:
@@ -82,7 +82,7 @@ async def deaf_member(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def lose_first_attempts(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Take most messages from the workers, lose the first attempt of each request, and pass on the others."""
+    """Receive most messages before the workers, drop the first attempt of each request, forward the rest."""
 
     async def take(connection: Client, message: Msg, is_first: bool) -> None:
         if not is_first:
@@ -94,9 +94,9 @@ async def lose_first_attempts(cluster: Cluster, random: Random) -> AsyncIterator
 
 @asynccontextmanager
 async def answer_late(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Take most messages from the workers, and pass on their answers late.
+    """Receive most messages before the workers, and forward the workers' answers late.
 
-    The answer to a first attempt comes while the second attempt is on its way, which is carried out after it.
+    The answer to a first attempt arrives while the second attempt is in flight, and is executed after it.
     """
 
     async def take(connection: Client, message: Msg, is_first: bool) -> None:
@@ -105,7 +105,7 @@ async def answer_late(cluster: Cluster, random: Random) -> AsyncIterator[str]:
         with suppress(nats.errors.Error, TimeoutError):
             answer = await connection.request(message.subject, message.data, LATEST_SECONDS, headers=headers)
             spent = asyncio.get_running_loop().time() - arrived
-            await asyncio.sleep(max(0, AN_ATTEMPT_SECONDS + LATE_SECONDS / 2 - spent) if is_first else 0)
+            await asyncio.sleep(max(0, ATTEMPT_SECONDS + LATE_SECONDS / 2 - spent) if is_first else 0)
             await connection.publish(message.reply, answer.data, headers=answer.headers)
 
     async with _taking(cluster, random, take):
@@ -116,20 +116,20 @@ Take = Callable[[Client, Msg, bool], Coroutine[Any, Any, None]]
 
 
 async def pass_on(connection: Client, message: Msg) -> None:
-    """Send it again: sooner or later a worker gets it."""
-    with suppress(nats.errors.Error):  # it is being closed
+    """Publish the message again, until a worker receives it."""
+    with suppress(nats.errors.Error):  # the connection is closing
         await connection.publish(message.subject, message.data, message.reply, message.headers)
 
 
 @asynccontextmanager
 async def _taking(cluster: Cluster, random: Random, take: Take) -> AsyncIterator[None]:
-    """Let a member of the queue groups take most messages; it knows the first attempt of each request.
+    """Add a member of the queue groups that receives most messages and recognises first attempts.
 
-    What has no key, or one that ends with `-rival`, is passed on at once.
+    It forwards at once a command without a key, or with a key that ends with `-rival`.
     """
     connection = await _connect(random.choice(cluster.nats_urls))
     seen: set[str] = set()
-    under_way: set[asyncio.Task[None]] = set()
+    in_flight: set[asyncio.Task[None]] = set()
 
     async def receive(message: Msg) -> None:
         keys = {key for key in _keys(json.loads(message.data)) if not key.endswith("-rival")}
@@ -139,8 +139,8 @@ async def _taking(cluster: Cluster, random: Random, take: Take) -> AsyncIterator
             await pass_on(connection, message)
         else:
             task = asyncio.create_task(take(connection, message, is_first))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
+            in_flight.add(task)
+            task.add_done_callback(in_flight.discard)
 
     try:
         for group, subjects in TAKEN.items():
@@ -149,14 +149,14 @@ async def _taking(cluster: Cluster, random: Random, take: Take) -> AsyncIterator
         await round_trip(connection)
         yield
     finally:
-        for task in under_way:
+        for task in in_flight:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*in_flight, return_exceptions=True)
         await connection.close()
 
 
 def _keys(message: dict[str, Any]) -> set[str]:
-    """The keys, move ids and tokens of the commands of a message."""
+    """Return the keys, move ids and tokens of a message's commands."""
     commands = [each["command"] for each in message["commands"]]
     named = ("moveId", "idempotencyKey", "holdToken")
     return {next((each[name] for name in named if name in each), "-rival") for each in commands}
@@ -167,15 +167,15 @@ async def _connect(url: str) -> Client:
         async with asyncio.timeout(2):
             return await nats.connect(url, allow_reconnect=False, error_cb=_pass)
     except (nats.errors.Error, OSError, TimeoutError):
-        raise Impossible from None
+        raise FaultNotPossible from None
 
 
 async def _ignore(_message: Msg) -> None:
-    """Take it, and answer nothing."""
+    """Receive a message without an answer."""
 
 
 async def _pass(_error: Exception) -> None:
-    """A lost connection is part of the run."""
+    """Ignore a lost connection: it is part of the run."""
 
 
 @asynccontextmanager
@@ -200,7 +200,7 @@ async def _send_malformed(cluster: Cluster, random: Random) -> None:
 
 
 async def _send_by(port: int, random: Random) -> None:
-    """Send them on one connection, until it ends."""
+    """Send malformed messages on one connection until it ends."""
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     inboxes: list[bytes] = []
     listening = asyncio.create_task(_listen(reader, writer, inboxes))
@@ -230,7 +230,7 @@ def _frame(subject: bytes, random: Random) -> bytes:
 
 
 async def _listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inboxes: list[bytes]) -> None:
-    """Note the inboxes that answers go to, and answer the server's pings."""
+    """Collect the inboxes that receive answers, and answer the server's pings."""
     with suppress(OSError, ValueError):
         while line := await reader.readline():
             if line.startswith(b"PING"):

@@ -1,4 +1,4 @@
-"""Servers that are members of something: a replica set of three, a NATS cluster of three."""
+"""Members of a replica set of three and of a NATS cluster of three."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 
 
 def direct(port: int) -> MongoClient[Document]:
-    """A client of one member, whatever its state."""
+    """Return a client of one member, in any state."""
     return MongoClient(
         LOOPBACK, port, directConnection=True, serverSelectionTimeoutMS=500, socketTimeoutMS=8000
     )
@@ -40,7 +40,7 @@ class MongoNode(Mongod):
         return None
 
     def is_primary(self) -> bool:
-        """Whether it takes itself for the primary."""
+        """Whether the member considers itself primary."""
         try:
             with direct(self.port) as client:
                 return bool(client.admin.command("hello")["isWritablePrimary"])
@@ -48,19 +48,19 @@ class MongoNode(Mongod):
             return False
 
     def step_down(self, seconds: int) -> None:
-        """Make it give up being primary."""
+        """Make the primary step down."""
         with direct(self.port) as client:
             client.admin.command({"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 1, "force": True})
 
     def fail_commands(self, data: Document, probability: float) -> None:
-        """Let some of the commands fail as `data` says (MongoDB's failpoint `failCommand`); 0 ends that."""
+        """Make commands fail as `data` says, by the failpoint `failCommand`; probability 0 ends it."""
         mode: Any = {"activationProbability": probability} if probability else "off"
         with direct(self.port) as client:
             client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
 
 
 def form_set(first: MongoNode, advertised: Sequence[int]) -> None:
-    """Form the set. Members know each other by the given ports, which are those of their gates."""
+    """Form the replica set. Members reach each other by the advertised ports, those of their gates."""
     hosts = [f"{LOOPBACK}:{port}" for port in advertised]
     times = {"electionTimeoutMillis": ELECTION_MS, "heartbeatIntervalMillis": HEARTBEAT_MS}
     with direct(first.port) as client:
@@ -68,13 +68,13 @@ def form_set(first: MongoNode, advertised: Sequence[int]) -> None:
 
 
 def forget_bookings(uri: str) -> None:
-    """Drop them, and their indexes."""
+    """Drop all bookings and their indexes."""
     with MongoClient[Document](uri) as client:
         client.get_default_database().drop_collection(COLLECTION)
 
 
 class NatsNode(Nats):
-    """A member of the cluster. It tells clients of no other member: they would pass by its gate."""
+    """A member of the cluster. It advertises no other member, since clients would bypass its gate."""
 
     def __init__(self, data_dir: Path, routes: Sequence[int], number: int) -> None:
         super().__init__(data_dir, free_port())

@@ -1,4 +1,4 @@
-"""A service that logs into a pipe, whose reader may stop or go away."""
+"""A service that logs into a pipe, whose reader may stop or close."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ POLL_SECONDS = 0.02
 
 
 class PipedService(Service):
-    """Its log reaches the file by a thread, which reads a small pipe."""
+    """A thread reads a small pipe and writes the log file."""
 
     def __init__(self, kind: str, log_file: Path, env: Mapping[str, str], without: str = "") -> None:
         super().__init__(kind, log_file, env, without)
@@ -33,7 +33,7 @@ class PipedService(Service):
         self._stopped.set()
 
     def close_pipe(self) -> None:
-        """Close the end that is read: whoever writes gets EPIPE."""
+        """Close the reading end, so that a write fails with EPIPE."""
         self._closing.set()
         self._reader.join()
 

@@ -1,6 +1,6 @@
-"""Where bookings lie: a site, resources in it, an instant and how long from there; and what that claims.
+"""Where a booking lies (site, resources, instant, duration), and the claims that follow from it.
 
-Written by itself, apart from the service's own rule.
+This is written independently of the service's own rule, so that the checker can find an error in it.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,18 @@ from typing import Literal
 from shared.process.settings import GridSettings
 
 Claim = tuple[str, str, str]
-"""What at most one booking may own: a site, a resource in it, a cell."""
+"""A site, a resource in it and a cell: at most one booking may own it."""
 GRID_MINUTES: int = GridSettings.model_fields["slot_minutes"].default
-"""The grid of the services of a run."""
+"""The width of a cell in a run's services."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Place:
-    """`minutes` None: the instant alone. In what a move asks for, empty and None: as it is."""
+    """The site, resources, slot and duration of a booking. `minutes` None: the instant alone.
+
+    In a requested move, an empty field or None keeps the booking's own value.
+    """
 
     site: str
     resources: tuple[str, ...]
@@ -37,7 +40,7 @@ class Place:
         )
 
     def moved(self, asked: "Place") -> "Place":
-        """Where a booking lies that is moved from here as asked."""
+        """Return the place after a move from here to `asked`."""
         return Place(
             self.site,
             asked.resources or self.resources,
@@ -46,7 +49,7 @@ class Place:
         )
 
     def overlaps(self, since: str, until: str) -> bool:
-        """Whether it lasts into the window; of an instant alone, whether that lies in it."""
+        """Whether the booking's time overlaps the window; for an instant alone, whether it lies in it."""
         if self.minutes is None:
             return since <= self.slot < until
         return self.slot < until and since < slot_text(
@@ -55,8 +58,8 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What an answer tells of a booking."""
+class BookingState:
+    """The place and status of a booking in an answer."""
 
     place: Place
     status: str
@@ -64,7 +67,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Change:
-    """An entry of a booking's history; `at` is on the run's clock, `move_id` is known of rows only."""
+    """An entry of a booking's history. `at` is on the run's clock; only rows contain `move_id`."""
 
     type: Literal["booked", "moved", "cancelled"]
     place: Place
@@ -73,7 +76,7 @@ class Change:
     at: float | None = None
 
     def agrees(self, other: "Change") -> bool:
-        """Whether both can be one and the same change, as far as is known of both."""
+        """Whether both entries can be the same change, as far as both are known."""
         known = None not in (self.move_id, other.move_id)
         return (self.type, self.place, self.version) == (other.type, other.place, other.version) and (
             not known or self.move_id == other.move_id
@@ -82,7 +85,7 @@ class Change:
 
 @lru_cache(100_000)
 def cells(slot: str, minutes: int | None) -> tuple[str, ...]:
-    """The cells that the time from a slot on touches, by their first instants."""
+    """Return the cells that the time from the slot on touches, each by its first instant."""
     if minutes is None:
         return (slot,)
     begin, cell = datetime.fromisoformat(slot), timedelta(minutes=GRID_MINUTES)

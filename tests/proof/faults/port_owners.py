@@ -1,4 +1,4 @@
-"""Which process has which end of a loopback connection: how the proxy tells one client from another."""
+"""Find the process that owns an end of a loopback connection, so that the proxy can tell clients apart."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,7 +6,7 @@ import psutil
 
 
 def ports_of(pids: Mapping[str, int], names: Collection[str]) -> dict[int, str]:
-    """The local ports of the connections of the named processes, each with the name of its owner."""
+    """Map the local ports of the named processes' connections to the names of the processes."""
     ports: dict[int, str] = {}
     for name in names:
         try:

@@ -1,7 +1,7 @@
-"""A TCP proxy that breaks connections on purpose: it cuts, delays, stalls, and swallows one direction.
+"""A TCP proxy that breaks connections: it cuts, delays or stalls them, or drops one direction.
 
-A gate is a listener in front of one server. A rule names gates and the processes whose connections it
-concerns, so that one link of a cluster can be broken while all others work.
+A gate is a listener in front of one server. A rule names gates and processes, and breaks the connections
+between them, so that one link of a cluster breaks while all others work.
 """
 
 import asyncio
@@ -14,24 +14,24 @@ from deploy.local.ports import LOOPBACK
 
 CHUNK = 65536
 MOST_CHUNKS = 64
-"""So many chunks of a direction are under way; more stay with their sender."""
+"""The most chunks in flight in one direction; the sender keeps the rest."""
 Owners = Callable[[Collection[str]], dict[int, str]]
-"""The local ports of the connections that the named processes have, with the name of each."""
+"""Map the local ports of the named processes' connections to the names of the processes."""
 
 
 class Way(Enum):
-    """What becomes of bytes in one direction."""
+    """What happens to the bytes of one direction."""
 
     PASS = auto()
     STALL = auto()
-    """Kept, and delivered when the rule is lifted: packets that arrive late."""
+    """Kept until the rule is lifted, then delivered: packets that arrive late."""
     DROP = auto()
-    """Lost; the connection is closed when the rule is lifted."""
+    """Lost; the connection closes when the rule is lifted."""
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
-    """What is broken: `up` is towards the server, `down` from it. `sources` None concerns everybody."""
+class LinkRule:
+    """How links break: `up` is towards the server, `down` from it. `sources` None: all clients."""
 
     gates: frozenset[str]
     sources: frozenset[str] | None = None
@@ -46,12 +46,12 @@ class Proxy:
 
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
-        self._rules: list[Rule] = []
+        self._rules: list[LinkRule] = []
         self._links: set[_Link] = set()
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, gate: str, upstream: int) -> int:
-        """Open a gate in front of a loopback port; returns the port of the gate."""
+        """Open a gate in front of a loopback port, and return the gate's port."""
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(gate, upstream, reader, writer)
@@ -61,13 +61,13 @@ class Proxy:
         port: int = server.sockets[0].getsockname()[1]
         return port
 
-    def impose(self, *rules: Rule) -> None:
-        """Break what the rules say, from now on."""
+    def impose(self, *rules: LinkRule) -> None:
+        """Break links as the rules say, from now on."""
         self._rules += rules
         self._apply(self._links)
 
-    def lift(self, *rules: Rule) -> None:
-        """Heal what the rules broke."""
+    def lift(self, *rules: LinkRule) -> None:
+        """Heal the links that the rules broke."""
         self._rules = [rule for rule in self._rules if rule not in rules]
         for link in list(self._links):
             if any(Way.DROP in (rule.up, rule.down) for rule in link.rules if rule in rules):
@@ -75,7 +75,7 @@ class Proxy:
         self._apply(self._links)
 
     async def close(self) -> None:
-        """Close the gates and what goes through them."""
+        """Close the gates and the connections through them."""
         self._rules.clear()
         for server in self._servers:
             server.close()
@@ -90,7 +90,7 @@ class Proxy:
         owner = self._owners(names) if names else {}
         for link in list(links):
             own = [rule for other, rule in concerned if other is link]
-            link.put_under([r for r in own if r.sources is None or owner.get(link.source) in r.sources])
+            link.set_rules([r for r in own if r.sources is None or owner.get(link.source) in r.sources])
 
     async def _serve(
         self, gate: str, upstream: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -108,16 +108,16 @@ class Proxy:
 
 
 class _Link:
-    """One connection; `source` is the port that its client has on its side."""
+    """One connection; `source` is the client's local port."""
 
     def __init__(self, gate: str, client: asyncio.StreamWriter) -> None:
         self.gate = gate
         self.source: int = client.get_extra_info("peername")[1]
-        self.rules: list[Rule] = []
+        self.rules: list[LinkRule] = []
         self._changed = asyncio.Event()
         self._ends = [client]
 
-    def put_under(self, rules: list[Rule]) -> None:
+    def set_rules(self, rules: list[LinkRule]) -> None:
         self.rules = rules
         self._changed.set()
         if any(rule.cut for rule in rules):
@@ -145,9 +145,9 @@ class _Link:
             await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Callable[[Rule], Way]
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Callable[[LinkRule], Way]
     ) -> None:
-        """Carry one direction. A delay is that of a long way: chunks are under way together."""
+        """Carry one direction. A delay is latency: many chunks are in flight at once."""
         arrived: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_CHUNKS)
         reading = asyncio.create_task(self._read(source, arrived))
         try:
@@ -156,7 +156,7 @@ class _Link:
             reading.cancel()
 
     async def _read(self, source: asyncio.StreamReader, arrived: asyncio.Queue[tuple[float, bytes]]) -> None:
-        """Note when each chunk is due; the last one is empty."""
+        """Queue each chunk with the time when it is due; an empty chunk ends the direction."""
         now = asyncio.get_running_loop().time
         data = b"more"
         while data:
@@ -171,7 +171,7 @@ class _Link:
         self,
         arrived: asyncio.Queue[tuple[float, bytes]],
         sink: asyncio.StreamWriter,
-        way: Callable[[Rule], Way],
+        way: Callable[[LinkRule], Way],
     ) -> None:
         now = asyncio.get_running_loop().time
         while (chunk := await arrived.get())[1]:

@@ -1,4 +1,4 @@
-"""Records what callers asked and heard, on one clock."""
+"""Record the requests and answers of all callers, on one clock."""
 
 import json
 import time
@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 from nats.errors import NoRespondersError, OutboundBufferLimitError
 
-from tests.callers import Answer
-from tests.proof.faults.history import REQUEST_TIMEOUT_SECONDS, Kind, Operation, Outcome
-from tests.proof.faults.places import Change, Place, Standing, cells
+from tests.callers import Answer, Kind
+from tests.proof.faults.history import REQUEST_TIMEOUT_SECONDS, Operation, Outcome
+from tests.proof.faults.places import BookingState, Change, Place, cells
 
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
 LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
@@ -33,7 +33,7 @@ EXPECTED: dict[Kind, tuple[int, ...]] = {
 
 
 class Recorder:
-    """The operations of a run, and the answers that no caller should ever get."""
+    """The operations of a run, and the answers that break the contract."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
@@ -47,33 +47,33 @@ class Recorder:
         return time.monotonic() - self._began
 
     def moment(self, instant: datetime) -> float:
-        """An instant of the wall clock as seconds since the run began."""
+        """Convert an instant of the wall clock to seconds since the run began."""
         return instant.timestamp() - self._wall_clock_began
 
     async def record(self, asked: Operation, send: Callable[[], Awaitable[Answer]]) -> Operation:
-        """Send a request and record what came of it; of `asked`, number, times and outcome are not read."""
+        """Send a request and record the outcome; number, times and outcome of `asked` are overwritten."""
         asked = replace(asked, number=next(self._numbers), invoked=self.now())
         try:
-            heard = self._hear(asked, await send())
+            answered = self._read_answer(asked, await send())
         except NOT_SENT as error:
-            heard = replace(asked, outcome="not_executed", error=type(error).__name__)
+            answered = replace(asked, outcome="not_executed", error=type(error).__name__)
         except (json.JSONDecodeError, KeyError, AssertionError) as error:
-            heard = replace(asked, error=type(error).__name__)
+            answered = replace(asked, error=type(error).__name__)
             self._note(asked, f"an answer that cannot be read: {type(error).__name__}")
         except Exception as error:
-            heard = replace(asked, error=type(error).__name__)
-        heard = replace(heard, returned=(returned := self.now()))
+            answered = replace(asked, error=type(error).__name__)
+        answered = replace(answered, returned=(returned := self.now()))
         if asked.kind in CHANGING and asked.via == "http":
-            # A gateway that was paused received it late; it answers once its time is up.
-            spare = LONGEST_ANSWER_SECONDS if heard.status is None else 0.0
+            # A paused gateway reads the request late, and answers when its own timeout is over.
+            spare = LONGEST_ANSWER_SECONDS if answered.status is None else 0.0
             latest = max(asked.invoked + REQUEST_TIMEOUT_SECONDS, returned + spare)
-            heard = replace(heard, deadline=latest)
-        self.operations.append(heard)
-        return heard
+            answered = replace(answered, deadline=latest)
+        self.operations.append(answered)
+        return answered
 
-    def _hear(self, asked: Operation, answer: Answer) -> Operation:
+    def _read_answer(self, asked: Operation, answer: Answer) -> Operation:
         body = answer.body
-        heard = replace(
+        answered = replace(
             asked,
             outcome=_outcome(answer.status),
             status=answer.status,
@@ -81,23 +81,26 @@ class Recorder:
             error_type=answer.headers.get("error-type"),
             replayed=answer.headers.get("idempotency-replayed") == "true",
         )
-        for oddity in (*_oddities(answer, heard, self.now() - asked.invoked), *_mismatches(answer, heard)):
+        for oddity in (
+            *_oddities(answer, answered, self.now() - asked.invoked),
+            *_mismatches(answer, answered),
+        ):
             self._note(asked, f"{answer.status} {oddity}")
-        if heard.outcome == "ok":
-            return replace(heard, **self._told(heard, body))
-        if heard.error == CANCELLED and isinstance(appointment := body.get("appointment"), dict):
-            return replace(heard, appointment_id=appointment["id"], told=standing(appointment))
-        return heard
+        if answered.outcome == "ok":
+            return replace(answered, **self._content(answered, body))
+        if answered.error == CANCELLED and isinstance(appointment := body.get("appointment"), dict):
+            return replace(answered, appointment_id=appointment["id"], told=booking_state(appointment))
+        return answered
 
-    def _told(self, heard: Operation, body: dict[str, Any]) -> dict[str, Any]:
-        """What a 2xx tells, as fields of the operation."""
-        match heard.kind:
+    def _content(self, answered: Operation, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the content of a 2xx as fields of the operation."""
+        match answered.kind:
             case "hold":
                 return {"expires": self.moment(datetime.fromisoformat(body["hold"]["expiresAt"]))}
             case "history":
-                return {"changes": tuple(self._change(each, heard.site) for each in body["history"])}
+                return {"changes": tuple(self._change(each, answered.site) for each in body["history"])}
             case "list":
-                return {"listed": tuple((each["id"], standing(each)) for each in body["appointments"])}
+                return {"listed": tuple((each["id"], booking_state(each)) for each in body["appointments"])}
             case "slots":
                 told = ((each, cells(each["slot"], each.get("durationMinutes"))) for each in body["taken"])
                 return {"taken": tuple((instant, each["state"]) for each, all in told for instant in all)}
@@ -105,7 +108,7 @@ class Recorder:
                 return {}
             case _:
                 appointment = body["appointment"]
-                return {"appointment_id": appointment["id"], "told": standing(appointment)}
+                return {"appointment_id": appointment["id"], "told": booking_state(appointment)}
 
     def _change(self, entry: dict[str, Any], site: str) -> Change:
         at = self.moment(datetime.fromisoformat(entry["at"]))
@@ -123,52 +126,60 @@ def _outcome(status: int) -> Outcome:
     return "not_executed" if status == 503 else "unknown"
 
 
-def _oddities(answer: Answer, heard: Operation, seconds: float) -> Iterator[str]:
-    if answer.status not in (*EXPECTED[heard.kind], 503, 504):
-        yield f"is no answer to expect: {heard.error}"
+def _oddities(answer: Answer, answered: Operation, seconds: float) -> Iterator[str]:
+    if answer.status not in (*EXPECTED[answered.kind], 503, 504):
+        yield f"is not an expected answer: {answered.error}"
     if answer.status >= 500 and "retry-after" not in answer.headers:
         yield "came without Retry-After"
-    if answer.status >= 500 and answer.body.get("outcome") != heard.outcome:
+    if answer.status >= 500 and answer.body.get("outcome") != answered.outcome:
         yield "came with the wrong outcome"
     if seconds > LONGEST_ANSWER_SECONDS:
         yield f"came after {seconds:.1f} s"
 
 
-def _mismatches(answer: Answer, heard: Operation) -> Iterator[str]:
-    """Where a 2xx tells of something else than was asked for; where a booking lies, the checker judges."""
+def _mismatches(answer: Answer, answered: Operation) -> Iterator[str]:
+    """Compare a 2xx with its request. The checker judges where the booking lies."""
     body = answer.body
-    if heard.kind in ("list", "slots") and "next" in body:
+    if answered.kind in ("list", "slots") and "next" in body:
         yield "is only a page"
-    cancelled = heard.error == CANCELLED
-    told = body.get("hold" if heard.kind == "hold" else "appointment")
+    cancelled = answered.error == CANCELLED
+    told = body.get("hold" if answered.kind == "hold" else "appointment")
     if cancelled and told is None:
         yield "is without the appointment"
-    if told is None and heard.outcome == "ok" and heard.kind in ("book", "hold", "get", "cancel", "move"):
-        yield "tells of nothing"
+    if (
+        told is None
+        and answered.outcome == "ok"
+        and answered.kind in ("book", "hold", "get", "cancel", "move")
+    ):
+        yield "contains no booking and no hold"
     if told is None:
         return
-    wanted: dict[str, object] = {"site": heard.site}
-    if heard.kind in ("book", "hold"):
-        wanted |= {"resources": sorted(heard.resources), "slot": heard.slot, "durationMinutes": heard.minutes}
-    if heard.replayed or cancelled:  # it may have been moved since
-        wanted = {"site": heard.site}
-    if heard.kind == "hold":
-        wanted |= {"token": heard.token} if heard.token else {}
+    wanted: dict[str, object] = {"site": answered.site}
+    if answered.kind in ("book", "hold"):
+        wanted |= {
+            "resources": sorted(answered.resources),
+            "slot": answered.slot,
+            "durationMinutes": answered.minutes,
+        }
+    if answered.replayed or cancelled:  # the booking may have moved since
+        wanted = {"site": answered.site}
+    if answered.kind == "hold":
+        wanted |= {"token": answered.token} if answered.token else {}
     else:
-        wanted |= {"patientName": heard.patient}
-    if heard.kind in ("book", "move", "cancel"):
-        wanted |= {"status": "cancelled" if cancelled or heard.kind == "cancel" else "booked"}
-    if heard.kind != "book" and heard.appointment_id:
-        wanted |= {"id": heard.appointment_id}
+        wanted |= {"patientName": answered.patient}
+    if answered.kind in ("book", "move", "cancel"):
+        wanted |= {"status": "cancelled" if cancelled or answered.kind == "cancel" else "booked"}
+    if answered.kind != "book" and answered.appointment_id:
+        wanted |= {"id": answered.appointment_id}
     for field, value in wanted.items():
         if told.get(field) != value:
             yield f"tells of another {field}"
 
 
-def standing(appointment: dict[str, Any]) -> Standing:
-    return Standing(place_of(appointment), appointment["status"])
+def booking_state(appointment: dict[str, Any]) -> BookingState:
+    return BookingState(place_of(appointment), appointment["status"])
 
 
 def place_of(told: dict[str, Any], site: str = "") -> Place:
-    """Where a booking lies, by an appointment or an entry of its history (which names no site)."""
+    """Read a booking's place from an appointment, or from a history entry, which names no site."""
     return Place(told.get("site", site), tuple(told["resources"]), told["slot"], told.get("durationMinutes"))

@@ -1,4 +1,4 @@
-"""Faults of Redis. Each may lose holds, or keep workers from them; none may make two bookings of a slot."""
+"""Faults of Redis. They may lose holds or hide them from workers; they may never cause a double booking."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from tests.proof.faults.cluster import Cluster
-from tests.proof.faults.server_faults import Impossible
+from tests.proof.faults.server_faults import FaultNotPossible
 
 SPARE_BYTES = (-1_000_000_000, 0, 20_000)
-"""From none at all, so that everything is evicted and every hold refused, to some."""
+"""From no free memory, which evicts every key and refuses every hold, to some."""
 JUMP_SECONDS = (-3600, 3600)
 
 
@@ -30,7 +30,7 @@ async def flush_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def starve_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Too little memory: holds are evicted, or refused."""
+    """Limit the memory, so that holds are evicted or refused."""
     spare = random.choice(SPARE_BYTES)
     await asyncio.to_thread(cluster.redis.limit_memory, spare)
     try:
@@ -41,11 +41,11 @@ async def starve_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def move_redis_clock(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """An hour on or back: holds end at once, or long after their time."""
+    """Set the clock an hour ahead or back: holds expire at once, or long after their time."""
     ahead = random.choice(JUMP_SECONDS)
     try:
         if not await asyncio.to_thread(cluster.redis.set_clock, ahead):
-            raise Impossible
+            raise FaultNotPossible
         yield f"redis {ahead:+} s"
     finally:
         await asyncio.to_thread(cluster.redis.set_clock, 0)

@@ -1,4 +1,4 @@
-"""Redis, with memory that can be taken away and a clock that can be set."""
+"""A Redis with a memory limit and a clock that faults can set."""
 
 import time
 
@@ -13,11 +13,11 @@ TOLERANCE_SECONDS = 1.5
 
 
 class RedisNode(RedisServer):
-    """A Redis that faults have power over; they pass by its gate."""
+    """The Redis of a cluster. Faults connect to it directly, not through its gate."""
 
     @property
     def clock(self) -> Clock:
-        """Its clock, which a file in its folder sets."""
+        """The clock of the process, set by a file in its folder."""
         return Clock(self.data_dir / "clock")
 
     def environment(self) -> dict[str, str]:
@@ -26,7 +26,7 @@ class RedisNode(RedisServer):
         return super().environment() | self.clock.environment()
 
     def set_clock(self, ahead: int) -> bool:
-        """Set it so many seconds ahead, and wait until it is; False where it does not follow."""
+        """Set the clock `ahead` seconds ahead and wait until it follows; return False if it does not."""
         self.clock.set(ahead)
         ends = time.monotonic() + CLOCK_FOLLOWS_SECONDS
         while time.monotonic() < ends:
@@ -38,7 +38,7 @@ class RedisNode(RedisServer):
         return False
 
     def limit_memory(self, spare: int) -> None:
-        """Leave it so many bytes more than it has in use; the least used keys make room for new ones."""
+        """Leave `spare` bytes more than are in use; the least recently used keys are evicted for new ones."""
         with self._connect() as client:
             limit = max(1, int(client.info("memory")["used_memory"]) + spare)
             client.config_set("maxmemory-policy", "allkeys-lru")

@@ -1,4 +1,4 @@
-"""What a person sees: a line while it runs, tables at the end."""
+"""Print progress during a run, and tables at the end."""
 
 import asyncio
 from collections import Counter
@@ -11,22 +11,22 @@ from rich.table import Table
 from tests.proof.faults.history import Outcome
 from tests.proof.faults.nemesis import Nemesis
 from tests.proof.faults.recorder import Recorder
-from tests.proof.faults.run import Options, Result
+from tests.proof.faults.run import RunOptions, RunResult
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "refused", "not_executed", "unknown")
 MOST_SHOWN = 20
 
 
 class Progress:
-    """A live line on a terminal; elsewhere a line every so often."""
+    """A live line on a terminal, else a new line every ten seconds."""
 
-    def __init__(self, console: Console, options: Options) -> None:
+    def __init__(self, console: Console, options: RunOptions) -> None:
         self._console = console
         self._options = options
         self._at_work: tuple[Recorder, Nemesis] | None = None
 
     def watch(self, recorder: Recorder, nemesis: Nemesis) -> None:
-        """Tell of these from now on."""
+        """Show these from now on."""
         self._at_work = recorder, nemesis
 
     @asynccontextmanager
@@ -55,14 +55,14 @@ class Progress:
             return "starting three mongods, three nats-servers, a Valkey and the services"
         recorder, nemesis = self._at_work
         outcomes = Counter(each.outcome for each in recorder.operations)
-        told = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
+        counts = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
         now = min(recorder.now(), self._options.seconds)
         broken = nemesis.status or "nothing is broken"
-        return f"{now:.0f}/{self._options.seconds:.0f} s: {told}; {len(nemesis.faults)} faults; {broken}"
+        return f"{now:.0f}/{self._options.seconds:.0f} s: {counts}; {len(nemesis.faults)} faults; {broken}"
 
 
-def print_result(console: Console, result: Result) -> None:
-    """Print the tables, and what was found."""
+def print_result(console: Console, result: RunResult) -> None:
+    """Print the tables, the violations and the breaches of the contract."""
     history, verdict = result.history, result.verdict
     console.print(_operations(result))
     faults = _table("faults", ["kind", "injected", "seconds"])
@@ -83,7 +83,7 @@ def print_result(console: Console, result: Result) -> None:
     _print_some(console, result.oddities)
 
 
-def _operations(result: Result) -> Table:
+def _operations(result: RunResult) -> Table:
     table = _table("operations", ["kind", "via", *OUTCOMES, "all"])
     counts = Counter((each.kind, each.via, each.outcome) for each in result.history.operations)
     for kind, via in sorted({(kind, via) for kind, via, _ in counts}):

@@ -1,4 +1,4 @@
-"""One run: a cluster, callers, faults; then everything heals, the rows are read back, and judged."""
+"""Run callers and faults on a cluster; then heal everything, read the rows back, and judge."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from tests.proof.checker import Verdict, check
 from tests.proof.faults.cluster import Cluster
 from tests.proof.faults.history import History
-from tests.proof.faults.nemesis import Nemesis, Planned, plan
+from tests.proof.faults.nemesis import Nemesis, PlannedFault, plan
 from tests.proof.faults.recorder import Recorder
 from tests.proof.faults.stored import read_rows
-from tests.proof.faults.workload import Crowd, workload
+from tests.proof.faults.workload import Load, workload
 
 AFTERWARDS_SECONDS = 3.0
-"""For which callers go on once faults are healed: what these have left behind comes to light."""
+"""How long callers continue after the faults are healed, so that late effects become visible."""
 CAUSED_ERRORS = {"worker_clock": ('"event": "clock_is_wrong"',)}
-"""What services log as an error, and rightly, because of a fault."""
+"""The errors that services rightly log because of a fault."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to run; `without` names safeguards that workers do without."""
+class RunOptions:
+    """The seed, duration and faults of a run; `without` names safeguards that services lack."""
 
     seed: int
     seconds: float
@@ -30,8 +30,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What happened, what the checker says of it, and what else was wrong."""
+class RunResult:
+    """The history of a run, the checker's verdict, and breaches of the contract."""
 
     history: History
     verdict: Verdict
@@ -47,26 +47,26 @@ class Result:
 Watch = Callable[[Recorder, Nemesis], None]
 
 
-async def run(options: Options, watch: Watch = lambda *_: None) -> Result:
-    """Run it; `watch` is told of the recorder and the nemesis once they are at work."""
+async def run(options: RunOptions, watch: Watch = lambda *_: None) -> RunResult:
+    """Start a cluster and run on it; `watch` receives the recorder and the nemesis at the start."""
     async with Cluster(without=options.without) as cluster:
         planned = plan(options.seed, options.kinds)
-        return await run_on(cluster, Crowd(options.seed, options.rate), planned, options.seconds, watch)
+        return await run_on(cluster, Load(options.seed, options.rate), planned, options.seconds, watch)
 
 
 async def run_on(
     cluster: Cluster,
-    crowd: Crowd,
-    planned: Iterable[Planned],
+    load: Load,
+    planned: Iterable[PlannedFault],
     seconds: float,
     watch: Watch = lambda *_: None,
-) -> Result:
-    """Run it on a cluster that is up, and has no bookings yet."""
+) -> RunResult:
+    """Run on a started cluster without bookings."""
     recorder = Recorder()
     nemesis = Nemesis(cluster, recorder.now)
     watch(recorder, nemesis)
     urls = list(cluster.services.urls.values())
-    async with workload(recorder, crowd, urls, cluster.nats_urls) as stopping:
+    async with workload(recorder, load, urls, cluster.nats_urls) as stopping:
         await nemesis.run(planned, seconds)
         healed = recorder.now()
         await cluster.wait_ready()
@@ -80,11 +80,11 @@ async def run_on(
     verdict = await asyncio.to_thread(check, history)
     caused = {event for fault in nemesis.faults for event in CAUSED_ERRORS.get(fault.kind, ())}
     oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster, caused)]
-    return Result(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
+    return RunResult(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
 
 
 def _errors(cluster: Cluster, caused: Collection[str]) -> list[str]:
-    """Services that ended by themselves, and what they logged as errors, but for what faults have caused."""
+    """Return services that ended by themselves, and logged errors that no fault has caused."""
     lines = [f"{name} ended by itself" for name in cluster.services.died()]
     for name, log in cluster.services.logs():
         errors = (line for line in log.splitlines() if _is_error(line))

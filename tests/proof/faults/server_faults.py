@@ -1,4 +1,4 @@
-"""Faults of the servers. Each breaks one or more, yields their names, and heals them at the end."""
+"""Faults of the servers. Each breaks one server or more, yields their names, and heals them at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -8,13 +8,13 @@ from typing import Any
 
 from tests.proof.faults.cluster import BOOKING_WORKERS, Cluster
 from tests.proof.faults.link_faults import HANGS_OR_CUT, under
-from tests.proof.faults.proxy import Rule
+from tests.proof.faults.proxy import LinkRule
 
 STEP_DOWN_SECONDS = 5
 
 
-class Impossible(Exception):
-    """The fault cannot be injected now: there is no primary, or no clock to set."""
+class FaultNotPossible(Exception):
+    """The fault cannot be injected now: no primary exists, or the clock cannot be set."""
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def kill_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def kill_redis(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Holds survive in its file, but for those of the last moment."""
+    """Kill Redis; holds survive in its file, except those of the last moment."""
     async with _killed(cluster, ["redis"]) as names:
         yield names
 
@@ -51,25 +51,25 @@ async def step_down(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def isolate_primary(cluster: Cluster, random: Random, *, company: int = 1) -> AsyncIterator[str]:
-    """Cut the primary off from the other members and from all workers but one booking worker, or several.
+    """Isolate the primary from the other members and from all workers but `company` booking workers.
 
-    These reach no other member, so they talk to a primary that does not know yet that it is none.
-    Either connections hang, and what was sent arrives after the healing, or they are cut.
+    These workers reach no other member, so they use a primary that has not yet stepped down. The broken
+    connections either hang, and deliver their bytes after the healing, or are cut.
     """
     name = await _primary(cluster)
     members = frozenset(cluster.mongods) - {name}
     workers = frozenset(cluster.services.names("booking_worker") + cluster.services.names("hold_worker"))
     inside = frozenset(random.sample(cluster.services.names("booking_worker"), company))
     how = random.choice(HANGS_OR_CUT)
-    inward = Rule(frozenset({name}), members | workers - inside, **how)
-    outward = Rule(members, inside | {name}, **how)
+    inward = LinkRule(frozenset({name}), members | workers - inside, **how)
+    outward = LinkRule(members, inside | {name}, **how)
     async with under(cluster, inward, outward):
         yield f"{name} with {' '.join(sorted(inside))}"
 
 
 @asynccontextmanager
 async def depose_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Isolate the primary with all booking workers, until the other members have a primary of their own."""
+    """Isolate the primary with all booking workers until the other members elect a primary."""
     async with isolate_primary(cluster, random, company=BOOKING_WORKERS) as target:
         yield target
         isolated, successor = target.split()[0], ""
@@ -95,7 +95,7 @@ FAILING = ("insert", "update", "find", "findAndModify")
 
 @asynccontextmanager
 async def fail_commands(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Let some commands of the primary fail in one way, by its own failpoint."""
+    """Make some commands of the primary fail in one way, by mongod's failpoint `failCommand`."""
     name, (how, data) = await _primary(cluster), random.choice(FAILURES)
     commands = [each for each in FAILING if "writeConcernError" not in data or each != "find"]
     probability = random.uniform(0.1, 0.6)
@@ -111,12 +111,12 @@ async def fail_commands(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 async def _primary(cluster: Cluster) -> str:
     if name := await cluster.primary():
         return name
-    raise Impossible
+    raise FaultNotPossible
 
 
 @asynccontextmanager
 async def _killed(cluster: Cluster, names: Collection[str]) -> AsyncIterator[str]:
-    """SIGKILL, and a new start on the same port and data."""
+    """Kill with SIGKILL, and start again on the same port and data."""
     servers = [cluster.servers[name] for name in names]
     for server in servers:
         await asyncio.to_thread(server.kill)

@@ -1,4 +1,4 @@
-"""Faults of the services' processes. Each breaks one, yields its name, and heals it at the end."""
+"""Faults of the services' processes. Each breaks one process, yields its name, and heals it at the end."""
 
 import asyncio
 import signal
@@ -9,13 +9,13 @@ from random import Random
 from tests.proof.faults.clock import Clock
 from tests.proof.faults.cluster import Cluster
 from tests.proof.faults.piped_service import PipedService
-from tests.proof.faults.server_faults import Impossible
+from tests.proof.faults.server_faults import FaultNotPossible
 from tests.stack import wait_until
 
 WORKERS = ("booking_worker", "hold_worker")
 STUTTERS = 3, 4
 FROZEN_SECONDS = 0.5, 0.7
-"""Longer than a worker's patience with Redis."""
+"""Longer than a worker's timeout for Redis."""
 THAWED_SECONDS = 0.001, 0.005
 
 SKEW_SECONDS = (-2, 2)
@@ -28,7 +28,7 @@ def _choose(cluster: Cluster, random: Random, module: str) -> str:
 
 @asynccontextmanager
 async def kill_service(cluster: Cluster, random: Random, *, module: str = "") -> AsyncIterator[str]:
-    """SIGKILL, and start it again later; a worker, unless a module is given."""
+    """Kill a process with SIGKILL and start it again later; a worker, unless a module is given."""
     name = _choose(cluster, random, module)
     await asyncio.to_thread(cluster.services.kill, name)
     try:
@@ -39,7 +39,7 @@ async def kill_service(cluster: Cluster, random: Random, *, module: str = "") ->
 
 @asynccontextmanager
 async def terminate_service(cluster: Cluster, random: Random, *, module: str = "") -> AsyncIterator[str]:
-    """SIGTERM, and start it again once it has ended."""
+    """Send SIGTERM, and start the process again once it has ended."""
     name = _choose(cluster, random, module)
     stopping = asyncio.create_task(asyncio.to_thread(cluster.services.stop, name))
     try:
@@ -51,7 +51,7 @@ async def terminate_service(cluster: Cluster, random: Random, *, module: str = "
 
 @asynccontextmanager
 async def pause_service(cluster: Cluster, random: Random, *, module: str = "") -> AsyncIterator[str]:
-    """SIGSTOP: it keeps its connections, and goes on later as if nothing had been."""
+    """Send SIGSTOP: the process keeps its connections, and resumes later."""
     name = _choose(cluster, random, module)
     service = cluster.services.pause(name)
     try:
@@ -62,7 +62,7 @@ async def pause_service(cluster: Cluster, random: Random, *, module: str = "") -
 
 @asynccontextmanager
 async def stutter_service(cluster: Cluster, random: Random, *, module: str) -> AsyncIterator[str]:
-    """SIGSTOP a few times in a row, with hardly time to work between: a busy host, a stopped VM."""
+    """Send SIGSTOP several times in a row, with little time to run in between, as on a busy host."""
     name = _choose(cluster, random, module)
     stuttering = asyncio.create_task(_stutter(cluster, random, name))
     try:
@@ -83,11 +83,11 @@ async def _stutter(cluster: Cluster, random: Random, name: str) -> None:
 
 @asynccontextmanager
 async def skew_clock(cluster: Cluster, random: Random) -> AsyncIterator[str]:
-    """Set the clock of a booking worker two seconds back or on, while it serves or from its start."""
+    """Set a booking worker's clock two seconds back or ahead, from its start or while it serves."""
     name, ahead = _choose(cluster, random, "booking_worker"), random.choice(SKEW_SECONDS)
     clock = Clock(cluster.folder / f"{name}.clock")
     if not clock.available:
-        raise Impossible
+        raise FaultNotPossible
     at_once = random.random() < 0.5
     clock.set(ahead if at_once else 0)
     await asyncio.to_thread(cluster.services.kill, name)

@@ -1,4 +1,4 @@
-"""The services of a run by name (`booking_worker-2`), which outlive the processes that they are."""
+"""The services of a run by name (`booking_worker-2`); a name outlives its processes."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ from tests.stack import Service, Stack, wait_until
 
 
 class Services:
-    """Gateways and workers, started without the safeguards that are named, if any."""
+    """Gateways and workers, started without the named safeguards, if any."""
 
     def __init__(self, stack: Stack, without: str = "") -> None:
         self.stack = stack
@@ -23,13 +23,13 @@ class Services:
         self._logs: list[tuple[str, Service]] = []
 
     def names(self, module: str = "") -> list[str]:
-        """The services of a module, or all, in a fixed order."""
+        """Return the services of a module, or all of them, in a fixed order."""
         return sorted(name for name in self._current if name.startswith(module))
 
     def to_replace(self, without: str) -> list[str]:
-        """The services that are to be new where these safeguards are missing: all workers at least.
+        """Return the services to restart for a run without these safeguards: at least all workers.
 
-        A gateway knows of no booking or hold, and stays if it does without the same safeguards as before.
+        A gateway stores no booking and no hold, so it stays if its own missing safeguards stay the same.
         """
         same = _safeguards("gateway", without) == _safeguards("gateway", self.without)
         return [name for name in self.names() if not (same and name.startswith("gateway"))]
@@ -38,7 +38,7 @@ class Services:
         return {name: service.process.pid for name, service in self._current.items()}
 
     def start(self, name: str, service_type: type[Service] = Service, /, **env: str) -> Service:
-        """Start a service, or start it again where it ran before; a gateway keeps its address."""
+        """Start a service, or restart it; a gateway keeps its address."""
         module = name.rpartition("-")[0]
         if module == "gateway":
             url = self.urls.setdefault(name, f"http://127.0.0.1:{free_port()}")
@@ -50,23 +50,23 @@ class Services:
         return service
 
     def kill(self, name: str) -> None:
-        """End it as a crash would."""
+        """Kill the process, as a crash would."""
         self._retire(name).kill()
 
     def stop(self, name: str) -> None:
-        """Ask it to end, and wait until it has; it is noted where that takes too long."""
+        """Send SIGTERM and wait for the end; add a complaint if that takes too long."""
         service = self._retire(name)
         service.send(signal.SIGTERM)
         try:
             code = service.wait()
-            if code and '"serving"' in service.log:  # before that, it has nothing to finish
+            if code and '"serving"' in service.log:  # before that, it has no work to finish
                 self.complaints.append(f"{name} exited with {code} after SIGTERM")
         except subprocess.TimeoutExpired:
             self.complaints.append(f"{name} did not end after SIGTERM")
             service.kill()
 
     def pause(self, name: str) -> Service:
-        """Freeze its process, which is returned: another may have taken its place when it goes on."""
+        """Freeze the process and return it: by the time it resumes, its name may have another process."""
         service = self._current[name]
         service.send(signal.SIGSTOP)
         return service
@@ -77,16 +77,16 @@ class Services:
             wait_until(partial(_is_ready, url), f"{url} is ready")
 
     def complain_if_ended(self, name: str) -> None:
-        """Note it where a service, which a fault is to leave alive, has ended."""
+        """Add a complaint if a service has ended that its fault must leave alive."""
         if not self._current[name].running:
             self.complaints.append(f"{name} {self._current[name].exit_summary()}")
 
     def died(self) -> list[str]:
-        """The services that ended by themselves."""
+        """Return the services that ended by themselves."""
         return [name for name, service in self._current.items() if service.process.poll() is not None]
 
     def logs(self) -> list[tuple[str, str]]:
-        """What each process has logged, ended ones too."""
+        """Return the log of each process, ended ones included."""
         return [(name, service.log) for name, service in self._logs]
 
     def down(self) -> None:
@@ -106,7 +106,7 @@ class Services:
 
 
 def _safeguards(module: str, without: str) -> str:
-    """Those of the ones that are named which services of this kind have."""
+    """Return those of the named safeguards that services of this module have."""
     mine = (each for each in without.split(",") if (each in OF_GATEWAYS) == (module == "gateway"))
     return ",".join(each for each in mine if each)
 

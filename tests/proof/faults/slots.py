@@ -1,8 +1,8 @@
-"""What callers compete for: fresh hours all the time, most of the crowd at the freshest.
+"""The slots that callers compete for: new hours all the time, with most requests for the newest.
 
-Each wants some of the resources for a while then, so that bookings overlap in some of what they claim; a few
-want the same in another site, where it is something else. Whoever moves, moves within the hour. No two hours
-share a claim: what the checker must judge together stays as small as one hour of one site.
+A caller wants some of the resources for a while, so that bookings overlap in some of their claims. Some
+callers want the same in the other site, where the claims differ. A move stays within the hour. No two hours
+share a claim, so the checker judges at most one hour of one site as a whole.
 """
 
 from collections.abc import Callable
@@ -20,27 +20,27 @@ CROWD_AT_LAST = 6.0
 OLD = 0.15
 OLDEST_SECONDS = 9.0
 STEPS = 3
-"""Each hour has so many slots that anybody wants."""
+"""The number of wanted slots in an hour."""
 
 
 class Slots:
-    """One more hour every so often; an older one is asked for too, when holds may have expired."""
+    """Add an hour at a fixed rate; older hours are requested too, when holds may have expired."""
 
     def __init__(self, now: Callable[[], float], per_second: float) -> None:
         self._now = now
         self._per_second = per_second
 
     def choose(self, random: Random) -> Place:
-        """A site, one or more of its resources, a slot and how long."""
+        """Choose a site, one or more resources, a slot and a duration."""
         return self._within(random, SITES[random.random() < ELSEWHERE], self._choose_hour(random))
 
     def near(self, random: Random, place: Place) -> Place:
-        """Another place in the same hour of the site, or the same."""
+        """Choose a place in the same hour of the site; it may be the same place."""
         hour = datetime.fromisoformat(place.slot).replace(minute=0)
         return self._within(random, place.site, hour)
 
     def far_off(self, place: Place) -> str:
-        """The same time years later, where nobody else asks for anything."""
+        """Return the same time ten years later, which no other caller requests."""
         far = datetime.fromisoformat(place.slot) + FAR
         return slot_text(far)
 
@@ -48,7 +48,7 @@ class Slots:
         resources = tuple(sorted(random.sample(RESOURCES, random.choice((1, 1, 2, 3)))))
         step = random.choice((0, 0, 0, 1, 2))
         steps = random.choice([1, 1, *range(1, STEPS - step + 1)])
-        # Where a slot or an end lies off the grid, the cells are the same.
+        # A start or end inside a cell gives the same cells, since a booking claims every touched cell.
         late = random.choice((0, 0, 0, 1, 2))
         early = random.choice((0, 0, 0, 1, 2))
         slot = slot_text(hour + timedelta(minutes=step * GRID_MINUTES + late))

@@ -1,4 +1,4 @@
-"""The rows in the end, as a majority has them."""
+"""Read the final rows with majority read concern."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ COLLECTION = "appointments"
 
 
 def read_rows(uri: str, recorder: Recorder) -> tuple[Row, ...]:
-    """Every booking; a refusal that was written down is none."""
+    """Return every booking; tombstones are left out."""
     with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
         rows = client.get_default_database().get_collection(COLLECTION, read_concern=ReadConcern("majority"))
         return tuple(_row(row, recorder) for row in rows.find({"status": {"$ne": "refused"}}))

@@ -1,4 +1,4 @@
-"""Each safeguard is needed: without it the proof fails, by the rule that the safeguard is for."""
+"""Each safeguard is needed: without it the proof fails, with a violation of the safeguard's rule."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,31 +10,31 @@ import pytest
 
 from tests.proof.checker import Rule
 from tests.proof.faults.cluster import Cluster
-from tests.proof.faults.fault_catalog import Kind
+from tests.proof.faults.fault_catalog import FaultKind
 from tests.proof.faults.link_faults import HANGING, under
 from tests.proof.faults.nats_faults import answer_late, lose_first_attempts
-from tests.proof.faults.nemesis import Planned
-from tests.proof.faults.proxy import Rule as LinkRule
+from tests.proof.faults.nemesis import PlannedFault
+from tests.proof.faults.proxy import LinkRule
 from tests.proof.faults.run import run_on
 from tests.proof.faults.server_faults import depose_primary
 from tests.proof.faults.service_faults import pause_service
-from tests.proof.faults.workload import Crowd
+from tests.proof.faults.workload import Load
 
 SEED = 7
 MOST_RUNS = 5
-TOGETHER = Crowd(SEED, rate=150, clients=48, calls_a_slot=7)
-# Callers of a worker that hangs wait for it: many are needed to ask often, and a slot for each to be booked.
-APART = Crowd(SEED, rate=150, clients=96, calls_a_slot=0.3)
-# An attempt of the gateway is lost; its caller repeats and is refused, for a rival has the slot; the rival
-# cancels; then the gateway sends its next attempt.
-BOOKING = Crowd(SEED, rate=150, clients=60, calls_a_slot=0.3, contests=1, contest=("book",))
+TOGETHER = Load(SEED, rate=150, clients=48, calls_a_slot=7)
+# Callers of a hanging worker wait, so frequent calls need many callers, and each needs a slot of its own.
+APART = Load(SEED, rate=150, clients=96, calls_a_slot=0.3)
+# An attempt of the gateway is lost. Its caller retries and is refused, because a rival has the slot. The
+# rival cancels. Then the gateway sends its next attempt.
+BOOKING = Load(SEED, rate=150, clients=60, calls_a_slot=0.3, contests=1, contest=("book",))
 WAITING = replace(BOOKING, contest=("wait",))
 HOLDING = replace(BOOKING, contest=("hold",))
 
 
 @asynccontextmanager
 async def lag_secondary(cluster: Cluster, _: Random) -> AsyncIterator[str]:
-    """One member hears nothing of the others, and answers whoever asks it."""
+    """Cut one secondary off from the other members; it still serves its clients."""
     primary = await cluster.primary()
     behind = next(name for name in cluster.mongods if name != primary)
     others = frozenset(cluster.mongods) - {behind}
@@ -42,32 +42,32 @@ async def lag_secondary(cluster: Cluster, _: Random) -> AsyncIterator[str]:
         yield behind
 
 
-BEHIND = Kind("mongo_lag_secondary", "mongo", lag_secondary)
-DEPOSED = Kind("mongo_isolate_primary", "mongo", depose_primary)
-ANSWERED_LATE = Kind("nats_answer_late", "nats", answer_late)
-FIRST_LOST = Kind("nats_lose_first_attempts", "nats", lose_first_attempts)
-PAUSED = Kind("worker_pause", "service", partial(pause_service, module="booking_worker"))
+BEHIND = FaultKind("mongo_lag_secondary", "mongo", lag_secondary)
+DEPOSED = FaultKind("mongo_isolate_primary", "mongo", depose_primary)
+ANSWERED_LATE = FaultKind("nats_answer_late", "nats", answer_late)
+FIRST_LOST = FaultKind("nats_lose_first_attempts", "nats", lose_first_attempts)
+PAUSED = FaultKind("worker_pause", "service", partial(pause_service, module="booking_worker"))
 
 
 @dataclass(frozen=True)
 class Control:
-    """What services do without, the rule that is then broken, and the fault that it takes, if any.
+    """The missing safeguards, the rule that is then broken, and the fault that this needs, if any.
 
-    The fault begins after `pause` seconds, and lasts for longer than any deadline that callers set.
+    The fault begins after `pause` seconds, and outlasts every deadline that callers set.
     """
 
     without: str
     rule: Rule
-    crowd: Crowd = TOGETHER
-    fault: Kind | None = None
+    load: Load = TOGETHER
+    fault: FaultKind | None = None
     pause: float = 1.0
     lasting: float = 2.5
 
     @property
-    def faults(self) -> list[Planned]:
+    def faults(self) -> list[PlannedFault]:
         if self.fault is None:
             return []
-        return [Planned(self.fault, self.pause, self.lasting, after_previous=True, seed=str(SEED))]
+        return [PlannedFault(self.fault, self.pause, self.lasting, after_previous=True, seed=str(SEED))]
 
 
 CONTROLS = (
@@ -91,14 +91,14 @@ CONTROLS = (
 
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.without)
 async def test_without_a_safeguard_its_rule_is_broken(cluster: Cluster, control: Control) -> None:
-    """Services that lack one safeguard break the promise that it keeps, and the checker says which.
+    """Without one safeguard, services break its promise, and the checker names the rule.
 
-    It takes two calls that meet: where none did in one short run, there is another, with another seed.
+    It takes two calls that meet. If none did in one short run, another run has another seed.
     """
     for seed in range(SEED, SEED + MOST_RUNS):
         print(f"seed {seed}")
         await cluster.start_over(control.without)
-        result = await run_on(cluster, replace(control.crowd, seed=seed), control.faults, seconds=4)
+        result = await run_on(cluster, replace(control.load, seed=seed), control.faults, seconds=4)
         broken = {violation.rule for violation in result.verdict.violations}
         if control.rule in broken:
             return

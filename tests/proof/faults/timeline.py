@@ -1,4 +1,4 @@
-"""A picture of a run: what each caller heard and when, and what was broken meanwhile."""
+"""Draw a run: when each caller got which answer, and which faults were active."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def _draw_operations(axes: Axes, history: History, clients: list[str]) -> None:
 
 
 def _draw_faults(above: Axes, below: Axes, faults: tuple[Fault, ...], seconds: float) -> None:
-    """Above a bar with a name for each kind, below its shade behind the operations."""
+    """Draw a bar for each fault, a line for each kind, and shade the same time behind the operations."""
     kinds = sorted({fault.kind for fault in faults}, reverse=True)
     for fault in faults:
         ended = fault.ended if fault.ended is not None else seconds

@@ -1,4 +1,4 @@
-"""All callers of a run: a third of them each through the gateways, straight on NATS, and there by many."""
+"""All callers of a run: one third use the gateways, one third NATS, one third NATS in batches."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,20 +11,20 @@ import httpx
 import nats
 
 from tests.callers import Caller, HttpCaller, NatsCaller
+from tests.proof.faults.batch_caller import BatchCaller
 from tests.proof.faults.client import CONTESTS, FaultClient
 from tests.proof.faults.history import Via
-from tests.proof.faults.many_caller import ManyCaller
 from tests.proof.faults.recorder import Recorder
 from tests.proof.faults.slots import Slots
 from tests.proof.faults.workload_calls import PATIENCE_SECONDS, Visit
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """How many callers there are, and about how many calls they make in a second, and about one hour.
+class Load:
+    """How many callers send how many calls in a second, in total and for each slot.
 
     `haste`, `fickle` and `contests` are probabilities: that a caller gives up early, that it soon cancels
-    what it booked, and that it asks for what a rival is about to cancel.
+    its own booking, and that it requests a slot that a rival is about to cancel.
     """
 
     seed: int
@@ -35,16 +35,16 @@ class Crowd:
     fickle: float = 0.1
     contests: float = 0.05
     contest: tuple[str, ...] = CONTESTS
-    """The kinds of what is contested."""
+    """The kinds of contest."""
 
 
 @asynccontextmanager
 async def workload(
-    recorder: Recorder, crowd: Crowd, gateways: Sequence[str], nats_urls: Sequence[str]
+    recorder: Recorder, load: Load, gateways: Sequence[str], nats_urls: Sequence[str]
 ) -> AsyncIterator[asyncio.Event]:
-    """Callers at work while the context lasts; it ends when each has heard its last answer.
+    """Run the callers while the context lasts; it ends after every caller has its last answer.
 
-    The event that it gives tells them to stop; leaving the context does so too.
+    The yielded event makes them stop; leaving the context does so too.
     """
     async with AsyncExitStack() as closing:
         ways: list[tuple[Via, Caller]] = []
@@ -56,21 +56,21 @@ async def workload(
                 [*nats_urls[number:], *nats_urls[:number]],
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,
-                # Else a command is kept while there is no connection, and sent after its caller gave up.
+                # With a buffer, the client would send a command after a reconnect, when its caller gave up.
                 pending_size=-1,
                 error_cb=_ignore,
-                # Malformed messages are sent to the inboxes of gateways alone.
+                # The prefix keeps these inboxes apart: malformed messages go to gateways only.
                 inbox_prefix="_INBOX_caller",
             )
             closing.push_async_callback(connection.close)
-            ways += [("nats", NatsCaller(connection)), ("nats", ManyCaller(connection))]
-        slots, known = Slots(recorder.now, crowd.rate / crowd.calls_a_slot), list[tuple[str, Visit]]()
+            ways += [("nats", NatsCaller(connection)), ("nats", BatchCaller(connection))]
+        slots, known = Slots(recorder.now, load.rate / load.calls_a_slot), list[tuple[str, Visit]]()
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            for number, (via, caller) in zip(range(crowd.clients), cycle(ways), strict=False):
+            for number, (via, caller) in zip(range(load.clients), cycle(ways), strict=False):
                 name = f"{via}{number:02}"
-                random = Random(f"{crowd.seed}/{name}")
-                pace = crowd.rate / crowd.clients
+                random = Random(f"{load.seed}/{name}")
+                pace = load.rate / load.clients
                 one = FaultClient(
                     name,
                     via,
@@ -78,12 +78,12 @@ async def workload(
                     recorder,
                     random,
                     pace,
-                    crowd.haste,
+                    load.haste,
                     slots=slots,
                     known=known,
-                    fickle=crowd.fickle,
-                    contests=crowd.contests,
-                    contest=crowd.contest,
+                    fickle=load.fickle,
+                    contests=load.contests,
+                    contest=load.contest,
                 )
                 group.create_task(one.run(stopping))
             try:
@@ -93,4 +93,4 @@ async def workload(
 
 
 async def _ignore(_error: Exception) -> None:
-    """A lost connection is part of the run."""
+    """Ignore a lost connection: it is part of the run."""

@@ -1,4 +1,4 @@
-"""What one caller asks, call by call, each recorded with what came of it."""
+"""The calls of one caller, each recorded with its outcome."""
 
 import asyncio
 from contextlib import suppress
@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from tests.callers import Answer, Caller
-from tests.proof.faults.history import Kind, Operation, Via
+from tests.callers import Answer, Caller, Kind
+from tests.proof.faults.history import Operation, Via
 from tests.proof.faults.places import GRID_MINUTES, Place
 from tests.proof.faults.recorder import Recorder
 
@@ -18,12 +18,12 @@ SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.3, 1.0
 SHORTEST_DEADLINE, LONGEST_DEADLINE = 0.05, 1.5
 ASKED_AT_IS_SENT = 0.9
 ORDERED = ("book", "move", "cancel", "hold", "release")
-"""What carries when its caller asked."""
+"""The operations that carry `askedAt`."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """A patient who wants a place, all of it or nothing."""
+    """A patient and the place that the patient wants, all of it or nothing."""
 
     patient: str
     place: Place
@@ -33,17 +33,18 @@ class Visit:
     def body(self) -> dict[str, Any]:
         place = self.place
         wanted = {"site": place.site, "resources": place.resources, "slot": place.slot}
-        # One step is what a booking lasts where nobody says.
+        # A request without a duration asks for one cell.
         lasting = {} if place.minutes in (None, GRID_MINUTES) else {"durationMinutes": place.minutes}
         token = {"holdToken": self.token} if self.token else {}
         return {**wanted, **lasting, "patientName": self.patient, **token}
 
 
 @dataclass(frozen=True)
-class How:
-    """How a request is sent: `first` if it says that it was never sent before.
+class CallOptions:
+    """How a caller sends a request.
 
-    `hasty`: its caller gives up early. `at_once`: its caller does not pause before it.
+    `first`: the request says that it was never sent before. `hasty`: its caller gives up early. `at_once`:
+    its caller does not pause before it.
     """
 
     first: bool = False
@@ -51,14 +52,19 @@ class How:
     at_once: bool = False
 
 
-ORDINARY, FIRST, HASTY, AT_ONCE = How(), How(first=True), How(hasty=True), How(at_once=True)
+ORDINARY, FIRST, HASTY, AT_ONCE = (
+    CallOptions(),
+    CallOptions(first=True),
+    CallOptions(hasty=True),
+    CallOptions(at_once=True),
+)
 
 
 @dataclass
-class Asking:
-    """A caller on one way in. `pace` is the mean number of its calls in a second.
+class WorkloadCalls:
+    """A caller on one transport. `pace` is the mean number of its calls in a second.
 
-    With the probability `haste` it waits for an answer no longer than a second; then it closes its HTTP
+    With probability `haste` it waits for an answer for at most a second; then it closes its HTTP
     connection, or drops its request on NATS.
     """
 
@@ -71,29 +77,31 @@ class Asking:
     haste: float = 0.0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
-    async def book(self, visit: Visit, how: How = ORDINARY) -> Operation:
+    async def book(self, visit: Visit, options: CallOptions = ORDINARY) -> Operation:
         key = {"Idempotency-Key": visit.key} if visit.key else {}
-        return await self._ask("book", visit, visit.body(), key=visit.key, headers=key, how=how)
+        return await self._ask("book", visit, visit.body(), key=visit.key, headers=key, options=options)
 
-    async def hold(self, visit: Visit, how: How = ORDINARY) -> Operation:
-        return await self._ask("hold", visit, visit.body(), how=how)
+    async def hold(self, visit: Visit, options: CallOptions = ORDINARY) -> Operation:
+        return await self._ask("hold", visit, visit.body(), options=options)
 
-    async def release(self, visit: Visit, how: How = ORDINARY) -> Operation:
+    async def release(self, visit: Visit, options: CallOptions = ORDINARY) -> Operation:
         body = {name: value for name, value in visit.body().items() if name != "patientName"}
-        return await self._ask("release", visit, body, how=how)
+        return await self._ask("release", visit, body, options=options)
 
-    async def cancel(self, id: str, visit: Visit, how: How = ORDINARY) -> Operation:
-        return await self._ask("cancel", visit, {"id": id}, id=id, how=how)
+    async def cancel(self, id: str, visit: Visit, options: CallOptions = ORDINARY) -> Operation:
+        return await self._ask("cancel", visit, {"id": id}, id=id, options=options)
 
-    async def move(self, id: str, visit: Visit, move_id: str | None, how: How = ORDINARY) -> Operation:
-        """Move it to the visit's place; of that, what is empty or None is not sent."""
+    async def move(
+        self, id: str, visit: Visit, move_id: str | None, options: CallOptions = ORDINARY
+    ) -> Operation:
+        """Move the booking to the visit's place; empty fields and None are not sent."""
         place = visit.place
         wanted = {"slot": place.slot, "resources": place.resources, "durationMinutes": place.minutes}
         body = {name: value for name, value in wanted.items() if value} | {"id": id}
         body |= {"holdToken": visit.token} if visit.token else {}
         body |= {"moveId": move_id} if move_id else {}
         key = {"Idempotency-Key": move_id} if move_id and self.via == "http" else {}
-        return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, how=how)
+        return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, options=options)
 
     async def get(self, id: str, visit: Visit) -> Operation:
         return await self._ask("get", replace(visit, token=None), {"id": id}, id=id)
@@ -102,7 +110,7 @@ class Asking:
         return await self._ask("history", replace(visit, token=None), {"id": id}, id=id)
 
     async def window(self, kind: Kind, place: Place, until: str) -> Operation:
-        """`list` or `slots` of the first of the resources, from the slot on."""
+        """Send `list` or `slots` for the first resource, from the slot on."""
         [resource, *_] = place.resources
         visit = Visit("", Place(place.site, (resource,), place.slot))
         query = {"site": place.site, "resource": resource, "from": place.slot, "to": until}
@@ -120,30 +128,30 @@ class Asking:
         key: str | None = None,
         id: str | None = None,
         headers: dict[str, str] | None = None,
-        how: How = ORDINARY,
+        options: CallOptions = ORDINARY,
         **more: Any,
     ) -> Operation:
-        if not how.at_once:
+        if not options.at_once:
             await self.pause(self.random.expovariate(self.pace))
-        said, deadline = dict(headers or {}), None
+        sent_headers, deadline = dict(headers or {}), None
         if self.via == "nats" and kind in ("book", "move", "cancel") and self.chance(0.4):
             latest = datetime.now(UTC) + timedelta(
                 seconds=self.random.uniform(SHORTEST_DEADLINE, LONGEST_DEADLINE)
             )
-            said["Deadline"] = str(int(latest.timestamp() * 1000))
+            sent_headers["Deadline"] = str(int(latest.timestamp() * 1000))
             deadline = self.recorder.moment(latest)
-        if how.first:
-            said["First"] = "true"
-        # A gateway counts as asked when it reads the request, so HTTP callers do not say it.
+        if options.first:
+            sent_headers["First"] = "true"
+        # A gateway sets `askedAt` when it reads the request, so HTTP callers send none.
         asked_at: float | None = self.recorder.now()
         if self.via == "nats":
             unix_ms = int(datetime.now(UTC).timestamp() * 1000)
             is_sent = kind in ORDERED and self.chance(ASKED_AT_IS_SENT)
-            said |= {"Asked-At": str(unix_ms)} if is_sent else {}
+            sent_headers |= {"Asked-At": str(unix_ms)} if is_sent else {}
             sent_at = datetime.fromtimestamp(unix_ms / 1000, UTC)
             asked_at = self.recorder.moment(sent_at) if is_sent else None
         patience = PATIENCE_SECONDS
-        if how.hasty or self.chance(self.haste):
+        if options.hasty or self.chance(self.haste):
             patience = self.random.uniform(SHORTEST_PATIENCE, LONGEST_PATIENCE)
         place = visit.place
         asked = Operation(
@@ -169,7 +177,7 @@ class Asking:
 
         async def patiently() -> Answer:
             async with asyncio.timeout(patience):
-                return await self.caller.ask(kind, body, **said)
+                return await self.caller.ask(kind, body, **sent_headers)
 
         return await self.recorder.record(asked, patiently)
 

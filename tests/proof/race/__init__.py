@@ -1,1 +1,1 @@
-"""The concurrency proof: many callers ask for one slot at the same moment, and exactly one may win."""
+"""The concurrency proof: many callers request one slot at the same moment, and at most one gets it."""

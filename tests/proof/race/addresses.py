@@ -1,4 +1,4 @@
-"""Where a deployment is, and how its address is shown."""
+"""The addresses of a deployment, and how they are printed."""
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ class Addresses(NamedTuple):
 
 
 def of_local_stack() -> Addresses | None:
-    """The addresses of the stack that `deploy.local` runs for this checkout; None without one."""
+    """Return the addresses of this checkout's `deploy.local` stack; None if it does not run."""
     try:
         addresses = find_stack().addresses
     except StackError:
@@ -30,7 +30,7 @@ def of_local_stack() -> Addresses | None:
 
 
 def are_same(url: str, other: str) -> bool:
-    """Whether two addresses name one server, as far as can be told from them."""
+    """Whether two addresses name one server, as far as the addresses show it."""
     one, another = urlsplit(url), urlsplit(other)
     if one.port != another.port:
         return False

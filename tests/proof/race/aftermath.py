@@ -1,73 +1,73 @@
-"""After the race: holds that won are claimed, a latecomer is refused, and the winners are read back.
+"""Follow up a race: book held slots, send late requests, read the winners, cancel and release.
 
-After that they are cancelled, so that their slot can be raced for again, and nothing stays taken.
+Cancelling frees the slot for another race, and leaves nothing taken.
 """
 
 from collections.abc import Sequence
 
-from tests.proof.race.operations import Ask, Operation
+from tests.proof.race.exchanges import Exchange, Request
 from tests.proof.race.options import Options
 from tests.proof.race.plan import Planner
-from tests.proof.race.race import Recorder
+from tests.proof.race.runner import RaceRunner
 
 
-async def settle(
-    slot: str, raced: Sequence[Operation], options: Options, planner: Planner, recorder: Recorder
+async def follow_up(
+    slot: str, raced: Sequence[Exchange], options: Options, planner: Planner, runner: RaceRunner
 ) -> None:
-    """Do, one after the other, what must follow from how the race for `slot` ended."""
-    operations = list(raced)
+    """Send, one after the other, the requests whose answers follow from the race for `slot`."""
+    exchanges = list(raced)
 
-    async def ask(ask: Ask) -> None:
-        operations.append(await recorder.ask(ask))
+    async def send(request: Request) -> None:
+        exchanges.append(await runner.send(request))
 
-    for held in (operation for operation in raced if operation.granted):
-        if any(operation.confirmed and operation.rivals(held) for operation in operations):
+    for held in (exchange for exchange in raced if exchange.granted):
+        if any(exchange.confirmed and exchange.rivals(held) for exchange in exchanges):
             continue
-        wanted = held.ask.resources
-        await ask(planner.book("stranger", slot, wanted))
-        own = {"patientName": held.ask.patient, "holdToken": str(held.ask.body["holdToken"])}
-        await ask(planner.book("claim", slot, wanted, **own))
-    # Whoever wants all that there is meets every winner.
-    await ask(planner.book("late", slot, planner.resources))
+        wanted = held.request.resources
+        await send(planner.book("stranger", slot, wanted))
+        own = {"patientName": held.request.patient, "holdToken": str(held.request.body["holdToken"])}
+        await send(planner.book("claim", slot, wanted, **own))
+    # A request for all resources conflicts with every winner.
+    await send(planner.book("late", slot, planner.resources))
     if options.holds:
-        await ask(planner.hold("late", slot, planner.resources))
-    for appointment_id in confirmed_ids(operations):
+        await send(planner.hold("late", slot, planner.resources))
+    for appointment_id in confirmed_ids(exchanges):
         for via in options.transports:
-            await ask(planner.read(slot, appointment_id, via))
+            await send(planner.read(slot, appointment_id, via))
 
 
-def confirmed_ids(operations: Sequence[Operation]) -> list[str]:
-    found = [appointment_id(operation) for operation in operations if operation.confirmed]
+def confirmed_ids(exchanges: Sequence[Exchange]) -> list[str]:
+    found = [appointment_id(exchange) for exchange in exchanges if exchange.confirmed]
     return [known for known in found if known is not None]
 
 
-def appointment_id(operation: Operation) -> str | None:
-    match operation.answer.body:
+def appointment_id(exchange: Exchange) -> str | None:
+    match exchange.reply.body:
         case {"appointment": {"id": str(known)}} if known:
             return known
         case _:
             return None
 
 
-async def give_back(
-    slot: str, raced: Sequence[Operation], planner: Planner, recorder: Recorder, *, for_good: bool
+async def clean_up(
+    slot: str, raced: Sequence[Exchange], planner: Planner, runner: RaceRunner, *, final: bool
 ) -> None:
-    """Cancel all that is booked then, whoever was told of it, and release what was held."""
+    """Cancel every booking of the slot, also those with a lost answer, and release the holds."""
     ids = set(confirmed_ids(raced))
     for resource in planner.resources:
-        ids |= _listed(await recorder.ask(planner.window("find", "list", slot, resource)))
+        ids |= _listed(await runner.send(planner.window("find", "list", slot, resource)))
     for id in sorted(ids):
-        await recorder.ask(planner.cancel(slot, id))
-    for held in (operation for operation in raced if operation.ask.kind == "hold"):
-        if held.granted or held.answer.outcome == "unknown":
-            await recorder.ask(planner.release(held.ask))
-    if for_good:
+        await runner.send(planner.cancel(slot, id))
+    for held in (exchange for exchange in raced if exchange.request.kind == "hold"):
+        if held.granted or held.reply.outcome == "unknown":
+            await runner.send(planner.release(held.request))
+    if final:
         for resource in planner.resources:
-            await recorder.ask(planner.window("free", "slots", slot, resource))
+            await runner.send(planner.window("free", "slots", slot, resource))
 
 
-def _listed(found: Operation) -> set[str]:
-    match found.answer.body:
+def _listed(found: Exchange) -> set[str]:
+    match found.reply.body:
         case {"appointments": list(appointments)}:
             return {str(each["id"]) for each in appointments if isinstance(each, dict) and "id" in each}
         case _:

@@ -1,26 +1,26 @@
-"""The clauses of the verdict, and what a slot's operations say about them."""
+"""The clauses of the verdict, and the exchanges of one race for a slot."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from tests.proof.race.operations import Operation, Run, Step
+from tests.proof.race.exchanges import Exchange, Run, Step
 
 BOOKED = "Slot already booked"
 HELD = "Slot is currently held by another user"
-# DESIGN.md 4: the clocks of two hosts agree this well.
+# DESIGN.md 4: the clocks of two hosts differ by at most this.
 CLOCK_SECONDS = 0.25
 
 
 class Clause(StrEnum):
     ONE_WINNER = "exactly one booking confirmed in each race"
     ONE_OWNER = "no two winners share a resource"
-    REFUSED = "everyone else refused, with the right text"
+    REFUSED = "every other request refused, with the right text"
     HOLDS = "every hold honoured"
     ANSWERED = "every request answered"
     READ_BACK = "the winner's appointment reads back the same"
     LATE = "a late request refused"
-    FREED = "what was cancelled is free again"
+    FREED = "a cancelled slot is free again"
     LINEARIZABLE = "the history is linearizable"
 
 
@@ -36,9 +36,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A hold that was granted, and until when."""
+    """A hold that was granted, and the moment when it expires."""
 
-    operation: Operation
+    exchange: Exchange
     expires: float
 
     def expired_by(self, moment: float) -> bool:
@@ -46,50 +46,50 @@ class Grant:
 
 
 class SlotHistory:
-    """All that happened to one slot, in the order in which it was asked."""
+    """All exchanges of one race for a slot, in order of their requests."""
 
-    def __init__(self, run: Run, slot: str, operations: list[Operation]) -> None:
+    def __init__(self, run: Run, slot: str, exchanges: list[Exchange]) -> None:
         self.run = run
         self.slot = slot
-        self.operations = sorted(operations, key=lambda operation: operation.invoked)
-        self.confirmed = [operation for operation in self.operations if operation.confirmed]
-        # These may have taken effect all the same.
+        self.exchanges = sorted(exchanges, key=lambda exchange: exchange.invoked)
+        self.confirmed = [exchange for exchange in self.exchanges if exchange.confirmed]
+        # The outcome is unknown, so these requests may have taken effect.
         self.unknown = [
-            operation
-            for operation in self.operations
-            if operation.ask.kind in ("book", "hold") and operation.answer.outcome == "unknown"
+            exchange
+            for exchange in self.exchanges
+            if exchange.request.kind in ("book", "hold") and exchange.reply.outcome == "unknown"
         ]
         self.grants = [
-            Grant(operation, expires)
-            for operation in self.operations
-            if operation.granted and (expires := expiry(run, operation)) is not None
+            Grant(exchange, expires)
+            for exchange in self.exchanges
+            if exchange.granted and (expires := expiry(run, exchange)) is not None
         ]
 
     @property
     def winning(self) -> Clause:
-        """The clause for who may win: of several resources, several may, where they share none."""
+        """The clause for the winners: with several resources, bookings that share none may all win."""
         return Clause.ONE_WINNER if len(self.run.resources) == 1 else Clause.ONE_OWNER
 
     @property
     def holds_raced(self) -> bool:
-        return any(operation.ask.kind == "hold" for operation in self.of("race"))
+        return any(exchange.request.kind == "hold" for exchange in self.of("race"))
 
-    def of(self, step: Step) -> list[Operation]:
-        return [operation for operation in self.operations if operation.ask.step == step]
+    def of(self, step: Step) -> list[Exchange]:
+        return [exchange for exchange in self.exchanges if exchange.request.step == step]
 
     def find(self, clause: Clause, text: str) -> Finding:
         return Finding(clause, self.slot, text)
 
 
-def wanted(operation: Operation) -> dict[str, object]:
-    """What an answer that grants it tells of where and when."""
-    resources = sorted(operation.ask.resources)
-    return {"site": operation.ask.body["site"], "resources": resources, "slot": operation.ask.slot}
+def wanted(exchange: Exchange) -> dict[str, object]:
+    """The site, resources and slot that an answer must contain if it grants the request."""
+    resources = sorted(exchange.request.resources)
+    return {"site": exchange.request.body["site"], "resources": resources, "slot": exchange.request.slot}
 
 
-def expiry(run: Run, operation: Operation) -> float | None:
-    """When a hold that was granted ends, in seconds since the run began; None if it does not say."""
-    match operation.answer.body:
+def expiry(run: Run, exchange: Exchange) -> float | None:
+    """Return when a granted hold ends, in seconds since the run began; None if the answer lacks it."""
+    match exchange.reply.body:
         case {"hold": {"expiresAt": str(text)}}:
             try:
                 return (datetime.fromisoformat(text) - run.began_at).total_seconds()
@@ -99,5 +99,5 @@ def expiry(run: Run, operation: Operation) -> float | None:
             return None
 
 
-def refused_with(operation: Operation, text: str) -> bool:
-    return operation.answer.status == 409 and operation.answer.body == {"error": text}
+def refused_with(exchange: Exchange, text: str) -> bool:
+    return exchange.reply.status == 409 and exchange.reply.body == {"error": text}

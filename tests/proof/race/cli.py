@@ -18,15 +18,15 @@ _MOST_RESOURCES = 8
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line, without the usage, which is long."""
+        """Print the error in one line, without the long usage text."""
         self.exit(2, f"{message} (all options: --help)\n")
 
 
 def parse_options(argv: Sequence[str] | None = None) -> Options:
-    """Read the command line; what is wrong ends the process with status 2 and says why."""
+    """Read the command line; on an error, print it and exit with status 2."""
     parser = _Parser(
         prog="python -m tests.proof.race",
-        description="Prove on a running deployment that of many simultaneous requests one wins.",
+        description="Prove on a running deployment that one of many simultaneous requests wins.",
         epilog="Exit status: 0 proved, 1 an invariant was broken or a request not answered, "
         "2 wrong arguments or nothing answers, 130 interrupted.",
     )
@@ -53,7 +53,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         type=_resources,
         default=1,
         metavar="R",
-        help=f"each booking wants some of so many, at most {_MOST_RESOURCES} (default: 1)",
+        help=f"a booking wants 1 to R resources; R is at most {_MOST_RESOURCES} (default: 1)",
     )
     parser.add_argument("--via", choices=("http", "nats", "both"), default="http", help="default: http")
     parser.add_argument("--holds", action="store_true", help="N holds per slot race with the bookings")
@@ -72,7 +72,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
 
 
 def _addresses(url: str | None, nats: str | None, mongo: str | None) -> Addresses:
-    """The addresses of one deployment: those of two would show two winners of a slot."""
+    """Return the addresses of one deployment: two deployments would show two winners of a slot."""
     local = of_local_stack()
     if local and (url is None or are_same(url, local.url)):
         return Addresses(url or local.url, nats or local.nats, mongo or local.mongo)

@@ -1,4 +1,4 @@
-"""Enough connections to ask everything at once, by each way in, and what became of each call in words."""
+"""Open enough connections to send all requests at once, by HTTP or NATS, and map failures to answers."""
 
 import asyncio
 import ssl
@@ -16,22 +16,22 @@ from nats.errors import Error as NatsError
 from tests import callers
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.proof.race.addresses import shown
-from tests.proof.race.operations import Answer, Ask
+from tests.proof.race.exchanges import Reply, Request
 
-Call = Callable[[], Awaitable[Answer]]
+Call = Callable[[], Awaitable[Reply]]
 
 CONNECT_SECONDS = 5
-REPEAT_SECONDS = 0.05
+RETRY_SECONDS = 0.05
 BEING_BOOKED = "BeingBooked"
 REQUEST_ID = "X-Request-Id"
 
 
 class UnreachableError(Exception):
-    """Nothing answers at an address."""
+    """No server answers at an address."""
 
 
 class Connections(ABC):
-    """One way in; calls take its connections in turn."""
+    """The connections of one transport; calls use them in turn."""
 
     def __init__(self, ways: Sequence[Caller], timeout: float) -> None:
         self._timeout = timeout
@@ -42,44 +42,44 @@ class Connections(ABC):
         """Open every connection.
 
         Raises:
-            UnreachableError: what should be there is not, or it refuses some of the connections.
+            UnreachableError: no server answers, or it refuses some of the connections.
         """
 
     @abstractmethod
     async def close(self) -> None: ...
 
-    def build(self, ask: Ask) -> Call:
-        call = next(self._next).build(ask.kind, ask.body, {REQUEST_ID: ask.request_id})
+    def build(self, request: Request) -> Call:
+        call = next(self._next).build(request.kind, request.body, {REQUEST_ID: request.request_id})
         return partial(self._send, call)
 
-    async def _send(self, call: callers.Call) -> Answer:
+    async def _send(self, call: callers.Call) -> Reply:
         try:
             async with asyncio.timeout(self._timeout):
-                # As the product's own client does: a hold that meets a booking in progress is repeated.
-                answer = await call()
-                while answer.headers.get("error-type") == BEING_BOOKED:
-                    await asyncio.sleep(REPEAT_SECONDS)
-                    answer = await call()
-                return _read(answer)
+                # Retry a hold that meets a booking in progress, as the product's own client does.
+                reply = await call()
+                while reply.headers.get("error-type") == BEING_BOOKED:
+                    await asyncio.sleep(RETRY_SECONDS)
+                    reply = await call()
+                return _read(reply)
         except TimeoutError:
-            return Answer(None, problem=f"no answer in {self._timeout:g} s")
+            return Reply(None, problem=f"no answer in {self._timeout:g} s")
         except NoRespondersError:
-            return Answer(None, problem="no worker listens", sent=False)
+            return Reply(None, problem="no worker listens", sent=False)
         except (httpx.ConnectError, ConnectionClosedError):
-            return Answer(None, problem="cannot connect", sent=False)
+            return Reply(None, problem="cannot connect", sent=False)
         except (httpx.HTTPError, NatsError, OSError) as error:
-            return Answer(None, problem=f"connection lost ({type(error).__name__})")
+            return Reply(None, problem=f"connection lost ({type(error).__name__})")
         except (ValueError, TypeError, KeyError, AssertionError, RecursionError):
-            return Answer(None, problem="the reply cannot be read")
+            return Reply(None, problem="the reply cannot be read")
 
 
 class HttpConnections(Connections):
-    """To the gateway."""
+    """Connections to the gateway."""
 
     def __init__(self, url: str, *, connections: int, timeout: float) -> None:
         self._url = url
         context = ssl.create_default_context()
-        # Shorter than a server's keep-alive (5 s by default): a connection must not close under a request.
+        # Shorter than a server's keep-alive (5 s by default), so no server closes a connection in use.
         limits = httpx.Limits(max_connections=1, keepalive_expiry=3)
         whole_call_is_timed = httpx.Timeout(None)
 
@@ -88,7 +88,7 @@ class HttpConnections(Connections):
                 base_url=url, verify=context, trust_env=False, timeout=whole_call_is_timed, limits=limits
             )
 
-        # One client a connection: a shared pool scans all its connections for every request.
+        # One client per connection: a shared pool scans all of its connections for every request.
         self._clients = [client() for _ in range(connections)]
         super().__init__([HttpCaller(client) for client in self._clients], timeout)
 
@@ -108,7 +108,7 @@ class HttpConnections(Connections):
 
 
 class NatsConnections(Connections):
-    """Straight to the workers."""
+    """Connections to NATS, and so directly to the workers."""
 
     def __init__(self, url: str, *, connections: int, timeout: float) -> None:
         self._url = url
@@ -119,9 +119,9 @@ class NatsConnections(Connections):
         try:
             for client in self._clients:
                 if not client.is_connected:
-                    # Its own limit is for one attempt, and it makes sixty.
+                    # The client's own limit applies to one attempt, and it makes sixty attempts.
                     await asyncio.wait_for(self._connect(client), CONNECT_SECONDS)
-                with suppress(NoRespondersError):  # opens the inbox for replies
+                with suppress(NoRespondersError):  # the request opens the inbox for replies
                     await client.request(client.new_inbox(), timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, NatsError):
             address = shown(self._url)
@@ -140,18 +140,18 @@ class NatsConnections(Connections):
             name="concurrency-proof",
             allow_reconnect=False,
             connect_timeout=CONNECT_SECONDS,
-            error_cb=_leave_it_to_the_call,
+            error_cb=_ignore_error,
         )
 
 
-def _read(heard: callers.Answer) -> Answer:
-    match heard.status, heard.body:
+def _read(answer: callers.Answer) -> Reply:
+    match answer.status, answer.body:
         case int(status), dict(body):
-            return Answer(status, body)
+            return Reply(status, body)
         case int(status), _:
-            return Answer(status, problem="the body is not a JSON object")
+            return Reply(status, problem="the body is not a JSON object")
         case _:
-            return Answer(None, problem="the reply cannot be read")
+            return Reply(None, problem="the reply cannot be read")
 
 
 async def _opens(client: httpx.AsyncClient, seconds: float) -> bool:
@@ -163,5 +163,5 @@ async def _opens(client: httpx.AsyncClient, seconds: float) -> bool:
     return True
 
 
-async def _leave_it_to_the_call(_error: Exception) -> None:
-    """Whoever made the call that fails is told; nothing is logged beside it."""
+async def _ignore_error(_error: Exception) -> None:
+    """Log nothing: the call that fails raises the error."""

@@ -1,15 +1,15 @@
-"""Figures of a run: how the slots ended, and, for information only, how fast it went."""
+"""Count the answers of a run, and measure its throughput and latency for information."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.proof.race.clauses import BOOKED, HELD, refused_with
-from tests.proof.race.operations import Operation, Run
+from tests.proof.race.exchanges import Exchange, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
-    """How the requests of one race, or of several, ended."""
+class AnswerCounts:
+    """The number of answers of each sort, in one race or in several."""
 
     requests: int
     confirmed: int
@@ -29,45 +29,45 @@ class Speed:
 
 
 Race = tuple[str, int]
-"""A slot, and which of the races for it: half of the slots are given back and raced for again."""
+"""A slot, and the number of the race for it: half of the slots are cancelled and raced for again."""
 
 
-def race_of(operation: Operation) -> Race:
-    return operation.ask.slot, operation.ask.round
+def race_of(exchange: Exchange) -> Race:
+    return exchange.request.slot, exchange.request.round
 
 
-def raced(run: Run, race: Race | None = None) -> list[Operation]:
-    """The requests of one race, or of all races."""
+def raced(run: Run, race: Race | None = None) -> list[Exchange]:
+    """Return the exchanges of one race, or of all races."""
     return [
-        operation
-        for operation in run.operations
-        if operation.ask.step == "race" and race in (None, race_of(operation))
+        exchange
+        for exchange in run.exchanges
+        if exchange.request.step == "race" and race in (None, race_of(exchange))
     ]
 
 
-def outcomes(operations: Sequence[Operation]) -> Outcomes:
-    confirmed = sum(operation.confirmed for operation in operations)
-    granted = sum(operation.granted for operation in operations)
-    booked = sum(refused_with(operation, BOOKED) for operation in operations)
-    held = sum(refused_with(operation, HELD) for operation in operations)
-    unanswered = sum(not operation.answer.answered for operation in operations)
-    other = len(operations) - confirmed - granted - booked - held - unanswered
-    return Outcomes(len(operations), confirmed, granted, booked, held, other, unanswered)
+def count_answers(exchanges: Sequence[Exchange]) -> AnswerCounts:
+    confirmed = sum(exchange.confirmed for exchange in exchanges)
+    granted = sum(exchange.granted for exchange in exchanges)
+    booked = sum(refused_with(exchange, BOOKED) for exchange in exchanges)
+    held = sum(refused_with(exchange, HELD) for exchange in exchanges)
+    unanswered = sum(not exchange.reply.answered for exchange in exchanges)
+    other = len(exchanges) - confirmed - granted - booked - held - unanswered
+    return AnswerCounts(len(exchanges), confirmed, granted, booked, held, other, unanswered)
 
 
 def claimed(run: Run, race: Race | None = None) -> int:
-    """How many holders booked what they held after one race, or after all of them."""
+    """Count the holders that booked their held slot after one race, or after all races."""
     return sum(
-        operation.confirmed and operation.ask.step == "claim" and race in (None, race_of(operation))
-        for operation in run.operations
+        exchange.confirmed and exchange.request.step == "claim" and race in (None, race_of(exchange))
+        for exchange in run.exchanges
     )
 
 
 def speed(run: Run) -> Speed:
-    """Throughput and latency of the race itself."""
-    operations = raced(run)
-    took = sorted(operation.milliseconds for operation in operations)
-    per_second = len(operations) / run.race_seconds if run.race_seconds else 0.0
+    """Return throughput and latency of the races, without the requests that follow."""
+    exchanges = raced(run)
+    took = sorted(exchange.milliseconds for exchange in exchanges)
+    per_second = len(exchanges) / run.race_seconds if run.race_seconds else 0.0
     return Speed(per_second, _percentile(took, 50), _percentile(took, 95), took[-1])
 
 

@@ -1,4 +1,4 @@
-"""What must be true of holds that race with bookings."""
+"""Check holds that race with bookings."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -7,25 +7,24 @@ from tests.proof.race.clauses import HELD, Clause, Finding, SlotHistory, refused
 
 
 def holds_are_honoured(history: SlotHistory) -> Iterator[Finding]:
-    """Of one patient's hold and another's booking, only one is granted, were they under way together too."""
+    """A hold and another patient's booking are not both granted, even if they were in flight together."""
     for grant in history.grants:
+        holder = grant.exchange.request.patient
         for booking in history.confirmed:
-            stranger = booking.ask.patient != grant.operation.ask.patient
-            rivals = booking.rivals(grant.operation)
-            if stranger and rivals and not grant.expired_by(booking.returned):
-                text = (
-                    f"{grant.operation.ask.patient} was granted a hold, and {booking.ask.patient} a booking"
-                )
+            patient = booking.request.patient
+            rivals = booking.rivals(grant.exchange)
+            if patient != holder and rivals and not grant.expired_by(booking.returned):
+                text = f"{holder} was granted a hold, and {patient} a booking"
                 yield history.find(Clause.HOLDS, text)
 
 
 def one_hold_at_a_time(history: SlotHistory) -> Iterator[Finding]:
-    """Two patients may hold a resource one after the other, never together."""
+    """Two patients may hold a resource one after the other, never at the same time."""
     together = {
-        grant.operation.ask.ordinal
+        grant.exchange.request.ordinal
         for first, second in combinations(history.grants, 2)
-        if first.operation.rivals(second.operation)
-        and not (first.expired_by(second.operation.returned) or second.expired_by(first.operation.returned))
+        if first.exchange.rivals(second.exchange)
+        and not (first.expired_by(second.exchange.returned) or second.expired_by(first.exchange.returned))
         for grant in (first, second)
     }
     if together:
@@ -33,47 +32,48 @@ def one_hold_at_a_time(history: SlotHistory) -> Iterator[Finding]:
 
 
 def grants_what_was_asked(history: SlotHistory) -> Iterator[Finding]:
-    known = {id(grant.operation) for grant in history.grants}
-    for operation in history.operations:
-        if not operation.granted:
+    """A granted hold has the requested site, resources, slot and token, and an expiry."""
+    known = {id(grant.exchange) for grant in history.grants}
+    for exchange in history.exchanges:
+        if not exchange.granted:
             continue
-        hold = (operation.answer.body or {}).get("hold")
+        hold = (exchange.reply.body or {}).get("hold")
         expected = {
-            **wanted(operation),
-            "token": operation.ask.body["holdToken"],
+            **wanted(exchange),
+            "token": exchange.request.body["holdToken"],
         }
         wrong = [
             field
             for field, value in expected.items()
             if not isinstance(hold, dict) or hold.get(field) != value
         ]
-        wrong += ["expiresAt"] if id(operation) not in known else []
-        wrong += ["message"] if not operation.answer.text.startswith("Slot held for ") else []
+        wrong += ["expiresAt"] if id(exchange) not in known else []
+        wrong += ["message"] if not exchange.reply.text.startswith("Slot held for ") else []
         if wrong:
             yield history.find(Clause.HOLDS, f"the hold granted is wrong in {', '.join(wrong)}")
 
 
 def stranger_is_refused(history: SlotHistory) -> Iterator[Finding]:
-    """Whoever asks for what is held, and not by himself, hears so."""
+    """A booking of a slot that another patient holds is refused as held."""
     for stranger in history.of("stranger"):
         held = [
             grant
             for grant in history.grants
-            if grant.operation.rivals(stranger) and not grant.expired_by(stranger.returned)
+            if grant.exchange.rivals(stranger) and not grant.expired_by(stranger.returned)
         ]
-        if held and stranger.answer.answered and not refused_with(stranger, HELD):
-            text = f"a stranger asked for the held slot and heard {stranger.answer}"
+        if held and stranger.reply.answered and not refused_with(stranger, HELD):
+            text = f"a stranger requested the held slot and got {stranger.reply}"
             yield history.find(Clause.HOLDS, text)
 
 
 def holder_can_book(history: SlotHistory) -> Iterator[Finding]:
-    """The holder's own booking is confirmed, unless the hold expired and another was faster."""
+    """The holder's own booking is confirmed, unless the hold expired and a rival was faster."""
     for claim in history.of("claim"):
-        if claim.answer.answered and not any(booking.rivals(claim) for booking in history.confirmed):
-            yield history.find(Clause.HOLDS, f"the holder asked to book and heard {claim.answer}")
+        if claim.reply.answered and not any(booking.rivals(claim) for booking in history.confirmed):
+            yield history.find(Clause.HOLDS, f"the holder requested the booking and got {claim.reply}")
 
 
-RULES: tuple[Callable[[SlotHistory], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[SlotHistory], Iterator[Finding]], ...] = (
     holds_are_honoured,
     one_hold_at_a_time,
     grants_what_was_asked,

@@ -1,10 +1,10 @@
-"""What to prove, and against which deployment."""
+"""What `python -m tests.proof.race` proves, and against which deployment."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Via = Literal["http", "nats"]
+from tests.proof.faults.history import Via
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 DEFAULT_NATS = "nats://localhost:4222"
@@ -30,5 +30,5 @@ class Options:
 
     @property
     def contenders(self) -> int:
-        """How many requests race for one slot."""
+        """The number of requests that race for one slot."""
         return self.requests * (2 if self.holds else 1)

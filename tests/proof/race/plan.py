@@ -1,4 +1,4 @@
-"""Plans who asks for what, in a site of its own, so that no run meets another booking."""
+"""Plan the requests of a run, in a site of its own, so that no run meets another booking."""
 
 import random
 import secrets
@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import count, cycle
 from uuid import uuid4
 
-from tests.proof.race.operations import Ask, Json, Kind, Step
-from tests.proof.race.options import Options, Via
+from tests.callers import Kind
+from tests.proof.faults.history import Via
+from tests.proof.race.exchanges import Json, Request, Step
+from tests.proof.race.options import Options
 
 _FIRST_DAY = datetime(2100, 1, 1, tzinfo=UTC)
 DAYS = 290_000
@@ -20,7 +22,7 @@ class Planner:
         self._run = secrets.token_hex(6)
         self.site = f"prove-{self._run}"
         self.resources = tuple(f"room-{number}" for number in range(1, options.resources + 1))
-        # Midnight lies on every grid that a deployment can have.
+        # Midnight is a cell's start on every grid that a deployment can have.
         days = random.sample(range(DAYS), options.slots)
         self.slots = [canonical(_FIRST_DAY + timedelta(days=day)) for day in days]
         self._bookings = options.requests
@@ -30,50 +32,55 @@ class Planner:
         self._patients = count(1)
         self._rounds: dict[str, int] = {}
 
-    def race(self, slot: str) -> list[Ask]:
-        """Everyone who wants `slot` at once, in no particular order."""
-        # A hold takes longer than a booking and would hardly ever win; in every second slot it can.
+    def race(self, slot: str) -> list[Request]:
+        """Return the requests that race for `slot`, shuffled."""
+        # A hold takes longer than a booking and would rarely win, so in every second slot it goes first.
         follows = self._holds > 0 and self.slots.index(slot) % 2 == 1
-        asks = [replace(self.book("race", slot, self.some()), follows=follows) for _ in range(self._bookings)]
-        asks += [self.hold("race", slot, self.some()) for _ in range(self._holds)]
-        random.shuffle(asks)
-        return asks
+        requests = [
+            replace(self.book("race", slot, self.some_resources()), follows=follows)
+            for _ in range(self._bookings)
+        ]
+        requests += [self.hold("race", slot, self.some_resources()) for _ in range(self._holds)]
+        random.shuffle(requests)
+        return requests
 
-    def some(self) -> tuple[str, ...]:
-        """One or more of the resources, in no particular order."""
+    def some_resources(self) -> tuple[str, ...]:
+        """Return one or more of the resources, in random order."""
         return tuple(random.sample(self.resources, random.randint(1, len(self.resources))))
 
-    def book(self, step: Step, slot: str, resources: Iterable[str], **more: str) -> Ask:
-        """A booking; `more` names its patient or its hold's token."""
-        return self._want(step, "book", slot, resources, more)
+    def book(self, step: Step, slot: str, resources: Iterable[str], **more: str) -> Request:
+        """Return a booking; `more` sets its patient or its hold token."""
+        return self._patient_request(step, "book", slot, resources, more)
 
-    def hold(self, step: Step, slot: str, resources: Iterable[str]) -> Ask:
-        return self._want(step, "hold", slot, resources, {"holdToken": str(uuid4())})
+    def hold(self, step: Step, slot: str, resources: Iterable[str]) -> Request:
+        return self._patient_request(step, "hold", slot, resources, {"holdToken": str(uuid4())})
 
-    def read(self, slot: str, appointment_id: str, via: Via) -> Ask:
-        return self._ask("read", "get", via, slot, {"id": appointment_id})
+    def read(self, slot: str, appointment_id: str, via: Via) -> Request:
+        return self._request("read", "get", via, slot, {"id": appointment_id})
 
-    def cancel(self, slot: str, appointment_id: str) -> Ask:
-        return self._ask("cancel", "cancel", next(self._transports), slot, {"id": appointment_id})
+    def cancel(self, slot: str, appointment_id: str) -> Request:
+        return self._request("cancel", "cancel", next(self._transports), slot, {"id": appointment_id})
 
-    def release(self, held: Ask) -> Ask:
+    def release(self, held: Request) -> Request:
         body = {name: value for name, value in held.body.items() if name != "patientName"}
-        return self._ask("release", "release", next(self._transports), held.slot, body)
+        return self._request("release", "release", next(self._transports), held.slot, body)
 
-    def window(self, step: Step, kind: Kind, slot: str, resource: str) -> Ask:
-        """What is booked, or taken, of a resource at the slot and shortly after."""
+    def window(self, step: Step, kind: Kind, slot: str, resource: str) -> Request:
+        """Request a `list` of bookings or the taken cells (`slots`) of a resource in the slot's minute."""
         until = canonical(datetime.fromisoformat(slot) + timedelta(minutes=1))
         query = {"site": self.site, "resource": resource, "from": slot, "to": until}
-        return self._ask(step, kind, next(self._transports), slot, query)
+        return self._request(step, kind, next(self._transports), slot, query)
 
-    def again(self, slot: str) -> None:
-        """What is asked of the slot from now on belongs to another race for it."""
+    def start_next_round(self, slot: str) -> None:
+        """Count the slot's later requests as part of its next race."""
         self._rounds[slot] = self.round(slot) + 1
 
     def round(self, slot: str) -> int:
         return self._rounds.get(slot, 1)
 
-    def _want(self, step: Step, kind: Kind, slot: str, resources: Iterable[str], more: dict[str, str]) -> Ask:
+    def _patient_request(
+        self, step: Step, kind: Kind, slot: str, resources: Iterable[str], more: dict[str, str]
+    ) -> Request:
         number = next(self._patients)
         body = {
             "slot": _SPELLINGS[number % len(_SPELLINGS)](slot),
@@ -82,11 +89,11 @@ class Planner:
             "resources": [*resources],
             **more,
         }
-        return self._ask(step, kind, next(self._transports), slot, body)
+        return self._request(step, kind, next(self._transports), slot, body)
 
-    def _ask(self, step: Step, kind: Kind, via: Via, slot: str, body: Json) -> Ask:
+    def _request(self, step: Step, kind: Kind, via: Via, slot: str, body: Json) -> Request:
         ordinal = next(self._ordinals)
-        return Ask(ordinal, step, kind, via, slot, f"{self._run}-{ordinal}", body, round=self.round(slot))
+        return Request(ordinal, step, kind, via, slot, f"{self._run}-{ordinal}", body, round=self.round(slot))
 
 
 def canonical(instant: datetime) -> str:
@@ -94,9 +101,9 @@ def canonical(instant: datetime) -> str:
 
 
 def _east(slot: str) -> str:
-    """The same instant as a clock two hours to the east shows it."""
+    """The same instant with the offset +02:00."""
     return (datetime.fromisoformat(slot) + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S+02:00")
 
 
-# One instant is one slot however it is written, so that callers who write it differently race too.
+# One instant is one slot in any notation, so callers that write it differently race too.
 _SPELLINGS = (str, _east, lambda slot: slot.replace(".000Z", "Z"))

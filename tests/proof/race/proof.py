@@ -1,4 +1,4 @@
-"""One proof from end to end: race, aftermath, verdict, report."""
+"""Run one proof from end to end: race, follow-up requests, verdict, report."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,30 +6,31 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from rich.console import Console
 
-from tests.proof.race.aftermath import give_back, settle
-from tests.proof.race.checked import check_run
+from tests.proof.faults.history import Via
+from tests.proof.race.aftermath import clean_up, follow_up
 from tests.proof.race.connections import (
     Connections,
     HttpConnections,
     NatsConnections,
     UnreachableError,
 )
-from tests.proof.race.operations import Operation, Run
-from tests.proof.race.options import Options, Via
+from tests.proof.race.exchanges import Exchange, Run
+from tests.proof.race.history_check import check_run
+from tests.proof.race.options import Options
 from tests.proof.race.plan import Planner
-from tests.proof.race.race import Recorder
 from tests.proof.race.record import write_record
 from tests.proof.race.report import Report
-from tests.proof.race.rows import rows_of
-from tests.proof.race.verdict import Verdict, judge
+from tests.proof.race.rows import delete_rows
+from tests.proof.race.runner import RaceRunner
+from tests.proof.race.verdict import RaceVerdict, judge
 
-# So many requests are under way together; more slots than that allows race in turn, each slot as a whole.
+# The most requests in flight at once. If the slots need more, they race in waves, each slot as a whole.
 REQUESTS_AT_ONCE = 600
 NATS_CONNECTIONS = 4
 
 
 async def prove(options: Options, console: Console) -> int:
-    """Race for fresh slots, judge what was answered, and report it.
+    """Race for fresh slots, judge the answers, and report the verdict.
 
     Returns:
         0 if every invariant held and every request was answered, else 1.
@@ -45,14 +46,14 @@ async def prove(options: Options, console: Console) -> int:
         with report.progress() as progress:
             task = report.track(progress)
 
-            def advance(operation: Operation) -> None:
-                progress.advance(task, operation.ask.step == "race")
+            def advance(exchange: Exchange) -> None:
+                progress.advance(task, exchange.request.step == "race")
 
-            run = await _run(options, planner, connections, Recorder(connections, advance))
+            run = await _run(options, planner, connections, RaceRunner(connections, advance))
     verdict = judge(run)
     if options.check:
-        verdict = Verdict(verdict.violations + check_run(run))
-    report.rows(rows_of(run, options.mongo, proved=verdict.proved))
+        verdict = RaceVerdict(verdict.violations + check_run(run))
+    report.rows(delete_rows(run, options.mongo, proved=verdict.proved))
     report.finish(run, verdict)
     if options.json:
         write_record(options.json, options, run, verdict)
@@ -60,52 +61,52 @@ async def prove(options: Options, console: Console) -> int:
 
 
 async def _run(
-    options: Options, planner: Planner, connections: dict[Via, Connections], recorder: Recorder
+    options: Options, planner: Planner, connections: dict[Via, Connections], runner: RaceRunner
 ) -> Run:
     for slots in _waves(planner.slots, options.contenders):
-        # Refreshes connections; if that fails now, the requests themselves tell.
+        # Reopen connections that have expired. If that fails, the requests themselves fail and are judged.
         with suppress(UnreachableError):
             await _warm(connections)
-        await _race(slots, options, planner, recorder)
-        # Half of the winners give back what they have, and it is raced for again.
-        again = [slot for slot in slots[::2] if not _unknown(recorder, slot)]
-        await _give_back(again, planner, recorder, for_good=False)
+        await _race(slots, options, planner, runner)
+        # Cancel the winners of every second slot, and race for these slots again.
+        again = [slot for slot in slots[::2] if not _unknown(runner, slot)]
+        await _clean_up(again, planner, runner, final=False)
         for slot in again:
-            planner.again(slot)
+            planner.start_next_round(slot)
         if again:
-            await _race(again, options, planner, recorder)
-        await _give_back(slots, planner, recorder, for_good=True)
+            await _race(again, options, planner, runner)
+        await _clean_up(slots, planner, runner, final=True)
     return Run(
         planner.site,
         planner.resources,
-        recorder.began_at,
-        recorder.race_seconds,
-        tuple(recorder.operations),
+        runner.began_at,
+        runner.race_seconds,
+        tuple(runner.exchanges),
     )
 
 
-async def _race(slots: list[str], options: Options, planner: Planner, recorder: Recorder) -> None:
-    raced = await recorder.race([ask for slot in slots for ask in planner.race(slot)])
+async def _race(slots: list[str], options: Options, planner: Planner, runner: RaceRunner) -> None:
+    raced = await runner.race([request for slot in slots for request in planner.race(slot)])
     async with asyncio.TaskGroup() as group:
         for slot in slots:
-            contenders = [operation for operation in raced if operation.ask.slot == slot]
-            group.create_task(settle(slot, contenders, options, planner, recorder))
+            contenders = [exchange for exchange in raced if exchange.request.slot == slot]
+            group.create_task(follow_up(slot, contenders, options, planner, runner))
 
 
-async def _give_back(slots: list[str], planner: Planner, recorder: Recorder, *, for_good: bool) -> None:
+async def _clean_up(slots: list[str], planner: Planner, runner: RaceRunner, *, final: bool) -> None:
     async with asyncio.TaskGroup() as group:
         for slot in slots:
             raced = [
                 each
-                for each in recorder.operations
-                if each.ask.slot == slot and each.ask.round == planner.round(slot)
+                for each in runner.exchanges
+                if each.request.slot == slot and each.request.round == planner.round(slot)
             ]
-            group.create_task(give_back(slot, raced, planner, recorder, for_good=for_good))
+            group.create_task(clean_up(slot, raced, planner, runner, final=final))
 
 
-def _unknown(recorder: Recorder, slot: str) -> bool:
-    """Whether something may be booked there that cannot be given back."""
-    return any(each.ask.slot == slot and each.answer.outcome == "unknown" for each in recorder.operations)
+def _unknown(runner: RaceRunner, slot: str) -> bool:
+    """Whether the slot may have a booking that cannot be cancelled, since its answer was lost."""
+    return any(each.request.slot == slot and each.reply.outcome == "unknown" for each in runner.exchanges)
 
 
 def _waves(slots: list[str], contenders: int) -> Iterator[list[str]]:

@@ -1,23 +1,23 @@
-"""The whole run as JSON: the verdict, the figures and every request with its times."""
+"""Write the run as JSON: the verdict, the figures and every request with its times."""
 
 import json
 from pathlib import Path
 
 from tests.proof.race.addresses import shown
 from tests.proof.race.clauses import Finding
-from tests.proof.race.figures import Outcomes, outcomes, race_of, raced, speed
-from tests.proof.race.operations import Json, Operation, Run
+from tests.proof.race.exchanges import Exchange, Json, Run
+from tests.proof.race.figures import AnswerCounts, count_answers, race_of, raced, speed
 from tests.proof.race.options import Options
-from tests.proof.race.verdict import Verdict
+from tests.proof.race.verdict import RaceVerdict
 
 
-def write_record(path: Path, options: Options, run: Run, verdict: Verdict) -> None:
+def write_record(path: Path, options: Options, run: Run, verdict: RaceVerdict) -> None:
     path.write_text(json.dumps(_record(options, run, verdict), indent=2) + "\n", encoding="utf-8")
 
 
-def _record(options: Options, run: Run, verdict: Verdict) -> Json:
+def _record(options: Options, run: Run, verdict: RaceVerdict) -> Json:
     figures = speed(run)
-    races = sorted({race_of(operation) for operation in run.operations})
+    races = sorted({race_of(exchange) for exchange in run.exchanges})
     return {
         "proved": verdict.proved,
         "violations": [_finding(finding) for finding in verdict.violations],
@@ -41,16 +41,16 @@ def _record(options: Options, run: Run, verdict: Verdict) -> Json:
             "p95": round(figures.p95_ms, 3),
             "max": round(figures.max_ms, 3),
         },
-        "totals": _outcomes(outcomes(raced(run))),
+        "totals": _counts(count_answers(raced(run))),
         "races": [
-            {"slot": slot, "round": round, **_outcomes(outcomes(raced(run, (slot, round))))}
+            {"slot": slot, "round": round, **_counts(count_answers(raced(run, (slot, round))))}
             for slot, round in races
         ],
-        "requests": [_request(operation) for operation in run.operations],
+        "requests": [_request(exchange) for exchange in run.exchanges],
     }
 
 
-def _outcomes(race: Outcomes) -> Json:
+def _counts(race: AnswerCounts) -> Json:
     return {
         "requests": race.requests,
         "confirmed": race.confirmed,
@@ -66,23 +66,23 @@ def _finding(finding: Finding) -> Json:
     return {"clause": finding.clause.value, "slot": finding.slot, "text": finding.text}
 
 
-def _request(operation: Operation) -> Json:
+def _request(exchange: Exchange) -> Json:
     """One request; `start` and `end` are monotonic seconds since the run began."""
-    ask, answer = operation.ask, operation.answer
+    request, reply = exchange.request, exchange.reply
     return {
-        "ordinal": ask.ordinal,
-        "requestId": ask.request_id,
-        "round": ask.round,
-        "step": ask.step,
-        "kind": ask.kind,
-        "via": ask.via,
-        "slot": ask.slot,
-        "request": ask.body,
-        "status": answer.status,
-        "outcome": answer.outcome,
-        "error": answer.error,
-        "body": answer.body,
-        "start": round(operation.invoked, 6),
-        "end": round(operation.returned, 6),
-        "ms": round(operation.milliseconds, 3),
+        "ordinal": request.ordinal,
+        "requestId": request.request_id,
+        "round": request.round,
+        "step": request.step,
+        "kind": request.kind,
+        "via": request.via,
+        "slot": request.slot,
+        "request": request.body,
+        "status": reply.status,
+        "outcome": reply.outcome,
+        "error": reply.error,
+        "body": reply.body,
+        "start": round(exchange.invoked, 6),
+        "end": round(exchange.returned, 6),
+        "ms": round(exchange.milliseconds, 3),
     }

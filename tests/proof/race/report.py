@@ -1,4 +1,4 @@
-"""The report on the terminal: plain lines and tables, which read the same in a file."""
+"""Print the report: plain lines and tables, which read the same on a terminal and in a file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from rich.text import Text
 
 from tests.proof.race.addresses import shown
 from tests.proof.race.clauses import Clause
-from tests.proof.race.figures import Race, claimed, outcomes, race_of, raced, speed
-from tests.proof.race.operations import Operation, Run
+from tests.proof.race.exchanges import Exchange, Run
+from tests.proof.race.figures import Race, claimed, count_answers, race_of, raced, speed
 from tests.proof.race.options import Options
-from tests.proof.race.verdict import Verdict
+from tests.proof.race.verdict import RaceVerdict
 
 FEW_REQUESTS = 30
 FEW_RACES = 20
-_READ = {"get": "as it is stored", "list": "what is booked", "slots": "what is taken"}
+_READ = {"get": "as stored", "list": "the bookings", "slots": "the taken slots"}
 _NEEDS_A_WINNER = (Clause.REFUSED, Clause.READ_BACK, Clause.LATE)
 
 
@@ -37,13 +37,13 @@ class Report:
         if options.holds and options.slots > 1:
             self._line("in every second slot the bookings start as soon as a hold is granted")
         half = f"{-(-options.slots // 2)} of the slots are" if options.slots > 1 else "then the slot is"
-        self._line(f"{half} given back and raced for again; in the end all is cancelled")
+        self._line(f"{half} cancelled and raced for again; in the end every booking is cancelled")
 
     @staticmethod
     def _what(resources: Sequence[str]) -> str:
         if len(resources) == 1:
             return ""
-        return f", each wants some of {len(resources)} resources: {resources[0]} to {resources[-1]}"
+        return f", a booking wants some of {len(resources)} resources: {resources[0]} to {resources[-1]}"
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -56,12 +56,12 @@ class Report:
         return progress.add_task("racing", total=self._options.slots * self._options.contenders)
 
     def rows(self, text: str) -> None:
-        """Say what became of the rows in MongoDB."""
+        """Print what happened to the rows in MongoDB."""
         self._line(text)
 
-    def finish(self, run: Run, verdict: Verdict) -> None:
+    def finish(self, run: Run, verdict: RaceVerdict) -> None:
         if self._few:
-            self._requests(run.operations)
+            self._requests(run.exchanges)
         else:
             self._slots(run)
         self._clauses(run, verdict)
@@ -80,35 +80,37 @@ class Report:
 
     def _proved(self, run: Run) -> Iterator[str]:
         yield "one winner per slot" if len(run.resources) == 1 else Clause.ONE_OWNER
-        yield "everyone else refused"
+        yield "every other request refused"
         if self._options.holds:
             yield Clause.HOLDS
         yield Clause.ANSWERED
         if self._options.check:
             yield Clause.LINEARIZABLE
 
-    def _requests(self, operations: Sequence[Operation]) -> None:
-        answered = sorted(operations, key=lambda operation: operation.returned)
-        lines = [self._describe(operation) for operation in answered]
+    def _requests(self, exchanges: Sequence[Exchange]) -> None:
+        answered = sorted(exchanges, key=lambda exchange: exchange.returned)
+        lines = [self._describe(exchange) for exchange in answered]
         width = max(map(len, lines))
-        for line, operation in zip(lines, answered, strict=True):
-            answer = operation.answer
-            style = "green" if answer.outcome == "done" else "" if answer.answered else "red"
-            self._line(f"{line:<{width}}  {operation.milliseconds:>7.1f} ms", style)
+        for line, exchange in zip(lines, answered, strict=True):
+            reply = exchange.reply
+            style = "green" if reply.outcome == "ok" else "" if reply.answered else "red"
+            self._line(f"{line:<{width}}  {exchange.milliseconds:>7.1f} ms", style)
 
-    def _describe(self, operation: Operation) -> str:
-        ask, answer = operation.ask, operation.answer
-        slot = f"{ask.slot}  " if self._options.slots > 1 else ""
-        kind = f"{ask.kind:<6}" if self._options.holds else ""
-        read = ask.kind in ("get", "list", "slots") and answer.status == 200
-        text = _READ[ask.kind] if read else answer.text
-        step = "" if ask.step in ("race", "read", "find", "free") else f" ({ask.step})"
-        step += f" (race {ask.round})" if ask.round > 1 and ask.step == "race" else ""
-        who = ask.patient or ("read back" if read else ask.kind)
-        return f"{ask.ordinal:>3}  {slot}{ask.via}  {kind}{who:<12}{answer.status or '---'}  {text}{step}"
+    def _describe(self, exchange: Exchange) -> str:
+        request, reply = exchange.request, exchange.reply
+        slot = f"{request.slot}  " if self._options.slots > 1 else ""
+        kind = f"{request.kind:<6}" if self._options.holds else ""
+        read = request.kind in ("get", "list", "slots") and reply.status == 200
+        text = _READ[request.kind] if read else reply.text
+        step = "" if request.step in ("race", "read", "find", "free") else f" ({request.step})"
+        step += f" (race {request.round})" if request.round > 1 and request.step == "race" else ""
+        who = request.patient or ("read back" if read else request.kind)
+        return (
+            f"{request.ordinal:>3}  {slot}{request.via}  {kind}{who:<12}{reply.status or '---'}  {text}{step}"
+        )
 
     def _slots(self, run: Run) -> None:
-        races = sorted({race_of(operation) for operation in run.operations})
+        races = sorted({race_of(exchange) for exchange in run.exchanges})
         rows = races if len(races) <= FEW_RACES else []
         table = Table("slot", box=None, pad_edge=False, header_style="bold")
         for heading in (
@@ -127,19 +129,19 @@ class Report:
             table.add_row("all races", str(len(races)), *self._cells(run), style="bold")
         self._console.print(table)
         if self._options.holds:
-            self._line("claimed: booked after the race, by whoever held it")
+            self._line("claimed: booked after the race by the holder")
 
     def _cells(self, run: Run, race: Race | None = None) -> list[str]:
-        row = outcomes(raced(run, race))
+        row = count_answers(raced(run, race))
         held = [row.granted, claimed(run, race)] if self._options.holds else []
         refused = row.already_booked + row.currently_held
         return [
             str(cell) for cell in (row.requests, row.confirmed, *held, refused, row.other, row.unanswered)
         ]
 
-    def _clauses(self, run: Run, verdict: Verdict) -> None:
-        slots = {operation.ask.slot for operation in run.operations}
-        won = {operation.ask.slot for operation in run.operations if operation.confirmed}
+    def _clauses(self, run: Run, verdict: RaceVerdict) -> None:
+        slots = {exchange.request.slot for exchange in run.exchanges}
+        won = {exchange.request.slot for exchange in run.exchanges if exchange.confirmed}
         for clause in Clause:
             if clause is (Clause.ONE_OWNER if len(run.resources) == 1 else Clause.ONE_WINNER):
                 continue
@@ -148,7 +150,7 @@ class Report:
             if clause is Clause.LINEARIZABLE and not self._options.check:
                 continue
             broken = {finding.slot for finding in verdict.violations if finding.clause is clause}
-            # A slot that nobody won shows nothing of what should follow from winning.
+            # A slot without a winner does not test the clauses about a winner.
             shown_in = (won if clause in _NEEDS_A_WINNER else slots) - broken
             state, style = ("no", "red") if broken else ("ok", "green")
             if not broken and shown_in < slots:

@@ -3,15 +3,15 @@
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from tests.proof.race.operations import Run
+from tests.proof.race.exchanges import Run
 
 SELECTION_MS = 5000
 
 
-def rows_of(run: Run, mongo: str | None, *, proved: bool) -> str:
-    """Delete all rows of the run's site, tombstones too, or say why they stay.
+def delete_rows(run: Run, mongo: str | None, *, proved: bool) -> str:
+    """Delete all rows of the run's site, tombstones included, or return why they stay.
 
-    The rows of a run that proved nothing are evidence.
+    If the run proved nothing, its rows stay as evidence.
     """
     stay = f"the cancelled rows of site {run.site} stay in MongoDB"
     if not proved:

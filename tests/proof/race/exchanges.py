@@ -1,4 +1,4 @@
-"""What was asked, what was answered, and when: the record that is judged."""
+"""The record of a run: each request, its answer, and their times."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from tests.proof.race.options import Via
+from tests.callers import Kind
+from tests.proof.faults.history import Outcome, Via
 
 Json = dict[str, Any]
-Kind = Literal["book", "hold", "get", "list", "cancel", "release", "slots"]
-# race: all at once. Afterwards, one by one: a stranger asks for a held slot, the holder claims it,
-# a latecomer asks for the booked slot, and the winner's appointment is read back. Then what is booked is
-# found, cancelled or released, and the slot is raced for again or seen to be free.
+# Step "race": all requests at once. Then, one after the other: a stranger requests the held slot, the holder
+# books it (claim), a latecomer requests the booked slot, and the winner's appointment is read. After that
+# the bookings are listed (find), cancelled or released, and the slot is raced for again or read as free.
 Step = Literal["race", "stranger", "claim", "late", "read", "find", "cancel", "release", "free"]
-Outcome = Literal["done", "refused", "not_executed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply, or why there is none that can be read; `sent` is false if nothing left the client."""
+class Reply:
+    """An answer, or the reason why no answer can be read; `sent` is false if nothing left the client."""
 
     status: int | None
     body: Json | None = None
@@ -35,14 +34,14 @@ class Answer:
         if self.status is None and not self.sent:
             return "not_executed"
         if self.answered and self.status is not None:
-            return "done" if self.status < 300 else "refused"
+            return "ok" if self.status < 300 else "refused"
         refused_unexecuted = self.status == 503 and (self.body or {}).get("outcome") == "not_executed"
         return "not_executed" if refused_unexecuted else "unknown"
 
     @property
     def error(self) -> str | None:
-        said = (self.body or {}).get("error")
-        return self.problem or (None if said is None else str(said))
+        error = (self.body or {}).get("error")
+        return self.problem or (None if error is None else str(error))
 
     @property
     def text(self) -> str:
@@ -53,8 +52,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One request. A booking that `follows` is released once a hold of its slot was granted."""
+class Request:
+    """One request. If `follows` is set, it is sent once a hold of its slot was granted."""
 
     ordinal: int
     step: Step
@@ -65,7 +64,7 @@ class Ask:
     body: Json
     follows: bool = False
     round: int = 1
-    """Each time that the slot is raced for."""
+    """The number of the race for this slot."""
 
     @property
     def patient(self) -> str:
@@ -73,18 +72,18 @@ class Ask:
 
     @property
     def resources(self) -> frozenset[str]:
-        """What is asked for, all of it or nothing; none of a read."""
+        """The requested resources, all or nothing; empty for a read."""
         return frozenset(self.body.get("resources", ()))
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """An ask and its answer; times are monotonic seconds since the run began."""
+class Exchange:
+    """A request and its answer; times are monotonic seconds since the run began."""
 
-    ask: Ask
+    request: Request
     invoked: float
     returned: float
-    answer: Answer
+    reply: Reply
 
     @property
     def milliseconds(self) -> float:
@@ -92,15 +91,17 @@ class Operation:
 
     @property
     def confirmed(self) -> bool:
-        return self.ask.kind == "book" and self.answer.status == 201
+        return self.request.kind == "book" and self.reply.status == 201
 
     @property
     def granted(self) -> bool:
-        return self.ask.kind == "hold" and self.answer.status == 200
+        return self.request.kind == "hold" and self.reply.status == 200
 
-    def rivals(self, other: "Operation") -> bool:
-        """Whether at most one of the two can have what it asks for."""
-        return self.ask.slot == other.ask.slot and bool(self.ask.resources & other.ask.resources)
+    def rivals(self, other: "Exchange") -> bool:
+        """Whether at most one of the two requests can succeed."""
+        return self.request.slot == other.request.slot and bool(
+            self.request.resources & other.request.resources
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,10 @@ class Run:
     resources: tuple[str, ...]
     began_at: datetime
     race_seconds: float
-    operations: tuple[Operation, ...]
+    exchanges: tuple[Exchange, ...]
 
 
-def tally(operations: Iterable[Operation]) -> str:
-    """The answers and how often each came: `3 x 503 No worker is there, 1 x no answer in 15 s`."""
-    counts = Counter(str(operation.answer) for operation in operations)
-    return ", ".join(f"{count} x {answer}" for answer, count in counts.most_common())
+def tally(exchanges: Iterable[Exchange]) -> str:
+    """Count equal answers: `3 x 503 No worker is there, 1 x no answer in 15 s`."""
+    counts = Counter(str(exchange.reply) for exchange in exchanges)
+    return ", ".join(f"{count} x {reply}" for reply, count in counts.most_common())

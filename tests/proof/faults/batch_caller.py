@@ -1,4 +1,4 @@
-"""Straight on NATS by messages of many commands: what is asked while one is under way goes in the next."""
+"""Call workers over NATS in batches: calls made while a message is in flight go into the next one."""
 
 import asyncio
 import json
@@ -17,18 +17,18 @@ SUBJECTS: dict[Kind, str] = {
 }
 MOST = 128
 LONGEST_WAIT_SECONDS = 0.1
-"""What is asked waits for an earlier message no longer than that: it may be one that gets no answer."""
+"""Calls wait for an earlier message no longer than this, since it may get no answer."""
 Waiting = tuple[dict[str, Any], "asyncio.Future[Answer]"]
 
 
 @dataclass
-class ManyCaller(Caller):
-    """`Deadline`, `Asked-At` and `First` (this was never sent before) are said of each command."""
+class BatchCaller(Caller):
+    """`Deadline`, `Asked-At` and `First` (never sent before) apply to single commands of a batch."""
 
     connection: Client
     name: str = "nats"
     _waiting: dict[Kind, list[Waiting]] = field(default_factory=dict, init=False)
-    _under_way: set["asyncio.Task[None]"] = field(default_factory=set, init=False)
+    _in_flight: set["asyncio.Task[None]"] = field(default_factory=set, init=False)
 
     def build(self, kind: Kind, body: Any, headers: dict[str, str]) -> Call:
         if kind not in SUBJECTS:
@@ -53,13 +53,13 @@ class ManyCaller(Caller):
             self._start(kind, [(item, answered)])
         return await answered
 
-    def _start(self, kind: Kind, together: list[Waiting]) -> None:
-        task = asyncio.create_task(self._send_together(kind, together))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def _start(self, kind: Kind, batch: list[Waiting]) -> None:
+        task = asyncio.create_task(self._send_batch(kind, batch))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
 
-    async def _send_together(self, kind: Kind, together: list[Waiting]) -> None:
-        asking = asyncio.create_task(self._ask_all(kind, together))
+    async def _send_batch(self, kind: Kind, batch: list[Waiting]) -> None:
+        asking = asyncio.create_task(self._ask_all(kind, batch))
         await asyncio.wait({asking}, timeout=LONGEST_WAIT_SECONDS)
         waiting = self._waiting[kind]
         if waiting:
@@ -69,8 +69,8 @@ class ManyCaller(Caller):
             del self._waiting[kind]
         await asking
 
-    async def _ask_all(self, kind: Kind, together: list[Waiting]) -> None:
-        sending = [each for each in together if not each[1].done()]  # whoever gave up is not sent
+    async def _ask_all(self, kind: Kind, batch: list[Waiting]) -> None:
+        sending = [each for each in batch if not each[1].done()]  # drop callers that gave up
         try:
             if sending:
                 await self._ask(kind, sending)
