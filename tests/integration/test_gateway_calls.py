@@ -1,4 +1,4 @@
-"""The gateway turns HTTP calls into commands. The test takes the workers' place, and answers by the examples."""
+"""The gateway turns HTTP calls into commands. The test answers in the workers' place, by the examples."""
 
 import json
 from collections.abc import AsyncIterator
@@ -164,7 +164,7 @@ async def test_a_call_becomes_a_command_and_its_reply_the_answer(
     ],
 )
 async def test_a_query_is_as_strict_as_a_body(gateway: Gateway, method: str, url: str, error: str) -> None:
-    """What is missing, wrong, unknown or sent twice in a query is named, and nothing is subject of a worker."""
+    """A missing, invalid, unknown or repeated query field gets 400 that names it, and no command is sent."""
     answer = await gateway.http.request(method, url, json={} if method == "PATCH" else None)
     assert (answer.status_code, answer.json()) == (400, {"error": error})
     assert not gateway.sent

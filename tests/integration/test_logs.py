@@ -23,7 +23,7 @@ async def test_a_request_has_one_id_in_the_logs_of_all_services(servers: Servers
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
             await HttpCaller(client).book(fresh(), **{"X-Request-Id": REQUEST_ID})
         wait_until(
-            lambda: all(REQUEST_ID in s.log for s in (stack.services[0], stack.services[1])), "it is logged"
+            lambda: all(REQUEST_ID in s.log for s in (stack.services[0], stack.services[1])), "the line is logged"
         )
         events = [json.loads(line) for service in stack.services for line in service.log.splitlines()]
     followed = [event for event in events if event.get("request_id") == REQUEST_ID]
@@ -51,7 +51,7 @@ async def test_a_refused_request_can_be_found_without_its_id(servers: Servers) -
             assert (await HttpCaller(client).book(lost)).status in (503, 504)
             assert (await client.get(f"/api/appointments/{unknown}")).status_code in (503, 504)
             stack.workers("booking")[0].send(signal.SIGCONT)
-        wait_until(lambda: stack.services[0].log.count("answered") >= 8, "it is logged")
+        wait_until(lambda: stack.services[0].log.count("answered") >= 8, "the line is logged")
         lines = [json.loads(line) for service in stack.services for line in service.log.splitlines()]
         assert "zebra" not in "".join(service.log for service in stack.services).lower()
     slot = {"site": body["site"], "resources": ["dr-lee"], "slot": "2031-05-04T09:00:00.000Z"}
@@ -97,6 +97,6 @@ def test_an_unreachable_nats_is_logged_once(servers: Servers) -> None:
     """A process that cannot reach NATS logs that once, however often it retries."""
     with servers.new_stack(NATS_URL="nats://127.0.0.1:1") as stack:
         for service in (stack.start_gateway(), stack.start("hold_worker")):
-            wait_until(lambda log=service: "nats_unreachable" in log.log, "it is logged")  # type: ignore[misc]
+            wait_until(lambda log=service: "nats_unreachable" in log.log, "the line is logged")  # type: ignore[misc]
             time.sleep(1)
             assert service.log.count("nats_") == 1

@@ -72,7 +72,7 @@ async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIter
 async def test_one_worker_of_each_kind_is_enough(
     servers: Servers, workers: list[dict[str, str]], status: int, check: str
 ) -> None:
-    """`/readyz` is 200 if one worker of each kind is ready, and counts the ready among those that answered."""
+    """`/readyz` is 200 if one worker of each kind is ready, and counts the ready and the answering ones."""
     async with gateway_among(servers, *workers) as client:
         for _ in range(3):
             answer = await client.get("/readyz")
