@@ -19,7 +19,7 @@ from tests.stack import wait_until
 FAILPOINT = "hangAfterStartingIndexBuild"
 
 
-class TestCommandMongod(Mongod):
+class FailpointMongod(Mongod):
     """A mongod that accepts test commands, such as failpoints."""
 
     def options(self, port: int) -> list[str]:
@@ -28,7 +28,7 @@ class TestCommandMongod(Mongod):
 
 @pytest.fixture
 def mongod(tmp_path: Path) -> Iterator[Mongod]:
-    with TestCommandMongod(tmp_path) as mongod:
+    with FailpointMongod(tmp_path) as mongod:
         yield mongod
 
 

@@ -23,7 +23,8 @@ async def test_a_request_has_one_id_in_the_logs_of_all_services(servers: Servers
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
             await HttpCaller(client).book(fresh(), **{"X-Request-Id": REQUEST_ID})
         wait_until(
-            lambda: all(REQUEST_ID in s.log for s in (stack.services[0], stack.services[1])), "the line is logged"
+            lambda: all(REQUEST_ID in s.log for s in (stack.services[0], stack.services[1])),
+            "the line is logged",
         )
         events = [json.loads(line) for service in stack.services for line in service.log.splitlines()]
     followed = [event for event in events if event.get("request_id") == REQUEST_ID]

@@ -2,35 +2,23 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from bson.datetime_ms import DatetimeMS
 from nats.aio.client import Client
 
-from booking_worker.reads import service as reads
-from shared.contract.commands import (
-    BookAppointment,
-    CancelAppointment,
-    ListAppointments,
-    ListSlots,
-    PlaceHold,
-)
+from shared.contract.commands import BookAppointment, ListAppointments, ListSlots, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, InvalidRequest, NoPrimary
-from shared.contract.instants import unix_milliseconds
 from shared.contract.replies import AppointmentsFound, SlotsFound
 from shared.domain.booking import Booking
-from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.domain.time_range import Cells, TimeRange
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import Page, WindowStore
-from shared.stores.mongo.windows import query as query_of
 from shared.stores.redis.hold_index import HoldIndex
 from tests.integration.life import Life
 from tests.integration.use_cases import UseCases
@@ -281,125 +269,6 @@ async def test_a_booking_of_24_hours_is_taken_until_its_end(grid_use_cases: UseC
         assert [(cell.slot, cell.durationMinutes) for cell in answer.taken] == [
             (DAY + timedelta(minutes=15), 1440)
         ] * found
-
-
-async def test_pages_have_every_entry_once_and_in_order(
-    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All pages of a window together have every booking and hold once, in order, and full pages."""
-    site = fresh_site()
-    monkeypatch.setattr(reads, "LARGEST_PAGE", 7)
-    bookings = [await booked(use_cases, fresh(site=site), slot=at(minutes)) for minutes in range(30)]
-    await use_cases.bookings.cancel(CancelAppointment(id=bookings[6].id), soon())  # the last of a page
-    held = [30, 6, 31, 32]
-    for minutes in held:
-        hold = PlaceHold.model_validate(fresh(site=site, slot=at(minutes)))
-        await use_cases.holds.place_hold(hold, soon())
-    active = [minutes for minutes in range(30) if minutes != 6]
-    for read, field, expected in ((listed, "appointments", active), (taken, "taken", [*active, *held])):
-        cursor, sizes, slots = None, list[int](), list[datetime]()
-        while not sizes or cursor is not None:
-            page: Any = await read(use_cases, window(site, cursor=cursor))
-            rows = getattr(page, field)
-            sizes.append(len(rows))
-            slots += [row.slot for row in rows]
-            cursor = page.next
-        assert slots == [DAY + timedelta(minutes=minutes) for minutes in sorted(expected)]
-        assert sizes == [7, 7, 7, 7, len(expected) - 28]
-
-
-async def many_rows(
-    database: mongodb.Database, site: str, count: int, *, apart: int = 1, **more: Any
-) -> None:
-    """Store rows of `count` bookings, `apart` minutes apart, as a worker on a grid of `apart` minutes."""
-    appointments = database.get_collection("appointments")
-    grid, digests = Grid(apart), Digests(b"secret")
-    command = BookAppointment.model_validate(fresh(site=site, slot=at(0), **more))
-    pattern = Booking.new(command, grid.slot_range(command), digests).to_document()
-    resources = pattern["resources"]
-    rows = []
-    for minutes in range(0, count * apart, apart):
-        slot = DAY + timedelta(minutes=minutes)
-        claims = [f"{resource}/{int(slot.timestamp() * 1000)}" for resource in resources]
-        rows.append(
-            {**pattern, "_id": str(uuid4()), "slot": slot, "claims": claims, "idempotencyKey": str(uuid4())}
-        )
-    await appointments.insert_many(rows)
-
-
-async def test_a_page_fits_into_a_nats_message(life: Life, stack: Any) -> None:
-    """A page has a thousand rows, or fewer if long names would not fit into a NATS message."""
-    database = mongodb.connect(stack.env["MONGO_URI"])
-    short, long = fresh_site(), fresh_site()
-    await many_rows(database, short, 1100, apart=5)
-    large = {"resources": [f"{n}" * 64 for n in range(8)], "patientName": "\N{GRINNING FACE}" * 200}
-    await many_rows(database, long, 1100, apart=5, **large)
-    mongodb.close(database)
-    sizes = [len(page["appointments"]) async for page in pages(life, LIST, window(short, last=5500))]
-    assert sizes == [1000, 100]
-    asked = window(long, last=5500, resource="3" * 64)
-    sizes = [len(page["appointments"]) async for page in pages(life, LIST, asked)]
-    assert sum(sizes) == 1100
-    assert 200 < sizes[0] < 500
-    sizes = [len(page["taken"]) async for page in pages(life, SLOTS, asked)]
-    assert sizes == [1000, 100]
-
-
-async def explained(
-    use_cases: UseCases, resources: tuple[str, ...] | None, slots: tuple[int, int], limit: int, site: str
-) -> dict[str, Any]:
-    """Return MongoDB's plan for reading rows between two minutes of the day in order."""
-    first, end = (unix_milliseconds(DAY) + minutes * 60_000 for minutes in slots)
-    between = {"$gte": DatetimeMS(first), "$lt": DatetimeMS(end)}
-    [stage], index = query_of(TimeRange(site, resources, first, end), between)
-    found = use_cases.database.get_collection("appointments").find(stage["$match"])
-    plan: dict[str, Any] = await found.sort("slot", 1).limit(limit).hint(index).explain()
-    return plan
-
-
-def stages(plan: dict[str, Any]) -> list[str]:
-    """Return the stages of a plan from the outermost to the innermost."""
-    inner = plan.get("inputStages") or ([plan["inputStage"]] if "inputStage" in plan else [])
-    return [plan["stage"], *(stage for part in inner for stage in stages(part))]
-
-
-@pytest.mark.parametrize("resources", [None, ("default",), ("default", "room")], ids=str)
-async def test_an_index_serves_a_window(use_cases: UseCases, resources: tuple[str, ...] | None) -> None:
-    """A page examines about as many index keys as it has rows, among 12,000 bookings."""
-    site = fresh_site()
-    for filled in (site, fresh_site()):
-        await many_rows(use_cases.database, filled, 6000)
-    appointments = use_cases.database.get_collection("appointments")
-    cancelled = {"site": site, "slot": {"$gte": DAY + timedelta(minutes=5000)}}
-    await appointments.update_many(cancelled, {"$set": {"status": "cancelled"}})
-    for end, limit, found in ((4000, 101, 101), (3050, 101, 50), (13_000, 5000, 2000)):
-        plan = await explained(use_cases, resources, (3000, end), limit, site)
-        winning, stats = plan["queryPlanner"]["winningPlan"], plan["executionStats"]
-        assert "SORT" not in stages(winning)
-        assert stats["nReturned"] == found
-        assert stats["totalKeysExamined"] <= found + 2
-
-
-async def test_an_index_serves_ids_keys_and_claims(use_cases: UseCases) -> None:
-    """A read by id, key and claims examines at most six index keys among 5,000 bookings."""
-    await many_rows(use_cases.database, fresh_site(), 5000)
-    appointments = use_cases.database.get_collection("appointments")
-    row = await appointments.find_one({})
-    assert row is not None
-    store, asked = BookingStore(use_cases.database), list[dict[str, Any]]()
-    find = store._find_behind_barrier
-
-    async def note(any_of: Sequence[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:
-        asked.append({"$or": any_of})
-        return await find(any_of, timeout)
-
-    store._find_behind_barrier = note  # type: ignore[method-assign]
-    claims = {(row["site"], claim) for claim in row["claims"]}
-    await store.find(ids={row["_id"]}, keys={(row["site"], row["idempotencyKey"])}, claims=claims, timeout=5)
-    for query in (*asked, {"_id": {"$in": [row["_id"]]}}):
-        stats = (await appointments.find(query).explain())["executionStats"]
-        assert stats["nReturned"] == 1
-        assert stats["totalKeysExamined"] <= 6
 
 
 async def test_a_read_without_a_primary_is_refused() -> None:

@@ -119,7 +119,9 @@ async def test_a_worker_that_stops_does_not_subscribe_on_a_new_connection(
         await until(lambda: worker.broker.problem() == "not subscribed", "the worker drains")
         nats_server.kill()
         nats_server.start()
-        await until(lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "the worker reconnects")
+        await until(
+            lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "the worker reconnects"
+        )
         await until(lambda: caller.stats["reconnects"] == 1, "the caller is back")
         with pytest.raises(NoRespondersError):
             await caller.request(SUBJECT, b"", timeout=5)
@@ -143,7 +145,9 @@ async def test_a_worker_that_stops_while_nats_is_down_does_not_resubscribe(
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         nats_server.start()
-        await until(lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "the worker reconnects")
+        await until(
+            lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "the worker reconnects"
+        )
         await until(lambda: caller.stats["reconnects"] == 1, "the caller is back")
         with pytest.raises(NoRespondersError):
             await caller.request(SUBJECT, b"", timeout=5)
