@@ -11,7 +11,13 @@ from shared.stores.mongo import connection
 from tests import pymongo_async
 
 ROOT = Path(__file__).parents[2]
-OF_STORES = ("test_booking_store.py", "test_window_indexes.py", "test_window_pages.py", "test_windows.py")
+OF_STORES = (
+    "test_booking_store.py",
+    "test_window_indexes.py",
+    "test_window_limits.py",
+    "test_window_pages.py",
+    "test_windows.py",
+)
 
 
 def public_names(module: object) -> set[str]:

@@ -159,7 +159,7 @@ async def test_a_worker_that_stops_while_nats_is_down_does_not_resubscribe(
 async def test_a_worker_that_is_stopped_while_it_subscribes_answers_its_commands(
     nats_server: Nats, caller: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that is stopped between its subscription and NATS's reply answers what NATS sent meanwhile."""
+    """A worker that is stopped before NATS confirms its subscription answers the commands sent meanwhile."""
     waiting, round_trip = asyncio.Event(), nats_wire.round_trip
 
     async def never(connection: Client) -> None:
