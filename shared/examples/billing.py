@@ -13,4 +13,4 @@ app = FastStream(broker)
     "event.v1.*.booked", stream=JStream("EVENTS", declare=False), durable="billing", pull_sub=PullSub(10)
 )
 async def bill(booking: dict[str, object], event_id: str = Header("ce-id")) -> None:
-    print(f"{event_id}: {booking['slot']} at {booking['site']}", flush=True)
+    print(f"billed {event_id}: {booking['slot']} at {booking['site']}", flush=True)
