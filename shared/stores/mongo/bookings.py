@@ -10,7 +10,6 @@ from datetime import datetime
 from types import MappingProxyType
 
 import structlog
-from pymongo import InsertOne
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -19,14 +18,14 @@ from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
 from shared.domain.history import Entry, History
 from shared.stores.mongo.answered import answered
+from shared.stores.mongo.bulk import within
 from shared.stores.mongo.connection import Database, Document, aggregate, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
-from shared.stores.mongo.writes import WriteResult, within, write
 
 COLLECTION = "appointments"
 STATUS_BOOKED = "booked"
 STATUS_REFUSED = "refused"
-"""The status of a tombstone (`changes.py`)."""
+"""The status of a tombstone (`writes.py`)."""
 PRIMARY_SECONDS = 0.4  # the driver checks its servers every half second, so this covers one check
 
 log = structlog.get_logger()
@@ -93,15 +92,6 @@ class BookingStore:
                     await self._database.client.admin.command("ping")
             except PyMongoError:
                 raise NoPrimary from None
-
-    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[WriteResult]:
-        """Insert bookings in one round trip. Never raises for MongoDB.
-
-        Returns:
-            One outcome per booking, in the same order.
-        """
-        inserts = [InsertOne(booking.to_document()) for booking in bookings]
-        return await write(self._latest, "insert", inserts, timeout=timeout)
 
     async def get_many(
         self,
