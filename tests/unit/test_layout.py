@@ -57,7 +57,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "shared.process.nats_wire",
         "tests",
     ),
-    "faststream": ("shared.worker", "booking_worker", "hold_worker", "tests"),
+    "faststream": ("shared.worker", "shared.examples", "booking_worker", "hold_worker", "tests"),
     "fastapi": ("gateway", "shared.examples", "tests.bench.monoliths", "tests.unit"),
     "granian": ("gateway.http.server",),
     "httpx": ("shared.cli", "tests"),
