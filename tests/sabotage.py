@@ -19,7 +19,7 @@ from booking_worker.bookings import book as decisions
 from booking_worker.bookings.key_finality import Refusals
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move_finality import MoveRefusals
-from gateway.http.presence import Presence
+from gateway.http.connection import ClientConnection
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.deadline import Deadline
@@ -211,10 +211,10 @@ def late_refusal_ends() -> None:
 def no_look_at_callers() -> None:
     """No safeguard, but gateways that repeat for callers who have left too."""
 
-    async def stays(_presence: Presence) -> bool:
+    async def stays(_connection: ClientConnection) -> bool:
         return False
 
-    Presence.has_left = stays  # type: ignore[assignment,method-assign]
+    ClientConnection.has_left = stays  # type: ignore[assignment,method-assign]
 
 
 def no_repeats() -> None:
