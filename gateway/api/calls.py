@@ -1,10 +1,10 @@
 """Build the command of an operation from an HTTP request, and send it.
 
 FastAPI routes and documents all calls, but handles few requests. The middleware makes the calls of `HOT`
-directly (`gateway/http/middleware.py`): FastAPI's and Starlette's layers, their route search and their request
-and response objects would cost more than the rest of a booking. Therefore a call reads headers as bytes.
-It validates the command, so that the caller gets a refusal at once; a worker validates it again, because it
-trusts no sender. A call passes a valid body on as bytes, which the client sends in a batch
+directly (`gateway/http/middleware.py`): FastAPI's and Starlette's layers, their route search, and their
+request and response objects would cost more than the rest of a booking. Therefore a call reads headers as
+bytes. It validates the command, so that the caller gets a refusal at once; a worker validates it again,
+because it trusts no sender. A call passes a valid body on as bytes, which the client sends in a batch
 (`shared/client/batches.py`). It passes the worker's JSON on without parsing it into a model.
 """
 
