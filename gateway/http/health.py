@@ -108,9 +108,9 @@ async def _ask_together(state: State) -> Answers:
     asking: asyncio.Future[Answers] | None = getattr(state, "asking", None)
     if asking is None or asking.done():
         asking = state.asking = asyncio.gather(
-            client.ask_nats(ANSWER_SECONDS),
-            client.ask_ready(BOOKING_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
-            client.ask_ready(HOLD_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
+            client.readiness.ask_nats(ANSWER_SECONDS),
+            client.readiness.ask_workers(BOOKING_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
+            client.readiness.ask_workers(HOLD_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
         )
     return await asyncio.shield(asking)
 
