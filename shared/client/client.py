@@ -53,11 +53,11 @@ class BookingClient(ConnectionContext):
 
     A time, such as a slot, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
 
-    - `site`: the branch or tenant to which resources and keys belong; "default".
-    - `resources`: the doctor, the room and so on, booked together: 1 to 8 names; ["default"].
-    - `duration_minutes`: a whole number up to 1440, not with a grid of 0; one cell of the grid.
+    - `site`: the branch or tenant to which resources and keys belong; default "default".
+    - `resources`: the doctor, the room and so on, booked together: 1 to 8 names; default ["default"].
+    - `duration_minutes`: a whole number up to 1440, refused with a grid of 0; default: one cell of the grid.
     - `hold_token`: the UUID of a hold. A hold without a token gets a new one. A booking or a move with the
-      token uses the hold up; so does a booking or a move for the patient of the hold.
+      token takes the held slot and uses the hold up; so does a booking or a move for the hold's patient.
     - `idempotency_key`: 1 to 255 printable ASCII characters, a new key for every booking. After any failure,
       even in another process, you may retry `book` with the same key: it never books twice.
     - `move_id`: the idempotency key of a move of one appointment.
