@@ -1,4 +1,4 @@
-"""Wiring of the booking worker."""
+"""Build the clients and use cases of the booking worker."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ from shared.worker.duty import Duty
 
 @asynccontextmanager
 async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
-    """Serves bookings while the context lasts; `fail` is called where it cannot any more."""
+    """Serve bookings while the context is open. Call `fail` if the worker can never serve again."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
         intents, lately = Intents(stores.intents), LatelyBooked()

@@ -1,4 +1,4 @@
-"""What the booking worker does for each operation: the use case that decides it, and what it answers."""
+"""Map each operation of the booking worker to its use case and its reply."""
 
 from booking_worker.bookings.requests import Booked
 from booking_worker.bookings.service import BookingService
@@ -20,7 +20,7 @@ from shared.worker.dispatcher import Handler, Handlers, one_by_one
 
 
 def handlers(bookings: BookingService, reads: ReadService) -> Handlers:
-    """The handlers of a worker with these use cases."""
+    """Return the handler of each operation."""
     return {
         operations.BOOK: Handler(bookings.book, _booked),
         operations.MOVE: Handler(bookings.move, _moved),

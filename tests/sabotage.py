@@ -16,9 +16,8 @@ from nats.protocol.parser import Parser
 from pymongo import WriteConcern
 
 from booking_worker.bookings import book as decisions
-from booking_worker.bookings.key_finality import Refusals
+from booking_worker.bookings.finality import KeyFinality, MoveFinality
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.move_finality import MoveRefusals
 from gateway.http.presence import Presence
 from shared.client import attempts
 from shared.client import command_client as client
@@ -108,8 +107,8 @@ def no_final_refusals() -> None:
     async def believe(_self: Any, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
         return judged
 
-    Refusals.make_final = believe  # type: ignore[assignment,method-assign]
-    MoveRefusals.make_final = believe  # type: ignore[assignment,method-assign]
+    KeyFinality.make_final = believe  # type: ignore[assignment,method-assign]
+    MoveFinality.make_final = believe  # type: ignore[assignment,method-assign]
 
 
 def no_asked_at() -> None:
@@ -277,7 +276,7 @@ def first_claim_only() -> None:
         rivals = [each for each in requests if each not in firsts.values()]
         return list(firsts.values()), rivals
 
-    vars(decisions)["first_of_each_claim"] = first_of_each_first_claim
+    vars(decisions)["split_competitors"] = first_of_each_first_claim
 
 
 _SABOTAGES: tuple[Callable[[], None], ...] = (
