@@ -1,4 +1,4 @@
-"""Wiring of the hold worker."""
+"""Build the clients and use cases of the hold worker."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from shared.worker.duty import Duty
 
 @asynccontextmanager
 async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
-    """Serves holds while the context lasts; `fail` is called where it cannot any more."""
+    """Serve holds while the context is open. Call `fail` if the worker can never serve again."""
     broker = WorkerBroker(HOLD_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
         service = HoldService(
