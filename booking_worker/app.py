@@ -16,7 +16,7 @@ from shared.contract.operations import BOOKING_GROUP, BOOKING_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
-from shared.worker.duty import Duty
+from shared.worker.serving_policy import ServingPolicy
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             digests=stores.digests,
         )
         reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
-        duty = Duty(stores.schema, stores.redis, stores.readiness)
-        async with broker.serve(handlers(service, reads), BOOKING_READY, duty):
+        policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
+        async with broker.serve(handlers(service, reads), BOOKING_READY, policy):
             yield
         await intents.drain()

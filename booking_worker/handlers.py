@@ -16,7 +16,7 @@ from shared.contract.replies import (
     SlotsFound,
 )
 from shared.domain.booking import Booking
-from shared.worker.dispatcher import Handler, Handlers, one_by_one
+from shared.worker.dispatcher import Handler, Handlers, unbatched
 
 
 def handlers(bookings: BookingService, reads: ReadService) -> Handlers:
@@ -28,12 +28,12 @@ def handlers(bookings: BookingService, reads: ReadService) -> Handlers:
         operations.GET: Handler(reads.get, _found),
         operations.HISTORY: Handler(reads.get, _history),
         operations.LIST: Handler(
-            one_by_one(reads.list_appointments), lambda page: Reply.of_json(page, AppointmentsFound)
+            unbatched(reads.list_appointments), lambda page: Reply.of_json(page, AppointmentsFound)
         ),
         operations.LIST_SLOTS: Handler(
-            one_by_one(reads.list_slots), lambda page: Reply.of_json(page, SlotsFound)
+            unbatched(reads.list_slots), lambda page: Reply.of_json(page, SlotsFound)
         ),
-        operations.GRID: Handler(one_by_one(reads.grid), Reply),
+        operations.GRID: Handler(unbatched(reads.grid), Reply),
     }
 
 

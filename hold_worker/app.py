@@ -9,7 +9,7 @@ from shared.contract.operations import HOLD_GROUP, HOLD_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
-from shared.worker.duty import Duty
+from shared.worker.serving_policy import ServingPolicy
 
 
 @asynccontextmanager
@@ -25,6 +25,6 @@ async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             grid=stores.grid,
             digests=stores.digests,
         )
-        duty = Duty(stores.schema, stores.redis, stores.readiness)
-        async with broker.serve(handlers(service), HOLD_READY, duty):
+        policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
+        async with broker.serve(handlers(service), HOLD_READY, policy):
             yield

@@ -1,10 +1,10 @@
 """The use cases of holds: place, extend and release. Independent of the transport.
 
 A hold is placed in Redis first, then MongoDB is read, then the hold is granted. So the read sees every
-earlier booking, and every later booking sees the hold. If MongoDB were read first, a booking between the read
-and the hold would leave a hold on a booked slot. A hold that meets the intent of a booking is refused, and the
-client retries it. `shared/stores/redis/holds.py` explains the grant. Each step handles a batch of holds in one
-round trip.
+earlier booking, and every later booking sees the hold. If MongoDB were read first, a booking between the
+read and the hold would leave a hold on a booked slot. A hold that meets the intent of a booking is refused,
+and the client retries it. `shared/stores/redis/holds.py` explains the grant. Each step handles a batch of
+holds in one round trip.
 """
 
 from collections.abc import Awaitable, Sequence

@@ -35,7 +35,7 @@ from shared.stores.redis import server as redis_server
 from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import attempts as worker_attempts
 from shared.worker import batcher, broker, flow_control
-from shared.worker.duty import Duty
+from shared.worker.serving_policy import ServingPolicy
 from tests import sabotaged_changes
 
 
@@ -72,7 +72,7 @@ def no_read_barrier() -> None:
 
 def no_drain() -> None:
     """Stop without waiting for what is in flight."""
-    broker.drain = _nothing  # type: ignore[assignment]
+    vars(broker)["drain"] = _nothing
 
 
 def no_hold_check() -> None:
@@ -184,7 +184,7 @@ def _delay_inserts(seconds: float) -> None:
 
 def no_leaving() -> None:
     """Stay in the queue groups of subjects that cannot be served."""
-    Duty.serves = lambda *_: True  # type: ignore[method-assign]
+    ServingPolicy.serves = lambda *_: True  # type: ignore[method-assign]
 
 
 def no_message_guard() -> None:
