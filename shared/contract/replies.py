@@ -94,7 +94,8 @@ class SlotsFound(BaseModel):
 class GridFound(BaseModel):
     """The grid: cells of `slotMinutes`, counted from the Unix epoch.
 
-    With 0, every instant is a cell and bookings have no duration. Bookings that touch the same cell of a resource conflict.
+    If it is 0, every instant is a cell, and bookings have no duration. Bookings that touch the same cell of a
+    resource conflict.
     """
 
     slotMinutes: int
