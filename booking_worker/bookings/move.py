@@ -125,7 +125,7 @@ class Mover:
         held: Sequence[MovePlan],
         deadline: Deadline,
     ) -> dict[MovePlan, ChangeOutcome]:
-        """Read behind the read barrier what became of moves, or which booking blocks them.
+        """Read behind the read barrier whether moves were done, or which booking blocks them.
 
         Args:
             tried: moves whose update was sent, by this attempt or an earlier one.

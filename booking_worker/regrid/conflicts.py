@@ -14,7 +14,7 @@ MOST_NAMED = 20
 
 
 class Unfit(Exception):
-    """A booking cannot be on the new grid, whatever other bookings exist. The text has no name."""
+    """A booking cannot be on the new grid, independently of other bookings. The text has no name."""
 
 
 @dataclass(frozen=True)
