@@ -43,7 +43,10 @@ AnswerT = TypeVar("AnswerT")
 
 @dataclass(frozen=True, eq=False)
 class HoldAttempt:
-    """An attempt to hold a slot, on the grid. `placed` is None until Redis placed it on all of its claims."""
+    """An attempt to hold a slot, laid on the grid.
+
+    `placed`: the hold as Redis placed it; None before that, or if another token holds one of its claims.
+    """
 
     command: PlaceHold
     slot_range: SlotRange

@@ -1,9 +1,9 @@
 """A cache of claims that were recently found booked, which saves inserts that would fail.
 
 The cache is a hint. The worker reads a cached claim behind the read barrier, and refuses a request only if
-the claim is booked there. Without the cache, every request of a rush for one slot would cost MongoDB a failing
-insert. If such an insert has free claims before the booked one, MongoDB rolls back their index keys, and that
-slows down other writes of these claims.
+the claim is booked there. Without the cache, every request of a rush for one slot would cost MongoDB a
+failing insert. If such an insert has free claims before the booked one, MongoDB rolls back their index keys,
+and that slows down other writes of these claims.
 """
 
 from collections.abc import Iterable, Set
