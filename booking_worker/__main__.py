@@ -1,4 +1,4 @@
-"""Starts a booking worker: `python -m booking_worker`."""
+"""Start a booking worker: `python -m booking_worker`."""
 
 from booking_worker.app import booking_worker
 from shared.contract.operations import BOOKING_GROUP

@@ -1,4 +1,4 @@
-"""Wiring of the booking worker."""
+"""Build the clients and use cases of the booking worker."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,12 +15,12 @@ from shared.contract.operations import BOOKING_GROUP, BOOKING_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
-from shared.worker.duty import Duty
+from shared.worker.serving_policy import ServingPolicy
 
 
 @asynccontextmanager
 async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
-    """Serves bookings while the context lasts; `fail` is called where it cannot any more."""
+    """Serve bookings while the context is open. Call `fail` if the worker can never serve again."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
         intents, lately = Intents(stores.intents), LatelyBooked()
@@ -34,7 +34,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             digests=stores.digests,
         )
         reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
-        duty = Duty(stores.schema, stores.redis, stores.readiness)
-        async with broker.serve(handlers(service, reads), BOOKING_READY, duty):
+        policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
+        async with broker.serve(handlers(service, reads), BOOKING_READY, policy):
             yield
         await intents.drain()

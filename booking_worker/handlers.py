@@ -1,4 +1,4 @@
-"""What the booking worker does for each operation: the use case that decides it, and what it answers."""
+"""Map each operation of the booking worker to its use case and its reply."""
 
 from booking_worker.bookings.requests import Booked
 from booking_worker.bookings.service import BookingService
@@ -16,11 +16,11 @@ from shared.contract.replies import (
     SlotsFound,
 )
 from shared.domain.booking import Booking
-from shared.worker.dispatcher import Handler, Handlers, one_by_one
+from shared.worker.dispatcher import Handler, Handlers, unbatched
 
 
 def handlers(bookings: BookingService, reads: ReadService) -> Handlers:
-    """The handlers of a worker with these use cases."""
+    """Return the handler of each operation."""
     return {
         operations.BOOK: Handler(bookings.book, _booked),
         operations.MOVE: Handler(bookings.move, _moved),
@@ -28,12 +28,12 @@ def handlers(bookings: BookingService, reads: ReadService) -> Handlers:
         operations.GET: Handler(reads.get, _found),
         operations.HISTORY: Handler(reads.get, _history),
         operations.LIST: Handler(
-            one_by_one(reads.list_appointments), lambda page: Reply.of_json(page, AppointmentsFound)
+            unbatched(reads.list_appointments), lambda page: Reply.of_json(page, AppointmentsFound)
         ),
         operations.LIST_SLOTS: Handler(
-            one_by_one(reads.list_slots), lambda page: Reply.of_json(page, SlotsFound)
+            unbatched(reads.list_slots), lambda page: Reply.of_json(page, SlotsFound)
         ),
-        operations.GRID: Handler(one_by_one(reads.grid), Reply),
+        operations.GRID: Handler(unbatched(reads.grid), Reply),
     }
 
 

@@ -1,4 +1,4 @@
-"""Starts a hold worker: `python -m hold_worker`."""
+"""Start a hold worker: `python -m hold_worker`."""
 
 from hold_worker.app import hold_worker
 from shared.contract.operations import HOLD_GROUP

@@ -1,4 +1,4 @@
-"""Wiring of the hold worker."""
+"""Build the clients and use cases of the hold worker."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,12 +9,12 @@ from shared.contract.operations import HOLD_GROUP, HOLD_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
-from shared.worker.duty import Duty
+from shared.worker.serving_policy import ServingPolicy
 
 
 @asynccontextmanager
 async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
-    """Serves holds while the context lasts; `fail` is called where it cannot any more."""
+    """Serve holds while the context is open. Call `fail` if the worker can never serve again."""
     broker = WorkerBroker(HOLD_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
         service = HoldService(
@@ -25,6 +25,6 @@ async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             grid=stores.grid,
             digests=stores.digests,
         )
-        duty = Duty(stores.schema, stores.redis, stores.readiness)
-        async with broker.serve(handlers(service), HOLD_READY, duty):
+        policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
+        async with broker.serve(handlers(service), HOLD_READY, policy):
             yield

@@ -1,4 +1,4 @@
-"""What the hold worker does for each operation: the use case that decides it, and what it answers."""
+"""Map each operation of the hold worker to its use case and its reply."""
 
 from hold_worker.service import Held, HoldService
 from shared.contract import operations
@@ -8,7 +8,7 @@ from shared.worker.dispatcher import Handler, Handlers
 
 
 def handlers(holds: HoldService) -> Handlers:
-    """The handlers of a worker with these use cases."""
+    """Return the handler of each operation."""
     return {
         operations.PLACE: Handler(holds.place, _placed),
         operations.RELEASE: Handler(holds.release, lambda _: Reply(HoldReleased())),
@@ -16,19 +16,20 @@ def handlers(holds: HoldService) -> Handlers:
 
 
 def _placed(held: Held) -> Reply[HoldPlaced]:
-    hold = Hold.model_construct(  # nothing of it has to be checked again
+    command, slot_range = held.attempt.command, held.attempt.slot_range
+    hold = Hold.model_construct(  # without validation: all values are validated already
         token=held.token,
-        site=held.command.site,
-        resources=held.command.resources,
-        slot=held.slot_range.slot,
-        durationMinutes=held.slot_range.duration,
-        expiresAt=held.expires_at,
+        site=command.site,
+        resources=command.resources,
+        slot=slot_range.slot,
+        durationMinutes=slot_range.duration,
+        expiresAt=held.granted.expires_at,
     )
     message = f"Slot held for {describe_seconds(held.seconds)}"
     return Reply(HoldPlaced.model_construct(message=message, hold=hold))
 
 
 def describe_seconds(seconds: int) -> str:
-    """`5 minutes` where the minutes are whole, else `90 seconds`."""
+    """Return `5 minutes` for a whole number of minutes, otherwise for example `90 seconds`."""
     count, unit = (seconds // 60, "minute") if seconds and seconds % 60 == 0 else (seconds, "second")
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -1,9 +1,10 @@
-"""Use cases of holds: place, extend and release. Knows no transport.
+"""The use cases of holds: place, extend and release. Independent of the transport.
 
-The hold is placed first and MongoDB read after it: a booking that was made before is then seen, and one
-that comes later finds the hold. Read first, a booking made in between would be left with a hold. A hold that
-meets the intent of a booking is refused, and the client repeats it. Then the hold is granted
-(`shared/stores/redis/holds.py` says why). Each step is done for all holds together that are there.
+A hold is placed in Redis first, then MongoDB is read, then the hold is granted. So the read sees every
+earlier booking, and every later booking sees the hold. If MongoDB were read first, a booking between the
+read and the hold would leave a hold on a booked slot. A hold that meets the intent of a booking is refused,
+and the client retries it. `shared/stores/redis/holds.py` explains the grant. Each step handles a batch of
+holds in one round trip.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -41,30 +42,50 @@ AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """A command to hold, with what came of it so far: `placed` is None where another holds a claim."""
+class HoldAttempt:
+    """An attempt to hold a slot, laid on the grid.
+
+    `placed`: the hold as Redis placed it; None before that, or if another token holds one of its claims.
+    """
 
     command: PlaceHold
     slot_range: SlotRange
-    wanted: HoldRequest
+    request: HoldRequest
     deadline: Deadline
     placed: Placed | None = None
 
     @property
     def weight(self) -> int:
-        return len(self.wanted.claims.keys)
+        return len(self.request.claims.keys)
 
 
 @dataclass(frozen=True)
-class _Releasing:
+class Held:
+    """A granted hold."""
+
+    attempt: HoldAttempt
+    granted: Granted
+
+    @property
+    def token(self) -> str:
+        return self.attempt.request.holder.token
+
+    @property
+    def seconds(self) -> int:
+        """Whole seconds until the hold ends, counted from the grant."""
+        return self.granted.milliseconds // 1000
+
+
+@dataclass(frozen=True)
+class _ReleaseAttempt:
     release: Release
     deadline: Deadline
     weight: int = 1
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """Where a release says that its hold is: the place of an instant, as far as its cell depends on it."""
+class _SlotOnly:
+    """The place of a release: the slot alone chooses its cell, not the resources and the duration."""
 
     site: str
     slot: datetime
@@ -72,21 +93,10 @@ class _Cell:
     durationMinutes: int | None = None
 
 
-@dataclass(frozen=True)
-class Held:
-    """A hold that stands: `seconds` from now until `expires_at`."""
-
-    command: PlaceHold
-    token: str
-    slot_range: SlotRange
-    expires_at: datetime
-    seconds: int
-
-
 class HoldService:
-    """Places holds in Redis, on slots that MongoDB says are not booked.
+    """Places holds in Redis on slots that are not booked in MongoDB.
 
-    Each use case returns an outcome or a refusal for each attempt, in their order.
+    Every use case returns one outcome or refusal per attempt, in order.
     """
 
     def __init__(
@@ -106,122 +116,123 @@ class HoldService:
         self._grid = grid
         self._digests = digests
         self._places = Batcher(self._place_many, "place")
-        self._decisions = Batcher(self._decide_many, "grant")
+        self._grants = Batcher(self._grant_many, "grant")
         self._releases = Batcher(self._release_many, "release")
 
     async def place(self, attempts: Sequence[Attempt[PlaceHold]]) -> list[Held | Exception]:
-        """Hold a slot of all the resources that are asked for, or extend the hold with the command's token.
+        """Hold a slot with all the requested resources, or extend the hold of the command's token.
 
         Refusals: SlotAlreadyBooked, SlotHeld, InvalidRequest, BeingBooked, AskedEarlier, NotExecuted,
         OutcomeUnknown.
         """
         self._schema.require()
         outcomes: dict[int, Held | Exception] = {}
-        requests: dict[int, Request] = {}
+        left: dict[int, HoldAttempt] = {}
         for number, attempt in enumerate(attempts):
             try:
-                requests[number] = self._request(attempt)
+                left[number] = self._hold_attempt(attempt)
             except Refused as refused:
                 outcomes[number] = refused
-        placed = await self._places.submit(list(requests.values()))
-        for (number, request), each in zip(list(requests.items()), placed, strict=True):
-            if isinstance(each, Exception):
-                outcomes[number] = each
-                del requests[number]
+        placed = await self._places.submit(list(left.values()))
+        for (number, hold), place in zip(list(left.items()), placed, strict=True):
+            if isinstance(place, Exception):
+                outcomes[number] = place
+                del left[number]
             else:
-                requests[number] = replace(request, placed=each)
-        granted = await self._decisions.submit(list(requests.values()))
-        for (number, request), one in zip(requests.items(), granted, strict=True):
-            outcomes[number] = one if isinstance(one, Exception) else _held(request, one)
+                left[number] = replace(hold, placed=place)
+        granted = await self._grants.submit(list(left.values()))
+        for (number, hold), grant in zip(left.items(), granted, strict=True):
+            outcomes[number] = grant if isinstance(grant, Exception) else Held(hold, grant)
         return [outcomes[number] for number in range(len(attempts))]
 
     async def release(self, attempts: Sequence[Attempt[ReleaseHold]]) -> list[Exception | None]:
-        """Release all that the command's token holds in its site, if it holds the command's slot (if any).
+        """Release everything that the command's token holds in its site.
+
+        If the command has a slot, the token must hold it at some resource.
 
         Refusals: NoSuchHold, InvalidRequest, AskedEarlier, NotExecuted, OutcomeUnknown.
         """
         releases = []
-        for each in attempts:
-            command = each.command
-            release = Release(command.site, command.holdToken, each.asked_at, self._cell_of(command))
-            releases.append(_Releasing(release, each.deadline))
+        for attempt in attempts:
+            command = attempt.command
+            release = Release(command.site, command.holdToken, attempt.asked_at, self._cell_of(command))
+            releases.append(_ReleaseAttempt(release, attempt.deadline))
         released = await self._releases.submit(releases)
-        return [each if isinstance(each, Exception) else None if each else NoSuchHold() for each in released]
+        return [done if isinstance(done, Exception) else None if done else NoSuchHold() for done in released]
 
-    def _request(self, attempt: Attempt[PlaceHold]) -> Request:
+    def _hold_attempt(self, attempt: Attempt[PlaceHold]) -> HoldAttempt:
         command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
         holder = Holder(command.holdToken or random_uuid(), self._digests.of_name(command.patientName))
-        wanted = HoldRequest(Claims.of(command, slot_range), holder, attempt.asked_at)
-        return Request(command, slot_range, wanted, attempt.deadline)
+        request = HoldRequest(Claims.of(command, slot_range), holder, attempt.asked_at)
+        return HoldAttempt(command, slot_range, request, attempt.deadline)
 
     def _cell_of(self, command: ReleaseHold) -> str | None:
+        """Return the cell (Unix ms) of the slot of a release, if it has a slot."""
         if command.slot is None:
             return None
-        place = _Cell(command.site, command.slot)
+        place = _SlotOnly(command.site, command.slot)
         first, *_ = Claims.of(place, self._grid.slot_range(place)).keys
         return first.rpartition("/")[2]
 
-    async def _release_many(self, many: Sequence[_Releasing], deadline: Deadline) -> list[bool | Refused]:
-        released = self._holds.release_many([each.release for each in many], deadline)
-        return await self._judged(released)
+    async def _release_many(
+        self, attempts: Sequence[_ReleaseAttempt], deadline: Deadline
+    ) -> list[bool | Refused]:
+        released = self._holds.release_many([attempt.release for attempt in attempts], deadline)
+        return await self._check_redis(released)
 
     async def _place_many(
-        self, requests: Sequence[Request], deadline: Deadline
+        self, holds: Sequence[HoldAttempt], deadline: Deadline
     ) -> list[Placed | Refused | None]:
-        placed = self._holds.place_many([each.wanted for each in requests], deadline)
-        return await self._judged(placed)
+        placed = self._holds.place_many([hold.request for hold in holds], deadline)
+        return await self._check_redis(placed)
 
-    async def _judged(self, asked: Awaitable[Sequence[AnswerT | Refused]]) -> list[AnswerT | Refused]:
-        """Wait for Redis to answer; if it failed, find out whether this worker has lost it.
+    async def _check_redis(self, call: Awaitable[Sequence[AnswerT | Refused]]) -> list[AnswerT | Refused]:
+        """Await a call to Redis. If it failed, check whether this worker has lost Redis.
 
-        Then the worker has left its subjects, and NotReady sends the caller to a worker that may have Redis.
+        If so, the worker has left its subjects. NotReady makes the client retry, at a worker that may have
+        Redis.
         """
-        answers = await asked
-        if not any(isinstance(each, HoldsUnreachable | OutcomeUnknown) for each in answers):
+        answers = await call
+        if not any(isinstance(answer, HoldsUnreachable | OutcomeUnknown) for answer in answers):
             return list(answers)
         if not await self._redis.is_lost():
             return list(answers)
         return [
-            NotReady(HoldsUnreachable.message) if isinstance(each, HoldsUnreachable) else each
-            for each in answers
+            NotReady(HoldsUnreachable.message) if isinstance(answer, HoldsUnreachable) else answer
+            for answer in answers
         ]
 
-    async def _decide_many(self, requests: Sequence[Request], deadline: Deadline) -> list[Granted | Refused]:
-        """Grant what is placed and free; withdraw the rest, but nothing that was granted before."""
-        claims = {claim for each in requests for claim in each.wanted.claims.in_site}
-        outcomes: dict[Request, Granted | Refused] = {}
+    async def _grant_many(self, holds: Sequence[HoldAttempt], deadline: Deadline) -> list[Granted | Refused]:
+        """Grant the placed holds of free slots, and withdraw the rest. Holds granted earlier stay."""
+        claims = {claim for hold in holds for claim in hold.request.claims.in_site}
+        outcomes: dict[HoldAttempt, Granted | Refused] = {}
         try:
             found = await self._bookings.find(claims=claims, timeout=deadline.remaining)
-            deadline.check()  # nothing is granted after it
-            self._schema.require()  # nor by a worker that slept, and may not know of another grid
+            deadline.check()  # grant nothing after the deadline
+            self._schema.require()  # a worker that was suspended may have missed a change of the grid
         except (NotExecuted, OutcomeUnknown) as error:
             if isinstance(error, NoPrimary | OutcomeUnknown):
                 self._schema.suspect(error)
             not_done = error if isinstance(error, NotExecuted) else NotExecuted()
-            outcomes |= dict.fromkeys(requests, not_done)
+            outcomes |= dict.fromkeys(holds, not_done)
         else:
-            outcomes |= {each: refusal for each in requests if (refusal := _refusal(each, found))}
-            free = [each for each in requests if each not in outcomes]
-            granted = self._holds.grant_many([(r.wanted, r.placed) for r in free if r.placed])
-            outcomes |= zip(free, await self._judged(granted), strict=True)
-        refused = [each for each, outcome in outcomes.items() if isinstance(outcome, Refused)]
-        await self._withdraw([each for each in refused if not isinstance(outcomes[each], OutcomeUnknown)])
-        return [outcomes[each] for each in requests]
+            outcomes |= {hold: refusal for hold in holds if (refusal := _refusal(hold, found))}
+            free = [hold for hold in holds if hold not in outcomes]
+            granted = self._holds.grant_many([(h.request, h.placed) for h in free if h.placed])
+            outcomes |= zip(free, await self._check_redis(granted), strict=True)
+        refused = [hold for hold, outcome in outcomes.items() if isinstance(outcome, Refused)]
+        await self._withdraw([hold for hold in refused if not isinstance(outcomes[hold], OutcomeUnknown)])
+        return [outcomes[hold] for hold in holds]
 
-    async def _withdraw(self, requests: Sequence[Request]) -> None:
-        """Take back what was placed for requests that are refused, so that it blocks nobody."""
-        await self._holds.withdraw_many([(r.wanted, r.placed) for r in requests if r.placed])
-
-
-def _held(request: Request, granted: Granted) -> Held:
-    token = request.wanted.holder.token
-    return Held(request.command, token, request.slot_range, granted.expires_at, granted.milliseconds // 1000)
+    async def _withdraw(self, holds: Sequence[HoldAttempt]) -> None:
+        """Withdraw the placed holds of refused attempts, so that they block no other caller."""
+        await self._holds.withdraw_many([(h.request, h.placed) for h in holds if h.placed])
 
 
-def _refusal(request: Request, found: Found) -> Refused | None:
-    """Why a hold is not granted; None if it is to be."""
-    if request.wanted.claims.in_site & found.booked:
+def _refusal(hold: HoldAttempt, found: Found) -> Refused | None:
+    """Return why a hold is refused, or None if it can be granted."""
+    if hold.request.claims.in_site & found.booked:
         return SlotAlreadyBooked()
-    if request.placed is None:
+    if hold.placed is None:
         return SlotHeld()
-    return BeingBooked() if request.placed.being_booked else None
+    return BeingBooked() if hold.placed.being_booked else None

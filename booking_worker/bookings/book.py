@@ -1,13 +1,13 @@
-"""Who gets what, for a batch of bookings: a handful of round trips a batch, not a command."""
+"""Decide a batch of bookings. The number of round trips depends on the batch, not on its commands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from booking_worker.bookings.intents import PASSING, REGISTERED, Intents
-from booking_worker.bookings.key_finality import Refusals
+from booking_worker.bookings.finality import KeyFinality
+from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.outcomes import MOST_ROUNDS, refusal_of
-from booking_worker.bookings.requests import Booked, Outcome, Request, first_of_each_claim, replay
+from booking_worker.bookings.requests import Booked, BookOutcome, BookRequest, replay, split_competitors
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     AskedEarlier,
@@ -24,7 +24,7 @@ from shared.stores.redis.intents import HoldState
 
 
 class Booker:
-    """Books what can be booked of a batch. Only the store's unique index decides."""
+    """Books a batch. Only MongoDB's unique index decides which booking gets a claim."""
 
     def __init__(
         self, bookings: BookingStore, writes: BookingWrites, intents: Intents, lately: LatelyBooked
@@ -33,82 +33,97 @@ class Booker:
         self._writes = writes
         self._intents = intents
         self._lately = lately
-        self._refusals = Refusals(bookings, writes)
+        self._finality = KeyFinality(bookings, writes)
 
-    async def commit(self, requests: Sequence[Request], deadline: Deadline) -> list[Outcome]:
-        """Decide a batch of requests by a deadline; one outcome each, in their order.
+    async def commit(self, requests: Sequence[BookRequest], deadline: Deadline) -> list[BookOutcome]:
+        """Decide a batch of requests by a deadline.
 
-        0. What wants a claim that was lately found booked is looked for first, and refused if it is booked.
-        1. Redis: one script reads the holds, and registers intents of those that may pass.
-        2. MongoDB: one insert of the first that wants each claim. The index decides, whoever else inserts.
-        3. Where one was refused: what is in the way is read behind a barrier, and refuses its rivals too.
-           Before a 409, the key of a request that may have been sent before is reserved with a tombstone; a
-           booking that was asked for later replaces the tombstone.
-        What is explained by nothing is tried again. Intents are cleared after the callers are answered.
+        0. MongoDB: read the claims that were recently found booked, and refuse their requests if they are.
+        1. Redis: one script reads the holds, and registers intents for the requests that no hold blocks.
+        2. MongoDB: insert one request per claim in one bulk. The index decides, also between workers.
+        3. MongoDB: behind the read barrier, read the reason of each failed insert. The reason also refuses
+           the requests that were not inserted. Before a 409, reserve the key of a request that may have been
+           sent before with a tombstone. A request asked later than its tombstone replaces it by its booking.
+
+        Requests without a reason go to the next round. Intents are cleared after the callers are answered.
+
+        Returns:
+            One outcome per request, in order.
         """
-        outcomes: dict[Request, Outcome] = {request: NotExecuted() for request in requests}
-        guessed = [request for request in requests if self._lately.has_any(request.claims.in_site)]
-        known, _ = await self._explain([], guessed, deadline)
-        outcomes |= await self._refusals.make_final(known, deadline)
+        outcomes: dict[BookRequest, BookOutcome] = {request: NotExecuted() for request in requests}
+        suspected = [request for request in requests if self._lately.has_any(request.claims.in_site)]
+        known, _ = await self._explain([], suspected, deadline)
+        outcomes |= await self._finality.make_final(known, deadline)
         left = [request for request in requests if request not in known]
         states = await self._intents.register([request.intent for request in left], deadline)
-        found = dict(zip(left, states, strict=True))
-        held = [request for request in left if found[request] is HoldState.OTHERS]
-        passing = [request for request in left if found[request] in PASSING]
+        hold_states = dict(zip(left, states, strict=True))
+        held = [request for request in left if hold_states[request] is HoldState.OTHERS]
+        passing = [request for request in left if hold_states[request] in MAY_PASS]
         rounds_without_progress = 0
         while rounds_without_progress < MOST_ROUNDS:
-            firsts, rivals = first_of_each_claim(passing)
+            firsts, competitors = split_competitors(passing)
             inserted = await self._insert(firsts, deadline)
-            outcomes |= {request: _outcome(request, each) for request, each in inserted.items()}
-            duplicates = [request for request, each in inserted.items() if each is WriteResult.DUPLICATE]
-            explained, reusable = await self._explain(duplicates, [*held, *rivals], deadline)
+            outcomes |= {request: _outcome(request, result) for request, result in inserted.items()}
+            duplicates = [request for request, result in inserted.items() if result is WriteResult.DUPLICATE]
+            explained, reusable = await self._explain(duplicates, [*held, *competitors], deadline)
             explained |= {request: SlotHeld() for request in held if request not in explained}
-            outcomes |= await self._refusals.make_final(explained, deadline)
-            held, left = [], [request for request in (*duplicates, *rivals) if request not in explained]
+            outcomes |= await self._finality.make_final(explained, deadline)
+            held, left = [], [request for request in (*duplicates, *competitors) if request not in explained]
             replaced = await self._replace(left, reusable, deadline)
             outcomes |= replaced
-            waiting, passing = passing, [request for request in left if request not in replaced]
+            tried, passing = passing, [request for request in left if request not in replaced]
             if not passing:
                 break
-            rounds_without_progress += len(passing) == len(waiting)
+            rounds_without_progress += len(passing) == len(tried)
         self._intents.clear(
-            (request.intent, found[request], _stands(request, outcomes[request]))
-            for request in found
-            if found[request] in REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
+            (request.intent, state, _is_stored(request, outcomes[request]))
+            for request, state in hold_states.items()
+            if state in MAY_BE_REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
         )
-        # The worker that booked before a replay may have died before it cleared the holds.
+        # A replay: the worker that booked may have died before it used up the holds.
         self._intents.clear(
-            (request.intent, HoldState.MINE, True) for request in known if _stands(request, outcomes[request])
+            (request.intent, HoldState.MINE, True)
+            for request in known
+            if _is_stored(request, outcomes[request])
         )
         return [outcomes[request] for request in requests]
 
-    async def _insert(self, requests: Sequence[Request], deadline: Deadline) -> dict[Request, WriteResult]:
+    async def _insert(
+        self, requests: Sequence[BookRequest], deadline: Deadline
+    ) -> dict[BookRequest, WriteResult]:
         inserted = await self._writes.guarded(
             self._writes.insert_many, [request.booking for request in requests], deadline
         )
         return dict(zip(requests, inserted, strict=True))
 
     async def _explain(
-        self, duplicates: Sequence[Request], others: Sequence[Request], deadline: Deadline
-    ) -> tuple[dict[Request, Outcome], dict[Request, Tombstone]]:
-        """Why requests are refused: they have been carried out before, or a claim of theirs is booked.
+        self, duplicates: Sequence[BookRequest], not_inserted: Sequence[BookRequest], deadline: Deadline
+    ) -> tuple[dict[BookRequest, BookOutcome], dict[BookRequest, Tombstone]]:
+        """Read behind the read barrier why requests are refused: own key used, or a claim booked.
 
-        The index that an insert met does not tell: of two that are met one is named, and a deposed primary
-        has an old one. A request that nothing explains is left out; it may have a tombstone to replace.
-        `others` were not inserted by this attempt.
+        The duplicate-key error is no proof: MongoDB names one of several violated indexes only, and a deposed
+        primary reads old rows.
+
+        Args:
+            duplicates: requests whose insert met a duplicate.
+            not_inserted: requests that this attempt did not insert.
+            deadline: of the batch.
+
+        Returns:
+            The outcomes of the requests that have a reason, and the tombstones that have a request's key.
         """
-        refused = [*duplicates, *others]
+        refused = [*duplicates, *not_inserted]
         claims = {claim for request in refused for claim in request.claims.in_site}
         keys = {request.key for request in refused if not request.is_first_attempt}
         try:
             found = await self._bookings.find(keys=keys, claims=claims, timeout=deadline.remaining)
-        except NoPrimary as nothing_done:
-            return {**_each(duplicates, OutcomeUnknown()), **_each(others, nothing_done)}, {}
+        except NoPrimary as no_primary:
+            return {**_all(duplicates, OutcomeUnknown()), **_all(not_inserted, no_primary)}, {}
         except OutcomeUnknown as unknown:
-            return {**_each(duplicates, unknown), **_each(others, NotExecuted())}, {}
+            return {**_all(duplicates, unknown), **_all(not_inserted, NotExecuted())}, {}
 
         self._lately.note(claims, found.booked)
-        explained: dict[Request, Outcome] = {}
+        explained: dict[BookRequest, BookOutcome] = {}
         for request in refused:
             if own := found.by_key.get(request.key):
                 explained[request] = replay(request, own)
@@ -119,30 +134,34 @@ class Booker:
         return explained, {r: found.tombstones[r.key] for r in refused if r.key in found.tombstones}
 
     async def _replace(
-        self, requests: Sequence[Request], rows: Mapping[Request, Tombstone], deadline: Deadline
-    ) -> dict[Request, Outcome]:
-        """Replace tombstones by bookings. If one has changed, or a claim is met, its request is left out."""
-        bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows}
+        self, requests: Sequence[BookRequest], tombstones: Mapping[BookRequest, Tombstone], deadline: Deadline
+    ) -> dict[BookRequest, BookOutcome]:
+        """Turn the tombstones of requests into their bookings.
+
+        Returns:
+            Outcomes, without the requests to retry: their tombstone has changed, or a claim was taken.
+        """
+        bookings = {r: replace(r.booking, id=tombstones[r].id) for r in requests if r in tombstones}
         written = await self._writes.guarded(
-            self._writes.replace_many, [(rows[r], b) for r, b in bookings.items()], deadline
+            self._writes.replace_many, [(tombstones[r], b) for r, b in bookings.items()], deadline
         )
         return {
-            request: Booked(booking) if each is WriteResult.DONE else refusal_of(each)
-            for (request, booking), each in zip(bookings.items(), written, strict=True)
-            if each not in (WriteResult.DUPLICATE, WriteResult.UNSURE)
+            request: Booked(booking) if result is WriteResult.DONE else refusal_of(result)
+            for (request, booking), result in zip(bookings.items(), written, strict=True)
+            if result not in (WriteResult.DUPLICATE, WriteResult.UNSURE)
         }
 
 
-def _each(requests: Sequence[Request], outcome: Outcome) -> dict[Request, Outcome]:
+def _all(requests: Sequence[BookRequest], outcome: BookOutcome) -> dict[BookRequest, BookOutcome]:
     return dict.fromkeys(requests, outcome)
 
 
-def _stands(request: Request, outcome: Outcome) -> bool:
-    """Whether what was asked for is booked now, by this request or an earlier one with its key."""
+def _is_stored(request: BookRequest, outcome: BookOutcome) -> bool:
+    """Return whether the requested claims are booked by this request or an earlier one with its key."""
     if not isinstance(outcome, Booked):
         return False
     return outcome.booking.status == "booked" and outcome.booking.claims == request.claims
 
 
-def _outcome(request: Request, inserted: WriteResult) -> Outcome:
+def _outcome(request: BookRequest, inserted: WriteResult) -> BookOutcome:
     return Booked(request.booking) if inserted is WriteResult.DONE else refusal_of(inserted)

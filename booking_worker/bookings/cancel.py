@@ -1,4 +1,4 @@
-"""Cancels, a batch of them: one read of what is booked, and one write that frees it."""
+"""Cancel a batch of bookings: one read of the rows, then one bulk of updates that frees their claims."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 
 
 @dataclass(frozen=True, eq=False)
-class Cancel:
-    """A command to cancel the booking with this id, if it has the version `if_version` (None: any)."""
+class CancelRequest:
+    """A command to cancel the booking `id` if it has the version `if_version` (None: any)."""
 
     id: str
     deadline: Deadline
@@ -24,48 +24,52 @@ class Cancel:
 
 
 class Canceller:
-    """Cancels what is booked. A repeat finds it cancelled, which is the same answer."""
+    """Cancels bookings. A retry finds the booking cancelled, and gets the same answer."""
 
     def __init__(self, bookings: BookingStore, writes: BookingWrites) -> None:
         self._bookings = bookings
         self._writes = writes
 
-    async def commit(self, cancels: Sequence[Cancel], deadline: Deadline) -> list[ChangeOutcome]:
-        """Decide a batch of cancels by a deadline; one outcome each, in their order.
+    async def commit(self, cancels: Sequence[CancelRequest], deadline: Deadline) -> list[ChangeOutcome]:
+        """Decide a batch of cancels by a deadline.
+
+        Returns:
+            One outcome per cancel, in order. None: another write changed the row, and the cancel did
+            nothing, so it joins a later batch.
 
         Raises:
-            NoPrimary, NotExecuted: what is booked could not be read.
+            NoPrimary, NotExecuted: the rows could not be read.
         """
         rows = await self._bookings.get_many(
             {cancel.id for cancel in cancels}, versions=known_versions(cancels), timeout=deadline.remaining
         )
         refused = {cancel: refusal for cancel in cancels if (refusal := _refusal(cancel, rows))}
         accepted = {cancel.id for cancel in cancels if cancel not in refused}
-        stands: dict[str, ChangeOutcome] = {each: rows[each] for each in accepted}
+        results: dict[str, ChangeOutcome] = {row_id: rows[row_id] for row_id in accepted}
         changes = [
             CompareAndSet(row, row.cancelled())
             for row in rows.values()
             if row.id in accepted and row.status == "booked"
         ]
         written = await self._writes.guarded(self._writes.change_many, changes, deadline)
-        for change, each in zip(changes, written, strict=True):
-            stands[change.before.id] = change.after if each is WriteResult.DONE else refusal_of(each)
-        unsure = {c.before.id for c, each in zip(changes, written, strict=True) if each is WriteResult.UNSURE}
-        stands |= await self._look(unsure, deadline)
-        return [refused.get(cancel) or _outcome(cancel, stands[cancel.id]) for cancel in cancels]
+        for change, result in zip(changes, written, strict=True):
+            results[change.before.id] = change.after if result is WriteResult.DONE else refusal_of(result)
+        unsure = {c.before.id for c, w in zip(changes, written, strict=True) if w is WriteResult.UNSURE}
+        results |= await self._read_again(unsure, deadline)
+        return [refused.get(cancel) or _outcome(cancel, results[cancel.id]) for cancel in cancels]
 
-    async def _look(self, ids: Set[str], deadline: Deadline) -> dict[str, ChangeOutcome]:
-        """Of changes some of which did not match: what is cancelled now, and what is not yet."""
+    async def _read_again(self, ids: Set[str], deadline: Deadline) -> dict[str, ChangeOutcome]:
+        """Read the rows of a bulk that matched too few: those cancelled now, and None for the others."""
         try:
             found = await self._bookings.find(ids=ids, timeout=deadline.remaining)
         except (NotExecuted, OutcomeUnknown):
             return dict.fromkeys(ids, OutcomeUnknown())
         cancelled = {row.id: row for row in found.by_id.values() if row.status == "cancelled"}
-        return {each: cancelled.get(each) for each in ids}
+        return {row_id: cancelled.get(row_id) for row_id in ids}
 
 
-def _refusal(cancel: Cancel, rows: Mapping[str, Booking]) -> Refused | None:
-    """Why a cancel is refused, if it is."""
+def _refusal(cancel: CancelRequest, rows: Mapping[str, Booking]) -> Refused | None:
+    """Return why a cancel is refused, or None."""
     row = rows.get(cancel.id)
     if row is None:
         return NoSuchAppointment()
@@ -73,8 +77,8 @@ def _refusal(cancel: Cancel, rows: Mapping[str, Booking]) -> Refused | None:
     return None if cancel.if_version in (None, before) else PreconditionFailed()
 
 
-def _outcome(cancel: Cancel, stands: ChangeOutcome) -> ChangeOutcome:
-    """The answer to a cancel of a booking that stands so: another than it read may have cancelled it."""
-    if isinstance(stands, Booking):
-        return _refusal(cancel, {cancel.id: stands}) or stands
-    return stands
+def _outcome(cancel: CancelRequest, result: ChangeOutcome) -> ChangeOutcome:
+    """Check the precondition again: another command may have cancelled a later version of the booking."""
+    if isinstance(result, Booking):
+        return _refusal(cancel, {cancel.id: result}) or result
+    return result

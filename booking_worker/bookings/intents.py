@@ -1,4 +1,4 @@
-"""Intents of what is being decided: registered before the write, cleared after the callers are answered."""
+"""The life of intents: registered before the write, cleared after the callers are answered."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -10,16 +10,16 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
 
-PASSING = {HoldState.FREE, HoldState.MINE, HoldState.UNREACHABLE}
-"""What may go on: where Redis cannot say what is held, it goes on without."""
-REGISTERED = {HoldState.FREE, HoldState.MINE, HoldState.NOT_ASKED}
-"""Where an intent may stand: one that could not be asked for may have been registered all the same."""
+MAY_PASS = {HoldState.FREE, HoldState.MINE, HoldState.UNREACHABLE}
+"""A booking with one of these states goes on. If Redis is lost, it goes on without holds."""
+MAY_BE_REGISTERED = {HoldState.FREE, HoldState.MINE, HoldState.NOT_ASKED}
+"""An intent with one of these states may exist in Redis: an unanswered call may have registered it."""
 
 log = structlog.get_logger()
 
 
 class Intents:
-    """Those of one worker, whatever it does with slots."""
+    """Registers and clears the intents of one worker, for bookings and moves."""
 
     def __init__(self, store: IntentStore) -> None:
         self._store = store
@@ -28,7 +28,11 @@ class Intents:
         self._sweep: asyncio.Task[None] | None = None
 
     async def register(self, intents: Sequence[BookingIntent], deadline: Deadline) -> list[HoldState]:
-        """What each finds held, in their order; those that may pass are registered."""
+        """Read the holds, and register the intents that no hold of another patient blocks.
+
+        Returns:
+            The hold state of each intent, in order.
+        """
         if not intents:
             return []
         states = await self._store.register_intents(intents, seconds=deadline.remaining)
@@ -37,17 +41,19 @@ class Intents:
         return states
 
     def clear(self, decided: Iterable[tuple[BookingIntent, HoldState, bool]]) -> None:
-        """Clear the intents of what is decided: what each found held, and whether its booking stands.
+        """Clear intents in the background, so that a slow Redis delays no answer.
 
-        A booking that stands uses up its patient's holds, which nobody may see then: at once. Intents are
-        cleared as soon as Redis has cleared those before them, together with what is decided meanwhile. No
-        answer waits for it, though Redis may hang. A booking that is unknown may still be made: its intent
-        has to stay.
+        A stored booking uses up its patient's holds at once, so that no caller sees a hold on a booked slot.
+        Intents are cleared one round at a time: a round takes all that were decided during the last one.
+        Never pass a booking with an unknown outcome: MongoDB may still insert it, so its intent must stay.
+
+        Args:
+            decided: intent, hold state, and whether the booking is stored.
         """
         used_up: list[BookingIntent] = []
-        for intent, state, stands in decided:
+        for intent, state, is_stored in decided:
             self._decided.append(intent)
-            if state is HoldState.MINE and stands:
+            if state is HoldState.MINE and is_stored:
                 used_up.append(intent)
         if used_up:
             task = asyncio.create_task(self._use_up(used_up))
@@ -71,7 +77,7 @@ class Intents:
                 log.warning("intents_not_cleared", effect="they expire by themselves", bookings=len(decided))
 
     async def drain(self) -> None:
-        """Wait for what is left to do for commands that were answered."""
+        """Wait until the intents and holds of all answered commands are cleared."""
         if self._sweep is not None:
             await self._sweep
         while self._using_up:

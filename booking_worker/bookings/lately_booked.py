@@ -1,8 +1,9 @@
-"""Claims lately found booked: a guess that spares a write which would be refused.
+"""A cache of claims that were recently found booked, which saves inserts that would fail.
 
-Only a guess: what is guessed booked is read behind the barrier, and refused only for what is found there.
-Otherwise each of a storm of requests for a slot would cost MongoDB an insert that fails. One that meets a
-booked claim after free ones leaves rolled-back keys there, which slow down what others do with those claims.
+The cache is a hint. The worker reads a cached claim behind the read barrier, and refuses a request only if
+the claim is booked there. Without the cache, every request of a rush for one slot would cost MongoDB a
+failing insert. If such an insert has free claims before the booked one, MongoDB rolls back their index keys,
+and that slows down other writes of these claims.
 """
 
 from collections.abc import Iterable, Set
@@ -13,18 +14,18 @@ MOST = 1000
 
 
 class LatelyBooked:
-    """Remembers so many claims."""
+    """The last `MOST` claims that were found booked."""
 
     def __init__(self) -> None:
         self._claims: dict[InSite, None] = {}
 
     def has_any(self, claims: Set[InSite]) -> bool:
-        """Whether one of `claims` was found booked of late."""
+        """Return whether one of `claims` was recently found booked."""
         return not claims.isdisjoint(self._claims.keys())
 
-    def note(self, asked: Iterable[InSite], booked: Set[InSite]) -> None:
-        """Remember what was found of claims: those of `booked` are, and no others."""
-        for claim in asked:
+    def note(self, read: Iterable[InSite], booked: Set[InSite]) -> None:
+        """Record a read: of the claims in `read`, exactly those in `booked` are booked."""
+        for claim in read:
             self._claims.pop(claim, None)
             if claim in booked:
                 self._claims[claim] = None

@@ -1,14 +1,14 @@
-"""Moves, a batch of them: each is one write of one row, which takes the new claims and leaves the old."""
+"""Move a batch of bookings. One write of one row takes the new claims and frees the old ones."""
 
 from collections.abc import Sequence
 
-from booking_worker.bookings.intents import PASSING, REGISTERED, Intents
+from booking_worker.bookings.finality import MoveFinality
+from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.move_finality import MoveRefusals
-from booking_worker.bookings.move_plan import Move, MovePlan, plan, repeat
+from booking_worker.bookings.move_plan import MovePlan, PendingMove, plan_move, replay_move
 from booking_worker.bookings.outcomes import ChangeOutcome, refusal_of
 from booking_worker.bookings.preconditions import known_versions
-from booking_worker.bookings.requests import first_of_each_claim
+from booking_worker.bookings.requests import split_competitors
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.domain.booking import Booking
@@ -22,7 +22,7 @@ from shared.worker.batcher import HEAVIEST_BATCH
 
 
 class Mover:
-    """Moves what can be moved of a batch. Only the store's unique index decides."""
+    """Moves a batch of bookings. Only MongoDB's unique index decides which booking gets a claim."""
 
     def __init__(
         self,
@@ -40,111 +40,124 @@ class Mover:
         self._intents = intents
         self._grid = grid
         self._digests = digests
-        self._refusals = MoveRefusals(bookings, writes)
+        self._finality = MoveFinality(bookings, writes)
 
-    async def commit(self, moves: Sequence[Move], deadline: Deadline) -> list[ChangeOutcome]:
-        """Decide a batch of moves by a deadline; one outcome each, in their order.
+    async def commit(self, moves: Sequence[PendingMove], deadline: Deadline) -> list[ChangeOutcome]:
+        """Decide a batch of moves by a deadline.
 
-        1. MongoDB: what is booked now, and so where each move leads. What leads to a claim that was lately
-           found booked is looked for, and refused if another has it.
-        2. Redis: one script reads the holds there, and registers intents of those that may pass.
-        3. MongoDB: one update of each booking, of the first that wants each claim. The index decides.
-        4. What is not done is looked at behind a barrier: it was done before, or somebody is in its way.
+        1. MongoDB: read the rows and plan the moves. Read the targets that were recently found booked, and
+           refuse their moves if another booking has them.
+        2. Redis: one script reads the holds on the targets, and registers intents for the moves that no hold
+           blocks.
+        3. MongoDB: update one row per booking, and one per claim, in one bulk. The index decides.
+        4. MongoDB: behind the read barrier, read why an update matched nothing: the move was done before, or
+           another booking has a claim of the target.
 
-        What has changed meanwhile, or is explained by nothing, is None: it is to be judged anew. So is a
-        move of a booking for which another was asked earlier, and what makes the batch too large. Nothing
-        was done for any of them.
+        Returns:
+            One outcome per move, in order. None: nothing was done, and the move joins a later batch. This
+            happens if another write changed the row, if no reason was found, if another move of the same
+            booking was asked earlier, or if the batch is full.
 
         Raises:
-            NoPrimary, NotExecuted: what is booked could not be read.
+            NoPrimary, NotExecuted: the rows could not be read.
         """
         rows = await self._bookings.get_many(
             {move.id for move in moves}, versions=known_versions(moves), timeout=deadline.remaining
         )
-        outcomes: dict[Move, ChangeOutcome] = {}
+        outcomes: dict[PendingMove, ChangeOutcome] = {}
         plans: list[MovePlan] = []
         for move in moves:
-            judged = plan(move, rows.get(move.id), self._grid, self._digests)
-            if isinstance(judged, MovePlan):
-                plans.append(judged)
+            planned = plan_move(move, rows.get(move.id), self._grid, self._digests)
+            if isinstance(planned, MovePlan):
+                plans.append(planned)
             else:
-                outcomes[move] = judged
+                outcomes[move] = planned
         carried_out = await self._carry_out(_fitting(plans), deadline)
-        outcomes |= {each.move: outcome for each, outcome in carried_out.items()}
+        outcomes |= {plan.move: outcome for plan, outcome in carried_out.items()}
         return [outcomes.get(move) for move in moves]
 
     async def _carry_out(
         self, plans: Sequence[MovePlan], deadline: Deadline
     ) -> dict[MovePlan, ChangeOutcome]:
-        repeats = [each for each in plans if each.is_repeat]
-        staying = [each for each in plans if each.stays and not each.is_repeat]
-        changing = [each for each in plans if not each.stays]
-        guessed = [each for each in changing if self._lately.has_any(each.claims.in_site)]
+        replays = [plan for plan in plans if plan.is_replay]
+        staying = [plan for plan in plans if plan.stays and not plan.is_replay]
+        changing = [plan for plan in plans if not plan.stays]
+        suspected = [plan for plan in changing if self._lately.has_any(plan.claims.in_site)]
         taken = {
-            each: outcome
-            for each, outcome in (await self._explain([], guessed, [], deadline)).items()
+            plan: outcome
+            for plan, outcome in (await self._explain([], suspected, [], deadline)).items()
             if isinstance(outcome, SlotAlreadyBooked)
         }
-        outcomes = await self._refusals.make_final(taken, deadline)
-        changing = [each for each in changing if each not in taken]
-        states = await self._intents.register([each.intent for each in changing], deadline)
-        found = dict(zip(changing, states, strict=True))
+        outcomes = await self._finality.make_final(taken, deadline)
+        changing = [plan for plan in changing if plan not in taken]
+        states = await self._intents.register([plan.intent for plan in changing], deadline)
+        hold_states = dict(zip(changing, states, strict=True))
         outcomes |= dict.fromkeys(changing, NotExecuted())
-        held = [each for each in changing if found[each] is HoldState.OTHERS]
-        firsts, rivals = first_of_each_claim([each for each in changing if found[each] in PASSING])
+        held = [plan for plan in changing if hold_states[plan] is HoldState.OTHERS]
+        firsts, competitors = split_competitors([p for p in changing if hold_states[p] in MAY_PASS])
         written = await self._write([*firsts, *staying], deadline)
         outcomes |= {
             p: p.change.after if w is WriteResult.DONE else refusal_of(w) for p, w in written.items()
         }
-        met = [each for each, w in written.items() if w in (WriteResult.DUPLICATE, WriteResult.UNSURE)]
-        explained = await self._explain([*met, *repeats], rivals, held, deadline)
-        outcomes |= await self._refusals.make_final(explained, deadline)
+        unmatched = [p for p, w in written.items() if w in (WriteResult.DUPLICATE, WriteResult.UNSURE)]
+        explained = await self._explain([*unmatched, *replays], competitors, held, deadline)
+        outcomes |= await self._finality.make_final(explained, deadline)
         self._intents.clear(
-            (each.intent, found[each], _stands(each, outcomes[each]))
-            for each in changing
-            if found[each] in REGISTERED and not isinstance(outcomes[each], OutcomeUnknown)
+            (plan.intent, state, _is_at_target(plan, outcomes[plan]))
+            for plan, state in hold_states.items()
+            if state in MAY_BE_REGISTERED and not isinstance(outcomes[plan], OutcomeUnknown)
         )
-        # The worker that moved the booking there may have died before it cleared the holds.
+        # A replay: the worker that moved the booking may have died before it used up the holds.
         self._intents.clear(
-            (each.uses_up(booking), HoldState.MINE, True)
-            for each in (*repeats, *staying)
-            if isinstance(booking := outcomes[each], Booking)
+            (plan.intent_at(booking), HoldState.MINE, True)
+            for plan in (*replays, *staying)
+            if isinstance(booking := outcomes[plan], Booking)
         )
         return outcomes
 
     async def _write(self, plans: Sequence[MovePlan], deadline: Deadline) -> dict[MovePlan, WriteResult]:
         written = await self._writes.guarded(
-            self._writes.change_many, [each.change for each in plans], deadline
+            self._writes.change_many, [plan.change for plan in plans], deadline
         )
         return dict(zip(plans, written, strict=True))
 
     async def _explain(
         self,
         tried: Sequence[MovePlan],
-        rivals: Sequence[MovePlan],
+        competitors: Sequence[MovePlan],
         held: Sequence[MovePlan],
         deadline: Deadline,
     ) -> dict[MovePlan, ChangeOutcome]:
-        """What became of moves, or is in their way. For `rivals` and `held` nothing was written."""
-        others = [*rivals, *held]
-        claims = {claim for each in (*tried, *others) for claim in each.claims.in_site}
-        ids = {each.id for each in (*tried, *others)}
+        """Read behind the read barrier whether moves were done, or which booking blocks them.
+
+        Args:
+            tried: moves whose update was sent, by this attempt or an earlier one.
+            competitors: moves without an update, because an earlier move of the batch has a claim of theirs.
+            held: moves without an update, because another patient holds a claim of theirs.
+            deadline: of the batch.
+
+        Returns:
+            An outcome for each of them; None if no reason was found.
+        """
+        not_tried = [*competitors, *held]
+        claims = {claim for plan in (*tried, *not_tried) for claim in plan.claims.in_site}
+        ids = {plan.id for plan in (*tried, *not_tried)}
         try:
             found = await self._bookings.find(ids=ids, claims=claims, timeout=deadline.remaining)
         except (NotExecuted, OutcomeUnknown):
-            return dict.fromkeys(tried, OutcomeUnknown()) | dict.fromkeys(others, NotExecuted())
+            return dict.fromkeys(tried, OutcomeUnknown()) | dict.fromkeys(not_tried, NotExecuted())
         self._lately.note(claims, found.booked)
-        explained = {each: _explanation(each, found) for each in (*tried, *rivals)}
-        return explained | {each: _explanation(each, found, SlotHeld()) for each in held}
+        explained = {plan: _explanation(plan, found) for plan in (*tried, *competitors)}
+        return explained | {plan: _explanation(plan, found, SlotHeld()) for plan in held}
 
 
 def _explanation(plan: MovePlan, found: Found, otherwise: ChangeOutcome = None) -> ChangeOutcome:
     row = found.by_id.get(plan.id)
     if row is None:
         return None
-    if (answer := repeat(plan.move, row)) is not None:
+    if (answer := replay_move(plan.move, row)) is not None:
         return answer
-    if not plan.is_of(row):
+    if not plan.matches(row):
         return None
     if any(found.owners.get(claim, plan.id) != plan.id for claim in plan.claims.in_site):
         return SlotAlreadyBooked()
@@ -152,22 +165,22 @@ def _explanation(plan: MovePlan, found: Found, otherwise: ChangeOutcome = None) 
 
 
 def _fitting(plans: Sequence[MovePlan]) -> list[MovePlan]:
-    """The change of each booking that was asked for first, as many as one batch takes; and all repeats."""
+    """Select the plans of one batch: all replays, and the earliest asked move of each booking that fits."""
     fitting: list[MovePlan] = []
     ids: set[str] = set()
     weight = 0
-    for each in sorted(plans, key=lambda each: each.move.asked_at):
-        if not each.is_repeat:
-            weight += len(each.claims.keys)
-            if each.id in ids or (ids and weight > HEAVIEST_BATCH):
+    for plan in sorted(plans, key=lambda plan: plan.move.asked_at):
+        if not plan.is_replay:
+            weight += len(plan.claims.keys)
+            if plan.id in ids or (ids and weight > HEAVIEST_BATCH):
                 continue
-            ids.add(each.id)
-        fitting.append(each)
+            ids.add(plan.id)
+        fitting.append(plan)
     return fitting
 
 
-def _stands(plan: MovePlan, outcome: ChangeOutcome) -> bool:
-    """Whether the booking lies where the move leads, and so has used up its patient's holds there."""
+def _is_at_target(plan: MovePlan, outcome: ChangeOutcome) -> bool:
+    """Return whether the booking is at the target of the move, and so uses up its patient's holds there."""
     if not isinstance(outcome, Booking):
         return False
     return outcome.status == "booked" and outcome.claims == plan.claims

@@ -1,4 +1,4 @@
-"""What a move comes to, once its booking is read: a plan to change it, or why it is refused."""
+"""Plan a move from the row of its booking, or refuse it."""
 
 from dataclasses import dataclass
 
@@ -25,14 +25,14 @@ from shared.stores.redis.keys import Holder
 
 
 @dataclass(frozen=True, eq=False)
-class Move:
-    """A command to move the booking with this id, if it has the version `if_version` (None: any).
+class PendingMove:
+    """A command to move the booking `id` if it has the version `if_version` (None: any).
 
-    `mark` is what its booking remembers of it once it is done.
+    `mark`: the record of the move that the booking keeps once the move is done.
     """
 
     id: str
-    request: MoveRequest
+    command: MoveRequest
     mark: DoneMove
     deadline: Deadline
     if_version: int | None = None
@@ -49,9 +49,12 @@ class Move:
 
 @dataclass(frozen=True, eq=False)
 class MovePlan:
-    """A move of a booking as it was read. A booking that is judged anew gets another plan and intent."""
+    """A move and the compare-and-set that carries it out on the row as it was read.
 
-    move: Move
+    If another write changes the row first, the move gets a new plan with a new intent.
+    """
+
+    move: PendingMove
     change: CompareAndSet
     intent: BookingIntent
 
@@ -64,27 +67,27 @@ class MovePlan:
         return self.change.after.claims
 
     @property
-    def is_repeat(self) -> bool:
-        """Whether the move was carried out before: nothing is left to write."""
+    def is_replay(self) -> bool:
+        """Whether the booking has the mark of this move already: nothing is left to write."""
         return self.change.after is self.change.before
 
     @property
     def stays(self) -> bool:
-        """Whether the booking lies already where the move leads: only the move is remembered."""
+        """Whether the booking is at the target already: only the mark of the move is written."""
         return self.change.after.version == self.change.before.version
 
-    def is_of(self, row: Booking) -> bool:
-        """Whether the booking still stands as it was read."""
+    def matches(self, row: Booking) -> bool:
+        """Return whether the row still has the status, version and epoch that the plan was made from."""
         before = self.change.before
         return (row.status, row.version, row.epoch) == (before.status, before.version, before.epoch)
 
-    def uses_up(self, booking: Booking) -> BookingIntent:
-        """What clears the holds of the patient where the booking lies now."""
+    def intent_at(self, booking: Booking) -> BookingIntent:
+        """Return an intent of this move's patient on the claims of `booking`, to use up the holds there."""
         return BookingIntent(booking.claims, self.intent.holder)
 
 
-def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> MovePlan | Refused:
-    """What is to be done for a move of a booking, None where there is none."""
+def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: Digests) -> MovePlan | Refused:
+    """Plan a move of `booking`, or return its refusal; None is a booking that does not exist."""
     if booking is None:
         return NoSuchAppointment()
     if booking.done_move(move.move_id):
@@ -97,15 +100,15 @@ def plan(move: Move, booking: Booking | None, grid: Grid, digests: Digests) -> M
         return PreconditionFailed()
     else:
         try:
-            after = moved(booking, move.request, move.mark, grid)
+            after = moved(booking, move.command, move.mark, grid)
         except InvalidRequest as invalid:
             return invalid
-    holder = Holder(move.request.holdToken or "", digests.of_name(booking.patient_name))
+    holder = Holder(move.command.holdToken or "", digests.of_name(booking.patient_name))
     return MovePlan(move, CompareAndSet(booking, after), BookingIntent(after.claims, holder))
 
 
-def repeat(move: Move, booking: Booking) -> Booking | Refused | None:
-    """The answer to a move that the booking remembers: as that stands now. None if it does not know it."""
+def replay_move(move: PendingMove, booking: Booking) -> Booking | Refused | None:
+    """Answer a move that was done before, by the booking's current state; None if it was not done."""
     done = booking.done_move(move.move_id)
     if done is None:
         return None

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Conditional(Protocol):
-    """A command for the booking with this id, if it has the version `if_version` (None: any)."""
+    """A request to change the booking `id` if it has the version `if_version` (None: any)."""
 
     @property
     def id(self) -> str: ...
@@ -14,10 +14,10 @@ class Conditional(Protocol):
     def if_version(self) -> int | None: ...
 
 
-def known_versions(commands: Iterable[Conditional]) -> dict[str, int]:
-    """The latest version that commands require of each booking: the booking has that, or a later one."""
+def known_versions(requests: Iterable[Conditional]) -> dict[str, int]:
+    """Return, by booking id, the latest version that a caller has seen: a read must not be older."""
     versions: dict[str, int] = {}
-    for command in commands:
-        if command.if_version is not None:
-            versions[command.id] = max(command.if_version, versions.get(command.id, 0))
+    for request in requests:
+        if request.if_version is not None:
+            versions[request.id] = max(request.if_version, versions.get(request.id, 0))
     return versions

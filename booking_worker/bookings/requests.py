@@ -1,4 +1,4 @@
-"""Commands to book, and what becomes of them."""
+"""Requests to book, their outcomes, and the split of a batch into requests that do not compete."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from shared.stores.redis.intents import BookingIntent
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """A command to book.
+class BookRequest:
+    """A command to book, validated and laid on the grid.
 
-    `is_first_attempt`: no earlier attempt with its key can have booked, or may yet. `asked_at` (Unix ms) is
-    when its caller asked.
+    `is_first_attempt`: no earlier attempt with this idempotency key exists, so none can book later.
+    `asked_at`: when the caller asked (Unix ms).
     """
 
     claims: Claims
@@ -31,7 +31,7 @@ class Request:
 
     @cached_property
     def booking(self) -> Booking:
-        """The booking that it would make: in a storm on a slot, most requests are refused without one."""
+        """The booking to insert, made on first use: most requests for a contested slot never need it."""
         return self.make_booking()
 
     @property
@@ -40,23 +40,23 @@ class Request:
 
     @property
     def key(self) -> InSite:
-        """Its idempotency key in its site; without one, what is nobody's key."""
+        """The site and the idempotency key. An absent key is the empty string, which no row has."""
         return self.claims.site, self.idempotency_key or ""
 
 
 @dataclass(frozen=True)
 class Booked:
-    """A booking that stands; `replayed` if an earlier command with the same key made it."""
+    """A stored booking; `replayed` if an earlier command with the same key made it."""
 
     booking: Booking
     replayed: bool = False
 
 
-Outcome = Booked | Refused
+BookOutcome = Booked | Refused
 
 
-def replay(request: Request, own: Booking) -> Outcome:
-    """The answer to a request whose key a booking has already: as that stands now."""
+def replay(request: BookRequest, own: Booking) -> BookOutcome:
+    """Answer a request whose idempotency key belongs to the booking `own`, by its current state."""
     if own.request_hash != request.booking.request_hash:
         return KeyReused()
     if own.status == "cancelled":
@@ -65,7 +65,7 @@ def replay(request: Request, own: Booking) -> Outcome:
 
 
 class Claiming(Protocol):
-    """What wants claims, all of them or none."""
+    """A request that takes all of its claims or none."""
 
     @property
     def claims(self) -> Claims: ...
@@ -74,13 +74,17 @@ class Claiming(Protocol):
 ClaimingT = TypeVar("ClaimingT", bound=Claiming)
 
 
-def first_of_each_claim(wanting: Sequence[ClaimingT]) -> tuple[list[ClaimingT], list[ClaimingT]]:
-    """Those that come first to all of their claims, and the others: of rivals one write can succeed."""
-    taken: set[InSite] = set()
+def split_competitors(requests: Sequence[ClaimingT]) -> tuple[list[ClaimingT], list[ClaimingT]]:
+    """Split into requests without an earlier competitor in this batch, and the rest.
+
+    Two requests compete if they share a claim. Of competitors at most one write can succeed, so the caller
+    writes the first list only.
+    """
+    claimed: set[InSite] = set()
     firsts: list[ClaimingT] = []
-    rivals: list[ClaimingT] = []
-    for each in wanting:
-        claims = each.claims.in_site
-        (firsts if taken.isdisjoint(claims) else rivals).append(each)
-        taken |= claims
-    return firsts, rivals
+    competitors: list[ClaimingT] = []
+    for request in requests:
+        claims = request.claims.in_site
+        (firsts if claimed.isdisjoint(claims) else competitors).append(request)
+        claimed |= claims
+    return firsts, competitors

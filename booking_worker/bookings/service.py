@@ -1,14 +1,14 @@
-"""Use cases of bookings that change something: book, cancel and move. Knows no transport."""
+"""The use cases that change bookings: book, cancel and move. Independent of the transport."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from booking_worker.bookings.book import Booker
-from booking_worker.bookings.cancel import Cancel, Canceller
+from booking_worker.bookings.cancel import Canceller, CancelRequest
 from booking_worker.bookings.move import Mover
-from booking_worker.bookings.move_plan import Move
-from booking_worker.bookings.requests import Booked, Request
+from booking_worker.bookings.move_plan import PendingMove
+from booking_worker.bookings.requests import Booked, BookRequest
 from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
 from shared.contract.errors import Changing, NoSuchAppointment, Refused
 from shared.contract.fields import is_uuid, random_uuid
@@ -23,26 +23,26 @@ from shared.stores.redis.keys import Holder
 from shared.worker.attempts import Attempt
 from shared.worker.batcher import Batcher, Due
 
-# Each round decides one of the commands that change the same booking.
-MOST_JUDGEMENTS = 128
-MOST_JUDGEMENTS_TOGETHER = 2
-"""Of commands whose answers travel together: they wait for one round more, and not for every turn."""
+# Of concurrent commands that change the same booking, each round decides one.
+MOST_ROUNDS_ALONE = 128
+MOST_ROUNDS_TOGETHER = 2
+"""Rounds of commands that share a reply message: a contested command may delay the rest by one round only."""
 
 ItemT = TypeVar("ItemT", bound=Due)
 ResultT = TypeVar("ResultT")
 
 
 class BookingService:
-    """Decides attempts that came together, with all that wait for the same.
+    """Decides attempts in batches, together with those of other messages.
 
-    Each use case returns an outcome or a refusal for each attempt, in their order.
+    Every use case returns one outcome or refusal per attempt, in order.
     """
 
     def __init__(
         self,
-        decisions: Booker,
-        cancels: Canceller,
-        moves: Mover,
+        booker: Booker,
+        canceller: Canceller,
+        mover: Mover,
         *,
         schema: Schema,
         grid: Grid,
@@ -51,34 +51,34 @@ class BookingService:
         self._schema = schema
         self._grid = grid
         self._digests = digests
-        self._bookings = Batcher(decisions.commit, "book")
-        self._cancels = Batcher(cancels.commit, "cancel")
-        self._moves = Batcher(moves.commit, "move")
+        self._bookings = Batcher(booker.commit, "book")
+        self._cancels = Batcher(canceller.commit, "cancel")
+        self._moves = Batcher(mover.commit, "move")
 
     async def book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Booked | Exception]:
-        """Book a slot of all the resources that are asked for.
+        """Book a slot with all the requested resources.
 
         Refusals: SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, InvalidRequest, NotExecuted,
         OutcomeUnknown.
         """
-        return await self._decide(attempts, self._request, self._bookings.submit)
+        return await self._retry_until_decided(attempts, self._book_request, self._bookings.submit)
 
     async def cancel(self, attempts: Sequence[Attempt[CancelAppointment]]) -> list[Booking | Exception]:
-        """Cancel a booking, which frees all of its claims at once; one that is cancelled stays so.
+        """Cancel a booking and free its claims in the same write. A second cancel changes nothing.
 
         Refusals: NoSuchAppointment, PreconditionFailed, NotExecuted, OutcomeUnknown.
         """
-        return await self._decide(attempts, _cancel, self._cancels.submit)
+        return await self._retry_until_decided(attempts, _cancel_request, self._cancels.submit)
 
     async def move(self, attempts: Sequence[Attempt[MoveAppointment]]) -> list[Booking | Exception]:
-        """Move a booking, in one write: where it cannot lie, it stays where it was.
+        """Move a booking in one write. A refused move leaves it unchanged.
 
         Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, PreconditionFailed,
         KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
-        return await self._decide(attempts, self._move, self._moves.submit)
+        return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
 
-    def _request(self, attempt: Attempt[BookAppointment]) -> Request:
+    def _book_request(self, attempt: Attempt[BookAppointment]) -> BookRequest:
         command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
         claims = Claims.of(command, slot_range)
         make = partial(Booking.new, command, slot_range, claims, self._digests)
@@ -86,22 +86,29 @@ class BookingService:
         intent = BookingIntent(claims, holder)
         key, asked_at = command.idempotencyKey, attempt.asked_at
         is_first_attempt = key is None or attempt.is_first_attempt
-        return Request(claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at)
+        return BookRequest(claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at)
 
-    def _move(self, attempt: Attempt[MoveAppointment]) -> Move:
+    def _pending_move(self, attempt: Attempt[MoveAppointment]) -> PendingMove:
         command = attempt.command
         mark = DoneMove(command.moveId or random_uuid(), self._digests.of_move(command), attempt.asked_at)
-        return Move(valid_id(command.id), command, mark, attempt.deadline, command.ifVersion)
+        return PendingMove(valid_id(command.id), command, mark, attempt.deadline, command.ifVersion)
 
-    async def _decide(
+    async def _retry_until_decided(
         self,
         attempts: Sequence[Attempt[CommandT]],
         prepare: Callable[[Attempt[CommandT]], ItemT],
         submit: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT | Exception | None]]],
     ) -> list[ResultT | Exception]:
-        """Have what is asked for judged until there is an outcome: of none nothing was done.
+        """Submit attempts round after round, until every attempt has an outcome.
 
-        Changing: other commands change the same booking all the time.
+        Args:
+            attempts: the attempts of one message.
+            prepare: makes the item to submit, or raises the attempt's refusal.
+            submit: joins items to the next batch. Its result None means: nothing was done, submit again.
+
+        Returns:
+            One outcome or refusal per attempt, in order; Changing if other commands changed the same booking
+            in every round.
         """
         self._schema.require()
         outcomes: dict[int, ResultT | Exception] = {}
@@ -111,13 +118,12 @@ class BookingService:
                 left[number] = prepare(attempt)
             except Refused as refused:
                 outcomes[number] = refused
-        for _ in range(
-            MOST_JUDGEMENTS if len(attempts) == 1 and attempts[0].alone else MOST_JUDGEMENTS_TOGETHER
-        ):
-            judged = await submit(list(left.values()))
-            settled = {n: each for n, each in zip(left, judged, strict=True) if each is not None}
-            outcomes |= settled
-            left = {number: item for number, item in left.items() if number not in settled}
+        is_alone = len(attempts) == 1 and attempts[0].alone
+        for _ in range(MOST_ROUNDS_ALONE if is_alone else MOST_ROUNDS_TOGETHER):
+            results = await submit(list(left.values()))
+            decided = {n: result for n, result in zip(left, results, strict=True) if result is not None}
+            outcomes |= decided
+            left = {number: item for number, item in left.items() if number not in decided}
             if not left:
                 break
         outcomes |= dict.fromkeys(left, Changing())
@@ -126,16 +132,16 @@ class BookingService:
 
 
 def valid_id(id: str) -> str:
-    """The spelling of an id that rows have.
+    """Return an id as rows spell it, in lower case.
 
     Raises:
-        NoSuchAppointment: it is nobody's.
+        NoSuchAppointment: the id is no UUID, so no booking has it.
     """
     if not is_uuid(id):
         raise NoSuchAppointment
     return id.lower()
 
 
-def _cancel(attempt: Attempt[CancelAppointment]) -> Cancel:
+def _cancel_request(attempt: Attempt[CancelAppointment]) -> CancelRequest:
     command = attempt.command
-    return Cancel(valid_id(command.id), attempt.deadline, command.ifVersion)
+    return CancelRequest(valid_id(command.id), attempt.deadline, command.ifVersion)

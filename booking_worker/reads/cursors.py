@@ -1,7 +1,7 @@
-"""Cursors: where a page ends, so that the next one begins after that.
+"""Cursors: the position of the last entry of a page, after which the next page begins.
 
-The base64url of `<Unix ms>/<name>`, where the name is an id (lists) or a resource (slots). Only what a page
-can have said is accepted, in its one spelling.
+A cursor is the base64url of `<Unix ms>/<name>`; the name is an id (lists) or a resource (slots). Only a
+cursor that a page can contain is accepted, in its canonical spelling.
 """
 
 import base64
@@ -16,15 +16,15 @@ _TEXT = re.compile(r"(0|-?[1-9][0-9]{0,14})/([A-Za-z0-9._-]{1,64})")
 
 
 def cursor_after(mark: PagePosition) -> str:
-    """The cursor of a page whose last entry this is."""
+    """Return the cursor of a page that ends at `mark`."""
     return base64.urlsafe_b64encode(f"{mark.at}/{mark.name}".encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None) -> PagePosition | None:
-    """The entry after which a page begins; None for the first page.
+    """Return the position after which a page begins; None for the first page.
 
     Raises:
-        InvalidRequest: no page had this cursor.
+        InvalidRequest: no page contains this cursor.
     """
     if cursor is None:
         return None

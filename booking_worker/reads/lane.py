@@ -1,4 +1,4 @@
-"""The share of a worker that lists may take: so many windows at a time, however many are asked for."""
+"""Bound the share of a worker that lists take: few windows at a time, with a pause after each."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,15 +10,15 @@ from shared.stores.mongo.connection import READ_AT_ONCE
 
 MOST_WAITING = 256
 LONGEST_WAIT_SECONDS = 0.5
-"""Less than an attempt takes: its caller is told before it sends another."""
-RESTS = 5
-"""After a window its turn rests for so many times as long as that took: bookings have the greater share."""
+"""Shorter than an attempt, so that its caller gets a refusal before it sends the next attempt."""
+REST_FACTOR = 5
+"""A turn pauses for this many times the duration of its window, so bookings get most of the time."""
 LONGEST_REST_SECONDS = 0.25
 TOO_MANY = "Too many lists are read at once; nothing was done"
 
 
 class ReadingLane:
-    """Gives turns to read, in the order in which they were asked for."""
+    """Grants turns to read, first come, first served."""
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(READ_AT_ONCE)
@@ -26,11 +26,11 @@ class ReadingLane:
 
     @asynccontextmanager
     async def turn(self, deadline: Deadline) -> AsyncIterator[None]:
-        """Read while the context lasts.
+        """Wait for a turn, and hold it while the context is open.
 
         Raises:
-            Overloaded: too many wait, or no turn has come soon.
-            DeadlinePassed
+            Overloaded: too many reads wait, or no turn came within `LONGEST_WAIT_SECONDS`.
+            DeadlinePassed: the deadline passed before the turn came.
         """
         deadline.check()
         if self._waiting == MOST_WAITING:
@@ -49,5 +49,5 @@ class ReadingLane:
             deadline.check()
             yield
         finally:
-            rest = min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS)
+            rest = min(REST_FACTOR * (loop.time() - began), LONGEST_REST_SECONDS)
             loop.call_later(rest, self._turns.release)

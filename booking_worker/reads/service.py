@@ -1,4 +1,4 @@
-"""Use cases of bookings that only read. Knows no transport."""
+"""The use cases that read bookings. Independent of the transport."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ from shared.worker.batcher import Batcher
 
 LARGEST_PAGE = 1000
 LARGEST_PAGE_BYTES = 512 * 1024
-"""Half of what one message of NATS carries."""
+"""Half of the largest NATS message."""
 CHUNK_ROWS = 100
-"""After so many rows, others have their turn."""
+"""Rows that are serialised before the event loop runs other tasks."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Read:
 
 
 class ReadService:
-    """Reads what a majority has."""
+    """Reads majority-committed rows."""
 
     def __init__(self, bookings: BookingStore, windows: WindowStore, held: HoldIndex, grid: Grid) -> None:
         self._bookings = bookings
@@ -52,26 +52,28 @@ class ReadService:
         self._lane, self._held_lane = ReadingLane(), ReadingLane()
 
     async def get(self, attempts: Sequence[Attempt[GetAppointment]]) -> list[Booking | Exception]:
-        """Read bookings, together with all that are asked for at once; one outcome each.
+        """Read bookings by id, in batches together with the attempts of other messages.
 
-        Refusals: NoSuchAppointment, NotExecuted, OutcomeUnknown: the last two where no answer came in time.
+        Returns:
+            One booking or refusal per attempt, in order: NoSuchAppointment, or NotExecuted or OutcomeUnknown
+            if MongoDB did not answer in time.
         """
         outcomes: list[Booking | Exception] = [NoSuchAppointment() for _ in attempts]
-        known = [number for number, each in enumerate(attempts) if is_uuid(each.command.id)]
+        known = [number for number, attempt in enumerate(attempts) if is_uuid(attempt.command.id)]
         reads = [_Read(attempts[number].command.id.lower(), attempts[number].deadline) for number in known]
         for number, found in zip(known, await self._reads.submit(reads), strict=True):
             outcomes[number] = outcomes[number] if found is None else found
         return outcomes
 
     async def list_appointments(self, attempt: Attempt[Window]) -> str:
-        """A page of the bookings that overlap a window, by slot and id: `AppointmentsFound`, as JSON.
+        """Return a page of the bookings that overlap a window, by slot and id: `AppointmentsFound` as JSON.
 
         Raises:
-            InvalidRequest: the cursor is none.
-            Overloaded, NotExecuted: there was no turn, or no answer, in time.
+            InvalidRequest: the cursor is invalid.
+            Overloaded, NotExecuted: no turn to read came in time, or no answer of MongoDB.
         """
         window, deadline = attempt.command, attempt.deadline
-        time_range, after = _stretch(window), read_cursor(window.cursor)
+        time_range, after = _time_range(window), read_cursor(window.cursor)
         async with self._lane.turn(deadline):
             page = await self._windows.appointments(
                 time_range, after, limit=LARGEST_PAGE, timeout=deadline.remaining
@@ -91,26 +93,27 @@ class ReadService:
             )
 
     async def list_slots(self, attempt: Attempt[Window]) -> str:
-        """A page of what is booked or held in a window, in whole cells, by cell and resource, without names.
+        """Return a page of booked and held cells in a window, by cell and resource: `SlotsFound` as JSON.
 
-        `SlotsFound`, as JSON. What is both is booked. Where Redis does not answer, it has what is booked.
+        The page has no names. A cell that is booked and held counts as booked. If Redis does not answer, the
+        page has the booked cells only.
 
         Raises:
-            InvalidRequest: the cursor is none.
-            Overloaded, NotExecuted: there was no turn, or no answer, in time.
+            InvalidRequest: the cursor is invalid.
+            Overloaded, NotExecuted: no turn to read came in time, or no answer of MongoDB.
         """
         window, deadline = attempt.command, attempt.deadline
-        time_range, after = _stretch(window), read_cursor(window.cursor)
-        # Holds first: one that is used up between the reads is seen as the booking that it became.
+        time_range, after = _time_range(window), read_cursor(window.cursor)
+        # Holds first, so that a hold that is used up between the two reads appears as its booking.
         held, holds = await self._list_held(time_range, after, deadline)
         async with self._lane.turn(deadline):
             page = await self._windows.taken(
                 time_range, after, limit=LARGEST_PAGE, timeout=deadline.remaining
             )
-            # Of what is held, no more than lies before what is not read yet of what is booked.
-            reach = page.entries[-1][0] if page.more else None
+            # Held cells after the last booked cell of this page belong to a later page.
+            last = page.entries[-1][0] if page.more else None
             taken = {
-                each.position: (each, "held") for each in held if reach is None or each.position <= reach
+                cells.position: (cells, "held") for cells in held if last is None or cells.position <= last
             }
             taken |= {position: (cells, "booked") for position, cells in page.entries}
             marks = sorted(taken)
@@ -125,7 +128,7 @@ class ReadService:
             return _page_json(asked[:-1] + b',"taken":[', rows, rest)
 
     async def grid(self, _: Attempt[AskGrid]) -> GridFound:
-        """How wide a cell is, and how much one booking may claim."""
+        """Return the width of a cell, and the limits of one booking."""
         return GridFound(
             slotMinutes=self._grid.minutes,
             longestMinutes=DAY_MINUTES if self._grid.minutes else None,
@@ -136,7 +139,7 @@ class ReadService:
     async def _list_held(
         self, time_range: TimeRange, after: PagePosition | None, deadline: Deadline
     ) -> tuple[Sequence[Cells], Literal["known", "unknown"]]:
-        """The first of what is held after a mark, as many as reach beyond a page; and whether it is known."""
+        """Return held cells after a position, one more than a page has, and whether the holds are known."""
         try:
             async with self._held_lane.turn(deadline):
                 held = await self._held.held(time_range, after, limit=LARGEST_PAGE + 1, deadline=deadline)
@@ -144,30 +147,30 @@ class ReadService:
             return (), "unknown"
         return held, "known"
 
-    async def _get_many(self, asked: Sequence[_Read], deadline: Deadline) -> list[Booking | None]:
-        found = await self._bookings.get_many({each.id for each in asked}, timeout=deadline.remaining)
-        return [found.get(each.id) for each in asked]
+    async def _get_many(self, reads: Sequence[_Read], deadline: Deadline) -> list[Booking | None]:
+        found = await self._bookings.get_many({read.id for read in reads}, timeout=deadline.remaining)
+        return [found.get(read.id) for read in reads]
 
 
-def _stretch(window: Window) -> TimeRange:
+def _time_range(window: Window) -> TimeRange:
     start, end = unix_milliseconds(window.from_), unix_milliseconds(window.to)
     return TimeRange(window.site, window.resource, start, end)
 
 
 def _next(marks: Sequence[PagePosition], more: bool) -> str | None:
-    """The cursor of the page after this one."""
+    """Return the cursor of the next page; None if this is the last."""
     return cursor_after(marks[-1]) if more else None
 
 
 def _taken_json(cells: Cells, state: str) -> bytes:
-    """A `TakenSlot`; a resource needs no escapes."""
+    """Return a `TakenSlot` as JSON; the characters of a resource need no escaping."""
     slot = format_instant(EPOCH + timedelta(milliseconds=cells.at))
-    lasting = "" if cells.minutes is None else f'"durationMinutes":{cells.minutes},'
-    return f'{{"resource":"{cells.resource}","slot":"{slot}",{lasting}"state":"{state}"}}'.encode()
+    duration = "" if cells.minutes is None else f'"durationMinutes":{cells.minutes},'
+    return f'{{"resource":"{cells.resource}","slot":"{slot}",{duration}"state":"{state}"}}'.encode()
 
 
 def _page_json(head: bytes, rows: Sequence[bytes], rest: dict[str, str | None]) -> str:
-    """The JSON of a page, whose `head` opens the array of its rows."""
-    said = {name: value for name, value in rest.items() if value is not None}
-    tail = b"," + to_json(said)[1:] if said else b"}"
+    """Return a page as JSON; `head` opens the array of its rows, `rest` are the fields after it."""
+    fields = {name: value for name, value in rest.items() if value is not None}
+    tail = b"," + to_json(fields)[1:] if fields else b"}"
     return (head + b",".join(rows) + b"]" + tail).decode()

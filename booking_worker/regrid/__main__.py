@@ -1,7 +1,8 @@
-"""Changes the grid of a database whose workers are stopped: `python -m booking_worker.regrid --minutes 15`.
+"""Change the grid of a database whose workers are stopped: `python -m booking_worker.regrid --minutes 15`.
 
-Exits with 0 if the grid is as wanted (or could be, in a dry run), 1 if it cannot be or a server does not
-answer, 2 for wrong arguments. A run that died, or met a server that did not answer, is repeated as it was.
+Exit codes: 0 if the database has the new grid (or could have it, in a dry run), 1 if it cannot have it or a
+server did not answer, 2 for wrong arguments. After a crash, or if a server did not answer, run the same
+command again.
 """
 
 import argparse
@@ -19,7 +20,11 @@ from shared.stores.redis.servers import open_redis
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; it ends the process with its exit code."""
+    """Run the command line.
+
+    Raises:
+        SystemExit: the change failed (1), or the arguments are wrong (2).
+    """
     parser = argparse.ArgumentParser(
         "python -m booking_worker.regrid",
         description="Change the grid (SLOT_MINUTES) of the database that MONGO_URI names, while its workers "

@@ -1,4 +1,4 @@
-"""Which bookings could not all stand on another grid: found before anything is changed."""
+"""Find the bookings that conflict on a new grid, before anything is changed."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -14,12 +14,12 @@ MOST_NAMED = 20
 
 
 class Unfit(Exception):
-    """A booking by itself cannot be on the new grid; the text says why, without its patient."""
+    """A booking cannot be on the new grid, independently of other bookings. The text has no name."""
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """Two bookings that touch the same cell of a resource."""
+    """Two bookings that touch the same cell of a resource on the new grid."""
 
     site: str
     resource: str
@@ -36,7 +36,7 @@ class Conflict:
 
 @dataclass
 class Obstacles:
-    """How many obstacles there are, and the first of them in words."""
+    """The number of obstacles, and the texts of the first `MOST_NAMED`."""
 
     count: int = 0
     named: list[str] = field(default_factory=list)
@@ -48,10 +48,10 @@ class Obstacles:
 
 
 def placed_on(target: TargetGrid, booked: BookedPlace) -> tuple[SlotRange, Claims]:
-    """Where a booking lies on the new grid: the cells that a worker of that grid would claim for it.
+    """Return the time and the claims that a worker of the new grid would give a booking.
 
     Raises:
-        Unfit
+        Unfit: the booking cannot be on that grid.
     """
     duration = booked.durationMinutes
     if target.minutes == 0 and duration is not None:
@@ -69,13 +69,13 @@ def placed_on(target: TargetGrid, booked: BookedPlace) -> tuple[SlotRange, Claim
 
 
 async def find_obstacles(bookings: AsyncIterator[BookedPlace], target: TargetGrid) -> Obstacles:
-    """What keeps bookings, which come by site and slot, from being on the new grid together.
+    """Find the obstacles on the new grid; `bookings` are ordered by site and slot.
 
-    It keeps in memory only the bookings that reach into the cell at which it has arrived.
+    Memory holds only the bookings of one site that reach into the current cell.
     """
     obstacles = Obstacles()
     site: str | None = None
-    open_until: dict[str, list[tuple[int, str]]] = {}  # by resource: last cells and ids
+    open_until: dict[str, list[tuple[int, str]]] = {}  # resource -> [(last cell in Unix ms, id)]
     async for booked in bookings:
         if booked.site != site:
             site, open_until = booked.site, {}
@@ -84,8 +84,8 @@ async def find_obstacles(bookings: AsyncIterator[BookedPlace], target: TargetGri
         except Unfit as unfit:
             obstacles.add(unfit)
             continue
-        for resource, (first, last) in _stretches(claims).items():
-            reaching = [each for each in open_until.get(resource, []) if each[0] >= first]
+        for resource, (first, last) in _cell_ranges(claims).items():
+            reaching = [(end, id_) for end, id_ in open_until.get(resource, []) if end >= first]
             cell = EPOCH + timedelta(milliseconds=first)
             for _, earlier in reaching:
                 obstacles.add(Conflict(booked.site, resource, cell, (earlier, booked.id)))
@@ -93,10 +93,10 @@ async def find_obstacles(bookings: AsyncIterator[BookedPlace], target: TargetGri
     return obstacles
 
 
-def _stretches(claims: Claims) -> dict[str, tuple[int, int]]:
-    """The first and the last cell (Unix ms) of each resource."""
+def _cell_ranges(claims: Claims) -> dict[str, tuple[int, int]]:
+    """Return the first and the last cell (Unix ms) of every resource."""
     cells: dict[str, list[int]] = {}
     for claim in claims.keys:
         resource, _, cell = claim.rpartition("/")
         cells.setdefault(resource, []).append(int(cell))
-    return {resource: (min(those), max(those)) for resource, those in cells.items()}
+    return {resource: (min(starts), max(starts)) for resource, starts in cells.items()}

@@ -1,4 +1,4 @@
-"""The order of a change of the grid. Each step may be repeated, so a run that died is simply repeated."""
+"""The steps of a change of the grid. Every step is idempotent, so a run that died is run again."""
 
 from collections.abc import Callable
 
@@ -14,45 +14,47 @@ MOST_PASSES = 3
 
 
 class Refusal(Exception):
-    """The grid is not changed, or not yet: the lines say why, and what to do."""
+    """The grid is not changed, or not yet. The lines give the reason and the remedy."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
 
 
 class Regridding:
-    """Changes the grid of a database to `target`; `tell` takes lines for people."""
+    """Changes the grid of a database to `target`; `show` prints a line for the operator."""
 
     def __init__(
-        self, store: RegridStore, redis: Scripts, target: TargetGrid, tell: Callable[[str], None]
+        self, store: RegridStore, redis: Scripts, target: TargetGrid, show: Callable[[str], None]
     ) -> None:
         self._store = store
         self._redis = redis
         self._target = target
-        self._tell = tell
+        self._show = show
 
     async def run(self, *, dry: bool = False) -> None:
-        """Change the grid, or only say whether that can be done.
+        """Change the grid; in a `dry` run, only check that it can be changed.
 
-        1. Mark the change in `meta`, if no worker has a lease: from then on none starts.
-        2. Have MongoDB admit no booking of another grid: what a sleeping worker has in hand fails there.
-        3. Look for conflicts once more, since a worker may have written until then. From here on no booking
-           can be made or moved, so the rest cannot fail for what it finds.
+        1. Mark the change in `meta`, if no worker has a lease. From now on no worker starts.
+        2. Make MongoDB reject bookings of any other grid, so that late writes of a suspended worker fail.
+        3. Look for conflicts again, because a worker may have written before step 2. From now on no booking
+           can be made or moved, so no new conflict can make the next steps fail.
         4. Rewrite the rows.
         5. Delete holds and intents in Redis: their keys name cells of the old grid.
-        6. Settle the new grid, and end the mark: workers of the new grid start.
+        6. Store the new grid and remove the mark. Workers of the new grid can start.
 
         Raises:
-            Refusal, Unanswered, HoldsUnreachable
+            Refusal: a worker runs, bookings conflict, or another change is unfinished.
+            Unanswered: MongoDB did not answer.
+            HoldsUnreachable: Redis did not answer.
         """
         state = await self._look(dry=dry)
         if state.minutes == self._target.minutes and not state.unfinished:
-            self._tell(f"The grid is {state.minutes} minutes already: nothing is to be done.")
+            self._show(f"The grid is {state.minutes} minutes already: nothing is to be done.")
             return
-        if dry or not state.unfinished:  # an unfinished one ends in step 3 at the latest, as it began
+        if dry or not state.unfinished:  # an unfinished change is checked in step 3
             await self._refuse_obstacles("Nothing was changed.")
         if dry:
-            self._tell("No conflicts: the grid can be changed. Nothing was changed by this dry run.")
+            self._show("No conflicts: the grid can be changed. Nothing was changed by this dry run.")
             return
         if not await self._store.begin(self._target):
             raise Refusal("A worker has started meanwhile, or another change of the grid: look again.")
@@ -65,8 +67,8 @@ class Regridding:
         rewritten = await self._rewrite()
         deleted = await self._redis.delete_all(OF_CLAIMS)
         await self._store.finish(self._target)
-        self._tell(f"{rewritten} bookings rewritten, {deleted} keys of holds deleted.")
-        self._tell(f"Done: start workers with SLOT_MINUTES={self._target.minutes}.")
+        self._show(f"{rewritten} bookings rewritten, {deleted} keys of holds deleted.")
+        self._show(f"Done: start workers with SLOT_MINUTES={self._target.minutes}.")
 
     async def _look(self, *, dry: bool) -> State:
         state = await self._store.look()
@@ -101,12 +103,14 @@ class Regridding:
             )
 
     async def _rewrite(self) -> int:
-        """Rewrite all rows of other grids. A pass may miss a row that is cancelled meanwhile: look again."""
+        """Rewrite all rows of other grids, in passes: a pass may miss a row that is cancelled meanwhile."""
         rewritten = 0
         for _ in range(MOST_PASSES):
             left = False
             async for bookings in self._store.of_another_grid(self._target.minutes):
-                await self._store.rewrite(self._target.minutes, [self._placed(each) for each in bookings])
+                await self._store.rewrite(
+                    self._target.minutes, [self._placed(booking) for booking in bookings]
+                )
                 rewritten += len(bookings)
                 left = True
             if not left:

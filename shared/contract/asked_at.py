@@ -1,4 +1,4 @@
-"""The moment when a caller asked for something, which orders the requests of a caller however late they come.
+"""`askedAt`: when a caller asked. It orders requests, however late their attempts arrive.
 
 All attempts of a request carry the same `askedAt`, in Unix milliseconds of the sender's clock.
 """
@@ -10,15 +10,15 @@ from .errors import InvalidRequest
 from .headers import ASKED_AT
 
 CLOCK_SKEW_MS = 250
-"""How far the clocks of two hosts may differ."""
+"""The largest difference between the clocks of two hosts that the service assumes."""
 LATE_WRITE_SECONDS = 5
-"""How long after its deadline a write may still be carried out."""
+"""How long after its deadline MongoDB may still execute a write."""
 LATEST_ATTEMPT_SECONDS = LONGEST_TIMEOUT_SECONDS + 2 * CLOCK_SKEW_MS / 1000 + LATE_WRITE_SECONDS
-"""How long after a request was answered an earlier attempt of it can still come."""
+"""How long after the answer to a request an earlier attempt of it can still take effect."""
 
 
 def unix_ms_now() -> int:
-    """The present moment of this host's clock."""
+    """Return the current time of this host's clock, in Unix milliseconds."""
     return time.time_ns() // 1_000_000
 
 
@@ -26,7 +26,7 @@ def read_asked_at(value: str | None) -> int | None:
     """Read the header `Asked-At` of a command; None if it is absent.
 
     Raises:
-        InvalidRequest: the header is no Unix time in milliseconds.
+        InvalidRequest: the header is not a Unix time in milliseconds.
     """
     if value is None:
         return None
@@ -36,7 +36,7 @@ def read_asked_at(value: str | None) -> int | None:
 
 
 def accept_asked_at(asked_at: int | None, received_at: int) -> int:
-    """`asked_at`, or the receipt if it is absent or so late that no clock may say it."""
+    """Return `asked_at`, or `received_at` if it is absent or later than clock skew explains (Unix ms)."""
     if asked_at is None or asked_at > received_at + CLOCK_SKEW_MS:
         return received_at
     return asked_at

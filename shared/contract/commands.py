@@ -1,4 +1,4 @@
-"""Commands: what callers ask for. Field names are those on the wire, over HTTP and NATS alike."""
+"""Commands, as pydantic models. Field names are the names on the wire, the same over HTTP and NATS."""
 
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
@@ -29,7 +29,7 @@ NOTHING_TO_CHANGE = "Nothing to change: send slot, resources or durationMinutes"
 
 
 class Command(BaseModel):
-    """Unknown and repeated fields are refused. A null counts as a field that was not sent."""
+    """A command. Unknown and duplicate fields are refused. A null counts as an absent field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     required_together: ClassVar[tuple[str, ...]] = ()
@@ -42,7 +42,7 @@ class Command(BaseModel):
         if isinstance(body, Repeating):
             raise PydanticCustomError("repeated_field", "{name}", {"name": body.repeated})
         sent = body
-        if None in body.values():  # which is rare, and a copy of each body would be dear
+        if None in body.values():  # nulls are rare, and copying every body would be slow
             sent = {field: value for field, value in body.items() if value is not None}
         for field in cls.required_together:
             if _is_blank(sent.get(field, "")):
@@ -52,9 +52,9 @@ class Command(BaseModel):
 
 
 class SlotRequest(Command):
-    """A slot and the patient who wants it: the HTTP body of both booking and hold.
+    """A slot and its patient: the HTTP body of a booking and of a hold.
 
-    All of `resources`, which lie in one `site`, are wanted: the doctor and the room, both or neither.
+    The command needs all of `resources` (for example the doctor and the room) in one `site`, or none.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("slot", "patientName")
@@ -68,33 +68,33 @@ class SlotRequest(Command):
 
 
 class BookAppointment(SlotRequest):
-    """Book a slot: of all who ask for it, exactly one gets it."""
+    """Book a slot. Of concurrent bookings of it, exactly one succeeds."""
 
     idempotencyKey: IdempotencyKey | None = None
 
 
 class PlaceHold(SlotRequest):
-    """Hold a slot while its patient checks out, or extend the hold that `holdToken` names."""
+    """Hold a slot while its patient checks out, or extend the hold with this `holdToken`."""
 
 
 class GetAppointment(Command):
-    """Read an appointment by its id; one that is no UUID is nobody's."""
+    """Read an appointment by its id. No appointment has an id that is not a UUID."""
 
     id: str = Field(strict=True)
 
 
 class GetHistory(GetAppointment):
-    """Read what became of an appointment."""
+    """Read the changes of an appointment."""
 
 
 class CancelAppointment(GetAppointment):
-    """Cancel an appointment; what it claimed is free at that instant."""
+    """Cancel an appointment, and free its claims at the same instant."""
 
     ifVersion: Version | None = None
 
 
 class MoveRequest(Command):
-    """Where an appointment is to lie: the HTTP body of a move. What is not sent stays as it is."""
+    """The new place of an appointment: the HTTP body of a move. Absent fields keep their value."""
 
     slot: Instant | None = None
     resources: Resources | None = None
@@ -109,9 +109,9 @@ class MoveRequest(Command):
 
 
 class MoveAppointment(MoveRequest):
-    """Move an appointment; where it is refused, it stays where it was.
+    """Move an appointment. A refused move leaves it where it is.
 
-    `moveId` is the caller's own, another for each move: what was carried out is not carried out again.
+    `moveId` is the idempotency key of the move: a move with the same id is not executed again.
     """
 
     id: str = Field(strict=True)
@@ -120,10 +120,10 @@ class MoveAppointment(MoveRequest):
 
 
 class ReleaseHold(Command):
-    """End the hold with this token, on all that it has of its site.
+    """End the hold with this token, on all its claims in the site.
 
-    With a `slot`, only if the token holds that at some resource. `resources` and `durationMinutes` are
-    accepted and choose nothing.
+    With a `slot`, only if the token holds that slot at some resource. `resources` and `durationMinutes` are
+    accepted and ignored.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("holdToken",)
@@ -136,9 +136,9 @@ class ReleaseHold(Command):
 
 
 class Window(Command):
-    """What lies in a site between two instants; `cursor` is what the page before said in `next`.
+    """A time window of a site. `cursor` is `next` of the previous page.
 
-    `resource` is one or several, else all of the site.
+    `resource`: one or several names; absent: all resources of the site.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -160,19 +160,19 @@ class Window(Command):
 
 
 class ListAppointments(Window):
-    """Read the booked appointments that overlap a window, in the order of their slots and ids."""
+    """Read the booked appointments that overlap a window, ordered by slot and id."""
 
 
 class ListSlots(Window):
-    """Read what is booked or held in a window, in whole cells and without names."""
+    """Read the booked and held cells in a window, without names."""
 
 
 class AskGrid(Command):
-    """Read where slots may lie, and how long they may be."""
+    """Read the grid and the limits of one booking."""
 
 
 class AskReady(Command):
-    """Ask whether the worker that gets this can serve."""
+    """Ask a worker whether it is ready."""
 
 
 CommandT = TypeVar("CommandT", bound=Command)

@@ -1,4 +1,4 @@
-"""Deadlines: the moment after which a command must not be started any more."""
+"""Deadlines: the time after which a worker must not start a command."""
 
 import re
 import time
@@ -8,35 +8,35 @@ from .errors import DeadlinePassed, InvalidRequest
 from .headers import DEADLINE
 
 LONGEST_TIMEOUT_SECONDS = 60
-"""What `REQUEST_TIMEOUT_SECONDS` is at most: no attempt is due later than this after its caller asked."""
+"""The largest `REQUEST_TIMEOUT_SECONDS`: the latest deadline of an attempt after its caller asked."""
 
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{1,15}")
 
 
 def is_unix_milliseconds(text: str) -> bool:
-    """Whether a header's value is a Unix time in milliseconds."""
+    """Return whether a header value is a Unix time in milliseconds."""
     return _UNIX_MILLISECONDS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment of the wall clock, which hosts share within 250 ms; `unix_ms` is in milliseconds."""
+    """A time of the wall clock, in Unix milliseconds. Host clocks are assumed within 250 ms of each other."""
 
     unix_ms: int
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """The moment `seconds` from now."""
+        """Return the deadline `seconds` from now."""
         return cls(int((time.time() + seconds) * 1000))
 
     @classmethod
     def from_header(cls, value: str | None, longest_seconds: float) -> "Deadline":
-        """Read the header of a command: at most `longest_seconds` from now, and that where there is none.
+        """Read the header of a command. An absent or later deadline becomes `longest_seconds` from now.
 
-        Bounded, since commands of all callers are committed together and wait for each other.
+        The bound limits how long a command may wait, because commands of all callers share batches.
 
         Raises:
-            InvalidRequest: the header is no Unix time in milliseconds.
+            InvalidRequest: the header is not a Unix time in milliseconds.
         """
         if value is None:
             return cls.after(longest_seconds)
@@ -46,14 +46,14 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left, negative once passed."""
+        """Seconds left; negative once the deadline has passed."""
         return self.unix_ms / 1000 - time.time()
 
     def check(self) -> None:
         """Refuse a command that is too late to start.
 
         Raises:
-            DeadlinePassed
+            DeadlinePassed: no time is left.
         """
         if self.remaining <= 0:
             raise DeadlinePassed

@@ -1,4 +1,4 @@
-"""The envelope that carries any answer over NATS, alone or among many: `{"status","body"}` and headers."""
+"""The envelope of replies on NATS, single or in a batch: `{"status","body"}` and headers."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from .replies import Appointment
 BodyT = TypeVar("BodyT", bound=BaseModel)
 _PASSED_ON = (ETAG, REPLAYED)
 Envelope = tuple[Any, Mapping[str, str]]
-"""A decoded answer, `{"status","body"}`, and its headers."""
+"""A decoded reply, `{"status","body"}`, and its headers."""
 
 
 _FOUND = b'{"status":200,"body":'
@@ -32,7 +32,7 @@ class _Json(NamedTuple, Generic[BodyT]):
 
 
 class Reply(Generic[BodyT]):
-    """An answer: its HTTP status, its body, and what HTTP says in headers."""
+    """A reply: HTTP status, body and headers."""
 
     def __init__(self, body: BodyT, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._body: BodyT | _Received[BodyT] | _Json[BodyT] = body
@@ -41,7 +41,7 @@ class Reply(Generic[BodyT]):
 
     @classmethod
     def received(cls, content: Any, model: type[BodyT], status: int, headers: dict[str, str]) -> Self:
-        """One whose body is decoded JSON, which is read as a `model` only if somebody asks for it."""
+        """Make a reply from decoded JSON, which is validated as `model` on first use of `body`."""
         reply = cls.__new__(cls)
         reply._body, reply.status, reply.headers = _Received(content, model), status, headers
         return reply
@@ -50,17 +50,17 @@ class Reply(Generic[BodyT]):
     def of_json(
         cls, text: str, model: type[BodyT], status: int = 200, headers: dict[str, str] | None = None
     ) -> Self:
-        """One whose body is JSON already, which is read as a `model` only if somebody asks for it."""
+        """Make a reply from JSON text, which is validated as `model` on first use of `body`."""
         reply = cls.__new__(cls)
         reply._body, reply.status, reply.headers = _Json(text, model), status, headers or {}
         return reply
 
     @property
     def body(self) -> BodyT:
-        """What was answered.
+        """The validated body.
 
         Raises:
-            OutcomeUnknown: it is not what a worker answers.
+            OutcomeUnknown: the body is not that of a worker's reply.
         """
         body = self._body
         if isinstance(body, _Received | _Json):
@@ -73,25 +73,27 @@ class Reply(Generic[BodyT]):
 
     @property
     def json(self) -> str:
-        """The body as JSON, passed on as it is where it has come so."""
+        """The body as JSON. JSON that was received is passed on unchanged."""
         if isinstance(self._body, _Json):
             return self._body.text
         if isinstance(self._body, _Received):
             return to_json(self._body.content).decode()
-        return self._body.model_dump_json(exclude_none=True, warnings="error")  # a warning quotes values
+        return self._body.model_dump_json(
+            exclude_none=True, warnings="error"
+        )  # pydantic's warnings quote values
 
     def written(self) -> "Reply[BodyT]":
-        """The same, with its body written as JSON once and for all.
+        """Return the same reply with its body encoded as JSON, so that it is encoded once.
 
         Raises:
-            ValueError: the body cannot be written.
+            ValueError: the body cannot be encoded.
         """
         if isinstance(self._body, _Json):
             return self
         return Reply.of_json(self.json, type(self.body), self.status, self.headers)
 
     def to_wire(self) -> tuple[bytes, dict[str, str]]:
-        """The NATS payload and headers of this answer."""
+        """Return the NATS payload and headers of this reply."""
         headers = dict(self.headers)
         if self.status >= 400:
             headers["Nats-Service-Error"] = getattr(self.body, "error", "Not ready")
@@ -100,12 +102,12 @@ class Reply(Generic[BodyT]):
 
 
 def many_to_wire(replies: Iterable[Reply[Any]]) -> bytes:
-    """The NATS payload that answers a message of many commands, each by its own reply."""
-    each = (
+    """Return the NATS payload that answers a batch: one reply per command, in order."""
+    items = (
         f'{{"status":{reply.status},"body":{reply.json},"headers":{_headers_json(*reply.headers.items())}}}'
         for reply in replies
     )
-    return f'{{"replies":[{",".join(each)}]}}'.encode()
+    return f'{{"replies":[{",".join(items)}]}}'.encode()
 
 
 @lru_cache(maxsize=256)
@@ -114,24 +116,24 @@ def _headers_json(*headers: tuple[str, str]) -> str:
 
 
 def refusal(error: Refused) -> Reply[ErrorBody]:
-    """The answer that tells a caller of `error`."""
+    """Return the reply of a refusal."""
     return Reply(error.body, error.status, error.headers)
 
 
 def read_reply(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Reply[BodyT]:
-    """The answer that a NATS message carries.
+    """Read the reply in a NATS message.
 
     Raises:
-        Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
+        Refused: the refusal in the reply; OutcomeUnknown if the message is not a worker's reply.
     """
     return open_envelope(*read_envelope(data, headers), body)
 
 
 def read_envelope(data: bytes, headers: Mapping[str, str]) -> Envelope:
-    """The answer that a NATS message carries, for `open_envelope`.
+    """Decode a NATS message for `open_envelope`.
 
     Raises:
-        OutcomeUnknown: it is no JSON.
+        OutcomeUnknown: the message is not JSON.
     """
     try:
         return from_json(data), headers
@@ -140,10 +142,10 @@ def read_envelope(data: bytes, headers: Mapping[str, str]) -> Envelope:
 
 
 def read_page(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Reply[BodyT]:
-    """As `read_reply`. A page that was found is passed on as it is, for it may be large.
+    """Read a reply as `read_reply` does, but pass the JSON of a page on unparsed: it may be large.
 
     Raises:
-        Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
+        Refused: as `read_reply`.
     """
     if data.startswith(_FOUND + b"{") and data.endswith(b"}}"):
         return Reply.of_json(data[len(_FOUND) : -1].decode(), body)
@@ -151,12 +153,12 @@ def read_page(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Rep
 
 
 def read_replies(data: bytes, headers: Mapping[str, str], count: int) -> list[Envelope]:
-    """The answers, in their order, to `count` commands that went in one message, for `open_envelope`.
+    """Decode the replies to a batch of `count` commands, in order, for `open_envelope`.
 
-    A refusal of the whole message is one of each of its commands.
+    A refusal of the whole message counts as the refusal of every command.
 
     Raises:
-        OutcomeUnknown: it is no answer of a worker, or not one to each command.
+        OutcomeUnknown: the message is not a worker's reply to `count` commands.
     """
     try:
         answer = from_json(data)
@@ -171,10 +173,10 @@ def read_replies(data: bytes, headers: Mapping[str, str], count: int) -> list[En
 
 
 def open_envelope(envelope: Any, headers: Mapping[str, str], body: type[BodyT]) -> Reply[BodyT]:
-    """The answer in a decoded envelope.
+    """Read the reply in a decoded envelope.
 
     Raises:
-        Refused: as the worker says; `OutcomeUnknown` where it is no answer of a worker.
+        Refused: the refusal in the reply; OutcomeUnknown if the envelope is not a worker's reply.
     """
     try:
         status, content = int(envelope["status"]), envelope["body"]
@@ -184,7 +186,7 @@ def open_envelope(envelope: Any, headers: Mapping[str, str], body: type[BodyT]) 
             found = content.get("appointment")
             appointment = None if found is None else Appointment.model_validate(found)
             raise Refused.from_wire(status, content["error"], headers.get(ERROR_TYPE), appointment)
-        said = {name: headers[name] for name in _PASSED_ON if name in headers}
+        passed_on = {name: headers[name] for name in _PASSED_ON if name in headers}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OutcomeUnknown from None
-    return Reply.received(content, body, status, said)
+    return Reply.received(content, body, status, passed_on)

@@ -1,4 +1,4 @@
-"""Refusals: every answer that is not 2xx, each with its status and its sentence for the caller.
+"""Refusals: all replies that are not 2xx. A refusal has a status and a sentence for the caller.
 
 Refused
 ├── InvalidRequest 400
@@ -12,12 +12,12 @@ Refused
 ├── UnsupportedMediaType 415
 ├── NoSuchRange 416
 ├── KeyReused 422
-├── NotExecuted 503         nothing was done and nothing will be
+├── NotExecuted 503         the attempt was not and will not be executed
 │   ├── repeatable          NoResponders, NoPrimary, NotReady, BeingBooked, Changing
 │   └── final               Overloaded, DeadlinePassed, HoldsUnreachable, AskedEarlier, an unknown class
-└── OutcomeUnknown 504      it may have been done; repeating with the same key is safe
+└── OutcomeUnknown 504      the attempt may have been executed; a retry with the same key is safe
 
-Programs know a refusal by the name of its class, which goes with it as a header; its sentence is for people.
+Programs recognise a refusal by its class name, in the header `Error-Type`. The sentence is for people.
 """
 
 from typing import ClassVar, Literal
@@ -39,13 +39,13 @@ class ErrorBody(BaseModel):
 
 
 class Refused(Exception):
-    """A request that was not done, or is not known to be; some tell of the `appointment` in its way."""
+    """A request that was not executed, or may not have been. Some refusals have the `appointment`."""
 
     status: ClassVar[int] = 400
     message: ClassVar[str] = "Request refused"
     outcome: ClassVar[Outcome | None] = None
     command: object = None
-    """The command that was refused, if it could be read: by it a log line says what was asked."""
+    """The refused command, if it could be parsed; for the log line."""
 
     def __init__(self, message: str | None = None, *, appointment: Appointment | None = None) -> None:
         self.text = message or self.message
@@ -65,7 +65,7 @@ class Refused(Exception):
     def from_wire(
         status: int, text: str, error_type: str | None, appointment: Appointment | None = None
     ) -> "Refused":
-        """The refusal that a reply stands for; of its family where the type is not a known one."""
+        """Return the refusal in a reply; an unknown `error_type` becomes the family of its status."""
         family = _FAMILIES.get(status, OutcomeUnknown if status >= 500 else Refused)
         exact = (kind for kind in family.__subclasses__() if kind.__name__ == error_type)
         return next(exact, family)(text, appointment=appointment)
@@ -115,7 +115,7 @@ class AppointmentCancelled(Conflict):
 
 
 class PreconditionFailed(Refused):
-    """The appointment has another version than the caller requires."""
+    """The appointment does not have the version that the caller requires."""
 
     status = 412
     message = "The appointment was changed or cancelled since the version in If-Match (ifVersion)"
@@ -147,9 +147,9 @@ class KeyReused(Refused):
 
 
 class NotExecuted(Refused):
-    """Nothing was done and nothing will be; `repeatable` if the client sends another attempt by itself.
+    """The attempt was not and will not be executed. `repeatable`: the client retries by itself.
 
-    `settles_all`: it says so of all attempts of the request, whatever became of their answers.
+    `settles_all`: this holds for all attempts of the request, even for those without an answer.
     """
 
     status = 503
@@ -160,60 +160,60 @@ class NotExecuted(Refused):
 
 
 class HoldsUnreachable(NotExecuted):
-    """Redis does not answer: no hold was placed, and none could be read."""
+    """Redis does not answer: holds can neither be placed nor read."""
 
     message = "Holds are not available at the moment; nothing was done"
 
 
 class NoPrimary(NotExecuted):
-    """MongoDB has no primary, or none that can be reached: until one is elected, or for longer."""
+    """MongoDB has no reachable primary, for example during an election."""
 
     message = "The booking database cannot be reached; nothing was done"
     repeatable = True
 
 
 class NotReady(NotExecuted):
-    """The worker cannot confirm anything at the moment; another worker may."""
+    """The worker cannot confirm writes now; another worker may."""
 
     message = "The booking database is not ready; nothing was done"
     repeatable = True
 
 
 class BeingBooked(NotExecuted):
-    """Somebody is booking the slot at this moment; it is not known yet whether it can be held."""
+    """A booking of the slot is in progress, so it is unknown yet whether the slot can be held."""
 
     message = "The slot is being booked at the moment; nothing was done"
     repeatable = True
 
 
 class Changing(NotExecuted):
-    """The row that the command concerns was changed by other commands while it was decided."""
+    """Other commands changed the row while the command was decided."""
 
     message = "The appointment or slot is being changed by other requests; nothing was done"
     repeatable = True
 
 
 class NoResponders(NotExecuted):
-    """The command did not reach a worker; one may be there soon."""
+    """No worker received the command; one may be available soon."""
 
     message = "No worker is free to answer; nothing was done"
     repeatable = True
 
 
 class Overloaded(NotExecuted):
-    """More requests are in flight than the process takes."""
+    """The process has its maximum of requests in flight."""
 
     message = "Too many requests at once; nothing was done"
 
 
 class DeadlinePassed(NotExecuted):
-    """The command reached the process that executes it after its deadline."""
+    """The command reached its worker after its deadline."""
 
     message = "The deadline passed before the request was started"
 
 
 class AskedEarlier(NotExecuted):
-    """Another request for the same, asked at the same time or later, was answered already."""
+    """Another request for the same, asked at the same time or later, was already answered."""
 
     message = "Another request for the same, asked at the same time or later, was answered; nothing was done"
     settles_all = True
@@ -223,9 +223,9 @@ class OutcomeUnknown(Refused):
     status = 504
     message = "The outcome is not known; repeating with the same key is safe"
     of_a_read: ClassVar[str] = "The answer did not come in time; ask again"
-    """The sentence for a caller who only asked: nothing can have been changed."""
+    """The sentence for a read, which changes nothing."""
     of_no_key: ClassVar[str] = "The outcome is not known; look before repeating what had no key or token"
-    """The sentence for a caller whose repeat would be another request."""
+    """The sentence for a command without a key, whose retry would be a new request."""
     outcome = "unknown"
 
 

@@ -1,4 +1,4 @@
-"""Events: one for each change of a booking, published to JetStream in the order of the booking's versions.
+"""Events: one per change of a booking, published to JetStream in the order of its versions.
 
 On the wire an event is a CloudEvent in binary mode: its attributes are headers, its data is the body. It
 never contains a name. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
@@ -17,7 +17,7 @@ from .instants import format_instant
 STREAM = "EVENTS"
 SUBJECTS = "event.v1.>"
 MESSAGE_ID = "Nats-Msg-Id"
-"""JetStream drops a message whose id it has stored within its duplicate window."""
+"""The id by which JetStream drops duplicates within its duplicate window."""
 CONTENT_TYPE = "application/json"
 _TYPE_PREFIX = "appointment."
 
@@ -25,9 +25,9 @@ EventType = Literal["booked", "moved", "cancelled"]
 
 
 class FollowEvents(Command):
-    """Which events a consumer wants: of one site or of all, from a moment on or from now on.
+    """The events that a consumer receives: of one site or of all, since a time or from now on.
 
-    `durable` names the consumer, so that NATS remembers how far it has come.
+    `durable`: the name of the consumer, so that NATS stores its position.
     """
 
     site: Site | None = None
@@ -36,7 +36,7 @@ class FollowEvents(Command):
 
 
 class EventPlace(BaseModel):
-    """Where a booking lies: without `durationMinutes` on a grid of 0."""
+    """The place of a booking; without `durationMinutes` on a grid of 0."""
 
     resources: tuple[str, ...]
     slot: Instant
@@ -44,7 +44,7 @@ class EventPlace(BaseModel):
 
 
 class EventData(BaseModel):
-    """The body of an event: the booking after its change, and the place that a move left."""
+    """The body of an event: the booking after the change; after a move, also its previous place."""
 
     id: str
     version: int
@@ -56,7 +56,7 @@ class EventData(BaseModel):
 
 
 class BookingEvent(BaseModel):
-    """A change of a booking: `booked` is version 1, each later change counts the version up by one."""
+    """A change of a booking: `booked` is version 1, and every later change adds one."""
 
     type: EventType
     at: Instant
@@ -68,7 +68,7 @@ class BookingEvent(BaseModel):
 
     @property
     def event_id(self) -> str:
-        """The same for every publication of this event, and of no other event."""
+        """The unique id of this event, the same in every publication of it."""
         return f"{self.id}:{self.version}"
 
     @property
@@ -76,7 +76,7 @@ class BookingEvent(BaseModel):
         return subject_of(self.site, self.type)
 
     def headers(self) -> dict[str, str]:
-        """The attributes of the CloudEvent, and the id by which JetStream drops a duplicate."""
+        """Return the attributes of the CloudEvent, and the id for JetStream."""
         return {
             MESSAGE_ID: self.event_id,
             "ce-specversion": "1.0",
@@ -89,7 +89,7 @@ class BookingEvent(BaseModel):
         }
 
     def body(self) -> bytes:
-        """The data of the CloudEvent, as JSON."""
+        """Return the data of the CloudEvent as JSON."""
         data = EventData.model_construct(
             id=self.id,
             version=self.version,
@@ -103,15 +103,15 @@ class BookingEvent(BaseModel):
 
 
 def subject_of(site: str, type: EventType | Literal["*"] = "*") -> str:
-    """The subject of a site's events, of one type or of all."""
+    """Return the subject of a site's events, of one type or of all types."""
     return f"event.v1.{site}.{type}"
 
 
 def read_event(headers: Mapping[str, str], body: bytes) -> BookingEvent:
-    """Read an event as it arrives.
+    """Read an event from the headers and body of its message.
 
     Raises:
-        InvalidRequest: the message is no event of this contract.
+        InvalidRequest: the message is not an event of this contract.
     """
     try:
         data = EventData.model_validate_json(body)

@@ -1,4 +1,4 @@
-"""Field types of the messages. Each refuses a bad value with a sentence that never repeats the value."""
+"""Field types of the messages. They refuse a bad value with a sentence that never repeats the value."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _PRINTABLE_ASCII = re.compile(r"[ -~]{1,255}")
 
 
 def invalid(sentence: str) -> PydanticCustomError:
-    """A validation error whose text is ours, not pydantic's (which may quote the input)."""
+    """Return a validation error with our own text, because pydantic's texts may quote the input."""
     return PydanticCustomError("invalid_field", "{sentence}", {"sentence": sentence})
 
 
@@ -86,7 +86,7 @@ def _uuid(value: Any) -> str:
 
 
 def _minutes(value: Any) -> int:
-    # 30.0 is a whole number too: some write every number so, and to JSON it is the same.
+    # 30.0 is accepted too: JSON does not distinguish it from 30, and some clients write every number so.
     whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
     if whole and 1 <= value <= DAY_MINUTES:
         return int(value)
@@ -100,7 +100,7 @@ def _version(value: Any) -> int:
 
 
 def trim_key(key: Any) -> Any:
-    """An idempotency key without blanks at its ends, which servers of HTTP remove from a header's value."""
+    """Strip blanks from the ends of an idempotency key, as HTTP servers do with header values."""
     return key.strip(" \t") if isinstance(key, str) else key
 
 
@@ -109,12 +109,12 @@ def _idempotency_key(value: Any) -> str:
 
 
 def is_uuid(text: str) -> bool:
-    """Whether `text` is a UUID in its usual spelling, in either case."""
+    """Return whether `text` is a UUID with dashes, in upper or lower case."""
     return _UUID.fullmatch(text) is not None
 
 
 def random_uuid() -> str:
-    """A random UUID of version 4; `uuid.uuid4` takes three times as long."""
+    """Return a random UUID of version 4. `uuid.uuid4` takes three times as long."""
     digits = token_hex(16)
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
@@ -150,7 +150,7 @@ PatientName = Annotated[
 Site = Annotated[
     str,
     PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
-    _string_schema(pattern=f"^{_SITE.pattern}$", description="The branch, or the tenant."),
+    _string_schema(pattern=f"^{_SITE.pattern}$", description="The branch or tenant."),
 ]
 ConsumerName = Annotated[
     str,
@@ -168,7 +168,7 @@ ListedResources = Annotated[
             "minItems": 1,
             "maxItems": MOST_LISTED_RESOURCES,
             "uniqueItems": True,
-            "description": "Whose: the doctor, the room; repeat it for several. Without it, all of the site.",
+            "description": "A doctor or room; repeat it for several. Default: all resources of the site.",
         }
     ),
 ]
@@ -183,19 +183,19 @@ Resources = Annotated[
             "minItems": 1,
             "maxItems": MOST_RESOURCES,
             "uniqueItems": True,
-            "description": "What is wanted, the doctor and the room: all of them, or none.",
+            "description": "For example the doctor and the room. The command gets all of them or none.",
         }
     ),
 ]
 HoldToken = Annotated[
     str,
     PlainValidator(_uuid),
-    _string_schema(format="uuid", description="A hold is known by it, and belongs to who knows it."),
+    _string_schema(format="uuid", description="The secret that owns a hold."),
 ]
 Cursor = Annotated[
     str,
     PlainValidator(_text(_CURSOR, "must be what `next` of the page before says")),
-    _string_schema(pattern=f"^{_CURSOR.pattern}$", description="What the page before said in `next`."),
+    _string_schema(pattern=f"^{_CURSOR.pattern}$", description="`next` of the previous page."),
 ]
 DurationMinutes = Annotated[
     int,
@@ -205,7 +205,7 @@ DurationMinutes = Annotated[
             "type": "integer",
             "minimum": 1,
             "maximum": DAY_MINUTES,
-            "description": "How long from the slot on; else one cell of the grid. Refused on a grid of 0.",
+            "description": "Minutes from the slot on. Default: one cell of the grid. Refused on a grid of 0.",
         }
     ),
 ]
@@ -216,7 +216,7 @@ Version = Annotated[
         {
             "type": "integer",
             "minimum": 1,
-            "description": "The command is carried out only if the appointment has this version.",
+            "description": "The command is executed only if the appointment has this version.",
         }
     ),
 ]
@@ -233,12 +233,11 @@ IdempotencyKey = Annotated[
     str,
     _check_key,
     _key_schema(
-        "Another for each booking that is wanted, the same for each repeat of it. "
-        "Blanks at its ends do not count."
+        "A new key for every booking, the same key for every retry of it. Blanks at its ends are ignored."
     ),
 ]
 MoveId = Annotated[
     str,
     _check_key,
-    _key_schema("Another for each move of an appointment, the same for each repeat of it."),
+    _key_schema("A new key for every move of an appointment, the same key for every retry of it."),
 ]

@@ -1,6 +1,6 @@
-"""Headers: their names, over HTTP and NATS alike, and the ids of requests.
+"""The names of headers, the same over HTTP and NATS, and request ids.
 
-A request has one id, from the gateway through NATS into the worker's logs.
+A request has the same id in the gateway, on NATS and in the worker's logs.
 """
 
 import re
@@ -21,15 +21,15 @@ _ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 
 
 def is_request_id(value: object) -> bool:
-    """Whether it is an id: hexadecimal digits and dashes."""
+    """Return whether `value` is a request id: 8 to 64 hexadecimal digits and dashes."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def accept_request_id(value: str | None) -> str:
-    """The caller's id where it is one, else a new one."""
+    """Return the caller's request id if it is valid, otherwise a new one."""
     return value if value and is_request_id(value) else token_hex(16)
 
 
 def etag_of(version: int) -> str:
-    """The entity tag of a version of an appointment."""
+    """Return the entity tag of a version of an appointment."""
     return f'"{version}"'

@@ -1,4 +1,4 @@
-"""Instants: read strictly, written one way, so that equal instants are one slot however they are spelled."""
+"""Instants: parsed strictly and written in one form, so that equal instants are the same slot."""
 
 import re
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ _ISO_8601 = re.compile(
     r"T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.(?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
-# The same, for a JSON Schema, which knows no named groups and no fields out of range.
+# The same for JSON Schema, which has no named groups. It accepts fields out of range, such as month 13.
 INSTANT_PATTERN = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
     "T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,3}0{0,6})?)?"
@@ -27,7 +27,7 @@ def parse_instant(text: str) -> datetime:
         The same instant in UTC, in whole milliseconds.
 
     Raises:
-        ValueError: with a sentence for the caller that begins with "must".
+        ValueError: the text is a sentence for the caller that begins with "must".
     """
     match = _ISO_8601.fullmatch(text)
     if match is None:
@@ -41,10 +41,10 @@ def parse_instant(text: str) -> datetime:
 
 
 def instant_of(value: datetime) -> datetime:
-    """The instant that an aware `datetime` means, in UTC.
+    """Convert an aware `datetime` to UTC.
 
     Raises:
-        ValueError: as `parse_instant`; also for a time that the clocks of its zone skip.
+        ValueError: as `parse_instant`; also for a local time that a clock change of its zone skips.
     """
     if value.tzinfo is UTC:
         return value
@@ -58,7 +58,7 @@ def instant_of(value: datetime) -> datetime:
     return instant
 
 
-@lru_cache(maxsize=1024)  # a slot is written several times, and so is the moment at which a batch was made
+@lru_cache(maxsize=1024)  # the same slot and time are written several times in a batch
 def format_instant(instant: datetime) -> str:
     """Write an aware time as `2025-12-05T10:00:00.000Z`."""
     in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
@@ -66,6 +66,6 @@ def format_instant(instant: datetime) -> str:
 
 
 def unix_milliseconds(instant: datetime) -> int:
-    """Milliseconds from the Unix epoch to `instant`, exactly (a float would lose some)."""
+    """Return the milliseconds from the Unix epoch to `instant`, exactly (a float would lose digits)."""
     since = instant - EPOCH
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000

@@ -1,4 +1,4 @@
-"""By what a log line of a refused command is found: what was validated, and never a name."""
+"""The log fields of a refused command: validated values only, never a name."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from .instants import format_instant
 
 
 def log_fields(command: object) -> dict[str, Any]:
-    """The site, resources, slot and appointment id of a command, as far as it has them."""
-    said = getattr(command, "__dict__", {})  # to miss an attribute of a pydantic model is dear
-    found = {field: said[field] for field in ("site", "resource", "resources") if said.get(field)}
-    if slot := said.get("slot"):
+    """Return the site, resources, slot and appointment id of a command, if it has them."""
+    values = getattr(command, "__dict__", {})  # an absent attribute of a pydantic model is slow to look up
+    found = {field: values[field] for field in ("site", "resource", "resources") if values.get(field)}
+    if slot := values.get("slot"):
         found["slot"] = format_instant(slot)
-    appointment_id = said.get("id")
-    if isinstance(appointment_id, str) and is_uuid(appointment_id):  # any other text could be a name
+    appointment_id = values.get("id")
+    if isinstance(appointment_id, str) and is_uuid(appointment_id):  # other text could be a name
         found["appointment_id"] = appointment_id.lower()
     return found

@@ -1,4 +1,4 @@
-"""Many commands in one message: a way to travel. Each is read, judged and answered by itself.
+"""Batches: many commands in one message. A batch is not a transaction: its commands are independent.
 
 `{"commands":[{"deadline":1764928800000,"askedAt":1764928795000,"requestId":"0f3a…","command":{…}}]}`
 """
@@ -16,7 +16,7 @@ from .fields import invalid
 from .parsing import LARGEST_REQUEST, NOT_JSON, read_body, validate
 
 MOST_TOGETHER = 128
-# Of at most 6 bytes a character, 8 fields so large have less than LARGEST_REQUEST.
+# 8 fields of this size, at up to 6 bytes a character, are smaller than LARGEST_REQUEST.
 FEW, SHORT_NAME, SHORT = 8, 64, 256
 _LATEST_UNIX_MS = 10**15
 
@@ -43,10 +43,10 @@ UnixMilliseconds = Annotated[
 
 
 class OneOfMany(Command, Generic[CommandT]):
-    """A command, with what a message of its own would say in headers.
+    """A command of a batch, with the values that are headers of a single command.
 
-    `askedAt` is when its caller asked, the same in all attempts. `first` says that its sender has never sent
-    it before: no key of it has to be looked for, and no earlier attempt can be carried out later.
+    `askedAt`: when the caller asked, the same in all attempts. `first`: the sender never sent the command
+    before, so the worker need not read its key, and no earlier attempt can be executed later.
     """
 
     command: CommandT
@@ -57,7 +57,7 @@ class OneOfMany(Command, Generic[CommandT]):
 
 
 class Many(Command, Generic[CommandT]):
-    """A message of many; its commands are not validated with it."""
+    """A batch. Its commands are not validated with it, because an invalid one must not refuse the rest."""
 
     commands: Annotated[
         list[OneOfMany[CommandT]],
@@ -68,27 +68,27 @@ class Many(Command, Generic[CommandT]):
 
 
 _MANY = Many[Command]
-"""Of any kind; made once, for to make a model takes a millisecond."""
+"""A batch of any kind of command; made once, because making a model takes a millisecond."""
 
 
 @cache
 def one_of_many(command: type[CommandT]) -> type[OneOfMany[CommandT]]:
-    """The model of each command of a message of many of a kind."""
+    """Return the model of one command in a batch."""
     return OneOfMany[command]  # type: ignore[valid-type]
 
 
 @cache
 def many_of(command: type[CommandT]) -> type[Many[CommandT]]:
-    """The model of a message of many commands of a kind: `BookMany` for `BookAppointment`."""
+    """Return the model of a batch, for example `BookMany` for `BookAppointment`."""
     verb = next(iter(re.findall("[A-Z][a-z]+", command.__name__)))
     return type(f"{verb}Many", (Many[command],), {})  # type: ignore[valid-type]
 
 
 def read_many(data: bytes) -> list[Any]:
-    """The commands of a message, not read yet: what is wrong with one is no fault of the others.
+    """Decode a batch, and return its commands before validation: an invalid one does not refuse the rest.
 
     Raises:
-        InvalidRequest: it is no message of many.
+        InvalidRequest: the message is not a batch.
     """
     body = read_body(data)
     if type(body) is dict and body.keys() == {"commands"} and _are_commands(body["commands"]):
@@ -97,10 +97,10 @@ def read_many(data: bytes) -> list[Any]:
 
 
 def is_too_large(command: Any) -> bool:
-    """Whether the JSON of what was read from JSON has more bytes than a request may have.
+    """Return whether the JSON of a decoded command is larger than `LARGEST_REQUEST`.
 
     Raises:
-        InvalidRequest: it is nested too deeply to tell.
+        InvalidRequest: the command is nested too deeply to encode.
     """
     if _is_small(command):
         return False
@@ -112,7 +112,7 @@ def is_too_large(command: Any) -> bool:
 
 
 def _is_small(command: Any) -> bool:
-    """Whether it is an object of a few short fields, as nearly all are: it need not be measured."""
+    """Return whether a command is certainly small: few short fields, as almost always. Saves encoding it."""
     return (
         isinstance(command, dict)
         and len(command) <= FEW
@@ -122,7 +122,7 @@ def _is_small(command: Any) -> bool:
 
 def _is_short(value: Any) -> bool:
     if isinstance(value, list):
-        texts = all(isinstance(each, str) for each in value)
+        texts = all(isinstance(item, str) for item in value)
         return len(value) <= FEW and texts and sum(map(len, value)) <= SHORT
     if isinstance(value, str):
         return len(value) <= SHORT

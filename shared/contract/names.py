@@ -1,7 +1,7 @@
 r"""Patients' names: the one form in which a name is stored, compared and hashed.
 
-Normalise to NFC, collapse each run of white space to one space, remove what is invisible from both ends.
-Characters that join or select glyphs stay inside a name (ZWJ, ZWNJ, variation selectors): scripts need them.
+Normalise to NFC, collapse white space to one space, remove invisible characters from both ends. Characters
+that join or select glyphs (ZWJ, ZWNJ, variation selectors) stay inside a name, because scripts need them.
 """
 
 import re
@@ -18,20 +18,20 @@ _INVISIBLE = (
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00016fe4\U0001bca0-\U0001bca3\U0001d159"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-# Line ends and tabs come along with a name that is pasted; inside a name they are refused.
+# A pasted name may end with line ends and tabs. Inside a name they are refused.
 _LINE_ENDS = r"\t\n\r\u2028\u2029"
 _EDGE = f"{_SPACES}{_INVISIBLE}{_LINE_ENDS}"
 _REFUSED = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-# A variation selector that chooses the glyph of an ideograph is a part of it: names differ by it.
+# A variation selector after an ideograph belongs to it: two names may differ by it alone.
 _IDEOGRAPH = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _IDEOGRAPHIC_VARIATION = "\U000e0100-\U000e01ef"
 
 NAME_PATTERN = re.sub(
     "[\u0080-\uffff]",
-    lambda character: f"\\u{ord(character[0]):04x}",  # so that the documents can be read
+    lambda character: f"\\u{ord(character[0]):04x}",  # as escapes, so that the documents are legible
     f"^[{_EDGE}]*[^{_EDGE}{_REFUSED}]([^{_REFUSED}]*[^{_EDGE}{_REFUSED}])?[{_EDGE}]*$",
 )
-"""The names that are accepted, but for their length, as the pattern of a JSON Schema."""
+"""The accepted names as a JSON Schema pattern, without the limit of their length."""
 
 _SPACE_RUN = re.compile(f"[{_SPACES}]+")
 _IS_EDGE = re.compile(f"[{_EDGE}]")
@@ -41,10 +41,10 @@ _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def read_name(text: str) -> str:
-    """The one form of a name.
+    """Validate a name, and return its normal form.
 
     Raises:
-        ValueError: with a sentence for the caller that begins with "must" and never repeats the name.
+        ValueError: a sentence for the caller that begins with "must" and never repeats the name.
     """
     name = normalise_name(text)
     if not name:
@@ -55,13 +55,13 @@ def read_name(text: str) -> str:
         return name
     if _CONTROLS.search(name):
         raise ValueError("must not contain control characters, line separators or lone surrogates")
-    if _BIDI_CONTROLS.search(name):  # a name could be shown as another
+    if _BIDI_CONTROLS.search(name):  # they can display a name as a different one
         raise ValueError("must not contain bidirectional overrides, embeddings or isolates")
     return name
 
 
 def normalise_name(text: str) -> str:
-    """Write a name in its one form, whether it is a name or not; to do it again changes nothing."""
+    """Return the normal form of a text, valid name or not. Normalising is idempotent."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     return _SPACE_RUN.sub(" ", _trim(unicodedata.normalize("NFC", text)))

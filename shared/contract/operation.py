@@ -1,4 +1,4 @@
-"""What describes one operation: one kind of command with everything that belongs to it."""
+"""The description of an operation: one kind of command with everything that belongs to it."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,11 +13,12 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Call:
-    """How an operation is called over HTTP.
+    """The HTTP call of an operation.
 
-    `body` is the model of the request's body; without it all is said in the path and the query. With `key`
-    the header `Idempotency-Key` says the operation's key. A command that has `ifVersion` takes `If-Match`.
-    `answers` are the headers of its 2xx, besides those of every answer.
+    `body`: the model of the request's body; without it, all fields are in the path and the query.
+    `key`: whether the header `Idempotency-Key` carries the operation's key. A command with `ifVersion` takes
+    the header `If-Match`.
+    `answers`: the headers of its 2xx, besides the headers of all answers.
     """
 
     name: str
@@ -33,15 +34,15 @@ class Call:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Operation(Generic[CommandT, BodyT]):
-    """One kind of command. Its models are those of `example` and `answer`, which documents show.
+    """One kind of command. Its models are the types of `example` and `answer`, which the documents show.
 
-    `subject`: where it is asked on NATS, and answered by one worker of `group`; without a group, by each.
-    `key`: the field that makes its repeats safe; who sends a command fills it in if its caller did not.
-    `batched`: its commands also travel many in one message, on `many_subject`.
+    `subject`: its NATS subject. One worker of the queue group `group` answers; without a group, all workers.
+    `key`: the field that makes a retry safe. The client fills it in if the caller did not.
+    `batched`: batches of its commands are accepted on `many_subject`.
     `reads`: it changes nothing. `page`: its answer may be large.
-    `refusals`: those of its own; documents list what any command may meet by themselves.
-    `done_before`: the refusal that, of a repeat, says that an earlier attempt has done it.
-    `http`: how it is called over HTTP, if it can be.
+    `refusals`: its own refusals, besides those that any command may get (`operations.ANY`).
+    `done_before`: the refusal of a retry that shows that an earlier attempt was executed.
+    `http`: its HTTP call, if it has one.
     """
 
     subject: str
@@ -67,5 +68,5 @@ class Operation(Generic[CommandT, BodyT]):
 
     @property
     def many_subject(self) -> str:
-        """Where many of its commands travel in one message, if it is `batched`."""
+        """The subject of its batches, if it is `batched`."""
         return f"{self.subject}_many"

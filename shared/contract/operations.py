@@ -1,13 +1,10 @@
-"""The operations of the service. Clients, workers, routes and documents are made of these values.
-
-The examples are one story: Ada Lovelace's appointment, which is booked, moved and cancelled.
-"""
+"""The operations of the service. Clients, workers, routes and documents are derived from these values."""
 
 from typing import Any
 
 from pydantic import BaseModel
 
-from . import commands, replies
+from . import commands, examples, replies
 from .errors import (
     AppointmentCancelled,
     AskedEarlier,
@@ -27,11 +24,10 @@ from .errors import (
     SlotHeld,
 )
 from .headers import ETAG, REPLAYED
-from .instants import parse_instant
 from .operation import Call, Operation
 
 BOOKING_GROUP, HOLD_GROUP = "booking_worker", "hold_worker"
-"""Queue groups: a command goes to one worker of its group."""
+"""Queue groups: one worker of the group receives each command."""
 
 APPOINTMENTS, HOLDS, SLOTS = "appointments", "holds", "slots"
 
@@ -45,54 +41,13 @@ ANY: tuple[Refused, ...] = (
     HoldsUnreachable(),
     OutcomeUnknown(),
 )
-"""Refusals that any command may meet; operations do not repeat them."""
-
-_ID = "e0d5be10-2c9a-472c-80ee-1a787c88798e"
-_TOKEN = "6f1c1a52-9d5e-4b7e-8a43-0c6b3a8c7d10"  # noqa: S105 - an example of a hold's token
-_MOVE_ID = "0b6e3f0c-7d53-4d0e-b7f4-5a2f6c1d9e88"
-# Of the appointment above, by its slot and id.
-_CURSOR = "MTg5NDAwNjgwMDAwMC9lMGQ1YmUxMC0yYzlhLTQ3MmMtODBlZS0xYTc4N2M4ODc5OGU"
-_SITE, _RESOURCES, _MINUTES = "harbour", ("dr-lee", "room-2"), 30
-_SLOT, _LATER = parse_instant("2030-01-07T09:00:00Z"), parse_instant("2030-01-07T10:30:00Z")
-_MADE, _CHANGED = parse_instant("2029-12-01T08:15:30.123Z"), parse_instant("2029-12-02T10:00:00.456Z")
-_DAY = {"site": _SITE, "from": "2030-01-07T00:00:00Z", "to": "2030-01-08T00:00:00Z"}
-_WINDOW = {**_DAY, "resource": ["dr-lee"]}
-_WANTED: dict[str, Any] = {
-    "slot": _SLOT,
-    "patientName": "Ada Lovelace",
-    "site": _SITE,
-    "resources": _RESOURCES,
-    "durationMinutes": _MINUTES,
-}
-_BOOKED = replies.Appointment(**_WANTED, id=_ID, status="booked", version=1, createdAt=_MADE)
-_MOVED = _BOOKED.model_copy(update={"slot": _LATER, "version": 2})
-_CANCELLED = _MOVED.model_copy(update={"status": "cancelled", "version": 3})
-_HOLD = replies.Hold(
-    token=_TOKEN,
-    site=_SITE,
-    resources=_RESOURCES,
-    slot=_SLOT,
-    durationMinutes=_MINUTES,
-    expiresAt=parse_instant("2029-12-01T08:20:30.123Z"),
-)
-_HISTORY = [
-    replies.Change(
-        version=1, type="booked", at=_MADE, slot=_SLOT, durationMinutes=_MINUTES, resources=_RESOURCES
-    ),
-    replies.Change(
-        version=2, type="moved", at=_CHANGED, slot=_LATER, durationMinutes=_MINUTES, resources=_RESOURCES
-    ),
-]
-_TAKEN = [
-    replies.TakenSlot(resource="dr-lee", slot=_SLOT, durationMinutes=_MINUTES, state="booked"),
-    replies.TakenSlot(resource="dr-lee", slot=_LATER, durationMinutes=_MINUTES, state="held"),
-]
+"""Refusals that any command may get. The operations list only the refusals of their own."""
 
 BOOK = Operation(
     subject="booking.v1.book",
     group=BOOKING_GROUP,
-    example=commands.BookAppointment(**_WANTED, idempotencyKey="web-4711"),
-    answer=replies.BookingConfirmed(appointment=_BOOKED),
+    example=commands.BookAppointment(**examples.REQUEST, idempotencyKey="web-4711"),
+    answer=replies.BookingConfirmed(appointment=examples.BOOKED),
     status=201,
     key="idempotencyKey",
     batched=True,
@@ -103,9 +58,9 @@ BOOK = Operation(
         "/api/book-appointment",
         APPOINTMENTS,
         "Book a slot",
-        """Of all who ask for a slot, exactly one gets 201.
+        """Of concurrent requests for a slot, exactly one gets 201.
 
-Send an `Idempotency-Key`, another for each booking that you want: then repeating is always safe.""",
+Send an `Idempotency-Key`, a new one for every booking. Then a retry is always safe.""",
         body=commands.SlotRequest,
         key=True,
         answers=(REPLAYED, ETAG),
@@ -114,8 +69,10 @@ Send an `Idempotency-Key`, another for each booking that you want: then repeatin
 MOVE = Operation(
     subject="booking.v1.move",
     group=BOOKING_GROUP,
-    example=commands.MoveAppointment(id=_ID, slot=_LATER, moveId=_MOVE_ID, ifVersion=1),
-    answer=replies.BookingMoved(appointment=_MOVED),
+    example=commands.MoveAppointment(
+        id=examples.ID, slot=examples.LATER, moveId=examples.MOVE_ID, ifVersion=1
+    ),
+    answer=replies.BookingMoved(appointment=examples.MOVED),
     key="moveId",
     batched=True,
     refusals=(
@@ -132,12 +89,11 @@ MOVE = Operation(
         "/api/appointments/{id}",
         APPOINTMENTS,
         "Move an appointment",
-        """It gets another slot, duration or resources; what is not sent stays as it is.
+        """Change the slot, the duration or the resources. Fields that are not sent keep their value.
 
-Its id stays. Where the target is taken, it stays where it was; else what it leaves is free at that
-instant. Moving it to where it is already is 200 as well. Send an `Idempotency-Key`, another for each
-move that you want: then a late repeat does not move it back. With `If-Match` it is moved only if it
-has that version.""",
+The id stays the same. If the target is taken, the appointment stays where it is; otherwise its old slot is
+free at the same instant. A move to the current place is 200. Send an `Idempotency-Key`, a new one for every
+move: then a late retry does not move the appointment back. With `If-Match`, the move needs that version.""",
         body=commands.MoveRequest,
         key=True,
         answers=(ETAG,),
@@ -146,8 +102,8 @@ has that version.""",
 CANCEL = Operation(
     subject="booking.v1.cancel",
     group=BOOKING_GROUP,
-    example=commands.CancelAppointment(id=_ID, ifVersion=2),
-    answer=replies.BookingCancelled(appointment=_CANCELLED),
+    example=commands.CancelAppointment(id=examples.ID, ifVersion=2),
+    answer=replies.BookingCancelled(appointment=examples.CANCELLED),
     batched=True,
     refusals=(NoSuchAppointment, PreconditionFailed),
     http=Call(
@@ -156,17 +112,17 @@ CANCEL = Operation(
         "/api/appointments/{id}",
         APPOINTMENTS,
         "Cancel an appointment",
-        """What it claimed is free at that instant; it can still be read. Repeats get the same.
+        """Its claims are free at that instant. It can still be read. A retry gets the same answer.
 
-With `If-Match` it is cancelled only if it has that version; a repeat of that gets 200 too.""",
+With `If-Match`, the cancel needs that version; a retry of it gets 200 too.""",
         answers=(ETAG,),
     ),
 )
 GET = Operation(
     subject="booking.v1.get",
     group=BOOKING_GROUP,
-    example=commands.GetAppointment(id=_ID),
-    answer=replies.AppointmentFound(appointment=_BOOKED),
+    example=commands.GetAppointment(id=examples.ID),
+    answer=replies.AppointmentFound(appointment=examples.BOOKED),
     reads=True,
     refusals=(NoSuchAppointment,),
     http=Call(
@@ -175,15 +131,15 @@ GET = Operation(
         "/api/appointments/{id}",
         APPOINTMENTS,
         "Read an appointment",
-        "As it stands: moved and cancelled ones too.",
+        "The current state, also of a moved or cancelled appointment.",
         answers=(ETAG,),
     ),
 )
 HISTORY = Operation(
     subject="booking.v1.history",
     group=BOOKING_GROUP,
-    example=commands.GetHistory(id=_ID),
-    answer=replies.HistoryFound(history=_HISTORY),
+    example=commands.GetHistory(id=examples.ID),
+    answer=replies.HistoryFound(history=examples.HISTORY),
     reads=True,
     refusals=(NoSuchAppointment,),
     http=Call(
@@ -192,14 +148,14 @@ HISTORY = Operation(
         "/api/appointments/{id}/history",
         APPOINTMENTS,
         "Read an appointment's history",
-        "Its changes, the oldest first: `booked`, and then at most the 99 latest.",
+        "Its changes, the oldest first: `booked`, then at most the 99 latest.",
     ),
 )
 LIST = Operation(
     subject="booking.v1.list",
     group=BOOKING_GROUP,
-    example=commands.ListAppointments.model_validate(_WINDOW),
-    answer=replies.AppointmentsFound(appointments=[_BOOKED], next=_CURSOR),
+    example=commands.ListAppointments.model_validate(examples.WINDOW),
+    answer=replies.AppointmentsFound(appointments=[examples.BOOKED], next=examples.CURSOR),
     reads=True,
     page=True,
     http=Call(
@@ -208,16 +164,16 @@ LIST = Operation(
         "/api/appointments",
         APPOINTMENTS,
         "List appointments",
-        """A page of the booked ones that overlap a window: of some resources or the site, by slot and id.
+        """A page of booked appointments that overlap a window, by slot and id, of some resources or the site.
 
-What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.""",
+Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
     ),
 )
 LIST_SLOTS = Operation(
     subject="booking.v1.slots",
     group=BOOKING_GROUP,
-    example=commands.ListSlots.model_validate(_WINDOW),
-    answer=replies.SlotsFound.model_validate({**_DAY, "taken": _TAKEN, "holds": "known"}),
+    example=commands.ListSlots.model_validate(examples.WINDOW),
+    answer=replies.SlotsFound.model_validate({**examples.DAY, "taken": examples.TAKEN, "holds": "known"}),
     reads=True,
     page=True,
     http=Call(
@@ -226,11 +182,11 @@ LIST_SLOTS = Operation(
         "/api/slots",
         SLOTS,
         "List what is taken",
-        """A page of what is booked or held in a window: whole cells, by slot and resource, without names.
+        """A page of the booked and held cells in a window, by slot and resource, without names.
 
-With `holds` unknown, Redis does not answer, and the page has what is booked.
+If `holds` is `unknown`, Redis does not answer, and the page has the booked cells only.
 
-What a page says in `next` is the `cursor` of the page after it; without `next` it is the last.""",
+Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
     ),
 )
 GRID = Operation(
@@ -245,17 +201,17 @@ GRID = Operation(
         "/api/grid",
         SLOTS,
         "Read the grid",
-        """How wide a cell is, counted from the Unix epoch, and how much one booking may have.
+        """The width of a cell, counted from the Unix epoch, and the limits of one booking.
 
-A booking may begin at any instant. Two that touch the same cell of a resource conflict. Where
-`slotMinutes` is 0, each instant is a cell by itself, and no duration may be sent.""",
+A booking may begin at any instant. Two bookings conflict if they touch the same cell of a resource. If
+`slotMinutes` is 0, every instant is a cell, and a duration is refused.""",
     ),
 )
 PLACE = Operation(
     subject="hold.v1.place",
     group=HOLD_GROUP,
-    example=commands.PlaceHold(**_WANTED, holdToken=_TOKEN),
-    answer=replies.HoldPlaced(message="Slot held for 5 minutes", hold=_HOLD),
+    example=commands.PlaceHold(**examples.REQUEST, holdToken=examples.TOKEN),
+    answer=replies.HoldPlaced(message="Slot held for 5 minutes", hold=examples.HOLD),
     key="holdToken",
     batched=True,
     refusals=(SlotAlreadyBooked, SlotHeld),
@@ -265,16 +221,16 @@ PLACE = Operation(
         "/api/hold-appointment",
         HOLDS,
         "Hold a slot",
-        """The slot is kept while its patient checks out, or the hold that `holdToken` names is extended.
+        """Reserve a slot while its patient checks out, or extend the hold with this `holdToken`.
 
-Send a `holdToken` of your own, a random UUID: then repeating is safe.""",
+Send a `holdToken` of your own, a random UUID. Then a retry is safe.""",
         body=commands.PlaceHold,
     ),
 )
 RELEASE = Operation(
     subject="hold.v1.release",
     group=HOLD_GROUP,
-    example=commands.ReleaseHold(holdToken=_TOKEN, site=_SITE),
+    example=commands.ReleaseHold(holdToken=examples.TOKEN, site=examples.SITE),
     answer=replies.HoldReleased(),
     refusals=(NoSuchHold,),
     done_before=NoSuchHold,
@@ -284,16 +240,15 @@ RELEASE = Operation(
         "/api/release-hold",
         HOLDS,
         "Release a hold",
-        "End a hold by its token, on all that it has in its site; with a `slot`, only if it holds that.",
+        "End the hold with this token in its site; with a `slot`, only if the token holds that slot.",
         body=commands.ReleaseHold,
     ),
 )
-_READY = replies.Readiness(ready=True, checks={"mongodb": "ok", "redis": "ok"})
 BOOKING_READY = Operation(
-    subject="booking.v1.ready", group=None, example=commands.AskReady(), answer=_READY, reads=True
+    subject="booking.v1.ready", group=None, example=commands.AskReady(), answer=examples.READY, reads=True
 )
 HOLD_READY = Operation(
-    subject="hold.v1.ready", group=None, example=commands.AskReady(), answer=_READY, reads=True
+    subject="hold.v1.ready", group=None, example=commands.AskReady(), answer=examples.READY, reads=True
 )
 
 OPERATIONS: tuple[Operation[Any, Any], ...] = (
@@ -313,11 +268,11 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
 
 
 def refusal_of(kind: type[Refused]) -> Refused:
-    """An example of a refusal."""
-    return kind(appointment=_CANCELLED) if kind is AppointmentCancelled else kind()
+    """Return an example of a refusal."""
+    return kind(appointment=examples.CANCELLED) if kind is AppointmentCancelled else kind()
 
 
 def as_json(model: BaseModel, model_as: type[BaseModel] | None = None) -> dict[str, object]:
-    """A command or a reply as it is sent; of a command, the fields that `model_as` has."""
+    """Return a command or reply as JSON; with `model_as`, only the fields of that model."""
     body: dict[str, object] = model.model_dump(mode="json", exclude_none=True)
     return {name: value for name, value in body.items() if not model_as or name in model_as.model_fields}

@@ -1,4 +1,4 @@
-"""Commands as they come: read from JSON, and what is told of those that are wrong."""
+"""Parse commands from JSON, and describe validation errors to callers."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ _KEY = TypeAdapter[str](IdempotencyKey)
 
 
 def parse_command(model: type[CommandT], data: bytes, key: str | None = None) -> CommandT:
-    """Read a command from JSON in UTF-8; an empty message is an empty object.
+    """Parse a command from JSON in UTF-8; an empty message is an empty object.
 
-    `key` is an idempotency key that was sent beside the body.
+    `key`: an idempotency key that was sent in a header.
 
     Raises:
-        InvalidRequest: with one sentence that names the field and never repeats its value.
+        InvalidRequest: one sentence that names the field and never repeats its value.
     """
     body = read_body(data)
     if key is not None and isinstance(body, dict):
@@ -34,10 +34,10 @@ def parse_command(model: type[CommandT], data: bytes, key: str | None = None) ->
 
 
 def read_body(data: bytes) -> Any:
-    """Read JSON as `read_json` does.
+    """Parse JSON as `read_json` does.
 
     Raises:
-        InvalidRequest: it is no JSON.
+        InvalidRequest: the data is not JSON, or nested too deeply.
     """
     try:
         return read_json(data)
@@ -46,7 +46,7 @@ def read_body(data: bytes) -> Any:
 
 
 def validate(model: type[CommandT], body: Any) -> CommandT:
-    """A command of what was read from JSON.
+    """Validate decoded JSON as a command.
 
     Raises:
         InvalidRequest: as `parse_command`.
@@ -58,10 +58,10 @@ def validate(model: type[CommandT], body: Any) -> CommandT:
 
 
 def read_key(text: str) -> str:
-    """An idempotency key that was sent in a header.
+    """Validate an idempotency key that was sent in a header.
 
     Raises:
-        InvalidRequest
+        InvalidRequest: the key is malformed.
     """
     try:
         return _KEY.validate_python(text)
@@ -70,7 +70,7 @@ def read_key(text: str) -> str:
 
 
 def describe(error: ErrorDetails) -> str:
-    """One sentence for the caller about a validation error."""
+    """Describe a validation error in one sentence for the caller."""
     field = str(error["loc"][-1]) if error["loc"] else ""
     match error["type"]:
         case "missing_fields" | "wrong_window" | "nothing_to_change":
@@ -92,6 +92,6 @@ def describe(error: ErrorDetails) -> str:
 
 
 def _echo(field: str) -> str:
-    """What looks like the name of a field; a key of JSON can carry a patient's name too."""
+    """Return `field` if it looks like a field name, otherwise "": a JSON key could be a patient's name."""
     plain = field.isascii() and field.isidentifier() and len(field) <= _ECHOED_FIELD_LENGTH
     return field if plain else ""

@@ -1,4 +1,4 @@
-"""Replies: the bodies of 2xx answers. Field names are those on the wire, over HTTP and NATS alike."""
+"""Replies: the bodies of 2xx answers. Field names are the names on the wire, the same over HTTP and NATS."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from .fields import Instant
 
 OK = "ok"
 UNANSWERED = "does not answer"
-"""Of a check of `Readiness`: the server cannot be reached."""
+"""The value of a check in `Readiness` if its server cannot be reached."""
 
 
 class Appointment(BaseModel):
@@ -43,7 +43,7 @@ class AppointmentFound(BaseModel):
 
 
 class Change(BaseModel):
-    """What became of an appointment, and where it lay from then on; `version` is 1 for `booked`."""
+    """A change of an appointment, and its place after the change; `version` is 1 for `booked`."""
 
     version: int
     type: Literal["booked", "moved", "cancelled"]
@@ -60,14 +60,14 @@ class HistoryFound(BaseModel):
 
 
 class AppointmentsFound(BaseModel):
-    """A page of appointments; without `next` it is the last."""
+    """A page of appointments. The last page has no `next`."""
 
     appointments: list[Appointment]
     next: str | None = None
 
 
 class TakenSlot(BaseModel):
-    """Cells of a resource that nobody else can have, from `slot` on."""
+    """Booked or held cells of a resource, from `slot` on."""
 
     resource: str
     slot: Instant
@@ -76,9 +76,9 @@ class TakenSlot(BaseModel):
 
 
 class SlotsFound(BaseModel):
-    """A page of what is taken; without `next` it is the last.
+    """A page of booked and held cells. The last page has no `next`.
 
-    `holds` is `unknown` where Redis does not say what is held: then `taken` is what is booked.
+    `holds` is `unknown` if Redis does not answer: then `taken` has the booked cells only.
     """
 
     model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
@@ -92,9 +92,10 @@ class SlotsFound(BaseModel):
 
 
 class GridFound(BaseModel):
-    """The grid has cells of `slotMinutes` since the Unix epoch; 0: each instant is one, without a duration.
+    """The grid: cells of `slotMinutes`, counted from the Unix epoch.
 
-    Bookings that touch the same cell of a resource conflict.
+    If it is 0, every instant is a cell, and bookings have no duration. Bookings that touch the same cell of a
+    resource conflict.
     """
 
     slotMinutes: int
@@ -122,7 +123,7 @@ class HoldReleased(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether a process can serve, and how each part it needs is: `ok` or what is wrong."""
+    """Whether a process can serve, and the state of its parts: `ok` or the problem."""
 
     ready: bool
     checks: dict[str, str]

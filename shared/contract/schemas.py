@@ -1,4 +1,4 @@
-"""JSON Schemas of commands and replies, for the documents of the API."""
+"""Make JSON Schemas of commands and replies for the OpenAPI and AsyncAPI documents."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,18 +14,18 @@ _NULL = {"type": "null"}
 
 
 def reference_to(model: type[BaseModel]) -> dict[str, str]:
-    """The schema of a model, by reference."""
+    """Return a reference to the schema of a model."""
     return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
 def schemas_of(models: Iterable[type[BaseModel]]) -> dict[str, dict[str, Any]]:
-    """The schemas of `models`, and of all that they have, by their names."""
-    each = sorted(models, key=lambda model: model.__name__)
-    commands = [(model, "validation") for model in each if issubclass(model, Command)]
-    replies = [(model, "serialization") for model in each if not issubclass(model, Command)]
+    """Return the schemas of `models`, and of the models that they contain, by name."""
+    ordered = sorted(models, key=lambda model: model.__name__)
+    commands = [(model, "validation") for model in ordered if issubclass(model, Command)]
+    replies = [(model, "serialization") for model in ordered if not issubclass(model, Command)]
     found: dict[str, dict[str, Any]] = {}
-    for asked, finish in ((commands, nullable), (replies, without_null)):
-        _, schemas = models_json_schema(asked, ref_template=REFERENCE)  # type: ignore[arg-type]
+    for members, finish in ((commands, nullable), (replies, without_null)):
+        _, schemas = models_json_schema(members, ref_template=REFERENCE)  # type: ignore[arg-type]
         for name, schema in schemas.get("$defs", {}).items():
             required = schema.get("required", ())
             for field, of_field in schema.get("properties", {}).items():
@@ -36,7 +36,7 @@ def schemas_of(models: Iterable[type[BaseModel]]) -> dict[str, dict[str, Any]]:
 
 
 def without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """A field that is not sent, rather than sent as a null, where there is nothing to say."""
+    """Describe an optional field of a reply: if it has no value, it is absent, never null."""
     kinds = field.get("anyOf", ())
     if _NULL not in kinds:
         return field
@@ -45,9 +45,9 @@ def without_null(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def nullable(field: dict[str, Any]) -> dict[str, Any]:
-    """A field whose null counts as not sent. What it is then is told in words.
+    """Describe an optional field of a command: null means absent. The default stands in the description.
 
-    (By a `default` generators of types take it for a field that is always there.)
+    A `default` in the schema would make type generators declare the field as always present.
     """
     only = dict(without_null(field))
     default = only.pop("default", None)

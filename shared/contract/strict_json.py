@@ -1,4 +1,4 @@
-"""JSON as commands are sent in it: strict UTF-8, and no object that has a name twice."""
+"""Strict JSON: UTF-8 only, and duplicate names of an object are detected."""
 
 from collections import Counter
 from json import JSONDecoder
@@ -6,17 +6,18 @@ from typing import Any
 
 
 class Repeating(dict[str, Any]):
-    """A JSON object that has a name more than once: a command refuses it, and nothing is read of it."""
+    """A JSON object with a duplicate name. A command refuses it, and its fields are not used."""
 
     repeated: str
-    """One of the names."""
+    """One of the duplicate names."""
 
 
 def read_json(data: bytes) -> Any:
-    """Read JSON in UTF-8, not in another encoding that could be guessed; an empty text is an empty object.
+    """Parse JSON in UTF-8, without guessing other encodings; an empty text is an empty object.
 
     Raises:
-        ValueError, RecursionError: it is no JSON, or nested too deeply.
+        ValueError: the text is not JSON in UTF-8.
+        RecursionError: the text is nested too deeply.
     """
     return _DECODER.decode((data or b"{}").decode())
 

@@ -1,4 +1,4 @@
-"""The AsyncAPI document of the subjects, made of the operations.
+"""Make the AsyncAPI document of all subjects from the operations.
 
 python -m shared.worker.asyncapi
 """
@@ -21,22 +21,22 @@ from shared.worker.asyncapi_events import EVENT_CHANNEL, event_channel, event_me
 from shared.worker.asyncapi_messages import Subject, refused, reply_of, request_to, subjects_of
 
 Json = dict[str, Any]
-DESCRIPTION = """Each subject takes a JSON object, a request of NATS, and answers it by one reply.
+DESCRIPTION = """Every subject takes a JSON object as a NATS request, and answers with one reply.
 
-A refusal says its name for programs in the header `Error-Type`. A command that a worker meets after its
-`Deadline` is not executed. What goes to a subject that ends in `_many` travels together, no more:
-each command is judged and answered by itself.
+The header `Error-Type` of a refusal is its name, for programs. A worker does not execute a command after its
+`Deadline`. A subject that ends in `_many` takes a batch. A batch is not a transaction: every command is
+decided and answered separately.
 
 Every change of a booking is also an event in the JetStream stream `EVENTS`."""
 
 
 def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
-    """The document: a channel, an operation and the messages of each subject."""
+    """Return the document: a channel, an operation and the messages of every subject."""
     messages = {"Refused": refused()}
     channels: Json = {}
     described: Json = {}
     models: set[type[BaseModel]] = {ErrorBody}
-    for subject in sorted(subjects_of(operations), key=lambda each: each.address):
+    for subject in sorted(subjects_of(operations), key=lambda subject: subject.address):
         command, reply = subject.takes.__name__, f"{subject.takes.__name__}Answered"
         messages[command], messages[reply] = request_to(subject), reply_of(subject)
         models |= {subject.takes, subject.operation.reply}

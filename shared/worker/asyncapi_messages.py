@@ -1,4 +1,4 @@
-"""The messages of the AsyncAPI document: payload, headers, and an example of each."""
+"""The messages of the AsyncAPI document: payload, headers and an example."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,18 +27,24 @@ _HEADERS: dict[str, Json] = {
     DEADLINE: {
         "type": "string",
         "pattern": "^[0-9]+$",
-        "description": "Unix milliseconds; without it, some seconds from its receipt.",
+        "description": "Unix milliseconds. Default: some seconds after receipt.",
     },
     ASKED_AT: {
         "type": "string",
         "pattern": "^[0-9]+$",
-        "description": "When the caller asked, in Unix milliseconds: the same in all attempts of a request.",
+        "description": "When the caller asked, in Unix milliseconds, the same in all attempts of a request.",
     },
     REQUEST_ID: {**_TEXT, "description": "8 to 64 hexadecimal digits and dashes, for the logs."},
-    IDEMPOTENCY_KEY: {**_TEXT, "description": "The same as the field `idempotencyKey`; either may say it."},
-    REPLAYED: {"const": "true", "description": "Sent where this answers a repeat, whose booking was there."},
+    IDEMPOTENCY_KEY: {
+        **_TEXT,
+        "description": "The field `idempotencyKey`: send either, or both with the same value.",
+    },
+    REPLAYED: {
+        "const": "true",
+        "description": "Sent if an earlier command with the same key made the booking.",
+    },
     ERROR_TYPE: {**_TEXT, "description": "The name of the refusal."},
-    RETRY_AFTER: {**_TEXT, "description": "Seconds to wait before repeating it: with 503 and 504."},
+    RETRY_AFTER: {**_TEXT, "description": "Seconds to wait before a retry: with 503 and 504."},
     "Nats-Service-Error": {**_TEXT, "description": "The sentence of the refusal."},
     "Nats-Service-Error-Code": {**_TEXT, "description": "Its status."},
 }
@@ -46,7 +52,7 @@ _DEADLINE, _ASKED_AT = "1893456000000", "1893455995000"
 
 
 class Subject(NamedTuple):
-    """A subject of NATS: that of an operation, or, with `many`, of many of its commands in one message."""
+    """A NATS subject: of an operation, or (`many`) of batches of its commands."""
 
     address: str
     operation: Operation[Any, Any]
@@ -54,13 +60,13 @@ class Subject(NamedTuple):
 
     @property
     def takes(self) -> type[Command]:
-        """The model of its messages."""
+        """The model of the messages to this subject."""
         command: type[Command] = self.operation.command
         return many_of(command) if self.many else command
 
 
 def subjects_of(operations: Iterable[Operation[Any, Any]]) -> Iterator[Subject]:
-    """All subjects at which operations are asked."""
+    """Yield all subjects of operations."""
     for operation in operations:
         yield Subject(operation.subject, operation, many=False)
         if operation.batched:
@@ -68,7 +74,7 @@ def subjects_of(operations: Iterable[Operation[Any, Any]]) -> Iterator[Subject]:
 
 
 def request_to(subject: Subject) -> Json:
-    """The message that a subject takes."""
+    """Describe the message to a subject."""
     many = subject.many
     command = as_json(subject.operation.example)
     item = {
@@ -96,7 +102,7 @@ def request_to(subject: Subject) -> Json:
 
 
 def reply_of(subject: Subject) -> Json:
-    """The message that answers it, where it is carried out."""
+    """Describe the reply of an executed command or batch."""
     operation = subject.operation
     body, reply = reference_to(operation.reply), Reply(operation.answer, operation.status)
     if not subject.many:
@@ -116,20 +122,20 @@ def reply_of(subject: Subject) -> Json:
 
 
 def refused() -> Json:
-    """The message that answers any command which is not."""
+    """Describe the reply of a refused command, with an example of every refusal."""
     own = {kind for operation in OPERATIONS for kind in operation.refusals}
-    told = sorted(
+    refusals = sorted(
         [*ANY, *(refusal_of(kind) for kind in own)], key=lambda error: (error.status, type(error).__name__)
     )
     return {
         "title": "Refused",
         "headers": _headers([ERROR_TYPE, RETRY_AFTER, "Nats-Service-Error", "Nats-Service-Error-Code"]),
         "payload": _envelope({"type": "integer", "minimum": 400}, reference_to(ErrorBody)),
-        "examples": [_told(error) for error in told],
+        "examples": [_example(error) for error in refusals],
     }
 
 
-def _told(error: Refused) -> Json:
+def _example(error: Refused) -> Json:
     payload, headers = refusal(error).to_wire()
     return {"name": type(error).__name__, "headers": headers, "payload": json.loads(payload)}
 

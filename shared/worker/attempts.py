@@ -1,4 +1,4 @@
-"""What a worker reads of a message: attempts at commands, each checked by itself, alone or many together."""
+"""Read messages into attempts. Every command of a batch is validated independently."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,17 +15,17 @@ from shared.contract.many import is_too_large, one_of_many, read_many
 from shared.contract.operation import Operation
 from shared.contract.parsing import LARGEST_REQUEST, parse_command, validate
 from shared.process.nats_headers import REPEATED
-from shared.worker.callers_clocks import CallersClocks
+from shared.worker.caller_clock_skew import CallerClockSkew
 from shared.worker.messages import check_headers, in_lower_case
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt(Generic[CommandT]):
-    """A command as it was sent: it may be started until its deadline.
+    """One sending of a command, which a worker must not start after its deadline.
 
-    `asked_at`: when its caller asked (Unix ms), the same in all attempts of a request.
-    `is_first_attempt`: it was certainly never sent before. `alone`: no other command waits for its answer,
-    which would travel with theirs.
+    `asked_at`: when the caller asked (Unix ms), the same in all attempts of a request.
+    `is_first_attempt`: the sender never sent the command before. `alone`: the message has no other command,
+    so none waits for this one's answer.
     """
 
     command: CommandT
@@ -37,26 +37,26 @@ class Attempt(Generic[CommandT]):
 
 @dataclass(frozen=True)
 class Received(Generic[CommandT]):
-    """The commands of a message, in its order: each an attempt, or why it cannot be tried.
+    """The contents of a message.
 
-    `many`: they are answered together; else there is one, which also stands for a message of many that
-    cannot be read.
+    `attempts`: one per command, in order, or the reason why a command cannot be tried.
+    `many`: the reply has the format of a batch. A batch that cannot be read is one exception and not `many`.
     """
 
-    each: list[Attempt[CommandT] | Exception]
+    attempts: list[Attempt[CommandT] | Exception]
     request_ids: list[str]
     many: bool
 
 
 class Reader:
-    """Reads messages. No deadline counts that is more than `longest_seconds` ahead."""
+    """Reads messages. Deadlines are capped to `longest_seconds` from now."""
 
     def __init__(self, *, longest_seconds: float) -> None:
         self._longest_seconds = longest_seconds
-        self._clocks = CallersClocks()
+        self._skew = CallerClockSkew()
 
     def read(self, operation: Operation[CommandT, Any], message: Msg, *, many: bool) -> Received[CommandT]:
-        """Read a message of one command, or of many. What is wrong with it is told, never raised."""
+        """Read a message of one command, or of a batch (`many`). Errors are returned, never raised."""
         received_at, headers = unix_ms_now(), in_lower_case(message.headers or {})
         try:
             check_headers(headers)
@@ -76,9 +76,9 @@ class Reader:
     ) -> Attempt[CommandT]:
         if len(data) > LARGEST_REQUEST:
             raise TooLarge
-        said, asked_at = headers.get(DEADLINE.lower()), read_asked_at(headers.get(ASKED_AT.lower()))
-        deadline = Deadline.from_header(said, self._longest_seconds)
-        self._clocks.note(received_at, asked_at, None if said is None else int(said))
+        header, asked_at = headers.get(DEADLINE.lower()), read_asked_at(headers.get(ASKED_AT.lower()))
+        deadline = Deadline.from_header(header, self._longest_seconds)
+        self._skew.note(received_at, asked_at, None if header is None else int(header))
         deadline.check()
         command = parse_command(operation.command, data, _key(operation, headers))
         return Attempt(command, deadline, accept_asked_at(asked_at, received_at))
@@ -104,18 +104,18 @@ class Reader:
                 if not all_small and is_too_large(envelope.get("command")):
                     raise TooLarge
                 one = validate(model, sent)
-                self._clocks.note(received_at, one.askedAt, one.deadline)
+                self._skew.note(received_at, one.askedAt, one.deadline)
                 due = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
                 due.check()
                 asked_at = accept_asked_at(one.askedAt, received_at)
-                received.each.append(Attempt(one.command, due, asked_at, one.first is True, alone))
+                received.attempts.append(Attempt(one.command, due, asked_at, one.first is True, alone))
             except Exception as error:
-                received.each.append(error)
+                received.attempts.append(error)
         return received
 
 
 def _key(operation: Operation[Any, Any], headers: Mapping[str, str]) -> str | None:
-    """The header `Idempotency-Key`, which says the field of that name as well."""
+    """Return the header `Idempotency-Key` if the command has a key; it stands for the field of that name."""
     if "idempotencyKey" not in operation.command.model_fields:
         return None
     key = headers.get(IDEMPOTENCY_KEY.lower())

@@ -1,8 +1,8 @@
-"""Batches: whatever is waiting is committed together, so that one round trip serves many commands.
+"""Commit waiting commands in batches, so that one round trip serves many commands.
 
-A batch is committed by the first of its deadlines: none takes effect after its own, when its next attempt may
-be under way. So the most urgent goes first, together with what has at most twice its time left, and not with
-what has far more, which would lose that time.
+A batch has the earliest deadline of its items: no command may take effect after its own deadline, when its
+next attempt may be in flight. So the most urgent item goes first, together with items that have at most twice
+its remaining time. Items with a later deadline wait for a later batch, which leaves them more time.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from shared.worker.metrics import BATCH_SIZE, QUEUE_SECONDS
 
 LARGEST_BATCH = 128
 HEAVIEST_BATCH = 2000
-# More than one, so that a batch that waits for a slow server does not hold up all that come after it.
+# Batches in flight: more than one, so that a slow server does not delay all later batches.
 MOST_AT_ONCE = 4
 DUE_TOGETHER_MS = 100
-"""Deadlines so near to each other make no difference, however little time is left."""
-# A commit ends by its deadline, and may have some words to say after that.
+"""Deadlines this close together may share a batch, even if little time is left."""
+# A commit ends by its deadline, but may return its outcomes a little later.
 GRACE_SECONDS = 0.5
 
 
 class Due(Protocol):
-    """What has to be committed by some time, and how much of a batch it fills: a claim weighs 1."""
+    """An item of a batch: its deadline, and its share of a batch's capacity (one claim weighs 1)."""
 
     @property
     def deadline(self) -> Deadline: ...
@@ -42,7 +42,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(eq=False)
 class _Group(Generic[ItemT, ResultT]):
-    """Items that came together and are due together: they share a future and a timer."""
+    """Items that were submitted together and are due together. They share a future and a timer."""
 
     items: Sequence[ItemT]
     due: Deadline
@@ -52,7 +52,7 @@ class _Group(Generic[ItemT, ResultT]):
     begun: bool = False
 
     def time_is_up(self) -> None:
-        """What was not begun will not be; what was has some time to end."""
+        """Refuse the items if their commit has not started; otherwise give the commit some time to end."""
         if self.begun:
             asyncio.get_running_loop().call_later(GRACE_SECONDS, self.refuse, OutcomeUnknown())
         else:
@@ -67,9 +67,9 @@ class _Group(Generic[ItemT, ResultT]):
 
 
 class Batcher(Generic[ItemT, ResultT]):
-    """Collects items and hands them to `commit`, with the first of their deadlines.
+    """Collects items, and passes them to `commit` with their earliest deadline.
 
-    `commit` returns one result or exception for each, in order. `name` is what metrics call it.
+    `commit` returns one result or exception per item, in order. `name` is the label of its metrics.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Batcher(Generic[ItemT, ResultT]):
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, items: Sequence[ItemT]) -> list[ResultT | Exception]:
-        """The outcomes of items that came together, in their order, once all of them are committed.
+        """Commit items, and return their outcomes in order once all are known.
 
-        Each is a result, an exception of `commit`, DeadlinePassed where its commit was not begun in time, or
-        OutcomeUnknown where that has not ended in time.
+        An outcome is a result or exception of `commit`, DeadlinePassed if the commit did not start in time,
+        or OutcomeUnknown if it did not end in time.
         """
         groups = list(_due_together(items))
         futures = [self._add([items[index] for index in group]) for group in groups]
@@ -108,37 +108,35 @@ class Batcher(Generic[ItemT, ResultT]):
         return group.outcomes
 
     def _start_work(self) -> None:
-        # A task that has just ended is listed until its callback is called, and takes nothing more.
+        # A task that has ended stays in `_running` until its callback runs, so count unfinished tasks.
         if self._waiting and sum(not task.done() for task in self._running) < MOST_AT_ONCE:
-            # It works for many callers: what it logs bears nobody's request id.
+            # An empty context, because a batch serves many requests: its log lines have no request id.
             task = asyncio.create_task(self._work(), context=Context())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
     async def _work(self) -> None:
         while batch := self._next_batch():
-            self._start_work()  # for what is left
+            self._start_work()  # for the items left
             await self._settle(batch)
 
     def _next_batch(self) -> list[_Group[ItemT, ResultT]]:
-        """Take the most urgent groups, in the order of their coming; leave those with far more time."""
-        waiting = [each for each in self._waiting if not each.outcomes.done()]  # somebody waits for it still
+        """Take the most urgent group, and others in order of arrival; leave groups with far more time."""
+        waiting = [group for group in self._waiting if not group.outcomes.done()]  # not refused by its timer
         self._waiting.clear()
         if not waiting:
             return []
-        earliest = min((each.due for each in waiting), key=lambda deadline: deadline.unix_ms)
+        earliest = min((group.due for group in waiting), key=lambda deadline: deadline.unix_ms)
         latest_ms = earliest.unix_ms + max(DUE_TOGETHER_MS, earliest.remaining * 1000)
         batch: list[_Group[ItemT, ResultT]] = []
         count = weight = 0
-        for each in sorted(
-            waiting, key=lambda group: group.due is not earliest
-        ):  # that one is never left out
-            fits = count + len(each.items) <= LARGEST_BATCH and weight + each.weight <= HEAVIEST_BATCH
-            if (fits or not batch) and each.due.unix_ms <= latest_ms:
-                count, weight = count + len(each.items), weight + each.weight
-                batch.append(each)
+        for group in sorted(waiting, key=lambda group: group.due is not earliest):  # the most urgent first
+            fits = count + len(group.items) <= LARGEST_BATCH and weight + group.weight <= HEAVIEST_BATCH
+            if (fits or not batch) and group.due.unix_ms <= latest_ms:
+                count, weight = count + len(group.items), weight + group.weight
+                batch.append(group)
             else:
-                self._waiting.append(each)
+                self._waiting.append(group)
         return batch
 
     async def _settle(self, batch: Sequence[_Group[ItemT, ResultT]]) -> None:
@@ -158,7 +156,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
 
 def _due_together(items: Sequence[Due]) -> Iterator[list[int]]:
-    """The places of items in groups that fit into a batch each, and whose deadlines are near each other."""
+    """Yield the indexes of items in groups that fit into a batch and have deadlines close together."""
     group: list[int] = []
     start = weight = 0
     order = sorted(range(len(items)), key=lambda index: items[index].deadline.unix_ms)

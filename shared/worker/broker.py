@@ -1,4 +1,4 @@
-"""The FastStream broker of a worker: it serves while its context lasts, and drains at the end."""
+"""The NATS side of a worker: subscribe, answer commands while the context is open, and drain at its end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-import structlog
 from faststream import AckPolicy, StreamMessage
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
@@ -22,23 +21,20 @@ from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
 from shared.process.settings import NatsSettings
 from shared.process.tasks import run_until_cancelled
 from shared.worker.dispatcher import Dispatcher, Handler, Handlers
-from shared.worker.duty import Duty
+from shared.worker.draining import drain
 from shared.worker.flow_control import FlowControl
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import send
 from shared.worker.metrics import DROPPED, TURNED_AWAY
-from shared.worker.others import any_is_ready
-from shared.worker.ready import ReadyAnswers
+from shared.worker.peers import watch_peers
+from shared.worker.readiness_responder import ReadinessResponder
+from shared.worker.serving_policy import ServingPolicy
 
-QUIET_SECONDS = 0.2
-OTHERS_SECONDS = 1.0
-TURNED_AWAY_REPLY = refusal(Overloaded())
-
-log = structlog.get_logger()
+OVERLOADED_REPLY = refusal(Overloaded())
 
 
 class _GuardedBroker(NatsBroker):
-    """Connects by a `GuardedClient`."""
+    """A FastStream broker that connects with a `GuardedClient`."""
 
     async def connect_guarded(self) -> nats_wire.GuardedClient:
         """Connect, and return the connection."""
@@ -54,7 +50,7 @@ class _GuardedBroker(NatsBroker):
 
 
 class WorkerBroker:
-    """A worker's way to NATS. `fail` is called where the worker can serve no more, and must end."""
+    """The subscriptions of a worker. It calls `fail` if the worker can never serve again and must end."""
 
     def __init__(self, name: str, settings: NatsSettings, fail: Callable[[], None]) -> None:
         self._drain_seconds = settings.drain_seconds
@@ -67,16 +63,16 @@ class WorkerBroker:
         )
         self._broker = _GuardedBroker(
             **self._options.connect,
-            ack_policy=AckPolicy.MANUAL,  # nothing to acknowledge: finding that out each time is dear
-            logger=None,  # its own lines quote exception texts, which could quote a name
-            apply_types=False,  # the dispatcher reads messages: checking them again is dear
+            ack_policy=AckPolicy.MANUAL,  # core NATS has no acknowledgements: looking for them costs time
+            logger=None,  # FastStream's log lines quote exception texts, which could contain a name
+            apply_types=False,  # the dispatcher validates messages: doing it twice costs time
         )
         self._connection: nats_wire.GuardedClient | None = None
         self._subscribed = False
         self._draining = False
 
     def problem(self) -> str | None:
-        """Why no commands come from NATS, or None."""
+        """Return why the worker receives no commands from NATS, or None."""
         if self._connection is None or not self._connection.is_connected:
             return "not connected"
         if not self._connection.is_reading:
@@ -85,30 +81,36 @@ class WorkerBroker:
 
     @asynccontextmanager
     async def serve(
-        self, handlers: Handlers, ready: Operation[Any, Any] | None = None, duty: Duty | None = None
+        self,
+        handlers: Handlers,
+        ready: Operation[Any, Any] | None = None,
+        policy: ServingPolicy | None = None,
     ) -> AsyncIterator[None]:
-        """Subscribe to all that `handlers` answer, and answer every command.
+        """Subscribe to the operations of `handlers`, and answer every command until the context is closed.
 
-        With `duty`, no commands are taken of operations that cannot be served at the moment, and `ready` is
-        how others ask whether they can.
+        Args:
+            handlers: the handler of each operation.
+            ready: the operation that asks whether this worker is ready; answered only with a `policy`.
+            policy: decides which operations are served now. Without it, all are.
         """
         for operation, handler in handlers.items():
-            self._subscribe(operation, handler, duty)
-        if ready is not None and duty is not None:
-            answers = ReadyAnswers(duty.readiness)
-            self._broker.subscriber(ready.subject, decoder=_undecoded, no_reply=True)(_take_all(answers))
+            self._subscribe(operation, handler, policy)
+        if ready is not None and policy is not None:
+            responder = ReadinessResponder(policy.readiness)
+            self._broker.subscriber(ready.subject, decoder=_undecoded, no_reply=True)(_take_all(responder))
         running: list[asyncio.Task[None]] = []
         try:
             self._connection = await self._broker.connect_guarded()
             await self._broker.start()
-            if ready is not None and duty is not None:
-                self._answer_together(ready, answers)
-            await _round_trip(self._connection)  # who reads `serving` may send
+            if ready is not None and policy is not None:
+                self._bypass_faststream(ready, responder)
+            await _round_trip(self._connection)  # a caller may send as soon as it reads the line `serving`
             running = [run_until_cancelled(control.run(), self._fail) for control in self._controls.values()]
-            if duty:
-                duty.on_change(self._review)
+            if policy:
+                policy.on_change(self._review)
                 if ready is not None:
-                    running.append(run_until_cancelled(self._watch_others(duty, ready.subject), self._fail))
+                    watch = watch_peers(self._connection, ready.subject, policy, self._review)
+                    running.append(run_until_cancelled(watch, self._fail))
             self._subscribed = True
             yield
         finally:
@@ -123,7 +125,7 @@ class WorkerBroker:
         await drain(self._subscriptions, self._in_flight, self._drain_seconds)
         self._options.closing = True
         if not self._connection.is_closed:
-            with suppress(NatsError, OSError):  # where NATS is away there is nobody to take leave of
+            with suppress(NatsError, OSError):  # NATS may be unreachable
                 await self._broker.stop()
 
     @property
@@ -132,7 +134,7 @@ class WorkerBroker:
 
     @property
     def _subscriptions(self) -> list[Subscription]:
-        return [each.subscription for each in self._subscribers if each.subscription is not None]
+        return [one.subscription for one in self._subscribers if one.subscription is not None]
 
     def _connection_lost(self) -> None:
         for control in self._controls.values():
@@ -141,10 +143,10 @@ class WorkerBroker:
             nats_wire.forget(subscription)
 
     def _subscribe(
-        self, operation: Operation[Any, Any], handler: Handler[Any, Any], duty: Duty | None
+        self, operation: Operation[Any, Any], handler: Handler[Any, Any], policy: ServingPolicy | None
     ) -> None:
-        """To its subject, and to that of many if its commands travel together."""
-        serves = partial(duty.serves, operation) if duty else _always
+        """Subscribe to the subject of an operation, and to its subject of batches if it has one."""
+        serves = partial(policy.serves, operation) if policy else _always
         for subject in (operation.subject, *([operation.many_subject] if operation.batched else ())):
             many = subject != operation.subject
             subscriber = self._broker.subscriber(
@@ -161,42 +163,27 @@ class WorkerBroker:
         many: bool,
         message: StreamMessage[Msg],
     ) -> None:
-        """Begin to answer a message, and be ready for the next; turn it away where there is no room for it.
+        """Start to answer a message, and return at once; refuse it if the worker is overloaded.
 
-        FastStream calls this with one message at a time. (Its `max_workers` costs more than all of this, and
-        a shutdown would lose what waits in its buffer.)
+        FastStream calls this for one message at a time. Its option `max_workers` costs more time than this
+        whole function, and a shutdown would lose the messages in its buffer.
         """
         raw = message.raw_message
         if not control.admit():
             TURNED_AWAY.labels(raw.subject).inc()
-            await send(raw, TURNED_AWAY_REPLY)
+            await send(raw, OVERLOADED_REPLY)
             return
         control.count(self._dispatcher.begin(operation, handler, raw, many=many))
 
-    def _answer_together(self, ready: Operation[Any, Any], answers: ReadyAnswers) -> None:
+    def _bypass_faststream(self, ready: Operation[Any, Any], responder: ReadinessResponder) -> None:
+        """Pass readiness requests to the responder without FastStream, which costs far less time."""
         for subscription in self._subscriptions:
             if subscription.subject == ready.subject:
-                nats_wire.offer_first(subscription, answers.take)
+                nats_wire.offer_first(subscription, responder.take)
 
     def _review(self) -> None:
         for control in self._controls.values():
             control.review()
-
-    async def _watch_others(self, duty: Duty, ready: str) -> None:
-        """While this host's clock is wrong, ask whether another worker is ready to serve instead."""
-        while True:
-            others_are_ready = duty.clock_is_wrong and await self._another_is_ready(ready)
-            if others_are_ready != duty.others_are_ready:
-                duty.others_are_ready = others_are_ready
-                self._review()
-            await asyncio.sleep(OTHERS_SECONDS)
-
-    async def _another_is_ready(self, ready: str) -> bool:
-        assert self._connection is not None  # noqa: S101 - this runs while it serves
-        try:
-            return await any_is_ready(self._connection, ready)
-        except NatsError:
-            return False
 
 
 def _always() -> bool:
@@ -207,15 +194,15 @@ async def _undecoded(message: StreamMessage[Msg]) -> StreamMessage[Msg]:
     return message
 
 
-def _take_all(answers: ReadyAnswers) -> Callable[[StreamMessage[Msg]], Awaitable[None]]:
+def _take_all(responder: ReadinessResponder) -> Callable[[StreamMessage[Msg]], Awaitable[None]]:
     async def take(message: StreamMessage[Msg]) -> None:
-        answers.take(message.raw_message)
+        responder.take(message.raw_message)
 
     return take
 
 
 async def _round_trip(connection: Client) -> None:
-    """However often the connection is lost meanwhile: the next one has the same subscriptions."""
+    """Wait for a round trip; after a lost connection retry, because the client subscribes again by itself."""
     while not connection.is_closed:
         try:
             await nats_wire.round_trip(connection)
@@ -223,31 +210,3 @@ async def _round_trip(connection: Client) -> None:
             await asyncio.sleep(RECONNECT_SECONDS)
         else:
             return
-
-
-async def drain(subscriptions: list[Subscription], in_flight: InFlightCommands, seconds: float) -> None:
-    """Take no more commands, and answer all that have come, within that time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await asyncio.gather(*(_finish(subscription) for subscription in subscriptions))
-            await in_flight.wait_until_empty()
-    except TimeoutError:
-        log.warning("drain_incomplete", in_flight=in_flight.count)
-
-
-async def _finish(subscription: Subscription) -> None:
-    """Have no more sent, and take what was sent already.
-
-    NATS was seen to send whole buffers of messages after a round trip.
-    """
-    connection = nats_wire.connection_of(subscription)
-    if connection.is_connected:
-        with suppress(NatsError):  # where it is lost now, nothing more comes
-            await nats_wire.unsubscribe(subscription)
-            seen = -1
-            while seen != (seen := subscription.delivered):
-                await nats_wire.round_trip(connection)
-                await asyncio.sleep(QUIET_SECONDS)
-    else:
-        nats_wire.forget(subscription)
-    await nats_wire.handed_out(subscription)

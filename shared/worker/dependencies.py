@@ -1,4 +1,4 @@
-"""The stores of a worker: opened, verified before it serves, watched while it does, and closed."""
+"""Open the stores of a worker, verify them before it serves, watch them while it serves, and close them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ from shared.stores.redis.watch import RedisWatch
 
 @dataclass(frozen=True)
 class Stores:
-    """What a worker's use cases work on."""
+    """The stores and settings of a worker's use cases."""
 
     bookings: BookingStore
     writes: BookingWrites
@@ -39,11 +39,11 @@ class Stores:
 
     @property
     def digests(self) -> Digests:
-        """Once the schema is verified."""
+        """Available once the schema is verified."""
         return Digests(self.schema.secret)
 
     async def readiness(self) -> Readiness:
-        """Whether NATS, MongoDB with its indexes, Redis, and the clock of this host are as they must be."""
+        """Check NATS, MongoDB with its indexes, Redis, and the clock of this host."""
         checks = {
             "nats": self.nats_problem() or OK,
             "mongodb": self.schema.problem or OK,
@@ -57,12 +57,14 @@ class Stores:
 async def open_stores(
     nats_problem: Callable[[], str | None], fail: Callable[[], None]
 ) -> AsyncIterator[Stores]:
-    """Stores as the environment names them. Enters once the indexes are verified, however long that takes.
+    """Open the stores that the environment configures. Wait without limit until the indexes are verified.
 
-    `fail` is called if what watches over them ends, which must end the process.
+    Args:
+        nats_problem: returns why the worker receives no commands, or None.
+        fail: called if a watch of a store ends: the process must then end.
 
     Raises:
-        Misconfigured: a setting is wrong, or does not fit the database; the line names it.
+        Misconfigured: a setting is wrong, or differs from the database; the message names the setting.
     """
     worker, holding = settings.load(settings.WorkerSettings), settings.load(settings.HoldSettings)
     grid = Grid(settings.load(settings.GridSettings).slot_minutes)
@@ -87,7 +89,9 @@ async def open_stores(
             try:
                 await stores.schema.wait_until_verified()
                 await stores.redis.look()
-                watches = [run_until_cancelled(each.watch(), fail) for each in (stores.schema, stores.redis)]
+                watches = [
+                    run_until_cancelled(store.watch(), fail) for store in (stores.schema, stores.redis)
+                ]
                 try:
                     yield stores
                 finally:

@@ -1,7 +1,7 @@
-"""Every message is answered, whatever happens: the commands of one are decided together.
+"""Answer every message, whatever happens. The commands of one message are decided together.
 
-A message is read, decided, answered and logged in plain loops: what a message costs is paid once for all of
-its commands.
+A message is read, decided, answered and logged in plain loops, without a task per command, so that its
+commands share the fixed costs of a message.
 """
 
 import time
@@ -27,7 +27,7 @@ from shared.worker.metrics import count_answers
 
 REFUSED = 400
 FAILED = 500
-"""From this status on an answer is a warning: not executed, or unknown."""
+"""From this status on, an answer is logged as a warning: not executed, or unknown."""
 
 OutcomeT = TypeVar("OutcomeT")
 UseCase = Callable[[Sequence[Attempt[CommandT]]], Awaitable[Sequence[OutcomeT | Exception]]]
@@ -37,10 +37,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Handler(Generic[CommandT, OutcomeT]):
-    """What a worker does for an operation: `use_case` decides attempts, `reply` tells of what came of one.
+    """The handler of an operation: `use_case` decides attempts, `reply` turns one outcome into a reply.
 
-    A use case returns an outcome or a refusal for each attempt, in their order, or raises what is the fate of
-    all of them.
+    A use case returns one outcome or refusal per attempt, in order, or raises the refusal of all of them.
     """
 
     use_case: UseCase[CommandT, OutcomeT]
@@ -50,19 +49,19 @@ class Handler(Generic[CommandT, OutcomeT]):
 Handlers = Mapping[Operation[Any, Any], Handler[Any, Any]]
 
 
-def one_by_one(
+def unbatched(
     use_case: Callable[[Attempt[CommandT]], Awaitable[OutcomeT]],
 ) -> UseCase[CommandT, OutcomeT]:
-    """A use case for operations whose commands come alone."""
+    """Adapt a use case of a single attempt to the signature of `UseCase`."""
 
-    async def each(attempts: Sequence[Attempt[CommandT]]) -> list[OutcomeT]:
+    async def decide_in_order(attempts: Sequence[Attempt[CommandT]]) -> list[OutcomeT]:
         return [await use_case(attempt) for attempt in attempts]
 
-    return each
+    return decide_in_order
 
 
 class Dispatcher:
-    """Answers what a worker is sent. No deadline counts that is more than `longest_seconds` ahead."""
+    """Answers messages. Deadlines are capped to `longest_seconds` from now."""
 
     def __init__(self, in_flight: InFlightCommands, *, longest_seconds: float) -> None:
         self._in_flight = in_flight
@@ -71,12 +70,12 @@ class Dispatcher:
     def begin(
         self, operation: Operation[Any, Any], handler: Handler[Any, Any], message: Msg, *, many: bool
     ) -> int:
-        """Begin to answer a message of one command or of many; how many there are."""
+        """Start to answer a message of one command, or of a batch (`many`); return the number of commands."""
         started = time.perf_counter()
         received = self._reader.read(operation, message, many=many)
         answer = self._answer(operation, handler, message, received, started)
-        self._in_flight.begin(answer, commands=len(received.each))
-        return len(received.each)
+        self._in_flight.begin(answer, commands=len(received.attempts))
+        return len(received.attempts)
 
     async def _answer(
         self,
@@ -86,12 +85,12 @@ class Dispatcher:
         received: Received[Any],
         started: float,
     ) -> None:
-        one = {"request_id": received.request_ids[0]} if len(received.each) == 1 else {}
+        one = {"request_id": received.request_ids[0]} if len(received.attempts) == 1 else {}
         structlog.contextvars.bind_contextvars(subject=message.subject, **one)
         outcomes = await _decide(handler, received)
-        self._in_flight.decided(len(received.each))
+        self._in_flight.decided(len(received.attempts))
         replies, failures = _replies(operation, handler, outcomes)
-        for failure in failures:  # once, however many commands have met it
+        for failure in failures:  # one log line per failure, not per command
             log.error("command_failed", error_type=type(failure).__name__, exc_info=failure)
         seconds = time.perf_counter() - started
         if received.many:
@@ -107,8 +106,8 @@ class Dispatcher:
 
 
 async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:
-    """The outcome of each command, or the exception that it met."""
-    attempts = {place: each for place, each in enumerate(received.each) if isinstance(each, Attempt)}
+    """Return the outcome of every command, or its exception."""
+    attempts = {n: attempt for n, attempt in enumerate(received.attempts) if isinstance(attempt, Attempt)}
     decided: dict[int, Any] = {}
     if attempts:
         try:
@@ -116,13 +115,13 @@ async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[A
             decided = dict(zip(attempts, outcomes, strict=True))
         except Exception as error:
             decided = dict.fromkeys(attempts, error)
-    return [decided.get(place, each) for place, each in enumerate(received.each)]
+    return [decided.get(n, attempt) for n, attempt in enumerate(received.attempts)]
 
 
 def _replies(
     operation: Operation[Any, Any], handler: Handler[Any, Any], outcomes: Sequence[Any]
 ) -> tuple[list[Reply[Any]], list[Exception]]:
-    """The answers as they travel; and the failures that are no refusals, whose outcome is unknown."""
+    """Return the encoded replies, and the exceptions that are no refusals: their outcome is unknown."""
     replies: list[Reply[Any]] = []
     failures: dict[int, Exception] = {}
 
@@ -144,7 +143,7 @@ def _replies(
 
 
 def _refusal(refused: Refused) -> Reply[Any]:
-    """The answer for a refusal; what many refusals have in common is written once."""
+    """Return the reply of a refusal; equal refusals are encoded once."""
     if refused.appointment:
         return refusal(refused).written()
     kind: Callable[[str], Refused] = type(refused)
@@ -159,27 +158,27 @@ def _refusal_of(kind: Callable[[str], Refused], text: str) -> Reply[Any]:
 def _log(
     subject: str, received: Received[Any], outcomes: Sequence[Any], replies: Sequence[Reply[Any]], ms: float
 ) -> None:
-    """One line for all that are carried out, and one for each that is not: by it, it is found."""
-    tell = log.debug if subject.endswith(".ready") else log.info
+    """Log one line for all executed commands, and one line per refused command, to search for."""
+    log_answer = log.debug if subject.endswith(".ready") else log.info
     ids = received.request_ids
     done = [number for number, reply in enumerate(replies) if reply.status < REFUSED]
     if len(done) == 1:
         (only,) = done
-        tell("answered", request_id=ids[only], subject=subject, status=replies[only].status, ms=ms)
+        log_answer("answered", request_id=ids[only], subject=subject, status=replies[only].status, ms=ms)
     elif done:
         counts = dict(Counter(str(replies[number].status) for number in done))
-        tell(
+        log_answer(
             "answered", request_ids=[ids[number] for number in done], subject=subject, statuses=counts, ms=ms
         )
     if len(done) == len(replies):
         return
     for number, reply in enumerate(replies):
         if reply.status >= REFUSED:
-            asked = received.each[number]
-            fields = log_fields(asked.command) if isinstance(asked, Attempt) else {}
+            attempt = received.attempts[number]
+            fields = log_fields(attempt.command) if isinstance(attempt, Attempt) else {}
             outcome = outcomes[number]
             kind = type(outcome) if isinstance(outcome, Refused) else OutcomeUnknown
-            (log.warning if reply.status >= FAILED else tell)(
+            (log.warning if reply.status >= FAILED else log_answer)(
                 "answered",
                 request_id=ids[number],
                 subject=subject,

@@ -1,14 +1,14 @@
-"""Credit-based flow control: NATS sends a worker no more commands than it has room for.
+"""Credit-based flow control: NATS sends a worker only as many commands as it has capacity for.
 
-`UNSUB <id> <limit>` makes NATS end a subscription once it has sent so many messages. The limit is raised as
-commands are answered. Where it is reached, the worker is out of the queue group until most of what it has
-in flight is answered, and then subscribes again. Meanwhile NATS gives the commands to other workers, and
-where there is none it answers `no responders` by itself, at once: to turn callers away would cost a worker
-more time than it has left to serve the others.
+`UNSUB <id> <limit>` makes NATS end a subscription after `limit` messages. The worker raises the limit as it
+answers commands. If the limit is reached, the worker is out of the queue group until it has answered most
+commands in flight, and then subscribes again. Meanwhile NATS sends the commands to other workers. If no other
+worker exists, NATS itself answers `no responders` at once: to refuse callers would cost the worker more time
+than it has left to serve commands.
 
 A worker that cannot serve a subject leaves its queue group in the same way, until it can.
 
-NATS counts messages, and a message may have many commands: how many, is learned from the last ones.
+NATS counts messages, and a message may carry many commands. The average number is learned from recent ones.
 https://docs.nats.io/reference/reference-protocols/nats-protocol#unsub
 """
 
@@ -25,7 +25,7 @@ from shared.process import nats_wire
 from shared.worker.in_flight import MOST_IN_FLIGHT, InFlightCommands
 from shared.worker.metrics import PAUSES
 
-# In messages, however many commands each has: what is too much is turned away by the worker.
+# In messages. If they carry more commands than the worker has capacity for, it refuses some messages.
 LEAST_CREDIT = 16
 LEARN_FROM = 8
 IDLE_SECONDS = 1.0
@@ -34,14 +34,14 @@ log = structlog.get_logger()
 
 
 class Subscriber(Protocol):
-    """What flow control knows of a subscriber of FastStream."""
+    """The part of a FastStream subscriber that flow control uses."""
 
     @property
     def subscription(self) -> Subscription | None: ...
 
 
 class FlowControl:
-    """The credit of one subscriber, and whether it `serves` at the moment."""
+    """The credit of one subscriber; `serves` returns whether the worker serves its subject now."""
 
     def __init__(
         self, subscriber: Subscriber, in_flight: InFlightCommands, serves: Callable[[], bool] = lambda: True
@@ -50,34 +50,34 @@ class FlowControl:
         self._in_flight = in_flight
         self._serves = serves
         self._before = 0
-        """How many messages there had been when NATS began to count."""
+        """Messages that were received before NATS started to count."""
         self._limit = 0
         self._seen = 0
         self._commands_a_message = 1.0
-        """On average, of late."""
+        """A moving average."""
         self._low = asyncio.Event()
 
     def admit(self) -> bool:
-        """Whether there is room for what has come. A message of many is taken where there is room for one."""
+        """Return whether to accept a message. Capacity for one command is enough to accept a batch."""
         if self._limit - self._sent < self._full // 2:
             self._low.set()
         return self._in_flight.count < MOST_IN_FLIGHT
 
     def count(self, commands: int) -> None:
-        """Learn how many commands there were in a message."""
+        """Record how many commands an accepted message had."""
         self._commands_a_message += (commands - self._commands_a_message) / LEARN_FROM
 
     def connection_lost(self) -> None:
-        """NATS counts anew on the next connection, and has no limit there."""
+        """Reset the count: on the next connection NATS counts from zero, without a limit."""
         if self._subscriber.subscription is not None:
             self._before, self._limit = self._subscription.delivered, 0
 
     def review(self) -> None:
-        """Look whether the worker serves, which may have changed."""
+        """Check again whether the worker serves the subject."""
         self._low.set()
 
     async def run(self) -> None:
-        """Keep the credit up, for as long as the worker takes commands."""
+        """Keep the credit above zero until cancelled."""
         while True:
             if not self._serves():
                 await self._stay_away()
@@ -96,17 +96,17 @@ class FlowControl:
 
     @property
     def _subscription(self) -> Subscription:
-        assert self._subscriber.subscription is not None  # noqa: S101 - FlowControl runs once there is one
+        assert self._subscriber.subscription is not None  # noqa: S101 - FlowControl runs after it has subscribed
         return self._subscriber.subscription
 
     @property
     def _full(self) -> int:
-        """The credit of a worker that has nothing in flight, in messages."""
+        """The credit of an idle worker, in messages."""
         return max(LEAST_CREDIT, round(MOST_IN_FLIGHT / self._commands_a_message))
 
     @property
     def _credit(self) -> int:
-        """The credit that there is room for. Never none: NATS would take that for the end."""
+        """The credit that the worker has capacity for, in messages. At least 1: NATS reads 0 as 'now'."""
         return max(1, self._full * (MOST_IN_FLIGHT - self._in_flight.count) // MOST_IN_FLIGHT)
 
     @property
@@ -114,21 +114,21 @@ class FlowControl:
         return self._subscription.delivered - self._before
 
     async def _raise_limit(self) -> bool:
-        """Raise it by what there is room for; False where it may have been reached before that."""
+        """Raise the limit to the current credit; return False if NATS may have reached the old limit."""
         subscription, before = self._subscription, self._limit
         limit = self._sent + self._credit - subscription.pending_msgs
         if limit >= before + max(1, self._full // 20):
             self._limit = limit
             await nats_wire.unsubscribe(subscription, after=limit)
-        with contextlib.suppress(NatsError):  # after a round trip most of what was sent before is there
+        with contextlib.suppress(NatsError):  # after a round trip, most messages sent before are received
             await nats_wire.round_trip(nats_wire.connection_of(subscription))
         return self._sent < (before or limit) - self._full // 4
 
     async def _stay_away(self) -> None:
-        """Be no member of the queue group until the worker serves again."""
+        """Leave the queue group until the worker serves the subject again."""
         log.info("subject_left", subject=self._subscription.subject)
         while not self._serves():
-            # Each time, for a client that has connected again subscribes to all that it had.
+            # In every turn, because a client that reconnects subscribes to all its subjects again.
             await nats_wire.unsubscribe(self._subscription)
             self._low.clear()
             with contextlib.suppress(TimeoutError):
@@ -138,12 +138,12 @@ class FlowControl:
         log.info("subject_joined", subject=self._subscription.subject)
 
     async def _subscribe_again(self) -> None:
-        """With all the credit there is."""
+        """Subscribe with the full current credit."""
         self._before, self._limit = self._subscription.delivered, self._credit
         await nats_wire.subscribe_again(self._subscription, limit=self._limit)
 
     async def _look_while_idle(self) -> None:
-        """NATS may have reached the limit just before it was raised, and sent the last messages late."""
+        """Subscribe again after an idle time, in case NATS reached the limit just before it was raised."""
         idle, self._seen = self._seen == self._subscription.delivered, self._subscription.delivered
         if idle and self._sent and nats_wire.connection_of(self._subscription).is_connected:
             await self._subscribe_again()

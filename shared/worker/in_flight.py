@@ -1,4 +1,4 @@
-"""The commands that a worker has in flight: how many, and when they are answered."""
+"""Count the commands that a worker has in flight, and wait for them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,7 +11,7 @@ FEW_IN_FLIGHT = 250
 
 
 class InFlightCommands:
-    """Counts commands, whether they came alone or many in one message."""
+    """Counts commands, not messages: a message may carry a batch of commands."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -21,24 +21,24 @@ class InFlightCommands:
 
     @property
     def count(self) -> int:
-        """How many commands are not decided yet."""
+        """The number of commands that are not decided yet."""
         return self._count
 
     def begin(self, answering: Coroutine[Any, Any, None], *, commands: int = 1) -> None:
-        """Run what answers a message of so many commands; it calls `decided` once they are."""
+        """Run the coroutine that answers a message of some commands, and calls `decided` for them."""
         self._count += commands
         task = asyncio.create_task(answering)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def decided(self, commands: int) -> None:
-        """So many commands take no room any more."""
+        """Subtract commands that are decided."""
         self._count -= commands
         if self._count <= FEW_IN_FLIGHT:
             self._few.set()
 
     async def wait_for_capacity(self) -> None:
-        """Wait until there is a good deal of room again."""
+        """Wait until at most `FEW_IN_FLIGHT` commands are in flight."""
         self._few.clear()
         if self._count > FEW_IN_FLIGHT:
             await self._few.wait()

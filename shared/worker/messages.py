@@ -1,4 +1,4 @@
-"""Messages of NATS as a worker reads and answers them."""
+"""Read the headers of NATS messages, and answer messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers by their names in lower case; values whose names differ in case alone are joined."""
+    """Return headers by lower-case name. Values are joined if their names differ only in case."""
     lower: dict[str, str] = {}
     for name, value in headers.items():
         key = name.lower()
@@ -26,10 +26,11 @@ def in_lower_case(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse a message whose headers could not be read.
+    """Refuse a message whose headers could not be parsed.
 
     Raises:
-        InvalidRequest, TooLarge
+        TooLarge: the headers are too long.
+        InvalidRequest: the headers are malformed.
     """
     match headers.get(MALFORMED):
         case None:
@@ -41,15 +42,15 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 
 async def send(message: Msg, reply: Reply[Any]) -> None:
-    """Answer a message, if its sender waits for an answer."""
+    """Send a reply, if the message has a reply subject."""
     await respond(message, *reply.to_wire())
 
 
 async def respond(message: Msg, payload: bytes, headers: dict[str, str] | None = None) -> None:
-    """Answer a message by these bytes, if its sender waits for an answer."""
+    """Send an encoded reply, if the message has a reply subject."""
     if not message.reply:
         return
-    message.headers = headers or None  # those that `respond` sends
+    message.headers = headers or None  # nats-py sends the headers of the message
     try:
         await message.respond(payload)
     except MaxPayloadError:

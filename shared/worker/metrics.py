@@ -1,4 +1,4 @@
-"""What a worker measures of the commands that it answers."""
+"""The metrics of the commands that a worker answers."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -28,13 +28,19 @@ QUEUE_SECONDS = Histogram(
 BATCH_SIZE = Histogram("booking_batch_size", "Commands in a batch", ["queue"], buckets=SIZES)
 
 
-@cache  # a label is looked up under a lock, which costs more than to count
+@cache  # looking up a label takes a lock, which costs more than counting
 def _of(subject: str, outcome: str) -> tuple[Counter, Histogram]:
     return _ANSWERED.labels(subject, outcome), _SECONDS.labels(subject)
 
 
 def count_answers(subject: str, outcomes: Mapping[str, int], seconds: float) -> None:
-    """Count commands that were decided together, by their status or the name of their refusal."""
+    """Count commands that were decided together.
+
+    Args:
+        subject: of the message.
+        outcomes: number of commands by status or `Error-Type`.
+        seconds: the time until they were decided.
+    """
     for outcome, count in outcomes.items():
         answered, histogram = _of(subject, outcome)
         answered.inc(count)

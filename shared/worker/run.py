@@ -1,4 +1,4 @@
-"""A worker's process: starts it, waits for SIGTERM or SIGINT, and lets it drain."""
+"""Run a worker process: start it, wait for SIGTERM or SIGINT, and let it drain."""
 
 import asyncio
 import signal
@@ -18,10 +18,16 @@ Worker = Callable[[Callable[[], None]], AbstractAsyncContextManager[None]]
 
 
 def run(name: str, worker: Worker) -> None:
-    """Run a worker until it is told to stop.
+    """Run a worker until a signal stops it.
 
-    `worker` serves while its context lasts. It is given what it calls where it can serve no more: the
-    process then ends with an error, and whoever supervises it starts it anew.
+    Args:
+        name: of the worker, for logs and metrics.
+        worker: an async context that serves while it is open. Its argument is a callback for a worker that
+            can never serve again.
+
+    Raises:
+        SystemExit: a setting is wrong, or the worker called its callback. The supervisor restarts the
+            process.
     """
     try:
         configure_logs(load(LogSettings), name)
@@ -35,7 +41,7 @@ def run(name: str, worker: Worker) -> None:
 
 
 async def _run(worker: Worker) -> bool:
-    """Whether it has failed."""
+    """Run the worker; return whether it failed."""
     stopping, failed = asyncio.Event(), asyncio.Event()
 
     def fail() -> None:
@@ -45,7 +51,7 @@ async def _run(worker: Worker) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        # A start waits for its servers as long as that takes; a signal must be able to end it.
+        # A start waits for its servers without limit, so a signal must be able to cancel it.
         start = asyncio.ensure_future(stack.enter_async_context(worker(fail)))
         stop = asyncio.ensure_future(stopping.wait())
         await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from nats.aio.client import Client
 
-from booking_worker.bookings.move_finality import MoveRefusals
+from booking_worker.bookings.finality import MoveFinality
 from shared.contract.commands import CancelAppointment, MoveAppointment
 from shared.contract.deadline import Deadline
 from shared.contract.errors import OutcomeUnknown, SlotAlreadyBooked
@@ -54,10 +54,10 @@ async def test_without_the_epoch_the_late_move_moves(
 ) -> None:
     """Control: if a refused move leaves the epoch unchanged, its late attempt moves the booking."""
 
-    async def believe(_fences: MoveRefusals, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
+    async def believe(_finality: MoveFinality, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
         return judged
 
-    monkeypatch.setattr(MoveRefusals, "make_final", believe)
+    monkeypatch.setattr(MoveFinality, "make_final", believe)
     late, _ = await refused_after_a_lost_move(use_cases, monkeypatch)
     assert await late() == [WriteResult.DONE]
 

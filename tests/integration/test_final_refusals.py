@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from booking_worker.bookings.key_finality import Refusals
+from booking_worker.bookings.finality import KeyFinality
 from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import CancelAppointment, PlaceHold
 from shared.contract.deadline import Deadline
@@ -74,10 +74,10 @@ async def test_without_a_tombstone_the_late_insert_books(
 ) -> None:
     """Control: without tombstones, the late insert books for a caller that got 409."""
 
-    async def believe(_refusals: Refusals, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
+    async def believe(_finality: KeyFinality, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
         return judged
 
-    monkeypatch.setattr(Refusals, "make_final", believe)
+    monkeypatch.setattr(KeyFinality, "make_final", believe)
     late = await refused_after_a_lost_attempt(use_cases, monkeypatch, fresh())
     assert await late() == [WriteResult.DONE]
 

@@ -21,7 +21,7 @@ from shared.process import nats_wire
 from shared.process.settings import NatsSettings
 from shared.worker.attempts import Attempt
 from shared.worker.broker import WorkerBroker
-from shared.worker.dispatcher import Handler, one_by_one
+from shared.worker.dispatcher import Handler, unbatched
 from shared.worker.flow_control import FlowControl
 from tests.integration.breakable import until
 
@@ -62,7 +62,7 @@ class Worker:
         return Readiness(ready=True, checks={})
 
     async def _run(self) -> None:
-        async with self.broker.serve({WAIT: Handler(one_by_one(self._wait), Reply)}):
+        async with self.broker.serve({WAIT: Handler(unbatched(self._wait), Reply)}):
             self.serving.set()
             await self.stop.wait()
 

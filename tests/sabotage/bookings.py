@@ -3,8 +3,7 @@
 from typing import Any
 
 from booking_worker.bookings import book as decisions
-from booking_worker.bookings.key_finality import Refusals
-from booking_worker.bookings.move_finality import MoveRefusals
+from booking_worker.bookings.finality import KeyFinality, MoveFinality
 from shared.contract.deadline import Deadline
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.indexes import INDEXES
@@ -29,8 +28,8 @@ def no_final_refusals() -> None:
     async def believe(_self: Any, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
         return judged
 
-    Refusals.make_final = believe  # type: ignore[assignment,method-assign]
-    MoveRefusals.make_final = believe  # type: ignore[assignment,method-assign]
+    KeyFinality.make_final = believe  # type: ignore[assignment,method-assign]
+    MoveFinality.make_final = believe  # type: ignore[assignment,method-assign]
 
 
 def no_asked_at() -> None:
@@ -47,4 +46,4 @@ def first_claim_only() -> None:
         rivals = [request for request in requests if request not in firsts.values()]
         return list(firsts.values()), rivals
 
-    vars(decisions)["first_of_each_claim"] = split_by_first_claim
+    vars(decisions)["split_competitors"] = split_by_first_claim

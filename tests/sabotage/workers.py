@@ -9,12 +9,12 @@ from shared.contract.deadline import Deadline
 from shared.process import logs, nats_wire
 from shared.process.nats_wire import GuardedClient
 from shared.worker import broker
-from shared.worker.duty import Duty
+from shared.worker.serving_policy import ServingPolicy
 
 
 def no_drain() -> None:
     """Stop without waiting for the commands in flight."""
-    broker.drain = _nothing  # type: ignore[assignment]
+    vars(broker)["drain"] = _nothing
 
 
 def no_deadline() -> None:
@@ -25,7 +25,7 @@ def no_deadline() -> None:
 
 def no_leaving() -> None:
     """Stay in the queue group of a subject that the worker cannot serve."""
-    Duty.serves = lambda *_: True  # type: ignore[method-assign]
+    ServingPolicy.serves = lambda *_: True  # type: ignore[method-assign]
 
 
 def no_message_guard() -> None:

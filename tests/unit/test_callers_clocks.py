@@ -4,7 +4,7 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
-from shared.worker.callers_clocks import CallersClocks
+from shared.worker.caller_clock_skew import CallerClockSkew
 
 NOW = 1_893_456_000_000
 
@@ -31,7 +31,7 @@ def test_wrong_clock_is_counted_and_logged_once(
         labels = {"side": side or "ahead"}
         return REGISTRY.get_sample_value("booking_callers_skewed_total", labels) or 0.0
 
-    clocks, before = CallersClocks(), counted()
+    clocks, before = CallerClockSkew(), counted()
     with structlog.testing.capture_logs() as lines:
         for _ in range(3):
             clocks.note(NOW, asked_at, deadline)

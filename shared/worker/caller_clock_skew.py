@@ -1,4 +1,4 @@
-"""Callers whose clocks are wrong: counted, and warned of; nothing is decided by what they say."""
+"""Detect callers with wrong clocks: count their commands and log a warning. Nothing is decided by it."""
 
 import time
 
@@ -8,16 +8,16 @@ from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.worker.metrics import CALLERS_SKEWED
 
 LONGEST_MS = 60_000
-"""The most that `REQUEST_TIMEOUT_SECONDS` may be: no honest deadline is further ahead, no request older."""
+"""The largest `REQUEST_TIMEOUT_SECONDS`. A correct clock gives no later deadline and no older `askedAt`."""
 PAST_MS = 5_000
-"""A deadline that has passed so long ago at receipt was no deadline."""
+"""A deadline that passed longer ago than this, at receipt, comes from a wrong clock."""
 WARN_SECONDS = 10.0
 
 log = structlog.get_logger()
 
 
-class CallersClocks:
-    """Looks at what commands say of the time."""
+class CallerClockSkew:
+    """Compares the times in commands with the clock of this host."""
 
     def __init__(self) -> None:
         self._warn_again_at = 0.0

@@ -1,6 +1,7 @@
-"""Answers to whether a worker is ready: one look for all who ask at the same moment.
+"""Answer readiness requests in groups: one check for all requests that arrive meanwhile.
 
-Anybody may ask, and often: thousands of questions cost one look, one task, and hardly any time of others.
+Any caller may ask, at any rate. Thousands of requests cost one check and one task, and take little time from
+commands.
 """
 
 import asyncio
@@ -20,15 +21,15 @@ from shared.contract.parsing import LARGEST_REQUEST, parse_command
 from shared.contract.replies import Readiness
 from shared.worker.messages import check_headers, in_lower_case, respond, send
 
-TOGETHER = 50
-"""So many answers are sent before other work has its turn."""
+CHUNK_REPLIES = 50
+"""Replies that are sent before the event loop runs other tasks."""
 _PLAIN = (b"", b"{}")
 
 log = structlog.get_logger()
 
 
-class ReadyAnswers:
-    """Collects questions while others are being answered; `ask` says whether the worker is ready."""
+class ReadinessResponder:
+    """Collects requests while earlier ones are answered; `ask` returns whether the worker is ready."""
 
     def __init__(self, ask: Callable[[], Awaitable[Readiness]]) -> None:
         self._ask = ask
@@ -36,7 +37,7 @@ class ReadyAnswers:
         self._answering: asyncio.Task[None] | None = None
 
     def take(self, message: Msg) -> bool:
-        """Take a question, which is answered with all others of the moment; a malformed one is refused."""
+        """Accept a request, to be answered with the next group; a malformed one gets its refusal."""
         self._waiting.append((message, _refusal_of(message)))
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer(), context=Context())
@@ -44,21 +45,21 @@ class ReadyAnswers:
 
     async def _answer(self) -> None:
         while self._waiting:
-            asking, self._waiting = self._waiting, []
+            group, self._waiting = self._waiting, []
             readiness = await self._ask()
             payload, headers = Reply(readiness, 200 if readiness.ready else 503).to_wire()
-            for number, (message, refused) in enumerate(asking, start=1):
+            for number, (message, refused) in enumerate(group, start=1):
                 if refused is not None:
                     await send(message, refused)
                 else:
                     await respond(message, payload, dict(headers))
-                if number % TOGETHER == 0:
+                if number % CHUNK_REPLIES == 0:
                     await asyncio.sleep(0)
-            log.debug("ready_answered", questions=len(asking), ready=readiness.ready)
+            log.debug("ready_answered", questions=len(group), ready=readiness.ready)
 
 
 def _refusal_of(message: Msg) -> Reply[Any] | None:
-    """The refusal of a question that is malformed, or too late by its own deadline; None if it is plain."""
+    """Return the refusal of a malformed or late request; None for a valid one."""
     if not message.headers and message.data in _PLAIN:
         return None
     try:
