@@ -1,18 +1,18 @@
-"""Outcomes of writes, as refusals and as results of a change."""
+"""Outcomes of writes: as refusals, and as results of changes."""
 
 from shared.contract.errors import Changing, NoPrimary, NotExecuted, OutcomeUnknown, Refused
 from shared.domain.booking import Booking
 from shared.stores.mongo.bulk import WriteResult
 
-# What was in the way, and is gone when it is looked for, was cancelled, or known to a deposed primary alone.
+# A write may fail on a row that is gone when it is read: cancelled since, or only on a deposed primary.
 MOST_ROUNDS = 3
 
 ChangeOutcome = Booking | Refused | None
-"""Of a cancel or a move: the booking as it stands; None where it has changed, and is to be judged anew."""
+"""The outcome of a cancel or a move: the booking after it; None if the booking changed: decide again."""
 
 
 def refusal_of(written: WriteResult) -> Refused:
-    """What is known of a write that is not done; a duplicate is nothing but a reason to look."""
+    """Return the refusal for a write that was not done. A duplicate only means that the rows must be read."""
     match written:
         case WriteResult.NO_PRIMARY:
             return NoPrimary()
