@@ -6,7 +6,7 @@ from dataclasses import replace
 from booking_worker.bookings.finality import KeyFinality
 from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.outcomes import MOST_ROUNDS, refusal_of
+from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, refusal_of
 from booking_worker.bookings.requests import Booked, BookOutcome, BookRequest, replay, split_competitors
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -60,7 +60,7 @@ class Booker:
         held = [request for request in left if hold_states[request] is HoldState.OTHERS]
         passing = [request for request in left if hold_states[request] in MAY_PASS]
         rounds_without_progress = 0
-        while rounds_without_progress < MOST_ROUNDS:
+        while rounds_without_progress < MOST_ROUNDS_WITHOUT_PROGRESS:
             firsts, competitors = split_competitors(passing)
             inserted = await self._insert(firsts, deadline)
             outcomes |= {request: _outcome(request, result) for request, result in inserted.items()}

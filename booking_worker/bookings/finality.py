@@ -10,7 +10,7 @@ compare-and-set. An earlier attempt that reads the row later finds its move refu
 from collections.abc import Mapping, Sequence
 
 from booking_worker.bookings.move_plan import MovePlan
-from booking_worker.bookings.outcomes import MOST_ROUNDS, ChangeOutcome
+from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, ChangeOutcome
 from booking_worker.bookings.requests import BookOutcome, BookRequest, replay
 from shared.contract.deadline import Deadline
 from shared.contract.errors import AskedEarlier, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
@@ -42,7 +42,7 @@ class KeyFinality:
             for request, outcome in decided.items()
             if isinstance(outcome, SlotAlreadyBooked | SlotHeld) and not request.is_first_attempt
         ]
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MOST_ROUNDS_WITHOUT_PROGRESS):
             left = await self._reserve_keys(left, outcomes, deadline)
             if not left:
                 return outcomes

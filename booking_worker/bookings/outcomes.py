@@ -4,8 +4,8 @@ from shared.contract.errors import Changing, NoPrimary, NotExecuted, OutcomeUnkn
 from shared.domain.booking import Booking
 from shared.stores.mongo.bulk import WriteResult
 
-# A write may fail on a row that is gone when it is read: cancelled since, or only on a deposed primary.
-MOST_ROUNDS = 3
+# A write may fail on a row that is gone when it is read: cancelled since, or known only to a deposed primary.
+MOST_ROUNDS_WITHOUT_PROGRESS = 3
 
 ChangeOutcome = Booking | Refused | None
 """The outcome of a cancel or a move: the booking after it; None if the booking changed: decide again."""

@@ -42,7 +42,7 @@ def attempt_seconds(timeout: float) -> float:
 
 
 class Attempts(Generic[ReplyT]):
-    """The attempts of one command, up to `ATTEMPTS` that reach a worker.
+    """The attempts of one command: at most `ATTEMPTS` without an answer, and retries of repeatable 503s.
 
     Args:
         subject: the subject of the command, for the log and the statistics.

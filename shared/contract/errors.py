@@ -14,7 +14,7 @@ Refused
 ├── KeyReused 422
 ├── NotExecuted 503         the attempt was not and will not be executed
 │   ├── repeatable          NoResponders, NoPrimary, NotReady, BeingBooked, Changing
-│   └── final               Overloaded, DeadlinePassed, HoldsUnreachable, AskedEarlier, an unknown class
+│   └── not repeatable      Overloaded, DeadlinePassed, HoldsUnreachable, AskedEarlier, an unknown class
 └── OutcomeUnknown 504      the attempt may have been executed; a retry with the same key is safe
 
 Programs recognise a refusal by its class name, in the header `Error-Type`. The sentence is for people.

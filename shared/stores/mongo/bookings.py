@@ -1,7 +1,6 @@
-"""Read and insert bookings in MongoDB.
+"""Read bookings and tombstones from MongoDB; `writes.py` writes them.
 
-One insert decides: the unique indexes are the only judge of who gets a slot. Reads that decide stand behind a
-read barrier (`read_barrier.py`).
+A read that justifies an answer stands behind the read barrier (`read_barrier.py`).
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence, Set
