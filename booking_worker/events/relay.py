@@ -43,6 +43,10 @@ class Deposed(Exception):
     """The lease has ended: another relay may lead."""
 
 
+class StreamDeleted(Exception):
+    """JetStream has no stream for the events."""
+
+
 class Relay:
     """One relay process: it stands by, or leads."""
 
@@ -82,7 +86,7 @@ class Relay:
             try:
                 leadership = await self._acquire()
                 if leadership is None:
-                    self._failing = None
+                    self._behind_since = self._failing = None
                     await asyncio.sleep(STANDBY_SECONDS)
                     continue
                 log.info("relay_leads", epoch=leadership.epoch)
@@ -135,14 +139,21 @@ class Relay:
     async def _lead(self, leadership: Leadership) -> None:
         """Publish what was changed since the progress that was stored, and then each change.
 
-        Returns if the oplog no longer has what follows; the next call finds that in the rows.
+        Returns if the oplog no longer has what follows, or if the stream is gone. The next call finds the
+        missing events in the rows.
         """
         progress = leadership.progress
         start_at = await operation_time(self._database)
-        await self._publisher.ensure_stream()
+        if not await self._publisher.has_stream():
+            # Forget the token first: if this relay dies, the next one finds a stream without the old events.
+            progress = self._progress = Progress(None, progress.at)
+            if not await self._lease.renew(leadership, progress):
+                raise Deposed
+            await self._publisher.create_stream()
         try:
             if progress.token is None:
-                await self._reconciliation.publish_missing(progress.at, self._check)
+                self._behind_since = self._behind_since or progress.at
+                await self._reconciliation.publish_missing(progress.at, self._check, start_at)
             stream = await ChangeStream.open(self._database, progress.token, start_at)
             try:
                 await self._follow(stream, reconciled=progress.token is None)
@@ -151,23 +162,30 @@ class Relay:
         except HistoryLost:
             log.warning("change_stream_lost", effect="reading the missed changes from the rows")
             self._progress = Progress(None, self._progress.at)
+        except StreamDeleted:
+            log.warning("event_stream_deleted", effect="publishing the last events again")
 
     async def _follow(self, stream: ChangeStream, *, reconciled: bool) -> None:
         while True:
             batch = await stream.next_batch()
-            if not batch.changes and not reconciled:
-                # Once it has caught up, so that each booking's events come in order.
-                await self._reconciliation.publish_missing(self._progress.at, self._check)
-                reconciled = True
             if batch.changes:
                 self._behind_since = batch.changes[0].entry.at
                 await self._publish([change.entry.to_event(change.booking_id) for change in batch.changes])
             self._check()
             self._progress = Progress(batch.token, batch.at or self._progress.at)
-            self._behind_since = self._failing = None
+            self._behind_since = batch.at if batch.is_full else None
+            self._failing = None
+            if not reconciled and not batch.is_full:
+                # Once it has caught up, so that each booking's events come in order.
+                await self._reconciliation.publish_missing(self._progress.at, self._check)
+                reconciled = True
 
     async def _publish(self, events: Sequence[BookingEvent]) -> None:
-        """Publish events, again and again until JetStream has stored them all."""
+        """Publish events, again and again until JetStream has stored them all.
+
+        Raises:
+            Deposed, StreamDeleted
+        """
         pause = FIRST_PAUSE_SECONDS
         while True:
             self._check()
@@ -178,8 +196,8 @@ class Relay:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 with suppress(Unpublished):
-                    if await self._publisher.ensure_stream():
-                        await self._reconciliation.publish_missing(self._progress.at, self._check)
+                    if not await self._publisher.has_stream():
+                        raise StreamDeleted from None
             else:
                 return
 
@@ -194,6 +212,7 @@ class Relay:
 
     def _note_failure(self, error: Exception) -> None:
         reason = f"JetStream: {error}" if isinstance(error, Unpublished) else str(error)
+        self._behind_since = self._behind_since or datetime.now(UTC)
         if self._failing != reason:
             self._failing = reason
             log.warning("relay_waits", reason=reason)

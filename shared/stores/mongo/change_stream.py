@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+import structlog
 from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 
@@ -37,6 +38,8 @@ _NEEDED = {
 
 Token = Document
 
+log = structlog.get_logger()
+
 
 class HistoryLost(Exception):
     """The changes after a resume token are no longer in the oplog, or the collection was dropped."""
@@ -52,11 +55,15 @@ class BookingChange:
 
 @dataclass(frozen=True)
 class ChangeBatch:
-    """Some changes in order; `token` resumes the stream after them, `at` is when the last one was made."""
+    """Some changes in order; `token` resumes the stream after them, `at` is when the last one was made.
+
+    After a full batch, more changes may be waiting.
+    """
 
     changes: Sequence[BookingChange]
     token: Token
     at: datetime | None
+    is_full: bool
 
 
 class ChangeStream:
@@ -67,6 +74,7 @@ class ChangeStream:
         self._session = session
         self._id = cursor["id"]
         self._first: Document | None = cursor
+        self._is_invalid = False
 
     @classmethod
     async def open(cls, database: Database, after: Token | None, start_at: Timestamp) -> Self:
@@ -102,6 +110,8 @@ class ChangeStream:
             Unanswered
         """
         cursor, self._first = self._first, None
+        if self._is_invalid:
+            raise HistoryLost
         if cursor is None:
             with _answered_or_lost():
                 reply = await self._database.command(
@@ -115,9 +125,10 @@ class ChangeStream:
             cursor = reply["cursor"]
         rows = cursor.get("nextBatch", cursor.get("firstBatch", []))
         if any(row["operationType"] in _INVALIDATED for row in rows):
-            raise HistoryLost
+            self._is_invalid = True  # the changes before it are the last ones
         at = rows[-1]["wallTime"] if rows else None
-        return ChangeBatch(list(_changes(rows)), cursor["postBatchResumeToken"], at)
+        is_full = len(rows) == LONGEST_BATCH
+        return ChangeBatch(list(_changes(rows)), cursor["postBatchResumeToken"], at, is_full)
 
     async def close(self) -> None:
         """End the session, and with it the cursor."""
@@ -150,9 +161,12 @@ def _answered_or_lost() -> Iterator[None]:
 def _changes(rows: Sequence[Document]) -> Iterator[BookingChange]:
     """The changes among events of the stream: an epoch or a tombstone has no new entry in a history."""
     for row in rows:
-        entry = _new_entry(row)
-        if entry is not None:
-            yield BookingChange(row["documentKey"]["_id"], Entry.from_document(entry))
+        try:
+            entry = _new_entry(row)
+            if entry is not None:
+                yield BookingChange(row["documentKey"]["_id"], Entry.from_document(entry))
+        except (KeyError, TypeError):
+            log.warning("foreign_row", effect="its changes are no events")
 
 
 def _new_entry(row: Document) -> Document | None:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import bson
 from bson.codec_options import CodecOptions
+from bson.timestamp import Timestamp
 from motor.motor_asyncio import (
     AsyncIOMotorClient,
     AsyncIOMotorClientSession,
@@ -116,10 +117,18 @@ async def read_apart(collection: Collection, stages: Sequence[Document], *, hint
     return rows
 
 
-async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:
-    """What a pipeline yields; it may use the server's disk."""
-    async for row in collection.aggregate(list(stages), allowDiskUse=True):
-        yield row
+async def aggregate(
+    collection: Collection, stages: Sequence[Document], *, up_to: Timestamp | None = None
+) -> AsyncIterator[Document]:
+    """What a pipeline yields; it may use the server's disk.
+
+    It reads what was written up to the cluster time `up_to`, or waits until that can be read.
+    """
+    async with await collection.database.client.start_session(causal_consistency=True) as session:
+        if up_to is not None:
+            session.advance_operation_time(up_to)
+        async for row in collection.aggregate(list(stages), allowDiskUse=True, session=session):
+            yield row
 
 
 async def start_session(database: Database) -> Session:
