@@ -37,7 +37,7 @@ from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker import attempts as worker_attempts
 from shared.worker import batcher, broker, flow_control
 from shared.worker.duty import Duty
-from tests import sabotaged_changes
+from tests import sabotaged_changes, sabotaged_events
 
 
 async def _nothing(*_: Any) -> None:
@@ -314,6 +314,7 @@ _SABOTAGES: tuple[Callable[[], None], ...] = (
     sabotaged_changes.history_apart,
     sabotaged_changes.holds_used_up_first,
     sabotaged_changes.secondary_reads,
+    *sabotaged_events.SABOTAGES,
 )
 OF_GATEWAYS = frozenset({"late_refusal_ends", "no_look_at_callers"})
 """The safeguards of the client, which a gateway does without; those of workers are the others."""
