@@ -1,6 +1,6 @@
-"""Initiates the replica set that `MONGO_URI` names, once: `python -m deploy.initiate`.
+"""Initiate the replica set that `MONGO_URI` names, once: `python -m deploy.initiate`.
 
-Not a script for the database's own shell, which not every MongoDB image has.
+This is no script for the database's own shell, because not every MongoDB image has one.
 """
 
 import os
@@ -22,10 +22,14 @@ class NamesNoSet(ValueError):
 def initiate(member: MongoClient[dict[str, Any]], name: str, hosts: Iterable[str], **settings: int) -> None:
     """Make `hosts` (`host:port`) the replica set `name`, unless they are one. It has no primary yet.
 
-    `member` is connected to one of them directly; `settings` are those of the set, as MongoDB calls them.
+    Args:
+        member: a client with a direct connection to one of the hosts.
+        name: the name of the set.
+        hosts: its members.
+        settings: the set's settings, by MongoDB's names.
 
     Raises:
-        PyMongoError: a host does not answer, or has another set.
+        PyMongoError: a host does not answer, or belongs to another set.
     """
     members = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
     try:
@@ -36,10 +40,10 @@ def initiate(member: MongoClient[dict[str, Any]], name: str, hosts: Iterable[str
 
 
 def initiate_as_named(uri: str) -> None:
-    """Make the hosts of `uri` the replica set that it names, and wait until that takes writes.
+    """Make the hosts of `uri` the replica set that it names, and wait until the set accepts writes.
 
     Raises:
-        ValueError: `uri` cannot be read, or names no replica set (NamesNoSet).
+        ValueError: `uri` cannot be parsed, or names no replica set (NamesNoSet).
         PyMongoError: a host does not answer, or no primary is elected.
     """
     parsed = parse_uri(uri)
@@ -57,7 +61,7 @@ def _client(address: str, **options: Any) -> MongoClient[dict[str, Any]]:
 
 
 def reason(error: Exception) -> str:
-    """Why it cannot be, without the driver's text: of a malformed URI that repeats parts of the password."""
+    """Describe an error without the driver's text, which may contain parts of a malformed URI's password."""
     if isinstance(error, NamesNoSet):
         return "it names no replicaSet"
     if isinstance(error, OperationFailure):

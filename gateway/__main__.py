@@ -12,7 +12,7 @@ from shared.process.garbage import tune_gc
 from shared.process.health import bind_health
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
-from shared.process.metrics import tell_build
+from shared.process.metrics import set_build_info
 from shared.process.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
 
 
@@ -24,7 +24,7 @@ def main() -> None:
         SystemExit: it cannot serve any more, for NATS has closed the connection for good.
     """
     configure_logs(load(LogSettings), "gateway")
-    tell_build("gateway")
+    set_build_info("gateway")
     settings, nats = load(GatewaySettings), load(NatsSettings)
     listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")

@@ -1,9 +1,9 @@
-"""What client, gateway and workers share. Others install the client and the contract of it as `slotkeeper`.
+"""Code that client, gateway and workers share. Others install its client and contract as `slotkeeper`.
 
     from slotkeeper import BookingClient
 
-Its public names are `__version__` and those of `client`, which is loaded once one of them is used: a worker
-never does.
+The public names are `__version__` and those of `client`, which is imported when one of them is first used. A
+worker never imports it.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
-"""The two ways in, alike: HTTP through the gateway, and NATS straight to the workers.
+"""Callers over HTTP through the gateway, and over NATS directly to the workers, with one interface.
 
-Plain httpx and nats-py, so that what judges the product shares no code with it.
+They use plain httpx and nats-py, so that the tests share no code with the product.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "l
 
 @dataclass(frozen=True)
 class Answer:
-    """What a caller was told: status, body, and headers with lower-case names."""
+    """The answer to a caller: status, body, and headers with lower-case names."""
 
     status: int
     body: dict[str, Any]
@@ -35,12 +35,12 @@ class Answer:
         return text
 
 
-# Built but not yet sent, so that releasing many of them at once takes no time.
+# A request that is built but not yet sent, so that many can be sent at once.
 Call = Callable[[], Awaitable[Answer]]
 
 
 class Caller(ABC):
-    """Sends bodies as they are, so that a test can send wrong ones too."""
+    """A caller that sends bodies unchanged, so that a test can send invalid ones."""
 
     name: str
 
@@ -98,7 +98,7 @@ class NatsCaller(Caller):
         return self._build(_SUBJECTS[kind], body, headers)
 
     async def hold(self, body: object) -> Answer:
-        """Repeat a hold until no booking of its slot is under way, as the gateway does for its callers."""
+        """Retry a hold while a booking of its slot is in flight, as the gateway does for its callers."""
         ends = time.monotonic() + self.reply_seconds
         while True:
             answer = await super().hold(body)
@@ -118,7 +118,7 @@ class NatsCaller(Caller):
             )
             reply = json.loads(message.data)
             lower = {name.lower(): value for name, value in (message.headers or {}).items()}
-            # Only the two keys that the contract names.
+            # The contract allows these two keys alone.
             assert set(reply) == {"status", "body"}
             return Answer(reply["status"], reply["body"], lower, message.data.decode())
 

@@ -1,17 +1,17 @@
-"""The servers that tests run on."""
+"""Fixtures of all tests: the servers, and a time zone."""
 
 import os
 import time
 from collections.abc import Iterator
 
-import hypothesis  # noqa: F401  # its plugin else imports it at the end, where CPython 3.11.7 may fail
+import hypothesis  # noqa: F401  # else its plugin imports it at the end, where CPython 3.11.7 may fail
 import pytest
 
 from tests.servers import NoServers, Servers, choose_kind, choose_servers
 
 
 def pytest_configure() -> None:
-    """Settle which servers this run uses, for the processes of pytest-xdist too."""
+    """Choose the servers of this run once, for the processes of pytest-xdist too."""
     try:
         kind, _ = choose_kind()
     except NoServers as error:
@@ -21,21 +21,21 @@ def pytest_configure() -> None:
 
 
 def pytest_report_header() -> str:
-    """Say which servers they are."""
+    """Print which servers this run uses, and why."""
     kind, why = choose_kind()
     return f"servers: {kind} ({why})"
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """MongoDB, Redis and NATS: given by URL, in containers, or embedded, in this order."""
+    """Provide MongoDB, Redis and NATS: given by URL, in containers, or embedded, in this order."""
     with choose_servers() as servers:
         yield servers
 
 
 @pytest.fixture
 def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The zone of this machine is one that has a summer time."""
+    """Set the time zone of this machine to one with summer time."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Europe/Berlin")
         time.tzset()

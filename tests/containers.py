@@ -18,7 +18,7 @@ ANSWER_SECONDS = 10
 
 
 def what_is_missing() -> str | None:
-    """Why containers cannot be had, in a few words, or None. Does without Ryuk where that is missing."""
+    """Return why containers cannot be used, or None. Disable Ryuk if its image is missing."""
     try:
         engine = docker.from_env(timeout=ANSWER_SECONDS)
         engine.ping()
@@ -26,14 +26,14 @@ def what_is_missing() -> str | None:
         return "no Docker engine answers"
     with closing(engine):
         for kind in (MongoContainer, RedisContainer, NatsContainer):
-            if not _can_be_had(engine, kind.image):
+            if not _is_available(engine, kind.image):
                 return f"Docker neither has {kind.image} nor can get it"
-        if not _can_be_had(engine, testcontainers_config.ryuk_image):
+        if not _is_available(engine, testcontainers_config.ryuk_image):
             testcontainers_config.ryuk_disabled = True
     return None
 
 
-def _can_be_had(engine: docker.DockerClient, image: str) -> bool:
+def _is_available(engine: docker.DockerClient, image: str) -> bool:
     try:
         with suppress(ImageNotFound):
             engine.images.get(image)
@@ -64,7 +64,7 @@ class _Container:
         PortWaitStrategy(self.port).wait_until_ready(self._container)
 
     def stop(self) -> None:
-        with suppress(NotFound):  # a slow engine removes it, and is asked once more
+        with suppress(NotFound):  # a slow engine removes it, and gets a second request
             self._container.stop()
 
 

@@ -1,4 +1,4 @@
-"""Packages of npm for what runs in Node: in a folder beside the results, not in the tree."""
+"""Install npm packages for Node programs, in a folder outside the tree's sources."""
 
 import subprocess
 from pathlib import Path
@@ -9,10 +9,10 @@ OPTIONS = ("--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "
 
 
 def install_packages(npm: str, wanted: Path, folder: Path, *options: str) -> None:
-    """Have the packages of `wanted`, a package.json, in `folder`; those that are there are left alone.
+    """Install the packages of `wanted`, a package.json, in `folder`, unless they are installed already.
 
     Raises:
-        StackError: npm cannot install them; the line says so.
+        StackError: npm cannot install them; the message is npm's first line.
     """
     folder.mkdir(parents=True, exist_ok=True)
     installed, ready = folder / "package.json", folder / "node_modules" / ".ready"
@@ -23,6 +23,6 @@ def install_packages(npm: str, wanted: Path, folder: Path, *options: str) -> Non
         [npm, "install", *OPTIONS, *options], cwd=folder, capture_output=True, text=True, check=False
     )
     if installing.returncode:
-        lines = installing.stderr.strip().splitlines() or ["it says nothing"]
+        lines = installing.stderr.strip().splitlines() or ["npm printed no reason"]
         raise StackError(f"npm install in {folder} failed: {lines[0]}")
     ready.touch()

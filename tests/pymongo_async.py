@@ -1,7 +1,8 @@
-"""The MongoDB connection by PyMongo's own asynchronous client: what takes the place of motor one day.
+"""The MongoDB connection on PyMongo's own asynchronous client, which is to replace motor.
 
-It has all that `shared/stores/mongo/connection.py` has. As a pytest plugin it is put into its place, so that
-tests of the stores run on it: pytest -p tests.pymongo_async tests/integration/test_booking_store.py
+The module has the public names of `shared/stores/mongo/connection.py`. As a pytest plugin it replaces that
+module, so that the tests of the stores run on it:
+pytest -p tests.pymongo_async tests/integration/test_booking_store.py
 """
 
 import asyncio
@@ -81,5 +82,5 @@ def knows_primary(database: Database) -> bool:
 
 
 def pytest_load_initial_conftests() -> None:
-    """Take the place of the module, before anything has imported it."""
+    """Replace the module before anything imports it."""
     sys.modules["shared.stores.mongo.connection"] = sys.modules[__name__]

@@ -1,4 +1,4 @@
-"""A client of NATS that sends any bytes: what a client library would refuse to send."""
+"""A NATS client that sends any bytes, also those that a client library refuses to send."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ INBOX = "_INBOX.raw"
 
 
 class RawNats:
-    """One connection, which may be used for publishing and for the replies to its inbox."""
+    """One connection, for publishing and for replies to its inbox."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -21,7 +21,7 @@ class RawNats:
     async def publish(
         self, subject: bytes | str, payload: bytes = b"", *, reply: bytes = b"", headers: bytes = b""
     ) -> None:
-        """Publish, with the header block as it is."""
+        """Publish with an unchanged header block."""
         if isinstance(subject, str):
             subject = subject.encode()
         to = b" ".join(filter(None, (subject, reply)))
@@ -33,14 +33,14 @@ class RawNats:
         await self._writer.drain()
 
     async def flush(self) -> None:
-        """Wait until the server has read all that was sent."""
+        """Wait until the server has read everything that was sent."""
         self._writer.write(b"PING\r\n")
         async with asyncio.timeout(20):
             while await self._reader.readuntil(CRLF) != b"PONG\r\n":
                 pass
 
     async def ask(self, subject: str, payload: bytes = b"", *, headers: bytes = b"") -> dict[str, Any]:
-        """The JSON of the next answer to this connection's inbox, after sending that."""
+        """Send a request; return the JSON of the next message to this connection's inbox."""
         self._writer.write(b"SUB %b 1\r\n" % INBOX.encode())
         await self.publish(subject, payload, reply=INBOX.encode(), headers=headers)
         try:
@@ -59,7 +59,7 @@ class RawNats:
 
 @asynccontextmanager
 async def raw_nats(url: str) -> AsyncIterator[RawNats]:
-    """A raw connection to a server."""
+    """Open a raw connection to a server."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 4222)
     await reader.readuntil(CRLF)  # INFO

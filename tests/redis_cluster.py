@@ -1,4 +1,4 @@
-"""A Redis Cluster of three masters on this machine, and replicas of them."""
+"""A Redis Cluster of three masters, and replicas, on this machine."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,12 +14,12 @@ from tests.stack import wait_until
 
 MASTERS = 3
 SLOTS = 16_384
-# After which the others take a silent one for lost.
+# After this time without an answer, the other masters mark a master as failed.
 SILENT_MS = 1000
 
 
 class Master(Redis):
-    """One of them. What becomes of its slots while it is away is nothing to the others."""
+    """One master of the cluster. The other masters keep serving their slots while it is down."""
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
@@ -36,40 +36,40 @@ class Master(Redis):
         return [*super().options(port), *cluster]
 
     def client(self) -> Client:
-        """A client of it alone."""
+        """Open a client of this master alone."""
         return Client(host=LOOPBACK, port=self.port, decode_responses=True)
 
     def keys(self) -> int:
-        """How many keys it has, but for the lists of resources with holds, which end by themselves."""
+        """Count its keys, except the lists of resources with holds, which only expire."""
         with self.client() as client:
             return sum(not str(key).startswith("held_resources:") for key in client.scan_iter())
 
     def knows_all(self) -> bool:
-        """Whether it serves, and knows who has which slots."""
+        """Return whether it serves and knows the owners of all slots."""
         with self.client() as client:
             owners = {tuple(row[2][:2]) for row in client.execute_command("CLUSTER SLOTS")}
             return client.cluster("INFO")["cluster_state"] == "ok" and len(owners) == MASTERS
 
     def knows(self, other: "Master") -> bool:
-        """Whether it has met another one."""
+        """Return whether it has met another node."""
         with self.client() as client, other.client() as its:
             nodes = client.cluster("NODES").values()
             return its.cluster("MYID") in [node["node_id"] for node in nodes]
 
     def has_slots(self) -> bool:
-        """Whether some slots are its own."""
+        """Return whether it owns some slots."""
         with self.client() as client:
             owners = [tuple(row[2][:2]) for row in client.execute_command("CLUSTER SLOTS")]
         return (LOOPBACK, self.port) in owners
 
     def follows(self, master: "Master") -> bool:
-        """Whether it has all that a master has, as its replica."""
+        """Return whether it is a replica of a master and in sync with it."""
         with self.client() as client:
             replication = client.info("replication")
         return (replication.get("master_port"), replication.get("master_link_status")) == (master.port, "up")
 
     def misses(self, other: "Master") -> bool:
-        """Whether it takes another one for lost."""
+        """Return whether it marks another node as failed."""
         with self.client() as client:
             nodes = client.cluster("NODES")
         return "fail" in nodes[f"{LOOPBACK}:{other.port}"]["flags"].split(",")
@@ -86,20 +86,20 @@ class RedisCluster:
         return f"redis+cluster://{','.join(f'{LOOPBACK}:{master.port}' for master in self.masters)}"
 
     def site_on(self, master: Master) -> str:
-        """A site that nobody has used, whose keys that master had in the beginning."""
+        """Return a fresh site whose keys are on this master, unless its slots have moved."""
         while self.masters[key_slot((site := fresh_site()).encode()) * MASTERS // SLOTS] is not master:
             pass
         return site
 
     def begin_move(self, site: str, old: Master, new: Master) -> None:
-        """Let another master import the slot of a site, whose keys stay where they are as yet."""
+        """Begin to migrate the hash slot of a site to another master, without its keys."""
         slot = key_slot(site.encode())
         with old.client() as source, new.client() as target:
             target.cluster("SETSLOT", slot, "IMPORTING", source.cluster("MYID"))
             source.cluster("SETSLOT", slot, "MIGRATING", target.cluster("MYID"))
 
     def move(self, site: str, old: Master, new: Master) -> None:
-        """Have another master take over the slot of a site, with all of its keys."""
+        """Migrate the hash slot of a site, with all of its keys, to another master."""
         self.begin_move(site, old, new)
         slot = key_slot(site.encode())
         with old.client() as source, new.client() as target:
@@ -111,19 +111,21 @@ class RedisCluster:
 
     @contextmanager
     def replica_of(self, master: Master, folder: Path) -> Iterator[Master]:
-        """A replica that takes the place of its master once that is lost."""
+        """Start a replica that takes over from its master once the master is lost."""
         with Master(folder) as replica, replica.client() as client:
             client.cluster("MEET", LOOPBACK, master.port, master.bus_port)
             wait_until(lambda: replica.knows(master), "the replica knows its master")
             with master.client() as source:
                 client.cluster("REPLICATE", source.cluster("MYID"))
-            wait_until(lambda: replica.follows(master), "the replica has all that its master has")
-            wait_until(lambda: all(each.knows(replica) for each in self.masters), "all know the replica")
+            wait_until(lambda: replica.follows(master), "the replica is in sync with its master")
+            wait_until(
+                lambda: all(node.knows(replica) for node in self.masters), "all masters know the replica"
+            )
             yield replica
 
     def _form(self) -> None:
         for number, master in enumerate(self.masters):
-            first, end = (-(-each * SLOTS // MASTERS) for each in (number, number + 1))
+            first, end = (-(-n * SLOTS // MASTERS) for n in (number, number + 1))
             with master.client() as client:
                 client.cluster("ADDSLOTSRANGE", first, end - 1)
                 client.cluster("SET-CONFIG-EPOCH", number + 1)
@@ -134,7 +136,7 @@ class RedisCluster:
 
 @contextmanager
 def redis_cluster(folder: Path) -> Iterator[RedisCluster]:
-    """A new one, all of whose slots are served."""
+    """Start a new cluster, and wait until all slots are served."""
     with ExitStack() as running:
         masters = [running.enter_context(Master(folder / f"redis-{n}")) for n in range(MASTERS)]
         cluster = RedisCluster(masters)

@@ -1,6 +1,7 @@
-"""Real servers for the tests: given by URL, in containers where Docker has them, else embedded.
+"""Real servers for the tests: given by URL, in containers if Docker has their images, else embedded.
 
-`MONGO_URI`, `REDIS_URL` and `NATS_URL` all set: those. Else `TEST_SERVERS=docker|embedded` forces one.
+If `MONGO_URI`, `REDIS_URL` and `NATS_URL` are all set, those are used. `TEST_SERVERS=docker|embedded` forces
+containers or embedded servers.
 """
 
 import os
@@ -33,7 +34,7 @@ class Server(Protocol):
 
 
 class Servers:
-    """Shared servers, and new ones for tests that break them or must not share subjects."""
+    """Shared servers, and new ones for tests that break servers or must not share subjects."""
 
     def __init__(self, kind: str, resources: ExitStack) -> None:
         self._kind = kind
@@ -43,7 +44,7 @@ class Servers:
         self._redis_url = self._given.get("REDIS_URL") or self.new_redis().url
 
     def new_stack(self, **env: str) -> Stack:
-        """A deployment, not yet started, with a NATS server and a database of its own."""
+        """Make a deployment without processes, with its own NATS server and database."""
         closing = ExitStack()
         parts = urlsplit(self._mongo_uri)
         uri = urlunsplit(parts._replace(path=f"/test_{uuid4().hex[:12]}"))
@@ -53,7 +54,7 @@ class Servers:
         return Stack({**addresses, **env}, closing)
 
     def new_redis(self) -> Server:
-        """A Redis that a test may stop."""
+        """Start a Redis that a test may stop."""
         return self._start(Redis, RedisContainer, self._resources)
 
     def _start(self, embedded: type[EmbeddedServer], container: type[Server], resources: ExitStack) -> Server:
@@ -68,21 +69,21 @@ class Servers:
 
 
 class NoServers(Exception):
-    """The servers that were asked for cannot be had: one line that says why."""
+    """The requested servers are not available, for the reason in its one line."""
 
 
 @cache
 def choose_kind() -> tuple[str, str]:
-    """`given`, `docker` or `embedded`, and why; asked once, as a Docker engine takes its time.
+    """Return `given`, `docker` or `embedded`, and why; cached, for a Docker engine answers slowly.
 
     Raises:
-        NoServers: `TEST_SERVERS` insists on what cannot be had.
+        NoServers: The servers that `TEST_SERVERS` forces are not available.
     """
     forced = os.environ.get("TEST_SERVERS")
     if forced not in {None, "", "docker", "embedded"}:
         raise NoServers("TEST_SERVERS must be docker or embedded")
     if forced == "embedded":
-        return forced, "TEST_SERVERS says so"
+        return forced, "forced by TEST_SERVERS"
     if not forced and all(os.environ.get(name) for name in VARIABLES):
         return "given", f"{', '.join(VARIABLES)} are set"
     missing = what_is_missing()
@@ -93,7 +94,7 @@ def choose_kind() -> tuple[str, str]:
 
 @contextmanager
 def choose_servers() -> Iterator[Servers]:
-    """The servers of this run; all that was started is stopped at the end."""
+    """Start the servers of this run, and stop them at the end."""
     kind, _ = choose_kind()
     with ExitStack() as resources:
         yield Servers(kind, resources)

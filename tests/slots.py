@@ -1,4 +1,4 @@
-"""Fresh slots: no two tests, and no two runs, ever ask for the same one."""
+"""Fresh slots, which no other test and no other run uses."""
 
 from itertools import count
 from typing import Any
@@ -9,10 +9,10 @@ _number = count()
 
 
 def fresh_site() -> str:
-    """A site that nobody has used."""
+    """Return a site that is not used yet."""
     return f"{_RUN}-{next(_number)}"
 
 
 def fresh(patient: str = "Ada Lovelace", **more: Any) -> dict[str, Any]:
-    """The body of a request for a slot that nobody has asked for."""
+    """Return the body of a request for a slot in a fresh site."""
     return {"slot": "2031-05-04T09:00:00Z", "patientName": patient, "site": fresh_site(), **more}

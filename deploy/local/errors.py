@@ -1,5 +1,5 @@
-"""What stops the stack, told in one line."""
+"""Define the error that stops the stack with a one-line message."""
 
 
 class StackError(Exception):
-    """The stack, or one of its processes, cannot start: the line that a person reads."""
+    """The stack or one of its processes cannot start. The message is one line for a person."""

@@ -1,4 +1,4 @@
-"""mongod, as a replica set of one: durable and retryable writes need a set."""
+"""Run mongod as a replica set of one: durable and retryable writes need a set."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ class Mongod(EmbeddedServer):
             *("--bind_ip", LOOPBACK, "--port", str(port), "--nounixsocket"),
             *("--dbpath", str(self.data_dir), "--wiredTigerCacheSizeGB", str(self.cache_gb)),
             *("--replSet", SET_NAME, "--oplogSize", "256"),
-            # The line of a slow operation would hold its whole query, a patient's name included.
+            # The log line of a slow operation would contain its whole query, including a patient's name.
             *("--slowOpSampleRate", "0"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"),
         ]
@@ -49,7 +49,7 @@ class Mongod(EmbeddedServer):
         except PyMongoError:
             return "does not answer yet"
 
-    def gist(self, lines: list[str]) -> str:
+    def error_line(self, lines: list[str]) -> str:
         for line in reversed(lines):
             try:
                 entry = json.loads(line)
@@ -58,13 +58,13 @@ class Mongod(EmbeddedServer):
                 return line.strip()
             if severity in "EF":
                 details = entry.get("attr", {})
-                told = [str(details[key]) for key in ("error", "msg") if key in details]
-                return ": ".join([entry["msg"], *told])
-        return super().gist(lines)
+                reasons = [str(details[key]) for key in ("error", "msg") if key in details]
+                return ": ".join([entry["msg"], *reasons])
+        return super().error_line(lines)
 
 
 def _configure(client: MongoClient[dict[str, Any]], address: str) -> None:
-    """Make the set consist of this server at its present address, which may not be that of the last start."""
+    """Make this server the set's only member, at its present address, which a restart may have changed."""
     try:
         config = client.admin.command("replSetGetConfig")["config"]
     except OperationFailure as error:

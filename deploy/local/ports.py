@@ -1,4 +1,4 @@
-"""Ports and addresses."""
+"""Choose ports and format addresses."""
 
 import errno
 import re
@@ -13,11 +13,11 @@ ANY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody has, and that this gives to nobody else for a minute.
+    """Return a free port of the loopback address, which no second call returns for a minute.
 
-    Below those that systems give to outgoing connections, which could take it before its server does.
-    The connection that is closed here leaves the port in TIME_WAIT: whoever sets SO_REUSEADDR can listen
-    on it, as servers do, and whoever does not, like this, can not.
+    It is below the ports that systems assign to outgoing connections, which could take it before its server
+    does. The connection that is closed here leaves the port in TIME_WAIT: a process that sets SO_REUSEADDR,
+    as servers do, can listen on it, and a process that does not set it, like this one, cannot.
     https://github.com/Yelp/ephemeral-port-reserve
     """
     while True:
@@ -32,10 +32,10 @@ def free_port() -> int:
 
 
 def require_free(host: str, port: int) -> None:
-    """Make sure that a service can listen there.
+    """Check that a service can listen on an address.
 
     Raises:
-        StackError: it cannot; the line says what to change.
+        StackError: it cannot. The message says what to change.
     """
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
@@ -50,10 +50,10 @@ def require_free(host: str, port: int) -> None:
 
 
 def require_unused(port: int) -> None:
-    """Make sure that no other server has a loopback port: its answers would be taken for ours.
+    """Check that no other server has a loopback port: its answers would be taken for ours.
 
     Raises:
-        StackError: one does.
+        StackError: another server has it.
     """
     try:
         socket.create_server((LOOPBACK, port)).close()
@@ -62,17 +62,17 @@ def require_unused(port: int) -> None:
 
 
 def reachable(host: str) -> str:
-    """The address at which this machine reaches a server that listens on `host`."""
+    """Return the address at which this machine reaches a server that listens on `host`."""
     return ANY_ADDRESS.get(host, host)
 
 
 def shown(urls: str) -> str:
-    """The address, or several separated by commas, without what may be secret: credentials and options."""
+    """Return one address or several without the parts that may be secret: credentials and options."""
     return ",".join(re.sub(r"//.*@", "//", url).partition("?")[0] for url in re.split(r",(?=\w+://)", urls))
 
 
 def answers(port: int, request: bytes, answer: bytes) -> bool:
-    """Whether a server on the loopback address answers, in its own protocol."""
+    """Return whether a server on the loopback address gives the expected answer in its own protocol."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
             connection.sendall(request)

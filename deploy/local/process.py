@@ -1,4 +1,4 @@
-"""A process of the stack: started, asked whether it is ready, stopped."""
+"""Start, check and stop a process of the stack."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ class Process(ABC):
 
     kind: str
     http_port: int | None = None
-    """Where it answers `/metrics`, if it does so at a port of its own."""
+    """The port at which it serves `/metrics`, if it has its own."""
 
     def __init__(self, name: str, log_file: Path) -> None:
         self.name = name
@@ -37,18 +37,18 @@ class Process(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """What to run; asked anew at each start."""
+        """Return the command line; called at each start."""
 
     @abstractmethod
     def problem(self) -> str | None:
-        """Why it is not ready yet, or None once it is. One short look, no wait."""
+        """Return why the process is not ready yet, or None. It checks once and does not wait."""
 
     def environment(self) -> dict[str, str]:
-        """The variables it is started with."""
+        """Return the environment variables of the process."""
         return dict(os.environ)
 
     def spawn(self) -> None:
-        """Start it, in a session of its own, so that a Ctrl-C in the terminal does not reach it.
+        """Start the process in its own session, so that a Ctrl-C in the terminal does not reach it.
 
         Raises:
             StackError: the system cannot run its binary, or write its files.
@@ -78,7 +78,11 @@ class Process(ABC):
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The process as it was last started."""
+        """The most recently started process.
+
+        Raises:
+            RuntimeError: it was never started.
+        """
         if self._process is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._process
@@ -92,24 +96,24 @@ class Process(ABC):
         return self._process is not None and self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill the process at once, as a crash would."""
         self.send(signal.SIGKILL)
         self.process.wait()
 
-    def obituary(self) -> str:
-        """How it ended."""
+    def exit_summary(self) -> str:
+        """Describe how the process ended."""
         code = self.process.returncode
         return f"died with {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
 
     def rotate_log(self) -> None:
-        """Once the log is full, copy it over the old one and truncate it, as logrotate's `copytruncate` does.
+        """Copy a full log over the old one and truncate it, as logrotate's `copytruncate` does.
 
-        The process appends, so it goes on at the beginning, and needs neither a signal nor this supervisor.
-        What it writes between the two steps is lost.
+        The process appends, so it continues at the beginning, and needs neither a signal nor this supervisor.
+        Lines that it writes between the two steps are lost.
         """
         with suppress(OSError):
             if self.log_file.stat().st_size < MOST_LOG_BYTES:
@@ -117,20 +121,20 @@ class Process(ABC):
             old = self.log_file.with_suffix(OLD_LOG)
             try:
                 shutil.copyfile(self.log_file, old)
-            except OSError:  # the disk is full: the newest lines matter more than the old ones
+            except OSError:  # the disk is full: new lines matter more than old ones
                 old.unlink(missing_ok=True)
             os.truncate(self.log_file, 0)
             self._log_start = self._log_seen = 0
 
-    def last_words(self) -> str:
-        """The last line that it wrote since it was started."""
+    def last_log_line(self) -> str:
+        """Return the last line, or the error, that the process wrote since its start."""
         with self.log_file.open("rb") as written:
             written.seek(self._log_start)
             lines = written.read().decode(errors="replace").strip().splitlines()
-        return self.gist(lines)
+        return self.error_line(lines)
 
-    def fresh_output(self) -> str:
-        """The whole lines that it wrote since the last call, each with its name."""
+    def new_output(self) -> str:
+        """Return the complete lines written since the last call, prefixed with the process's name."""
         if not self.log_file.exists():
             return ""
         with self.log_file.open("rb") as written:
@@ -140,13 +144,13 @@ class Process(ABC):
         lines = whole.decode(errors="replace").splitlines()
         return "".join(f"{self.name} | {line}\n" for line in lines)
 
-    def gist(self, lines: list[str]) -> str:
-        """The line of its output that tells best why it ended."""
+    def error_line(self, lines: list[str]) -> str:
+        """Return the line that best explains why the process ended."""
         return lines[-1].strip() if lines else "it wrote nothing"
 
 
 class Stoppable(Protocol):
-    """What `end` can end."""
+    """A process that `end` can stop."""
 
     @property
     def running(self) -> bool: ...
@@ -160,10 +164,10 @@ StoppableT = TypeVar("StoppableT", bound=Stoppable)
 def end(
     processes: Iterable[StoppableT], seconds: float, *, hurry: Callable[[], bool] = lambda: False
 ) -> list[StoppableT]:
-    """Ask processes to stop, and kill those that have not done so in time, or once there is a hurry.
+    """Ask processes to stop; kill those that still run after `seconds`, or once `hurry` returns true.
 
     Returns:
-        Those that had to be killed.
+        The processes that had to be killed.
     """
     left = [process for process in processes if process.running]
     for process in left:

@@ -1,4 +1,4 @@
-"""A process that was recorded, perhaps by another supervisor: recognised, and ended."""
+"""Recognise and signal a recorded process, which another supervisor may have started."""
 
 import contextlib
 import signal
@@ -7,14 +7,14 @@ from typing import Self
 
 import psutil
 
-# The system tells a start time to some hundredths of a second, and not always the same after a clock step.
+# The system's start time has a precision of some hundredths of a second, and a clock step may change it.
 SAME_START_SECONDS = 1.0
 NEVER = -1.0
 
 
 @dataclass(frozen=True)
 class RecordedProcess:
-    """A process by its id and its start time, as an id may be given to another process later."""
+    """A process identified by its id and start time, because the system may reuse an id."""
 
     kind: str
     pid: int
@@ -23,7 +23,7 @@ class RecordedProcess:
 
     @classmethod
     def now(cls, kind: str, pid: int, http_port: int | None = None) -> Self:
-        """The process that has this id at the moment."""
+        """Record the process that has this id now."""
         try:
             return cls(kind, pid, psutil.Process(pid).create_time(), http_port)
         except psutil.NoSuchProcess:
@@ -39,7 +39,7 @@ class RecordedProcess:
             return False
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         if self.running:
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(self.pid).send_signal(number)

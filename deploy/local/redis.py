@@ -1,14 +1,14 @@
-"""Redis or Valkey, embedded."""
+"""Run Redis or Valkey."""
 
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.ports import LOOPBACK, answers
 
-# A hold takes some 400 bytes. Full, Redis refuses new holds, and the machine keeps the rest of its memory.
+# A hold takes some 400 bytes. A full Redis refuses new holds, and leaves the machine the rest of its memory.
 MOST_MEMORY = "256mb"
 
 
 class Redis(EmbeddedServer):
-    """Holds survive its restart; it never evicts one."""
+    """Redis with an append-only file: holds survive a restart, and none is evicted."""
 
     kind = "redis"
     binary = "redis-server"

@@ -1,6 +1,6 @@
-"""Where the stacks of this checkout have their data, so that `env` finds one with `--data` too.
+"""Register the data directories of this checkout's stacks, so that `env` finds a stack with `--data` too.
 
-Each checkout has a list of its own: `kill "$SUPERVISOR_PID"` must never stop the stack of another one.
+Every checkout has its own list: `kill "$SUPERVISOR_PID"` must never stop the stack of another checkout.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from deploy.local.process import ROOT
 
 @contextmanager
 def registered(data: Path) -> Iterator[None]:
-    """Note that a stack has its data there. What a supervisor that is killed has noted stays."""
+    """Register a stack's data directory while the context lasts. The entry of a killed supervisor stays."""
     entry = _folder() / _name_of(data)
-    with suppress(OSError):  # without a home that can be written to, `--data` finds the stack
+    with suppress(OSError):  # without a writable home, `--data` finds the stack
         entry.parent.mkdir(parents=True, exist_ok=True)
         entry.write_bytes(os.fsencode(data))
     try:
@@ -27,16 +27,16 @@ def registered(data: Path) -> Iterator[None]:
 
 
 def registered_folders() -> list[Path]:
-    """The data directories of the stacks that run, and of some that were killed."""
+    """Return the data directories of running stacks, and of some that were killed."""
     folders = []
     for entry in _folder().glob("*"):
-        with suppress(OSError):  # it may go at this moment
+        with suppress(OSError):  # it may be removed at this moment
             folders.append(Path(os.fsdecode(entry.read_bytes())))
     return sorted(folders)
 
 
 def _folder() -> Path:
-    """Where the XDG Base Directory Specification has the state of programs."""
+    """Return the folder for the state of programs, as in the XDG Base Directory Specification."""
     home = os.environ.get("HOME") or "/nonexistent"
     state = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
     return Path(state, "slotkeeper", "stacks", _name_of(ROOT))

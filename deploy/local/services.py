@@ -1,4 +1,4 @@
-"""Our own services as processes of the stack."""
+"""Run gateways and workers as processes of the stack."""
 
 import http.client
 import json
@@ -10,12 +10,13 @@ from deploy.local.ports import LOOPBACK, free_port, reachable, shown
 from deploy.local.process import Process
 
 ANSWER_SECONDS = 3.0
-# Where the parts are that a service may say not to be ready: the causes first, as a worker connects to them.
+# The variables with the addresses of the parts that a service reports as not ready. The causes come first, in
+# the order in which a worker connects to them.
 VARIABLES = {"mongodb": "MONGO_URI", "redis": "REDIS_URL", "nats": "NATS_URL"}
 
 
 class Service(Process):
-    """A process of the module `kind`, ready once its `/readyz` says so."""
+    """A process of the module `kind`, which is ready once its `/readyz` returns 200."""
 
     def __init__(self, kind: str, name: str, log_file: Path, env: dict[str, str]) -> None:
         super().__init__(name, log_file)
@@ -57,7 +58,7 @@ class Service(Process):
 
 
 class Gateway(Service):
-    """A gateway. The supervisor asks its health port, which no other gateway shares."""
+    """A gateway. The supervisor checks its health port, which no other gateway shares."""
 
     def __init__(self, kind: str, name: str, log_file: Path, env: dict[str, str]) -> None:
         super().__init__(kind, name, log_file, env)
@@ -65,7 +66,7 @@ class Gateway(Service):
 
 
 class Worker(Service):
-    """A worker. Each has a health port of its own, on loopback, and another one at each start."""
+    """A worker. It has its own health port on loopback, a new one at each start."""
 
     def environment(self) -> dict[str, str]:
         self.http_port = free_port()

@@ -1,4 +1,4 @@
-"""How the stack is set up: the services' settings, and how many of each there are."""
+"""Read the settings of the stack: those of the services, and how many gateways and workers to start."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=1, le=64)]
 
 
 class StackSettings(GatewaySettings):
-    """Where the gateway listens, and how many gateways and workers there are."""
+    """The gateway's address, and the numbers of gateways and workers."""
 
     gateways: Count = 1
     booking_workers: Count = 2
@@ -26,10 +26,10 @@ class StackSettings(GatewaySettings):
 
 
 def load_settings() -> StackSettings:
-    """The settings. Those of the services are looked at too, to tell a wrong one before anything starts.
+    """Read all settings, so that a wrong one of a service is found before anything starts.
 
     Raises:
-        Misconfigured: one is wrong; the line names the variable.
+        Misconfigured: a value is wrong. The message names the variable.
     """
     for concern in CONCERNS:
         load(concern)

@@ -1,4 +1,4 @@
-"""What runs, in a file: for `env`, and for the next start after a supervisor that was killed."""
+"""Store the running processes in a file, for `env` and for the next start after a killed supervisor."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ DATA = ROOT / ".local"
 
 @dataclass(frozen=True)
 class State:
-    """A stack: its supervisor, its addresses by variable, its processes in the order of their start."""
+    """A stack: its supervisor, its addresses by variable, and its processes in start order."""
 
     supervisor: RecordedProcess
     addresses: dict[str, str] = field(default_factory=dict)
@@ -25,23 +25,23 @@ class State:
 
     @property
     def running(self) -> bool:
-        """Whether anything of it runs."""
+        """Whether any of its processes runs."""
         return any(process.running for process in (self.supervisor, *self.processes))
 
     def of(self, kind: str) -> list[RecordedProcess]:
-        """The running processes of a kind."""
+        """Return the running processes of a kind."""
         return [process for process in self.processes if process.kind == kind and process.running]
 
 
 class StateFile:
-    """`stack.json` of a data directory, and the lock that one stack at a time has."""
+    """`stack.json` of a data directory, and the lock that only one stack at a time holds."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
         self._file = data / "stack.json"
 
     def write(self, state: State) -> None:
-        """Replace the file in one step. Only its owner may read it: an address may hold a password."""
+        """Replace the file atomically. Only its owner may read it: an address may contain a password."""
         new = self._file.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w") as file:  # noqa: PTH123
@@ -49,9 +49,9 @@ class StateFile:
         new.replace(self._file)
 
     def read(self) -> State | None:
-        """What was last written; None if nothing was, or if it cannot be understood.
+        """Read the state; None if the file is absent or cannot be parsed.
 
-        A file that was copied here with its directory tells of the stack of another one: it counts as none.
+        A file that was copied with its directory describes another directory's stack, so it counts as absent.
         """
         try:
             read = json.loads(self._file.read_text())
@@ -66,18 +66,18 @@ class StateFile:
         return str(self._data.resolve())
 
     def remove(self) -> None:
-        """Forget what ran."""
+        """Remove the file."""
         self._file.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second stack off the data. The system frees the lock when its holder dies.
+        """Keep a second stack from using the data. The system frees the lock when its holder dies.
 
         Raises:
-            StackError: a stack is running on it.
+            StackError: a stack is running on the data.
         """
         self._data.mkdir(0o700, parents=True, exist_ok=True)
-        if self._data == DATA:  # which may be older; another one may be shared for a reason
+        if self._data == DATA:  # it may be older than this mode; another directory may be shared on purpose
             self._data.chmod(0o700)
         with (self._data / "stack.lock").open("w") as lock:
             try:

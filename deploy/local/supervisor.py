@@ -1,6 +1,6 @@
-"""Starts processes, restarts what dies, stops everything in order.
+"""Start processes, restart those that die, and stop all of them in order.
 
-honcho ends everything when one process ends, and neither restarts nor orders; that is why this exists.
+honcho ends everything when one process ends, and has neither restarts nor an order, so this exists.
 """
 
 import contextlib
@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from deploy.local.console import say
+from deploy.local.console import print_line
 from deploy.local.errors import StackError
 from deploy.local.process import POLL_SECONDS, Process, end
 
@@ -20,9 +20,9 @@ STARTS = 2
 
 
 def stop_order(service_seconds: float) -> tuple[tuple[tuple[str, ...], float], ...]:
-    """Which kinds of processes stop one after the other, and after how many seconds each is killed.
+    """Return the kinds of processes in stop order, with the seconds after which each is killed.
 
-    Services drain, for which they may take `service_seconds`. Servers answer nobody any more by then.
+    Services drain for up to `service_seconds`. Servers stop last, when they have no clients any more.
     """
     return (
         (("gateway",), service_seconds),
@@ -35,13 +35,13 @@ def stop_order(service_seconds: float) -> tuple[tuple[tuple[str, ...], float], .
 
 
 class Stopped(Exception):
-    """A signal asked for the end."""
+    """A signal asked the stack to stop."""
 
 
 class Supervisor:
-    """The processes of one stack. `changed` is called whenever one was started.
+    """The processes of one stack. `changed` is called after every start of a process.
 
-    A service that is told to stop is killed after `service_seconds`.
+    A service that was asked to stop is killed after `service_seconds`.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Supervisor:
         self._restart_at: dict[Process, float] = {}
 
     def on_signal(self, *_: object) -> None:
-        """Handle a signal: the first asks for an orderly stop, the second for a quick one."""
+        """Handle a signal: the first one stops the stack gracefully, the second one at once."""
         self._signals += 1
 
     def start(self, processes: Sequence[Process]) -> None:
         """Start processes and wait until all of them are ready.
 
         Raises:
-            StackError: one does not come up; says why.
-            Stopped: a signal came first.
+            StackError: a process does not become ready. The message has the reason.
+            Stopped: a signal arrived first.
         """
         for process in processes:
             self._spawn(process)
@@ -77,19 +77,21 @@ class Supervisor:
         while problems := self._problems(processes):
             if time.monotonic() > ends:
                 raise StackError(
-                    f"Not ready after {READY_SECONDS:.0f} s: {_tell(problems)} "
+                    f"Not ready after {READY_SECONDS:.0f} s: {_summarise(problems)} "
                     f"(logs: {processes[0].log_file.parent})"
                 )
             if time.monotonic() > slow:
                 slow = ends
-                say(f"Still waiting, and giving up after {READY_SECONDS:.0f} s: {_tell(problems)}")
+                print_line(
+                    f"Still waiting, and giving up after {READY_SECONDS:.0f} s: {_summarise(problems)}"
+                )
             time.sleep(POLL_SECONDS)
 
     def watch(self) -> None:
-        """Restart what dies, for ever.
+        """Restart processes that die, until a signal arrives.
 
         Raises:
-            Stopped: a signal asked for the end.
+            Stopped: a signal arrived.
         """
         self._is_up = True
         while True:
@@ -97,7 +99,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop everything: the gateway, the workers, which drain, then the servers."""
+        """Stop everything: first the gateways, then the workers, which drain, then the servers."""
         for kinds, seconds in stop_order(self._service_seconds):
             group = [process for process in self.processes if process.kind in kinds]
             end(group, seconds, hurry=lambda: self._signals > 1)
@@ -122,39 +124,39 @@ class Supervisor:
             if process.running:
                 continue
             if process not in self._restart_at:
-                self._mourn(process)
+                self._schedule_restart(process)
             elif time.monotonic() >= self._restart_at[process]:
-                self._revive(process)
+                self._restart(process)
 
     def _show(self, process: Process) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stdout.write(process.fresh_output())
+            sys.stdout.write(process.new_output())
             sys.stdout.flush()
 
-    def _mourn(self, process: Process) -> None:
+    def _schedule_restart(self, process: Process) -> None:
         if time.monotonic() - process.started_at > STEADY_SECONDS:
             self._deaths.pop(process, None)
         deaths = self._deaths[process] = self._deaths.get(process, 0) + 1
         if not self._is_up and deaths >= STARTS:
             raise StackError(
-                f"{process.name} does not start: {process.last_words()} (log: {process.log_file})"
+                f"{process.name} does not start: {process.last_log_line()} (log: {process.log_file})"
             )
         pause = 0.0 if deaths == 1 else min(0.25 * 2**deaths, LONGEST_PAUSE_SECONDS)
         self._restart_at[process] = time.monotonic() + pause
 
-    def _revive(self, process: Process) -> None:
-        obituary = f"{process.name} (pid {process.pid}) {process.obituary()}"
+    def _restart(self, process: Process) -> None:
+        ended = f"{process.name} (pid {process.pid}) {process.exit_summary()}"
         try:
             self._spawn(process)
         except StackError as error:
             if not self._is_up:
                 raise
-            say(f"{obituary}; cannot be restarted yet: {error}")
+            print_line(f"{ended}; cannot be restarted yet: {error}")
             self._restart_at[process] = time.monotonic() + LONGEST_PAUSE_SECONDS
             return
         del self._restart_at[process]
         if self._is_up:
-            say(f"{obituary}; restarted (pid {process.pid})")
+            print_line(f"{ended}; restarted (pid {process.pid})")
 
     def _spawn(self, process: Process) -> None:
         process.spawn()
@@ -165,13 +167,13 @@ class Supervisor:
         except OSError as error:
             if not self._is_up:
                 raise StackError(f"The state of the stack cannot be written: {error.strerror}") from None
-            say(f"The state of the stack cannot be written: {error.strerror}")
+            print_line(f"The state of the stack cannot be written: {error.strerror}")
 
 
-def _tell(problems: Mapping[Process, str]) -> str:
-    """What is wrong, each thing once, with all whom it concerns; of a gateway, what no worker explains."""
+def _summarise(problems: Mapping[Process, str]) -> str:
+    """List each problem with the affected processes; gateways only if no other process has one."""
     causes = {process: problem for process, problem in problems.items() if process.kind != "gateway"}
-    concerned: dict[str, list[str]] = {}
+    affected: dict[str, list[str]] = {}
     for process, problem in (causes or problems).items():
-        concerned.setdefault(problem, []).append(process.name)
-    return "; ".join(f"{', '.join(names)}: {problem}" for problem, names in concerned.items())
+        affected.setdefault(problem, []).append(process.name)
+    return "; ".join(f"{', '.join(names)}: {problem}" for problem, names in affected.items())

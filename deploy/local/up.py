@@ -1,4 +1,4 @@
-"""`python -m deploy.local up`: everything on this machine."""
+"""Run the whole stack on this machine: `python -m deploy.local up`."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.binaries import find_binary
-from deploy.local.console import say, screen
+from deploy.local.console import print_line, ready_message
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
@@ -26,14 +26,14 @@ EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": R
 
 
 def up(data: Path, *, verbose: bool) -> None:
-    """Run the stack until a signal stops it; leave no process behind.
+    """Run the stack until a signal stops it, and leave no process running.
 
     Raises:
-        StackError, Misconfigured: the one line that says what to change; nothing is left running.
+        StackError, Misconfigured: the message says in one line what to change; nothing is left running.
     """
     settings, file = load_settings(), StateFile(data)
     service_seconds = load(NatsSettings).stop_seconds
-    os.umask(0o077)  # bookings have names in them
+    os.umask(0o077)  # bookings contain names
     with file.lock(), registered(data):
         _end_orphans(file, service_seconds)
         require_free(settings.host, settings.port)
@@ -47,11 +47,11 @@ def up(data: Path, *, verbose: bool) -> None:
             try:
                 _run(supervisor, settings, addresses, data)
             except Stopped:
-                say("Stopping (Ctrl-C again: at once)")
+                print_line("Stopping (Ctrl-C again: at once)")
             finally:
                 supervisor.stop()
                 file.remove()
-    say("Stopped")
+    print_line("Stopped")
 
 
 def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, str], data: Path) -> None:
@@ -66,18 +66,18 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     }
     for server in servers.values():
         find_binary(server.binary)
-    say("Starting ...")
+    print_line("Starting ...")
     supervisor.start(list(servers.values()))
     addresses |= {name: servers[name].url if name in servers else given[name] for name in EMBEDDED}
     health_ports = _health_ports(settings)
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
     supervisor.start(_services(settings, addresses, logs, health_ports))
-    say(screen(settings.url, data, given))
+    print_line(ready_message(settings.url, data, given))
     supervisor.watch()
 
 
 def _health_ports(settings: StackSettings) -> list[int]:
-    """One for each gateway: that of the setting for the first, free ones else."""
+    """Return a port per gateway: the configured one for the first, free ones for the rest."""
     first = settings.health_port or free_port()
     return [first, *(free_port() for _ in range(settings.gateways - 1))]
 
@@ -118,7 +118,7 @@ def _end_orphans(file: StateFile, service_seconds: float) -> None:
     left = file.read()
     orphans = [process for process in left.processes if process.running] if left else []
     if orphans:
-        say(f"Stopping {len(orphans)} processes of a stack that was killed")
+        print_line(f"Stopping {len(orphans)} processes of a stack that was killed")
     for kinds, seconds in stop_order(service_seconds):
         end([process for process in orphans if process.kind in kinds], seconds)
     file.remove()

@@ -1,4 +1,4 @@
-"""The command `slotkeeper`, for who sits at a desk or is on call. It asks a gateway, over HTTP.
+"""The command `slotkeeper`, for a receptionist or an on-call engineer. It calls a gateway over HTTP.
 
-Others get it by `pip install 'slotkeeper[cli]'`; the client alone does without its libraries.
+It is installed by `pip install 'slotkeeper[cli]'`; the client alone does not need its libraries.
 """

@@ -1,10 +1,10 @@
-"""Where the command begins."""
+"""Start the command line."""
 
 import sys
 
 
 def main() -> None:
-    """Do what the command line says; without the extra's libraries, say how to get them."""
+    """Run the command line; if the extra's libraries are missing, print how to install them."""
     try:
         from . import streams  # noqa: PLC0415
         from .app import app  # noqa: PLC0415

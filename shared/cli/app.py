@@ -1,4 +1,4 @@
-"""The command line: a command for each thing that one does with bookings."""
+"""Define the command line: one command per operation on bookings."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ def slotkeeper(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Accept the options that precede a command."""
 
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""The group of all commands, which ends each with an exit code that is true."""
+"""Run the group of all commands, and end each with a true exit code."""
 
 import sys
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ UsageError: Any = BadParameter.__mro__[1]
 
 
 class Commands(TyperGroup):
-    """Typer's group; wrong words are an answer in JSON too, if `--json` is among them."""
+    """Typer's group. A usage error is printed as JSON too if `--json` is among the arguments."""
 
     def main(
         self,
@@ -44,7 +44,7 @@ class Commands(TyperGroup):
 
 
 def _require_text(words: Sequence[str]) -> None:
-    """Refuse bytes that this machine's encoding cannot read: they would be sent as another name."""
+    """Refuse bytes that this machine's encoding cannot decode: they would be sent as another name."""
     try:
         "".join(words).encode()
     except UnicodeEncodeError:

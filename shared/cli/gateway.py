@@ -1,4 +1,4 @@
-"""A gateway that is asked over HTTP: what it answers, and what its refusals mean to a script."""
+"""Call a gateway over HTTP, and map its refusals to exit codes."""
 
 import json
 import re
@@ -13,7 +13,8 @@ from ..contract.errors import MethodNotAllowed, NotExecuted, NotFound, OutcomeUn
 from ..contract.headers import ERROR_TYPE
 from ..contract.replies import AppointmentsFound, SlotsFound, TakenSlot
 
-# A gateway answers within a minute, whatever its settings; who does not even accept is not there.
+# A gateway answers within a minute with any settings. If the connection is not accepted within 5 s, it is
+# down.
 SECONDS = httpx.Timeout(70, connect=5)
 
 Query = Mapping[str, str | list[str]]
@@ -22,13 +23,13 @@ PageT = TypeVar("PageT", AppointmentsFound, SlotsFound)
 
 
 USAGE = "UsageError"
-# A gateway answers so at a path of its own, and so does no command.
+# A gateway sends these only for a path that is no operation, which no command requests.
 _NO_ROUTE = {NotFound.__name__, MethodNotAllowed.__name__}
 _NO_ROUTE_STATUSES = {301, 302, 303, 307, 308, 404, 405}
 
 
 class ExitCode(IntEnum):
-    """How a command ends that is not done (0)."""
+    """The exit code of a command that was not done; 0 means done."""
 
     REFUSED = 1
     WRONG = 2
@@ -45,7 +46,10 @@ _TYPES = {
 
 
 class Failed(Exception):
-    """A command that is not done. `body` is the answer with the `type` of the refusal, or the like of it."""
+    """A command was not done.
+
+    `body` is the answer with the `type` of the refusal, or an equivalent if no gateway answered.
+    """
 
     def __init__(self, code: ExitCode, text: str, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
@@ -55,14 +59,14 @@ class Failed(Exception):
 
 
 class Answer(NamedTuple, Generic[BodyT]):
-    """A body, read and as it came."""
+    """A response body, validated and as it was received."""
 
     body: BodyT
     json: dict[str, Any]
 
 
 def taken_of(page: Answer[SlotsFound]) -> Iterator[tuple[TakenSlot, dict[str, Any]]]:
-    """The taken slots of a page, each with its JSON, to which the resource of the page is added."""
+    """Yield the taken slots of a page, each with its JSON, to which the resource of the page is added."""
     for taken, as_sent in zip(page.body.taken, page.json["taken"], strict=True):
         yield taken, {"resource": page.json.get("resource"), **as_sent}
 
@@ -76,10 +80,12 @@ class Gateway:
         self._http = httpx.Client(timeout=SECONDS)
 
     def request(self, method: str, path: str, model: type[BodyT], **options: Any) -> Answer[BodyT]:
-        """Send a request of the API; `request` are the options of httpx, and `body` is sent as JSON.
+        """Send a request to the API.
+
+        `options` are those of httpx, and `body` is sent as JSON.
 
         Raises:
-            Failed: it was refused, or its outcome is not known.
+            Failed: the request was refused, or its outcome is unknown.
         """
         response = self._send(method, path, options)
         status, name = response.status_code, response.headers.get(ERROR_TYPE)
@@ -97,10 +103,10 @@ class Gateway:
             raise Failed(ExitCode.UNKNOWN, stranger) from None
 
     def pages(self, path: str, model: type[PageT], query: Query) -> Iterator[Answer[PageT]]:
-        """The pages of a list, one after the other.
+        """Yield the pages of a list in order.
 
         Raises:
-            Failed: as `ask`.
+            Failed: as `request`.
         """
         cursor: dict[str, str] = {}
         while True:

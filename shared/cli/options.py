@@ -1,4 +1,4 @@
-"""What commands take: each argument and option once."""
+"""Define each argument and option of the commands once."""
 
 from datetime import date, datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The desk of a command: it asks the gateway, and prints what is done on stdout and what is not on stderr."""
+"""Print the answers of the gateway: results on stdout, errors on stderr."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from ..contract.replies import Appointment, Hold, SlotsFound
 from .gateway import Answer, ExitCode, Failed, Gateway, PageT, Query
 from .times import format_time
 
-# The widest row has no more: id, time with its offset, and what can be broken.
+# The widest row fits: id, time with its offset, and columns that can be wrapped.
 NARROWEST_TABLE = 100
 UNBOUNDED = 10_000
 INTERRUPTED = "Interrupted before the gateway answered: it may have been done"
@@ -29,7 +29,10 @@ Row = Sequence[str]
 
 
 class Output:
-    """A command's. With `as_json`, stdout gets the bodies of answers, a refusal's too, and nothing else."""
+    """The output of one command, and its requests.
+
+    With `as_json`, stdout gets only the bodies of answers, including refusals.
+    """
 
     def __init__(self, url: str, as_json: bool) -> None:
         self.gateway = Gateway(url)
@@ -45,9 +48,9 @@ class Output:
         if_cancelled: str = "",
         **options: Any,
     ) -> Answer[BodyT]:
-        """The answer; without one, print the reason and end the command.
+        """Return the answer to a request; if it failed, print the reason and end the command.
 
-        `if_unknown` says how to learn the outcome, also of a change that Ctrl-C interrupts.
+        `if_unknown` explains how to learn the outcome, also of a change that Ctrl-C interrupts.
         """
         try:
             return self.gateway.request(method, path, model, **options)
@@ -61,14 +64,14 @@ class Output:
             raise self.end(Failed(ExitCode.UNKNOWN, INTERRUPTED), if_unknown) from None
 
     def request_pages(self, path: str, model: type[PageT], query: Query) -> list[Answer[PageT]]:
-        """All pages of a list, at least one; where there is none, as `ask`."""
+        """Return all pages of a list, at least one; a failure ends the command, as in `request`."""
         try:
             return list(self.gateway.pages(path, model, query))
         except Failed as failed:
             raise self.end(failed) from None
 
     def end(self, failed: Failed, if_unknown: str = "") -> typer.Exit:
-        """Say why it is not done; what is returned ends the command."""
+        """Print why the command was not done, and return the exception that ends it."""
         if self.as_json:
             print_json(failed.body)
         else:
@@ -85,7 +88,7 @@ class Output:
             print(content, flush=True)
 
     def print_list(self, title: str, headings: Row, rows: Iterable[Row], body: Any) -> None:
-        """Print rows under headings, as a table or, on a narrow terminal, as a block each."""
+        """Print rows under headings, as a table or, on a narrow terminal, as one block per row."""
         listed = list(rows)
         if self.as_json or not listed:
             self.print(f"{title}: nothing", body)
@@ -96,7 +99,7 @@ class Output:
             console.print(_table(title, headings, listed))
 
     def warn_of_holds(self, pages: Iterable[Answer[SlotsFound]]) -> None:
-        """Say on stderr if the service cannot tell at the moment which slots are held."""
+        """Print on stderr if the service cannot read the holds at the moment."""
         if any(page.body.holds == "unknown" for page in pages):
             self.print_error("Holds are not known at the moment: a slot that is not shown may be held")
 
@@ -105,12 +108,12 @@ class Output:
 
 
 def print_json(body: Any) -> None:
-    """Print a line of JSON in ASCII, which every encoding has."""
+    """Print a line of JSON in ASCII, which every encoding contains."""
     print(json.dumps(body), flush=True)
 
 
 def _console() -> Console:
-    # A patient's name is no markup. A file or a pipe has no width, unless somebody gives it one.
+    # A patient's name must not be read as markup. A file or a pipe has no width, unless COLUMNS sets one.
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal and not os.environ.get("COLUMNS"):
         console.width = UNBOUNDED
@@ -118,18 +121,18 @@ def _console() -> Console:
 
 
 def path_of(id: str) -> str:
-    """Where an appointment is, in the gateway's API."""
+    """Return the path of an appointment in the gateway's API."""
     return f"appointments/{quote(id, safe='').replace('.', '%2E')}"
 
 
 def wire_fields(**fields: Any) -> dict[str, Any]:
-    """The fields that were said, as they are on the wire."""
-    said = {name: value for name, value in fields.items() if value is not None}
-    return {name: format_instant(value) if name == "slot" else value for name, value in said.items()}
+    """Return the fields that were given, as they are on the wire."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {name: format_instant(value) if name == "slot" else value for name, value in given.items()}
 
 
 def details(title: str, of: Appointment | Hold) -> str:
-    """All of an appointment or a hold."""
+    """Describe an appointment or a hold completely."""
     own = (
         [("id", of.id), ("patient", of.patientName), ("status", of.status), ("version", str(of.version))]
         if isinstance(of, Appointment)
@@ -144,7 +147,7 @@ def details(title: str, of: Appointment | Hold) -> str:
 
 
 def aligned_lines(title: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """Lines of a name and a value each, whatever the terminal's width: no value is cut or broken."""
+    """Format lines of a name and a value, at any terminal width: no value is cut or wrapped."""
     longest = max(len(name) for name, _ in pairs)
     lines = [f" {name:<{longest}}  {value}" for name, value in pairs if value]
     return "\n".join([title, *lines] if title else lines)
@@ -162,5 +165,5 @@ def _table(title: str, headings: Row, rows: Iterable[Row]) -> Table:
 
 
 def format_minutes(minutes: int | None, form: str = "{}") -> str:
-    """A duration, where the service has any."""
+    """Format a duration; '' on a grid without durations."""
     return "" if minutes is None else form.format(minutes)

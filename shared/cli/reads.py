@@ -1,4 +1,4 @@
-"""Commands that only look."""
+"""Define the commands that only read."""
 
 from datetime import date
 from typing import Any
@@ -116,7 +116,7 @@ def watch(
 
 
 def queries(day: date, days: int, resources: list[str] | None, site: str | None) -> list[dict[str, str]]:
-    """A query for the days of each resource; without any, the gateway chooses."""
+    """Return a query for the days of each resource; without resources, the gateway uses its default."""
     at, within = wire_fields(site=site), window(day, days)
     named = [{**at, "resource": name, **within} for name in dict.fromkeys(resources or ())]
     return named or [{**at, **within}]

@@ -1,4 +1,4 @@
-"""Standard output and standard error, where a failed write never changes how a command ends."""
+"""Replace standard output and standard error by streams whose failed write never changes the exit code."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class TolerantStream(RawIOBase):
-    """A stream of bytes that notes the error of a failed write instead of raising it.
+    """A byte stream that records the error of a failed write instead of raising it.
 
     A booking stays made if the disk is full or the reader of a pipe has gone, so the exit code stays too.
     """
@@ -44,7 +44,7 @@ def install() -> None:
     """Replace stdout and stderr of this process; characters that the encoding lacks are escaped."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started this process
+        if stream is None:  # the parent process closed it
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
             continue
         raw = TolerantStream(getattr(stream.buffer, "raw", stream.buffer))
@@ -55,14 +55,14 @@ def install() -> None:
 
 
 def lost() -> OSError | None:
-    """The error of the first write to stdout that failed."""
+    """Return the error of the first failed write to stdout."""
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return raw.error if isinstance(raw, TolerantStream) else None
 
 
 def finish() -> None:
-    """Say on stderr that output was lost, except to a reader that has gone by its own choice."""
+    """Print on stderr that output was lost, unless the reader closed the pipe."""
     error = lost()
     if error and error.errno != EPIPE:
         print(f"The output could not be written: {error.strerror}", file=sys.stderr, flush=True)

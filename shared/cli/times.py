@@ -1,4 +1,4 @@
-"""Times as people write and read them: in the zone of this machine, with the offset shown."""
+"""Parse and format times as people write them: in this machine's zone, with the offset shown."""
 
 import re
 from datetime import date, datetime, time, timedelta
@@ -16,7 +16,7 @@ BEYOND = "the day is beyond the calendar"
 
 
 def read_slot(text: str) -> datetime:
-    """Read a day (as `read_day`) and a clock time, with an offset or in this machine's zone.
+    """Parse a day (as `read_day`) and a clock time, with an offset or in this machine's zone.
 
     Raises:
         BadParameter: `text` is no time, or the clocks here show that time never or twice that day.
@@ -60,7 +60,7 @@ def _in_this_zone(local: datetime) -> datetime:
 
 
 def _candidates(local: datetime) -> tuple[datetime, datetime]:
-    """The instants that a local time can mean; in a gap, one from before and one from after it."""
+    """Return the instants that a local time can mean; in a gap, one from before and one from after it."""
     return local.astimezone(), local.replace(fold=1).astimezone()
 
 
@@ -69,12 +69,12 @@ def _shows(instant: datetime, local: datetime) -> bool:
 
 
 def today() -> date:
-    """This day, here."""
+    """Return the current day in this machine's zone."""
     return datetime.now().astimezone().date()
 
 
 def read_day(text: str) -> date:
-    """Read today, tomorrow, `2030-01-07` or `07.01.2030`.
+    """Parse today, tomorrow, `2030-01-07` or `07.01.2030`.
 
     Raises:
         BadParameter: `text` is no day.
@@ -94,10 +94,10 @@ def _read_day(text: str, otherwise: str) -> date:
 
 
 def window(day: date, days: int) -> dict[str, str]:
-    """The window of `days` days here, from the first instant of `day`, as the API takes it.
+    """Return the window of `days` local days that begins with `day`, as the API takes it.
 
     Raises:
-        BadParameter: the calendar here has no such day.
+        BadParameter: this zone's calendar skips `day`, or the window ends beyond the calendar.
     """
     try:
         begins, ends = _begin(day), _end(day + timedelta(days - 1))
@@ -110,7 +110,7 @@ def window(day: date, days: int) -> dict[str, str]:
 
 
 def _begin(day: date) -> datetime:
-    """The first instant that the clocks here date `day`, or later if the calendar skips that day."""
+    """Return the first instant at which local clocks show `day`, or later if the calendar skips that day."""
     midnight = datetime.combine(day, time())
     first, second = _candidates(midnight)
     if _shows(first, midnight):
@@ -124,16 +124,16 @@ def _begin(day: date) -> datetime:
 
 
 def _end(day: date) -> datetime:
-    """The instant after the last one that the clocks here date `day`."""
+    """Return the instant after the last one at which local clocks show `day`."""
     begins = _begin(day + timedelta(1))
     _, again = _candidates(datetime.combine(day + timedelta(1), time()))
-    # Clocks that go back just after midnight date the time before it `day` once more.
+    # Clocks that go back just after midnight show `day` once more.
     repeated = again > begins and (again - _SECOND).astimezone().date() == day
     return again if repeated else begins
 
 
 def format_time(instant: datetime, day: date | None = None) -> str:
-    """Write a time in this machine's zone, as `2030-01-07 10:00 +01:00`; on that `day`, without the date."""
+    """Format a time in this machine's zone, as `2030-01-07 10:00 +01:00`; on that `day`, without the date."""
     try:
         local = instant.astimezone()
     except OverflowError:  # the first or the last day of the calendar

@@ -1,4 +1,4 @@
-"""The changes of resources while a command looks on: polled, as the gateway pushes none yet."""
+"""Print changes of slots while a command runs. It polls, as the gateway pushes no changes yet."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ from .times import format_time
 
 
 class SlotOfResource(NamedTuple):
-    """A slot of a resource, and how long it is."""
+    """A slot of a resource, and its duration in minutes."""
 
     slot: datetime
     minutes: int | None
@@ -25,7 +25,7 @@ class SlotOfResource(NamedTuple):
 def changes(
     before: Mapping[SlotOfResource, str], after: Mapping[SlotOfResource, str]
 ) -> Iterator[tuple[SlotOfResource, str]]:
-    """The spans that are booked, held or free now and were not before, in the order of the slots."""
+    """Yield the slots that became booked, held or free, with their new state, ordered by slot."""
     for slot in sorted({*before, *after}, key=lambda slot: (slot.slot, slot.resource, slot.minutes or 0)):
         state = after.get(slot, "free")
         if state != before.get(slot, "free"):
@@ -33,9 +33,9 @@ def changes(
 
 
 def watch_slots(output: Output, queries: Sequence[Mapping[str, str]], every: float) -> None:
-    """Print the taken slots, and look again `every` so many seconds, while somebody reads it.
+    """Print the taken slots and then each change, polling every `every` seconds until stdout is closed.
 
-    A gateway that is lost meanwhile is waited for; one that was never there ends the command.
+    If the gateway is lost meanwhile, the command waits for it; if it never answered, the command ends.
     """
     before: Mapping[SlotOfResource, str] | None = None
     lost = False

@@ -1,4 +1,4 @@
-"""Commands that change something."""
+"""Define the commands that change something."""
 
 from typing import Annotated
 from uuid import uuid4

@@ -4,7 +4,7 @@ It makes a command of what it is given, sends it by the `CommandClient`, and ans
 """
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
@@ -254,7 +254,7 @@ class BookingClient(Opened):
 
     def events(
         self, *, site: str | None = None, since: Time | None = None, durable: str | None = None
-    ) -> AsyncIterator[BookingEvent]:
+    ) -> AsyncGenerator[BookingEvent, None]:
         """Iterate over the changes of bookings as they are made, for ever.
 
         An event is acknowledged when the loop asks for the next one. Each booking's events come in the order

@@ -1,12 +1,14 @@
 """Reads the event stream: at least once, each booking's events in order, resumable under a name."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
@@ -25,7 +27,7 @@ REMEMBERED = 1000
 log = structlog.get_logger()
 
 
-async def read_events(connection: Client, wanted: FollowEvents) -> AsyncIterator[BookingEvent]:
+async def read_events(connection: Client, wanted: FollowEvents) -> AsyncGenerator[BookingEvent, None]:
     """Yield events for ever, and acknowledge each one when the next is asked for.
 
     A lost connection, or a stream that was deleted and created again, is waited for. An event that was among
@@ -43,22 +45,33 @@ async def read_events(connection: Client, wanted: FollowEvents) -> AsyncIterator
                 except TimeoutError:
                     await subscription.consumer_info()  # raises if the stream was deleted
                     continue
-                for message in messages:
-                    try:
-                        event = read_event(message.headers or {}, message.data)
-                    except InvalidRequest:  # a type that this release does not know yet
-                        log.debug("event_passed_over", subject=message.subject)
-                    else:
-                        start = message.metadata.timestamp
-                        if event.event_id not in recent:
+                unread = deque(messages)
+                try:
+                    while unread:
+                        start = unread[0].metadata.timestamp
+                        event = _read(unread[0])
+                        if event and event.event_id not in recent:
                             yield event
                             recent[event.event_id] = None
                             if len(recent) > REMEMBERED:
                                 recent.popitem(last=False)
-                    await message.ack()
+                        await unread.popleft().ack()
+                finally:  # the loop has ended before: a reader with this name gets them at once
+                    for message in unread:
+                        with suppress(NatsError):
+                            await message.nak()
         except (NatsError, TimeoutError) as error:
             log.warning("events_wait", reason=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def _read(message: Msg) -> BookingEvent | None:
+    """The event of a message; None if it is of a type that this release does not know."""
+    try:
+        return read_event(message.headers or {}, message.data)
+    except InvalidRequest:
+        log.debug("event_passed_over", subject=message.subject)
+        return None
 
 
 async def _subscribe(

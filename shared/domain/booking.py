@@ -1,4 +1,4 @@
-"""A booking as it is kept: one document of `appointments`."""
+"""Represent a booking as it is stored: one document of `appointments`."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,19 +26,20 @@ _KINDS: dict[str, Any] = {
     "version": int,
     "createdAt": datetime,
 }
-"""Of a row, the types of what callers see."""
+"""The types of a row's fields that callers see."""
 
 
 @dataclass(frozen=True)
 class Booking:
-    """A booking from `slot` on for `duration` minutes (None on a grid of 0).
+    """A booking that starts at `slot` and lasts `duration` minutes (None on a grid of 0).
 
-    Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site; `version`
-    counts changes, each of which has an entry in `history`.
+    Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site. `version`
+    counts changes, each with an entry in `history`.
 
-    `epoch` counts writes that change nothing of this and invalidate late writes (None: there was none).
-    `move_asked_at` is the latest moment (Unix ms) at which a move was asked for that is done or finally
-    refused; of those asked at that moment, `refused_moves` are the ids of the refused ones.
+    `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
+    that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
+    a move that is done or finally refused. `refused_moves` are the ids of the refused moves that were asked
+    for at that moment.
     """
 
     id: str
@@ -72,7 +73,7 @@ class Booking:
     def new(
         cls, command: BookAppointment, slot_range: SlotRange, claims: Claims, digests: Digests
     ) -> "Booking":
-        """The booking that `command` asks for; it exists once the store has taken it."""
+        """Create the booking that `command` asks for. It exists once the store has acknowledged it."""
         now = _now()
         return cls(
             id=random_uuid(),
@@ -102,14 +103,14 @@ class Booking:
     def moved(
         self, resources: tuple[str, ...], slot_range: SlotRange, claims: Claims, move: DoneMove
     ) -> "Booking":
-        """The same booking after a move to a place, which may be where it lies: then only the move is new.
+        """Return the booking after a move; if it is at that place already, only the move is recorded.
 
-        Places are compared, not claims: a move within its own cells is a change.
+        Slot, duration and resources are compared, not claims: a move within its own cells is a change.
         """
-        done = self._asked(move.asked_at, moves=remember(self.moves, move))
+        done = self._next_epoch(move.asked_at, moves=remember(self.moves, move))
         if (resources, slot_range.slot, slot_range.duration) == (self.resources, self.slot, self.duration):
             return done
-        place = replace(
+        moved = replace(
             done,
             resources=resources,
             slot=slot_range.slot,
@@ -117,34 +118,35 @@ class Booking:
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
         )
-        return place._changed("moved", move.id, previous=self.position)
+        return moved._changed("moved", move.id, previous=self.position)
 
     def refusing(self, move_id: str, asked_at: int) -> "Booking":
-        """The same booking, which no attempt of this move may move any more.
+        """Return the booking in an epoch in which every attempt of this move is refused.
 
-        Of one moment so many ids are kept; the next refusal keeps out every move that was asked in it.
+        It keeps at most `MOST_REFUSED_MOVES` ids of one moment. The next refusal then refuses every move that
+        was asked for at that moment.
         """
-        refused = self._asked(asked_at)
+        refused = self._next_epoch(asked_at)
         if len(refused.refused_moves) >= MOST_REFUSED_MOVES:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
     def cancelled(self) -> "Booking":
-        """The same booking, cancelled. It keeps its claims, which count no more."""
+        """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
         return replace(self, status="cancelled")._changed("cancelled")
 
     def done_move(self, move_id: str) -> DoneMove | None:
-        """The move of this id, if it was carried out."""
+        """Return the move with this id if it was carried out."""
         return next((move for move in self.moves if move.id == move_id), None)
 
     def refuses(self, move_id: str, asked_at: int) -> bool:
-        """Whether a move comes too late: one that was asked for later, or it itself, is decided."""
+        """Return whether a move is too late: it is refused, or a move that was asked for later is decided."""
         if self.move_asked_at is None or asked_at > self.move_asked_at:
             return False
         return asked_at < self.move_asked_at or move_id in self.refused_moves
 
-    def _asked(self, asked_at: int, **more: Any) -> "Booking":
-        """The same booking in its next epoch, after a move that was asked for no earlier than any before."""
+    def _next_epoch(self, asked_at: int, **more: Any) -> "Booking":
+        """Return the booking in its next epoch, after a move asked for no earlier than any before."""
         refused = self.refused_moves if asked_at == self.move_asked_at else ()
         epoch = (self.epoch or 0) + 1
         return replace(self, epoch=epoch, move_asked_at=asked_at, refused_moves=refused, **more)
@@ -177,10 +179,10 @@ class Booking:
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":
-        """The booking of a row, without the claims and the history where they were not read.
+        """Create the booking of a row. Claims and history are empty if the row was read without them.
 
         Raises:
-            KeyError, TypeError: the row is not of this service: it lacks a field, or has one of another type.
+            KeyError, TypeError: the row is of another program: a field is absent or has another type.
         """
         for field, kinds in _KINDS.items():
             if not isinstance(row[field], kinds):
@@ -207,8 +209,8 @@ class Booking:
         )
 
     def to_appointment(self) -> Appointment:
-        """What callers see of it."""
-        return Appointment.model_construct(  # nothing of it has to be checked again
+        """Return the appointment that callers see."""
+        return Appointment.model_construct(  # the fields are valid already
             id=self.id,
             site=self.site,
             resources=self.resources,
@@ -221,7 +223,7 @@ class Booking:
         )
 
     def to_json(self) -> str:
-        """The JSON of `to_appointment`; of all its texts the name alone may need escapes."""
+        """Return the JSON of `to_appointment`. Only the name may need escapes."""
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
@@ -232,6 +234,6 @@ class Booking:
 
 
 def _now() -> datetime:
-    """As MongoDB keeps it, in whole milliseconds."""
+    """Return the current time in whole milliseconds, as MongoDB stores it."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

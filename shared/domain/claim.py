@@ -1,8 +1,8 @@
-"""Claims: what a booking or a hold has of its site. Two exclude each other exactly when they share a claim.
+"""Compute claims. Two bookings or holds conflict if and only if they share a claim.
 
 A claim is one resource at one cell of the grid, written `<resource>/<Unix ms of the cell>`. MongoDB's unique
-index is on it, and so are the keys of holds in Redis. Half an hour of a doctor and a room, from nine o'clock
-on a grid of 15 minutes, is four claims; from five past nine, it touches three cells and is six.
+index is on claims, and the hold keys in Redis are made of them. Half an hour of a doctor and a room from
+09:00 on a grid of 15 minutes has four claims; from 09:05 it touches three cells and has six.
 """
 
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ MOST_CLAIMS = 600
 
 @dataclass(frozen=True)
 class Claims:
-    """All that is claimed together, or not at all. `keys` are the claims, by resource and time."""
+    """The claims of one booking or hold, all or none of which are taken, ordered by resource and time."""
 
     site: str
     keys: tuple[str, ...]
 
     @classmethod
     def of(cls, place: Place, slot_range: SlotRange) -> "Claims":
-        """What there is to claim at a place that covers `slot_range`.
+        """Compute the claims of a place over `slot_range`.
 
         Raises:
-            InvalidRequest: more than `MOST_CLAIMS`; the sentence names the longest duration that is possible.
+            InvalidRequest: more than `MOST_CLAIMS`. The message names the longest possible duration.
         """
         if len(place.resources) * len(slot_range.cells) > MOST_CLAIMS:
             longest = _longest(len(place.resources), slot_range)
@@ -40,13 +40,13 @@ class Claims:
             place.site, tuple(f"{name}/{cell}" for name in place.resources for cell in slot_range.cells)
         )
 
-    @cached_property  # a batch looks at it several times
+    @cached_property  # a batch reads it several times
     def in_site(self) -> frozenset[tuple[str, str]]:
-        """The (site, claim) pairs, which tell claims of several sites apart."""
+        """The (site, claim) pairs, which differ between sites."""
         return frozenset((self.site, key) for key in self.keys)
 
 
 def _longest(resources: int, slot_range: SlotRange) -> int:
-    """How many minutes from its slot so many resources can be booked."""
+    """Return how many minutes from its slot this number of resources can be booked."""
     end = slot_range.cells[0] + MOST_CLAIMS // resources * slot_range.slot_minutes * MINUTE_MS
     return min((end - unix_milliseconds(slot_range.slot)) // MINUTE_MS, DAY_MINUTES)

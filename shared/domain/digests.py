@@ -1,6 +1,6 @@
-"""Digests of what may not be stored or logged as it is: HMACs under the deployment's own secret.
+"""Compute digests of values that must not be stored or logged: HMACs under the deployment's own secret.
 
-A plain hash of a name that stands in a telephone book is that name.
+A plain hash of a name could be found by hashing a telephone book.
 """
 
 import hmac
@@ -14,18 +14,19 @@ from shared.contract.instants import format_instant
 
 @dataclass(frozen=True)
 class Digests:
-    """Keyed by `secret`, which all workers of a database share."""
+    """Digests keyed by `secret`, which all workers of a database share."""
 
     secret: bytes
 
     def of_name(self, name: str) -> str:
-        """Tells one patient's holds from another's; equal for equal names, normalised."""
+        """Digest a normalised name, to distinguish the holds of different patients."""
         return self._digest("name", name)
 
     def of_request(self, request: SlotRequest) -> str:
-        """Tells a repeat from another request under the same key; equal for equal instants and names.
+        """Digest a request, to distinguish a retry from another request with the same key.
 
-        The duration counts as it was sent: none is another request than one that is as long as a cell.
+        Equal instants and names give equal digests. The duration counts as it was sent: no duration differs
+        from the duration of one cell.
         """
         duration = "null" if request.durationMinutes is None else request.durationMinutes
         resources = '", "'.join(request.resources)
@@ -35,7 +36,7 @@ class Digests:
         return self._digest("request", asked)
 
     def of_move(self, request: MoveRequest) -> str:
-        """Tells a repeat of a move from another move under the same id, by what was sent but the token."""
+        """Digest a move without its token, to distinguish a retry from another move with the same id."""
         slot = None if request.slot is None else format_instant(request.slot)
         return self._digest("move", json.dumps([slot, request.durationMinutes, request.resources]))
 

@@ -1,4 +1,4 @@
-"""The moves of a booking that are done: remembered in its row, so that a repeat is known again."""
+"""Record a booking's completed moves in its row, so that a retry is recognised."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ KEPT_MS = 24 * 60 * 60 * 1000
 class DoneMove:
     """A move that was carried out, or had nothing to change.
 
-    `request_hash` tells a repeat from another request under the same id. `asked_at` is in Unix ms.
+    `request_hash` distinguishes a retry from another request with the same id. `asked_at` is in Unix ms.
     """
 
     id: str
@@ -28,11 +28,11 @@ class DoneMove:
 
 
 def remember(moves: Sequence[DoneMove], move: DoneMove) -> tuple[DoneMove, ...]:
-    """Add a move; drop the oldest over `MOST_MOVES`, and those asked a day before it.
+    """Add a move; drop the oldest beyond `MOST_MOVES`, and moves asked for a day before it.
 
-    No attempt of a request comes so late, and no caller repeats one for that long.
+    No attempt arrives so late, and no caller retries for so long.
     """
     if len(moves) < MOST_MOVES and (not moves or moves[0].asked_at > move.asked_at - KEPT_MS):
         return (*moves, move)
-    kept = [each for each in moves if each.asked_at > move.asked_at - KEPT_MS]
+    kept = [earlier for earlier in moves if earlier.asked_at > move.asked_at - KEPT_MS]
     return (*kept[-(MOST_MOVES - 1) :], move)

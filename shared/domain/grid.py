@@ -1,4 +1,4 @@
-"""The grid: which cells a booking touches."""
+"""Compute the cells of the time grid that a booking touches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ YEAR_10000_MS = 253_402_300_800_000
 
 
 class Place(Protocol):
-    """What is asked for, but for the patient: resources of a site, from an instant on."""
+    """Resources of a site, from an instant on, for some minutes: a request without its patient."""
 
     @property
     def site(self) -> str: ...
@@ -32,7 +32,8 @@ class Place(Protocol):
 class SlotRange:
     """The time from `slot` on for `duration` minutes, and the cells that it touches.
 
-    `cells` are their first instants (Unix ms) on a grid of `slot_minutes`. `duration` is None on a grid of 0.
+    `cells` are the first instants of the cells (Unix ms) on a grid of `slot_minutes`. `duration` is None on a
+    grid of 0.
     """
 
     slot: datetime
@@ -43,15 +44,15 @@ class SlotRange:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of `minutes`, counted from the Unix epoch in UTC; 0: each instant is a cell by itself."""
+    """Cells of `minutes`, counted from the Unix epoch in UTC. On a grid of 0 every millisecond is a cell."""
 
     minutes: int
 
     def slot_range(self, place: Place) -> SlotRange:
-        """The time that a place covers; without a duration, as long as one cell.
+        """Return the time that a place covers; without a duration, one cell's length.
 
         Raises:
-            InvalidRequest: it has a duration on a grid of 0, or ends after the last year that there is.
+            InvalidRequest: it has a duration on a grid of 0, or ends after the year 9999.
         """
         duration, begin = place.durationMinutes, unix_milliseconds(place.slot)
         if self.minutes == 0:
@@ -66,9 +67,9 @@ class Grid:
 
     @property
     def cell_ms(self) -> int:
-        """How wide a cell is, in milliseconds."""
+        """The width of a cell in milliseconds."""
         return self.minutes * MINUTE_MS or 1
 
     def cells_of(self, begin: int, end: int) -> tuple[int, int]:
-        """Where the first and the last cell that a time touches begin and end (all in Unix ms)."""
+        """Return the start of the first cell and the end of the last cell of a time (all in Unix ms)."""
         return begin // self.cell_ms * self.cell_ms, -(-end // self.cell_ms) * self.cell_ms

@@ -1,6 +1,6 @@
-"""The history of a booking: an entry per change, kept in its row and written with the change.
+"""Keep the history of a booking in its row: one entry per change, written with the change.
 
-An entry is also the only source of the event that announces the change, so it says all that the event says.
+The event that announces a change is derived only from its entry, so the entry has all of the event's data.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ChangeType = Literal["booked", "moved", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a booking lies: from `slot` on for `duration` minutes (None on a grid of 0), at `resources`."""
+    """The place of a booking: from `slot` on for `duration` minutes (None on a grid of 0), at `resources`."""
 
     slot: datetime
     duration: int | None
@@ -38,9 +38,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change of a booking of `site`, and its position after it.
+    """A change of a booking of `site`, and its position after it.
 
-    `move_id` identifies the move that a `moved` entry records, and `previous` is the position that it left.
+    `move_id` identifies the move that a `moved` entry records, and `previous` is the position before it.
     """
 
     version: int
@@ -79,7 +79,7 @@ class Entry:
         )
 
     def to_event(self, booking_id: str) -> BookingEvent:
-        """The event that announces this change of the booking."""
+        """Return the event that announces this change of the booking."""
         return BookingEvent.model_construct(
             type=self.type,
             at=self.at,
@@ -91,7 +91,7 @@ class Entry:
         )
 
     def to_change(self) -> Change:
-        """What callers see of it."""
+        """Return the change that callers see."""
         return Change.model_construct(
             version=self.version,
             type=self.type,
@@ -106,6 +106,6 @@ History = tuple[Entry, ...]
 
 
 def extended(history: History, entry: Entry) -> History:
-    """A history with one more entry. It keeps `MOST_ENTRIES`: the first, and the latest."""
-    first, *others = *history, entry
-    return first, *others[-(MOST_ENTRIES - 1) :]
+    """Return the history with one more entry. It keeps `MOST_ENTRIES`: the first one and the latest ones."""
+    first, *later = *history, entry
+    return first, *later[-(MOST_ENTRIES - 1) :]

@@ -1,4 +1,4 @@
-"""Where a move takes a booking."""
+"""Compute a booking as a move would leave it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from shared.domain.grid import Grid
 
 @dataclass(frozen=True)
 class MoveTarget:
-    """A place of a move: what it does not say stays as it is."""
+    """The place that a move asks for; fields that it omits keep the booking's values."""
 
     site: str
     resources: tuple[str, ...]
@@ -21,10 +21,10 @@ class MoveTarget:
 
 
 def moved(booking: Booking, request: MoveRequest, move: DoneMove, grid: Grid) -> Booking:
-    """The booking as a move would leave it: with the same version if it lies there already.
+    """Return the booking after a move; with the same version if it is at that place already.
 
     Raises:
-        InvalidRequest: that does not fit the grid, or would claim too much.
+        InvalidRequest: the place does not fit the grid, or has too many claims.
     """
     target = MoveTarget(
         booking.site,

@@ -1,18 +1,18 @@
-"""A window of time at resources of a site, and the order of what lies in it."""
+"""Define a window of time at resources of a site, and the order of its entries."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class PagePosition(NamedTuple):
-    """A place in the order of entries: their instant or cell (Unix ms), and the name of one of them."""
+    """A position in the order of entries: by instant or cell (Unix ms), then by name."""
 
     at: int
     name: str
 
 
 class Cells(NamedTuple):
-    """Cells of a resource that one booking has, or one hold: `minutes` is None on a grid of 0."""
+    """Adjacent cells of a resource that belong to one booking or hold. `minutes` is None on a grid of 0."""
 
     at: int
     resource: str
@@ -25,7 +25,7 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class TimeRange:
-    """From `start` up to `end` (Unix ms) at some resources of a site, or at all of them (None)."""
+    """The time from `start` to before `end` (Unix ms) at some resources of a site; None means all of them."""
 
     site: str
     resources: tuple[str, ...] | None

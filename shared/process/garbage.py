@@ -1,14 +1,14 @@
-"""The garbage collector of a process that serves."""
+"""Tune the garbage collector of a serving process."""
 
 import gc
 
-# New objects; the default is 700, which is hardly more than a request makes. Then how many collections of
-# a generation come before one of the next.
+# The first number is how many new objects start a collection; the default, 700, is little more than one
+# request makes. The others are how many collections of a generation precede one of the next.
 COLLECT_AFTER = 50_000, 20, 50
 
 
 def tune_gc() -> None:
-    """Let the collector pass over what is there to stay, and look for the rest less often."""
+    """Exempt the objects that exist now from collection, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)

@@ -1,4 +1,4 @@
-"""A process's HTTP port for operators: `/livez`, `/readyz` and `/metrics`."""
+"""Serve `/livez`, `/readyz` and `/metrics` of a process to operators."""
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,16 +13,16 @@ from starlette.routing import Route
 from shared.contract.replies import Readiness
 from shared.process import metrics
 from shared.process.listening import bind
-from shared.process.tasks import run_for_good
+from shared.process.tasks import run_until_cancelled
 
 AskReadiness = Callable[[], Awaitable[Readiness]]
 
 
 def bind_health(host: str, port: int, *, variable: str) -> socket.socket | None:
-    """The listening socket for `health_server`; None where `port` is 0.
+    """Bind the listening socket for `health_server`; None if `port` is 0.
 
     Raises:
-        Misconfigured: the port is taken; the line names the variable that set it.
+        Misconfigured: the port is in use. The message names the variable that set it.
     """
     return bind(host, port, variable=variable) if port else None
 
@@ -31,15 +31,17 @@ def bind_health(host: str, port: int, *, variable: str) -> socket.socket | None:
 async def health_server(
     listener: socket.socket | None, ask: AskReadiness, fail: Callable[[], None]
 ) -> AsyncIterator[None]:
-    """Serve health and metrics while the context lasts; nothing if there is no socket.
+    """Serve health and metrics while the context lasts; without a socket do nothing.
 
-    `fail` is called if the server ends before.
+    `fail` is called if the server ends before the context.
     """
     if listener is None:
         yield
         return
     server = _Server(uvicorn.Config(_app(ask), log_config=None, access_log=False, lifespan="off"))
-    serving = run_for_good(server.serve(sockets=[listener]), lambda: None if server.should_exit else fail())
+    serving = run_until_cancelled(
+        server.serve(sockets=[listener]), lambda: None if server.should_exit else fail()
+    )
     try:
         yield
     finally:
@@ -48,7 +50,7 @@ async def health_server(
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the process, which drains before it stops."""
+    """A server that leaves signals to the process, which drains before it stops."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Listening sockets, with one clear line where a port cannot be had."""
+"""Bind listening sockets, with one clear message if a port is not available."""
 
 import os
 import socket
@@ -9,17 +9,17 @@ BACKLOG = 2048
 """How many connections may wait to be accepted."""
 
 STALLED_SECONDS = 15
-"""After which the system ends a connection whose other end takes nothing of what was sent to it."""
+"""The system ends a connection whose peer acknowledges no data for this long."""
 
 
 def bind(host: str, port: int, *, variable: str, share: bool = False) -> socket.socket:
-    """A listening socket. With `share`, other processes of this user that share it too may listen there.
+    """Bind a listening socket. With `share`, this user's other processes may share the port.
 
-    The system then spreads connections evenly. (A socket that processes inherit is no substitute: whoever
-    wakes first takes all that wait, and of few callers that stay connected one process has all.)
+    The system then spreads connections evenly. (An inherited socket is no substitute: the process that wakes
+    first accepts all waiting connections, so of a few long-lived connections one process gets all.)
 
     Raises:
-        Misconfigured: it cannot be had; the line names the variable that set the port.
+        Misconfigured: the port is not available. The message names the variable that set it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -1,4 +1,7 @@
-"""Structured logs: one event a line, JSON or console, with no exception texts, which could quote a name."""
+"""Configure structured logs: one event per line, as JSON or for the console.
+
+Exception texts are left out, because they may quote names.
+"""
 
 import asyncio
 import atexit
@@ -24,13 +27,13 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-# As structlog's renderer, which makes an encoder for each line: a line a request is a good part of its price.
+# Like structlog's renderer, which however makes an encoder per line, a large part of the cost of a line.
 _to_json = json.JSONEncoder(default=repr).encode
 log = structlog.get_logger()
 
 
 def configure_logs(settings: LogSettings, service: str) -> None:
-    """Set up this process's logs, the standard library's loggers included."""
+    """Configure this process's logs, including the loggers of the standard library."""
     output = _open_output()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -59,21 +62,21 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     )
     as_json = settings.log_format == "json" and _LEVELS[settings.log_level] <= logging.INFO
     FrequentLine.output = _JsonOutput(lines, service) if as_json else None
-    # Libraries log whole commands, names included, at their finer levels: theirs stays at warning.
+    # Below warning, libraries log whole commands, names included.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
 class Lines:
-    """A file whose lines are written together, once a turn of the event loop: many are answered at once.
+    """A file whose lines are written together once per turn of the event loop.
 
-    Lines that cannot be written are lost, since a full disk or a reader that has gone away must harm nothing
-    else: no call raises.
+    Many commands are answered in one turn. Lines that cannot be written are lost, and no call raises: a full
+    disk or a closed reader must not affect anything else.
     """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._waiting: list[str] = []
-        self._flushes: asyncio.AbstractEventLoop | None = None  # the loop that is about to
+        self._flushes: asyncio.AbstractEventLoop | None = None  # the loop that will flush
 
     def write(self, line: str) -> None:
         self._waiting.append(line)
@@ -89,7 +92,7 @@ class Lines:
             loop.call_soon(self.write_out)
 
     def write_out(self) -> None:
-        """Write what waits, or lose it."""
+        """Write the waiting lines, or lose them."""
         self._flushes = None
         lines, self._waiting = self._waiting, []
         with suppress(OSError, ValueError):
@@ -137,10 +140,10 @@ class FrequentLine:
 
 
 def _open_output() -> TextIO:
-    """Open standard output anew: if `sys.stdout` fails at exit, Python changes the exit code.
+    """Open standard output again, because Python changes the exit code if `sys.stdout` fails at exit.
 
-    A standard file that is closed becomes `/dev/null`. Otherwise the event loop gets its number for a file
-    of its own, and libuv aborts the process when it closes that.
+    A closed standard file becomes `/dev/null`. Otherwise the event loop would get its number for a file of
+    its own, and libuv aborts the process when it closes that number.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         os.set_inheritable(number, True)
@@ -161,13 +164,13 @@ def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _keep_first_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """asyncio goes on with the task and the text of its exception, which may contain a whole document."""
+    """Keep the first line: asyncio appends the exception's text, which may contain a whole document."""
     event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
 def _describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace an exception by its type and where it came from; its text may contain a whole document."""
+    """Replace an exception by its type and its frames; its text may contain a whole document."""
     raised = event.pop("exc_info", None)
     if raised is True:
         raised = sys.exc_info()

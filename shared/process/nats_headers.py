@@ -1,6 +1,6 @@
-"""The header block of a NATS message: `NATS/1.0`, a status in some, then a header a line.
+"""Parse the header block of a NATS message: `NATS/1.0`, sometimes a status, then one header per line.
 
-Read in time proportional to its length, which is bounded. A sender may put any bytes there.
+Parsing takes time proportional to the block's length, which is bounded. A sender may put any bytes there.
 https://docs.nats.io/reference/reference-protocols/nats-protocol#hpub
 """
 
@@ -9,26 +9,26 @@ import re
 LARGEST_BLOCK = 16 * 1024
 MOST_HEADERS = 128
 REPEATED = "\n"
-"""Between the values of a header that was sent more than once."""
+"""Separates the values of a header that was sent more than once."""
 
 _NAME = re.compile(rb"[!-9;-~]+")
 _STATUS = re.compile(rb" *(\d{3})(?: ([ -~\t]*))?")
 
 
 class Malformed(ValueError):
-    """A header block that cannot be read."""
+    """A header block that cannot be parsed."""
 
 
 class TooLong(Malformed):
-    """A header block of more bytes or headers than are read."""
+    """A header block with more bytes or headers than are accepted."""
 
 
 def read_headers(block: bytes) -> dict[str, str]:
-    """Read a header block; the values of a repeated header are joined by `REPEATED`.
+    """Parse a header block; the values of a repeated header are joined by `REPEATED`.
 
     Raises:
-        Malformed: it does not begin with `NATS/1.0`, its status is no status, or a line is no header.
-        TooLong
+        Malformed: it does not begin with `NATS/1.0`, or a status or header line is invalid.
+        TooLong: it exceeds `LARGEST_BLOCK` bytes or `MOST_HEADERS` headers.
     """
     if len(block) > LARGEST_BLOCK:
         raise TooLong
@@ -43,11 +43,11 @@ def read_headers(block: bytes) -> dict[str, str]:
             if not colon or not _NAME.fullmatch(name := name.strip()):
                 raise Malformed
             values.setdefault(name.decode(), []).append(value.strip().decode(errors="replace"))
-    return headers | {name: REPEATED.join(those) for name, those in values.items()}
+    return headers | {name: REPEATED.join(repeated) for name, repeated in values.items()}
 
 
 def _read_first_line(line: bytes) -> dict[str, str]:
-    """The headers that nats-py makes of a status, such as `NATS/1.0 503`: the server says it so."""
+    """Return the headers that nats-py derives from a status line of the server, such as `NATS/1.0 503`."""
     version, status = line[:8], line[8:]
     if version != b"NATS/1.0":
         raise Malformed

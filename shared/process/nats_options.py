@@ -1,4 +1,4 @@
-"""How every process of the system connects to NATS: for good, and saying so when it is cut off."""
+"""Define how every process connects to NATS: it reconnects without limit, and logs a lost connection."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ log = structlog.get_logger()
 
 
 def checked_servers(urls: str) -> str:
-    """One server of NATS or several, separated by commas: each with a host, and a port that is a number.
+    """Check one URL of a NATS server or several, separated by commas: each has a host and no invalid port.
 
     Raises:
-        ValueError: with a sentence that begins with "must" and repeats nothing, for there may be a password.
+        ValueError: the sentence begins with "must" and does not contain the URL, which may hold a password.
     """
     for url in urls.split(","):
         try:
@@ -30,15 +30,16 @@ def checked_servers(urls: str) -> str:
 
 
 def _nothing() -> None:
-    """For whoever need not know."""
+    """Do nothing: the default callback."""
 
 
 class NatsOptions:
-    """A connection to `url`: a server, or several separated by commas. What becomes of it is logged once.
+    """The options of a connection to `url`: one server, or several separated by commas.
 
-    nats-py closes a connection for good at an error of NATS that it does not know, whatever the number of
-    attempts to reconnect. `on_closed` is called then, once: the process is of no use any more.
-    `on_disconnected` is called whenever the connection is lost, before anything comes from the next one.
+    An outage is logged once. At a NATS error that it does not know, nats-py closes the connection
+    permanently, regardless of the number of reconnect attempts. Then `on_closed` is called once, because the
+    process is of no further use. `on_disconnected` is called whenever the connection is lost, before a
+    message arrives on the next one.
     """
 
     def __init__(
@@ -53,22 +54,23 @@ class NatsOptions:
         self._name = name
         self._on_closed = on_closed
         self._on_disconnected = on_disconnected
-        self._told = False
+        self._is_logged = False
         self.closing = False
-        """Set it before closing the connection: that is nothing to warn of."""
+        """Set it before closing the connection, so that the end is not logged as a failure."""
 
     @property
     def connect(self) -> dict[str, Any]:
-        """For `nats.aio.client.Client.connect` and `NatsBroker`.
+        """The arguments for `nats.aio.client.Client.connect` and `NatsBroker`.
 
-        The default gives up after 60 attempts and leaves a live process with a dead connection: never here.
+        By default nats-py gives up after 60 attempts and leaves a live process with a dead connection; here
+        it never gives up.
         """
         return {
             "servers": [part.strip() for part in self._url.split(",")],
             "name": self._name,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": RECONNECT_SECONDS,
-            # A connection that is cut without a word is noticed within seconds; the default takes minutes.
+            # A silently cut connection is noticed within seconds; the default takes minutes.
             "ping_interval": PING_SECONDS,
             "max_outstanding_pings": 2,
             "disconnected_cb": self._disconnected,
@@ -81,11 +83,11 @@ class NatsOptions:
         self._on_disconnected()
         if not self.closing:
             log.warning("nats_disconnected")
-            self._told = True
+            self._is_logged = True
 
     async def _reconnected(self) -> None:
         log.info("nats_reconnected")
-        self._told = False
+        self._is_logged = False
 
     async def _closed(self) -> None:
         if not self.closing:
@@ -94,9 +96,9 @@ class NatsOptions:
             self._on_closed()
 
     async def _failed(self, error: Exception) -> None:
-        # A server that is away is tried again at once; one that refuses the connection needs a person.
+        # A server that is away is retried at once; a server that refuses the connection needs a person.
         if not isinstance(error, OSError):
             log.warning("nats_error", error=type(error).__name__)
-        elif not self._told:
+        elif not self._is_logged:
             log.warning("nats_unreachable", error=type(error).__name__)
-            self._told = True
+            self._is_logged = True

@@ -1,25 +1,25 @@
-"""Private parts of nats-py: all use of them stands here.
+"""Contain all use of private parts of nats-py.
 
-- `_process_msg`, `_process_headers`, `_ps` (its `Parser`), `_read_loop`: nats-py ends its reading for good at
-  any exception, and says that it is connected. One message with a malformed header block or reply subject
-  would make a process deaf. `GuardedClient` drops such a message, or delivers it marked, and connects again
-  if its reading ends.
-- `_send_unsubscribe`, `_send_subscribe`: the public `Subscription.unsubscribe` ends the task that hands out
-  what has come already (at once, or where its limit is reached), and nothing public subscribes a second time
-  under the same id. Credit and drain need both to leave that task alone.
-- `_send_ping`, `_flush_queue`: the public `flush` writes its PING ahead of commands that wait to be written,
-  returns at once where NATS is away, and ends the reading loop where it was cancelled or timed out before
-  its PONG (`_process_pong` sets the result of a future that is done). `_flush_pending` swallows cancellation.
-- `_remove_sub`: a client that has connected again subscribes to all that it had. That is how one
-  subscription is left out, and what came for it is handed out all the same.
-- `_pending_queue`: tells when all that has come was handed out; the public `Subscription.drain` forgets the
-  subscription after one round trip, and NATS may send more after that.
-- `_reading_task`, `_pings_outstanding`: tell whether the client still reads, and NATS still answers.
-- `_cb`: the callback of a subscription, which is FastStream's; a message that passes it by costs a tenth.
-- `_conn`, `_id`: a subscription's connection, and what NATS calls it.
+- `_process_msg`, `_process_headers`, `_ps` (its `Parser`), `_read_loop`: at any exception nats-py stops
+  reading permanently, and still reports that it is connected. One message with a malformed header block or
+  reply subject would make a process deaf. `GuardedClient` drops such a message, or delivers it marked, and
+  reconnects if reading ends.
+- `_send_unsubscribe`, `_send_subscribe`: the public `Subscription.unsubscribe` ends the task that delivers
+  the received messages (at once, or at the limit), and no public method subscribes again with the same id.
+  Credit and drain need both without ending that task.
+- `_send_ping`, `_flush_queue`: the public `flush` writes its PING before commands that wait to be written,
+  returns at once if NATS is away, and ends the read loop if it was cancelled or timed out before its PONG
+  (`_process_pong` sets the result of a completed future). `_flush_pending` swallows cancellation.
+- `_remove_sub`: after a reconnect the client subscribes again to all its subscriptions. This removes one of
+  them; its received messages are still delivered.
+- `_pending_queue`: shows when all received messages were delivered. The public `Subscription.drain` removes
+  the subscription after one round trip, and NATS may send more after that.
+- `_reading_task`, `_pings_outstanding`: show whether the client still reads, and NATS still answers.
+- `_cb`: the callback of a subscription, which is FastStream's. A message that bypasses it costs a tenth.
+- `_conn`, `_id`: a subscription's connection, and its id in the protocol.
 
-A new minor version of nats-py may change any of them: it is allowed in pyproject.toml once the tests of this
-module pass with it.
+A new minor version of nats-py may change any of them: pyproject.toml admits it once the tests of this module
+pass with it.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ LOOK_SECONDS = 0.5
 LOG_SECONDS = 1.0
 MOST_PINGS_UNANSWERED = 2
 LONGEST_REPLY_SUBJECT = 1024
-"""In bytes. An answer to a longer one might not fit into a line of the protocol, and cost the connection."""
+"""In bytes. A reply to a longer subject might not fit into a protocol line, and would end the connection."""
 MALFORMED = "malformed header block"
-"""Marks a message whose headers cannot be read; no header has blanks in its name."""
+"""Marks a message whose headers cannot be parsed; no real header has blanks in its name."""
 TOO_LONG = "too long"
 _CRLF = b"\r\n"
 
@@ -49,10 +49,10 @@ log = structlog.get_logger()
 
 
 class GuardedClient(Client):
-    """A client of NATS that no message can stop.
+    """A NATS client that no message can stop.
 
-    With `deliver_malformed`, a message whose headers cannot be read is delivered with the one header
-    `MALFORMED`, so that it can be answered. All else that cannot be read is dropped: `on_dropped` is called.
+    With `deliver_malformed`, a message with a malformed header block is delivered with the single header
+    `MALFORMED`, so that it can be answered. All other malformed input is dropped, and `on_dropped` is called.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class GuardedClient(Client):
 
     @property
     def is_reading(self) -> bool:
-        """Whether it is connected, NATS answers, and what it sends is read."""
+        """Return whether the client is connected, NATS answers its pings, and the read loop runs."""
         task: asyncio.Task[None] | None = self._reading_task
         answers = self._pings_outstanding < MOST_PINGS_UNANSWERED
         return self.is_connected and answers and task is not None and not task.done()
 
     def drop(self, error: Exception) -> None:
-        """Count what was dropped, and log it at most once a second."""
+        """Count a dropped message, and log it at most once a second."""
         self._on_dropped()
         if time.monotonic() >= self._log_again_at:
             self._log_again_at = time.monotonic() + LOG_SECONDS
@@ -100,23 +100,23 @@ class GuardedClient(Client):
 
     async def _read_loop(self) -> None:
         await super()._read_loop()
-        if self.is_connected:  # neither closed nor about to connect again
+        if self.is_connected:  # neither closed nor reconnecting
             log.error("nats_reading_ended", effect="connects again")
             await self.force_reconnect()
 
 
 class _GuardedParser(Parser):
-    """Splits what NATS sends as NATS writes it: fields of a line are parted by one blank.
+    """Parses the protocol as the server writes it: one blank separates the fields of a line.
 
-    nats-py parts them by any white space, and takes a reply subject with a vertical tab for the end of the
-    protocol. All other lines are left to nats-py, one at a time.
+    nats-py separates them at any white space, and misreads a reply subject with a vertical tab as the end of
+    the protocol. All other lines are left to nats-py, one at a time.
     """
 
     def reset(self) -> None:
         super().reset()
         self._unread = bytearray()
         self._message: tuple[bytes, int, bytes, int, int] | None = None
-        """Subject, id, reply subject, and the sizes of the headers and of all, if its payload comes next."""
+        """Subject, id, reply subject, header size and total size of the message whose payload comes next."""
 
     async def parse(self, data: bytes = b"") -> None:
         self._unread += data
@@ -134,7 +134,7 @@ class _GuardedParser(Parser):
     async def _take_payload(
         self, subject: bytes, sid: int, reply: bytes, header_size: int, size: int
     ) -> bool:
-        """Whether it was there as a whole."""
+        """Process the payload if all of it has arrived; return whether it has."""
         if len(self._unread) < size + len(_CRLF):
             return False
         headers, payload = bytes(self._unread[:header_size]), bytes(self._unread[header_size:size])
@@ -169,30 +169,30 @@ def _read_fields(fields: list[bytes], *, has_headers: bool) -> tuple[bytes, int,
 
 
 def connection_of(subscription: Subscription) -> Client:
-    """The connection that a subscription belongs to."""
+    """Return the connection that a subscription belongs to."""
     connection: Client = subscription._conn
     return connection
 
 
 async def unsubscribe(subscription: Subscription, *, after: int = 0) -> None:
-    """Have NATS send no more, or no more than `after` in all since it was subscribed."""
+    """Have NATS send no more messages, or no more than `after` in total since the subscription began."""
     await subscription._conn._send_unsubscribe(subscription._id, after)
 
 
 async def subscribe_again(subscription: Subscription, *, limit: int) -> None:
-    """Begin anew under the same id, with a new limit. Nobody notices where it was subscribed still."""
+    """Subscribe again with the same id and a new limit, even if the subscription still stands."""
     await unsubscribe(subscription)
     await subscription._conn._send_subscribe(subscription)
     await unsubscribe(subscription, after=limit)
 
 
 def forget(subscription: Subscription) -> None:
-    """Do not subscribe again on the next connection; what has come is handed out all the same."""
+    """Do not subscribe again after a reconnect; received messages are still delivered."""
     subscription._conn._remove_sub(subscription._id)
 
 
 def offer_first(subscription: Subscription, take: Callable[[Msg], bool]) -> None:
-    """Hand out to the subscription's callback only what `take` does not take, which costs far less."""
+    """Pass a message to the subscription's callback only if `take` rejects it, which costs far less."""
     callback = subscription._cb
     assert callback is not None  # noqa: S101 - FastStream subscribes with one
 
@@ -204,12 +204,12 @@ def offer_first(subscription: Subscription, take: Callable[[Msg], bool]) -> None
 
 
 async def handed_out(subscription: Subscription) -> None:
-    """Wait until all that has come was handed out."""
+    """Wait until all received messages were delivered."""
     await subscription._pending_queue.join()
 
 
 async def round_trip(connection: Client) -> None:
-    """Wait until NATS has read all that was sent before this call, and answered.
+    """Wait until NATS has read everything that was sent before this call, and has answered.
 
     Raises:
         ConnectionReconnectingError: the connection was lost before that.
@@ -222,11 +222,11 @@ async def round_trip(connection: Client) -> None:
                 raise ConnectionReconnectingError
             if done.done():
                 return
-            await asyncio.wait({done}, timeout=LOOK_SECONDS)  # which leaves it alone when cancelled
+            await asyncio.wait({done}, timeout=LOOK_SECONDS)  # `wait` does not cancel the future
 
     loop = asyncio.get_running_loop()
     written, pong = loop.create_future(), loop.create_future()
-    assert connection._flush_queue is not None  # noqa: S101 - it is connected, or was
+    assert connection._flush_queue is not None  # noqa: S101 - the client has connected
     await connection._flush_queue.put(written)
     await wait_for(written)
     await connection._send_ping(pong)

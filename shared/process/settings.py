@@ -1,4 +1,4 @@
-"""Settings: one small class a concern, read from the environment, refused by the name of the variable."""
+"""Read settings from the environment: one small class per concern. An error names the variable."""
 
 from typing import Annotated, Literal, TypeVar
 
@@ -9,7 +9,8 @@ from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.fields import DAY_MINUTES
 from shared.process.nats_options import checked_servers
 
-# Answers are a little later than deadlines: a driver has to notice, and the last commands come after SIGTERM.
+# Replies are sent a little after deadlines: a driver has to notice the time-out, and the last commands arrive
+# after SIGTERM.
 DRAIN_MARGIN_SECONDS = 3.0
 STOP_MARGIN_SECONDS = 2.0
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -30,19 +31,19 @@ class _Settings(BaseSettings):
 
 class NatsSettings(_Settings):
     nats_url: Annotated[str, AfterValidator(checked_servers)] = "nats://localhost:4222"
-    # Not less than a second: a third of it, one attempt, must be longer than hosts' clocks may differ.
+    # At least a second: an attempt, a third of it, must be longer than the skew between hosts' clocks.
     request_timeout_seconds: Annotated[
         float, Field(ge=1, le=LONGEST_TIMEOUT_SECONDS, allow_inf_nan=False)
     ] = 5
 
     @property
     def drain_seconds(self) -> float:
-        """How long a process that stops may take to answer what it has in flight."""
+        """How long a stopping process may take to answer its commands in flight."""
         return self.request_timeout_seconds + DRAIN_MARGIN_SECONDS
 
     @property
     def stop_seconds(self) -> float:
-        """After which a supervisor may kill a process that it has told to stop."""
+        """How long after SIGTERM a supervisor may kill a process."""
         return self.drain_seconds + STOP_MARGIN_SECONDS
 
 
@@ -103,14 +104,14 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 class Misconfigured(Exception):
-    """A process cannot start as it is set up: one line that names what a person has to change."""
+    """A process cannot start with its settings. The message names in one line what a person has to change."""
 
 
 def load(settings: type[SettingsT]) -> SettingsT:
-    """Read one concern from the environment.
+    """Read the settings of one concern from the environment.
 
     Raises:
-        Misconfigured: a value is wrong; the line names the variable and does not repeat the value.
+        Misconfigured: a value is wrong. The message names the variable and does not contain the value.
     """
     try:
         return settings()

@@ -1,4 +1,4 @@
-"""Tasks that run as long as their process serves: if one ends, so must the process."""
+"""Run tasks that must last as long as their process: if one ends, the process must end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,8 +9,8 @@ import structlog
 log = structlog.get_logger()
 
 
-def run_for_good(work: Coroutine[Any, Any, None], fail: Callable[[], object]) -> asyncio.Task[None]:
-    """Run `work` in a task; `fail` is called if it ends in any way but by being cancelled."""
+def run_until_cancelled(work: Coroutine[Any, Any, None], fail: Callable[[], object]) -> asyncio.Task[None]:
+    """Run `work` in a task; call `fail` if it ends in any way except by cancellation."""
     task = asyncio.create_task(work)
     name = getattr(work, "__qualname__", "")
 

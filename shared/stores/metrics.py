@@ -1,4 +1,4 @@
-"""What the stores measure of their servers, a round trip at a time."""
+"""Define the metrics of the stores: one observation per round trip."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ REDIS_LOST = Counter("booking_redis_lost", "Times that Redis did not answer")
 
 @contextmanager
 def timed(histogram: Histogram) -> Iterator[None]:
-    """Observe how long what is inside takes, however it ends."""
+    """Observe the duration of the block, however it ends."""
     started = perf_counter()
     try:
         yield

@@ -12,10 +12,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from shared.contract.errors import ErrorBody
+from shared.contract.events import EventData
 from shared.contract.operation import Operation
 from shared.contract.operations import OPERATIONS
 from shared.contract.schemas import schemas_of
 from shared.contract.version import VERSION
+from shared.worker.asyncapi_events import EVENT_CHANNEL, event_channel, event_messages, event_operation
 from shared.worker.asyncapi_messages import Subject, refused, reply_of, request_to, subjects_of
 
 Json = dict[str, Any]
@@ -23,7 +25,9 @@ DESCRIPTION = """Each subject takes a JSON object, a request of NATS, and answer
 
 A refusal says its name for programs in the header `Error-Type`. A command that a worker meets after its
 `Deadline` is not executed. What goes to a subject that ends in `_many` travels together, no more:
-each command is judged and answered by itself."""
+each command is judged and answered by itself.
+
+Every change of a booking is also an event in the JetStream stream `EVENTS`."""
 
 
 def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
@@ -43,6 +47,9 @@ def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
             references = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
             channels[channel] = {"address": address, "messages": references}
         described[subject.address] = _operation(subject, command, [reply, "Refused"])
+    channels[EVENT_CHANNEL], described["events"] = event_channel(), event_operation()
+    messages |= event_messages()
+    models |= {EventData}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Booking service over NATS", "version": VERSION, "description": DESCRIPTION},

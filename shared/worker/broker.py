@@ -20,7 +20,7 @@ from shared.contract.operation import Operation
 from shared.process import nats_wire
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
 from shared.process.settings import NatsSettings
-from shared.process.tasks import run_for_good
+from shared.process.tasks import run_until_cancelled
 from shared.worker.dispatcher import Dispatcher, Handler, Handlers
 from shared.worker.duty import Duty
 from shared.worker.flow_control import FlowControl
@@ -104,11 +104,11 @@ class WorkerBroker:
             if ready is not None and duty is not None:
                 self._answer_together(ready, answers)
             await _round_trip(self._connection)  # who reads `serving` may send
-            running = [run_for_good(control.run(), self._fail) for control in self._controls.values()]
+            running = [run_until_cancelled(control.run(), self._fail) for control in self._controls.values()]
             if duty:
                 duty.on_change(self._review)
                 if ready is not None:
-                    running.append(run_for_good(self._watch_others(duty, ready.subject), self._fail))
+                    running.append(run_until_cancelled(self._watch_others(duty, ready.subject), self._fail))
             self._subscribed = True
             yield
         finally:

@@ -9,7 +9,7 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.process import settings
 from shared.process.health import bind_health, health_server
-from shared.process.tasks import run_for_good
+from shared.process.tasks import run_until_cancelled
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore
@@ -87,7 +87,7 @@ async def open_stores(
             try:
                 await stores.schema.wait_until_verified()
                 await stores.redis.look()
-                watches = [run_for_good(each.watch(), fail) for each in (stores.schema, stores.redis)]
+                watches = [run_until_cancelled(each.watch(), fail) for each in (stores.schema, stores.redis)]
                 try:
                     yield stores
                 finally:

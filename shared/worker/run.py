@@ -10,7 +10,7 @@ import uvloop
 
 from shared.process.garbage import tune_gc
 from shared.process.logs import configure_logs
-from shared.process.metrics import tell_build
+from shared.process.metrics import set_build_info
 from shared.process.settings import LogSettings, Misconfigured, load
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ def run(name: str, worker: Worker) -> None:
     """
     try:
         configure_logs(load(LogSettings), name)
-        tell_build(name)
+        set_build_info(name)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             failed = runner.run(_run(worker))
     except Misconfigured as error:

@@ -128,9 +128,11 @@ def _wait_ready(process: Process) -> None:
     ends = time.monotonic() + START_SECONDS
     while problem := process.problem():
         if not process.running:
-            raise StackError(f"{process.name} {process.obituary()}: {process.last_words()}")
+            raise StackError(f"{process.name} {process.exit_summary()}: {process.last_log_line()}")
         if time.monotonic() > ends:
-            raise StackError(f"{process.name} {problem} after {START_SECONDS:.0f} s: {process.last_words()}")
+            raise StackError(
+                f"{process.name} {problem} after {START_SECONDS:.0f} s: {process.last_log_line()}"
+            )
         time.sleep(POLL_SECONDS)
 
 

@@ -13,6 +13,10 @@ import pytest
 
 from deploy.local.ports import free_port
 from deploy.local.process import Process, end
+from tests.integration.breakable import until
+from tests.integration.event_log import event_log
+from tests.servers import Servers
+from tests.slots import fresh
 from tests.stack import STOP_SECONDS, Stack, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +144,55 @@ def test_web_application_books_by_a_dependency(web: Web, slot: datetime) -> None
     assert (refused.status_code, refused.json()) == (409, {"error": "Slot already booked"})
     assert refused.headers["Error-Type"] == "SlotAlreadyBooked"
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+
+
+class EventExample(Process):
+    """An example that follows events until it is stopped."""
+
+    kind = "example"
+
+    def __init__(self, installed: Path, nats_url: str, log: Path, *words: str) -> None:
+        super().__init__("example", log)
+        self._words = words
+        self._env = {**os.environ, "PYTHONPATH": f"{installed}:{EXAMPLES}", "NATS_URL": nats_url, "TZ": "UTC"}
+
+    def command(self) -> list[str]:
+        return [sys.executable, *self._words]
+
+    def environment(self) -> dict[str, str]:
+        return self._env
+
+    def problem(self) -> str | None:
+        return None
+
+
+async def test_event_examples_follow_the_bookings_of_a_site(
+    servers: Servers, installed: Path, tmp_path: Path
+) -> None:
+    """One example copies a calendar from events, and a FastStream service is called for every booking."""
+    async with event_log(servers) as log:
+        log.start_relay()
+        booked = await log.life.booked(fresh())
+        await log.until([f"{booked['id']}:1"])
+        url, site = log.stack.env["NATS_URL"], booked["site"]
+        words = [str(EXAMPLES / "calendar_copy.py"), "--nats", url, "--site", site]
+        calendar = EventExample(installed, url, tmp_path / "calendar.log", *words)
+        service = ["-m", "faststream", "run", "billing:app"]
+        billing = EventExample(installed, url, tmp_path / "billing.log", *service)
+        calendar.spawn()
+        billing.spawn()
+        try:
+            await log.life.move(booked["id"], slot="2031-05-04T11:00:00Z")
+            await log.life.cancel(booked["id"])
+            await until(lambda: "cancelled" in calendar.log_file.read_text(), "the calendar is empty")
+            await until(lambda: booked["id"] in billing.log_file.read_text(), "the booking is billed")
+        finally:
+            end([calendar, billing], STOP_SECONDS)
+    lines = calendar.log_file.read_text().splitlines()
+    assert [line.split()[0] for line in lines if "booked)" in line] == ["booked", "moved", "cancelled"]
+    assert lines[-1].endswith("(0 booked)")
+    bills = [line for line in billing.log_file.read_text().splitlines() if f"billed {booked['id']}:" in line]
+    assert len(bills) == 1
 
 
 def test_examples_pass_mypy_in_strict_mode(installed: Path) -> None:

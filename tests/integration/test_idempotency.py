@@ -1,4 +1,4 @@
-"""Same key, same booking: over both ways in, from any worker."""
+"""A request that is retried with its idempotency key gets the same booking, over HTTP and NATS."""
 
 import asyncio
 import json
@@ -48,8 +48,8 @@ def is_replay(answer: Answer, of: Answer) -> bool:
     )
 
 
-async def test_a_repeat_is_answered_with_the_booking(caller: Caller) -> None:
-    """A repeat with the same key gets 201 again, with the same id, and says that it is a replay."""
+async def test_retry_with_the_same_key_gets_the_same_booking(caller: Caller) -> None:
+    """A retry with the same key gets 201 with the same id, and is marked as a replay."""
     body = fresh()
     first, second = await caller.book(body, **KEY), await caller.book(body, **KEY)
     assert first.status == 201
@@ -58,10 +58,10 @@ async def test_a_repeat_is_answered_with_the_booking(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("key", ["  order 4711", "order 4711 \t", "\torder 4711  "], ids=repr)
-async def test_blanks_at_the_ends_of_a_key_do_not_count(
+async def test_white_space_around_a_key_is_ignored(
     stack: Stack, http: httpx.AsyncClient, nats_caller: NatsCaller, key: str
 ) -> None:
-    """A key is the same over HTTP, in a header or the body of NATS, by the typed client and the command."""
+    """White space around a key is ignored over HTTP, NATS, the typed client and the command line."""
     body = fresh()
     first = await nats_caller.book(body, **KEY)
     assert first.status == 201
@@ -89,8 +89,8 @@ async def test_blanks_at_the_ends_of_a_key_do_not_count(
     assert id in typed.output
 
 
-async def test_spelling_does_not_make_another_request(caller: Caller) -> None:
-    """The order of the fields and the spelling of the instant and of the name do not matter, nor a token."""
+async def test_the_same_request_in_another_spelling_is_a_replay(caller: Caller) -> None:
+    """A request stays the same with another field order, spelling of instant or name, or hold token."""
     body = fresh("José")
     first = await caller.book(body, **KEY)
     again = {
@@ -107,10 +107,10 @@ async def test_spelling_does_not_make_another_request(caller: Caller) -> None:
     [{"slot": "2031-05-04T09:00:00.001Z"}, {"patientName": "Grace"}, {"resources": ["default", "room"]}],
     ids=str,
 )
-async def test_the_key_of_another_request_is_refused(
+async def test_a_key_of_another_request_gets_422(
     caller: Caller, appointments: Collection[dict[str, Any]], change: dict[str, Any]
 ) -> None:
-    """A key used for another request gets 422 and changes nothing, though that slot be free."""
+    """A key that was used for another request gets 422 and changes nothing, even if the slot is free."""
     body = fresh("Ada")
     assert (await caller.book(body, **KEY)).status == 201
     answer = await caller.book({**body, **change}, **KEY)
@@ -119,23 +119,23 @@ async def test_the_key_of_another_request_is_refused(
 
 
 async def test_keys_are_scoped_to_the_site(caller: Caller) -> None:
-    """The same key in another site is another key."""
+    """The same key in two sites makes two bookings."""
     answers = [await caller.book(fresh(), **KEY) for _ in range(2)]
     assert len({answer.body["appointment"]["id"] for answer in answers}) == 2
 
 
-async def test_the_ways_in_share_keys(http_caller: HttpCaller, nats_caller: NatsCaller) -> None:
-    """What was booked over HTTP is replayed over NATS."""
+async def test_http_and_nats_share_keys(http_caller: HttpCaller, nats_caller: NatsCaller) -> None:
+    """A booking that was made over HTTP is replayed over NATS."""
     body = fresh()
     first = await http_caller.book(body, **KEY)
     assert is_replay(await nats_caller.book(body, **KEY), first)
 
 
 @pytest.mark.parametrize("ways", [("http",), ("nats",), ("http", "nats")], ids="+".join)
-async def test_64_simultaneous_repeats_make_one_booking(
+async def test_64_simultaneous_requests_with_one_key_make_one_booking(
     ways: tuple[str, ...], request: pytest.FixtureRequest, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """64 requests with one key at once: one row, 64 equal answers, of which one is no replay."""
+    """64 simultaneous requests with one key make one row and get 64 equal answers, 63 of them replays."""
     callers = [request.getfixturevalue(f"{way}_caller") for way in ways]
     body = fresh()
     answers = await asyncio.gather(*(callers[n % len(callers)].book(body, **KEY) for n in range(64)))
@@ -145,8 +145,8 @@ async def test_64_simultaneous_repeats_make_one_booking(
     assert appointments.count_documents({"site": body["site"]}) == 1
 
 
-async def test_one_key_for_many_slots_at_once_books_one(caller: Caller) -> None:
-    """Different requests that race under one key: one is booked, the others get 422."""
+async def test_one_key_for_many_slots_at_once_books_one_slot(caller: Caller) -> None:
+    """If different requests race with one key, one is booked and the rest get 422."""
     site = fresh_site()
     bodies = [fresh(slot=f"2031-05-04T09:{minute:02}:00Z", site=site) for minute in range(30)]
     answers = await asyncio.gather(*(caller.book(body, **KEY) for body in bodies))
@@ -154,7 +154,7 @@ async def test_one_key_for_many_slots_at_once_books_one(caller: Caller) -> None:
 
 
 async def test_refusals_are_not_remembered(caller: Caller, appointments: Collection[dict[str, Any]]) -> None:
-    """A retry of a refused request is judged anew, once it is later than that by more than clocks differ."""
+    """A retry of a refused request is judged again once it is later by more than the clocks may differ."""
     body = fresh("Ada")
     assert (await caller.book(body)).status == 201
     rival = {**body, "patientName": "Grace"}
@@ -167,10 +167,10 @@ async def test_refusals_are_not_remembered(caller: Caller, appointments: Collect
     assert answer.status == 201
 
 
-async def test_a_replay_tells_the_booking_as_it_stands(
+async def test_a_replay_of_a_cancelled_booking_gets_409_with_it(
     caller: Caller, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """A repeat of a booking cancelled since is 409 with that booking, and nothing is booked again."""
+    """A replay of a booking that was cancelled gets 409 with that booking, and books nothing."""
     body = fresh("Ada")
     first = await caller.book(body, **KEY)
     appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
@@ -186,7 +186,7 @@ async def test_a_replay_tells_the_booking_as_it_stands(
 async def test_a_replay_uses_up_its_patients_hold(
     caller: Caller, stack: Stack, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """A worker that was killed after it booked leaves the patient's hold behind; the repeat removes it."""
+    """A replay removes the patient's hold, which a worker killed after its insert leaves behind."""
     body = fresh("Ada", holdToken=str(uuid4()))
     assert (await caller.book(body, **KEY)).status == 201
     redis = connect_redis(stack.env["REDIS_URL"])
@@ -201,10 +201,10 @@ async def test_a_replay_uses_up_its_patients_hold(
     assert (await caller.book({**body, "patientName": "Grace", "holdToken": None})).status == 201
 
 
-async def test_the_replay_of_a_cancelled_booking_leaves_a_new_hold(
+async def test_a_replay_of_a_cancelled_booking_keeps_a_new_hold(
     caller: Caller, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """A patient who has cancelled, and holds the slot again, keeps that hold whatever is repeated late."""
+    """A late replay of a cancelled booking keeps the hold that the patient has placed since."""
     body = fresh("Ada")
     assert (await caller.book(body, **KEY)).status == 201
     appointments.update_one({"site": body["site"]}, {"$set": {"status": "cancelled"}})
@@ -213,8 +213,8 @@ async def test_the_replay_of_a_cancelled_booking_leaves_a_new_hold(
     assert (await caller.book({**body, "patientName": "Grace"})).status == 409
 
 
-async def test_without_the_lookup_a_repeat_is_refused(servers: Servers) -> None:
-    """Control: it is the look for the own row that makes a replay; without it a repeat hears 409."""
+async def test_without_the_key_lookup_a_retry_is_refused(servers: Servers) -> None:
+    """Control: a worker that does not look for the row with the key answers a retry with 409."""
     with servers.new_stack() as stack:
         stack.start_gateway()
         stack.start("booking_worker", without="no_key_lookup")

@@ -1,4 +1,4 @@
-"""An index that is still being built guarantees nothing, and no worker serves before it is done."""
+"""An index that is still being built guarantees nothing, so no worker serves until the build is done."""
 
 import threading
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from tests.stack import wait_until
 FAILPOINT = "hangAfterStartingIndexBuild"
 
 
-class ObedientMongod(Mongod):
-    """A mongod that takes commands which are for tests."""
+class FailpointMongod(Mongod):
+    """A mongod that accepts test commands, such as failpoints."""
 
     def options(self, port: int) -> list[str]:
         return [*super().options(port), "--setParameter", "enableTestCommands=1"]
@@ -28,17 +28,17 @@ class ObedientMongod(Mongod):
 
 @pytest.fixture
 def mongod(tmp_path: Path) -> Iterator[Mongod]:
-    with ObedientMongod(tmp_path) as mongod:
+    with FailpointMongod(tmp_path) as mongod:
         yield mongod
 
 
-def test_no_worker_serves_while_its_index_is_built(servers: Servers, mongod: Mongod) -> None:
-    """A worker that finds an index half built waits for it, and then serves."""
+def test_no_worker_serves_while_an_index_is_built(servers: Servers, mongod: Mongod) -> None:
+    """A worker that finds a half-built index waits until it is built, and then serves."""
     with servers.new_stack(MONGO_URI=mongod.url) as stack, MongoClient[dict[str, Any]](mongod.url) as client:
         health = f"http://127.0.0.1:{(port := free_port())}/readyz"
         with index_being_built(client):
             worker = stack.start("booking_worker", WORKER_HTTP_PORT=str(port))
-            wait_until(lambda: len(builders(client)) == 2, "the worker waits for it")
+            wait_until(lambda: len(builders(client)) == 2, "the worker waits for the index")
             assert httpx.get(health).status_code == 503
             assert '"serving"' not in worker.log
         stack.wait_serving()
@@ -47,7 +47,7 @@ def test_no_worker_serves_while_its_index_is_built(servers: Servers, mongod: Mon
 
 @contextmanager
 def index_being_built(client: MongoClient[dict[str, Any]]) -> Iterator[None]:
-    """Somebody has begun to build the index, which is not done before the context ends."""
+    """Start to build the index of claims, and finish it only when the context ends."""
     appointments = client.get_default_database()["appointments"]
     appointments.insert_one({"site": "s", "idempotencyKey": "k", "status": "cancelled"})
     (slot_index, slot_options), *others = INDEXES.items()
@@ -71,6 +71,8 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def builders(client: MongoClient[dict[str, Any]]) -> set[str]:
-    """The clients that wait for an index to be built."""
+    """Return the clients that wait for an index build."""
     waiting = {"command.createIndexes": "appointments", "active": True, "client": {"$exists": True}}
-    return {each["client"] for each in client.admin.aggregate([{"$currentOp": {}}, {"$match": waiting}])}
+    return {
+        operation["client"] for operation in client.admin.aggregate([{"$currentOp": {}}, {"$match": waiting}])
+    }

@@ -1,4 +1,4 @@
-"""Intents in Redis: which bookings a hold is refused for, and how many are asked for together."""
+"""Intents in Redis: for which bookings a hold is refused, and how many bookings share a pipeline."""
 
 import asyncio
 import time
@@ -20,8 +20,8 @@ from tests.integration.hold_stores import Stores, part, rival_of, wanted
 from tests.slots import fresh_site
 
 
-async def test_a_longer_intent_is_not_forgotten_with_a_shorter_one(stores: Stores) -> None:
-    """Of two batches that are under way in a site, the one with more time is waited for to its end."""
+async def test_a_short_intent_does_not_end_a_longer_one(stores: Stores) -> None:
+    """If a site has two batches in flight, the longer intent stands until its own end."""
     hour = wanted(minutes=60)
     patient, hasty = rival_of(part(hour, 0, 1)), rival_of(part(hour, 1, 2))
     await stores.intents.register_intents([patient], seconds=60)
@@ -30,8 +30,8 @@ async def test_a_longer_intent_is_not_forgotten_with_a_shorter_one(stores: Store
     assert await stores.under_way(hour.claims.site) == sorted(hour.claims.keys[:2])
 
 
-async def test_an_intent_beside_forgotten_ones_has_an_end(stores: Stores) -> None:
-    """Where all other batches were cleared, or have had their time, the keys of a new one end too."""
+async def test_an_intent_beside_ended_ones_has_a_ttl(stores: Stores) -> None:
+    """If all other batches were cleared or have expired, the keys of a new batch still have a TTL."""
     claim = wanted()
     patient, orphan, late = (rival_of(claim) for _ in range(3))
     for intent in (patient, orphan):
@@ -39,7 +39,7 @@ async def test_an_intent_beside_forgotten_ones_has_an_end(stores: Stores) -> Non
     await stores.intents.clear_intents([patient])
     assert orphan.batch
     listed = intents_key(claim.claims.site)
-    await stores.redis.zadd(listed, {orphan.batch.id: 1}, xx=True)  # its time has come
+    await stores.redis.zadd(listed, {orphan.batch.id: 1}, xx=True)  # it has expired
     await stores.intents.register_intents([late], seconds=30)
     assert late.batch
     assert await stores.redis.zrange(listed, 0, -1) == [late.batch.id]
@@ -48,8 +48,8 @@ async def test_an_intent_beside_forgotten_ones_has_an_end(stores: Stores) -> Non
     assert 30_000 < await stores.redis.pttl(listed) <= 65_000
 
 
-async def test_an_intent_stands_for_some_time_beyond_its_deadline(stores: Stores) -> None:
-    """An insert that a stalled MongoDB carries out up to five seconds late is waited for."""
+async def test_an_intent_outlives_its_deadline_by_five_seconds(stores: Stores) -> None:
+    """An intent outlives its deadline by five seconds: a stalled MongoDB may execute the insert that late."""
     claim = wanted()
     intent = rival_of(claim)
     await stores.intents.register_intents([intent], seconds=1)
@@ -60,8 +60,8 @@ async def test_an_intent_stands_for_some_time_beyond_its_deadline(stores: Stores
     assert all(5_000 < left <= 6_000 for left in await ends_of_intents(stores, claim.claims.site))
 
 
-async def test_a_booking_uses_up_no_hold_of_another(stores: Stores) -> None:
-    """A confirmed booking ends its patient's holds on the slot, and leaves one that another has set since."""
+async def test_a_booking_keeps_the_hold_of_another_patient(stores: Stores) -> None:
+    """A confirmed booking removes its patient's holds on the slot, and keeps another patient's later hold."""
     redis = stores.redis
     claim = wanted()
     assert await stores.place(claim, seconds=60)
@@ -71,10 +71,10 @@ async def test_a_booking_uses_up_no_hold_of_another(stores: Stores) -> None:
     assert not await redis.exists(keys_of(claim.claims)[0])
 
 
-async def test_a_booking_whose_time_is_up_is_under_way_no_longer(
+async def test_an_undecided_booking_refuses_holds_until_its_intent_expires(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A booking that is never decided keeps a hold away until its time is up, and no longer."""
+    """A booking that is never decided refuses holds until its intent expires, and no longer."""
     claim = wanted()
     monkeypatch.setattr(intents_module, "INTENT_MARGIN_MS", 0)
     orphan, other = (BookingIntent(claim.claims, claim.holder) for _ in range(2))
@@ -89,18 +89,18 @@ async def test_a_booking_whose_time_is_up_is_under_way_no_longer(
     assert placed
 
 
-async def test_a_booking_that_is_met_late_leaves_nothing(stores: Stores) -> None:
-    """Where its time is up before it enters, for its worker was paused, nothing stays in Redis for ever."""
+async def test_an_intent_after_its_deadline_has_a_ttl(stores: Stores) -> None:
+    """An intent that a paused worker registers after its deadline still has a TTL."""
     claim = wanted()
     await stores.intents.register_intents([rival_of(claim)], seconds=-60)
     assert await stores.under_way(claim.claims.site) == list(claim.claims.keys)
     assert all(0 < end <= INTENT_MARGIN_MS for end in await ends_of_intents(stores, claim.claims.site))
 
 
-async def test_a_booking_that_is_refused_is_not_under_way(
+async def test_a_booking_refused_on_a_retry_leaves_no_intent(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One whose first answer was lost, and that is refused when it asks again, leaves no intent."""
+    """If Redis's first answer is lost and the retry is refused as held, the booking leaves no intent."""
     execute: Any = Redis.execute_command
     claim, lost = wanted(), list[list[str]]()
 
@@ -118,8 +118,8 @@ async def test_a_booking_that_is_refused_is_not_under_way(
     assert await stores.under_way(claim.claims.site) == []
 
 
-async def test_of_a_batch_only_what_may_pass_has_an_intent(stores: Stores) -> None:
-    """Of bookings that are registered together, one that is refused as held leaves no claim under way."""
+async def test_a_refused_booking_of_a_batch_has_no_intent(stores: Stores) -> None:
+    """A booking that is refused as held adds no claim to the intent of its batch."""
     hour = wanted(minutes=60)
     assert await stores.place(part(hour, 1, 2), seconds=60)
     rivals = [rival_of(part(hour, n, n + 1)) for n in range(3)]
@@ -128,8 +128,8 @@ async def test_of_a_batch_only_what_may_pass_has_an_intent(stores: Stores) -> No
     assert await stores.under_way(hour.claims.site) == sorted(hour.claims.keys[:1] + hour.claims.keys[2:3])
 
 
-async def test_what_is_unknown_stays_under_way(stores: Stores) -> None:
-    """Of a batch that is decided, the claims of a booking that may still be made stay to their end."""
+async def test_a_booking_of_unknown_outcome_keeps_its_claims_in_the_intent(stores: Stores) -> None:
+    """After a batch is decided, the claims of a booking that may still be made stay until the TTL ends."""
     hour = wanted(minutes=60)
     unknown, decided, beside = (rival_of(part(hour, *these)) for these in ((0, 2), (1, 3), (3, 4)))
     await stores.intents.register_intents([unknown, decided, beside], seconds=60)
@@ -142,8 +142,8 @@ async def test_what_is_unknown_stays_under_way(stores: Stores) -> None:
         assert placed.being_booked is being_booked
 
 
-async def test_clearing_too_late_brings_nothing_back(stores: Stores) -> None:
-    """Where the time of an intent was up, what stays of its batch is not registered again."""
+async def test_clearing_an_expired_intent_does_not_restore_it(stores: Stores) -> None:
+    """If an intent has expired, clearing part of its batch does not register the rest again."""
     hour = wanted(minutes=60)
     unknown, decided = rival_of(part(hour, 0, 1)), rival_of(part(hour, 1, 2))
     await stores.intents.register_intents([unknown, decided], seconds=60)
@@ -153,16 +153,14 @@ async def test_clearing_too_late_brings_nothing_back(stores: Stores) -> None:
 
 
 async def ends_of_intents(stores: Stores, site: str) -> list[int]:
-    """In how many ms each key of what is under way in a site ends."""
+    """Return the TTL in ms of every intent key of a site."""
     keys = [key async for key in stores.redis.scan_iter(f"intent*{{{site}}}*", count=1000)]
     assert keys
     return [await stores.redis.pttl(key) for key in keys]
 
 
-async def test_what_many_ask_together_is_asked_in_parts(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No pipeline carries more than Redis answers in time, but for a single booking; none is left out."""
+async def test_a_large_batch_is_split_into_pipelines(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline has only as many keys as Redis answers in time, or one booking; no booking is left out."""
     execute, keys = Pipeline.execute, list[int]()
 
     async def count(pipeline: Pipeline, **options: bool) -> list[Any]:
@@ -186,30 +184,30 @@ async def test_what_many_ask_together_is_asked_in_parts(
     assert not any([await stores.under_way(claim.claims.site) for claim in claims])
 
 
-async def test_however_much_is_being_booked_a_hold_learns_of_it(stores: Stores) -> None:
-    """Beside 128 bookings of 600 claims that are under way, a hold is told whether a claim is theirs."""
+async def test_a_hold_finds_a_claim_among_76800_in_flight(stores: Stores) -> None:
+    """With 128 bookings of 600 claims in flight, a hold learns whether one of them has its claim."""
     free = wanted(minutes=150)
     resources = [f"resource-{n}" for n in range(600)]
     claims = [
         replace(free.claims, keys=tuple(f"{name}/{day}" for name in resources)) for day in range(1, 129)
     ]
-    intents = [rival_of(replace(free, claims=each)) for each in claims]
+    intents = [rival_of(replace(free, claims=booked)) for booked in claims]
     assert await stores.intents.register_intents(intents, seconds=60) == [HoldState.FREE] * 128
     last = replace(free, claims=replace(free.claims, keys=claims[-1].keys[-1:]))
     holds = [part(free, 0, 1), last, part(free, 1, 2), part(free, 0, 10)]
     placed = await stores.holds.place_many(holds, Deadline.after(60))
-    assert [isinstance(each, Placed) and each.being_booked for each in placed] == [False, True, False, False]
+    assert [isinstance(hold, Placed) and hold.being_booked for hold in placed] == [False, True, False, False]
     await stores.intents.clear_intents(intents[10:])
     placed = await stores.holds.place_many([part(free, 0, 10), last], Deadline.after(60))
-    assert [isinstance(each, Placed) and each.being_booked for each in placed] == [False, False]
+    assert [isinstance(hold, Placed) and hold.being_booked for hold in placed] == [False, False]
 
 
-async def test_many_long_bookings_at_once_pass_over_no_hold(stores: Stores) -> None:
-    """Batches as large as they get, of bookings of a day on a fine grid: Redis answers all in time."""
+async def test_large_batches_of_long_bookings_find_every_hold(stores: Stores) -> None:
+    """Four full batches of day-long bookings on a five-minute grid are all checked against Redis in time."""
     claim = wanted(minutes=24 * 60, grid=5)
     assert await stores.place(claim, seconds=60)
     batches = [[rival_of(claim) for _ in range(128)] for _ in range(4)]
-    free = [[replace(each, claims=replace(each.claims, site=fresh_site())) for each in b] for b in batches]
+    free = [[replace(rival, claims=replace(rival.claims, site=fresh_site())) for rival in b] for b in batches]
     found = await asyncio.gather(
         *(
             stores.intents.register_intents([*others, *own], seconds=60)
@@ -220,10 +218,8 @@ async def test_many_long_bookings_at_once_pass_over_no_hold(stores: Stores) -> N
 
 
 @pytest.mark.parametrize("longer", ["hold", "booking"])
-async def test_a_hold_hears_of_a_booking_under_way_on_any_of_its_instants(
-    stores: Stores, longer: str
-) -> None:
-    """Of a hold and a booking one lasts half an hour, and the other is in its second quarter: they meet."""
+async def test_a_hold_finds_a_booking_in_flight_that_overlaps_it(stores: Stores, longer: str) -> None:
+    """A hold finds a booking in flight that overlaps it, if either covers only the other's second half."""
     both = wanted(minutes=30)
     second = part(both, 1, 2)
     claim, booked = (both, second) if longer == "hold" else (second, both)

@@ -1,6 +1,6 @@
-"""What the client makes of answers that come after the deadline of their attempt, and when it repeats at all.
+"""The client uses answers that arrive after their attempt's deadline, and retries only what may succeed.
 
-The test takes the worker's place on NATS, and answers which attempt it likes when it likes.
+The test takes the worker's place on NATS, and chooses which attempt it answers, and when.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ def book(client: CommandClient, caller: Caller | None = None) -> asyncio.Task[in
 
 
 async def answer_rest(asked: "asyncio.Future[Any]", met: "asyncio.Queue[Msg]", reply: bytes) -> list[float]:
-    """Answer all attempts that still come alike, until the caller is answered; when they came."""
+    """Answer all further attempts alike until the caller has its answer; return when they arrived."""
     moments: list[float] = []
     while not asked.done():
         message = asyncio.create_task(met.get())
@@ -53,7 +53,7 @@ async def answer_rest(asked: "asyncio.Future[Any]", met: "asyncio.Queue[Msg]", r
 
 
 async def test_a_late_success_ends_the_request(servers: Servers) -> None:
-    """A 201 of the first attempt that comes while the second is under way is the answer."""
+    """A 201 to the first attempt that arrives while the second is in flight is the caller's answer."""
     async with attempts_of(servers) as (client, met):
         asked = book(client)
         first = await met.get()
@@ -64,7 +64,7 @@ async def test_a_late_success_ends_the_request(servers: Servers) -> None:
 
 
 async def test_a_late_refusal_does_not_end_the_request(servers: Servers) -> None:
-    """A 409 of the first attempt that comes while the second is under way is not final: that one may book."""
+    """A 409 to the first attempt while the second is in flight is not final: the second may still book."""
     async with attempts_of(servers) as (client, met):
         asked = book(client)
         first, second = await met.get(), await met.get()
@@ -75,8 +75,8 @@ async def test_a_late_refusal_does_not_end_the_request(servers: Servers) -> None
         assert await asked == 201
 
 
-async def test_a_late_refusal_makes_its_attempt_known(servers: Servers) -> None:
-    """If the first attempt was refused late and the others were not executed, nothing was done: 503."""
+async def test_a_late_refusal_makes_the_outcome_known(servers: Servers) -> None:
+    """If the first attempt is refused late and the rest were not executed, the caller gets 503."""
     async with attempts_of(servers) as (client, met):
         asked = book(client)
         first, second = await met.get(), await met.get()
@@ -87,8 +87,8 @@ async def test_a_late_refusal_makes_its_attempt_known(servers: Servers) -> None:
             await asked
 
 
-async def test_without_that_answer_it_is_unknown(servers: Servers) -> None:
-    """Control: if the first attempt was not answered at all, the same is 504."""
+async def test_without_the_late_refusal_the_outcome_is_unknown(servers: Servers) -> None:
+    """Control: if the first attempt is never answered, the caller gets 504."""
     async with attempts_of(servers) as (client, met):
         asked = book(client)
         await met.get()
@@ -97,10 +97,10 @@ async def test_without_that_answer_it_is_unknown(servers: Servers) -> None:
             await asked
 
 
-async def test_a_refusal_at_the_last_deadline_is_heard(
+async def test_a_refusal_at_the_last_deadline_is_the_answer(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A 503 that comes when the last attempt's deadline passes is the answer, not an unknown outcome."""
+    """A 503 that arrives as the last attempt's deadline passes is the answer, not an unknown outcome."""
     monkeypatch.setattr(attempts, "ANSWER_SHARE", 0.2)  # time enough for the answer on a busy machine
     async with attempts_of(servers) as (client, met):
         asked = book(client)
@@ -115,18 +115,18 @@ async def test_a_refusal_at_the_last_deadline_is_heard(
 
 
 async def test_a_late_404_of_a_release_is_no_success(servers: Servers) -> None:
-    """Only the repeat of a release takes a 404 for done: the first attempt of it released nothing."""
+    """A 404 counts as success only on the retry of a release, not on its first attempt."""
     async with attempts_of(servers, subject=RELEASE.subject) as (client, met):
         asking = asyncio.create_task(client.send(RELEASE, ReleaseHold(holdToken=str(uuid4()))))
         first, _ = await met.get(), await met.get()
-        said = b'{"status":404,"body":{"error":"No such hold"}}'
-        await first._client.publish(first.reply, said, headers={"Error-Type": "NoSuchHold"})
+        no_such_hold = b'{"status":404,"body":{"error":"No such hold"}}'
+        await first._client.publish(first.reply, no_such_hold, headers={"Error-Type": "NoSuchHold"})
         with pytest.raises(OutcomeUnknown):
             await asking
 
 
-async def test_asked_earlier_tells_of_all_attempts(servers: Servers) -> None:
-    """Where a later request was answered, no attempt was executed: it ends at once, and is known."""
+async def test_asked_earlier_ends_the_request_at_once(servers: Servers) -> None:
+    """AskedEarlier ends the request at once: no attempt was executed, for a later request was answered."""
     async with attempts_of(servers) as (client, met):
         asked = book(client)
         await met.get()
@@ -136,18 +136,18 @@ async def test_asked_earlier_tells_of_all_attempts(servers: Servers) -> None:
         assert met.empty(), "there is no third attempt"
 
 
-async def test_what_is_turned_away_is_sent_once(servers: Servers) -> None:
-    """Attempts do not multiply under overload: 300 callers that are told so have sent 300 attempts."""
+async def test_an_overloaded_refusal_is_not_retried(servers: Servers) -> None:
+    """Overloaded is not retried: 300 callers who get it have sent 300 attempts."""
     async with attempts_of(servers, patience=30) as (client, met):
         asked = [book(client) for _ in range(300)]
         waiting = asyncio.gather(*asked, return_exceptions=True)
         await answer_rest(waiting, met, OVERLOADED)
-        assert {type(each) for each in await waiting} == {Overloaded}
+        assert {type(outcome) for outcome in await waiting} == {Overloaded}
         assert sum(client.statistics.attempts.values()) == 300
 
 
-async def test_repeats_of_a_repeatable_refusal_come_ever_later(servers: Servers) -> None:
-    """A 503 that another attempt may get past is repeated with a growing, random pause."""
+async def test_retries_of_a_repeatable_refusal_back_off(servers: Servers) -> None:
+    """A repeatable 503 is retried with a growing, random backoff."""
     async with attempts_of(servers) as (client, met):
         asked = book(client)
         moments = await answer_rest(asked, met, BEING_BOOKED)
@@ -159,8 +159,8 @@ async def test_repeats_of_a_repeatable_refusal_come_ever_later(servers: Servers)
     assert pauses[2] >= 0.2
 
 
-async def test_nothing_is_repeated_for_a_caller_who_has_left(servers: Servers) -> None:
-    """Before a repeat the client asks whether its caller is still there."""
+async def test_no_retry_is_sent_for_a_caller_who_has_left(servers: Servers) -> None:
+    """The client retries only while its caller is connected."""
 
     class Leaving:
         request_id, looks = "0f3a99b1", 0

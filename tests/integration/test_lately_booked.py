@@ -1,4 +1,4 @@
-"""A slot that was lately found booked is looked at before anything is written for it, and then refused."""
+"""A booking of a slot that was recently refused is read first, and refused again without a write."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ async def refuse(use_cases: UseCases, body: dict[str, Any]) -> None:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is written from now on."""
+    """Record the writes from now on: `insert`, `intent` or `change`."""
     done: list[str] = []
     insert, register = BookingStore.insert_many, IntentStore.register_intents
     change = ChangeStore.change_many
@@ -62,10 +62,10 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-async def test_what_was_found_booked_is_refused_without_a_write(
+async def test_a_slot_recently_refused_is_refused_without_a_write(
     use_cases: UseCases, written: list[str]
 ) -> None:
-    """The first refusal costs an insert that fails; the next ones cost neither an insert nor an intent."""
+    """The first refusal of a slot costs an insert that fails; the next cost neither insert nor intent."""
     body = fresh(slot=TEN)
     await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
     await refuse(use_cases, body)
@@ -76,10 +76,10 @@ async def test_what_was_found_booked_is_refused_without_a_write(
     assert written == []
 
 
-async def test_a_move_to_what_was_found_booked_is_refused_without_a_change(
+async def test_a_move_to_a_slot_recently_refused_writes_nothing(
     use_cases: UseCases, written: list[str]
 ) -> None:
-    """Nothing of the booking or of Redis is touched for it."""
+    """A move to a slot that was recently refused writes nothing to MongoDB or Redis."""
     body = fresh(slot=TEN)
     await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
     moved = await use_cases.bookings.book(BookAppointment.model_validate({**body, "slot": ELEVEN}), soon())
@@ -90,8 +90,8 @@ async def test_a_move_to_what_was_found_booked_is_refused_without_a_change(
     assert written == []
 
 
-async def test_what_was_found_booked_is_free_as_soon_as_it_is_cancelled(use_cases: UseCases) -> None:
-    """It is no more than a guess: the next who asks gets it."""
+async def test_a_slot_recently_refused_is_booked_once_it_is_free(use_cases: UseCases) -> None:
+    """A slot that was recently refused is booked by the first request after it is cancelled."""
     body = fresh(slot=TEN)
     ada = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
     for _ in range(2):
@@ -101,8 +101,8 @@ async def test_what_was_found_booked_is_free_as_soon_as_it_is_cancelled(use_case
     assert (await use_cases.bookings.book(bob, soon())).booking.status == "booked"
 
 
-async def test_a_replay_of_what_was_found_booked_is_answered_with_its_booking(use_cases: UseCases) -> None:
-    """The look finds a request's own booking as well, by its key."""
+async def test_a_replay_on_a_slot_recently_refused_gets_its_booking(use_cases: UseCases) -> None:
+    """The read before the write also finds the booking of the request's own key."""
     body = {**fresh(slot=TEN), "idempotencyKey": "web-4711"}
     ada = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
     await refuse(use_cases, {name: value for name, value in body.items() if name != "idempotencyKey"})
@@ -110,8 +110,8 @@ async def test_a_replay_of_what_was_found_booked_is_answered_with_its_booking(us
     assert (again.booking.id, again.replayed) == (ada.booking.id, True)
 
 
-async def test_such_a_replay_uses_up_its_patients_hold(use_cases: UseCases) -> None:
-    """The worker that booked may have died before it did: the hold would outlive a cancelled booking."""
+async def test_a_replay_on_a_slot_recently_refused_uses_up_its_hold(use_cases: UseCases) -> None:
+    """A replay removes its patient's hold: the worker that booked may have died before it removed it."""
     body = fresh(slot=TEN)
     command = BookAppointment.model_validate({**body, "idempotencyKey": "web-4711"})
     await use_cases.bookings.book(command, soon())

@@ -1,4 +1,4 @@
-"""Leases of workers: the grid is changed only while none runs, and one that slept writes nothing after it."""
+"""Leases: the grid changes only while no worker runs, and a worker that was paused writes nothing after."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ SLOT = "2031-05-04T09:05:00Z"
 
 @pytest.fixture
 async def old(servers: Servers) -> AsyncIterator[Old]:
-    """Data of a grid of five minutes."""
+    """Data on a grid of five minutes."""
     async with data_of(servers, 5) as old:
         yield old
 
@@ -42,14 +42,14 @@ async def leases(old: Old) -> list[str]:
     return [lease["process"] for lease in meta.get("leases", [])]
 
 
-def test_a_lease_outlives_the_last_look() -> None:
-    """A worker that cannot renew its lease stops to send writes before the lease ends."""
+def test_a_lease_outlives_the_last_check_of_the_schema() -> None:
+    """A worker that cannot renew its lease stops writing before the lease ends."""
     assert LEASE_SECONDS > VALID_SECONDS
 
 
 @pytest.mark.parametrize("kind", ["booking_worker", "hold_worker"])
-async def test_a_running_worker_keeps_the_grid(old: Old, kind: str) -> None:
-    """While a worker of either kind runs the change is refused; once it has stopped, it is done at once."""
+async def test_a_running_worker_prevents_a_change_of_the_grid(old: Old, kind: str) -> None:
+    """A change of the grid is refused while a worker of either kind runs, and succeeds once it stops."""
     worker = await started(old, kind)
     before = await old.everything()
     refused = await old.regrid("--minutes", "15")
@@ -63,7 +63,7 @@ async def test_a_running_worker_keeps_the_grid(old: Old, kind: str) -> None:
 
 
 async def test_a_lease_is_renewed_while_a_worker_runs(old: Old) -> None:
-    """A lease does not end before its worker does, and each process has one."""
+    """Every worker process has a lease, which it renews as long as it runs."""
     workers = [await started(old, kind) for kind in ("booking_worker", "hold_worker")]
     await asyncio.sleep(LEASE_SECONDS + 2)
     refused = await old.regrid("--minutes", "15")
@@ -71,8 +71,8 @@ async def test_a_lease_is_renewed_while_a_worker_runs(old: Old) -> None:
     assert len(await leases(old)) == len(workers)
 
 
-async def test_a_killed_worker_is_forgotten_in_seconds(old: Old) -> None:
-    """A worker that was killed keeps the grid until its lease ends, and its lease is removed by the next."""
+async def test_a_killed_workers_lease_expires(old: Old) -> None:
+    """A killed worker's lease prevents a change of the grid until it ends; the next worker removes it."""
     killed = await started(old, "booking_worker")
     killed.kill()
     old.stack.services.remove(killed)
@@ -87,15 +87,15 @@ async def test_a_killed_worker_is_forgotten_in_seconds(old: Old) -> None:
     assert len(await leases(old)) == 1
 
 
-async def test_a_worker_that_does_not_fit_takes_no_lease(old: Old) -> None:
-    """A worker that refuses to start leaves nothing that keeps the grid from being changed."""
+async def test_a_worker_with_another_grid_takes_no_lease(old: Old) -> None:
+    """A worker that refuses to start leaves no lease that would prevent a change of the grid."""
     worker = old.stack.start("booking_worker", SLOT_MINUTES="60")
     assert await asyncio.to_thread(worker.wait) == 1
     assert await leases(old) == []
 
 
-async def book_asleep(old: Old, connection: Client, *module: str) -> tuple[Msg, str]:
-    """Stop a worker with an insert in its hands, change the grid after its lease, and wake it."""
+async def book_with_a_paused_worker(old: Old, connection: Client, *module: str) -> tuple[Msg, str]:
+    """Pause a worker before its insert, change the grid once its lease has ended, and resume the worker."""
     worker = await started(old, "booking_worker", without="sluggish_store")
     key = str(uuid4())
     body: dict[str, Any] = {"slot": SLOT, "patientName": "Ada", "site": "s1", "idempotencyKey": key}
@@ -103,7 +103,7 @@ async def book_asleep(old: Old, connection: Client, *module: str) -> tuple[Msg, 
     asked = asyncio.create_task(
         connection.request("booking.v1.book", json.dumps(body).encode(), timeout=60, headers=headers)
     )
-    await until(lambda: '"insert_delayed"' in worker.log, "it is about to insert")
+    await until(lambda: '"insert_delayed"' in worker.log, "the worker is about to insert")
     worker.send(signal.SIGSTOP)
     try:
         while (
@@ -122,24 +122,28 @@ async def connection(old: Old) -> AsyncIterator[Client]:
     await connection.close()
 
 
-async def test_a_worker_that_slept_books_nothing_on_the_old_grid(old: Old, connection: Client) -> None:
-    """The insert that a stopped worker sends after the change fails in MongoDB, and is answered 503."""
-    answer, key = await book_asleep(old, connection)
+async def test_a_paused_worker_books_nothing_on_the_old_grid(old: Old, connection: Client) -> None:
+    """The insert that a paused worker sends after a change of the grid fails in MongoDB, and gets 503."""
+    answer, key = await book_with_a_paused_worker(old, connection)
     reply = json.loads(answer.data)
     assert (reply["status"], reply["body"]["outcome"]) == (503, "not_executed")
     assert await old.rows.find_one({"idempotencyKey": key}) is None
-    (asleep,) = old.stack.services
-    await until(lambda: '"database_not_ready"' in asleep.log, "it finds that it may not serve")
+    (paused,) = old.stack.services
+    await until(lambda: '"database_not_ready"' in paused.log, "the worker finds that it may not serve")
     assert await leases(old) == []
-    await until(lambda: '"subject_left"' in asleep.log, "it has left the queue group of its commands")
+    await until(lambda: '"subject_left"' in paused.log, "the worker has left the queue group of its commands")
     body = {"slot": SLOT, "patientName": "Ada", "site": "s1", "idempotencyKey": str(uuid4())}
     with pytest.raises(NoRespondersError):
         await connection.request("booking.v1.book", json.dumps(body).encode(), timeout=30)
 
 
-async def test_without_the_validator_a_worker_that_slept_books(old: Old, connection: Client) -> None:
-    """Control: if the change sets no validator, the late insert stands with claims of the old grid."""
-    _, key = await book_asleep(old, connection, "tests.integration.dying_regrid", "no:admit_only")
+async def test_without_the_validator_a_paused_worker_books_on_the_old_grid(
+    old: Old, connection: Client
+) -> None:
+    """Control: if the change sets no validator, the late insert succeeds with claims of the old grid."""
+    _, key = await book_with_a_paused_worker(
+        old, connection, "tests.integration.dying_regrid", "no:admit_only"
+    )
     row = await old.rows.find_one({"idempotencyKey": key})
     assert row
     assert row["slotMinutes"] == 5

@@ -1,4 +1,4 @@
-"""Bookings, moves and cancels of overlapping claims at once, singly and in messages of many, and a model."""
+"""Random bookings, moves and cancels of overlapping claims: racing, in batches, and against a model."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -34,7 +34,7 @@ from tests.stack import Stack
 
 @dataclass(frozen=True)
 class Step:
-    """What one caller asks for: a booking, or a move or cancel of the `which`th that is there."""
+    """One command: a booking, or a move or cancel of booking number `which`."""
 
     kind: Literal["book", "move", "cancel"]
     which: int
@@ -70,7 +70,7 @@ async def life(grid_stack: Stack) -> AsyncIterator[Life]:
 
 
 async def begin(life: Life, site: str, wanted: Sequence[Place]) -> list[tuple[str, Place]]:
-    """Book, one after the other, what is free of some places."""
+    """Book the places one after the other, if they are free; return the bookings that succeed."""
     bookings: list[tuple[str, Place]] = []
     for place in wanted:
         answer = await life.book({"site": site, "patientName": "Ada", **place.fields})
@@ -84,7 +84,7 @@ async def begin(life: Life, site: str, wanted: Sequence[Place]) -> list[tuple[st
 async def race(
     life: Life, site: str, bookings: list[tuple[str, Place]], crowd: Sequence[Step], *, many: bool
 ) -> list[Answer]:
-    """All at once, singly or in a message of many for each kind."""
+    """Send all steps at once, singly or as one batch for each kind; return the answers in their order."""
     asked: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for number, step in enumerate(crowd):
         id, _ = bookings[step.which % len(bookings)]
@@ -115,13 +115,13 @@ def stored(stack: Stack, site: str) -> list[dict[str, Any]]:
 
 
 def written(place: Place) -> list[str]:
-    """The claims of a place as rows have them."""
+    """Return the claims of a place as rows store them."""
     nine, width = int(NINE.timestamp()) * 1000, width_ms(place.grid)
     return sorted(f"{resource}/{nine + number * width}" for resource, number in place.claims)
 
 
 def judge_row(row: dict[str, Any], grid: int) -> None:
-    """Its claims are those of its slot, and its history leads to it, an entry for each version."""
+    """Assert that claims fit the slot, and that the history has one entry a version and ends at the row."""
     assert row["slotMinutes"] == grid
     assert sorted(row["claims"]) == written(place_of(row, grid))
     history = row["history"]
@@ -138,10 +138,10 @@ def judge_row(row: dict[str, Any], grid: int) -> None:
 @pytest.mark.parametrize("many", [False, True], ids=["single", "many"])
 @with_real_servers
 @given(data=st.data())
-async def test_whatever_races_no_claim_is_booked_twice(
+async def test_racing_bookings_moves_and_cancels_never_share_a_claim(
     life: Life, grid_stack: Stack, grid: int, many: bool, data: st.DataObject
 ) -> None:
-    """Bookings, moves and cancels at once: no claim has two owners, rows are whole, and answers are true."""
+    """If bookings, moves and cancels race, no claim has two owners, rows are whole, and answers are true."""
     site, wanted = fresh_site(), data.draw(st.lists(places(grid, 2), min_size=2, max_size=5))
     crowd = data.draw(st.lists(steps(grid), min_size=2, max_size=20))
     bookings = await begin(life, site, wanted)
@@ -159,7 +159,7 @@ async def test_whatever_races_no_claim_is_booked_twice(
     moves: dict[str, int] = {}
     for step, answer in zip(crowd, answers, strict=True):
         id, _ = bookings[step.which % len(bookings)]
-        if answer.status == 503:  # another step came first, and was asked for later or at that moment
+        if answer.status == 503:  # another step with the same or a later `askedAt` was first
             assert step.kind != "book"
         elif answer.status == 409:
             if answer.body == BOOKED:
@@ -189,19 +189,21 @@ async def test_whatever_races_no_claim_is_booked_twice(
 async def all_that_is_free_can_be_booked(
     life: Life, site: str, grid: int, active: Sequence[dict[str, Any]]
 ) -> None:
-    """What was left, cancelled or refused has left nothing behind."""
+    """Assert that every cell without an active booking can be booked."""
     taken = set[tuple[str, int]]().union(*(place_of(row, grid).claims for row in active))
-    answers = await asyncio.gather(*(life.book(each.body(site, "Last")) for each in cells(grid)))
-    for each, answer in zip(cells(grid), answers, strict=True):
-        assert answer.status == (409 if each.claims & taken else 201)
+    answers = await asyncio.gather(*(life.book(place.body(site, "Last")) for place in cells(grid)))
+    for place, answer in zip(cells(grid), answers, strict=True):
+        assert answer.status == (409 if place.claims & taken else 201)
 
 
 @with_real_servers
 @given(data=st.data())
-async def test_one_after_the_other_is_what_a_model_says(life: Life, grid: int, data: st.DataObject) -> None:
-    """A sequence of bookings, moves and cancels is answered as a model of claims says, step by step.
+async def test_sequential_changes_are_answered_as_a_model_predicts(
+    life: Life, grid: int, data: st.DataObject
+) -> None:
+    """A sequence of bookings, moves and cancels is answered as a model of claims predicts, step by step.
 
-    A move is a change where slot, duration or resources are others, within the same cells too.
+    A move changes the booking if slot, duration or resources differ, even within the same cells.
     """
     site, wanted = fresh_site(), data.draw(st.lists(places(grid, 2), min_size=1, max_size=4))
     walk = data.draw(st.lists(steps(grid), max_size=25))
@@ -238,25 +240,27 @@ async def test_one_after_the_other_is_what_a_model_says(life: Life, grid: int, d
         found = await life.found(id)
         assert found["status"] == ("booked" if place else "cancelled")
         if place:
-            assert is_at(place, Place(grid, tuple(found["resources"]), *told(found)))
+            assert is_at(place, Place(grid, tuple(found["resources"]), *offset_and_minutes(found)))
         assert [version for version, _, _ in await life.changes(id)] == [*range(1, versions[id] + 1)]
 
 
 def is_at(place: Place | None, other: Place) -> bool:
-    """Whether both are one place."""
+    """Return whether both are the same place."""
     return place is not None and replace(place, resources=tuple(sorted(place.resources))) == replace(
         other, resources=tuple(sorted(other.resources))
     )
 
 
-def told(appointment: dict[str, Any]) -> tuple[int, int | None]:
-    """How long after nine an appointment begins, and how many minutes it lasts."""
+def offset_and_minutes(appointment: dict[str, Any]) -> tuple[int, int | None]:
+    """Return the ms from nine o'clock to an appointment's slot, and its minutes."""
     after = datetime.fromisoformat(appointment["slot"]) - NINE
     return after // timedelta(milliseconds=1), appointment.get("durationMinutes")
 
 
-async def test_bookings_that_change_places_under_load(life: Life, grid_stack: Stack, grid: int) -> None:
-    """Bookings that keep moving to each other's places and back never share one, and each stays whole."""
+async def test_bookings_that_swap_slots_under_load_stay_whole(
+    life: Life, grid_stack: Stack, grid: int
+) -> None:
+    """Bookings that keep moving to each other's slots never share one, and their rows stay whole."""
     site = fresh_site()
     wanted = [cell(grid, "doctor", number) for number in range(4)]
     bookings = await begin(life, site, wanted)

@@ -1,4 +1,4 @@
-"""The unique index, dropped while a worker serves: what the next bookings hear."""
+"""The unique index of claims, dropped while a worker serves."""
 
 import json
 
@@ -24,9 +24,9 @@ def events(worker: Service) -> list[dict[str, object]]:
 
 
 async def book_twice_without_the_index(servers: Servers, without: str) -> tuple[list[Answer], list[str]]:
-    """Drop the index, wait until the worker has seen it, if it looks, and book one slot for two patients.
+    """Drop the index, wait until a worker that watches it notices, and book one slot for two patients.
 
-    The answers to both, asked again where that was 503, and what the worker has logged since.
+    Bookings that get 503 are retried. Return the final answers, and the events that the worker logged since.
     """
     with servers.new_stack() as stack:
         stack.start_gateway()
@@ -36,7 +36,7 @@ async def book_twice_without_the_index(servers: Servers, without: str) -> tuple[
         before = len(events(worker))
         drop_index(stack)
         if not without:
-            await until(lambda: GONE in worker.log, "the worker has seen it")
+            await until(lambda: GONE in worker.log, "the worker notices the lost index")
         async with http_caller(stack) as caller:
             body, answers = fresh(), list[Answer]()
             for name in ("Ada", "Grace"):
@@ -46,19 +46,19 @@ async def book_twice_without_the_index(servers: Servers, without: str) -> tuple[
         return answers, [str(event["event"]) for event in events(worker)[before:]]
 
 
-async def test_a_worker_that_has_lost_the_index_confirms_nothing_without_it(servers: Servers) -> None:
-    """A worker answers 503 from when it sees that the index is gone until it has made it again."""
+async def test_a_worker_confirms_nothing_while_the_index_is_lost(servers: Servers) -> None:
+    """A worker answers 503 from the moment it notices the lost index until it has recreated it."""
     answers, logged = await book_twice_without_the_index(servers, without="")
     assert [answer.status for answer in answers] == [201, 409]
-    beside = ("answered", "subject_left", "subject_joined")
-    assert [event for event in logged if event not in beside] == [
+    expected = ("answered", "subject_left", "subject_joined")
+    assert [event for event in logged if event not in expected] == [
         "database_not_ready",
         "index_created",
         "database_verified",
     ]
 
 
-async def test_without_the_watch_a_slot_is_confirmed_twice(servers: Servers) -> None:
-    """Control: where nobody looks after the index, the same slot is confirmed to two patients."""
+async def test_without_the_index_check_a_slot_is_confirmed_twice(servers: Servers) -> None:
+    """Control: without the check of the index, two patients get the same slot confirmed."""
     answers, _ = await book_twice_without_the_index(servers, without="no_index_check")
     assert [answer.status for answer in answers] == [201, 201]

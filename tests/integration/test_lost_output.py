@@ -1,4 +1,4 @@
-"""A log that cannot be written: a full disk, a reader that has gone away, an output that is closed."""
+"""Logs that cannot be written: the disk is full, the pipe has no reader, or the output is closed."""
 
 import os
 import signal
@@ -47,10 +47,10 @@ def start(kind: str, output: Callable[[], int] | None, **env: str) -> subprocess
 
 
 @pytest.mark.parametrize("output", [full_disk, no_reader, None], ids=["full", "no_reader", "closed"])
-async def test_a_service_whose_log_cannot_be_written_serves_on(
+async def test_services_keep_serving_if_their_log_cannot_be_written(
     stack: Stack, output: Callable[[], int] | None
 ) -> None:
-    """Gateway and workers answer as ever, look after the indexes, and end in order when they are told.
+    """Gateway and workers keep answering, watch the indexes, and exit with 0 on SIGTERM.
 
     `closed`: standard output and error are closed at the start, as by `>&- 2>&-`.
     """
@@ -63,11 +63,11 @@ async def test_a_service_whose_log_cannot_be_written_serves_on(
     try:
         await until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "all are ready")
         async with http_caller(stack) as caller:
-            await serves(caller)
-            drop_index(stack)  # which the watch logs, twice
-            await until(lambda: has_index(stack), "the watch makes the index again")
+            await assert_serves(caller)
+            drop_index(stack)  # the watch logs this twice
+            await until(lambda: has_index(stack), "the watch recreates the index")
             await until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "all are ready again")
-            await serves(caller)
+            await assert_serves(caller)
         assert [process.poll() for process in processes] == [None] * 3
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -78,7 +78,7 @@ async def test_a_service_whose_log_cannot_be_written_serves_on(
             process.wait()
 
 
-async def serves(caller: HttpCaller) -> None:
+async def assert_serves(caller: HttpCaller) -> None:
     body = fresh()
     assert (await caller.book(body)).status == 201
     assert (await caller.book(body)).status == 409
@@ -91,8 +91,8 @@ def has_index(stack: Stack) -> bool:
         return CLAIM_INDEX in client.get_default_database()["appointments"].index_information()
 
 
-def test_the_supervisor_survives_a_full_disk(tmp_path: Path) -> None:
-    """While the state cannot be written, what dies is started again all the same."""
+def test_the_supervisor_restarts_processes_on_a_full_disk(tmp_path: Path) -> None:
+    """The supervisor restarts a process that dies even if it cannot write its state or the log."""
 
     class Sleeper(Process):
         kind = "gateway"

@@ -1,4 +1,4 @@
-"""Messages that no client library would send: they disturb no other message."""
+"""Malformed messages, which no client library would send, disturb no other message."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +21,7 @@ from tests.stack import Stack
 
 MALFORMED = [b"NATS/1.0 \xff\xfe\xff\xff", b"NATS", b"NATS/1.0 100 \xff\xff", b"NATS/1.0\r\nno colon\r\n\r\n"]
 PATIENCE_SECONDS = 30
-"""So long that an attempt which is answered late, on a slow machine, is told from one that was lost."""
+"""Long enough to distinguish an attempt that a slow machine answers late from a lost attempt."""
 UNANSWERED = "attempt_unanswered"
 LONG = b"NATS/1.0\r\n" + b"a:b\r\n" * 180_000 + b"\r\n"
 NO_FIELD_ENDS = st.binary(max_size=40).map(lambda raw: raw.translate(None, b" \t\r\n"))
@@ -46,7 +46,7 @@ async def raw(stack: Stack) -> AsyncIterator[RawNats]:
 
 @pytest.fixture(scope="module")
 def alone(servers: Servers) -> Iterator[Stack]:
-    """One worker of each kind: what disturbs it is seen by the next command."""
+    """Start one worker of each kind, so that the next command goes to the worker that was disturbed."""
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS=str(PATIENCE_SECONDS)) as stack:
         yield stack.up(booking_workers=1)
 
@@ -54,7 +54,7 @@ def alone(servers: Servers) -> Iterator[Stack]:
 @pytest.mark.parametrize("subject", SUBJECTS)
 @pytest.mark.parametrize("headers", MALFORMED)
 async def test_malformed_headers_are_answered_400(raw: RawNats, subject: str, headers: bytes) -> None:
-    """A command whose headers cannot be read, and whose reply subject can, is refused."""
+    """A command with unreadable headers and a valid reply subject gets 400."""
     answer = await raw.ask(subject, b"{}", headers=headers)
     assert (answer["status"], answer["body"]) == (400, {"error": "The headers cannot be read"})
 
@@ -63,7 +63,7 @@ async def test_malformed_headers_are_answered_400(raw: RawNats, subject: str, he
 async def test_a_megabyte_of_headers_is_answered_413_at_once(
     stack: Stack, raw: RawNats, subject: str
 ) -> None:
-    """Headers longer than a request may be are refused without being read, which would take a second."""
+    """Headers longer than the limit of a request get 413 unparsed; parsing them would take a second."""
     before = [worker.cpu_seconds for worker in stack.workers()]
     assert (await raw.ask(subject, headers=LONG))["status"] == 413
     spent = [worker.cpu_seconds - was for worker, was in zip(stack.workers(), before, strict=True)]
@@ -81,10 +81,8 @@ async def test_a_megabyte_of_headers_is_answered_413_at_once(
         (b"", LONG),
     ],
 )
-async def test_bookings_beside_malformed_messages_are_all_made(
-    alone: Stack, reply: bytes, headers: bytes
-) -> None:
-    """No worker and no gateway becomes deaf, not for a moment, whatever reaches it."""
+async def test_malformed_messages_delay_no_booking(alone: Stack, reply: bytes, headers: bytes) -> None:
+    """No malformed message makes a worker or a gateway stop reading, or lose its connection."""
     async with (
         raw_nats(alone.env["NATS_URL"]) as raw,
         httpx.AsyncClient(base_url=alone.url, timeout=20) as http,
@@ -99,8 +97,8 @@ async def test_bookings_beside_malformed_messages_are_all_made(
         assert "nats_disconnected" not in service.log
 
 
-async def test_without_the_guard_a_malformed_message_makes_a_worker_deaf(servers: Servers) -> None:
-    """Control: a worker that reads as the client library does answers no more, and says it is connected."""
+async def test_without_the_guard_a_malformed_message_stops_a_worker(servers: Servers) -> None:
+    """Control: a worker without the guard of its parser stops answering, though it remains connected."""
     with servers.new_stack() as stack:
         stack.start("booking_worker", without="no_message_guard")
         await asyncio.to_thread(stack.wait_serving)
@@ -115,7 +113,7 @@ async def test_without_the_guard_a_malformed_message_makes_a_worker_deaf(servers
 
 
 async def observed_inbox(connection: Client) -> asyncio.Future[str]:
-    """The prefix of the next inbox that somebody asks from."""
+    """Return a future of the inbox prefix of the next client that sends a booking."""
     seen: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def note(message: object) -> None:
@@ -148,7 +146,7 @@ async def observed_inbox(connection: Client) -> asyncio.Future[str]:
 async def test_no_bytes_disturb_a_booking(
     stack: Stack, subject: str, reply: bytes, headers: bytes, payload: bytes
 ) -> None:
-    """Any bytes as headers, reply subject or payload, to a worker or a client's inbox: bookings are made."""
+    """Any bytes as headers, reply subject or payload, to a worker or a client's inbox, disturb no booking."""
     async with (
         await nats.connect(stack.env["NATS_URL"]) as spy,
         BookingClient(stack.env["NATS_URL"], timeout=PATIENCE_SECONDS) as client,
@@ -159,10 +157,10 @@ async def test_no_bytes_disturb_a_booking(
         await client.book(body["slot"], "Ada", site=body["site"])
         async with asyncio.timeout(PATIENCE_SECONDS):
             to = subject.encode() or (await inbox).encode() + b"." + (reply or b"x")
-        await spy.close()  # it reads as the client library does: what follows could make it deaf
+        await spy.close()  # it parses as the client library does: the next messages could stop it
         await raw.publish(to, payload, reply=reply, headers=headers)
         await raw.publish(to, payload, reply=reply, headers=headers)
-        await raw.flush()  # nothing of this is left for the next example's spy
+        await raw.flush()  # so that the next example's spy receives none of this
         body = fresh()
         with structlog.testing.capture_logs() as lines:
             booked = await client.book(body["slot"], "Ada", site=body["site"])
@@ -170,8 +168,8 @@ async def test_no_bytes_disturb_a_booking(
         assert UNANSWERED not in [line["event"] for line in lines]
 
 
-async def test_all_workers_read_on_after_the_fuzz(stack: Stack) -> None:
-    """No connection was lost, and none reads no more, after all of the above."""
+async def test_all_workers_are_connected_after_the_fuzz(stack: Stack) -> None:
+    """After all malformed messages no worker has lost its connection or stopped reading."""
     assert httpx.get(f"{stack.url}/readyz").status_code == 200
     for service in stack.services:
         assert "nats_reading_ended" not in service.log

@@ -1,4 +1,4 @@
-"""Many commands in one message: a way to travel. Each is judged and answered by itself."""
+"""A batch message carries many commands; each command is executed and answered independently."""
 
 import asyncio
 import json
@@ -26,21 +26,19 @@ PASSED = int(time.time() * 1000) - 1
 
 @pytest.mark.parametrize("subject", MANY)
 async def test_replies_come_in_the_order_of_the_commands(nats_connection: Client, subject: str) -> None:
-    """The largest message there may be, of 128: the first reply is the first command's, and so on."""
+    """The replies to a full batch of 128 commands are in the order of its commands."""
     bodies = [fresh(resources=[f"room-{number}"]) for number in range(128)]
     replies = await ask_many(nats_connection, subject, alone(*bodies))
     kept = [reply["body"].get("appointment") or reply["body"]["hold"] for reply in replies]
     assert set(statuses(replies)) == {DONE[subject]}
-    assert [(each["site"], each["resources"]) for each in kept] == [
+    assert [(row["site"], row["resources"]) for row in kept] == [
         (body["site"], body["resources"]) for body in bodies
     ]
 
 
 @pytest.mark.parametrize("subject", MANY)
-async def test_a_repeated_name_is_no_fault_of_the_other_commands(
-    nats_connection: Client, subject: str
-) -> None:
-    """A command or an envelope that has a name twice is refused alone; a repeated list, as a whole."""
+async def test_a_duplicate_field_refuses_only_its_own_command(nats_connection: Client, subject: str) -> None:
+    """A command or envelope with a duplicate field is refused alone; a duplicate `commands` refuses all."""
     one, two, other = (json.dumps({"command": fresh()}) for _ in range(3))
     repeated = [one[:-2] + ',"slot":"2031-05-04T10:00Z"}}', one[:-1] + "," + two[1:]]
     for wrong, name in zip(repeated, ("slot", "command"), strict=True):
@@ -55,15 +53,15 @@ async def test_a_repeated_name_is_no_fault_of_the_other_commands(
 
 
 @pytest.mark.parametrize("subject", MANY)
-async def test_a_bad_command_is_no_fault_of_the_others(nats_connection: Client, subject: str) -> None:
-    """What is wrong with a command, its deadline and its fields included, is told of it alone."""
+async def test_a_bad_command_of_a_batch_is_refused_alone(nats_connection: Client, subject: str) -> None:
+    """An invalid command, field, deadline or envelope of a batch is refused alone."""
     large = fresh("x" * 16 * 1024)
-    long_to_say = fresh(f"A{' ' * 16 * 1024}B")  # white space is collapsed: it would be a name
+    collapsible = fresh(f"A{' ' * 16 * 1024}B")  # valid once its white space is collapsed
     bad: list[tuple[Any, int, str]] = [
         ({"command": {"slot": "2031-05-04T09:00:00Z"}}, 400, "Missing slot or patientName"),
         ({"command": fresh(surprise=1)}, 400, "Unknown field surprise"),
         ({"command": fresh(slot="soon")}, 400, "slot must be an ISO 8601 time"),
-        *(({"command": each}, 413, "Request is larger than 16 KiB") for each in (large, long_to_say)),
+        *(({"command": body}, 413, "Request is larger than 16 KiB") for body in (large, collapsible)),
         ({"command": []}, 400, "Body must be a JSON object"),
         ({}, 400, "Missing command"),
         (7, 400, "Body must be a JSON object"),
@@ -73,7 +71,7 @@ async def test_a_bad_command_is_no_fault_of_the_others(nats_connection: Client, 
             for deadline in ("soon", -1, 1.5, True, 10**20, "1764928800000")
         ),
     ]
-    mixed = [each for command, *_ in bad for each in (command, {"command": fresh()})]
+    mixed = [item for command, *_ in bad for item in (command, {"command": fresh()})]
     replies = await ask_many(nats_connection, subject, mixed)
     assert set(statuses(replies[1::2])) == {DONE[subject]}
     for reply, (_, status, sentence) in zip(replies[::2], bad, strict=True):
@@ -83,7 +81,7 @@ async def test_a_bad_command_is_no_fault_of_the_others(nats_connection: Client, 
 
 @pytest.mark.parametrize("subject", MANY)
 async def test_each_command_has_its_own_deadline(nats_connection: Client, subject: str) -> None:
-    """One that is met too late gets 503, and those beside it are executed; its slot is still free."""
+    """A command past its deadline gets 503 and books nothing; the rest of its batch is executed."""
     late, ahead = fresh(), int(time.time() * 1000) + 60_000
     commands = [
         {"command": fresh(), "deadline": ahead},
@@ -97,8 +95,8 @@ async def test_each_command_has_its_own_deadline(nats_connection: Client, subjec
     assert statuses(await ask_many(nats_connection, subject, alone(late))) == [DONE[subject]]
 
 
-async def test_the_deadline_of_a_message_counts_for_all_of_it(nats_connection: Client) -> None:
-    """No command has more time than the message that it came in, though it says so."""
+async def test_the_deadline_of_a_message_limits_all_its_commands(nats_connection: Client) -> None:
+    """A command cannot have a later deadline than its message."""
     ahead = int(time.time() * 1000) + 60_000
     commands = [{"command": fresh()}, {"command": fresh(), "deadline": ahead}]
     payload = json.dumps({"commands": commands}).encode()
@@ -108,8 +106,8 @@ async def test_the_deadline_of_a_message_counts_for_all_of_it(nats_connection: C
     assert statuses(json.loads(reply.data)["replies"]) == [503, 503]
 
 
-async def test_rivals_in_one_message_have_one_winner(nats_connection: Client) -> None:
-    """A message is no transaction: of those that want one slot one gets it, and the others hear 409."""
+async def test_rivals_in_one_batch_have_one_winner(nats_connection: Client) -> None:
+    """If commands of a batch compete for one slot, one gets it and the rest get 409."""
     body = fresh()
     rivals = [{**body, "patientName": f"Patient {number}"} for number in range(40)]
     for subject in (PLACE.many_subject, BOOK.many_subject):
@@ -117,8 +115,8 @@ async def test_rivals_in_one_message_have_one_winner(nats_connection: Client) ->
         assert Counter(statuses(replies)) == {DONE[subject]: 1, 409: 39}
 
 
-async def test_a_key_works_in_a_message_of_many(nats_connection: Client, nats_caller: NatsCaller) -> None:
-    """A repeat gets the same booking and says so in its headers, the other way of travelling included."""
+async def test_an_idempotency_key_works_in_a_batch(nats_connection: Client, nats_caller: NatsCaller) -> None:
+    """A retry in a batch of a single command gets the same booking, and is marked as a replay."""
     body = fresh(idempotencyKey="one")
     first = await nats_caller.book(body)
     again, other = await ask_many(
@@ -143,24 +141,24 @@ async def test_a_key_works_in_a_message_of_many(nats_connection: Client, nats_ca
         ([], "Body must be a JSON object"),
     ],
 )
-async def test_a_message_that_cannot_be_read_is_refused_as_a_whole(
+async def test_an_invalid_batch_is_refused_as_a_whole(
     nats_caller: NatsCaller, subject: str, message: object, sentence: str
 ) -> None:
-    """No command of it is executed, and its sender hears one refusal, as of a command that came alone."""
+    """If a batch itself is invalid, no command is executed and its sender gets one refusal."""
     answer = await nats_caller.request(subject, message)
     assert (answer.status, answer.error) == (400, sentence)
     assert answer.headers["error-type"] == "InvalidRequest"
 
 
-async def test_a_malformed_deadline_of_a_message_is_refused(nats_caller: NatsCaller) -> None:
-    """The header of a message of many is read as that of any other."""
+async def test_a_malformed_deadline_of_a_batch_is_refused(nats_caller: NatsCaller) -> None:
+    """A malformed `Deadline` header of a batch gets 400, as that of a single command does."""
     answer = await nats_caller.request(BOOK.many_subject, {"commands": alone(fresh())}, {"Deadline": "soon"})
     assert answer.status == 400
     assert answer.error.startswith("Deadline")
 
 
-async def test_many_commands_without_a_reply_subject_are_executed(nats_connection: Client) -> None:
-    """Whoever does not want to hear the answers is served all the same."""
+async def test_a_batch_without_a_reply_subject_is_executed(nats_connection: Client) -> None:
+    """The commands of a batch without a reply subject are executed."""
     bodies = [fresh() for _ in range(3)]
     await nats_connection.publish(BOOK.many_subject, json.dumps({"commands": alone(*bodies)}).encode())
     async with asyncio.timeout(20):
@@ -170,10 +168,10 @@ async def test_many_commands_without_a_reply_subject_are_executed(nats_connectio
                 break
 
 
-async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
-    """A line of the log has the request ids of all that are carried out, and each that is not has its own.
+async def test_each_command_of_a_batch_has_its_request_id_in_the_log(servers: Servers) -> None:
+    """One log line has the request ids of all executed commands of a batch; every refusal has its own line.
 
-    They have the subject, the status and the time, and no name.
+    The lines have the subject, the status and the time, and no name.
     """
     ids = [f"{REQUEST_ID}-{number}" for number in range(3)]
     body = fresh("Zebra-Canary")
@@ -190,7 +188,7 @@ async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             replies = await ask_many(connection, BOOK.many_subject, commands)
             await ask(connection, BOOK.many_subject, {"commands": [], "Zebra-Canary": 1})
-        wait_until(lambda: worker.log.count('"answered"') == 4, "all is logged")
+        wait_until(lambda: worker.log.count('"answered"') == 4, "all commands are logged")
         text = worker.log
     lines = [json.loads(line) for line in text.splitlines()]
     answered = [line for line in lines if line["event"] == "answered"]
@@ -200,7 +198,7 @@ async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
     assert statuses(replies) == [201, 409, 400, 201, 201]
     assert ids[0] in done["request_ids"]
     assert len(set(done["request_ids"])) == 3, "no two commands share an id"
-    assert [by_id[each]["status"] for each in ids[1:]] == [409, 400]
+    assert [by_id[id]["status"] for id in ids[1:]] == [409, 400]
     assert {line["subject"] for line in answered} == {BOOK.many_subject}
     assert all(line["ms"] >= 0 for line in answered)
     assert len(by_id) == 3, "no two commands share an id"
@@ -208,8 +206,8 @@ async def test_each_of_many_commands_can_be_followed(servers: Servers) -> None:
     assert "Zebra-Canary" not in json.dumps([reply for reply in replies if reply["status"] >= 400])
 
 
-async def test_a_stopped_worker_loses_none_of_many(servers: Servers) -> None:
-    """SIGTERM while messages of many are in hand: each command is executed, and each message is answered."""
+async def test_a_stopped_worker_answers_its_batches(servers: Servers) -> None:
+    """A worker that gets SIGTERM with batches in flight executes every command and answers every batch."""
     with servers.new_stack() as stack:
         stopped = stack.start("booking_worker", without="slow_store")
         stack.start("booking_worker")

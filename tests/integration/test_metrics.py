@@ -1,4 +1,4 @@
-"""What Prometheus is told of commands, latencies, batches, barriers and indexes; nothing of callers."""
+"""Metrics of commands, latencies, batches, barriers and indexes, without any data of callers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CANARY = "Zebra-Canary"
 
 @dataclass
 class Scraped:
-    """A stack whose workers tell their metrics, each at a port of its own."""
+    """A stack, and the URLs of its workers' metrics."""
 
     stack: Stack
     booking: str
@@ -30,7 +30,7 @@ class Scraped:
 
 @pytest.fixture(scope="module")
 def scraped(servers: Servers) -> Iterator[Scraped]:
-    """A gateway, a booking worker and a hold worker that have answered one of each."""
+    """Start a gateway and a worker of each kind that have answered bookings, a hold and refusals."""
     booking, hold = free_port(), free_port()
     with servers.new_stack() as stack:
         stack.start_gateway()
@@ -49,7 +49,7 @@ def scraped(servers: Servers) -> Iterator[Scraped]:
 
 
 def read(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """The samples at a URL's `/metrics`, by name and labels."""
+    """Return the samples at a URL's `/metrics`, by name and labels."""
     response = httpx.get(f"{url}/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain; version=")
@@ -62,8 +62,8 @@ def value(url: str, name: str, **labels: str) -> float:
 
 
 @pytest.mark.parametrize("service", ["gateway", "booking", "hold"])
-def test_every_process_tells_what_it_is(scraped: Scraped, service: str) -> None:
-    """`booking_build_info` says service and version, and `process_*` what the process uses."""
+def test_every_process_has_build_info_and_process_metrics(scraped: Scraped, service: str) -> None:
+    """`booking_build_info` has service, version and Python; `process_*` the resources of the process."""
     samples = read(getattr(scraped, service))
     (labels,) = [dict(labels) for name, labels in samples if name == "booking_build_info"]
     assert set(labels) == {"service", "version", "python"}
@@ -72,7 +72,7 @@ def test_every_process_tells_what_it_is(scraped: Scraped, service: str) -> None:
 
 
 def test_commands_are_counted_by_subject_and_outcome(scraped: Scraped) -> None:
-    """A worker counts what it answered, a refusal by its name, and how long each took."""
+    """A worker counts its answers, refusals by their class, and measures their latency."""
     book = "booking.v1.book_many"
     assert value(scraped.booking, "booking_commands_total", subject=book, outcome="201") == 1
     assert value(scraped.booking, "booking_commands_total", subject=book, outcome="SlotAlreadyBooked") == 1
@@ -82,7 +82,7 @@ def test_commands_are_counted_by_subject_and_outcome(scraped: Scraped) -> None:
 
 
 def test_the_steps_of_a_booking_are_measured(scraped: Scraped) -> None:
-    """Waiting for a batch, Redis' scripts, MongoDB's insert and the read barrier each have a histogram."""
+    """The wait for a batch, Redis scripts, MongoDB inserts and read barriers have a histogram each."""
     assert value(scraped.booking, "booking_queue_seconds_count", queue="book") >= 2
     assert value(scraped.booking, "booking_batch_size_sum", queue="book") == 2
     assert value(scraped.booking, "booking_redis_seconds_count", script="register_intents") >= 2
@@ -91,14 +91,14 @@ def test_the_steps_of_a_booking_are_measured(scraped: Scraped) -> None:
     assert value(scraped.hold, "booking_redis_seconds_count", script="grant_holds") == 1
 
 
-def test_the_state_of_the_indexes_is_told(scraped: Scraped) -> None:
-    """While the indexes are known to be there, `booking_indexes_verified` is 1."""
+def test_verified_indexes_are_a_metric(scraped: Scraped) -> None:
+    """`booking_indexes_verified` is 1 while the indexes are verified."""
     assert value(scraped.booking, "booking_indexes_verified") == 1
     assert value(scraped.hold, "booking_indexes_verified") == 1
 
 
 def test_the_gateway_counts_requests_and_attempts(scraped: Scraped) -> None:
-    """Requests by route and status; attempts by what became of them; commands that went in one message."""
+    """The gateway counts requests by route and status, attempts by outcome, and commands by message."""
     route = "/api/book-appointment"
     requests = "booking_http_requests_total"
     assert value(scraped.gateway, requests, method="POST", route=route, status="201") == 1
@@ -110,6 +110,6 @@ def test_the_gateway_counts_requests_and_attempts(scraped: Scraped) -> None:
 
 
 @pytest.mark.parametrize("service", ["gateway", "booking", "hold"])
-def test_nothing_that_a_caller_sent_is_in_a_label(scraped: Scraped, service: str) -> None:
-    """Neither a name nor a path nor a method that somebody made up becomes a label."""
+def test_no_label_has_data_of_a_caller(scraped: Scraped, service: str) -> None:
+    """No name, unknown path or unknown method that a caller sends becomes a label."""
     assert CANARY.lower() not in httpx.get(f"{getattr(scraped, service)}/metrics").text.lower()

@@ -1,4 +1,4 @@
-"""Moves by a caller's id (`moveId`, over HTTP `Idempotency-Key`): a repeat is known, and moves nothing."""
+"""Moves with an idempotency key (`moveId`, over HTTP `Idempotency-Key`): a retry moves nothing."""
 
 import asyncio
 from typing import Any
@@ -24,8 +24,8 @@ def life(nats_connection: Client) -> Life:
     return Life(nats_connection)
 
 
-async def test_a_move_with_nothing_to_change_is_remembered(life: Life) -> None:
-    """Its repeat, after somebody else has moved the booking, does not move it back; no entry tells of it."""
+async def test_a_retry_of_a_move_that_changed_nothing_moves_nothing(life: Life) -> None:
+    """A move to the booking's own slot is remembered: a retry after a later move does not move it back."""
     appointment = await life.booked(fresh())
     stay = {"slot": NINE, "moveId": "desk 4711"}
     answer = await life.move(appointment["id"], **stay)
@@ -37,14 +37,14 @@ async def test_a_move_with_nothing_to_change_is_remembered(life: Life) -> None:
     assert [type for _, type, _ in await life.changes(appointment["id"])] == ["booked", "moved"]
 
 
-async def test_a_move_id_is_remembered_longer_than_the_history(use_cases: UseCases) -> None:
-    """After 120 more changes, of which the history has forgotten some, a repeat still moves nothing."""
+async def test_a_move_id_is_remembered_after_its_history_entry_is_gone(use_cases: UseCases) -> None:
+    """After 120 more changes, when the history has dropped the move's entry, a retry still moves nothing."""
     _, booking = await booked(use_cases)
     first = MoveAppointment(id=booking.id, slot=TEN, moveId="the first")
     await use_cases.bookings.move(first, soon())
     for minute in range(120):
         if minute % 10 == 0:
-            await use_cases.schema.wait_until_verified()  # a worker looks each second
+            await use_cases.schema.wait_until_verified()  # as a worker does every second
         slot = f"2031-05-05T1{minute // 60}:{minute % 60:02}:00Z"
         await use_cases.bookings.move(
             MoveAppointment.model_validate({"id": booking.id, "slot": slot}), soon()
@@ -52,8 +52,8 @@ async def test_a_move_id_is_remembered_longer_than_the_history(use_cases: UseCas
     assert (await use_cases.bookings.move(first, soon())).version == 122
 
 
-async def test_a_move_id_for_another_target_is_refused(life: Life) -> None:
-    """The same id with another slot, duration or resources is 422 and changes nothing; a token may differ."""
+async def test_a_move_id_for_another_target_gets_422(life: Life) -> None:
+    """A move id with another slot, duration or resources gets 422; only the hold token may differ."""
     appointment, other = await life.booked(fresh()), await life.booked(fresh())
     key = {"moveId": "desk 4711"}
     assert (await life.move(appointment["id"], slot=TEN, **key)).status == 200
@@ -63,11 +63,13 @@ async def test_a_move_id_for_another_target_is_refused(life: Life) -> None:
     again = {"slot": "2031-05-04T12:00:00+02:00", "holdToken": str(uuid4())}
     assert (await life.move(appointment["id"], **again, **key)).status == 200
     assert (await life.found(appointment["id"]))["version"] == 2
-    assert (await life.move(other["id"], slot=ELEVEN, **key)).status == 200  # ids are the appointment's
+    assert (
+        await life.move(other["id"], slot=ELEVEN, **key)
+    ).status == 200  # ids are scoped to the appointment
 
 
-async def test_a_move_id_is_looked_up_before_the_version_and_the_moment(life: Life) -> None:
-    """The repeat of a move that was done is not told 412, nor that it was asked earlier."""
+async def test_a_move_id_is_looked_up_before_version_and_asked_at(life: Life) -> None:
+    """A retry of a move that was carried out gets 200, neither 412 nor AskedEarlier."""
     appointment = await life.booked(fresh())
     move = {"slot": TEN, "moveId": "desk 4711", "ifVersion": 1}
     assert (await life.move(appointment["id"], **move)).body["appointment"]["version"] == 2
@@ -78,15 +80,15 @@ async def test_a_move_id_is_looked_up_before_the_version_and_the_moment(life: Li
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "na\u00efve", 7])
-async def test_a_wrong_move_id_is_refused(life: Life, key: Any) -> None:
-    """A move id is 1 to 255 printable ASCII characters; the sentence names the field."""
+async def test_an_invalid_move_id_is_refused(life: Life, key: Any) -> None:
+    """A move id is 1 to 255 printable ASCII characters; the error names the field."""
     answer = await life.move(str(uuid4()), slot=TEN, moveId=key)
     assert answer.status == 400
     assert "moveId" in answer.error
 
 
-async def test_over_http_the_key_is_a_header(http: AsyncClient, life: Life) -> None:
-    """A PATCH with a key is known again; the same key with another body is 422."""
+async def test_over_http_the_move_id_is_the_idempotency_key_header(http: AsyncClient, life: Life) -> None:
+    """The retry of a PATCH with a key moves nothing; the same key with another body gets 422."""
     appointment = await life.booked(fresh())
     url, key = f"/api/appointments/{appointment['id']}", {"Idempotency-Key": "desk 4711"}
     first = await http.patch(url, json={"slot": TEN}, headers=key)
@@ -106,8 +108,10 @@ async def test_over_http_the_key_is_a_header(http: AsyncClient, life: Life) -> N
 
 
 @pytest.mark.parametrize("body", [{}, {"holdToken": str(uuid4())}, {"slot": None}])
-async def test_a_move_to_nowhere_is_refused(http: AsyncClient, life: Life, body: dict[str, Any]) -> None:
-    """A move that says neither slot nor resources nor duration is 400, and the sentence names them."""
+async def test_a_move_without_a_target_is_refused(
+    http: AsyncClient, life: Life, body: dict[str, Any]
+) -> None:
+    """A move without slot, resources and duration gets 400, and the error names these fields."""
     appointment = await life.booked(fresh())
     answer = await http.patch(f"/api/appointments/{appointment['id']}", json=body)
     assert answer.status_code == 400
@@ -115,17 +119,17 @@ async def test_a_move_to_nowhere_is_refused(http: AsyncClient, life: Life, body:
     assert (await life.move(appointment["id"], **body)).body == answer.json()
 
 
-async def test_a_repeat_of_a_move_uses_up_the_hold_that_a_dead_worker_left(
+async def test_a_retry_of_a_move_uses_up_the_hold_of_its_patient(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that dies after the update leaves the hold of its patient; the repeat ends it."""
+    """A retry removes the patient's hold, which a worker that dies after the update leaves behind."""
     body, booking = await booked(use_cases, patient="Ada")
     hold = PlaceHold.model_validate({**body, "slot": TEN})
     await use_cases.holds.place_hold(hold, soon())
     move = MoveAppointment(id=booking.id, slot=TEN, moveId="desk 4711")
 
     async def die(*_: Any) -> None:
-        """The worker is gone before it uses up any hold."""
+        """The worker dies before it removes any hold."""
 
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)
@@ -137,15 +141,15 @@ async def test_a_repeat_of_a_move_uses_up_the_hold_that_a_dead_worker_left(
     assert await use_cases.bookings.book(free(body, slot=TEN), soon())
 
 
-async def test_control_without_the_repeat_that_hold_stands(
+async def test_control_without_a_retry_the_hold_remains(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Control: the hold that the dead worker left keeps others away if nobody repeats the move."""
+    """Control: without a retry of the move, the hold that the worker left refuses other patients."""
     body, booking = await booked(use_cases, patient="Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate({**body, "slot": TEN}), soon())
 
     async def die(*_: Any) -> None:
-        """The worker is gone before it uses up any hold."""
+        """The worker dies before it removes any hold."""
 
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)
@@ -156,8 +160,8 @@ async def test_control_without_the_repeat_that_hold_stands(
         await use_cases.bookings.book(free(body, slot=TEN), soon())
 
 
-async def test_racing_moves_under_one_id_are_one(use_cases: UseCases) -> None:
-    """Of simultaneous repeats one is carried out; another target under that id is 422."""
+async def test_racing_moves_with_one_id_are_carried_out_once(use_cases: UseCases) -> None:
+    """Racing moves with one id are carried out once; another target with that id gets 422."""
     _, booking = await booked(use_cases)
     moves = [MoveAppointment(id=booking.id, slot=slot, moveId="desk") for slot in (TEN, TEN, TEN, ELEVEN)]
     answers = await asyncio.gather(

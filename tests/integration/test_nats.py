@@ -1,4 +1,4 @@
-"""What only NATS has: deadlines, service headers, and the typed client."""
+"""NATS alone has deadlines, service headers, readiness subjects, and the typed client."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.stack import Stack
 
 
 async def test_a_command_past_its_deadline_is_not_executed(nats_caller: NatsCaller) -> None:
-    """A command that is met too late gets 503, and nothing is booked."""
+    """A booking that a worker receives after its deadline gets 503 and books nothing."""
     body = fresh()
     late = await nats_caller.request(BOOK.subject, body, {"Deadline": str(int(time.time() * 1000) - 1)})
     assert (late.status, late.body["outcome"]) == (503, "not_executed")
@@ -30,7 +30,7 @@ async def test_a_command_past_its_deadline_is_not_executed(nats_caller: NatsCall
 
 
 async def test_a_hold_or_a_read_past_its_deadline_is_not_executed(nats_caller: NatsCaller) -> None:
-    """Every command that is met too late gets 503; a hold leaves nothing in its slot's way."""
+    """A hold or read that a worker receives after its deadline gets 503, and the slot stays free."""
     passed, body = {"Deadline": str(int(time.time() * 1000) - 1)}, fresh("Ada")
     for subject, command in (("hold.v1.place", body), ("booking.v1.get", {"id": str(uuid4())})):
         late = await nats_caller.request(subject, command, passed)
@@ -38,8 +38,8 @@ async def test_a_hold_or_a_read_past_its_deadline_is_not_executed(nats_caller: N
     assert (await nats_caller.book({**body, "patientName": "Grace"})).status == 201
 
 
-async def test_a_late_booking_hears_nothing_of_holds(nats_caller: NatsCaller) -> None:
-    """A booking that is met too late gets 503, of a slot that another holds too."""
+async def test_a_late_booking_of_a_held_slot_gets_503(nats_caller: NatsCaller) -> None:
+    """A booking after its deadline gets 503 even if another patient holds the slot."""
     body = fresh("Ada")
     assert (await nats_caller.hold(body)).status == 200
     passed = {"Deadline": str(int(time.time() * 1000) - 1)}
@@ -56,7 +56,7 @@ async def test_a_malformed_deadline_is_refused(nats_caller: NatsCaller, deadline
 
 
 async def test_a_refusal_carries_the_service_headers(nats_caller: NatsCaller) -> None:
-    """Tools that know NATS services see an error in the headers that they look at."""
+    """A refusal carries the error headers of the NATS services API; a success does not."""
     body = fresh()
     booked, refused = await nats_caller.book(body), await nats_caller.book(body)
     assert refused.headers["nats-service-error-code"] == "409"
@@ -65,7 +65,7 @@ async def test_a_refusal_carries_the_service_headers(nats_caller: NatsCaller) ->
 
 
 async def test_an_empty_message_is_answered(nats_caller: NatsCaller) -> None:
-    """Whatever is sent gets an answer."""
+    """An empty message, or an id of another type, gets an error that names the field."""
     assert (await nats_caller.request(BOOK.subject, b"")).error == "Missing slot or patientName"
     assert (await nats_caller.request("booking.v1.get", b"")).error == "Missing id"
     assert (await nats_caller.request("booking.v1.get", {"id": {"$ne": None}})).error == "id must be a string"
@@ -74,7 +74,7 @@ async def test_an_empty_message_is_answered(nats_caller: NatsCaller) -> None:
 async def test_a_command_without_a_reply_subject_is_executed(
     nats_connection: Client, nats_caller: NatsCaller
 ) -> None:
-    """A caller that does not want to hear the answer is served all the same."""
+    """A booking without a reply subject is executed."""
     body = fresh()
     await nats_connection.publish(BOOK.subject, json.dumps(body).encode())
     await round_trip(nats_connection)
@@ -85,8 +85,8 @@ async def test_a_command_without_a_reply_subject_is_executed(
     assert answer.error == "Slot already booked"
 
 
-async def test_workers_say_whether_they_are_ready(nats_caller: NatsCaller) -> None:
-    """Each kind of worker answers for itself and its servers."""
+async def test_workers_answer_whether_they_are_ready(nats_caller: NatsCaller) -> None:
+    """A worker of either kind answers whether NATS, MongoDB, Redis and the clock are ok."""
     for subject in ("booking.v1.ready", "hold.v1.ready"):
         answer = await nats_caller.request(subject, b"")
         assert (answer.status, answer.body) == (
@@ -95,10 +95,10 @@ async def test_workers_say_whether_they_are_ready(nats_caller: NatsCaller) -> No
         )
 
 
-async def test_asking_whether_it_is_ready_keeps_no_booking_away(
+async def test_readiness_requests_take_no_capacity_of_bookings(
     nats_caller: NatsCaller, nats_connection: Client
 ) -> None:
-    """However often a worker is asked whether it is ready, there is room for what it is there for."""
+    """3000 readiness requests take no capacity of a worker from its bookings."""
     for _ in range(3000):
         await nats_connection.publish("booking.v1.ready", b"{}")
     answers = await asyncio.gather(*(nats_caller.book(fresh()) for _ in range(20)))
@@ -106,7 +106,7 @@ async def test_asking_whether_it_is_ready_keeps_no_booking_away(
 
 
 async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
-    """Other Python services book with typed commands, and get typed replies."""
+    """The typed client sends typed commands and returns typed replies."""
     slot = datetime(2031, 5, 4, 9, tzinfo=UTC)
     async with CommandClient(stack.env["NATS_URL"]) as client:
         command = BookAppointment(slot=slot, patientName="Ada", site=fresh_site())
@@ -117,7 +117,7 @@ async def test_the_typed_client_books_and_reads(stack: Stack) -> None:
 
 
 async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
-    """Each refusal is an exception of its own."""
+    """The typed client raises every refusal as an exception of its own class."""
     async with CommandClient(stack.env["NATS_URL"]) as client:
         slot, site = datetime(2031, 5, 4, 9, tzinfo=UTC), fresh_site()
         await client.send(PLACE, PlaceHold(slot=slot, patientName="Ada", site=site))
@@ -136,10 +136,8 @@ async def test_the_typed_client_raises_refusals(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_who_no_longer_waits_for_a_round_trip_leaves_the_connection_whole(
-    stack: Stack, turns: int
-) -> None:
-    """A worker may be stopped in the middle of a round trip; it still receives what NATS has for it."""
+async def test_a_cancelled_round_trip_leaves_the_connection_usable(stack: Stack, turns: int) -> None:
+    """If a round trip is cancelled at any point, the connection still sends and receives."""
     async with await nats.connect(stack.env["NATS_URL"]) as connection:
         waiting = asyncio.create_task(round_trip(connection))
         for _ in range(turns):
@@ -150,13 +148,13 @@ async def test_who_no_longer_waits_for_a_round_trip_leaves_the_connection_whole(
 
 @pytest.mark.parametrize("name", ["deadline", "DEADLINE", "Deadline"])
 async def test_a_header_is_read_in_any_case(nats_caller: NatsCaller, name: str) -> None:
-    """A deadline that has passed is kept, however the header is written."""
+    """A `Deadline` header is read in upper, lower or mixed case."""
     answer = await nats_caller.request(BOOK.subject, fresh(), {name: "1"})
     assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
 
 
 async def test_a_key_may_be_sent_as_a_header(nats_caller: NatsCaller) -> None:
-    """`Idempotency-Key` is the field of that name: with it a booking is made once."""
+    """The header `Idempotency-Key` has the effect of the field `idempotencyKey`."""
     body = fresh()
     first = await nats_caller.request(BOOK.subject, body, {"idempotency-key": "one"})
     again = await nats_caller.request(
@@ -172,13 +170,13 @@ async def test_a_key_may_be_sent_as_a_header(nats_caller: NatsCaller) -> None:
     [
         ({"idempotencyKey": "one"}, {"Idempotency-Key": "two"}),
         ({}, {"Idempotency-Key": "one", "idempotency-key": "one"}),
-        ({}, {"Idempotency-Key": "one", "Idempotency-Key ": "one"}),  # blanks are not sent
+        ({}, {"Idempotency-Key": "one", "Idempotency-Key ": "one"}),  # nats-py does not send the blank
     ],
 )
 async def test_two_keys_are_refused(
     nats_caller: NatsCaller, field: dict[str, str], headers: dict[str, str]
 ) -> None:
-    """A key that is sent twice, or as two, is refused by its name."""
+    """A request with two different keys, or the same header twice, gets 400 that names the header."""
     answer = await nats_caller.request(BOOK.subject, {**fresh(), **field}, headers)
     assert answer.status == 400
     assert "Idempotency-Key" in answer.error

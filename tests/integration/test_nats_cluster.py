@@ -1,4 +1,4 @@
-"""A NATS cluster of three members: commands cross it, and one member that is killed costs no answer."""
+"""A NATS cluster of three members routes commands, and loses no answer if one member is killed."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ KEY = "Idempotency-Key"
 
 @pytest.fixture
 def members(tmp_path: Path) -> Iterator[list[NatsNode]]:
-    """Three that know each other's routes."""
+    """Start three members that are routed to each other."""
     routes = [free_port() for _ in range(MEMBERS)]
     nodes = [NatsNode(tmp_path / f"nats-{number}", routes, number) for number in range(MEMBERS)]
     with ExitStack() as running:
@@ -36,20 +36,20 @@ def members(tmp_path: Path) -> Iterator[list[NatsNode]]:
 
 @dataclass(frozen=True)
 class Rivals:
-    """Two bookings of a slot, each with a key of its own, and what they were answered."""
+    """Two bookings of one slot, with their keys and their answers."""
 
     bodies: Sequence[dict[str, Any]]
     keys: Sequence[str]
     answers: Sequence[Answer]
 
 
-async def compete(caller: Caller, told: list[Rivals], stop: asyncio.Event) -> None:
-    """Let two patients ask for a slot at once, again and again."""
+async def compete(caller: Caller, rounds: list[Rivals], stop: asyncio.Event) -> None:
+    """Let two patients book a fresh slot at once, repeatedly until `stop` is set."""
     while not stop.is_set():
         slot = fresh()
         bodies = [{**slot, "patientName": name} for name in ("Ada", "Grace")]
         keys = [str(uuid4()) for _ in bodies]
-        told.append(Rivals(bodies, keys, await ask(caller, bodies, keys)))
+        rounds.append(Rivals(bodies, keys, await ask(caller, bodies, keys)))
 
 
 async def ask(caller: Caller, bodies: Sequence[object], keys: Sequence[str]) -> list[Answer]:
@@ -58,14 +58,15 @@ async def ask(caller: Caller, bodies: Sequence[object], keys: Sequence[str]) -> 
 
 
 def member_of(service: Service, members: Sequence[NatsNode]) -> NatsNode:
-    """The member that a service is connected with."""
-    ports = {each.raddr.port for each in psutil.Process(service.pid).net_connections("tcp") if each.raddr}
+    """Return the member that a service is connected to."""
+    connections = psutil.Process(service.pid).net_connections("tcp")
+    ports = {connection.raddr.port for connection in connections if connection.raddr}
     (member,) = (member for member in members if member.port in ports)
     return member
 
 
 async def test_commands_cross_the_cluster(servers: Servers, members: Sequence[NatsNode]) -> None:
-    """Gateway and workers that know one member each, and not the same, make bookings and holds together."""
+    """A gateway and workers that are connected to three different members book and hold together."""
     urls = [member.url for member in members]
     with servers.new_stack() as stack:
         stack.start("booking_worker", NATS_URL=urls[0])
@@ -81,8 +82,8 @@ async def test_commands_cross_the_cluster(servers: Servers, members: Sequence[Na
 async def test_a_member_that_is_killed_costs_no_answer(
     servers: Servers, members: Sequence[NatsNode], victim: str
 ) -> None:
-    """Under load, whoever was connected with it goes on with another: nothing is lost, no answer is wrong."""
-    told: list[Rivals] = []
+    """If a member is killed under load, its clients reconnect to another, and no answer is lost or wrong."""
+    rounds: list[Rivals] = []
     stop = asyncio.Event()
     with servers.new_stack(NATS_URL=",".join(member.url for member in members)) as stack:
         services = {"booking_worker": stack.start("booking_worker")}
@@ -92,23 +93,23 @@ async def test_a_member_that_is_killed_costs_no_answer(
         await asyncio.to_thread(stack.wait_ready)
         async with http_caller(stack) as caller, asyncio.TaskGroup() as load:
             for _ in range(CALLERS):
-                load.create_task(compete(caller, told, stop))
-            await until(lambda: len(told) >= ENOUGH, "slots are fought over")
+                load.create_task(compete(caller, rounds, stop))
+            await until(lambda: len(rounds) >= ENOUGH, "enough slots are booked")
             member_of(services[victim], members).kill()
-            await until(lambda: "nats_reconnected" in services[victim].log, "it has found another member")
-            before = len(told)
-            await until(lambda: len(told) >= before + ENOUGH, "slots are fought over again")
+            await until(lambda: "nats_reconnected" in services[victim].log, "the service has reconnected")
+            before = len(rounds)
+            await until(lambda: len(rounds) >= before + ENOUGH, "enough slots are booked again")
             stop.set()
-        left = iter(told)
+        unjudged = iter(rounds)
         async with http_caller(stack) as caller, asyncio.TaskGroup() as judging:
             for _ in range(CALLERS):
-                judging.create_task(judge(left, caller))
-        assert count_rows(stack, status="booked") == len(told)
+                judging.create_task(judge(unjudged, caller))
+        assert count_rows(stack, status="booked") == len(rounds)
 
 
-async def judge(left: Iterator[Rivals], caller: Caller) -> None:
-    """One rival gets the slot, the other is refused; what either was told before he hears again."""
-    for rivals in left:
+async def judge(unjudged: Iterator[Rivals], caller: Caller) -> None:
+    """Assert that one rival has the slot, and that a retry of either gets its first 201 or 409 again."""
+    for rivals in unjudged:
         assert {answer.status for answer in rivals.answers} <= {201, 409, 503, 504}
         repeated = await ask(caller, rivals.bodies, rivals.keys)
         assert sorted(answer.status for answer in repeated) == [201, 409]

@@ -1,4 +1,4 @@
-"""What a worker says to NATS below the client library does what it is for, on a real server."""
+"""`nats_wire` works with private parts of nats-py: limits, resubscription and round trips on a real NATS."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -37,7 +37,7 @@ async def connection(nats_server: Nats) -> AsyncIterator[GuardedClient]:
 
 @pytest.fixture
 def taken() -> list[bytes]:
-    """What has been handed out."""
+    """Collect the payloads that the subscription's callback gets."""
     return []
 
 
@@ -50,7 +50,7 @@ async def subscription(connection: Client, taken: list[bytes]) -> Subscription:
 
 
 async def publish(connection: Client, *payloads: str) -> None:
-    """Publish on this connection, to which NATS sends in order: what comes of it is there when this ends."""
+    """Publish, and wait until NATS has sent what this connection receives of it: NATS sends in order."""
     for payload in payloads:
         await connection.publish(SUBJECT, payload.encode())
     await nats_wire.round_trip(connection)
@@ -59,7 +59,7 @@ async def publish(connection: Client, *payloads: str) -> None:
 async def test_a_limit_is_kept_and_can_be_raised(
     connection: Client, subscription: Subscription, taken: list[bytes]
 ) -> None:
-    """NATS sends no more than the last limit in all, and the task that hands out lives on."""
+    """NATS sends no more than the last limit in all, and the task that runs the callback continues."""
     await nats_wire.unsubscribe(subscription, after=2)
     await publish(connection, "a")
     await nats_wire.unsubscribe(subscription, after=3)
@@ -68,10 +68,10 @@ async def test_a_limit_is_kept_and_can_be_raised(
     assert taken == [b"a", b"b", b"c"]
 
 
-async def test_who_subscribes_again_counts_anew(
+async def test_a_resubscription_counts_its_limit_from_zero(
     connection: Client, subscription: Subscription, taken: list[bytes]
 ) -> None:
-    """Under the same id, NATS sends as many as the new limit says, and nothing twice."""
+    """After a resubscription with the same id NATS sends as many as the new limit, and nothing twice."""
     await nats_wire.unsubscribe(subscription, after=1)
     await publish(connection, "a", "lost")
     await nats_wire.subscribe_again(subscription, limit=2)
@@ -81,10 +81,10 @@ async def test_who_subscribes_again_counts_anew(
     assert taken == [b"a", b"b", b"c"]
 
 
-async def test_a_round_trip_comes_after_what_was_said_before(
+async def test_a_round_trip_ends_after_all_earlier_writes(
     connection: Client, subscription: Subscription
 ) -> None:
-    """Whatever waits to be written, NATS has read it when a round trip is over."""
+    """When a round trip ends, NATS has read everything that was written or buffered before it."""
     for _ in range(20):
         await nats_wire.subscribe_again(subscription, limit=10)
         await nats_wire.unsubscribe(subscription)
@@ -97,8 +97,8 @@ async def test_a_round_trip_comes_after_what_was_said_before(
         assert subscription.delivered == seen
 
 
-async def test_a_round_trip_ends_where_the_connection_does(nats_server: Nats, connection: Client) -> None:
-    """NATS that is lost in the middle of a round trip, or before, is told of."""
+async def test_a_round_trip_fails_if_the_connection_is_lost(nats_server: Nats, connection: Client) -> None:
+    """A round trip raises if the connection is lost during it or before it."""
     nats_server.pause()
     waiting = asyncio.create_task(nats_wire.round_trip(connection))
     await asyncio.sleep(0)
@@ -109,39 +109,39 @@ async def test_a_round_trip_ends_where_the_connection_does(nats_server: Nats, co
         await nats_wire.round_trip(connection)
 
 
-async def test_what_is_forgotten_is_not_subscribed_on_the_next_connection(
+async def test_a_forgotten_subscription_is_not_renewed_on_the_next_connection(
     nats_server: Nats, connection: Client, subscription: Subscription, taken: list[bytes]
 ) -> None:
-    """What has come is handed out all the same; on the next connection nothing comes."""
+    """A forgotten subscription hands out what has arrived, and receives nothing after a reconnect."""
     await publish(connection, "a")
     nats_wire.forget(subscription)
     await nats_wire.handed_out(subscription)
     nats_server.kill()
     nats_server.start()
-    await until(lambda: connection.stats["reconnects"] == 1, "it is back")
+    await until(lambda: connection.stats["reconnects"] == 1, "the client reconnects")
     await publish(connection, "lost")
     assert taken == [b"a"]
 
 
-async def test_a_client_whose_reading_ends_connects_again(
+async def test_a_client_whose_reading_fails_reconnects(
     connection: GuardedClient, subscription: Subscription, taken: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault that no guard foresees ends the reading: the client is not ready, connects again, and hears."""
+    """If an unexpected exception ends the reading, the client reconnects and receives messages again."""
     assert connection.is_reading
     with monkeypatch.context() as broken:
         broken.setattr(connection._ps, "parse", None)
         await connection.publish(SUBJECT, b"lost")
         await connection._flush_pending()
-        await until(lambda: connection.stats["reconnects"] == 1, "it has connected again")
-    await until(lambda: connection.is_reading, "it reads")
+        await until(lambda: connection.stats["reconnects"] == 1, "the client reconnects")
+    await until(lambda: connection.is_reading, "the client reads")
     await publish(connection, "a")
     assert taken == [b"a"]
 
 
 async def test_a_header_that_is_sent_twice_shows_both(connection: Client) -> None:
-    """None of its values is lost; all else is read as before."""
+    """A header that is sent twice keeps both values; other headers are read as before."""
     subscription = await connection.subscribe(SUBJECT)
-    twice = {"Once": "a: b", "Twice": "one", "Twice ": "two"}  # the blank is not sent
+    twice = {"Once": "a: b", "Twice": "one", "Twice ": "two"}  # nats-py does not send the blank
     for headers in (twice, {"Once": "a"}, None):
         await connection.publish(SUBJECT, b"", headers=headers)
     seen = [(await subscription.next_msg(timeout=20)).headers for _ in range(3)]

@@ -1,5 +1,6 @@
-"""What others build on the committed documents in TypeScript and Node: the contract is JSON, not Python."""
+"""Clients in TypeScript and Node work by the committed documents alone, without any Python."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.errors import StackError
+from tests.integration.event_log import event_log
 from tests.node import install_packages
+from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Stack
 
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.timeout(400)
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[Path]:
-    """The sources beside their packages, which npm installs once; one process uses them at a time."""
+    """Prepare the sources and their npm packages, installed once, for one process at a time."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         pytest.skip("node and npm are not on PATH; on Debian: apt-get install nodejs npm")
@@ -53,7 +56,7 @@ def prepare(npm: str, folder: Path) -> None:
 
 
 def run(folder: Path, *command: str) -> str:
-    """What a program of Node prints, which has to end well."""
+    """Return the output of a Node program; fail if the program fails."""
     node = shutil.which("node") or "node"
     done = subprocess.run([node, *command], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,15 +64,15 @@ def run(folder: Path, *command: str) -> str:
 
 
 def compile_front_end(folder: Path) -> None:
-    """The page, by the types of the document."""
+    """Compile the page with the types of the document."""
     run(folder, "node_modules/typescript/bin/tsc")
 
 
-def test_a_front_end_compiles_by_the_document_and_books(project: Path, stack: Stack) -> None:
-    """A page in TypeScript books, is refused, moves, reads a day, cancels: by types made of openapi.json."""
+def test_a_front_end_compiles_with_the_types_of_the_document_and_books(project: Path, stack: Stack) -> None:
+    """A page in TypeScript, with types generated from openapi.json, books, moves, lists and cancels."""
     compile_front_end(project)
-    told = json.loads(run(project, "use_front_end.mjs", stack.url, f"node-{uuid4().hex[:8]}"))
-    assert told == {
+    result = json.loads(run(project, "use_front_end.mjs", stack.url, f"node-{uuid4().hex[:8]}"))
+    assert result == {
         "refused": [409, "SlotAlreadyBooked", "Slot already booked"],
         "moved": "2031-05-05T10:00:00.000Z",
         "day": True,
@@ -78,7 +81,7 @@ def test_a_front_end_compiles_by_the_document_and_books(project: Path, stack: St
 
 
 def test_control_a_wrong_field_does_not_compile(project: Path) -> None:
-    """The types are no mere `any`: a value that the API does not take is found before it is sent."""
+    """Control: the types are not `any`, so a value that the API refuses does not compile."""
     page = project / "front_end.ts"
     right = page.read_text()
     page.write_text(right.replace("body: { slot }", "body: { slot: 7 }"))
@@ -90,14 +93,14 @@ def test_control_a_wrong_field_does_not_compile(project: Path) -> None:
 
 
 def test_node_books_over_nats(project: Path, stack: Stack) -> None:
-    """A service in Node books by the subject and the JSON of the document alone, and reads a refusal."""
+    """A service in Node books and reads a refusal over NATS, by the subject and JSON of the document."""
     url, body = stack.env["NATS_URL"], fresh()
 
     def book(**fields: Any) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(
+        result: dict[str, Any] = json.loads(
             run(project, "book_over_nats.mjs", url, json.dumps({**body, **fields}))
         )
-        return told
+        return result
 
     booked = book(idempotencyKey=str(uuid4()))
     assert (booked["status"], booked["body"]["appointment"]["status"]) == (201, "booked")
@@ -105,8 +108,23 @@ def test_node_books_over_nats(project: Path, stack: Stack) -> None:
     assert (refused["status"], refused["type"]) == (409, "SlotAlreadyBooked")
 
 
-def test_asyncapi_s_own_parser_finds_nothing_wrong(project: Path) -> None:
-    """The document of the subjects is valid by the rules of AsyncAPI."""
+async def test_node_follows_events(project: Path, servers: Servers) -> None:
+    """A service in Node reads the events of a site by the document alone, without our client."""
+    async with event_log(servers) as log:
+        log.start_relay()
+        booked = await log.life.booked(fresh())
+        await log.life.cancel(booked["id"])
+        await log.until([f"{booked['id']}:2"])
+        url, site = log.stack.env["NATS_URL"], booked["site"]
+        lines = (await asyncio.to_thread(run, project, "follow_events.mjs", url, site, "2")).splitlines()
+    assert [(event["id"], event["type"]) for event in map(json.loads, lines)] == [
+        (booked["id"], "appointment.booked"),
+        (booked["id"], "appointment.cancelled"),
+    ]
+
+
+def test_the_asyncapi_parser_accepts_the_document(project: Path) -> None:
+    """AsyncAPI's own parser finds no error in the document of the subjects."""
     document = DOCUMENTS / "asyncapi.json"
-    told = json.loads(run(project, "parse_asyncapi.mjs", str(document)))
-    assert told == {"channels": len(json.loads(document.read_text())["channels"]), "wrong": []}
+    result = json.loads(run(project, "parse_asyncapi.mjs", str(document)))
+    assert result == {"channels": len(json.loads(document.read_text())["channels"]), "wrong": []}

@@ -1,4 +1,4 @@
-"""The pages that show the API: everything they need comes from the gateway itself."""
+"""The pages that document the API load everything from the gateway itself."""
 
 import json
 import re
@@ -15,7 +15,7 @@ NAMED = re.compile(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""")
 
 @pytest.mark.parametrize(("page", "document"), [("/docs", "openapi.json"), ("/asyncapi", "asyncapi.json")])
 async def test_a_page_needs_no_other_host(http: httpx.AsyncClient, page: str, document: str) -> None:
-    """Where there is no internet the page is the same: whatever it names is answered by the gateway."""
+    """A page works without internet: the gateway serves every script, style and document that it names."""
     html = (await http.get(page)).text
     assert "://" not in html
     assert not ELSEWHERE.search(html)
@@ -29,13 +29,13 @@ async def test_a_page_needs_no_other_host(http: httpx.AsyncClient, page: str, do
         assert asset.content
 
 
-async def test_the_documents_are_those_that_are_committed(http: httpx.AsyncClient) -> None:
-    """The gateway serves what stands in the repository, of HTTP and of NATS."""
+async def test_the_served_documents_are_the_committed_ones(http: httpx.AsyncClient) -> None:
+    """The gateway serves exactly the committed OpenAPI and AsyncAPI documents."""
     for name, committed in COMMITTED.items():
         assert (await http.get(f"/{name}")).json() == committed
 
 
 def test_control_another_host_is_found() -> None:
-    """What FastAPI's own page names is noticed."""
+    """Control: the pattern finds a URL of another host, as FastAPI's own page has."""
     assert ELSEWHERE.search('<script src="https://cdn.example/swagger-ui-bundle.js">')
     assert ELSEWHERE.search("url: '//cdn.example/openapi.json'")

@@ -1,4 +1,4 @@
-"""Names stay in: whatever happens, a patient's name is in no log line and no error."""
+"""A patient's name is in no log line and in no error body."""
 
 import asyncio
 import json
@@ -14,10 +14,10 @@ CANARY = "Zebra-Canary"
 
 
 async def provoke(caller: Caller) -> list[Answer]:
-    """One of every answer there is, each with the name in every place that takes text."""
+    """Cause every kind of answer by requests that have the name in every field that takes text."""
     body = fresh(CANARY)
     rival = {**body, "patientName": f"{CANARY} Junior"}
-    asks = [
+    requests = [
         caller.hold(body),
         caller.hold(rival),
         caller.book(rival),
@@ -37,11 +37,11 @@ async def provoke(caller: Caller) -> list[Answer]:
         caller.book(fresh(CANARY), **{"X-Request-Id": CANARY}),
         caller.get(CANARY),
     ]
-    return [await ask for ask in asks]
+    return [await request for request in requests]
 
 
 async def test_a_name_is_in_no_log_and_no_error(servers: Servers) -> None:
-    """A canary name, sent in every way, is found in the answers that confirm it and nowhere else."""
+    """A canary name, sent in every field, is in the answers that confirm it and in no log or error."""
     with servers.new_stack(LOG_LEVEL="debug") as stack:
         stack.up()
         connection = await nats.connect(stack.env["NATS_URL"])
@@ -59,7 +59,7 @@ async def test_a_name_is_in_no_log_and_no_error(servers: Servers) -> None:
 
 
 async def fail_with_a_name(servers: Servers, without: str) -> tuple[Answer, str]:
-    """Book with a worker whose store raises an exception that quotes the booking: the answer, and the log."""
+    """Book with a worker whose store raises an exception that quotes the booking; return answer and log."""
     with servers.new_stack(LOG_LEVEL="debug") as stack:
         worker = stack.start("booking_worker", without=without)
         stack.wait_serving()
@@ -70,17 +70,17 @@ async def fail_with_a_name(servers: Servers, without: str) -> tuple[Answer, str]
 
 
 async def test_an_exception_that_quotes_a_name_is_logged_without_its_text(servers: Servers) -> None:
-    """Of an exception the log has the type and the place, the caller a sentence, and neither has its text."""
+    """The log has an exception's type and place, the answer a fixed sentence, and neither has its text."""
     answer, log = await fail_with_a_name(servers, without="failing_store")
     assert (answer.status, answer.body["outcome"]) == (504, "unknown")
     failed = next(event for event in map(json.loads, log.splitlines()) if event["event"] == "command_failed")
     assert failed["exception"] == "ValueError"
-    assert any("decisions.py" in frame for frame in failed["raised_at"])
+    assert any("book.py" in frame for frame in failed["raised_at"])
     assert CANARY not in log + answer.text + str(answer.headers)
 
 
-async def test_without_the_filter_the_name_is_in_the_log(servers: Servers) -> None:
-    """Control: where exceptions are logged with their texts, the canary is found."""
+async def test_without_the_log_filter_the_name_is_in_the_log(servers: Servers) -> None:
+    """Control: if exceptions are logged with their text, the log has the canary name."""
     _, log = await fail_with_a_name(servers, without="failing_store,no_log_filter")
     assert "ValueError" in log
     assert CANARY in log

@@ -1,4 +1,4 @@
-"""`python -m tests.proof.race`, the proof that anyone can run: it holds here, and it can fail."""
+"""`python -m tests.proof.race` passes on a sound deployment, and fails without a safeguard."""
 
 import json
 import subprocess
@@ -23,20 +23,20 @@ def prove(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("via", ["http", "nats", "both"])
 def test_a_sound_deployment_passes(stack: Stack, via: str) -> None:
-    """Ten rivals for one slot, a line each, and exit status 0."""
+    """On a sound deployment ten rivals for one slot get a line each, and the exit status is 0."""
     result = prove(stack, "--via", via)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("Slot already booked") >= 9
 
 
 def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:
-    """Holds race too, half of the winners give way to others; in the end all is cancelled, and on record."""
+    """The proof races holds, frees half of the slots for a second round, cancels all, and writes a report."""
     report = tmp_path / "report.json"
     options = ["--via", "both", "--requests", "8", "--slots", "6", "--holds", "--check"]
     result = prove(stack, *options, "--json", str(report))
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Patient" in report.read_text()
-    assert {each["round"] for each in json.loads(report.read_text())["requests"]} == {1, 2}
+    assert {request["round"] for request in json.loads(report.read_text())["requests"]} == {1, 2}
     assert json.loads(report.read_text())["site"].startswith("prove-")
     assert "every hold honoured" in result.stdout.splitlines()[-1]
     with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
@@ -47,7 +47,7 @@ def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_a_proof_leaves_no_row(stack: Stack, tmp_path: Path) -> None:
-    """Where it knows the database, it deletes all rows of its site in the end, and no others."""
+    """With `--mongo` the proof deletes all rows of its own site at the end, and no other rows."""
     report = tmp_path / "report.json"
     with MongoClient[dict[str, object]](stack.env["MONGO_URI"]) as client:
         rows = client.get_default_database()["appointments"]
@@ -60,8 +60,8 @@ def test_a_proof_leaves_no_row(stack: Stack, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["mongodb://127.0.0.1:1/booking", "http://nowhere", "mongodb://a:b:c@d"])
-def test_rows_that_cannot_be_deleted_are_said_to_stay(stack: Stack, uri: str) -> None:
-    """The proof is what it is; the line about the rows repeats nothing of the URI."""
+def test_rows_that_cannot_be_deleted_are_reported(stack: Stack, uri: str) -> None:
+    """If the rows cannot be deleted, the proof still passes and reports them, without the URI."""
     result = prove(stack, "--mongo", uri)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "stay in MongoDB" in result.stdout
@@ -69,7 +69,7 @@ def test_rows_that_cannot_be_deleted_are_said_to_stay(stack: Stack, uri: str) ->
 
 
 def test_bookings_that_overlap_in_some_resources_pass(stack: Stack) -> None:
-    """Each wants some of three resources: several may win a slot, and no two of them share one."""
+    """If requests want some of three resources, several may win a slot, but no two share a resource."""
     options = ["--via", "both", "--requests", "12", "--slots", "6", "--resources", "3", "--holds", "--check"]
     result = prove(stack, *options)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -77,7 +77,7 @@ def test_bookings_that_overlap_in_some_resources_pass(stack: Stack) -> None:
 
 
 def test_with_an_index_on_the_first_claim_alone_the_proof_fails(servers: Servers) -> None:
-    """Control: where bookings are kept apart by one of their claims, two winners share another: exit 1."""
+    """Control: with an index on the first claim alone, two winners share another claim: exit status 1."""
     with servers.new_stack() as stack:
         stack.start_gateway()
         for module in ("booking_worker", "hold_worker"):
@@ -90,7 +90,7 @@ def test_with_an_index_on_the_first_claim_alone_the_proof_fails(servers: Servers
 
 
 def test_without_the_unique_index_the_proof_fails(servers: Servers) -> None:
-    """Control: with the unique index dropped and nobody watching, the proof sees two winners: exit 1."""
+    """Control: without the unique index and its check, the proof finds two winners: exit status 1."""
     with servers.new_stack() as stack:
         stack.start_gateway()
         for module in ("booking_worker", "booking_worker", "hold_worker"):
@@ -104,7 +104,7 @@ def test_without_the_unique_index_the_proof_fails(servers: Servers) -> None:
 
 
 def test_without_the_hold_check_the_proof_fails(servers: Servers) -> None:
-    """Control: where held slots are booked by others, the proof finds holds broken: exit status 1."""
+    """Control: if held slots are booked by other patients, the proof finds broken holds: exit status 1."""
     with servers.new_stack() as stack:
         stack.start_gateway()
         stack.start("booking_worker", without="no_hold_check")
@@ -119,8 +119,8 @@ def test_without_the_hold_check_the_proof_fails(servers: Servers) -> None:
     [["--url", "http://127.0.0.1:9"], ["--via", "nats", "--nats", "nats://127.0.0.1:9"]],
     ids=["http", "nats"],
 )
-def test_an_absent_deployment_is_said_to_be_absent(options: list[str]) -> None:
-    """Where nothing answers, one line says so, and the exit status is 2."""
+def test_an_unreachable_deployment_is_reported(options: list[str]) -> None:
+    """If the deployment does not answer, one line names its address, and the exit status is 2."""
     command = [sys.executable, "-m", "tests.proof.race", *options]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 2

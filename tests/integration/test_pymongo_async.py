@@ -1,4 +1,4 @@
-"""The stores on PyMongo's own asynchronous client, which takes the place of motor one day."""
+"""The stores work on PyMongo's own asynchronous client, which is to replace motor."""
 
 import asyncio
 import inspect
@@ -11,11 +11,17 @@ from shared.stores.mongo import connection
 from tests import pymongo_async
 
 ROOT = Path(__file__).parents[2]
-OF_STORES = ("test_booking_store.py", "test_windows.py")
+OF_STORES = (
+    "test_booking_store.py",
+    "test_window_indexes.py",
+    "test_window_limits.py",
+    "test_window_pages.py",
+    "test_windows.py",
+)
 
 
-def names(module: object) -> set[str]:
-    """What a module offers to the others: its public functions and types."""
+def public_names(module: object) -> set[str]:
+    """Return the public functions and types of a module."""
     return {
         name
         for name, value in vars(module).items()
@@ -24,13 +30,13 @@ def names(module: object) -> set[str]:
     } - {"pytest_load_initial_conftests"}
 
 
-def test_both_clients_offer_the_same() -> None:
-    """To change the client is to put one module into the place of another."""
-    assert names(pymongo_async) == names(connection)
+def test_both_clients_have_the_same_public_names() -> None:
+    """The modules of both clients have the same public names, so that one can replace the other."""
+    assert public_names(pymongo_async) == public_names(connection)
 
 
-async def test_the_tests_of_the_stores_pass_on_it() -> None:
-    """They pass without a change: stores depend on nothing that motor alone does."""
+async def test_the_tests_of_the_stores_pass_on_pymongo_async() -> None:
+    """The tests of the stores pass unchanged, so stores depend on no feature of motor alone."""
     files = [str(ROOT / "tests" / "integration" / name) for name in OF_STORES]
     command = ("-m", "pytest", "-q", "-p", "tests.pymongo_async", "-p", "no:cacheprovider", *files)
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The threads that read barriers run in, and how long they wait for MongoDB."""
+"""Read barriers have their own threads, and wait for MongoDB as long as their most patient caller."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ CLAIM = ("site", "default/1936083600000")
 
 @asynccontextmanager
 async def hanging_mongodb(folder: Path) -> AsyncIterator[tuple[Mongod, BookingStore]]:
-    """A MongoDB that answered before and does not now, and a store on it."""
+    """Start a MongoDB and a store on it, and pause MongoDB after its first answer."""
     with Mongod(folder) as mongod:
         database = mongodb.connect(mongod.url)
         store = BookingStore(database)
@@ -38,7 +38,7 @@ async def hanging_mongodb(folder: Path) -> AsyncIterator[tuple[Mongod, BookingSt
 
 
 async def test_a_full_default_executor_delays_no_barrier(use_cases: UseCases) -> None:
-    """Stuck threads of asyncio's default executor hold up no refusal that stands behind a barrier."""
+    """If all threads of asyncio's default executor are stuck, a read barrier still answers."""
     body = fresh()
     await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(30))
     go_on, loop = threading.Event(), asyncio.get_running_loop()
@@ -48,14 +48,14 @@ async def test_a_full_default_executor_delays_no_barrier(use_cases: UseCases) ->
         rival = BookAppointment.model_validate({**body, "patientName": "Grace"})
         with pytest.raises(SlotAlreadyBooked):
             await use_cases.bookings.book(rival, Deadline.after(30))
-        assert not any(each.done() for each in stuck)
+        assert not any(thread.done() for thread in stuck)
     finally:
         go_on.set()
         await asyncio.gather(*stuck)
 
 
-async def test_a_barrier_waits_as_long_as_the_most_patient_of_its_callers(tmp_path: Path) -> None:
-    """A caller with little time left shortens nobody's barrier: whoever waits longer gets an answer."""
+async def test_a_barrier_waits_as_long_as_its_most_patient_caller(tmp_path: Path) -> None:
+    """A caller with little time left does not shorten the barrier of a caller that waits longer."""
     async with hanging_mongodb(tmp_path) as (mongod, store):
         hasty, patient = (
             asyncio.create_task(store.find(claims=[CLAIM], timeout=seconds)) for seconds in (0.3, 60)
@@ -69,8 +69,8 @@ async def test_a_barrier_waits_as_long_as_the_most_patient_of_its_callers(tmp_pa
         assert await patient == Found()
 
 
-async def test_a_barrier_ends_with_the_most_patient_of_its_callers(tmp_path: Path) -> None:
-    """A MongoDB that never answers keeps no thread for longer than somebody waits for it."""
+async def test_a_barrier_ends_with_its_most_patient_caller(tmp_path: Path) -> None:
+    """A barrier on a MongoDB that never answers keeps its thread only until its last caller's deadline."""
     async with hanging_mongodb(tmp_path) as (_, store):
         with pytest.raises(OutcomeUnknown):
             await store.find(claims=[CLAIM], timeout=0.3)
@@ -79,4 +79,4 @@ async def test_a_barrier_ends_with_the_most_patient_of_its_callers(tmp_path: Pat
         async with asyncio.timeout(30):
             with pytest.raises(PyMongoError) as ended:
                 await asyncio.shield(barrier)
-    assert ended.value.timeout  # and not the driver's own look at the server, which ends it seconds later
+    assert ended.value.timeout  # and not the driver's heartbeat, which would end it seconds later

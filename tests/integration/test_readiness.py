@@ -1,4 +1,4 @@
-"""Whether the gateway is ready: of each kind of worker one that can serve is enough."""
+"""The gateway is ready if one worker of each kind can serve."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ UNREADY = {"mongodb": "index one_booking_per_claim is missing", "redis": "ok"}
 
 
 async def answer_ready(connection: Client, subject: str, *workers: dict[str, str]) -> None:
-    """Answer in the place of workers whose checks these are, in this order."""
+    """Answer readiness requests in the place of workers with these checks, in this order."""
 
     async def answer(message: Msg) -> None:
         for checks in workers:
@@ -39,21 +39,21 @@ async def answer_ready(connection: Client, subject: str, *workers: dict[str, str
 
 
 def reaches_nats(url: str) -> bool:
-    """Whether a gateway serves, and has connected to NATS."""
+    """Return whether a gateway serves and is connected to NATS."""
     checks: dict[str, str] = httpx.get(f"{url}/readyz", timeout=20).json()["checks"]
     return checks["nats"] == "ok"
 
 
 @asynccontextmanager
 async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    """A gateway with such booking workers, and a hold worker that is ready."""
+    """Start a gateway among booking workers with these checks and one ready hold worker."""
     with servers.new_stack() as stack:
         async with await nats.connect(stack.env["NATS_URL"]) as connection:
             await answer_ready(connection, BOOKING_READY.subject, *workers)
             await answer_ready(connection, HOLD_READY.subject, READY)
             gateway = stack.start_gateway()
             async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-                await until(lambda: reaches_nats(stack.url), "it serves")
+                await until(lambda: reaches_nats(stack.url), "the gateway serves")
                 assert gateway.process.poll() is None
                 yield client
 
@@ -72,7 +72,7 @@ async def gateway_among(servers: Servers, *workers: dict[str, str]) -> AsyncIter
 async def test_one_worker_of_each_kind_is_enough(
     servers: Servers, workers: list[dict[str, str]], status: int, check: str
 ) -> None:
-    """`/readyz` is 200 where any worker of each kind can serve, and says how many of those heard can."""
+    """`/readyz` is 200 if one worker of each kind is ready, and counts the ready and the answering ones."""
     async with gateway_among(servers, *workers) as client:
         for _ in range(3):
             answer = await client.get("/readyz")
@@ -84,22 +84,22 @@ async def test_one_worker_of_each_kind_is_enough(
             )
 
 
-async def test_every_worker_says_whether_it_is_ready(stack: Stack) -> None:
-    """A question whether workers are ready reaches every one of them, not one of the group."""
-    heard = list[Readiness]()
+async def test_every_worker_answers_a_readiness_request(stack: Stack) -> None:
+    """A readiness request reaches every worker, not one of the queue group."""
+    answered = list[Readiness]()
 
     def enough(readiness: Readiness) -> bool:
-        heard.append(readiness)
-        return len(heard) == len(stack.workers("booking_worker"))
+        answered.append(readiness)
+        return len(answered) == len(stack.workers("booking_worker"))
 
     async with CommandClient(stack.env["NATS_URL"]) as client:
         answers = await client.ask_ready(BOOKING_READY.subject, seconds=20, enough=enough)
-    assert answers == heard
+    assert answers == answered
     assert [answer.ready for answer in answers] == [True] * len(stack.workers("booking_worker"))
 
 
-async def test_readiness_names_nats_where_it_hangs(servers: Servers, tmp_path: Path) -> None:
-    """While NATS hangs, `/readyz` says that it does not answer, not that workers do not."""
+async def test_readiness_names_nats_if_it_hangs(servers: Servers, tmp_path: Path) -> None:
+    """While NATS hangs, `/readyz` reports that NATS does not answer, not that workers do not."""
     with Nats(tmp_path) as nats_server, servers.new_stack(NATS_URL=nats_server.url) as hanging:
         await asyncio.to_thread(hanging.up, booking_workers=1)
         nats_server.pause()
@@ -115,4 +115,6 @@ async def test_readiness_names_nats_where_it_hangs(servers: Servers, tmp_path: P
                 "hold_worker": "cannot be asked",
             },
         )
-        await until(lambda: httpx.get(f"{hanging.url}/readyz").status_code == 200, "all is well again")
+        await until(
+            lambda: httpx.get(f"{hanging.url}/readyz").status_code == 200, "the gateway is ready again"
+        )

@@ -1,4 +1,4 @@
-"""Thousands of questions whether workers are ready: bookings go on beside them."""
+"""A flood of readiness requests does not delay bookings."""
 
 import nats
 import pytest
@@ -21,9 +21,9 @@ QUESTIONS = 15_000
 async def test_a_flood_of_questions_delays_no_booking(
     stack: Stack, question: bytes, headers: dict[str, str] | None
 ) -> None:
-    """Of 15,000 questions each is answered by each worker, and a booking beside them is made soon.
+    """Every worker answers all of 15,000 readiness requests, and a booking among them is made early.
 
-    It is measured by what the workers do before it, and not by the clock: the machine may be busy.
+    The test measures the CPU time of workers until the booking, not the clock: the machine may be busy.
     """
     answers = 0
 
@@ -46,6 +46,6 @@ async def test_a_flood_of_questions_delays_no_booking(
         before = [worker.cpu_seconds for worker in workers]
         assert (await caller.book(fresh())).status == 201
         spent = [worker.cpu_seconds - was for worker, was in zip(workers, before, strict=True)]
-        await until(lambda: answers >= QUESTIONS * len(workers), "all are answered")
-        print(f"until a booking beside {QUESTIONS} questions was made workers had worked {spent} s")
+        await until(lambda: answers >= QUESTIONS * len(workers), "all questions are answered")
+        print(f"until the booking among {QUESTIONS} questions was made, workers used {spent} s of CPU")
     assert max(spent) < 2.5

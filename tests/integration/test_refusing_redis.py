@@ -1,4 +1,4 @@
-"""A Redis that is there and refuses: it loads its data, or cannot save them. It is not passed over."""
+"""A Redis that answers with errors, as it loads or cannot save its data, does not count as lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ KEY_SECONDS = 0.005
 
 
 class SlowlyLoadingRedis(EmbeddedRedis):
-    """Loads what was saved a key at a time, and answers in between."""
+    """A Redis that loads its data slowly, and answers LOADING meanwhile."""
 
     loads_slowly = False
 
@@ -47,15 +47,15 @@ async def connected(server: EmbeddedRedis) -> AsyncIterator[Redis]:
         await redis.aclose()
 
 
-async def refuses_holds(stores: Stores) -> None:
-    """A hold and a release are refused, and nothing of them is done."""
+async def assert_refuses_holds(stores: Stores) -> None:
+    """Assert that a hold and a release are refused."""
     placed = await stores.holds.place_many([wanted()], Deadline.after(60))
     released = await stores.holds.release_many([Release("site", "token", 1)], Deadline.after(60))
-    assert [type(each) for each in (*placed, *released)] == [HoldsUnreachable] * 2
+    assert [type(outcome) for outcome in (*placed, *released)] == [HoldsUnreachable] * 2
 
 
 async def test_while_redis_loads_its_data_nothing_is_booked_or_held(tmp_path: Path) -> None:
-    """Holds are not known yet, so a booking is refused; once the data are loaded, they are found."""
+    """While Redis loads its data, bookings and holds are refused; then the loaded holds are honoured."""
     with SlowlyLoadingRedis(tmp_path) as server:
         hold = wanted()
         async with connected(server) as redis:
@@ -70,7 +70,7 @@ async def test_while_redis_loads_its_data_nothing_is_booked_or_held(tmp_path: Pa
             stores = Stores.on(redis)
             for booking in (rival_of(hold), rival_of(wanted())):
                 assert await stores.found_by(booking) is HoldState.NOT_ASKED
-            await refuses_holds(stores)
+            await assert_refuses_holds(stores)
             with pytest.raises(BusyLoadingError):
                 await redis.ping()
             await redis.config_set("key-load-delay", 0)
@@ -80,12 +80,12 @@ async def test_while_redis_loads_its_data_nothing_is_booked_or_held(tmp_path: Pa
 
 
 async def until_loaded(redis: Redis) -> None:
-    while (await redis.info("persistence"))["loading"]:  # noqa: ASYNC110  # it has no event
+    while (await redis.info("persistence"))["loading"]:  # noqa: ASYNC110  # Redis sends no event
         await asyncio.sleep(0.01)
 
 
 async def until_loading(redis: Redis) -> None:
-    """Wait until the server that was started takes connections."""
+    """Wait until the restarted server accepts connections and answers LOADING."""
     while True:
         try:
             await redis.ping()
@@ -95,8 +95,8 @@ async def until_loading(redis: Redis) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_redis_that_cannot_save_is_read(tmp_path: Path) -> None:
-    """Under MISCONF, which PING gets too, a free slot is booked, and one that another holds is not."""
+async def test_a_redis_that_cannot_save_still_serves_reads(tmp_path: Path) -> None:
+    """Under MISCONF, which PING gets too, a free slot is booked and a held slot is refused."""
     with EmbeddedRedis(tmp_path) as server:
         async with connected(server) as redis:
             stores, hold = Stores.on(redis), wanted()
@@ -106,14 +106,14 @@ async def test_a_redis_that_cannot_save_is_read(tmp_path: Path) -> None:
                 await redis.ping()
             assert await stores.found_by(rival_of(hold)) is HoldState.OTHERS
             assert await stores.found_by(rival_of(wanted())) is HoldState.FREE
-            await refuses_holds(stores)
+            await assert_refuses_holds(stores)
             await redis.config_set("stop-writes-on-bgsave-error", "no")
             assert await stores.release(hold)
             assert await stores.found_by(rival_of(hold)) is HoldState.FREE
 
 
 async def fail_to_save(redis: Redis, data_dir: Path) -> None:
-    """Have Redis save to where a folder stands, and refuse writes because it could not."""
+    """Make Redis refuse writes: it cannot save, because a folder has the name of its dump file."""
     (data_dir / "dump.rdb").mkdir()
     await redis.config_set("save", "3600 1")
     await redis.config_set("stop-writes-on-bgsave-error", "yes")

@@ -1,39 +1,22 @@
-"""The command that changes the grid of a database: what it does to rows, holds and settings."""
+"""The command that changes the grid of a database: rewritten rows, conflicts, refusals and settings."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from itertools import combinations
-from pathlib import Path
-from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from redis import Redis
 
-from booking_worker.regrid.conflicts import MOST_NAMED
-from booking_worker.regrid.steps import Refusal, Regridding
 from shared.contract.instants import unix_milliseconds
-from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import CompareAndSet
-from shared.stores.mongo.regridding import RegridStore, TargetGrid
-from shared.stores.mongo.writes import WriteResult
-from shared.stores.redis.keys import OF_CLAIMS
-from shared.stores.redis.scripts import Scripts
-from tests.integration.dying_regrid import DIED, IMPATIENT, STEPS
-from tests.integration.places import GRIDS, RESOURCES, Place, width_ms
-from tests.integration.regridding import CANARY, Old, data_of, run
-from tests.redis_cluster import redis_cluster
+from tests.integration.regridding import Old, data_of, run
 from tests.servers import Servers
 
 DAY = "2031-05-04"
 MINUTE_MS = 60_000
-EXAMPLES = 6
 
 
 @pytest.fixture
 async def old(servers: Servers) -> AsyncIterator[Old]:
-    """Data of a grid of five minutes."""
+    """Data on a grid of five minutes."""
     async with data_of(servers, 5) as old:
         yield old
 
@@ -48,7 +31,7 @@ def ms(row: dict[str, Any]) -> int:
 
 
 def claims_of(row: dict[str, Any], minutes: int) -> set[str]:
-    """What the row claims on a grid, apart from the service's own rule."""
+    """Return a row's claims on a grid, computed independently of the service."""
     if minutes == 0:
         return {f"{name}/{ms(row)}" for name in row["resources"]}
     width, begin, lasts = minutes * MINUTE_MS, ms(row), row["durationMinutes"]
@@ -61,7 +44,7 @@ async def booked(old: Old) -> list[dict[str, Any]]:
 
 
 async def assert_grid(old: Old, minutes: int) -> None:
-    """All bookings are of a grid, and so is the database."""
+    """Assert that all bookings and the settings are on a grid."""
     for row in await booked(old):
         assert row["slotMinutes"] == minutes
         assert set(row["claims"]) == claims_of(row, minutes)
@@ -70,7 +53,7 @@ async def assert_grid(old: Old, minutes: int) -> None:
 
 
 async def test_bookings_get_the_claims_of_the_new_grid(old: Old) -> None:
-    """Every booking keeps its id, time and version, and claims the cells of the new grid that it touches."""
+    """A change of the grid rewrites only the claims and grid of a booking, to the cells that it touches."""
     await old.book(at("09:05", 10))
     await old.book(at("09:20", 5, resources=["doctor", "room"]))
     before = {row["_id"]: row for row in await booked(old)}
@@ -85,8 +68,8 @@ async def test_bookings_get_the_claims_of_the_new_grid(old: Old) -> None:
     assert (again.code, "already" in again.output) == (0, True)
 
 
-async def test_workers_serve_the_new_grid_alone(old: Old) -> None:
-    """After the change a worker of the old grid refuses to start, and one of the new grid serves."""
+async def test_only_workers_of_the_new_grid_start_after_a_change(old: Old) -> None:
+    """After a change a worker of the old grid refuses to start, and one of the new grid serves."""
     await old.book(at("09:05", 5))
     assert (await old.regrid("--minutes", "15")).code == 0
     late = old.stack.start("booking_worker")
@@ -99,7 +82,7 @@ async def test_workers_serve_the_new_grid_alone(old: Old) -> None:
 
 
 async def test_conflicts_are_named_and_nothing_is_changed(old: Old) -> None:
-    """Two bookings that would share a cell are named by their ids, the resource and the cell."""
+    """If bookings would share a cell, the command names ids, resource and cell, and changes nothing."""
     one = await old.book(at("09:05", 5, resources=["doctor", "room"]))
     two = await old.book(at("09:10", 5, resources=["doctor"]))
     await old.book(at("09:15", 5, resources=["doctor"]))
@@ -107,8 +90,8 @@ async def test_conflicts_are_named_and_nothing_is_changed(old: Old) -> None:
     assert one
     assert two
     before = await old.everything()
-    for dry in ([], ["--dry-run"]):
-        ended = await old.regrid("--minutes", "15", *dry)
+    for option in ([], ["--dry-run"]):
+        ended = await old.regrid("--minutes", "15", *option)
         assert ended.code == 1
         assert "1 conflicts" in ended.output
         assert f"{one.id} and {two.id} share the cell {DAY}T09:00:00.000Z of doctor" in ended.output
@@ -118,8 +101,8 @@ async def test_conflicts_are_named_and_nothing_is_changed(old: Old) -> None:
     await assert_grid(old, 15)
 
 
-async def test_of_many_conflicts_some_are_named(old: Old) -> None:
-    """A long list is cut, and its length is told."""
+async def test_a_long_list_of_conflicts_is_cut_with_its_length(old: Old) -> None:
+    """The command names 20 conflicts, and prints how many there are."""
     for minute in range(0, 60, 5):
         await old.book(at(f"09:{minute:02}", 5))
     ended = await old.regrid("--minutes", "60")
@@ -129,7 +112,7 @@ async def test_of_many_conflicts_some_are_named(old: Old) -> None:
 
 
 async def test_a_dry_run_changes_nothing(old: Old) -> None:
-    """A dry run says that the grid can be changed, also while workers serve, and changes nothing."""
+    """A dry run reports that the grid can be changed, and changes nothing."""
     await old.book(at("09:05", 5))
     before = await old.everything()
     ended = await old.regrid("--minutes", "15", "--dry-run")
@@ -137,8 +120,8 @@ async def test_a_dry_run_changes_nothing(old: Old) -> None:
     assert await old.everything() == before
 
 
-async def test_a_booking_that_would_claim_too_much_is_named(old: Old) -> None:
-    """On a finer grid a long booking of many resources may have more claims than a row can have."""
+async def test_a_booking_with_too_many_claims_on_the_new_grid_is_named(old: Old) -> None:
+    """If a booking would exceed the limit of claims on a finer grid, the command names it and stops."""
     long = await old.book(at("09:00", 1440, resources=["a", "b"]))
     assert long
     before = await old.everything()
@@ -149,7 +132,7 @@ async def test_a_booking_that_would_claim_too_much_is_named(old: Old) -> None:
 
 
 async def test_a_cancelled_booking_keeps_its_row(old: Old) -> None:
-    """A booking that is cancelled conflicts with nothing, and its row is left as it is."""
+    """A cancelled booking has no conflicts, and its row is not rewritten."""
     gone = await old.book(at("09:05", 5))
     assert gone
     await old.cancel(gone.id)
@@ -159,8 +142,8 @@ async def test_a_cancelled_booking_keeps_its_row(old: Old) -> None:
     assert await old.rows.find_one({"_id": gone.id}) == row
 
 
-async def test_instants_get_the_duration_that_is_named(servers: Servers) -> None:
-    """From a grid of 0, each booking without a duration gets one; without one that is named, none does."""
+async def test_from_a_grid_of_0_bookings_get_the_duration_option(servers: Servers) -> None:
+    """From a grid of 0, bookings get the duration of `--duration`; without that option nothing changes."""
     async with data_of(servers, 0) as old:
         first = await old.book(at("09:05"))
         await old.book(at("09:45", resources=["room"]))
@@ -174,8 +157,8 @@ async def test_instants_get_the_duration_that_is_named(servers: Servers) -> None
         await assert_grid(old, 15)
 
 
-async def test_no_booking_becomes_an_instant(old: Old) -> None:
-    """To a grid of 0 only a database goes in which no booking has a duration."""
+async def test_a_grid_of_0_needs_bookings_without_durations(old: Old) -> None:
+    """A change to a grid of 0 is refused while an active booking has a duration."""
     lasting = await old.book(at("09:05", 5))
     assert lasting
     refused = await old.regrid("--minutes", "0")
@@ -199,178 +182,14 @@ async def test_no_booking_becomes_an_instant(old: Old) -> None:
         ["--minutes", "15", "--force"],
     ],
 )
-def test_wrong_arguments_are_told_apart(servers: Servers, arguments: list[str]) -> None:
-    """Wrong arguments end the command with 2 before it connects to anything."""
+def test_invalid_arguments_exit_with_2(servers: Servers, arguments: list[str]) -> None:
+    """With invalid arguments the command exits with 2 before it connects to any server."""
     with servers.new_stack(MONGO_URI="mongodb://127.0.0.1:1/booking") as stack:
         assert run(stack, *arguments).code == 2
 
 
-async def test_servers_that_are_away_are_told(old: Old) -> None:
-    """Without MongoDB, or without Redis, the command says which one does not answer, and to repeat it."""
-    uri, url = old.stack.env["MONGO_URI"], old.stack.env["REDIS_URL"]
-    old.stack.env["MONGO_URI"] = "mongodb://127.0.0.1:1/booking"
-    ended = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", IMPATIENT))
-    assert (ended.code, "MongoDB does not answer" in ended.output) == (1, True)
-    old.stack.env |= {"MONGO_URI": uri, "REDIS_URL": "redis://127.0.0.1:1"}
-    ended = await old.regrid("--minutes", "15")
-    assert (ended.code, "Redis does not answer" in ended.output) == (1, True)
-    old.stack.env["REDIS_URL"] = url
-    assert (await old.regrid("--minutes", "15")).code == 0
-    await assert_grid(old, 15)
-
-
 def test_a_database_without_a_grid_is_refused(servers: Servers) -> None:
-    """A database that no worker has served is more likely the wrong one: it is not changed."""
+    """The command refuses a database that no worker has served, for it is probably the wrong one."""
     with servers.new_stack() as stack:
         ended = run(stack, "--minutes", "15")
         assert (ended.code, "MONGO_URI" in ended.output) == (1, True)
-
-
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_change_that_died_is_repeated(old: Old, step: str) -> None:
-    """Wherever the command dies, no worker starts on what it left, and the same command completes it."""
-    for minute in range(0, 60, 15):
-        await old.book(at(f"09:{minute + 5:02}", 5))
-    with Redis.from_url(old.stack.env["REDIS_URL"]) as redis:
-        redis.set("hold:{s1}:default/1", "held")
-        died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", step))
-        assert died.code == DIED
-        if step != "finish":
-            for worker in [old.stack.start("booking_worker", SLOT_MINUTES=each) for each in ("5", "15")]:
-                assert await asyncio.to_thread(worker.wait) == 1
-                line = worker.log.splitlines()[-1]
-                assert "python -m booking_worker.regrid --minutes 15," in line
-            other = await old.regrid("--minutes", "60")
-            assert (other.code, "regrid --minutes 15" in other.output) == (1, True)
-        if step == "rewrite":
-            assert {row["slotMinutes"] for row in await booked(old)} == {5, 15}
-        assert (await old.regrid("--minutes", "15")).code == 0
-        assert redis.dbsize() == 0
-    await assert_grid(old, 15)
-    old.stack.services.clear()
-    old.stack.start("booking_worker", SLOT_MINUTES="15")
-    await asyncio.to_thread(old.stack.wait_serving)
-
-
-async def test_a_conflict_that_came_at_the_last_moment_ends_the_change(old: Old) -> None:
-    """If a late write brings a conflict after the mark, the old grid stands again, and workers start."""
-    await old.book(at("09:05", 5))
-    died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", "begin"))
-    assert died.code == DIED
-    assert await old.book(at("09:10", 5))
-    assert (await old.regrid("--minutes", "15")).code == 1
-    await assert_grid(old, 5)
-    assert await old.book(at("09:15", 5))
-    old.stack.start("booking_worker")
-    await asyncio.to_thread(old.stack.wait_serving)
-
-
-async def test_holds_and_intents_are_deleted(old: Old) -> None:
-    """All keys that name cells are deleted, in every site; keys that are not ours stay."""
-    with Redis.from_url(old.stack.env["REDIS_URL"], decode_responses=True) as redis:
-        ours = [f"{kind}:{{{site}}}:default/1" for kind in OF_CLAIMS for site in ("s1", "s2")]
-        foreign = ["holders", "hold:s1", "other:{s1}:hold"]
-        redis.mset(dict.fromkeys([*ours, *foreign, *(f"hold:{{s3}}:{n}" for n in range(3000))], "x"))
-        ended = await old.regrid("--minutes", "15")
-        assert (ended.code, f"{3000 + len(ours)} keys" in ended.output) == (0, True)
-        assert sorted(redis.keys()) == sorted(foreign)
-
-
-async def test_holds_are_deleted_on_all_masters_of_a_cluster(servers: Servers, tmp_path: Path) -> None:
-    """On a Redis Cluster each master's keys are deleted."""
-    with redis_cluster(tmp_path) as cluster:
-        async with data_of(servers, 5, REDIS_URL=cluster.url) as old:
-            for master in cluster.masters:
-                with master.client() as client:
-                    for _ in range(3):
-                        client.set(f"hold:{{{cluster.site_on(master)}}}:default/1", "held")
-            # Of the stack alone: `everything` reads a single Redis.
-            assert (await old.regrid("--minutes", "15")).code == 0
-            assert [master.keys() for master in cluster.masters] == [0, 0, 0]
-            await assert_grid(old, 15)
-
-
-async def test_late_writes_of_the_old_grid_are_not_executed(old: Old) -> None:
-    """After the change MongoDB itself refuses what a worker of the old grid still had in hand."""
-    stands, moving = await old.book(at("09:05", 5)), await old.book(at("10:05", 5))
-    assert stands
-    assert moving
-    inserted, store = old.new(at("11:00", 5)), BookingStore(old.database)
-    elsewhere = old.new(at("12:00", 5))
-    moved = replace(moving, slot=elsewhere.slot, claims=elsewhere.claims, version=2)
-    assert (await old.regrid("--minutes", "15")).code == 0
-    assert await store.insert_many([inserted], timeout=10) == [WriteResult.NOT_EXECUTED]
-    assert await old.changes.change_many([CompareAndSet(moving, moved)], timeout=10) == [
-        WriteResult.NOT_EXECUTED
-    ]
-    assert await old.changes.change_many([CompareAndSet(stands, stands.cancelled())], timeout=10) == [
-        WriteResult.DONE
-    ], "a late cancel frees the claims, of whatever grid they are"
-    (row,) = await booked(old)
-    assert row["_id"] == moving.id
-    await assert_grid(old, 15)
-
-
-def collisions(rows: list[dict[str, Any]], target: TargetGrid) -> set[frozenset[str]]:
-    """The pairs of bookings that share a cell of a grid."""
-    claims = {}
-    for row in rows:
-        lasting = row["durationMinutes"] or target.duration
-        claims[row["_id"]] = claims_of({**row, "durationMinutes": lasting}, target.minutes)
-    return {frozenset(pair) for pair in combinations(claims, 2) if claims[pair[0]] & claims[pair[1]]}
-
-
-CHANGES = [(old, new) for old in GRIDS for new in GRIDS if new not in (0, old)]
-
-
-@pytest.mark.parametrize(("before", "after"), CHANGES, ids=str)
-async def test_random_bookings_are_as_a_model_says(servers: Servers, before: int, after: int) -> None:
-    """Any bookings of a grid are refused exactly if some share a cell of the other, and rewritten else."""
-    random = Random(before * 100 + after)
-    async with data_of(servers, before, REDIS_URL="redis://127.0.0.1:1") as old:
-        for _ in range(EXAMPLES):
-            await old.start_over()
-            width = width_ms(before)
-            for _ in range(12):
-                resources = tuple(random.sample(RESOURCES, random.randint(1, 2)))
-                begin = (
-                    random.randrange(0, 3_600_000) // random.choice([1, width]) * random.choice([1, width])
-                )
-                lasts = random.randint(1, 3 * before) if before else None
-                place = Place(before, resources, begin % (12 * 3_600_000), lasts)
-                await old.book(place.body("s1", CANARY))
-            await assert_changed_as_a_model_says(old, TargetGrid(after, random.randint(1, 2 * after)))
-
-
-class NoHolds:
-    """A Redis that is empty."""
-
-    async def delete_all(self, _kinds: object) -> int:
-        return 0
-
-
-async def change(old: Old, target: TargetGrid) -> str:
-    """Change the grid in this process; why that is refused, if it is."""
-    try:
-        await Regridding(
-            RegridStore(old.database), cast(Scripts, NoHolds()), target, lambda _line: None
-        ).run()
-    except Refusal as refusal:
-        return str(refusal)
-    return ""
-
-
-async def assert_changed_as_a_model_says(old: Old, target: TargetGrid) -> None:
-    """The change is refused while the model finds pairs, of which one is cancelled each time."""
-    rows = await booked(old)
-    while pairs := collisions(rows, target):
-        refusal = await change(old, target)
-        if len(pairs) < MOST_NAMED // 2:  # a pair is named once for each of its resources
-            assert all(any(pair <= set(line.split()) for line in refusal.splitlines()) for pair in pairs)
-        assert refusal
-        assert await booked(old) == rows
-        await old.cancel(sorted(min(pairs, key=sorted))[0])
-        rows = await booked(old)
-    assert await change(old, target) == ""
-    await assert_grid(old, target.minutes)
-    assert {row["_id"] for row in await booked(old)} == {row["_id"] for row in rows}

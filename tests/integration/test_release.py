@@ -1,4 +1,4 @@
-"""Releasing a hold, over NATS through a real worker, and beside what else concerns it."""
+"""Releases of holds, over NATS and as use cases, and how they interact with late holds and bookings."""
 
 import json
 from datetime import timedelta
@@ -24,7 +24,7 @@ RELEASE = "hold.v1.release"
 
 
 async def test_a_released_hold_is_free_at_once(nats_caller: NatsCaller) -> None:
-    """Who releases a hold of a doctor and a room by its token frees both, and hears 404 when asking again."""
+    """A release of a hold of a doctor and a room frees both; a second release gets 404."""
     body = fresh("Ada", resources=["doctor", "room"])
     token = (await nats_caller.hold(body)).body["hold"]["token"]
     asked = {"site": body["site"], "slot": body["slot"], "holdToken": token}
@@ -38,8 +38,8 @@ async def test_a_released_hold_is_free_at_once(nats_caller: NatsCaller) -> None:
     assert again.headers["error-type"] == "NoSuchHold"
 
 
-async def test_a_wrong_token_is_told_so(nats_caller: NatsCaller) -> None:
-    """Neither another token nor another site releases a hold."""
+async def test_a_release_with_a_wrong_token_or_site_gets_404(nats_caller: NatsCaller) -> None:
+    """A release with another token or another site gets 404 and keeps the hold."""
     body = fresh("Ada")
     token = (await nats_caller.hold(body)).body["hold"]["token"]
     right = {"site": body["site"], "slot": body["slot"], "holdToken": token}
@@ -59,17 +59,17 @@ async def test_a_wrong_token_is_told_so(nats_caller: NatsCaller) -> None:
         ({"patientName": "Ada"}, "Unknown field patientName"),
     ],
 )
-async def test_what_is_no_release_is_refused(
+async def test_an_invalid_release_is_refused(
     nats_caller: NatsCaller, change: dict[str, object], error: str
 ) -> None:
-    """A release that says something wrong is told what, and frees nothing."""
+    """An invalid release gets 400 that names the field."""
     asked = {"slot": "2031-05-04T09:00:00Z", "holdToken": str(uuid4())}
     answer = await nats_caller.request(RELEASE, {**asked, **change})
     assert (answer.status, answer.error) == (400, error)
 
 
 async def test_a_release_that_is_too_late_is_not_executed(nats_connection: Client) -> None:
-    """A release that a worker meets after its deadline frees nothing."""
+    """A release that a worker receives after its deadline gets 503 and keeps the hold."""
     caller, body = NatsCaller(nats_connection), fresh("Ada", holdToken=str(uuid4()))
     assert (await caller.hold(body)).status == 200
     asked = {name: body[name] for name in ("site", "slot", "holdToken")}
@@ -80,7 +80,7 @@ async def test_a_release_that_is_too_late_is_not_executed(nats_connection: Clien
 
 @pytest.mark.parametrize("more", [{}, {"resources": ["other"], "durationMinutes": 7}])
 async def test_a_release_needs_a_token_alone(nats_caller: NatsCaller, more: dict[str, object]) -> None:
-    """A release by token and site frees all that the token holds; resources and duration choose nothing."""
+    """A release by token and site frees all holds of the token; resources and duration are ignored."""
     body, token = fresh("Ada", resources=["doctor", "room"]), str(uuid4())
     for slot in (body["slot"], "2031-06-04T09:00:00Z"):
         assert (await nats_caller.hold({**body, "slot": slot, "holdToken": token})).status == 200
@@ -91,7 +91,7 @@ async def test_a_release_needs_a_token_alone(nats_caller: NatsCaller, more: dict
 
 
 async def test_a_release_of_a_slot_that_is_not_held_releases_nothing(grid_use_cases: UseCases) -> None:
-    """A release that names a slot is carried out if the token holds its cell at any resource, else not."""
+    """A release that names a slot is carried out only if the token holds its cell at some resource."""
     holds, body = grid_use_cases.holds, fresh("Ada", resources=["a", "b"], holdToken=str(uuid4()))
     hold = PlaceHold.model_validate({**body, "durationMinutes": 30})
     await holds.place_hold(hold, Deadline.after(5))
@@ -111,14 +111,14 @@ async def test_a_release_of_a_slot_that_is_not_held_releases_nothing(grid_use_ca
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["404", "200"])
-async def test_a_hold_that_was_asked_for_before_a_release_is_refused(use_cases: UseCases, held: bool) -> None:
-    """A late attempt of a hold is refused once its token was released, in vain or not; a newer one holds."""
+async def test_a_hold_asked_before_a_release_is_refused(use_cases: UseCases, held: bool) -> None:
+    """A late attempt of a hold is refused after a release of its token, even a 404; a newer hold is not."""
     hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
     release = ReleaseHold(site=hold.site, holdToken=hold.holdToken or "")
     if held:
         await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=900)
         await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=1000)
-    for asked_at in (1000, 990):  # a repeat that was asked for earlier keeps the later moment
+    for asked_at in (1000, 990):  # an earlier `askedAt` keeps the later one
         with pytest.raises(NoSuchHold):
             await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=asked_at)
     for asked_at in (900, 1000):
@@ -131,8 +131,8 @@ async def test_a_hold_that_was_asked_for_before_a_release_is_refused(use_cases: 
         await use_cases.bookings.book(BookAppointment.model_validate(rival), Deadline.after(5))
 
 
-async def test_a_release_that_was_asked_for_before_a_hold_is_refused(use_cases: UseCases) -> None:
-    """A late attempt of a release does not end what the same token was granted since."""
+async def test_a_release_asked_before_a_hold_is_refused(use_cases: UseCases) -> None:
+    """A late attempt of a release keeps a hold that the token was granted since."""
     hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
     release = ReleaseHold(site=hold.site, holdToken=hold.holdToken or "")
     await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=1000)
@@ -144,8 +144,8 @@ async def test_a_release_that_was_asked_for_before_a_hold_is_refused(use_cases: 
     await use_cases.holds.release_hold(release, Deadline.after(5), asked_at=1000)
 
 
-async def test_a_release_of_another_slot_leaves_nothing_behind(use_cases: UseCases) -> None:
-    """After a 404 for a slot that its token does not hold, a hold that was asked for earlier is granted."""
+async def test_a_refused_release_leaves_no_mark(use_cases: UseCases) -> None:
+    """A release that gets 404 for another slot, or AskedEarlier, does not refuse a hold asked earlier."""
     hold = PlaceHold.model_validate(fresh("Ada", holdToken=str(uuid4())))
     await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=1000)
     release = ReleaseHold(site=hold.site, holdToken=hold.holdToken or "")
@@ -157,26 +157,26 @@ async def test_a_release_of_another_slot_leaves_nothing_behind(use_cases: UseCas
     assert await use_cases.holds.place_hold(hold, Deadline.after(5), asked_at=1500)
 
 
-async def test_a_release_is_known_for_as_long_as_an_attempt_can_come(stores: Stores) -> None:
-    """What is kept of a release outlives the longest timeout and the skew of two clocks, and no more."""
+async def test_the_mark_of_a_release_outlives_every_attempt(stores: Stores) -> None:
+    """The mark of a release outlives the longest timeout plus the skew of two clocks by a few seconds."""
     hold = wanted()
     assert not await stores.release(hold)
     ends = await stores.redis.pttl(released_key(hold.claims.site, hold.holder.token))
     assert 60_500 < ends <= 66_000
 
 
-async def test_an_attempt_that_was_lost_holds_nothing_after_a_release(servers: Servers) -> None:
-    """Over NATS: a lost hold, its release (404), then the client's own repeat of the hold: it is refused."""
-    assert await repeat_after_a_release(servers, without="") == ("AskedEarlier", 201)
+async def test_a_late_hold_after_its_release_is_refused(servers: Servers) -> None:
+    """If a hold's first attempt is lost and its release gets 404, the late retry of the hold is refused."""
+    assert await hold_after_a_release(servers, without="") == ("AskedEarlier", 201)
 
 
-async def test_without_the_mark_of_a_release_a_lost_attempt_holds(servers: Servers) -> None:
-    """Control: where a release leaves nothing, the late attempt holds the slot that nobody wants."""
-    assert await repeat_after_a_release(servers, without="no_release_mark") == (None, 409)
+async def test_without_the_mark_of_a_release_a_late_hold_is_granted(servers: Servers) -> None:
+    """Control: without the mark of a release, the late hold is granted and refuses other patients."""
+    assert await hold_after_a_release(servers, without="no_release_mark") == (None, 409)
 
 
-async def repeat_after_a_release(servers: Servers, without: str) -> tuple[str | None, int]:
-    """The type of the late attempt's refusal, and what a stranger hears who books the slot then."""
+async def hold_after_a_release(servers: Servers, without: str) -> tuple[str | None, int]:
+    """Return the class of the late hold's refusal, and the status of another patient's booking after it."""
     with servers.new_stack() as stack:
         stack.start("booking_worker")
         stack.start("hold_worker", without=without)
@@ -194,7 +194,7 @@ async def repeat_after_a_release(servers: Servers, without: str) -> tuple[str | 
 async def test_a_hold_that_is_released_before_it_is_granted_is_refused(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is promised a hold that was released while MongoDB was read; nothing of it is left."""
+    """A hold that is released between placing and granting is refused, and leaves nothing in Redis."""
     hold, look = PlaceHold.model_validate(fresh(holdToken=str(uuid4()))), BookingStore.find
     release = ReleaseHold.model_validate(hold.model_dump(include={"slot", "site", "holdToken"}))
 
@@ -213,10 +213,8 @@ async def test_a_hold_that_is_released_before_it_is_granted_is_refused(
 
 
 @pytest.mark.parametrize("known_by", ["token", "name"])
-async def test_a_quarter_that_is_booked_uses_up_the_hour_that_was_held(
-    grid_use_cases: UseCases, known_by: str
-) -> None:
-    """Who holds an hour and books a quarter of it leaves the rest to others, and nothing to release."""
+async def test_a_booking_of_a_part_uses_up_the_whole_hold(grid_use_cases: UseCases, known_by: str) -> None:
+    """A booking of the first quarter of a held hour, by token or name, uses up the whole hold."""
     hold = PlaceHold.model_validate(fresh("Ada", durationMinutes=60, holdToken=str(uuid4())))
     await grid_use_cases.holds.place_hold(hold, Deadline.after(5))
     by = {"patientName": "Eve"} if known_by == "token" else {"holdToken": None}

@@ -1,4 +1,4 @@
-"""Holds in Redis that end before their time: released, or used up by a booking, with all of their claims."""
+"""Holds in Redis that end early, released or used up by a booking, lose all of their claims."""
 
 import asyncio
 from dataclasses import replace
@@ -13,13 +13,13 @@ from tests.integration.hold_stores import Stores, grant, part, rival_of, wanted
 
 
 def of_another(hold: HoldRequest, digest: str = "grace") -> HoldRequest:
-    """The same, wanted by somebody else."""
+    """Return the same claims for another token and patient."""
     return replace(hold, holder=Holder(str(uuid4()), digest))
 
 
 @pytest.mark.parametrize("granted", [True, False], ids=["granted", "only placed"])
 async def test_releasing_a_hold_frees_all_of_it(stores: Stores, granted: bool) -> None:
-    """A release ends all that a token holds, granted or not, and leaves no key; its repeat finds nothing."""
+    """A release removes all claims of a token, granted or not; a second release finds nothing."""
     hold = wanted(minutes=60)
     placed = await stores.place(hold, seconds=60)
     assert placed is not None
@@ -31,28 +31,28 @@ async def test_releasing_a_hold_frees_all_of_it(stores: Stores, granted: bool) -
 
 
 async def test_a_wrong_token_releases_nothing(stores: Stores) -> None:
-    """Who does not know the token of a hold cannot end it."""
+    """A release with another token keeps the hold."""
     hold = wanted(minutes=30)
     await grant(stores, hold)
     assert not await stores.release(of_another(hold))
     assert await stores.found_by(rival_of(hold)) is HoldState.OTHERS
 
 
-async def test_a_release_leaves_what_another_holds_by_now(stores: Stores) -> None:
-    """Of a hold that another has a part of since, for it had ended there, the rest alone is freed."""
+async def test_a_release_keeps_claims_that_another_token_holds_since(stores: Stores) -> None:
+    """If part of a hold has expired and another token holds it, a release frees only the rest."""
     hold = wanted(minutes=30)
     await grant(stores, hold)
     await stores.redis.delete(keys_of(hold.claims)[0])
-    theirs = of_another(part(hold, 0, 1))
-    await grant(stores, theirs)
+    others_hold = of_another(part(hold, 0, 1))
+    await grant(stores, others_hold)
     assert await stores.release(hold)
-    assert await stores.found_by(rival_of(theirs)) is HoldState.OTHERS
+    assert await stores.found_by(rival_of(others_hold)) is HoldState.OTHERS
     assert await stores.found_by(rival_of(part(hold, 1, 2))) is HoldState.FREE
-    assert await stores.release(theirs)
+    assert await stores.release(others_hold)
 
 
-async def test_a_release_frees_what_a_hold_was_extended_to(stores: Stores) -> None:
-    """A token that has held more and more of its site gives all of it back at once."""
+async def test_a_release_frees_all_extensions_of_a_hold(stores: Stores) -> None:
+    """A release frees all claims that a token has collected in several holds."""
     hold = wanted(minutes=60)
     for first, last in ((0, 1), (0, 3), (2, 4)):
         await grant(stores, part(hold, first, last))
@@ -60,8 +60,8 @@ async def test_a_release_frees_what_a_hold_was_extended_to(stores: Stores) -> No
     assert await stores.keys_of_holds(hold.claims.site) == []
 
 
-async def test_a_hold_that_was_released_is_not_granted(stores: Stores) -> None:
-    """A hold that is released before it is granted stands for nobody, nor does a part of it."""
+async def test_a_hold_that_was_released_before_its_grant_is_not_granted(stores: Stores) -> None:
+    """A hold that is released between placing and granting is not granted, and leaves no key."""
     hold = wanted(minutes=30)
     placed = await stores.place(hold, seconds=60)
     assert placed is not None
@@ -71,7 +71,7 @@ async def test_a_hold_that_was_released_is_not_granted(stores: Stores) -> None:
 
 
 async def test_holds_of_several_sites_are_released_together(stores: Stores) -> None:
-    """Of releases that are done together, each is told what became of its own hold."""
+    """Forty simultaneous releases of different sites each return whether their own token held something."""
     holds = [wanted(minutes=30) for _ in range(40)]
     for hold in holds[::2]:
         await grant(stores, hold)
@@ -81,7 +81,7 @@ async def test_holds_of_several_sites_are_released_together(stores: Stores) -> N
 
 @pytest.mark.parametrize("known_by", ["token", "name"])
 async def test_a_booking_uses_up_the_whole_hold(stores: Stores, known_by: str) -> None:
-    """Who holds an hour and books a quarter of it, by token or by name, holds nothing of the rest."""
+    """A booking of a quarter of a held hour, by token or by name, removes the whole hold."""
     hold = replace(wanted(minutes=60), holder=Holder(str(uuid4()), "ada"))
     await grant(stores, hold)
     quarter = part(hold, 1, 2).claims
@@ -92,8 +92,8 @@ async def test_a_booking_uses_up_the_whole_hold(stores: Stores, known_by: str) -
     assert await stores.keys_of_holds(hold.claims.site) == []
 
 
-async def test_a_booking_uses_up_no_hold_that_it_did_not_meet(stores: Stores) -> None:
-    """A patient's hold elsewhere stays, though the booking has its token; so does another's beside it."""
+async def test_a_booking_keeps_holds_that_it_does_not_overlap(stores: Stores) -> None:
+    """A booking removes no hold outside its claims, though it has the token or the name of that hold."""
     hour = wanted(minutes=60)
     first, second, third = (of_another(part(hour, n, n + 1), "ada") for n in range(3))
     for hold in (first, second, third):
@@ -104,8 +104,8 @@ async def test_a_booking_uses_up_no_hold_that_it_did_not_meet(stores: Stores) ->
         assert await stores.found_by(rival_of(hold)) is HoldState.OTHERS
 
 
-async def test_what_a_token_holds_is_known_as_long_as_it_holds(stores: Stores) -> None:
-    """The record of a token ends no sooner than any claim of it, and soon after the last."""
+async def test_the_record_of_a_token_outlives_its_claims(stores: Stores) -> None:
+    """The record of a token's claims ends no sooner than any of them, and soon after the last."""
     hold = wanted(minutes=30)
     for n in range(3):
         claims = part(hold, 0, min(n + 1, 2))
@@ -118,8 +118,8 @@ async def test_what_a_token_holds_is_known_as_long_as_it_holds(stores: Stores) -
             assert max(await stores.ends(claims.claims)) <= ends + 1 <= 60_000 + 60_000 + 2_000
 
 
-async def test_no_key_of_holds_is_without_an_end(stores: Stores) -> None:
-    """Whatever is placed, granted, extended, withdrawn or used up, each key in Redis ends by itself."""
+async def test_every_key_of_holds_has_a_ttl(stores: Stores) -> None:
+    """Every key in Redis has a TTL after holds are placed, granted, extended and withdrawn."""
     hold = wanted(minutes=60)
     for first, last in ((0, 2), (1, 4), (0, 4)):
         placed = await stores.place(part(hold, first, last), seconds=1)
@@ -137,11 +137,11 @@ async def test_no_key_of_holds_is_without_an_end(stores: Stores) -> None:
         assert min([await stores.redis.pttl(key) for key in keys]) > 0
 
 
-async def test_a_token_that_is_used_for_ever_does_not_grow(stores: Stores) -> None:
-    """A caller with one token for all of its holds has no more in Redis than what it holds now."""
+async def test_the_record_of_a_reused_token_does_not_grow(stores: Stores) -> None:
+    """The record of a token that is reused for many holds has only its current claims."""
     day = wanted(minutes=24 * 60)
     key = token_key(day.claims.site, day.holder.token)
     for n in range(96):
         await grant(stores, part(day, n, n + 1))
-        await stores.redis.zadd(key, {day.claims.keys[n]: 1}, xx=True)  # its time has come
+        await stores.redis.zadd(key, {day.claims.keys[n]: 1}, xx=True)  # it has expired
     assert await stores.redis.zcard(key) == 1

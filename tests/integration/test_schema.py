@@ -1,4 +1,4 @@
-"""The indexes: verified before a worker serves, and watched while it does."""
+"""Workers verify the indexes and the grid before they serve, and watch the indexes while they serve."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ CLAIM_INDEX = "one_booking_per_claim"
 
 @pytest.fixture
 def stack(servers: Servers) -> Iterator[Stack]:
-    """A database of its own, and no process yet."""
+    """Make a stack with its own database, and without processes."""
     with servers.new_stack() as stack:
         yield stack
 
@@ -31,8 +31,8 @@ def appointments(stack: Stack) -> Iterator[Collection[dict[str, Any]]]:
         yield client.get_default_database()["appointments"]
 
 
-async def test_a_worker_makes_the_indexes(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:
-    """The first worker on an empty database makes both unique indexes, exactly as designed."""
+async def test_a_worker_creates_the_indexes(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:
+    """The first worker on an empty database creates both unique indexes, exactly as designed."""
     stack.start("booking_worker")
     stack.wait_serving()
     indexes = appointments.index_information()
@@ -44,10 +44,10 @@ async def test_a_worker_makes_the_indexes(stack: Stack, appointments: Collection
     assert key["key"] == [("site", 1), ("idempotencyKey", 1)]
 
 
-async def test_another_index_in_its_place_stops_the_worker(
+async def test_an_index_with_other_options_stops_the_worker(
     stack: Stack, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """An index of that name that is not unique is nothing to serve on: one line says so."""
+    """If the index of claims is not unique, workers exit with 1 and one line that names it."""
     appointments.create_index([("site", 1), ("claims", 1)], name=CLAIM_INDEX)
     for module in ("booking_worker", "hold_worker"):
         worker = stack.start(module)
@@ -56,7 +56,7 @@ async def test_another_index_in_its_place_stops_the_worker(
 
 
 async def test_another_grid_stops_the_worker(stack: Stack) -> None:
-    """Workers of one database share one grid; one with another SLOT_MINUTES refuses to start."""
+    """A worker whose SLOT_MINUTES differs from the database's grid refuses to start."""
     stack.start("booking_worker")
     stack.wait_serving()
     worker = stack.start("booking_worker", SLOT_MINUTES="15")
@@ -66,8 +66,8 @@ async def test_another_grid_stops_the_worker(stack: Stack) -> None:
     assert "set SLOT_MINUTES=5" in line
 
 
-async def test_a_lost_index_is_made_again(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:
-    """A unique index dropped while a worker serves is back within seconds."""
+async def test_a_lost_index_is_recreated(stack: Stack, appointments: Collection[dict[str, Any]]) -> None:
+    """A unique index that is dropped while a worker serves is recreated."""
     stack.start("booking_worker")
     stack.wait_serving()
     appointments.drop_index(CLAIM_INDEX)
@@ -75,14 +75,14 @@ async def test_a_lost_index_is_made_again(stack: Stack, appointments: Collection
 
 
 def status(port: int) -> int:
-    """Of the readiness of the worker whose health is served there."""
+    """Return the status of `/readyz` of the worker with this health port."""
     return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code
 
 
 async def test_duplicates_keep_a_worker_from_serving(
     stack: Stack, appointments: Collection[dict[str, Any]]
 ) -> None:
-    """Where two bookings share a slot, nothing more is booked or held; the log names it, and no patient."""
+    """If two bookings share a slot, workers refuse bookings and holds, and log the slot but no name."""
     ports = [free_port(), free_port()]
     worker, _ = (
         stack.start(module, WORKER_HTTP_PORT=str(port))
@@ -116,10 +116,10 @@ async def test_duplicates_keep_a_worker_from_serving(
         assert (await client.get("/readyz")).status_code == 503
     wait_until(lambda: "slot_booked_twice" in worker.log, "the log names the slot")
     assert f"default/{int(booked.timestamp() * 1000)}" in worker.log
-    assert f"{int(cancelled.timestamp() * 1000)}" not in worker.log, "cancelled bookings claim nothing"
+    assert f"{int(cancelled.timestamp() * 1000)}" not in worker.log, "cancelled bookings have no claims"
     assert "Zebra" not in worker.log
     appointments.delete_one({"_id": "b of 2031"})
-    wait_until(lambda: all(status(port) == 200 for port in ports), "they are ready again")
+    wait_until(lambda: all(status(port) == 200 for port in ports), "both workers are ready again")
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         caller = HttpCaller(client)
         assert (await caller.book(fresh())).status == 201
@@ -127,7 +127,7 @@ async def test_duplicates_keep_a_worker_from_serving(
 
 
 async def test_a_worker_has_its_own_health_port(stack: Stack) -> None:
-    """Where WORKER_HTTP_PORT is set, a worker of either kind answers `/livez` and `/readyz` there."""
+    """If WORKER_HTTP_PORT is set, a worker of either kind serves `/livez` and `/readyz` there."""
     for module in ("booking_worker", "hold_worker"):
         port = free_port()
         stack.start(module, WORKER_HTTP_PORT=str(port))

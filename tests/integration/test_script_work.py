@@ -1,4 +1,4 @@
-"""No script holds up Redis for long: each does a bounded amount of work, however much it is asked for."""
+"""No Lua script blocks Redis for 10 ms: the work of one run is bounded, even for the largest commands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +26,7 @@ RESOURCES = tuple(f"resource-{n}" for n in range(8))
 
 @pytest.fixture
 async def alone(tmp_path: Path) -> AsyncIterator[Stores]:
-    """The stores on a Redis of their own."""
+    """Make the stores on a Redis of their own."""
     with EmbeddedRedis(tmp_path) as server:
         redis = connect_redis(server.url)
         yield Stores.on(redis)
@@ -34,19 +34,19 @@ async def alone(tmp_path: Path) -> AsyncIterator[Stores]:
 
 
 def largest(day: int = 0, token: str | None = None) -> HoldRequest:
-    """As much as one command may claim: 75 cells of 8 resources."""
+    """Return the most claims that one command may have: 75 cells of 8 resources."""
     begin = int(DAY.timestamp() * 1000) + day * 86_400_000
     keys = tuple(f"{name}/{begin + n * 900_000}" for name in RESOURCES for n in range(75))
     return replace(wanted(), claims=Claims("site", keys), holder=Holder(token or str(uuid4()), "ada"))
 
 
 def in_flight(days: int = 128) -> list[BookingIntent]:
-    """Bookings of one site that are under way, each as large as it may be."""
+    """Return bookings of one site in flight, with the most claims that a booking may have."""
     return [BookingIntent(largest(day).claims, Holder("", "ada")) for day in range(days)]
 
 
-async def busy(stores: Stores) -> tuple[float, int]:
-    """How many ms of a processor Redis has used, and how many scripts it has run."""
+async def cpu_ms_and_scripts(stores: Stores) -> tuple[float, int]:
+    """Return the ms of CPU time that Redis has used, and the number of scripts that it has run."""
     cpu, commands = await stores.redis.info("cpu"), await stores.redis.info("commandstats")
     seconds = cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"]
     scripts = sum(commands.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("eval", "evalsha"))
@@ -54,17 +54,17 @@ async def busy(stores: Stores) -> tuple[float, int]:
 
 
 async def cost_of_a_script(stores: Stores, work: Callable[[], Awaitable[object]]) -> float:
-    """How many ms a script takes of what `work` has Redis do, if nothing else runs on its processor."""
-    before = await busy(stores)
+    """Return the ms of CPU time of Redis for each script that `work` runs."""
+    before = await cpu_ms_and_scripts(stores)
     await work()
-    after = await busy(stores)
+    after = await cpu_ms_and_scripts(stores)
     return (after[0] - before[0]) / (after[1] - before[1])
 
 
-async def work_of(  # noqa: PLR0912 - a case each
+async def work_of(  # noqa: PLR0912 - one case for each script
     stores: Stores, name: str
 ) -> Callable[[], Awaitable[object]]:
-    """The most that one call may have a script do; a new Redis is prepared for it."""
+    """Return a call that gives a script the most work possible, on a Redis that is prepared for it."""
     await stores.redis.flushall()
     hold = largest()
     intents = in_flight()
@@ -90,25 +90,25 @@ async def work_of(  # noqa: PLR0912 - a case each
         case "clear":
             await stores.intents.register_intents(intents, seconds=60)
             return lambda: stores.intents.clear_intents(intents)
-        case "use up":  # a booking meets a claim of each of ten holds of its patient, as large as they can be
+        case "use up":  # a booking overlaps ten holds of its patient, all of the largest size
             holds = [largest(day) for day in range(10)]
-            for each in holds:
-                await grant(stores, each)
-            met = Claims("site", tuple(each.claims.keys[0] for each in holds))
-            return lambda: stores.book(met, digest="ada")
+            for claim in holds:
+                await grant(stores, claim)
+            overlapped = Claims("site", tuple(claim.claims.keys[0] for claim in holds))
+            return lambda: stores.book(overlapped, digest="ada")
         case "release":
             holds = [largest(day) for day in range(10)]
-            for each in holds:
-                await grant(stores, each)
-            releases = [Release("site", each.holder.token, each.asked_at) for each in holds]
+            for claim in holds:
+                await grant(stores, claim)
+            releases = [Release("site", claim.holder.token, claim.asked_at) for claim in holds]
             return lambda: stores.holds.release_many(releases, Deadline.after(60))
         case _:
             holds = [largest(day) for day in range(20)]
-            for each in holds:
-                await grant(stores, each)
+            for claim in holds:
+                await grant(stores, claim)
             _, ends = held_keys("site", RESOURCES[0])
-            first = [key.rpartition("/")[2] for each in holds[:15] for key in each.claims.keys[:75]]
-            await stores.redis.zadd(ends, dict.fromkeys(first, 1.0), xx=True)  # their time has come
+            first = [key.rpartition("/")[2] for claim in holds[:15] for key in claim.claims.keys[:75]]
+            await stores.redis.zadd(ends, dict.fromkeys(first, 1.0), xx=True)  # they have expired
             return lambda: stores.held_of("site", RESOURCES[0], last=20 * 96)
 
 
@@ -129,44 +129,44 @@ async def work_of(  # noqa: PLR0912 - a case each
     ],
 )
 async def test_no_script_takes_ten_milliseconds(alone: Stores, name: str) -> None:
-    """Whatever a script is asked for, it takes less than 10 ms of a processor."""
+    """Every script takes less than 10 ms of CPU time, even for the largest commands."""
     costs = [await cost_of_a_script(alone, await work_of(alone, name)) for _ in range(RUNS)]
     assert min(costs) < LONGEST_MILLISECONDS, costs
 
 
-async def test_what_is_left_for_later_is_done_too(alone: Stores) -> None:
-    """A booking that meets many large holds of its patient uses up all of them, over several runs."""
+async def test_work_that_is_split_over_several_runs_is_completed(alone: Stores) -> None:
+    """A booking or release of many large holds removes all of them, over several runs of the script."""
     holds = [largest(day) for day in range(6)]
-    for each in holds:
-        await grant(alone, each)
-    met = Claims("site", tuple(each.claims.keys[0] for each in holds))
-    await alone.book(met, digest="ada")
+    for claim in holds:
+        await grant(alone, claim)
+    overlapped = Claims("site", tuple(claim.claims.keys[0] for claim in holds))
+    await alone.book(overlapped, digest="ada")
     assert await alone.keys_of_holds("site") == []
-    again = [replace(each, holder=Holder(str(uuid4()), "ada")) for each in holds]
-    for each in again:
-        await grant(alone, each)
-    releases = [Release("site", each.holder.token, each.asked_at) for each in again]
+    again = [replace(claim, holder=Holder(str(uuid4()), "ada")) for claim in holds]
+    for claim in again:
+        await grant(alone, claim)
+    releases = [Release("site", claim.holder.token, claim.asked_at) for claim in again]
     assert await alone.holds.release_many(releases, Deadline.after(60)) == [True] * 6
     assert await alone.keys_of_holds("site") == []
 
 
-async def test_a_storm_leaves_no_slow_script(alone: Stores) -> None:
-    """While many hold, book and release the same slots, the slow log stays empty."""
+async def test_racing_holds_bookings_and_releases_cause_no_slow_script(alone: Stores) -> None:
+    """While holds, bookings and releases race for the same slots, Redis's slow log has no script."""
     redis = alone.redis
     await redis.config_set("slowlog-log-slower-than", LONGEST_MILLISECONDS * 1000)
     slow: list[Any] = []
-    for _ in range(STORMS):  # on a busy machine any command may wait for a processor, once
+    for _ in range(STORMS):  # on a busy machine any command may wait for the CPU once
         await redis.slowlog_reset()
         holds = [part(largest(day), 0, 8) for day in range(10) for _ in range(4)]
         await asyncio.gather(*(storm(alone, hold) for hold in holds))
-        slow = [each for each in await redis.slowlog_get(100) if "EVAL" in str(each["command"])]
+        slow = [entry for entry in await redis.slowlog_get(100) if "EVAL" in str(entry["command"])]
         if not slow:
             return
     raise AssertionError(slow)
 
 
 async def storm(stores: Stores, hold: HoldRequest) -> None:
-    """Hold, book and release what rivals want too."""
+    """Hold, book and release slots that rivals want too."""
     (placed,) = await stores.holds.place_many([hold], Deadline.after(60))
     intent = BookingIntent(hold.claims, replace(hold.holder, token="", digest="another"))
     await stores.intents.register_intents([intent], seconds=60)

@@ -1,4 +1,4 @@
-"""Windows of a whole site, or of several resources: each entry once, by slot and id, or cell and resource."""
+"""Lists and slots of a whole site or several resources, whose entries are ordered and never repeated."""
 
 import asyncio
 import json
@@ -12,11 +12,8 @@ import pytest
 from pymongo import MongoClient
 
 from booking_worker.reads import service as reads
-from booking_worker.reads.lane import MOST_WAITING, ReadingLane
 from shared.client.client import BookingClient
 from shared.contract.commands import ListAppointments, PlaceHold
-from shared.contract.deadline import Deadline
-from shared.contract.errors import DeadlinePassed, Overloaded
 from shared.contract.instants import format_instant
 from shared.contract.replies import AppointmentFound
 from tests.integration.breakable import http_caller
@@ -42,8 +39,8 @@ from tests.stack import Stack
 NAMES = ('Zoë "Q" \\ O\'Neil', "李小龍", "\N{GRINNING FACE} </script>", "A\N{ZERO WIDTH JOINER}B")
 
 
-async def test_without_a_resource_it_is_all_of_the_site(life: Life) -> None:  # noqa: F811
-    """A list and slots have what any resource of the site has; a booking of two is listed once."""
+async def test_without_a_resource_a_window_covers_the_site(life: Life) -> None:  # noqa: F811
+    """Without a resource, list and slots cover the whole site, and list a booking of two resources once."""
     site = fresh_site()
     both = await life.booked(fresh(site=site, slot=at(540), resources=["doctor", "room"]))
     nurse = await life.booked(fresh(site=site, slot=at(545), resources=["nurse"]))
@@ -52,7 +49,7 @@ async def test_without_a_resource_it_is_all_of_the_site(life: Life) -> None:  # 
     answer = await life.request(LIST, window(site))
     assert answer.body == {"appointments": [both, nurse]}
     answer = await life.request(SLOTS, window(site))
-    assert [(each["resource"], each["slot"], each["state"]) for each in answer.body["taken"]] == [
+    assert [(cell["resource"], cell["slot"], cell["state"]) for cell in answer.body["taken"]] == [
         ("doctor", at(540), "booked"),
         ("room", at(540), "booked"),
         ("nurse", at(545), "booked"),
@@ -61,32 +58,32 @@ async def test_without_a_resource_it_is_all_of_the_site(life: Life) -> None:  # 
 
 
 async def test_several_resources_may_be_named(life: Life, http: httpx.AsyncClient, stack: Stack) -> None:  # noqa: F811
-    """Over HTTP, over NATS and by the typed client; what matches several of them is listed once."""
+    """HTTP, NATS and the typed client accept several resources, and list a booking of several once."""
     site = fresh_site()
     both = await life.booked(fresh(site=site, slot=at(540), resources=["doctor", "room"]))
     nurse = await life.booked(fresh(site=site, slot=at(540), resources=["nurse"]))
     await life.booked(fresh(site=site, slot=at(540), resources=["porter"]))
     named = window(site, resource=["room", "nurse", "doctor"])
-    wanted = sorted([both, nurse], key=lambda each: str(each["id"]))
+    wanted = sorted([both, nurse], key=lambda appointment: str(appointment["id"]))
     over_http = await http.get("/api/appointments", params=named)
     assert (over_http.status_code, over_http.json()) == (200, {"appointments": wanted})
     assert (await life.request(LIST, named)).body == {"appointments": wanted}
     expected = [("doctor", at(540)), ("nurse", at(540)), ("room", at(540))]
     slots = (await http.get("/api/slots", params=named)).json()
     for body in (slots, (await life.request(SLOTS, named)).body):
-        assert [(each["resource"], each["slot"]) for each in body["taken"]] == expected
+        assert [(cell["resource"], cell["slot"]) for cell in body["taken"]] == expected
     repeated = await http.get("/api/slots", params={**named, "resource": ["room", "room"]})
     assert (repeated.status_code, repeated.json()) == (400, {"error": "resource must be different names"})
     async with BookingClient(stack.env["NATS_URL"]) as client:
         for resource, count in ((None, 3), ("porter", 1), (["room", "nurse", "doctor"], 2)):
             found = client.appointments(at(0), at(1440), resource=resource, site=site)
-            assert len([each async for each in found]) == count
+            assert len([appointment async for appointment in found]) == count
         held = client.slots(at(0), at(1440), resource=["room", "nurse"], site=site)
-        assert [each.resource async for each in held] == ["nurse", "room"]
+        assert [cell.resource async for cell in held] == ["nurse", "room"]
 
 
 async def test_slots_are_whole_cells(grid_use_cases: UseCases) -> None:
-    """A booking shows the cells that it touches, one entry for all of them, and so does a hold."""
+    """Slots show a booking or hold as one entry that covers all cells it touches."""
     site = fresh_site()
     await booked(grid_use_cases, fresh(site=site), slot=at(541), durationMinutes=3)
     await booked(grid_use_cases, fresh(site=site), slot=at(569), durationMinutes=2)
@@ -95,7 +92,7 @@ async def test_slots_are_whole_cells(grid_use_cases: UseCases) -> None:
     everything = [(540, 15), (555, 30), (600, 60)]
     for first, last, expected in (
         (0, 1440, everything),
-        (550, 552, everything[:1]),  # in the cell, after the booking
+        (550, 552, everything[:1]),  # after the booking, but in its cell
         (555, 556, everything[1:2]),
         (584, 585, everything[1:2]),
         (585, 600, []),
@@ -103,7 +100,7 @@ async def test_slots_are_whole_cells(grid_use_cases: UseCases) -> None:
         (660, 1440, []),
     ):
         found = (await taken(grid_use_cases, window(site, first, last))).taken
-        assert [(format_instant(each.slot), each.durationMinutes) for each in found] == [
+        assert [(format_instant(cell.slot), cell.durationMinutes) for cell in found] == [
             (at(minutes), lasting) for minutes, lasting in expected
         ]
     [booking] = (await listed(grid_use_cases, window(site, 541, 544))).appointments
@@ -111,8 +108,8 @@ async def test_slots_are_whole_cells(grid_use_cases: UseCases) -> None:
     assert (await listed(grid_use_cases, window(site, 544, 555))).appointments == []
 
 
-async def test_many_at_one_instant_are_each_read_once(life: Life, stack: Stack) -> None:  # noqa: F811
-    """2,500 bookings at one instant over 2,500 resources, and some that are made between the pages."""
+async def test_2500_bookings_at_one_instant_are_read_once_each(life: Life, stack: Stack) -> None:  # noqa: F811
+    """Paging through 2,500 bookings at one instant finds each once, though more are made between pages."""
     site, names = fresh_site(), [f"r{number:04}" for number in range(2500)]
     with MongoClient[dict[str, Any]](stack.env["MONGO_URI"]) as client:
         appointments = client.get_default_database()["appointments"]
@@ -136,7 +133,7 @@ async def test_many_at_one_instant_are_each_read_once(life: Life, stack: Stack) 
         async for page in pages(life, subject, window(site)):
             entries = page[field]
             assert len(entries) <= 1000
-            found += [each[key] for each in entries]
+            found += [entry[key] for entry in entries]
             for _ in range(20):
                 made += 1
                 new = fresh(site=site, slot=at(540), resources=[f"{field}.{made}"])
@@ -149,13 +146,15 @@ async def test_many_at_one_instant_are_each_read_once(life: Life, stack: Stack) 
 
 @pytest.fixture(params=["use_cases", "grid_use_cases"])
 def cases(request: pytest.FixtureRequest) -> UseCases:
-    """On a grid of 0, and of 15 minutes."""
+    """Use cases on a grid of 0, and on a grid of 15 minutes."""
     cases: UseCases = request.getfixturevalue(request.param)
     return cases
 
 
-async def test_pages_of_a_site_are_what_one_page_is(cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small pages are, and however many share a cell or an instant, together they are the whole."""
+async def test_small_pages_together_equal_one_large_page(
+    cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small pages together equal one large page, though entries share a cell or an instant."""
     lasting: dict[str, Any] = {"durationMinutes": 7} if (await cases.reads.grid()).slotMinutes else {}
     site = fresh_site()
     asked = [
@@ -164,7 +163,7 @@ async def test_pages_of_a_site_are_what_one_page_is(cases: UseCases, monkeypatch
         for number in range(minutes % 3, 6)
     ]
     outcomes = await asyncio.gather(*(booked(cases, body) for body in asked), return_exceptions=True)
-    assert sum(not isinstance(each, BaseException) for each in outcomes) == len(asked)
+    assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == len(asked)
     for minutes, resource in ((620, "r1"), (621, "t"), (540, "t"), (700, "a"), (700, "b")):
         hold = fresh("Grace", site=site, slot=at(minutes), resources=[resource])
         await cases.holds.place_hold(PlaceHold.model_validate(hold), soon())
@@ -191,8 +190,8 @@ async def in_pages(read: Callable[..., Any], cases: UseCases, field: str, asked:
             return found
 
 
-async def test_a_listed_row_is_what_its_id_says(life: Life, use_cases: UseCases) -> None:  # noqa: F811
-    """What MongoDB makes of a row for a list is what the model makes of it, whatever stands in it."""
+async def test_a_listed_row_equals_the_row_read_by_id(life: Life, use_cases: UseCases) -> None:  # noqa: F811
+    """A list, which MongoDB formats, has the same JSON as a read by id, for unusual names and years too."""
     site = fresh_site()
     for minutes, name in enumerate(NAMES):
         await booked(use_cases, fresh(name, site=site, slot=at(minutes), resources=["a.b", "c-d", "E_f"]))
@@ -205,14 +204,14 @@ async def test_a_listed_row_is_what_its_id_says(life: Life, use_cases: UseCases)
         asked = ListAppointments.model_validate({"site": site, **bounds})
         found = json.loads(await use_cases.reads.list_appointments(asked, soon()))["appointments"]
         assert found
-        for each in found:
-            booking = await use_cases.reads.get(each["id"], soon())
-            told = AppointmentFound(appointment=booking.to_appointment())
-            assert {"appointment": each} == told.model_dump(mode="json", exclude_none=True)
+        for appointment in found:
+            booking = await use_cases.reads.get(appointment["id"], soon())
+            by_id = AppointmentFound(appointment=booking.to_appointment())
+            assert {"appointment": appointment} == by_id.model_dump(mode="json", exclude_none=True)
 
 
-async def test_with_redis_away_slots_say_what_is_booked(servers: Servers) -> None:
-    """Over HTTP it is 200: what is booked, and that holds are unknown."""
+async def test_without_redis_slots_show_bookings_and_unknown_holds(servers: Servers) -> None:
+    """Without Redis, `/api/slots` gets 200 with the bookings, and `holds` is `unknown`."""
     with servers.new_stack(REDIS_URL="redis://127.0.0.1:1") as stack:
         stack.start_gateway()
         stack.start("booking_worker")
@@ -222,39 +221,5 @@ async def test_with_redis_away_slots_say_what_is_booked(servers: Servers) -> Non
             assert (await caller.book(body)).status == 201
             answer = await caller.ask("slots", window(body["site"]))
     assert answer.status == 200
-    assert [each["state"] for each in answer.body["taken"]] == ["booked"]
+    assert [cell["state"] for cell in answer.body["taken"]] == ["booked"]
     assert answer.body["holds"] == "unknown"
-
-
-async def test_two_windows_are_read_at_a_time() -> None:
-    """Others wait for their turn in order; too many, or for too long, are turned away at once or soon."""
-    lane, order, go = ReadingLane(), list[int](), asyncio.Event()
-
-    async def read(number: int) -> None:
-        async with lane.turn(Deadline.after(5)):
-            order.append(number)
-            await go.wait()
-
-    readers = [asyncio.create_task(read(number)) for number in range(MOST_WAITING + 2)]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert order == [0, 1]
-    with pytest.raises(Overloaded):
-        await read(-1)
-    go.set()
-    await asyncio.gather(*readers)
-    assert order == list(range(MOST_WAITING + 2))
-
-
-async def test_a_window_that_is_too_late_is_not_read() -> None:
-    """One whose deadline passes while it waits is turned away, and takes no turn from the next."""
-    lane = ReadingLane()
-    with pytest.raises(DeadlinePassed):
-        async with lane.turn(Deadline.after(-0.001)):
-            pytest.fail("its deadline had passed")
-    async with lane.turn(Deadline.after(5)), lane.turn(Deadline.after(5)):
-        with pytest.raises(Overloaded):
-            async with lane.turn(Deadline.after(0.05)):
-                pytest.fail("there was no turn")
-    async with lane.turn(Deadline.after(5)):
-        pass

@@ -1,4 +1,4 @@
-"""A MongoDB that is no replica set: accepted, with a warning."""
+"""A MongoDB that is not a replica set is accepted, with a warning."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.slots import fresh
 
 
 class StandaloneMongod(Mongod):
-    """A mongod that was never told of a set."""
+    """A mongod without a replica set."""
 
     @property
     def url(self) -> str:

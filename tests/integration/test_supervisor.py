@@ -1,4 +1,4 @@
-"""The supervisor of the local stack, with processes that do what it has to bear."""
+"""The supervisor of the local stack, with processes that exit, fill their logs or never drain."""
 
 import errno
 import sys
@@ -43,7 +43,7 @@ while True:
 
 
 class Script(Process):
-    """A gateway that is a script of Python."""
+    """A gateway that is a Python script; it gets the path of the file `told`."""
 
     kind = "gateway"
 
@@ -62,10 +62,8 @@ class Script(Process):
         return word in self.log_file.read_text()
 
 
-def test_a_service_that_ends_by_itself_is_restarted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One whose connection to NATS is closed for good ends with an error: another one takes its place."""
+def test_a_service_that_exits_is_restarted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The supervisor restarts a service that exits with an error, and prints its exit code."""
     gateway = Script(tmp_path, FAILS_WHEN_TOLD)
     supervisor = Supervisor(lambda _: None, service_seconds=10)
     supervisor.start([gateway])
@@ -74,7 +72,7 @@ def test_a_service_that_ends_by_itself_is_restarted(
     def fail() -> None:
         gateway.told.touch()
         try:
-            wait_until(lambda: gateway.pid != first, "another one runs")
+            wait_until(lambda: gateway.pid != first, "the service is restarted")
         finally:
             supervisor.on_signal()
 
@@ -89,7 +87,7 @@ def test_a_service_that_ends_by_itself_is_restarted(
 
 @pytest.mark.parametrize("disk", ["free", "full"])
 def test_logs_of_a_process_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str) -> None:
-    """A process that writes for ever fills two files of a size, and goes on unharmed; so on a full disk."""
+    """The logs of a process that keeps writing stay within two files, and the process continues."""
 
     def copy_to_a_full_disk(source: Path, target: Path) -> None:
         target.touch()
@@ -102,13 +100,13 @@ def test_logs_of_a_process_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     supervisor = Supervisor(lambda _: None, service_seconds=10)
     supervisor.start([writer])
 
-    def end_when_all_is_written() -> None:
+    def stop_when_all_is_written() -> None:
         try:
-            wait_until(lambda: writer.said("the last line"), "it has written all")
+            wait_until(lambda: writer.said("the last line"), "the process has written everything")
         finally:
             supervisor.on_signal()
 
-    watching = threading.Thread(target=end_when_all_is_written)
+    watching = threading.Thread(target=stop_when_all_is_written)
     watching.start()
     pid = writer.pid
     with pytest.raises(Stopped):
@@ -119,27 +117,27 @@ def test_logs_of_a_process_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     assert sum(files.values()) < 10_000_000  # of 20 MB
     assert ("gateway.log.old" in files) == (disk == "free")
     assert writer.pid == pid
-    assert writer.last_words() == "the last line"
+    assert writer.last_log_line() == "the last line"
 
 
-def test_a_second_signal_ends_a_stop_that_takes_its_time(tmp_path: Path) -> None:
-    """Whoever presses Ctrl-C twice does not wait for what is in flight."""
+def test_a_second_signal_kills_services_that_drain(tmp_path: Path) -> None:
+    """A second signal kills services that still drain."""
     gateway = Script(tmp_path, NEVER_DRAINS)
     supervisor = Supervisor(lambda _: None, service_seconds=10_000)
     supervisor.start([gateway])
     supervisor.on_signal()
     stopping = threading.Thread(target=supervisor.stop)
     stopping.start()
-    wait_until(lambda: gateway.said("draining"), "it drains")
+    wait_until(lambda: gateway.said("draining"), "the service drains")
     assert gateway.running
     supervisor.on_signal()
     stopping.join()
-    assert gateway.obituary() == "died with SIGKILL"
+    assert gateway.exit_summary() == "died with SIGKILL"
 
 
 @pytest.mark.parametrize("timeout", [1, 60])
 def test_services_have_the_time_that_requests_take(timeout: float) -> None:
-    """The gateway stops first, then the workers, and both may take as long as what is in flight."""
+    """The gateway stops first, then the workers, and both may take as long as requests in flight."""
     seconds = NatsSettings(request_timeout_seconds=timeout).stop_seconds
     assert stop_order(seconds)[:3] == (
         (("gateway",), seconds),

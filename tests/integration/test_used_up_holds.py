@@ -1,4 +1,4 @@
-"""A hold is used up by a move that is carried out, and by no other."""
+"""A move uses up its patient's hold only if it is carried out."""
 
 import nats
 import pytest
@@ -8,8 +8,8 @@ from tests.servers import Servers
 from tests.slots import fresh
 
 
-async def ask_after_a_refused_move(servers: Servers, without: str) -> Answer:
-    """What a stranger is told who books what another holds and could not move to."""
+async def book_after_a_refused_move(servers: Servers, without: str) -> Answer:
+    """Let a move to a held and a booked resource be refused, then book the held one for another patient."""
     with servers.new_stack() as stack:
         stack.start("booking_worker", without=without)
         stack.start("hold_worker")
@@ -27,5 +27,5 @@ async def ask_after_a_refused_move(servers: Servers, without: str) -> Answer:
 
 @pytest.mark.parametrize(("without", "status"), [("", 409), ("holds_used_up_first", 201)])
 async def test_a_move_that_fails_uses_up_no_hold(servers: Servers, without: str, status: int) -> None:
-    """After a refused move its patient's hold stands; control: where a hold is used up first, it is gone."""
-    assert (await ask_after_a_refused_move(servers, without)).status == status
+    """A refused move keeps its patient's hold; control: not if a move uses up holds before it is decided."""
+    assert (await book_after_a_refused_move(servers, without)).status == status

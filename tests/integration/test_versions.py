@@ -1,4 +1,4 @@
-"""Versions (`If-Match` over HTTP, `ifVersion` over NATS): no caller overwrites the change of another."""
+"""Optimistic concurrency by versions: `If-Match` over HTTP, `ifVersion` over NATS."""
 
 from typing import Any
 from uuid import uuid4
@@ -19,8 +19,8 @@ def life(nats_connection: Client) -> Life:
     return Life(nats_connection)
 
 
-async def test_a_change_of_another_version_is_refused(life: Life) -> None:
-    """A move or cancel of a version that is not the booking's is 412 and changes nothing."""
+async def test_a_change_with_another_version_gets_412(life: Life) -> None:
+    """A move or cancel with another version than the booking's gets 412 and changes nothing."""
     id = (await life.booked(fresh()))["id"]
     for wrong in (2, 7, 10**12):
         for answer in (
@@ -35,8 +35,8 @@ async def test_a_change_of_another_version_is_refused(life: Life) -> None:
     assert len(await life.changes(id)) == 3
 
 
-async def test_a_cancelled_booking_is_cancelled_again_by_its_version_alone(life: Life) -> None:
-    """A cancel of a cancelled booking is 200 without a version or with the one it was cancelled at."""
+async def test_a_second_cancel_needs_no_version_or_the_one_it_was_cancelled_at(life: Life) -> None:
+    """A second cancel gets 200 without a version or with the version that was cancelled, else 412."""
     id = (await life.booked(fresh()))["id"]
     await life.move(id, slot=TEN)
     assert (await life.cancel(id)).body["appointment"]["version"] == 3
@@ -48,8 +48,8 @@ async def test_a_cancelled_booking_is_cancelled_again_by_its_version_alone(life:
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "1", True, 1.5])
-async def test_a_version_is_a_whole_number(life: Life, wrong: Any) -> None:
-    """What is no version is 400, and the sentence names the field."""
+async def test_an_invalid_version_is_refused(life: Life, wrong: Any) -> None:
+    """A version that is not a positive integer gets 400, and the error names the field."""
     for answer in (
         await life.move(str(uuid4()), slot=TEN, ifVersion=wrong),
         await life.request("booking.v1.cancel", {"id": str(uuid4()), "ifVersion": wrong}),
@@ -59,7 +59,7 @@ async def test_a_version_is_a_whole_number(life: Life, wrong: Any) -> None:
 
 
 async def test_every_answer_with_an_appointment_has_its_version(http: AsyncClient) -> None:
-    """The body says `version`, and the header `ETag` the same, at a booking, a read, a move and a cancel."""
+    """The answers to booking, read, move and cancel have equal versions in the body and in `ETag`."""
     booked = await http.post("/api/book-appointment", json=fresh())
     url = f"/api/appointments/{booked.json()['appointment']['id']}"
     answers = [booked, await http.get(url), await http.patch(url, json={"slot": TEN}), await http.delete(url)]
@@ -67,8 +67,8 @@ async def test_every_answer_with_an_appointment_has_its_version(http: AsyncClien
     assert [answer.headers["etag"] for answer in answers] == ['"1"', '"1"', '"2"', '"3"']
 
 
-async def test_over_http_the_version_is_a_header(http: AsyncClient, life: Life) -> None:
-    """`If-Match` takes an ETag as it was answered, or any by `*`."""
+async def test_over_http_the_version_is_the_if_match_header(http: AsyncClient, life: Life) -> None:
+    """`If-Match` accepts the ETag of an answer, or `*` for any version."""
     url = f"/api/appointments/{(await life.booked(fresh()))['id']}"
     stale = await http.patch(url, json={"slot": TEN}, headers={"If-Match": '"2"'})
     assert (stale.status_code, stale.json()) == (412, CHANGED)
@@ -84,8 +84,8 @@ async def test_over_http_the_version_is_a_header(http: AsyncClient, life: Life) 
 @pytest.mark.parametrize(
     "wrong", ['W/"1"', '"1", "2"', "1", '"0"', '"01"', '"one"', "", '"1', "*, *", '"-1"', '"1"x']
 )
-async def test_what_is_no_version_in_if_match_is_refused(http: AsyncClient, life: Life, wrong: str) -> None:
-    """A weak tag, a list or anything else is 400 that names the header, and nothing is changed."""
+async def test_an_invalid_if_match_is_refused(http: AsyncClient, life: Life, wrong: str) -> None:
+    """An `If-Match` with a weak tag, a list or no version gets 400 that names the header."""
     appointment = await life.booked(fresh())
     url = f"/api/appointments/{appointment['id']}"
     for answer in (
@@ -98,7 +98,7 @@ async def test_what_is_no_version_in_if_match_is_refused(http: AsyncClient, life
 
 
 async def test_a_version_may_not_be_sent_twice(http: AsyncClient, life: Life) -> None:
-    """Of two headers neither counts more, and a query is no place for it."""
+    """Two `If-Match` headers, or `ifVersion` in the query, get 400 and cancel nothing."""
     url = f"/api/appointments/{(await life.booked(fresh()))['id']}"
     assert (await http.delete(url, headers=[("If-Match", '"1"'), ("If-Match", '"1"')])).status_code == 400
     assert (await http.delete(url, params={"ifVersion": "1"})).status_code == 400

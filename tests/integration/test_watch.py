@@ -1,4 +1,4 @@
-"""The indexes, watched: what counts as theirs, and when a worker may serve."""
+"""The watch of the indexes: which deviations stop a worker from serving, and for how long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,6 @@ from shared.stores.mongo import schema as schema_module
 from shared.stores.mongo.bookings import COLLECTION
 from shared.stores.mongo.duplicates import log_duplicates
 from shared.stores.mongo.indexes import find_absent
-from shared.stores.mongo.meta import SECRET_BYTES
 from shared.stores.mongo.schema import Schema
 from tests.integration.breakable import until
 from tests.servers import Servers
@@ -35,7 +34,7 @@ async def database(servers: Servers) -> AsyncIterator[mongodb.Database]:
 
 @pytest.fixture
 async def schema(database: mongodb.Database) -> Schema:
-    """Of a worker that serves."""
+    """Make the verified schema of a serving worker."""
     schema = Schema(database, slot_minutes=0)
     await schema.wait_until_verified()
     return schema
@@ -51,20 +50,20 @@ async def schema(database: mongodb.Database) -> Schema:
     ],
     ids=["not unique", "no filter", "another filter", "a collation"],
 )
-async def test_an_index_with_other_options_is_nothing_to_serve_on(
+async def test_a_unique_index_with_other_options_is_refused(
     database: mongodb.Database, options: dict[str, Any]
 ) -> None:
-    """An index of the right name and keys that differs in any other option is refused."""
+    """An index with the right name and keys but other options keeps a worker from starting."""
     await database[COLLECTION].create_index(KEYS, name="one_booking_per_claim", **options)
     with pytest.raises(Misconfigured):
         await Schema(database, slot_minutes=0).wait_until_verified()
 
 
 @pytest.mark.parametrize("name", ["one_booking_per_claim", "one_booking_per_key"])
-async def test_each_unique_index_stops_a_worker_while_it_is_gone(
+async def test_a_lost_unique_index_stops_a_worker_until_it_is_recreated(
     database: mongodb.Database, schema: Schema, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Either unique index that is gone stops a serving worker until it has been made again."""
+    """If either unique index is lost, a serving worker confirms nothing until it has recreated the index."""
     verified: list[bool] = []
     create = indexes.create
 
@@ -80,8 +79,8 @@ async def test_each_unique_index_stops_a_worker_while_it_is_gone(
     assert await find_absent(database) == []
 
 
-async def test_an_index_that_decides_nothing_stops_nobody(database: mongodb.Database, schema: Schema) -> None:
-    """While a worker serves, only the unique indexes matter; another is made again at a next start."""
+async def test_a_lost_index_for_reads_stops_no_worker(database: mongodb.Database, schema: Schema) -> None:
+    """A lost index for reads does not stop a serving worker; the next worker that starts recreates it."""
     await database[COLLECTION].drop_index("by_resource_and_slot")
     await schema._check()
     assert schema.verified
@@ -90,10 +89,10 @@ async def test_an_index_that_decides_nothing_stops_nobody(database: mongodb.Data
     assert await find_absent(database) == []
 
 
-async def test_a_weaker_index_in_its_place_stops_a_serving_worker(
+async def test_a_unique_index_replaced_by_another_stops_a_serving_worker(
     database: mongodb.Database, schema: Schema
 ) -> None:
-    """A unique index that is replaced by one that is not, while a worker serves, stops it."""
+    """If a unique index is replaced by one that is not unique, a serving worker stops serving."""
     await database[COLLECTION].drop_index("one_booking_per_claim")
     await database[COLLECTION].create_index(KEYS, name="one_booking_per_claim")
     watching = asyncio.create_task(schema.watch())
@@ -104,10 +103,10 @@ async def test_a_weaker_index_in_its_place_stops_a_serving_worker(
         schema.require()
 
 
-async def test_the_watch_outlives_what_nobody_foresaw(
+async def test_the_watch_survives_an_unexpected_exception(
     schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of any kind stops a worker from serving, not the watch: it serves again once it is over."""
+    """An unexpected exception in the watch stops a worker from serving only until it is over."""
 
     async def fail(*_: object) -> list[str]:
         raise RuntimeError
@@ -118,15 +117,15 @@ async def test_the_watch_outlives_what_nobody_foresaw(
         await until(lambda: schema.problem == "cannot be verified", "the watch notices")
         with pytest.raises(NotExecuted):
             schema.require()
-    await until(lambda: schema.problem is None, "the watch goes on")
+    await until(lambda: schema.problem is None, "the watch continues")
     schema.require()
     watching.cancel()
 
 
-async def test_the_build_of_an_index_takes_its_time(
+async def test_an_index_build_may_take_longer_than_a_check(
     database: mongodb.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looking for the indexes is bounded; building one is not, for of a large collection it takes longer."""
+    """A check of the indexes has a time limit, but a build has none, for collections may be large."""
     create = indexes.create
 
     async def create_late(database: mongodb.Database, name: str) -> None:
@@ -141,8 +140,8 @@ async def test_the_build_of_an_index_takes_its_time(
     assert await find_absent(database) == []
 
 
-async def test_a_mongodb_that_never_answered_is_not_verified() -> None:
-    """A check that could not look lets nobody serve who did not serve before."""
+async def test_without_an_answer_of_mongodb_nothing_is_verified() -> None:
+    """A worker that has never reached MongoDB may not serve after a failed check."""
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
     schema = Schema(database, slot_minutes=0)
     await schema._check()
@@ -151,8 +150,8 @@ async def test_a_mongodb_that_never_answered_is_not_verified() -> None:
     database.client.close()
 
 
-async def test_a_key_that_was_used_twice_is_not_logged(database: mongodb.Database) -> None:
-    """Of a key that two bookings share, the log names the bookings, and not the key: it may hold anything."""
+async def test_a_duplicate_key_is_logged_without_its_text(database: mongodb.Database) -> None:
+    """If two bookings share a key, the log has their ids but not the key, which may contain personal data."""
     rows = database[COLLECTION]
     await rows.insert_many(
         {"_id": id, "site": "s1", "idempotencyKey": key, "claims": [id], "status": "booked"}
@@ -167,14 +166,14 @@ async def test_a_key_that_was_used_twice_is_not_logged(database: mongodb.Databas
 
 
 async def test_an_index_with_its_keys_in_another_order_is_refused(database: mongodb.Database) -> None:
-    """The order of an index's keys is part of it: another order serves other queries."""
+    """An index with its keys in another order is refused, for it serves other queries."""
     await database[COLLECTION].create_index(KEYS[::-1], name="one_booking_per_claim", unique=True, **BOOKED)
     with pytest.raises(Misconfigured):
         await Schema(database, slot_minutes=0).wait_until_verified()
 
 
-async def test_a_look_counts_for_some_seconds(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While looks fail, the last that succeeded counts for some seconds, and then nothing is confirmed."""
+async def test_a_check_is_valid_for_some_seconds(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While checks fail, the last success is valid for some seconds, and then nothing is confirmed."""
 
     async def fail(*_: object) -> list[str]:
         raise ServerSelectionTimeoutError
@@ -184,15 +183,15 @@ async def test_a_look_counts_for_some_seconds(schema: Schema, monkeypatch: pytes
         patch.setattr(indexes, "find_absent", fail)
         await until(lambda: schema.problem == "MongoDB does not answer", "the watch notices")
         schema.require()
-        await until(lambda: not schema.verified, "the last look counts no longer")
+        await until(lambda: not schema.verified, "the last check is no longer valid")
         with pytest.raises(NotExecuted):
             schema.require()
-    await until(lambda: schema.problem is None, "it serves again")
+    await until(lambda: schema.problem is None, "the worker may serve again")
     watching.cancel()
 
 
-async def test_a_look_counts_from_its_beginning(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a slow look found may have changed since it began: it counts from then, however it ends."""
+async def test_a_check_is_valid_from_its_beginning(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check is valid from its beginning, for the indexes may have changed during a slow check."""
     find = indexes.find_absent
 
     async def find_slowly(*args: Any) -> list[str]:
@@ -207,42 +206,9 @@ async def test_a_look_counts_from_its_beginning(schema: Schema, monkeypatch: pyt
     assert "not verified for" in str(schema.problem)
 
 
-async def test_another_option_of_an_index_that_decides_nothing_stops_nobody(
-    database: mongodb.Database, schema: Schema
-) -> None:
-    """While a worker serves, an index for reading may be replaced by another."""
+async def test_a_replaced_index_for_reads_stops_no_worker(database: mongodb.Database, schema: Schema) -> None:
+    """Replacing an index for reads by another does not stop a serving worker."""
     await database[COLLECTION].drop_index("by_resource_and_slot")
     await database[COLLECTION].create_index([("slot", 1)], name="by_resource_and_slot")
     await schema._check()
     assert schema.verified
-
-
-async def test_data_of_before_there_were_versions_stops_a_worker(database: mongodb.Database) -> None:
-    """A worker does not serve on what a release has made that kept another document of settings."""
-    await database.get_collection("meta").insert_one({"_id": "grid", "slotMinutes": 0})
-    with pytest.raises(Misconfigured, match="version 0"):
-        await Schema(database, slot_minutes=0).wait_until_verified()
-
-
-async def test_all_workers_of_a_database_share_one_secret(database: mongodb.Database) -> None:
-    """The secret of the digests is made once, however many workers start at the same moment."""
-    workers = [Schema(database, slot_minutes=0) for _ in range(20)]
-    await asyncio.gather(*(worker.wait_until_verified() for worker in workers))
-    assert len({worker.secret for worker in workers}) == 1
-    assert len(workers[0].secret) == SECRET_BYTES
-    assert await database.get_collection("meta").count_documents({}) == 1
-
-
-async def test_another_secret_stops_a_serving_worker(database: mongodb.Database, schema: Schema) -> None:
-    """Digests under two secrets would not know each other: a worker that has another one does not serve."""
-    await database.get_collection("meta").update_one({}, {"$set": {"secret": b"another"}})
-    with pytest.raises(Misconfigured, match="secret"):
-        await schema._check()
-
-
-async def test_data_of_another_version_stops_a_worker(database: mongodb.Database) -> None:
-    """A worker does not serve on data that another release has made in another shape, and says what to do."""
-    await Schema(database, slot_minutes=0).wait_until_verified()
-    await database.get_collection("meta").update_one({}, {"$inc": {"version": 1}})
-    with pytest.raises(Misconfigured, match=r"version 4.*migrate"):
-        await Schema(database, slot_minutes=0).wait_until_verified()

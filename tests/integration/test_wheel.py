@@ -1,4 +1,4 @@
-"""What others get by `pip install slotkeeper`: built, installed into an empty environment, and used."""
+"""`pip install slotkeeper` into an empty environment gives a client that books."""
 
 import json
 import shutil
@@ -14,12 +14,12 @@ import pytest
 import shared
 from tests.stack import Stack
 
-pytestmark = pytest.mark.timeout(600)  # packages may come over a slow line
+pytestmark = pytest.mark.timeout(600)  # packages may be downloaded over a slow connection
 
 ROOT = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
-# A program of a stranger: it is run, and checked by mypy in its strict mode without any plugin.
+# A program of a user: the tests run it, and check it with mypy in strict mode without a plugin.
 PROGRAM = """\
 import asyncio
 import sys
@@ -46,7 +46,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What a command prints; `cwd` is never this tree, whose modules would be found there."""
+    """Return the output of a command; `cwd` is never this tree, so that its modules are not importable."""
     result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -54,7 +54,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of the tree: setuptools would take over what an earlier build left in build/."""
+    """Build the wheel from a copy of the tree: setuptools would include files of earlier builds in build/."""
     tree = tmp_path_factory.mktemp("wheel") / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__"))
     run(*PIP, "wheel", "--no-deps", "--wheel-dir", tree.parent, tree, cwd=tree.parent)
@@ -64,7 +64,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that has the wheel, what it depends on, and nothing else."""
+    """Return the Python of an environment that has the wheel and its dependencies alone."""
     environment = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=environment)
     python = environment / "bin/python"
@@ -80,8 +80,8 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_wheel_has_the_client_its_messages_and_the_command_alone(wheel: Path) -> None:
-    """No package but `slotkeeper` lands on anybody's path, and in that are no services, stores or workers."""
+def test_the_wheel_has_the_client_the_contract_and_the_command_alone(wheel: Path) -> None:
+    """The wheel installs one package, `slotkeeper`, without services, stores and workers."""
     names = [Path(name) for name in ZipFile(wheel).namelist()]
     assert wheel.name.startswith(f"slotkeeper-{shared.__version__}-")
     files = [name for name in names if not name.parts[0].endswith(".dist-info")]
@@ -96,23 +96,23 @@ def test_the_wheel_has_the_client_its_messages_and_the_command_alone(wheel: Path
     }
 
 
-def test_it_brings_no_driver_and_no_web_server(python: Path, tmp_path: Path) -> None:
-    """Beside the client an environment gets nats-py, pydantic and structlog, and what pydantic is made of."""
+def test_the_wheel_depends_on_no_driver_and_no_web_server(python: Path, tmp_path: Path) -> None:
+    """The wheel installs only nats-py, pydantic, structlog and the dependencies of pydantic."""
     listed = json.loads(run(*PIP, "--python", python, "list", "--format", "json", cwd=tmp_path))
     pydantic = {"annotated-types", "pydantic", "pydantic-core", "typing-extensions", "typing-inspection"}
     names = {package["name"].lower().replace("_", "-") for package in listed}
     assert names == {"nats-py", "slotkeeper", "structlog", *pydantic}
 
 
-async def test_a_stranger_books_with_it(stack: Stack, python: Path, program: Path) -> None:
-    """Whoever has installed the client alone books over NATS, and hears of a refusal as an exception."""
+async def test_a_program_with_the_installed_client_books(stack: Stack, python: Path, program: Path) -> None:
+    """A program with only the installed client books over NATS, and gets a refusal as an exception."""
     slot = datetime(2031, 1, 1, tzinfo=UTC) + timedelta(milliseconds=randrange(10**12))
     printed = run(python, "-I", program, stack.env["NATS_URL"], slot.isoformat(), cwd=program.parent)
     assert printed.splitlines() == [" ".join(shared.__all__), "booked", "Slot already booked"]
 
 
-def test_the_command_says_which_extra_it_needs(python: Path, tmp_path: Path) -> None:
-    """Beside the client alone, `slotkeeper` is there, and says in one line how to get what it needs."""
+def test_the_command_names_the_extra_that_it_needs(python: Path, tmp_path: Path) -> None:
+    """Without the extra `cli`, the command `slotkeeper` exits with 2 and one line that names the extra."""
     command = subprocess.run(
         [python.parent / "slotkeeper"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -120,7 +120,7 @@ def test_the_command_says_which_extra_it_needs(python: Path, tmp_path: Path) -> 
     assert (command.returncode, command.stdout, command.stderr) == (2, "", needed)
 
 
-def test_its_types_are_seen_by_others(python: Path, program: Path) -> None:
-    """A program that uses the client passes mypy in its strict mode."""
+def test_a_program_with_the_installed_client_passes_mypy(python: Path, program: Path) -> None:
+    """A program that uses the installed client passes mypy in strict mode."""
     mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", python)
     run(*mypy, program, cwd=program.parent)

@@ -1,37 +1,23 @@
-"""What lies in a window: a receptionist's day, and what is taken of it, page by page."""
+"""Lists of appointments and of taken slots in a window of time."""
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from bson.datetime_ms import DatetimeMS
 from nats.aio.client import Client
 
-from booking_worker.reads import service as reads
-from shared.contract.commands import (
-    BookAppointment,
-    CancelAppointment,
-    ListAppointments,
-    ListSlots,
-    PlaceHold,
-)
+from shared.contract.commands import BookAppointment, ListAppointments, ListSlots, PlaceHold
 from shared.contract.deadline import Deadline
-from shared.contract.errors import HoldsUnreachable, InvalidRequest, NoPrimary
-from shared.contract.instants import unix_milliseconds
+from shared.contract.errors import HoldsUnreachable, NoPrimary
 from shared.contract.replies import AppointmentsFound, SlotsFound
 from shared.domain.booking import Booking
-from shared.domain.claim import Claims
-from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.domain.time_range import Cells, TimeRange
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.windows import Page, WindowStore
-from shared.stores.mongo.windows import query as query_of
 from shared.stores.redis.hold_index import HoldIndex
 from tests.integration.life import Life
 from tests.integration.use_cases import UseCases
@@ -51,7 +37,7 @@ def soon() -> Deadline:
 
 
 def at(minutes: int) -> str:
-    """An instant of the day."""
+    """Return the instant so many minutes after the day begins."""
     return (DAY + timedelta(minutes=minutes)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -60,7 +46,7 @@ def window(site: str, first: int = 0, last: int = 24 * 60, **more: Any) -> dict[
 
 
 async def pages(life: Life, subject: str, asked: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """Page after page, until one says that it is the last."""
+    """Yield page after page, until a page has no `next`."""
     cursor = None
     while True:
         answer = await life.request(subject, {**asked, "cursor": cursor})
@@ -70,8 +56,8 @@ async def pages(life: Life, subject: str, asked: dict[str, Any]) -> AsyncIterato
             return
 
 
-async def test_a_receptionists_day(life: Life) -> None:
-    """The appointments of a resource, by slot, as callers see each; cancelled ones are left out."""
+async def test_a_list_has_the_active_appointments_of_a_resource_by_slot(life: Life) -> None:
+    """A list has the active appointments of a resource in the window, ordered by slot."""
     body = fresh(resources=["doctor", "room"])
     ten = await life.booked({**body, "slot": at(600)})
     nine = await life.booked({**body, "slot": at(540), "patientName": "Grace"})
@@ -83,12 +69,12 @@ async def test_a_receptionists_day(life: Life) -> None:
     for resource in ("doctor", "room"):
         answer = await life.request(LIST, window(body["site"], resource=resource))
         assert (answer.status, answer.body) == (200, {"appointments": [nine, ten]})
-    nobodys = await life.request(LIST, window(body["site"], resource="default"))
-    assert nobodys.body == {"appointments": []}
+    unbooked = await life.request(LIST, window(body["site"], resource="default"))
+    assert unbooked.body == {"appointments": []}
 
 
-async def test_what_is_taken_bears_no_names(life: Life) -> None:
-    """The slots of a resource say what is taken and how, and nothing of whose it is."""
+async def test_taken_slots_have_no_names(life: Life) -> None:
+    """Taken slots have resource, slot, duration and state, and no names."""
     body = fresh("Zebra Canary")
     for minutes in (600, 540):
         await life.booked({**body, "slot": at(minutes)})
@@ -106,8 +92,8 @@ async def test_what_is_taken_bears_no_names(life: Life) -> None:
     }
 
 
-async def test_what_was_confirmed_is_read_next(life: Life) -> None:
-    """What a caller was told of a booking, move or cancel is what the next reader finds, from any worker."""
+async def test_a_confirmed_change_is_in_the_next_read(life: Life) -> None:
+    """After a booking, move or cancel is confirmed, the next read from any worker shows it."""
     body = fresh()
     for minutes in range(0, 200, 10):
         appointment = await life.booked({**body, "slot": at(minutes)})
@@ -121,8 +107,8 @@ async def test_what_was_confirmed_is_read_next(life: Life) -> None:
         assert all(answer.body["appointments"] == [] for answer in found)
 
 
-async def test_what_is_held_is_taken_too(life: Life) -> None:
-    """A slot that is held is taken, until it is booked, which is then all that is said of it."""
+async def test_held_slots_are_taken(life: Life) -> None:
+    """A held slot is taken with the state `held`, and once it is booked, only with the state `booked`."""
     body = fresh("Ada")
     await life.booked({**body, "slot": at(540)})
     for minutes in (530, 550, 570):
@@ -139,8 +125,10 @@ async def test_what_is_held_is_taken_too(life: Life) -> None:
     assert part.body["taken"] == answer.body["taken"][1:3]
 
 
-async def test_a_slot_that_is_both_is_booked(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hold that is used up while a page is read is seen as the booking that it became, once."""
+async def test_a_hold_that_becomes_a_booking_during_a_read_is_booked(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold that becomes a booking while a page is read is listed once, as booked."""
     body, find = fresh("Ada"), WindowStore.taken
     await use_cases.holds.place_hold(PlaceHold.model_validate(body), soon())
 
@@ -150,13 +138,13 @@ async def test_a_slot_that_is_both_is_booked(use_cases: UseCases, monkeypatch: p
 
     monkeypatch.setattr(WindowStore, "taken", book_first)
     page = await taken(use_cases, window(body["site"]))
-    assert [each.state for each in page.taken] == ["booked"]
+    assert [cell.state for cell in page.taken] == ["booked"]
 
 
-async def test_without_redis_what_is_booked_is_taken(
+async def test_without_redis_booked_slots_are_taken_and_holds_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where Redis cannot say what is held, slots have what is booked, and say that holds are unknown."""
+    """While Redis is lost, slots show bookings, and `holds` is `unknown`."""
 
     async def lose(*_: Any, **__: Any) -> None:
         raise HoldsUnreachable
@@ -166,76 +154,8 @@ async def test_without_redis_what_is_booked_is_taken(
     assert (await taken(use_cases, window(body["site"]))).holds == "unknown"
     await booked(use_cases, body)
     page = await taken(use_cases, window(body["site"]))
-    assert ([each.state for each in page.taken], page.holds) == (["booked"], "unknown")
+    assert ([cell.state for cell in page.taken], page.holds) == (["booked"], "unknown")
     assert len((await listed(use_cases, window(body["site"]))).appointments) == 1
-
-
-def forged_cursors() -> list[str]:
-    """Texts that Python reads as a number and a name, and that no page has said; and other spellings."""
-
-    def encoded(text: str) -> str:
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-    texts = [
-        "1_0/a",
-        " 10 /a",
-        "10/ a",
-        "+10/a",
-        "010/a",
-        "-0/a",
-        "1e3/a",
-        "10",
-        "10/",
-        "/a",
-        "10/a/b",
-        "\N{FULLWIDTH DIGIT ONE}/a",
-    ]
-    texts += ["99999999999999999999/a", "253402300800000/a", "-62135596800001/a", "10/a\n", "10/" + "a" * 65]
-    true = encoded("10/ab")
-    assert true == "MTAvYWI"
-    return [*map(encoded, texts), "MTAvYWJ", f"{true}=", f"{true}A"]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"to": at(0)}, "to"),
-        ({"to": "2031-06-05T00:00:00.001Z"}, "32 days"),
-        ({"from": None}, "from"),
-        ({"from": "yesterday"}, "from"),
-        ({"resource": ""}, "resource"),
-        ({"resource": []}, "resource"),
-        ({"resource": ["a", "a"]}, "resource"),
-        ({"resource": ["a", 1]}, "resource"),
-        ({"resource": [f"r{number}" for number in range(101)]}, "resource"),
-        ({"cursor": "!"}, "cursor"),
-        ({"cursor": "4711"}, "cursor"),
-        *(({"cursor": cursor}, "cursor") for cursor in forged_cursors()),
-        ({"limit": 5}, "limit"),
-    ],
-    ids=str,
-)
-async def test_a_wrong_window_is_refused(life: Life, wrong: dict[str, Any], named: str) -> None:
-    """What is wrong with a window is 400 with a sentence that names it, for both reads."""
-    for subject in (LIST, SLOTS):
-        answer = await life.request(subject, {**window("site"), **wrong})
-        assert answer.status == 400
-        assert named in answer.error
-
-
-async def test_the_first_and_the_last_days_there_are(life: Life) -> None:
-    """A window may begin and end with time itself."""
-    for first, last in (("0001-01-01", "0001-01-20"), ("9999-12-01", "9999-12-31")):
-        asked = {"site": fresh_site(), "from": f"{first}T00:00:00Z", "to": f"{last}T00:00:00Z"}
-        assert (await life.request(LIST, asked)).body == {"appointments": []}
-
-
-async def test_a_window_is_32_days_at_most(life: Life) -> None:
-    """A month whose clocks go back has an hour more than 31 days, and is read as a whole."""
-    asked = {"site": fresh_site(), "from": "2031-10-01T00:00:00+02:00", "to": "2031-11-01T00:00:00+01:00"}
-    for last in (asked["to"], "2031-11-02T00:00:00+02:00"):
-        for subject in (LIST, SLOTS):
-            assert (await life.request(subject, {**asked, "to": last})).status == 200
 
 
 async def listed(use_cases: UseCases, asked: dict[str, Any]) -> AppointmentsFound:
@@ -253,8 +173,8 @@ async def booked(use_cases: UseCases, body: dict[str, Any], **more: Any) -> Book
     return (await use_cases.bookings.book(command, soon())).booking
 
 
-async def test_what_reaches_into_a_window_belongs_to_it(grid_use_cases: UseCases) -> None:
-    """What begins before a window and ends in it overlaps it; what ends as it begins does not."""
+async def test_a_list_has_the_bookings_that_overlap_its_window(grid_use_cases: UseCases) -> None:
+    """A booking that ends inside a window is in its list; one that ends as the window begins is not."""
     site = fresh_site()
     for minutes in (-1440, 0, 15):
         await booked(grid_use_cases, fresh(site=site), slot=at(minutes), durationMinutes=15)
@@ -271,154 +191,28 @@ async def test_what_reaches_into_a_window_belongs_to_it(grid_use_cases: UseCases
         assert len(answer.appointments) == found, (first, last)
 
 
-async def test_a_whole_day_reaches_into_the_next(grid_use_cases: UseCases) -> None:
-    """A booking of 24 hours is found at its very end."""
+async def test_a_booking_of_24_hours_is_taken_until_its_end(grid_use_cases: UseCases) -> None:
+    """A booking of 24 hours is taken in a window of its last minute, and not after it."""
     site = fresh_site()
     await booked(grid_use_cases, fresh(site=site), slot=at(15), durationMinutes=24 * 60)
     for first, found in ((24 * 60 + 14, 1), (24 * 60 + 15, 0)):
         answer = await taken(grid_use_cases, window(site, first, 48 * 60))
-        assert [(each.slot, each.durationMinutes) for each in answer.taken] == [
+        assert [(cell.slot, cell.durationMinutes) for cell in answer.taken] == [
             (DAY + timedelta(minutes=15), 1440)
         ] * found
 
 
-async def test_pages_have_everything_once(use_cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Page by page a window is read whole, in order, whatever is booked and cancelled meanwhile elsewhere."""
-    site = fresh_site()
-    monkeypatch.setattr(reads, "LARGEST_PAGE", 7)
-    bookings = [await booked(use_cases, fresh(site=site), slot=at(minutes)) for minutes in range(30)]
-    await use_cases.bookings.cancel(CancelAppointment(id=bookings[6].id), soon())  # where a page would end
-    held = [30, 6, 31, 32]
-    for minutes in held:
-        hold = PlaceHold.model_validate(fresh(site=site, slot=at(minutes)))
-        await use_cases.holds.place_hold(hold, soon())
-    active = [minutes for minutes in range(30) if minutes != 6]
-    for read, field, expected in ((listed, "appointments", active), (taken, "taken", [*active, *held])):
-        cursor, sizes, slots = None, list[int](), list[datetime]()
-        while not sizes or cursor is not None:
-            page: Any = await read(use_cases, window(site, cursor=cursor))
-            rows = getattr(page, field)
-            sizes.append(len(rows))
-            slots += [row.slot for row in rows]
-            cursor = page.next
-        assert slots == [DAY + timedelta(minutes=minutes) for minutes in sorted(expected)]
-        assert sizes == [7, 7, 7, 7, len(expected) - 28]
-
-
-async def many_rows(
-    database: mongodb.Database, site: str, count: int, *, apart: int = 1, **more: Any
-) -> None:
-    """Store bookings of one resource, some minutes apart, as a worker would on a grid of so many."""
-    appointments = database.get_collection("appointments")
-    grid, digests = Grid(apart), Digests(b"secret")
-    command = BookAppointment.model_validate(fresh(site=site, slot=at(0), **more))
-    pattern = Booking.new(
-        command, span := grid.slot_range(command), Claims.of(command, span), digests
-    ).to_document()
-    resources = pattern["resources"]
-    rows = []
-    for minutes in range(0, count * apart, apart):
-        slot = DAY + timedelta(minutes=minutes)
-        claims = [f"{resource}/{int(slot.timestamp() * 1000)}" for resource in resources]
-        rows.append(
-            {**pattern, "_id": str(uuid4()), "slot": slot, "claims": claims, "idempotencyKey": str(uuid4())}
-        )
-    await appointments.insert_many(rows)
-
-
-async def test_a_page_fits_into_a_message(life: Life, stack: Any) -> None:
-    """However long names and resources are, a page is answered: it has fewer rows then; else a thousand."""
-    database = mongodb.connect(stack.env["MONGO_URI"])
-    short, long = fresh_site(), fresh_site()
-    await many_rows(database, short, 1100, apart=5)
-    large = {"resources": [f"{n}" * 64 for n in range(8)], "patientName": "\N{GRINNING FACE}" * 200}
-    await many_rows(database, long, 1100, apart=5, **large)
-    mongodb.close(database)
-    sizes = [len(page["appointments"]) async for page in pages(life, LIST, window(short, last=5500))]
-    assert sizes == [1000, 100]
-    asked = window(long, last=5500, resource="3" * 64)
-    sizes = [len(page["appointments"]) async for page in pages(life, LIST, asked)]
-    assert sum(sizes) == 1100
-    assert 200 < sizes[0] < 500
-    sizes = [len(page["taken"]) async for page in pages(life, SLOTS, asked)]
-    assert sizes == [1000, 100]
-
-
-async def explained(
-    use_cases: UseCases, resources: tuple[str, ...] | None, slots: tuple[int, int], limit: int, site: str
-) -> dict[str, Any]:
-    """How MongoDB reads rows from one minute of the day to another, and from the first one on in order."""
-    first, end = (unix_milliseconds(DAY) + minutes * 60_000 for minutes in slots)
-    between = {"$gte": DatetimeMS(first), "$lt": DatetimeMS(end)}
-    [stage], index = query_of(TimeRange(site, resources, first, end), between)
-    found = use_cases.database.get_collection("appointments").find(stage["$match"])
-    plan: dict[str, Any] = await found.sort("slot", 1).limit(limit).hint(index).explain()
-    return plan
-
-
-def stages(plan: dict[str, Any]) -> list[str]:
-    """From the outermost to the innermost."""
-    inner = plan.get("inputStages") or ([plan["inputStage"]] if "inputStage" in plan else [])
-    return [plan["stage"], *(stage for each in inner for stage in stages(each))]
-
-
-@pytest.mark.parametrize("resources", [None, ("default",), ("default", "room")], ids=str)
-async def test_an_index_serves_a_window(use_cases: UseCases, resources: tuple[str, ...] | None) -> None:
-    """A page examines about as many keys as it has rows, however many bookings there are before and after."""
-    site = fresh_site()
-    for each in (site, fresh_site()):
-        await many_rows(use_cases.database, each, 6000)
-    appointments = use_cases.database.get_collection("appointments")
-    cancelled = {"site": site, "slot": {"$gte": DAY + timedelta(minutes=5000)}}
-    await appointments.update_many(cancelled, {"$set": {"status": "cancelled"}})
-    for end, limit, found in ((4000, 101, 101), (3050, 101, 50), (13_000, 5000, 2000)):
-        plan = await explained(use_cases, resources, (3000, end), limit, site)
-        winning, stats = plan["queryPlanner"]["winningPlan"], plan["executionStats"]
-        assert "SORT" not in stages(winning)
-        assert stats["nReturned"] == found
-        assert stats["totalKeysExamined"] <= found + 2
-
-
-async def test_an_index_serves_ids_keys_and_claims(use_cases: UseCases) -> None:
-    """What is read by its id, its key or its claims examines a few keys, however many bookings there are."""
-    await many_rows(use_cases.database, fresh_site(), 5000)
-    appointments = use_cases.database.get_collection("appointments")
-    row = await appointments.find_one({})
-    assert row is not None
-    store, asked = BookingStore(use_cases.database), list[dict[str, Any]]()
-    find = store._find_behind_barrier
-
-    async def note(any_of: Sequence[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:
-        asked.append({"$or": any_of})
-        return await find(any_of, timeout)
-
-    store._find_behind_barrier = note  # type: ignore[method-assign]
-    claims = {(row["site"], claim) for claim in row["claims"]}
-    await store.find(ids={row["_id"]}, keys={(row["site"], row["idempotencyKey"])}, claims=claims, timeout=5)
-    for query in (*asked, {"_id": {"$in": [row["_id"]]}}):
-        stats = (await appointments.find(query).explain())["executionStats"]
-        assert stats["nReturned"] == 1
-        assert stats["totalKeysExamined"] <= 6
-
-
-async def test_what_mongodb_does_not_answer_is_not_read() -> None:
-    """A window of a MongoDB that is away is 503 in time."""
-    away = mongodb.connect("mongodb://127.0.0.1:1/booking")
-    store = WindowStore(away, BookingStore(away), Grid(0))
+async def test_a_read_without_a_primary_is_refused() -> None:
+    """A read of a window raises NoPrimary if MongoDB cannot be reached."""
+    unreachable = mongodb.connect("mongodb://127.0.0.1:1/booking")
+    store = WindowStore(unreachable, BookingStore(unreachable), Grid(0))
     with pytest.raises(NoPrimary):
         await store.appointments(TimeRange("site", None, 0, 1), None, limit=1, timeout=5)
-    mongodb.close(away)
+    mongodb.close(unreachable)
 
 
-async def test_a_cursor_of_nobody_is_refused(use_cases: UseCases) -> None:
-    """What no page said in `next` is no cursor."""
-    asked = ListAppointments.model_validate(window(fresh_site(), cursor="bm9uZQ"))
-    with pytest.raises(InvalidRequest, match="cursor"):
-        await use_cases.reads.list_appointments(asked, soon())
-
-
-async def test_the_grid_can_be_asked_for(life: Life, grid_use_cases: UseCases) -> None:
-    """How wide a cell is, and how much one booking may claim."""
+async def test_the_grid_has_the_cell_width_and_the_limits(life: Life, grid_use_cases: UseCases) -> None:
+    """The grid operation returns the width of a cell and the limits of one booking."""
     answer, limits = await life.request("booking.v1.grid", {}), {"mostResources": 8, "mostClaims": 600}
     assert (answer.status, answer.body) == (200, {**limits, "slotMinutes": 5, "longestMinutes": 1440})
     assert (await grid_use_cases.reads.grid()).model_dump() == {

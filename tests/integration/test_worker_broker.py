@@ -1,4 +1,4 @@
-"""A worker's way to NATS: it answers what it was sent, though it is stopped and NATS comes and goes."""
+"""A worker answers all commands that it received, though it is stopped or NATS restarts meanwhile."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def caller(nats_server: Nats) -> AsyncIterator[Client]:
 
 
 class Worker:
-    """A worker whose one use case takes until it is told to go on."""
+    """A worker with one use case, which finishes only once `go_on` is set."""
 
     def __init__(self, server: Nats, *, timeout: float = 60) -> None:
         self.failed = False
@@ -76,24 +76,24 @@ def status_of(message: Msg) -> int:
     return status
 
 
-async def test_what_is_in_flight_has_the_time_of_a_request_to_be_answered(
+async def test_commands_in_flight_have_the_time_of_a_request_to_finish(
     nats_server: Nats, caller: Client
 ) -> None:
-    """A worker that stops answers a command that takes as long as a request may, and not the 12 s of once."""
+    """A worker that stops waits for a command in flight as long as a request may take: here over 13 s."""
     worker = Worker(nats_server)
     await worker.serving.wait()
     asked = ask(caller)
     await worker.started.wait()
     worker.stop.set()
     done, _ = await asyncio.wait({worker.running}, timeout=13)
-    assert not done, "it waits for what is in flight"
+    assert not done, "the worker waits for the command in flight"
     worker.go_on.set()
     assert status_of(await asked) == 200
     await worker.running
 
 
-async def test_a_command_that_hangs_keeps_no_worker_from_stopping(nats_server: Nats, caller: Client) -> None:
-    """A worker that stops waits a little longer than a request may take, and says what it leaves behind."""
+async def test_a_worker_stops_despite_a_command_that_hangs(nats_server: Nats, caller: Client) -> None:
+    """A worker that stops waits slightly longer than a request may take, and logs the number in flight."""
     worker = Worker(nats_server, timeout=1)
     await worker.serving.wait()
     asked = ask(caller)
@@ -109,17 +109,19 @@ async def test_a_command_that_hangs_keeps_no_worker_from_stopping(nats_server: N
 async def test_a_worker_that_stops_does_not_subscribe_on_a_new_connection(
     nats_server: Nats, caller: Client
 ) -> None:
-    """NATS is lost and comes back while a worker drains: it answers what it has, and is sent nothing more."""
+    """If NATS restarts while a worker drains, the worker answers its commands and receives no new ones."""
     worker = Worker(nats_server)
     await worker.serving.wait()
     asked = ask(caller)
     await worker.started.wait()
     with structlog.testing.capture_logs() as lines:
         worker.stop.set()
-        await until(lambda: worker.broker.problem() == "not subscribed", "it drains")
+        await until(lambda: worker.broker.problem() == "not subscribed", "the worker drains")
         nats_server.kill()
         nats_server.start()
-        await until(lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "it is back")
+        await until(
+            lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "the worker reconnects"
+        )
         await until(lambda: caller.stats["reconnects"] == 1, "the caller is back")
         with pytest.raises(NoRespondersError):
             await caller.request(SUBJECT, b"", timeout=5)
@@ -128,22 +130,24 @@ async def test_a_worker_that_stops_does_not_subscribe_on_a_new_connection(
         await worker.running
 
 
-async def test_a_worker_that_stops_without_nats_does_not_subscribe_when_nats_is_back(
+async def test_a_worker_that_stops_while_nats_is_down_does_not_resubscribe(
     nats_server: Nats, caller: Client
 ) -> None:
-    """NATS is away when a worker is told to stop, and is back before it has: it is sent nothing more."""
+    """If a worker is stopped while NATS is down, it does not subscribe again when NATS is back."""
     worker = Worker(nats_server)
     await worker.serving.wait()
     asked = ask(caller)
     await worker.started.wait()
     with structlog.testing.capture_logs() as lines:
         nats_server.kill()
-        await until(lambda: worker.broker.problem() == "not connected", "it notices")
+        await until(lambda: worker.broker.problem() == "not connected", "the worker notices")
         worker.stop.set()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         nats_server.start()
-        await until(lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "it is back")
+        await until(
+            lambda: {"event": "nats_reconnected", "log_level": "info"} in lines, "the worker reconnects"
+        )
         await until(lambda: caller.stats["reconnects"] == 1, "the caller is back")
         with pytest.raises(NoRespondersError):
             await caller.request(SUBJECT, b"", timeout=5)
@@ -152,15 +156,15 @@ async def test_a_worker_that_stops_without_nats_does_not_subscribe_when_nats_is_
         await worker.running
 
 
-async def test_a_worker_that_is_stopped_before_it_serves_answers_what_it_was_sent(
+async def test_a_worker_that_is_stopped_while_it_subscribes_answers_its_commands(
     nats_server: Nats, caller: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGTERM once a worker has subscribed, before NATS says so: what NATS has sent already is answered."""
+    """A worker that is stopped before NATS confirms its subscription answers the commands sent meanwhile."""
     waiting, round_trip = asyncio.Event(), nats_wire.round_trip
 
     async def never(connection: Client) -> None:
         monkeypatch.setattr(nats_wire, "round_trip", round_trip)
-        await round_trip(connection)  # NATS has read that it is subscribed, and the worker has not heard so
+        await round_trip(connection)  # NATS has the subscription, but the worker does not know
         waiting.set()
         await asyncio.Event().wait()
 
@@ -172,16 +176,16 @@ async def test_a_worker_that_is_stopped_before_it_serves_answers_what_it_was_sen
     await worker.started.wait()
     worker.running.cancel()
     done, _ = await asyncio.wait({worker.running}, timeout=1)
-    assert not done, "it waits for what is in flight"
+    assert not done, "the worker waits for the command in flight"
     worker.go_on.set()
     assert status_of(await asked) == 200
     await asyncio.wait({worker.running})
 
 
-async def test_a_worker_whose_flow_control_has_died_ends(
+async def test_a_worker_whose_flow_control_fails_exits(
     nats_server: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its flow control a worker would be deaf sooner or later: it says so, and fails."""
+    """If its flow control fails, a worker logs that and fails, for it would receive no more commands."""
 
     async def die(_control: FlowControl) -> None:
         raise RuntimeError
@@ -189,7 +193,7 @@ async def test_a_worker_whose_flow_control_has_died_ends(
     monkeypatch.setattr(FlowControl, "run", die)
     with structlog.testing.capture_logs() as lines:
         worker = Worker(nats_server)
-        await until(lambda: worker.failed, "it has failed")
+        await until(lambda: worker.failed, "the worker has failed")
     assert "task_ended" in [line["event"] for line in lines]
     worker.stop.set()
     await worker.running

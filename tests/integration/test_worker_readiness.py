@@ -1,4 +1,4 @@
-"""A worker's own `/readyz`: it is ready while commands come to it, and says what is missing otherwise."""
+"""A worker's own `/readyz` is 200 only while it can receive commands, and names the missing part."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.servers import Servers
 
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[Nats]:
-    """A NATS that a test may stop, and start again on the same port."""
+    """Start a NATS that a test may stop, and restart on the same port."""
     with Nats(tmp_path) as server:
         yield server
 
@@ -24,7 +24,7 @@ def nats_server(tmp_path: Path) -> Iterator[Nats]:
 async def test_a_worker_is_ready_while_it_is_connected_and_subscribed(
     servers: Servers, nats_server: Nats, module: str
 ) -> None:
-    """Before NATS is there, and while it is away, `/readyz` is 503 and names it; then it is 200 again."""
+    """`/readyz` is 503 and names NATS before NATS is up and while it is down, and 200 while connected."""
     nats_server.kill()
     port = free_port()
 
@@ -35,14 +35,14 @@ async def test_a_worker_is_ready_while_it_is_connected_and_subscribed(
 
     with servers.new_stack(NATS_URL=nats_server.url, WORKER_HTTP_PORT=str(port)) as stack:
         worker = stack.start(module)
-        await until(lambda: ask() == (503, "not connected"), "it says what is missing")
-        await until(lambda: "nats_unreachable" in worker.log, "all else is there")
+        await until(lambda: ask() == (503, "not connected"), "the worker names NATS")
+        await until(lambda: "nats_unreachable" in worker.log, "the worker tries to connect")
         assert ask() == (503, "not connected")
         nats_server.start()
-        await until(lambda: ask() == (200, "ok"), "it is ready")
+        await until(lambda: ask() == (200, "ok"), "the worker is ready")
         assert '"serving"' in worker.log
         nats_server.kill()
-        await until(lambda: ask() == (503, "not connected"), "it notices")
+        await until(lambda: ask() == (503, "not connected"), "the worker notices")
         nats_server.start()
-        await until(lambda: ask() == (200, "ok"), "it is ready again")
+        await until(lambda: ask() == (200, "ok"), "the worker is ready again")
         assert await asyncio.to_thread(lambda: httpx.get(f"http://127.0.0.1:{port}/livez").status_code) == 200

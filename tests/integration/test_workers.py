@@ -1,24 +1,16 @@
-"""Workers come and go: stopped, killed, absent, any number of them."""
+"""Workers that are stopped, killed, paused, absent or misconfigured."""
 
 import asyncio
-import json
 import signal
 from collections import Counter
 
 import httpx
 import nats
 import pytest
-from nats.aio.msg import Msg
 from pymongo import MongoClient
 
-from shared.client.command_client import CommandClient
 from shared.contract.deadline import Deadline
-from shared.contract.operations import BOOK, BOOKING_READY
-from shared.process.nats_wire import round_trip
-from shared.worker.in_flight import MOST_IN_FLIGHT
-from tests.bench.flood import Flood
 from tests.callers import Answer, HttpCaller, NatsCaller
-from tests.integration.breakable import until
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Service, Stack, wait_until
@@ -27,7 +19,7 @@ from tests.stack import Service, Stack, wait_until
 async def book_through_stop(
     stack: Stack, stopped: Service, *, patience: float
 ) -> list[Answer | BaseException]:
-    """Book 600 slots over plain NATS, which repeats nothing, and stop a worker when some are answered."""
+    """Book 600 slots over plain NATS, without retries, and stop a worker after the first answer."""
     connection = await nats.connect(stack.env["NATS_URL"])
     caller, answered = NatsCaller(connection), asyncio.Event()
 
@@ -48,7 +40,7 @@ async def book_through_stop(
 
 
 async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
-    """SIGTERM under load: every command in flight is executed and answered, and the worker exits with 0."""
+    """A worker that gets SIGTERM under load answers every command in flight and exits with 0."""
     with servers.new_stack() as stack:
         stopped = stack.start("booking_worker", without="slow_store")
         stack.start("booking_worker")
@@ -58,7 +50,7 @@ async def test_a_stopped_worker_loses_nothing(servers: Servers) -> None:
     assert stopped.process.returncode == 0
 
 
-async def test_a_worker_that_does_not_drain_loses_commands(servers: Servers) -> None:
+async def test_without_the_drain_a_stopped_worker_loses_commands(servers: Servers) -> None:
     """Control: without the drain, commands in flight at SIGTERM are never answered."""
     with servers.new_stack() as stack:
         stopped = stack.start("booking_worker", without="no_drain,slow_store")
@@ -69,7 +61,7 @@ async def test_a_worker_that_does_not_drain_loses_commands(servers: Servers) -> 
 
 
 async def test_a_killed_worker_costs_no_answer(servers: Servers) -> None:
-    """SIGKILL in mid-booking: the gateway asks another worker, and each slot has exactly one winner."""
+    """If a worker is killed under load, the gateway retries with another, and every slot has one winner."""
     with servers.new_stack() as stack:
         stack.up(booking_workers=3)
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
@@ -94,7 +86,7 @@ async def test_a_killed_worker_costs_no_answer(servers: Servers) -> None:
 
 
 async def book_past_the_deadline(servers: Servers, without: str) -> tuple[Answer, int]:
-    """Stop the only worker, let a command's deadline pass, continue it: the answer, and the bookings made."""
+    """Pause the only worker past a command's deadline; return the answer and the number of bookings."""
     with servers.new_stack() as stack:
         worker = stack.start("booking_worker", without=without)
         stack.wait_serving()
@@ -110,96 +102,20 @@ async def book_past_the_deadline(servers: Servers, without: str) -> tuple[Answer
             return answer, client.get_default_database()["appointments"].count_documents({})
 
 
-async def test_a_command_met_too_late_writes_nothing(servers: Servers) -> None:
-    """A worker that is stopped past a deadline, and then continued, does not execute the command."""
+async def test_a_worker_paused_past_a_deadline_writes_nothing(servers: Servers) -> None:
+    """A worker that is paused past a command's deadline answers 503 and does not execute it."""
     answer, bookings = await book_past_the_deadline(servers, without="")
     assert (answer.status, answer.body["outcome"], bookings) == (503, "not_executed", 0)
 
 
-async def test_without_the_deadline_late_commands_are_executed(servers: Servers) -> None:
-    """Control: without the look at the deadline, the late command is booked."""
+async def test_without_the_deadline_check_late_commands_are_executed(servers: Servers) -> None:
+    """Control: without the check of the deadline, the late command books."""
     answer, bookings = await book_past_the_deadline(servers, without="no_deadline")
     assert (answer.status, bookings) == (201, 1)
 
 
-async def test_too_much_at_once_is_refused_at_once(servers: Servers) -> None:
-    """A worker has at most so many commands in flight; what comes on top is refused, and not forgotten."""
-    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
-        stack.start("booking_worker", without="slow_store")
-        stack.wait_serving()
-        async with Flood.connect(stack.env["NATS_URL"], BOOK.subject, deadline=60) as flood:
-            answers = await flood.send_at(5 * MOST_IN_FLIGHT, 1, book_fresh)
-            again = await flood.send_at(3, 1, book_fresh)
-    assert answers.unanswered == 0
-    assert answers.statuses[503] >= 3 * MOST_IN_FLIGHT
-    assert answers.no_responders > answers.statuses[503] / 2, "NATS turns most of them away by itself"
-    assert 0 < answers.statuses[201] <= 2 * MOST_IN_FLIGHT
-    assert again.statuses == {201: again.sent}
-
-
-async def send_to_paused(stack: Stack, worker: Service, *signals: signal.Signals) -> Counter[int]:
-    """What 4000 commands are answered that a paused worker finds together, after these signals."""
-    sent, statuses, all_answered = 4 * MOST_IN_FLIGHT, Counter[int](), asyncio.Event()
-
-    async def count(message: Msg) -> None:
-        statuses[json.loads(message.data)["status"] if message.data else 503] += 1  # or `no responders`
-        if statuses.total() == sent:
-            all_answered.set()
-
-    async with await nats.connect(stack.env["NATS_URL"]) as connection:
-        inbox = connection.new_inbox()
-        await connection.subscribe(inbox, cb=count)
-        worker.send(signal.SIGSTOP)
-        try:
-            for number in range(sent):
-                await connection.publish(BOOK.subject, book_fresh(number), inbox)
-            await round_trip(connection)
-        finally:
-            for name in (*signals, signal.SIGCONT):
-                worker.send(name)
-        await asyncio.wait_for(all_answered.wait(), 60)
-    return statuses
-
-
-async def test_a_burst_that_nats_lets_through_is_refused_by_the_worker(servers: Servers) -> None:
-    """Of commands that wait for a paused worker it takes no more than it has room for; the rest hear 503."""
-    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
-        worker = stack.start("booking_worker", without="slow_store")
-        stack.wait_serving()
-        statuses = await send_to_paused(stack, worker)
-    assert set(statuses) == {201, 503}
-    assert statuses[201] < 2 * MOST_IN_FLIGHT
-
-
-async def test_a_worker_with_its_hands_full_is_ready(servers: Servers) -> None:
-    """A worker says whether it can serve, however much is in flight: it is not to be restarted for that."""
-    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
-        worker = stack.start("booking_worker", without="slow_store")
-        stack.wait_serving()
-        burst = asyncio.create_task(send_to_paused(stack, worker))
-        await until(lambda: "overloaded" in worker.log, "its hands are full")
-        async with CommandClient(stack.env["NATS_URL"]) as client:
-            answers = await client.ask_ready(BOOKING_READY.subject, seconds=10, enough=lambda _: True)
-        assert [answer.ready for answer in answers] == [True]
-        await burst
-
-
-async def test_a_worker_that_is_stopped_in_a_burst_answers_all_of_it(servers: Servers) -> None:
-    """SIGTERM while commands wait that it has not looked at yet: each is booked or refused."""
-    with servers.new_stack(REQUEST_TIMEOUT_SECONDS="60") as stack:
-        worker = stack.start("booking_worker")
-        stack.wait_serving()
-        statuses = await send_to_paused(stack, worker, signal.SIGTERM)
-        assert worker.wait() == 0
-    assert set(statuses) == {201, 503}
-
-
-def book_fresh(_number: int) -> bytes:
-    return json.dumps(fresh()).encode()
-
-
 async def test_a_worker_can_join_and_leave_at_any_time(servers: Servers) -> None:
-    """With one worker replaced by another, bookings go on."""
+    """Bookings succeed while one worker is replaced by another."""
     with servers.new_stack() as stack:
         stack.up(booking_workers=1)
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
@@ -213,7 +129,7 @@ async def test_a_worker_can_join_and_leave_at_any_time(servers: Servers) -> None
 
 
 async def test_without_a_worker_nothing_is_executed(servers: Servers) -> None:
-    """With no worker there, a request is answered 503 at once, and the caller may repeat it."""
+    """Without a worker, every request gets 503 with `Retry-After`, and nothing is executed."""
     with servers.new_stack() as stack:
         stack.start_gateway()
         wait_until(
@@ -230,10 +146,10 @@ async def test_without_a_worker_nothing_is_executed(servers: Servers) -> None:
 
 
 async def test_without_nats_nothing_is_executed(servers: Servers) -> None:
-    """A gateway whose NATS is not there starts, answers 503, and says what is missing."""
+    """A gateway without NATS starts, answers 503, and names NATS in `/readyz`."""
     with servers.new_stack(NATS_URL="nats://127.0.0.1:1") as stack:
         stack.start_gateway()
-        wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "the gateway lives")
+        wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "the gateway is live")
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
             answer = await HttpCaller(client).book(fresh())
             assert (answer.status, answer.body["outcome"]) == (503, "not_executed")
@@ -241,15 +157,15 @@ async def test_without_nats_nothing_is_executed(servers: Servers) -> None:
             assert (ready.status_code, ready.json()["checks"]["nats"]) == (503, "not connected")
 
 
-async def test_readiness_names_the_part_that_is_missing(servers: Servers) -> None:
-    """`/readyz` of the gateway is 503 until a worker of each kind answers, and says which does not."""
+async def test_readiness_names_the_missing_kind_of_worker(servers: Servers) -> None:
+    """The gateway's `/readyz` is 503 until a worker of each kind answers, and names the missing kind."""
     with servers.new_stack() as stack:
         stack.start_gateway()
         stack.start("booking_worker")
         stack.wait_serving()
         wait_until(
             lambda: httpx.get(f"{stack.url}/readyz").json()["checks"]["booking_worker"].startswith("ok"),
-            "bookings work",
+            "the booking worker answers",
         )
         answer = httpx.get(f"{stack.url}/readyz")
         assert answer.status_code == 503
@@ -262,7 +178,7 @@ async def test_readiness_names_the_part_that_is_missing(servers: Servers) -> Non
 
 @pytest.mark.parametrize("module", ["gateway", "booking_worker", "hold_worker"])
 def test_a_wrong_setting_stops_a_service_with_one_line(servers: Servers, module: str) -> None:
-    """A service that cannot start says why in one line that names the variable, and exits with 1."""
+    """A service with an invalid setting exits with 1 and one line that names the variable."""
     with servers.new_stack(REQUEST_TIMEOUT_SECONDS="soon") as stack:
         service = stack.start(module)
         assert service.wait() == 1
@@ -272,7 +188,7 @@ def test_a_wrong_setting_stops_a_service_with_one_line(servers: Servers, module:
 
 @pytest.mark.parametrize("variable", ["MONGO_URI", "REDIS_URL"])
 def test_an_unusable_url_stops_a_worker_with_one_line(servers: Servers, variable: str) -> None:
-    """A URL that cannot be read is named by its variable, and not repeated: it may hold a password."""
+    """An invalid URL is reported by its variable alone, for the URL may contain a password."""
     url = {"MONGO_URI": "mongodb://u:secret@", "REDIS_URL": "redis://:secret@host:port"}[variable]
     with servers.new_stack(**{variable: url}) as stack:
         service = stack.start("booking_worker")

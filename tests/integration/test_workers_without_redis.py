@@ -1,4 +1,4 @@
-"""Workers that have lost Redis: hold workers leave their subjects, booking workers go on."""
+"""Without Redis, hold workers leave their subjects, and booking workers keep serving."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +36,7 @@ def stack(servers: Servers) -> Iterator[Stack]:
 
 @asynccontextmanager
 async def breakable_redis(stack: Stack) -> AsyncIterator[tuple[Proxy, str]]:
-    """A proxy to the stack's Redis, and the URL that leads through it."""
+    """Start a proxy to the stack's Redis; yield it and the URL through it."""
     direct = urlsplit(stack.env["REDIS_URL"])
     async with proxy() as links:
         gate = await links.listen(LINK, direct.port or 6379)
@@ -48,8 +48,8 @@ def has_left(worker: Service) -> bool:
 
 
 @pytest.mark.parametrize("rule", [CUT, STALLED], ids=["cut", "stalled"])
-async def test_a_hold_worker_that_alone_has_lost_redis_spoils_no_hold(stack: Stack, rule: object) -> None:
-    """Of two hold workers one is cut off: every hold and release is 200, and the worker comes back."""
+async def test_no_hold_fails_if_one_of_two_hold_workers_loses_redis(stack: Stack, rule: object) -> None:
+    """If one of two hold workers loses Redis, every hold and release gets 200, and the worker rejoins."""
     async with breakable_redis(stack) as (links, url):
         sick = stack.start("hold_worker", REDIS_URL=url)
         stack.start("hold_worker")
@@ -68,9 +68,9 @@ async def test_a_hold_worker_that_alone_has_lost_redis_spoils_no_hold(stack: Sta
                 for hold in holds
             ]
             assert [answer.status for answer in released] == [200] * (1 + HOLDS)
-            await until(lambda: has_left(sick), "it has left")
+            await until(lambda: has_left(sick), "the worker leaves")
             links.lift(rule)  # type: ignore[arg-type]
-            await until(lambda: '"subject_joined"' in sick.log, "it is back")
+            await until(lambda: '"subject_joined"' in sick.log, "the worker rejoins")
             placed = answered(sick, PLACE)
             for _ in range(200):
                 assert (await caller.hold(fresh())).status == 200
@@ -79,8 +79,8 @@ async def test_a_hold_worker_that_alone_has_lost_redis_spoils_no_hold(stack: Sta
             assert answered(sick, PLACE) > placed
 
 
-async def test_without_leaving_a_hold_worker_without_redis_spoils_holds(stack: Stack) -> None:
-    """Control: a hold worker that stays in the queue group refuses its share of the holds."""
+async def test_without_leaving_holds_fail_if_one_worker_loses_redis(stack: Stack) -> None:
+    """Control: a hold worker without Redis that stays in the queue group refuses its share of holds."""
     async with breakable_redis(stack) as (links, url):
         stack.start("hold_worker", without="no_leaving", REDIS_URL=url)
         stack.start("hold_worker")
@@ -94,10 +94,10 @@ async def test_without_leaving_a_hold_worker_without_redis_spoils_holds(stack: S
     }
 
 
-async def test_without_redis_holds_are_refused_at_once_and_bookings_go_on(
+async def test_without_redis_holds_are_refused_at_once_and_bookings_succeed(
     servers: Servers, tmp_path: Path
 ) -> None:
-    """With all hold workers out, a hold is one attempt and a 503 that names the holds; then all is well."""
+    """Without Redis a hold gets one attempt and HoldsUnreachable, and bookings succeed."""
     with EmbeddedRedis(tmp_path) as redis, servers.new_stack(REDIS_URL=redis.url) as stack:
         start_gateway(stack, HEALTH_PORT=str(health := free_port()))
         booking = stack.start("booking_worker")
@@ -107,7 +107,8 @@ async def test_without_redis_holds_are_refused_at_once_and_bookings_go_on(
             redis.kill()
             await caller.hold(fresh())
             await until(
-                lambda: all(worker.log.count('"subject_left"') == 3 for worker in holding), "they have left"
+                lambda: all(worker.log.count('"subject_left"') == 3 for worker in holding),
+                "the hold workers leave",
             )
             lines, attempts = len(gateway_log(stack)), attempts_of(health)
             answers = await asyncio.gather(*(caller.hold(fresh()) for _ in range(50)))
@@ -119,12 +120,14 @@ async def test_without_redis_holds_are_refused_at_once_and_bookings_go_on(
             assert (await caller.book(fresh())).status == 201
             assert not has_left(booking)
             await asyncio.to_thread(redis.start)
-            await until(lambda: all('"subject_joined"' in worker.log for worker in holding), "they are back")
+            await until(
+                lambda: all('"subject_joined"' in worker.log for worker in holding), "the hold workers rejoin"
+            )
             assert (await caller.hold(fresh())).status == 200
 
 
 def attempts_of(health: int) -> float:
-    """How many attempts to hold or release the gateway has sent."""
+    """Return the number of attempts to hold or release that the gateway has sent."""
     text = httpx.get(f"http://127.0.0.1:{health}/metrics").text
     return sum(
         sample.value
@@ -134,8 +137,8 @@ def attempts_of(health: int) -> float:
     )
 
 
-async def test_a_slow_hold_makes_no_worker_leave(servers: Servers, tmp_path: Path) -> None:
-    """A hold that Redis answers too late is 503; a worker whose Redis still answers stays."""
+async def test_a_late_redis_answer_makes_no_worker_leave(servers: Servers, tmp_path: Path) -> None:
+    """A hold that Redis answers too late gets 503, but a worker whose Redis answers PING stays."""
     with EmbeddedRedis(tmp_path) as server, servers.new_stack(REDIS_URL=server.url) as stack:
         worker = stack.start("hold_worker")
         await asyncio.to_thread(stack.wait_serving)
@@ -144,7 +147,7 @@ async def test_a_slow_hold_makes_no_worker_leave(servers: Servers, tmp_path: Pat
             Redis.from_url(server.url) as redis,
         ):
             caller = NatsCaller(connection)
-            await redis.client_pause(60_000, all=False)  # of writes, which scripts count as
+            await redis.client_pause(60_000, all=False)  # writes alone, which includes scripts
             assert (await caller.hold(fresh())).status == 503
             await redis.client_unpause()
             assert (await caller.hold(fresh())).status == 200

@@ -1,1 +1,1 @@
-"""What type checkers see of the public names: read by mypy (`make check`), and run by nobody."""
+"""Checks of the types of the public names, by mypy (`make check`); they never run."""

@@ -1,4 +1,4 @@
-"""Each call of the client has the type of its answer, and refuses arguments that it does not take."""
+"""Every call of the client has the type of its answer, and mypy refuses invalid arguments."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ async def fields(booked: Booked, change: Change, taken: TakenSlot, hold: Hold) -
     assert_type(hold.expiresAt, datetime)
 
 
-# mypy refuses each of these; where one were taken, it would say that its `ignore` is not needed.
+# mypy refuses all of these calls; if it accepted one, it would report an unused `ignore`.
 async def refusals(client: BookingClient, hold: Hold) -> None:
     await client.book(NINE)  # type: ignore[call-overload]
     await client.book(NINE, "Ada", resource="dr-lee")  # type: ignore[call-overload]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import shared
-from shared.process.metrics import exposition, tell_build
+from shared.process.metrics import exposition, set_build_info
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def test_document_has_the_version_of_the_package(document: str) -> None:
 
 def test_metrics_name_the_version_of_the_running_source() -> None:
     """The version is also known in an image in which the package is not installed."""
-    tell_build("unit")
+    set_build_info("unit")
     (line,) = re.findall(r'booking_build_info\{.*service="unit".*\}', exposition().decode())
     assert f'version="{shared.__version__}"' in line
 

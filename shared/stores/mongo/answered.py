@@ -1,4 +1,4 @@
-"""Failures of MongoDB, for processes that retry or end: one exception, whose text never quotes a row."""
+"""Raise one exception for all failures of MongoDB, without the text of any row."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 
 class Unanswered(Exception):
-    """MongoDB refused an operation, or did not answer: the text says which."""
+    """MongoDB refused an operation or did not answer. The message contains nothing of any row."""
 
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """Turn the driver's errors into `Unanswered`."""
+    """Raise `Unanswered` for the driver's errors."""
     try:
         yield
     except OperationFailure as error:

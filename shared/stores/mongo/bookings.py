@@ -1,6 +1,7 @@
-"""Bookings in MongoDB. One insert decides: the unique indexes are the only judge of who gets a slot.
+"""Read and insert bookings in MongoDB.
 
-Reads that decide stand behind a read barrier (`read_barrier.py`).
+One insert decides: the unique indexes are the only judge of who gets a slot. Reads that decide stand behind a
+read barrier (`read_barrier.py`).
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence, Set
@@ -26,20 +27,21 @@ from shared.stores.mongo.writes import WriteResult, within, write
 COLLECTION = "appointments"
 STATUS_BOOKED = "booked"
 STATUS_REFUSED = "refused"
-"""Of a tombstone (`changes.py`)."""
-PRIMARY_SECONDS = 0.4  # the driver looks again each half second, so this takes one look
+"""The status of a tombstone (`changes.py`)."""
+PRIMARY_SECONDS = 0.4  # the driver checks its servers every half second, so this covers one check
 
 log = structlog.get_logger()
 
 InSite = tuple[str, str]
-"""A site, and an idempotency key or a claim in it."""
+"""A site, and an idempotency key or a claim in that site."""
 
 
 @dataclass(frozen=True)
 class Tombstone:
-    """A row that reserves a key and is no booking; `version` counts how often it was written.
+    """A row that reserves an idempotency key and is no booking.
 
-    `asked_at` is the latest moment (Unix ms) at which a command with this key was asked for and refused.
+    `version` counts the writes of the row. `asked_at` is the latest moment (Unix ms) at which a caller asked
+    for a command with this key that was refused.
     """
 
     id: str
@@ -47,13 +49,16 @@ class Tombstone:
     asked_at: int
 
     def bars(self, asked_at: int) -> bool:
-        """Whether a command asked for at this moment may be older than one that was refused."""
+        """Return whether a command asked for at this moment (Unix ms) may be older than a refused one."""
         return asked_at <= self.asked_at + CLOCK_SKEW_MS
 
 
 @dataclass(frozen=True)
 class Found:
-    """Rows that may be in the way of a command, or be its own."""
+    """Rows that conflict with commands, or that are the result of an earlier attempt.
+
+    The mappings are keyed by booking id, by (site, idempotency key) and by (site, claim).
+    """
 
     by_id: Mapping[str, Booking] = field(default_factory=dict)
     by_key: Mapping[InSite, Booking] = field(default_factory=dict)
@@ -67,7 +72,7 @@ class Found:
 
 
 class BookingStore:
-    """The collection `appointments`; every call is bounded by `timeout` seconds."""
+    """The collection `appointments`. Every call is bounded by `timeout` (seconds)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -76,10 +81,12 @@ class BookingStore:
         self._barrier = ReadBarrier(database, self._committed)
 
     async def find_primary(self, *, timeout: float) -> None:
-        """Wait for a primary where none is known, for so long that its absence can still be told in time.
+        """Wait for a primary if the driver knows of none, at most `PRIMARY_SECONDS`.
+
+        The wait is short, so that the caller can still be sent a 503 in time.
 
         Raises:
-            NoPrimary
+            NoPrimary: no primary was found.
         """
         if not knows_primary(self._database):
             try:
@@ -89,7 +96,11 @@ class BookingStore:
                 raise NoPrimary from None
 
     async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[WriteResult]:
-        """Insert bookings in one round trip; one outcome each, in their order. Never raises for MongoDB."""
+        """Insert bookings in one round trip. Never raises for MongoDB.
+
+        Returns:
+            One outcome per booking, in the same order.
+        """
         inserts = [InsertOne(booking.to_document()) for booking in bookings]
         return await write(self._latest, "insert", inserts, timeout=timeout)
 
@@ -100,9 +111,15 @@ class BookingStore:
         versions: Mapping[str, int] = MappingProxyType({}),
         timeout: float,
     ) -> dict[str, Booking]:
-        """Bookings by their ids, as a majority has them; those that are not there are left out.
+        """Read bookings by id, as a majority has them.
 
-        `versions` are versions that callers know of: of those bookings no older one is returned.
+        Args:
+            ids: the ids of bookings.
+            versions: versions by id that callers know of; an older version is never returned.
+            timeout: in seconds.
+
+        Returns:
+            The bookings by id, without those that do not exist.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
@@ -112,7 +129,7 @@ class BookingStore:
             with within(timeout):
                 rows = await self._committed.find({"_id": {"$in": list(ids)}}).to_list(None)
                 found = _bookings(rows, ids)
-                # A new primary may not know yet of all that a majority has.
+                # A new primary may not yet have everything that a majority has.
                 missing = set(ids) - {row["_id"] for row in rows}
                 missing |= {row.id for row in found.values() if row.version < versions.get(row.id, 0)}
                 if missing:
@@ -130,15 +147,21 @@ class BookingStore:
         claims: Collection[InSite] = (),
         timeout: float,
     ) -> Found:
-        """The rows that have one of `ids` or `keys`, and whose of `claims` are, if an active booking's.
+        """Read the rows with some ids or keys, and the owners of some claims, behind the read barrier.
+
+        Args:
+            ids: ids of bookings.
+            keys: (site, idempotency key) pairs.
+            claims: (site, claim) pairs; only active bookings own a claim.
+            timeout: in seconds.
 
         Raises:
             NoPrimary, OutcomeUnknown: MongoDB did not answer in time.
         """
-        any_of = [{"site": site, "idempotencyKey": {"$in": those}} for site, those in _by_site(keys)]
+        any_of = [{"site": site, "idempotencyKey": {"$in": values}} for site, values in _by_site(keys)]
         any_of += [
-            {"site": site, "status": STATUS_BOOKED, "claims": {"$in": those}}
-            for site, those in _by_site(claims)
+            {"site": site, "status": STATUS_BOOKED, "claims": {"$in": values}}
+            for site, values in _by_site(claims)
         ]
         if ids:
             any_of.append({"_id": {"$in": list(ids)}})
@@ -149,7 +172,7 @@ class BookingStore:
             rows = await self._find_behind_barrier(any_of, timeout)
         except (PyMongoError, TimeoutError):
             raise OutcomeUnknown() from None
-        # Others wait for the same barrier, and the database may have rows of another origin.
+        # Other callers share this barrier, and the database may have rows of another program.
         by_key = {key: row for row in rows for key in _in_site(row, "idempotencyKey")}
         own = {key: by_key[key] for key in set(keys) if key in by_key}
         active = (row for row in rows if row.get("status") == STATUS_BOOKED)
@@ -164,25 +187,25 @@ class BookingStore:
         )
 
     async def _find_behind_barrier(self, any_of: Sequence[Document], timeout: float) -> list[Document]:
-        """The rows that match `any_of` some queries; among others, perhaps."""
+        """Read the rows that match any of the queries. The result may contain further rows."""
         return await self._barrier.find(any_of, timeout=timeout)
 
 
 def _bookings(rows: Iterable[Document], ids: Collection[str]) -> dict[str, Booking]:
-    """The bookings among rows that have one of `ids`."""
+    """Return the bookings among rows that have one of `ids`, by id."""
     found = (_booking(row) for row in rows if isinstance(row["_id"], str) and row["_id"] in ids)
     return {booking.id: booking for booking in found if booking}
 
 
 def _in_site(row: Document, field: str) -> list[InSite]:
-    """What a row has of a field that is a string, or a list of strings, in its site."""
+    """Pair the site of a row with the strings in one of its fields (a string or a list of strings)."""
     site, value = row.get("site"), row.get(field)
     values = value if isinstance(value, list) else [value]
-    return [(site, each) for each in values if isinstance(site, str) and isinstance(each, str)]
+    return [(site, item) for item in values if isinstance(site, str) and isinstance(item, str)]
 
 
 def _booking(row: Document) -> Booking | None:
-    """The booking of a row, None for a tombstone and for a row that this service has not written."""
+    """Return the booking of a row; None for a tombstone and for a row of another program."""
     if row.get("status") == STATUS_REFUSED:
         return None
     try:
@@ -193,7 +216,7 @@ def _booking(row: Document) -> Booking | None:
 
 
 def _tombstone(row: Document) -> Tombstone | None:
-    """The tombstone of a row, None if it is none, or was written by nothing that we know."""
+    """Return the tombstone of a row; None for any other row."""
     if row.get("status") != STATUS_REFUSED:
         return None
     try:
@@ -204,6 +227,7 @@ def _tombstone(row: Document) -> Tombstone | None:
 
 
 def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:
+    """Group (site, value) pairs by site."""
     values: dict[str, list[str]] = {}
     for site, value in pairs:
         values.setdefault(site, []).append(value)

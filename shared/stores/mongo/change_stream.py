@@ -1,7 +1,7 @@
-"""The change stream of `appointments`: the changes of bookings in the order in which MongoDB made them.
+"""Read the change stream of `appointments`: the changes of bookings in the order of their writes.
 
-The commands are sent as they are, instead of by the driver's iterator: a `getMore` returns a whole batch in
-one round trip, where the iterator hops to a thread for each change.
+The commands are sent directly, because a `getMore` returns a whole batch in one round trip, and the driver's
+iterator hops to a thread per change.
 https://www.mongodb.com/docs/manual/changeStreams/
 """
 
@@ -55,9 +55,9 @@ class BookingChange:
 
 @dataclass(frozen=True)
 class ChangeBatch:
-    """Some changes in order; `token` resumes the stream after them, `at` is when the last one was made.
+    """Some changes in order. `token` resumes the stream after them, and `at` is the time of the last one.
 
-    After a full batch, more changes may be waiting.
+    More changes may be waiting after a full batch.
     """
 
     changes: Sequence[BookingChange]
@@ -67,7 +67,7 @@ class ChangeBatch:
 
 
 class ChangeStream:
-    """An open change stream. A failed call closes it: open another one after the last token."""
+    """An open change stream. After a failed call, close it and open another one after the last token."""
 
     def __init__(self, database: Database, session: Session, cursor: Document) -> None:
         self._database = database
@@ -78,11 +78,11 @@ class ChangeStream:
 
     @classmethod
     async def open(cls, database: Database, after: Token | None, start_at: Timestamp) -> Self:
-        """Open the stream after a resume token, or at a cluster time if there is none.
+        """Open the stream after a resume token, or at a cluster time if `after` is None.
 
         Raises:
-            HistoryLost
-            Unanswered
+            HistoryLost: the changes after the token are gone.
+            Unanswered: MongoDB failed.
         """
         start = {"startAtOperationTime": start_at} if after is None else {"resumeAfter": after}
         with answered():
@@ -103,11 +103,11 @@ class ChangeStream:
         return cls(database, session, reply["cursor"])
 
     async def next_batch(self) -> ChangeBatch:
-        """Return the next changes; none if there is no change for `WAIT_MS`.
+        """Return the next changes; an empty batch if there is no change for `WAIT_MS`.
 
         Raises:
-            HistoryLost
-            Unanswered
+            HistoryLost: the next changes are gone.
+            Unanswered: MongoDB failed.
         """
         cursor, self._first = self._first, None
         if self._is_invalid:
@@ -136,10 +136,10 @@ class ChangeStream:
 
 
 async def operation_time(database: Database) -> Timestamp:
-    """The cluster time of the primary's last operation.
+    """Return the cluster time of the primary's last operation.
 
     Raises:
-        Unanswered
+        Unanswered: MongoDB failed.
     """
     with answered():
         hello = await database.client.admin.command("hello")
@@ -159,7 +159,7 @@ def _answered_or_lost() -> Iterator[None]:
 
 
 def _changes(rows: Sequence[Document]) -> Iterator[BookingChange]:
-    """The changes among events of the stream: an epoch or a tombstone has no new entry in a history."""
+    """Yield the changes of bookings: a new epoch or a tombstone adds no entry to a history."""
     for row in rows:
         try:
             entry = _new_entry(row)
@@ -170,9 +170,9 @@ def _changes(rows: Sequence[Document]) -> Iterator[BookingChange]:
 
 
 def _new_entry(row: Document) -> Document | None:
-    """The history entry that a change has added.
+    """Return the history entry that a change added, or None.
 
-    MongoDB reports a plain `$push` as `history.N`, and a list that was written or cut as the whole `history`.
+    MongoDB reports a plain `$push` as `history.N`, and a replaced or truncated list as the whole `history`.
     """
     if "fullDocument" in row:
         fields = row["fullDocument"]

@@ -1,7 +1,7 @@
-"""Changes of rows that are there: each is one write, and compares the row with what was read of it before.
+"""Change existing rows by compare-and-set: each write matches the row only as it was read.
 
-So no change is lost or made twice, however late MongoDB carries it out: a row that was changed since does not
-match any more.
+No change is lost or carried out twice, however late MongoDB carries it out, because a row that was changed
+after the read no longer matches.
 """
 
 import asyncio
@@ -28,41 +28,52 @@ _FIELDS = (
     "version",
     "updatedAt",
 )
-"""Of a booking's row, what a change may set."""
+"""The fields of a booking's row that a change may set."""
 
 
 @dataclass(frozen=True)
 class CompareAndSet:
-    """A booking as it was read, and as it is to be."""
+    """A change of one booking: the booking as it was read, and as it is to be."""
 
     before: Booking
     after: Booking
 
 
 class ChangeStore:
-    """Writes to rows of `appointments`, each call in one round trip. None raises for MongoDB."""
+    """Writes to existing rows of `appointments`, one round trip a call. No method raises for MongoDB."""
 
     def __init__(self, database: Database) -> None:
         self._latest = database.get_collection(COLLECTION)
 
     async def change_many(self, changes: Sequence[CompareAndSet], *, timeout: float) -> list[WriteResult]:
-        """Change bookings; one outcome each, in their order."""
+        """Change bookings.
+
+        Returns:
+            One outcome per change, in the same order.
+        """
         return await write(self._latest, "change", [_update(change) for change in changes], timeout=timeout)
 
     async def advance_epochs(self, changes: Sequence[CompareAndSet], *, timeout: float) -> list[WriteResult]:
-        """Begin a new epoch of bookings, so that all changes fail that are yet to be carried out.
+        """Advance the epochs of bookings, so that changes based on an earlier read fail.
 
-        After it a booking also knows the move that is refused.
+        The same write records the refused moves. The rest of a booking stays as it is.
+
+        Returns:
+            One outcome per change, in the same order.
         """
-        fences = [UpdateOne(_as_read(change.before), {"$set": _epoch(change)}) for change in changes]
-        return await write(self._latest, "fence", fences, timeout=timeout)
+        updates = [UpdateOne(_as_read(change.before), {"$set": _epoch(change)}) for change in changes]
+        return await write(self._latest, "fence", updates, timeout=timeout)
 
     async def reserve_keys(self, keys: Mapping[InSite, int], *, timeout: float) -> list[WriteResult]:
-        """Upsert a tombstone for each key, so that a late attempt with that key fails.
+        """Upsert a tombstone per key, so that a late attempt with that key fails.
 
-        Each with the latest `askedAt` of the commands that are refused.
+        Args:
+            keys: by (site, idempotency key), the latest `askedAt` (Unix ms) of the refused commands.
+            timeout: in seconds.
 
-        A duplicate: a booking has the key, or a tombstone of a command that may have been asked for later.
+        Returns:
+            One outcome per key, in the same order. DUPLICATE: a booking has the key, or a tombstone of a
+            command that may have been asked for later.
         """
         upserts = [
             UpdateOne(
@@ -89,14 +100,22 @@ class ChangeStore:
     ) -> list[WriteResult]:
         """Replace tombstones by the bookings that commands with their keys ask for. The rows keep their ids.
 
-        Each is written by itself, which is rare: unsure is one whose row is not as it was.
+        A replacement is rare, so each is one write.
+
+        Returns:
+            One outcome per replacement, in the same order. UNSURE: the tombstone was changed after it was
+            read.
         """
-        each = (write(self._latest, "replace", [_replacement(*one)], timeout=timeout) for one in replacements)
-        return [written for (written,) in await asyncio.gather(*each)]
+        updates = [_replacement(tombstone, booking) for tombstone, booking in replacements]
+        writes = (write(self._latest, "replace", [update], timeout=timeout) for update in updates)
+        return [result for (result,) in await asyncio.gather(*writes)]
 
 
 def _as_read(booking: Booking) -> Document:
-    """Matches the row of a booking that stands as it was read. A row without an epoch matches null."""
+    """Return a filter that matches a booking's row only as it was read.
+
+    An epoch of None also matches a row without one.
+    """
     return {
         "_id": booking.id,
         "site": booking.site,
@@ -123,7 +142,7 @@ def _update(change: CompareAndSet) -> UpdateOne:
 def _append(
     field: str, before: Sized, after: Sequence[Document], sets: dict[str, Any], pushes: dict[str, Any]
 ) -> None:
-    """Push the last of a list that has grown; write the list if something was dropped from it."""
+    """Push the last item of a list that has grown by one; else set the whole list."""
     if len(after) == len(before) + 1:
         pushes[field] = after[-1]
     else:
@@ -131,7 +150,7 @@ def _append(
 
 
 def _epoch(change: CompareAndSet) -> Document:
-    """What the next epoch sets, whether its move is done or refused."""
+    """Return the fields that a new epoch sets, for a move that is done or refused."""
     after = change.after
     return {
         "epoch": after.epoch,

@@ -1,4 +1,4 @@
-"""How far the clock of this host is from MongoDB's, which all workers of a database share."""
+"""Measure the skew between this host's clock and MongoDB's, which all workers of a database share."""
 
 import time
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ MOST_SKEW_SECONDS = CLOCK_SKEW_MS / 1000
 
 @dataclass(frozen=True)
 class Skew:
-    """This clock minus MongoDB's, in seconds, and how much of that may be due to the measurement."""
+    """This clock minus MongoDB's clock, and the error of the measurement, both in seconds."""
 
     seconds: float = 0.0
     error: float = 0.0
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with this clock, or None."""
+        """Describe the skew if it is too large, else None."""
         if abs(self.seconds) <= MOST_SKEW_SECONDS + self.error:
             return None
         side = "ahead of" if self.seconds > 0 else "behind"
@@ -27,10 +27,10 @@ class Skew:
 
 
 async def measure_skew(database: Database) -> Skew:
-    """Ask MongoDB for its time; the error is half the round trip.
+    """Ask MongoDB for its time. The error is half the round trip.
 
     Raises:
-        PyMongoError: it does not answer.
+        PyMongoError: MongoDB does not answer.
     """
     asked, began = time.time(), time.monotonic()
     hello = await database.client.admin.command("hello")

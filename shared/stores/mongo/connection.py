@@ -1,7 +1,7 @@
-"""The MongoDB connection. The one module that imports the driver, so that another can take its place.
+"""Connect to MongoDB. The driver is imported only here, so that it can be replaced.
 
-What PyMongo's own async API does in another way (sessions, aggregations, closing) is called here alone. Each
-call hops to a thread and back, so what is done in one session is done there in one hop.
+PyMongo's own async API differs in sessions, aggregations and closing, so these are called only here. Each
+call of the driver hops to a thread and back, so the operations of one session share one hop.
 """
 
 import asyncio
@@ -33,23 +33,25 @@ Collection: TypeAlias = AsyncIOMotorCollection[Document]
 Session: TypeAlias = AsyncIOMotorClientSession
 
 DEFAULT_DATABASE = "booking"
-# Of what no `pymongo.timeout` bounds: within one, the driver looks for a server until that is over.
+# Bounds calls outside a `pymongo.timeout`; inside one, the driver waits for a server until the timeout ends.
 SERVER_SELECTION_SECONDS = 1.5
-# Threads of their own: barriers that hang take none from others, and others none from them.
+# Read barriers have their own threads, so that a hanging barrier delays no other operation, and no other
+# operation delays a barrier.
 _BARRIERS = ThreadPoolExecutor(16, thread_name_prefix="barrier")
 READ_AT_ONCE = 2
-"""How many large reads a process makes at once; bookings have threads of their own."""
+"""How many large reads a process makes at once. Bookings have their own threads."""
 _CHUNK_ROWS = 50
 _READS = ThreadPoolExecutor(READ_AT_ONCE, thread_name_prefix="read")
 
 
 def connect(uri: str) -> Database:
-    """A database whose writes are majority-acknowledged and journaled, and whose reads are the primary's.
+    """Open a database with majority-acknowledged, journaled writes and reads from the primary.
 
-    Connects in the background; what the URI says of concerns and preferences is overruled.
+    It connects in the background. Concerns and preferences in the URI are overruled.
 
     Raises:
-        Misconfigured: the URI cannot be used; the line does not repeat it, since it may hold a password.
+        Misconfigured: the URI cannot be used. The message does not contain the URI, which may hold a
+        password.
     """
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
@@ -78,9 +80,9 @@ def close(database: Database) -> None:
 async def update_then_find(
     updated: Collection, query: Document, update: Document, read: Collection, any_of: Sequence[Document]
 ) -> list[Document]:
-    """Update a document, or insert it, and then find what matches `any_of` some queries.
+    """Upsert a document, then find the documents that match any of the queries `any_of`.
 
-    In one causally consistent session: what is read comes after the write, whichever server answers.
+    Both run in one causally consistent session, so the read sees the write, whichever server answers.
     """
 
     def work() -> list[Document]:
@@ -90,14 +92,14 @@ async def update_then_find(
             with timed(MONGODB_SECONDS.labels("find")):
                 return list(read.delegate.find({"$or": any_of}, session=session))
 
-    context = contextvars.copy_context()  # it has the timeout
+    context = contextvars.copy_context()  # carries the timeout of pymongo
     return await asyncio.get_running_loop().run_in_executor(_BARRIERS, context.run, work)
 
 
 async def read_apart(collection: Collection, stages: Sequence[Document], *, hint: str) -> list[Document]:
-    """What a pipeline yields, by an index, read in threads apart from those that bookings wait for.
+    """Run a pipeline over an index `hint`, in threads apart from those of bookings.
 
-    Rows are decoded here, some at a time, and others have their turn in between.
+    The rows are decoded in chunks, so that other tasks run in between.
     """
 
     def work() -> bytes:
@@ -120,9 +122,9 @@ async def read_apart(collection: Collection, stages: Sequence[Document], *, hint
 async def aggregate(
     collection: Collection, stages: Sequence[Document], *, up_to: Timestamp | None = None
 ) -> AsyncIterator[Document]:
-    """What a pipeline yields; it may use the server's disk.
+    """Yield the results of a pipeline, which may use the server's disk.
 
-    It reads what was written up to the cluster time `up_to`, or waits until that can be read.
+    The pipeline reads all writes up to the cluster time `up_to`, and waits until the server can.
     """
     async with await collection.database.client.start_session(causal_consistency=True) as session:
         if up_to is not None:
@@ -132,17 +134,17 @@ async def aggregate(
 
 
 async def start_session(database: Database) -> Session:
-    """Start a session, for commands of which a later one needs what an earlier one has opened."""
+    """Start a session for commands that share a cursor."""
     return await database.client.start_session()
 
 
 async def is_standalone(database: Database) -> bool:
-    """Whether the server is neither a member of a replica set nor a router of a sharded cluster."""
+    """Return whether the server is neither a replica set member nor a router of a sharded cluster."""
     hello = await database.client.admin.command("hello")
     return "setName" not in hello and hello.get("msg") != "isdbgrid"
 
 
 def knows_primary(database: Database) -> bool:
-    """Whether the driver knows of a server that takes writes, or did when it last looked."""
+    """Return whether the driver knew of a server that takes writes at its last check."""
     topology: Any = database.client.topology_description
     return bool(topology.has_writable_server())

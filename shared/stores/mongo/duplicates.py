@@ -1,4 +1,4 @@
-"""Bookings that share what a unique index forbids. A person has to decide which of them stands."""
+"""Report bookings that share a claim or key, for a person to decide which of them stands."""
 
 import pymongo
 import structlog
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 async def log_duplicates(database: Database, key: dict[str, int]) -> None:
-    """Log what the unique index on `key` forbids: the claims or keys, and the ids of their bookings."""
+    """Log the values that prevent the unique index on `key`, with the ids of their bookings."""
     field = list(key)[-1]
     stages: list[Document] = [
         {"$group": {"_id": {"site": "$site", "value": f"${field}"}, "ids": {"$push": "$_id"}}},

@@ -1,4 +1,4 @@
-"""The indexes of `appointments`. The two that are unique decide who gets a slot."""
+"""Define, verify and create the indexes of `appointments`. The two unique ones decide who gets a slot."""
 
 import math
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from shared.stores.mongo.connection import Database, Document, is_standalone
 
 NAMESPACE_NOT_FOUND = 26
 TOMBSTONE_SECONDS = math.ceil(LATEST_ATTEMPT_SECONDS)
-"""No attempt of a request that a tombstone bars comes later than this after the tombstone was written."""
+"""No attempt that a tombstone bars arrives later than this after the tombstone was written."""
 INDEXES: dict[str, dict[str, Any]] = {
     "one_booking_per_claim": {
         "key": {"site": 1, "claims": 1},
@@ -39,14 +39,17 @@ INDEXES: dict[str, dict[str, Any]] = {
     },
 }
 DECIDING = [name for name, index in INDEXES.items() if "unique" in index]
-"""Where one of these is gone, a worker serves no more; another waits for a next start."""
+"""If one of these is gone, a worker stops serving.
+
+Another absent index is created at the next start.
+"""
 _NOT_OPTIONS = {"v", "name", "ns", "background"}
 
 log = structlog.get_logger()
 
 
 class Duplicated(Exception):
-    """Several bookings share what the unique index `index` forbids, so that it cannot be made."""
+    """Several bookings share a value that the unique index `index` forbids, so it cannot be created."""
 
     def __init__(self, index: str) -> None:
         super().__init__(f"index {index} cannot be made: there are duplicates")
@@ -54,12 +57,12 @@ class Duplicated(Exception):
 
 
 async def find_absent(database: Database, names: Collection[str] = INDEXES.keys()) -> list[str]:
-    """Those of the indexes that are not there, or still being built: until then they guarantee nothing.
+    """Return the names of indexes that are absent or still being built: until then they guarantee nothing.
 
-    How long one that expires rows keeps them is changed to what this release wants.
+    If only the expiry of a TTL index differs, it is changed.
 
     Raises:
-        Misconfigured: one is there with other options.
+        Misconfigured: an index exists with other options.
     """
     try:
         listed = await database.command("listIndexes", COLLECTION, includeBuildUUIDs=True)
@@ -67,11 +70,11 @@ async def find_absent(database: Database, names: Collection[str] = INDEXES.keys(
         if error.code == NAMESPACE_NOT_FOUND:
             return list(names)
         raise
-    # One that is being built is listed as {"spec": {...}, "buildUUID": ...}.
+    # An index that is being built is listed as {"spec": {...}, "buildUUID": ...}.
     built = [index for index in listed["cursor"]["firstBatch"] if "spec" not in index]
     found = {index["name"]: _options(index) for index in built}
     for name in found.keys() & names:
-        # A dict says nothing of the order of the keys, which is half of what an index is.
+        # Dicts compare equal in any order of keys, but the order is part of an index.
         wanted = INDEXES[name]
         if "expireAfterSeconds" in wanted and found[name] != wanted:
             found[name] |= await _change_expiry(database, name, found[name].get("expireAfterSeconds"))
@@ -81,7 +84,7 @@ async def find_absent(database: Database, names: Collection[str] = INDEXES.keys(
 
 
 async def _change_expiry(database: Database, name: str, seconds: float | None) -> dict[str, Any]:
-    """Set how long rows are kept that an index expires; another time does not keep a worker from serving."""
+    """Set the expiry of a TTL index. A failure is logged, and does not keep a worker from serving."""
     wanted = INDEXES[name]["expireAfterSeconds"]
     if seconds != wanted:
         try:
@@ -97,13 +100,13 @@ async def create(database: Database, name: str) -> None:
     """Create an index of `INDEXES`, and wait until it is built.
 
     Raises:
-        Duplicated: some bookings share what it forbids.
-        Misconfigured: another index is in its way.
+        Duplicated: some bookings share a value that the index forbids.
+        Misconfigured: another index has its name or keys.
     """
     wanted = INDEXES[name]
     options = {option: value for option, value in wanted.items() if option != "key"}
     index = IndexModel(list(wanted["key"].items()), name=name, **options)
-    # By default every member has to be there; one that is away would keep the others from serving.
+    # By default every member has to vote: one absent member would keep the workers from serving.
     quorum: Document = {} if await is_standalone(database) else {"commitQuorum": "majority"}
     try:
         await database.get_collection(COLLECTION).create_indexes([index], **quorum)

@@ -1,12 +1,12 @@
-"""Leases of workers: each process that may write bookings has one in `meta`, and renews it while it runs.
+"""Build the updates of worker leases: each process that may write bookings renews one in `meta`.
 
-They stand in the one document that also has the grid and the mark of a change of it. So a lease that is
-taken and a mark that is set never pass each other: the server carries out one of both writes first, and the
-other one sees it. All times are the server's (`$$NOW`): the clock of a host decides nothing.
+The leases are in the same document as the grid and the record of an unfinished change of it. So taking a
+lease and beginning a change are serialised: MongoDB carries out one of the two writes first, and the other
+write sees it. All times are the server's (`$$NOW`), so no host's clock decides.
 
-A lease lasts longer than a worker's last look at the schema counts (`schema.VALID_SECONDS`): a worker that
-has lost its lease has stopped to send writes. What it sent before, and the network kept, is refused by the
-validator of the collection (`regridding.py`).
+A lease lasts longer than a worker's last schema check counts (`schema.VALID_SECONDS`), so a worker that has
+lost its lease has already stopped sending writes. The validator of the collection refuses writes that it sent
+before and that the network delayed (`regridding.py`).
 """
 
 import os
@@ -30,13 +30,13 @@ def _process() -> str:
 
 @dataclass(frozen=True)
 class Lease:
-    """The lease of one process; `process` names it to people."""
+    """The lease of one process. `process` identifies it to people."""
 
     id: str = field(default_factory=lambda: str(uuid4()))
     process: str = field(default_factory=_process)
 
     def renewed(self) -> dict[str, Any]:
-        """An aggregation expression: the live leases, this one among them for its full time."""
+        """Return an aggregation expression: the live leases, with this one renewed for its full time."""
         others = {**LIVE["$filter"], "cond": {"$and": [LIVE["$filter"]["cond"], self._is_another()]}}
         mine = {
             "id": {"$literal": self.id},
@@ -46,7 +46,7 @@ class Lease:
         return {"$concatArrays": [{"$filter": others}, [mine]]}
 
     def given_up(self) -> dict[str, Any]:
-        """An update that ends this lease at once."""
+        """Return an update that ends this lease at once."""
         return {"$pull": {"leases": {"id": self.id}}}
 
     def _is_another(self) -> dict[str, Any]:

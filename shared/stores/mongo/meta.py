@@ -1,6 +1,7 @@
-"""What was settled when the database was made: one document that every worker of it agrees with.
+"""Read and settle `meta`: the one document of settings that all workers of a database agree on.
 
-It also has the leases of the workers (`leases.py`), and a mark while the grid is changed (`regridding.py`).
+It also has the leases of the workers (`leases.py`), and the record of an unfinished change of the grid
+(`regridding.py`).
 """
 
 import secrets
@@ -18,9 +19,9 @@ from shared.stores.mongo.leases import Lease
 COLLECTION = "meta"
 ID = "settled"
 RELAY_ID = "relay"
-"""Of the document that says which relay leads, and how far it has come (`relay_lease.py`)."""
+"""The id of the document with the leading relay and its progress (`relay_lease.py`)."""
 VERSION = 4
-"""Of the shape of the data. A release that changes it migrates, and counts it up."""
+"""The version of the data's shape. A release that changes the shape migrates the data and increments it."""
 SECRET_BYTES = 32
 OTHER_VERSION = (
     "The database has data of version {}, and this release reads version "
@@ -37,12 +38,17 @@ class Meta:
 
 
 async def settle(database: Database, wanted: Meta | int, lease: Lease | None = None) -> Meta:
-    """Read what was settled, and renew the lease of a worker that fits it.
+    """Read the settled values, and renew the lease of a worker that fits them.
 
-    If nothing was settled yet, settle `wanted`, or a grid of so many minutes and a new secret.
+    Args:
+        database: the database.
+        wanted: the values to settle if `meta` is absent: a `Meta`, or the minutes of a cell (with a new
+        secret).
+        lease: the worker's lease, if it has one.
 
     Raises:
-        Misconfigured: it does not fit this worker, which has no lease then; the line says what to do.
+        Misconfigured: the values do not fit this worker, which then has no lease. The message explains the
+        remedy.
     """
     meta = wanted if isinstance(wanted, Meta) else Meta(wanted, secrets.token_bytes(SECRET_BYTES))
     collection = database.get_collection(COLLECTION)
@@ -54,14 +60,14 @@ async def settle(database: Database, wanted: Meta | int, lease: Lease | None = N
                 {"_id": ID}, _settling(meta, lease), upsert=True, return_document=ReturnDocument.AFTER
             )
             break
-        except DuplicateKeyError:  # of many workers that start at once, another was faster
+        except DuplicateKeyError:  # another worker that started at the same time was faster
             continue
     if found["version"] != VERSION:
         raise Misconfigured(OTHER_VERSION.format(found["version"]))
-    if mark := found.get("regridding"):
+    if unfinished := found.get("regridding"):
         raise Misconfigured(
-            f"A change of the grid is unfinished: repeat {regrid_command(**mark)}, "
-            f"then set SLOT_MINUTES={mark['minutes']}"
+            f"A change of the grid is unfinished: repeat {regrid_command(**unfinished)}, "
+            f"then set SLOT_MINUTES={unfinished['minutes']}"
         )
     if found["slotMinutes"] != meta.slot_minutes:
         raise Misconfigured(
@@ -95,13 +101,13 @@ async def give_up(database: Database, lease: Lease) -> None:
 
 
 def regrid_command(minutes: int, duration: int | None = None) -> str:
-    """The command that changes the grid to cells of `minutes`, as a person types it."""
+    """Return the command line that changes the grid to cells of `minutes`."""
     given = "" if duration is None else f" --duration {duration}"
     return f"python -m booking_worker.regrid --minutes {minutes}{given}"
 
 
 def _settling(meta: Meta, lease: Lease | None) -> list[Document]:
-    """A pipeline: settle what is not settled, and renew a lease if its worker fits."""
+    """Return a pipeline that settles the absent fields and renews the lease if its worker fits."""
     settled = {"version": VERSION, "slotMinutes": meta.slot_minutes, "secret": meta.secret}
     stages: list[Document] = [
         {"$set": {name: {"$ifNull": [f"${name}", value]} for name, value in settled.items()}}

@@ -1,17 +1,17 @@
-"""A change of the grid, step by step: what each step writes to MongoDB. `booking_worker/regrid` orders them.
+"""Write the steps of a change of the grid to MongoDB. `booking_worker/regrid` orders them.
 
-- The mark, in `meta`: from then on no worker starts, and one that wakes finds that it may not serve.
-- The validator of `appointments` admits `booked` with the new `slotMinutes` only: claims of the old grid that
-  a sleeping worker, or the network, still had in hand are refused inside mongod, however late they come. It
-  stays after the change.
-- The rows that are booked get the claims of the new grid. Others keep theirs, which count no more: of a
-  cancelled booking, which is never booked again, `slotMinutes` still says on which grid they are cells.
-- The settled grid, and the end of the mark, in one write.
+- Record the change in `meta`. From then on no worker starts, and a worker that wakes up stops serving.
+- Set the validator of `appointments`, which admits `booked` only with the new `slotMinutes`. MongoDB refuses
+  claims of the old grid that a sleeping worker or the network still had in flight, however late they arrive.
+  The validator stays after the change.
+- Rewrite the booked rows with the claims of the new grid. Other rows keep their claims, which no index
+  counts. A cancelled booking is never booked again, and its `slotMinutes` names the grid of its claims.
+- Settle the new grid and remove the record of the change, in one write.
 
-The unique index stands throughout, and rows are rewritten one by one, in any order. No new claim of a booking
-meets an old claim of another one: if the same instant begins a cell of both grids, the cell of the finer grid
-lies in that of the coarser one. So on the coarser grid both bookings touch the same cell, and would be in
-conflict there: on the old grid the index excludes that, on the new one the check before the first rewrite.
+The unique index stands throughout, and rows are rewritten one by one, in any order. A new claim of one
+booking never equals an old claim of another one. If the same instant begins a cell of both grids, the cell of
+the finer grid lies in that of the coarser one, so both bookings touch the same cell of the coarser grid and
+conflict there. On the old grid the index excludes that, on the new one the check before the first rewrite.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -40,7 +40,10 @@ _PLACE = {"site": 1, "resources": 1, "slot": 1, "durationMinutes": 1, "version":
 
 @dataclass(frozen=True)
 class TargetGrid:
-    """Cells of `minutes`; bookings without a duration get one of `duration` minutes."""
+    """The grid to change to: cells of `minutes`.
+
+    Bookings without a duration get one of `duration` minutes.
+    """
 
     minutes: int
     duration: int | None = None
@@ -48,7 +51,7 @@ class TargetGrid:
 
 @dataclass(frozen=True)
 class State:
-    """The settled grid, the change that is unfinished, and the processes that have a lease."""
+    """The settled grid (minutes), the unfinished change, and the processes that have a lease."""
 
     minutes: int
     unfinished: TargetGrid | None
@@ -57,7 +60,7 @@ class State:
 
 @dataclass(frozen=True)
 class BookedPlace:
-    """A booking that stands: where it lies (a `Place`), without its patient."""
+    """The place of an active booking (a `Place`), without its patient."""
 
     id: str
     version: int
@@ -79,7 +82,7 @@ class BookedPlace:
 
 
 class RegridStore:
-    """The steps; each may be repeated. All raise `Unanswered` for MongoDB."""
+    """The steps, each of which may be repeated. All raise `Unanswered` if MongoDB fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -87,10 +90,10 @@ class RegridStore:
         self._rows = database.get_collection(COLLECTION)
 
     async def look(self) -> State | None:
-        """How the database stands; None if no worker has ever settled its grid.
+        """Read the state of the database; None if no worker has ever settled its grid.
 
         Raises:
-            Misconfigured: it has data of another version.
+            Misconfigured: the database has data of another version.
         """
         with _answered():
             shown: Document = {"version": 1, "slotMinutes": 1, "regridding": 1, "live": LIVE}
@@ -99,20 +102,20 @@ class RegridStore:
             return None
         if found["version"] != VERSION:
             raise Misconfigured(OTHER_VERSION.format(found["version"]))
-        mark = found.get("regridding")
+        unfinished = found.get("regridding")
         workers = tuple(lease["process"] for lease in found["live"])
-        return State(found["slotMinutes"], TargetGrid(**mark) if mark else None, workers)
+        return State(found["slotMinutes"], TargetGrid(**unfinished) if unfinished else None, workers)
 
     async def begin(self, target: TargetGrid) -> bool:
-        """Mark the change as begun; False if a worker has a lease, or another change has begun."""
-        mark = {"minutes": target.minutes, "duration": target.duration}
+        """Record the change as begun; False if a worker has a lease, or another change has begun."""
+        change = {"minutes": target.minutes, "duration": target.duration}
         idle = {"$expr": {"$eq": [{"$size": LIVE}, 0]}}
-        free = {"_id": ID, "$or": [{"regridding": {"$exists": False}, **idle}, {"regridding": mark}]}
+        free = {"_id": ID, "$or": [{"regridding": {"$exists": False}, **idle}, {"regridding": change}]}
         with _answered():
-            return bool(await self._meta.find_one_and_update(free, {"$set": {"regridding": mark}}))
+            return bool(await self._meta.find_one_and_update(free, {"$set": {"regridding": change}}))
 
     async def admit_only(self, minutes: int) -> None:
-        """Have MongoDB refuse every write of a booked row that is not of a grid of `minutes`."""
+        """Have MongoDB refuse every write of a booked row whose grid is not `minutes`."""
         validator = {"$or": [{"status": {"$ne": STATUS_BOOKED}}, {"slotMinutes": minutes}]}
         options: Document = {
             "validator": validator,
@@ -125,7 +128,7 @@ class RegridStore:
             await self._database.command("collMod", COLLECTION, **options, writeConcern={"w": "majority"})
 
     async def in_order(self) -> AsyncIterator[BookedPlace]:
-        """All bookings that stand, by site and slot."""
+        """Yield all active bookings, by site and slot."""
         stages: list[Document] = [
             {"$match": {"status": STATUS_BOOKED}},
             {"$project": _PLACE},
@@ -136,7 +139,7 @@ class RegridStore:
                 yield BookedPlace.from_document(row)
 
     async def of_another_grid(self, minutes: int) -> AsyncIterator[list[BookedPlace]]:
-        """The bookings whose rows are not of a grid of `minutes`, some at once."""
+        """Yield, in batches, the bookings whose rows are not of a grid of `minutes`."""
         query = {"status": STATUS_BOOKED, "slotMinutes": {"$ne": minutes}}
         with answered():
             cursor = self._rows.find(query, _PLACE, batch_size=ROWS_AT_ONCE)
@@ -144,7 +147,10 @@ class RegridStore:
                 yield [BookedPlace.from_document(row) for row in rows]
 
     async def rewrite(self, minutes: int, bookings: Sequence[tuple[BookedPlace, SlotRange, Claims]]) -> None:
-        """Give rows the claims of a grid of `minutes`. One that was cancelled meanwhile is left as it is."""
+        """Set the claims of rows to those of a grid of `minutes`.
+
+        A row that was cancelled meanwhile is skipped.
+        """
         updates = [
             UpdateOne(
                 {
@@ -168,24 +174,24 @@ class RegridStore:
             raise Unanswered("MongoDB did not rewrite all rows")
 
     async def finish(self, target: TargetGrid) -> None:
-        """Settle the new grid, and end the mark and leases of the past, unless that was done before."""
+        """Settle the new grid, and remove the record of the change and old leases. A retry has no effect."""
         ended = {"regridding": "", "leases": ""}
         done: Document = {"$set": {"slotMinutes": target.minutes}, "$unset": ended}
         await self._end_change(target, done)
 
     async def abandon(self, target: TargetGrid, minutes: int) -> None:
-        """Go back to the grid of `minutes` before any row was rewritten."""
+        """Return to the grid of `minutes` before any row was rewritten."""
         await self.admit_only(minutes)
         await self._end_change(target, {"$unset": {"regridding": ""}})
 
     async def _end_change(self, target: TargetGrid, update: Document) -> None:
-        mark = {"minutes": target.minutes, "duration": target.duration}
+        change = {"minutes": target.minutes, "duration": target.duration}
         with _answered():
-            await self._meta.find_one_and_update({"_id": ID, "regridding": mark}, update)
+            await self._meta.find_one_and_update({"_id": ID, "regridding": change}, update)
 
 
 @contextmanager
 def _answered() -> Iterator[None]:
-    """Bound a step."""
+    """Bound a step by `STEP_SECONDS`."""
     with answered(), pymongo.timeout(STEP_SECONDS):
         yield

@@ -1,7 +1,7 @@
-"""Which relay leads, and how far it has come: one document in `meta`, changed by compare-and-set.
+"""Elect the leading relay and store its progress: one document in `meta`, changed by compare-and-set.
 
-A lease lasts by the server's clock (`$$NOW`). Each relay that takes it counts the epoch up. The epoch is a
-fencing token: a relay that was deposed while it was paused cannot move the resume token back.
+A lease ends by the server's clock (`$$NOW`). A relay that takes it increments the epoch, which is a fencing
+token: a relay that was deposed while it was paused cannot move the resume token back.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ CALL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Progress:
-    """How far events are published: all changes up to `token`, of which the last was made at `at`."""
+    """The published part of the stream: all changes up to `token`. The last one was made at `at`."""
 
     token: Token | None = None
     at: datetime | None = None
@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Leadership:
-    """The lease of this process in an epoch, and the progress that it starts from."""
+    """The lease of this process in an epoch, and its initial progress."""
 
     epoch: int
     progress: Progress
@@ -42,7 +42,7 @@ class Leadership:
 
 @dataclass
 class RelayLease:
-    """The lease as one process sees it."""
+    """The lease of one relay process; `owner` identifies the process."""
 
     database: Database
     owner: str = field(default_factory=lambda: str(uuid4()))
@@ -51,7 +51,7 @@ class RelayLease:
         """Take the lease if it is free, and begin a new epoch; None while another relay has it.
 
         Raises:
-            Unanswered
+            Unanswered: MongoDB failed.
         """
         free = {"_id": RELAY_ID, "$expr": {"$lte": [{"$ifNull": ["$until", "$$NOW"]}, "$$NOW"]}}
         epoch = {"$add": [{"$ifNull": ["$epoch", 0]}, 1]}
@@ -66,10 +66,10 @@ class RelayLease:
         return None if row is None else Leadership(row["epoch"], Progress(row.get("token"), row.get("at")))
 
     async def renew(self, leadership: Leadership, progress: Progress) -> bool:
-        """Keep the lease, and store the progress; False if another relay has begun an epoch since.
+        """Renew the lease and store the progress; False if another relay has begun an epoch since.
 
         Raises:
-            Unanswered
+            Unanswered: MongoDB failed.
         """
         stored = {"token": {"$literal": progress.token}, "at": {"$literal": progress.at}}
         with _bounded():
@@ -82,7 +82,7 @@ class RelayLease:
         """End the lease at once, so that another relay can lead.
 
         Raises:
-            Unanswered
+            Unanswered: MongoDB failed.
         """
         with _bounded():
             await self._collection.find_one_and_update(self._mine(leadership), {"$unset": {"until": ""}})

@@ -1,4 +1,4 @@
-"""The indexes and the grid that the promises rest on: verified before a worker serves, and watched after."""
+"""Verify the indexes and the grid before a worker serves, and watch them afterwards."""
 
 import asyncio
 import time
@@ -23,30 +23,30 @@ from shared.stores.mongo.read_barrier import forget_old_barriers
 
 WATCH_SECONDS = 1.0
 WATCH_AGAIN_SECONDS = 0.25
-"""Between looks while something is wrong."""
+"""The interval between checks while something is wrong."""
 CHECK_SECONDS = 5.0
 GIVE_UP_SECONDS = 1.0
 VALID_SECONDS = 5.0
-"""How long after a look began it counts: nothing is confirmed later than that without another."""
+"""How long a check counts after its beginning. Without a newer one nothing is confirmed after that."""
 
 DOUBT_SECONDS = 0.25
-"""How long a look after a failed command may take before the worker leaves its commands to others.
+"""How long a check after a failed command may take before the worker leaves its commands to other workers.
 
-A command can fail for its own short deadline, so a failure alone proves nothing.
+A command can fail because its own deadline is short, so a failure alone proves nothing.
 """
 LEAST_BETWEEN_SECONDS = 0.1
-"""Between two looks, however many commands fail."""
+"""The least time between two checks, however many commands fail."""
 LASTING_SECONDS = 1.5
-"""A worker takes new commands only if the last look counts for so long."""
+"""A worker takes new commands only if the last check counts for at least this much longer."""
 UNANSWERED = "MongoDB does not answer"
 
 log = structlog.get_logger()
 
 
 class Schema:
-    """Whether the indexes are known to be there (`verified`), and what is wrong with MongoDB (`problem`).
+    """The result of the last check: are the indexes `verified`, and which `problem` has MongoDB.
 
-    `on_change` is called whenever that may have changed.
+    `on_change` is called whenever one of them may have changed.
     """
 
     def __init__(self, database: Database, slot_minutes: int) -> None:
@@ -79,17 +79,17 @@ class Schema:
 
     @property
     def can_confirm(self) -> bool:
-        """Whether a command that comes now can be confirmed, as far as anybody knows."""
+        """Return whether a command that arrives now can be confirmed, as far as is known."""
         return self.problem is None
 
     @property
     def answers(self) -> bool:
-        """Whether MongoDB answered the last look."""
+        """Return whether MongoDB answered the last check."""
         return self._problem != UNANSWERED
 
     @property
     def clock_problem(self) -> str | None:
-        """What is wrong with this host's clock, as the last look has measured it."""
+        """The problem of this host's clock at the last check, or None."""
         return self._skew.problem
 
     @property
@@ -104,24 +104,25 @@ class Schema:
         return self._meta.secret
 
     def require(self) -> None:
-        """Let a command through only while the indexes are known to be there.
+        """Return only while the indexes are verified.
 
         Raises:
-            NotReady
+            NotReady: they are not.
         """
         if not self.verified:
             raise NotReady
 
     def suspect_of(self, outcomes: Iterable[object]) -> None:
-        """Look at MongoDB at once if a command has failed for it."""
+        """Check MongoDB at once if an outcome is a failure of MongoDB."""
         for outcome in outcomes:
             if isinstance(outcome, NoPrimary | OutcomeUnknown):
                 self.suspect(outcome)
 
     def suspect(self, error: NoPrimary | OutcomeUnknown) -> None:
-        """Look at MongoDB at once, since a command has failed.
+        """Check MongoDB at once because a command has failed.
 
-        Take it for lost meanwhile if it has no primary, or if the look takes longer than `DOUBT_SECONDS`.
+        The worker is in doubt meanwhile if there is no primary, or once the check takes longer than
+        `DOUBT_SECONDS`.
         """
         if self._watched and not self._suspected.is_set():
             self._suspected.set()
@@ -140,10 +141,10 @@ class Schema:
         self._doubt, self._in_doubt = None, False
 
     async def wait_until_verified(self) -> None:
-        """Create what is absent, verify all of it, and wait for MongoDB as long as that takes.
+        """Create absent indexes and verify everything; wait for MongoDB as long as that takes.
 
         Raises:
-            Misconfigured: the database was set up differently, which a person has to decide.
+            Misconfigured: the database was set up differently, and a person has to decide.
         """
         while True:
             await self._check()
@@ -159,7 +160,7 @@ class Schema:
             await asyncio.sleep(WATCH_SECONDS)
 
     async def watch(self) -> None:
-        """Verify again every second: what is lost stops the worker from serving until it is back."""
+        """Check every second. A failed check stops the worker from serving until the problem is solved."""
         self._watched = True
         while True:
             with suppress(TimeoutError):
@@ -174,14 +175,17 @@ class Schema:
             except Exception:
                 log.exception("database_check_failed")
                 self._report_lost("cannot be verified")
-            if not self._suspected.is_set():  # else a command has failed since this look began
+            if not self._suspected.is_set():  # else a command has failed since this check began
                 self._end_doubt()
             self.on_change()
             await asyncio.sleep(max(0.0, began + LEAST_BETWEEN_SECONDS - time.monotonic()))
 
     async def give_up_lease(self) -> None:
-        """End this process's lease, so that the grid may be changed at once; without an answer, it lapses."""
-        if self._settling and not self._settling.done():  # the driver's thread would take it again
+        """End this process's lease, so that the grid can be changed at once.
+
+        If MongoDB does not answer, the lease lapses.
+        """
+        if self._settling and not self._settling.done():  # the driver's thread would renew the lease
             await asyncio.wait({self._settling}, timeout=GIVE_UP_SECONDS)
         with suppress(PyMongoError), pymongo.timeout(GIVE_UP_SECONDS):
             await give_up(self._database, self._lease)
@@ -189,7 +193,7 @@ class Schema:
     async def _check(self) -> None:
         try:
             while absent := await self._look():
-                for name in absent:  # not bounded: a large collection takes its time
+                for name in absent:  # not bounded: building an index of a large collection takes long
                     await indexes.create(self._database, name)
         except indexes.Duplicated as error:
             if self._problem != str(error):
@@ -197,12 +201,14 @@ class Schema:
                     await log_duplicates(self._database, indexes.INDEXES[error.index]["key"])
             self._report_lost(str(error))
         except PyMongoError as error:
-            # The indexes are not known to be gone: the last look counts until its time is up.
-            # A server that is away comes back by itself; what else there is may need a person.
+            # The indexes are not known to be gone, so the last check counts until its time is up. A server
+            # that is away usually returns by itself; another error may need a person.
             self._report(_describe(error), level="warning")
 
     async def _look(self) -> list[str]:
-        """The indexes to make; where there is none to make, all is verified for `VALID_SECONDS`."""
+        """Check everything; return the indexes to create. If there are none, all is verified for
+        `VALID_SECONDS`.
+        """
         began = time.monotonic()
         with pymongo.timeout(CHECK_SECONDS):
             wanted = self._meta or self._slot_minutes
@@ -240,7 +246,7 @@ class Schema:
 
 
 def _describe(error: PyMongoError) -> str:
-    """In words that cannot contain a document."""
+    """Describe an error in words that cannot contain a document."""
     if isinstance(error, OperationFailure) and not error.timeout:
         return f"MongoDB refuses: {(error.details or {}).get('codeName', error.code)}"
     return UNANSWERED

@@ -1,8 +1,8 @@
-"""What lies in a window of time: read from an index, page by page, as raw rows.
+"""Read the bookings in a window of time from an index, page by page, as raw rows.
 
-The entries of a page are ordered by their group (an instant, or a cell of the grid), and within it by name
-(an id, or a resource). MongoDB reads rows by slot. So a page ends with whole groups; only where one group is
-larger than a page, it is read by name, part by part.
+The entries of a page are ordered by group (an instant, or a cell of the grid) and within a group by name (an
+id, or a resource). MongoDB reads rows by slot, so a page ends with a whole group. Only a group that is larger
+than a page is read in parts, by name.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ _APPOINTMENT: Document = {
     "version": 1,
     "createdAt": {"$dateToString": {"date": "$createdAt", "format": _ISO}},
 }
-"""Has MongoDB make of a row what callers see of its booking, and `at`, its slot (Unix ms)."""
+"""Projects a row to the appointment that callers see, and to `at`, its slot (Unix ms)."""
 _TAKEN: Document = {"_id": 0, "resources": 1, "slot": {"$toLong": "$slot"}, "durationMinutes": _LASTING}
 
 EntryT = TypeVar("EntryT")
@@ -45,7 +45,7 @@ EntryT = TypeVar("EntryT")
 
 @dataclass(frozen=True)
 class Page(Generic[EntryT]):
-    """Entries by their marks; `more` if others may follow."""
+    """Entries with their positions; `more` if further entries may follow."""
 
     entries: list[tuple[PagePosition, EntryT]]
     more: bool
@@ -53,9 +53,9 @@ class Page(Generic[EntryT]):
 
 @dataclass(frozen=True)
 class _Order(Generic[EntryT]):
-    """How rows become entries: groups of `width` (ms), and by which names within one.
+    """How rows become entries: in groups of `width` (ms), ordered by name within a group.
 
-    `by_name` are the stages that read a group from a name on, and `entries_of` is called with each row.
+    `by_name` returns the stages that read a group after a name. `entries_of` maps a row to its entries.
     """
 
     width: int
@@ -65,12 +65,12 @@ class _Order(Generic[EntryT]):
 
 
 class WindowStore:
-    """Reads active bookings, as a majority has them, in a lane that no booking waits for."""
+    """Reads active bookings, as a majority has them, in threads that no booking waits for."""
 
     def __init__(self, database: Database, bookings: BookingStore, grid: Grid) -> None:
         self._bookings = bookings
         self._grid = grid
-        # How long before a stretch what reaches into it may begin.
+        # How long before a range a booking that overlaps it may begin (ms).
         self._longest = DAY_MINUTES * MINUTE_MS if grid.minutes else 0
         committed = ReadConcern("majority")
         self._committed = database.get_collection(COLLECTION).with_options(read_concern=committed)
@@ -78,7 +78,7 @@ class WindowStore:
     async def appointments(
         self, time_range: TimeRange, after: PagePosition | None, *, limit: int, timeout: float
     ) -> Page[Document]:
-        """The first bookings after a mark that overlap a time range, as callers see them, by slot and id.
+        """Read the first `limit` bookings after a position that overlap a time range, by slot and id.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
@@ -89,9 +89,9 @@ class WindowStore:
     async def taken(
         self, time_range: TimeRange, after: PagePosition | None, *, limit: int, timeout: float
     ) -> Page[Cells]:
-        """The first cells after a mark that are booked in a time_range, by cell and resource.
+        """Read the first `limit` booked cells after a position in a time range, by cell and resource.
 
-        The stretch is widened to whole cells. Those of one booking at one resource are one entry.
+        The range is widened to whole cells. The cells of one booking at one resource are one entry.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
@@ -104,7 +104,7 @@ class WindowStore:
 
         def entries_of(row: Document) -> Iterable[tuple[PagePosition, Cells]]:
             lasting = row.get("durationMinutes", 0) * MINUTE_MS or 1
-            slot = int(row["slot"])  # not BSON's own kind of int
+            slot = int(row["slot"])  # BSON decodes a subclass of int
             first, end = self._grid.cells_of(slot, slot + lasting)
             minutes = (end - first) // MINUTE_MS if "durationMinutes" in row else None
             names = row["resources"] if isinstance(row["resources"], list) else [row["resources"]]
@@ -138,7 +138,7 @@ class WindowStore:
     ) -> Page[EntryT]:
         entries: list[tuple[PagePosition, EntryT]] = []
         start = time_range.start - self._longest
-        if after is not None:  # the rest of the group in which the page before ended
+        if after is not None:  # the rest of the group in which the previous page ended
             entries = await self._group(order, time_range, after, limit + 1)
             start = max(start, after.at + order.width)
         while len(entries) <= limit:
@@ -149,7 +149,7 @@ class WindowStore:
             if len(rows) <= limit:
                 entries += found
                 return Page(entries[:limit], len(entries) > limit)
-            # Of the last group, more rows may follow.
+            # The last group may have further rows.
             (last, _), _ = found[-1]
             entries += [pair for pair in found if pair[0].at < last]
             if not entries:
@@ -162,7 +162,7 @@ class WindowStore:
     async def _group(
         self, order: _Order[EntryT], time_range: TimeRange, after: PagePosition, limit: int
     ) -> list[tuple[PagePosition, EntryT]]:
-        """The entries of one group after a mark."""
+        """Read the entries of one group after a position."""
         first, end = DatetimeMS(after.at), DatetimeMS(min(after.at + order.width, time_range.end))
         slots = {"$eq": first} if order.width == 1 else {"$gte": first, "$lt": end}
         if after.at >= time_range.end:
@@ -181,9 +181,9 @@ class WindowStore:
 
 
 def query(time_range: TimeRange, slots: Document) -> tuple[list[Document], str]:
-    """The first stage that reads active bookings that overlap a time range, and the index that serves it."""
+    """Return the `$match` stage for active bookings in a time range, and the index that serves it."""
     minutes: Document = {"$multiply": ["$durationMinutes", MINUTE_MS]}
-    # On a grid of 0, what has no length overlaps what begins with it.
+    # On a grid of 0 a booking has no length, and overlaps a range that begins with it.
     ends: Document = {"$add": ["$slot", {"$ifNull": [minutes, 1]}]}
     match: Document = {
         "site": time_range.site,

@@ -1,4 +1,4 @@
-"""Batches of writes: one round trip, and one outcome for each of them."""
+"""Send batches of writes: one round trip, and one outcome per write."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,17 +14,20 @@ from shared.stores.mongo.connection import Collection, Document
 
 DUPLICATE_KEY = 11000
 REFUSED_BY_VALIDATOR = 121
-"""A write of claims of another grid, from a worker that slept while the grid was changed: it is not done."""
+"""The code of a write with claims of another grid. It has no effect.
+
+Its worker slept while the grid was changed.
+"""
 SHORTEST_SECONDS = 0.001
 
 
 class WriteResult(Enum):
-    """What became of one write of a batch."""
+    """The outcome of one write of a batch."""
 
     DONE = auto()
     DUPLICATE = auto()
     UNSURE = auto()
-    """Of this batch something did not match, and MongoDB does not say what: the rows tell."""
+    """Some write of this batch did not match, and MongoDB does not return which; the rows have to be read."""
     NOT_EXECUTED = auto()
     NO_PRIMARY = auto()
     UNKNOWN = auto()
@@ -40,9 +43,12 @@ async def write(
     *,
     timeout: float,
 ) -> list[WriteResult]:
-    """One outcome for each write of a batch, in their order, within `timeout` seconds. Metrics say `name`.
+    """Send a batch of writes within `timeout` seconds. Never raises for MongoDB.
 
-    Never raises for MongoDB.
+    `name` labels the metric.
+
+    Returns:
+        One outcome per write, in the same order.
     """
     if not writes:
         return []
@@ -51,7 +57,7 @@ async def write(
             result = await collection.bulk_write(list(writes), ordered=False)
     except BulkWriteError as error:
         return read_errors(error.details, len(writes))
-    except ServerSelectionTimeoutError:  # of a first attempt: a retry raises what the attempt before met
+    except ServerSelectionTimeoutError:  # of a first attempt; a retry raises the earlier error
         return [WriteResult.NO_PRIMARY] * len(writes)
     except PyMongoError:
         return [WriteResult.UNKNOWN] * len(writes)
@@ -60,9 +66,9 @@ async def write(
 
 
 def read_errors(details: Mapping[str, Any], count: int) -> list[WriteResult]:
-    """The outcomes of `count` writes, of what pymongo tells of a batch that failed in part.
+    """Derive the outcomes of `count` writes from pymongo's details of a batch that failed in part.
 
-    A failed write concern makes each of them unknown, the duplicates too: their winner may roll back.
+    A failed write concern makes all of them unknown, duplicates too: the booking that won may be rolled back.
     """
     if details["writeConcernErrors"]:
         return [WriteResult.UNKNOWN] * count
@@ -75,5 +81,5 @@ def read_errors(details: Mapping[str, Any], count: int) -> list[WriteResult]:
 
 
 def within(seconds: float) -> AbstractContextManager[None]:
-    """Bound what is inside; nothing is left to a caller whose deadline has just passed."""
+    """Bound the block by `seconds`; if none are left, by the shortest timeout, so that calls fail at once."""
     return pymongo.timeout(max(seconds, SHORTEST_SECONDS))

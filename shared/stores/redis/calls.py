@@ -1,15 +1,16 @@
-"""Calls of scripts: what one script gets of one booking or hold, and how much one script is given."""
+"""Build the calls of scripts, and bound the work of one run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-# Redis does nothing else while a script runs. A script is called with so much, which takes it 2 or 3 ms, or
-# with one call that weighs more: a hold is placed or granted at once, and the largest takes 6 ms.
+# Redis does nothing else while a script runs. One run takes calls of this total weight, which is 2 or 3 ms of
+# work, or a single call that weighs more: the largest hold takes 6 ms to place or grant.
 MOST_WEIGHT = 400
 CALL_WEIGHT = 4
-"""What a call weighs by itself; each of its keys weighs 1."""
-# How many claims one script frees before it leaves the rest for a later run. Those of a token go together.
+"""The weight of a call without its keys; each key weighs 1."""
+# How many claims one run frees before it leaves further calls for a later run. It never splits the claims of
+# one token.
 MOST_FREED = 100
 LATER = -1
 """A script's answer to a call that it left for a later run, as in `holds.lua`."""
@@ -20,7 +21,7 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True)
 class Call:
-    """What a script gets of one booking, batch or hold: its KEYS, and its ARGV behind their number."""
+    """One booking, batch or hold as a script gets it: its KEYS, and its ARGV after the number of KEYS."""
 
     site: str
     keys: Sequence[str]
@@ -28,14 +29,14 @@ class Call:
 
     @property
     def weight(self) -> int:
-        """How much it has Redis do."""
+        """How much work it is for Redis."""
         return CALL_WEIGHT + len(self.keys)
 
 
 def in_parts(
     items: Sequence[ItemT], weight_of: Callable[[ItemT], int], most: int
 ) -> Iterator[Sequence[ItemT]]:
-    """Split items into parts that weigh `most`, in their order; one that weighs more is a part alone."""
+    """Split items, in order, into parts of at most the weight `most`; a heavier item is a part of its own."""
     start = weight = 0
     for end, item in enumerate(items):
         added = weight_of(item)
@@ -48,12 +49,12 @@ def in_parts(
 
 
 def calls_in_parts(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
-    """Split calls into parts that one run of a script is called with."""
+    """Split calls into parts, one per run of a script."""
     return in_parts(calls, lambda call: call.weight, MOST_WEIGHT)
 
 
 def merged(calls: Sequence[Call], common: Sequence[str | int]) -> list[str | int]:
-    """The arguments of one command: how many KEYS, the KEYS, the ARGV."""
+    """Merge calls into the arguments of one command: the number of KEYS, the KEYS, the ARGV."""
     keys = [key for call in calls for key in call.keys]
     arguments: list[str | int] = [len(keys), *keys, *common]
     for call in calls:

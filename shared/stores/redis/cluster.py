@@ -1,7 +1,7 @@
-"""A Redis Cluster: which of its masters has the keys of a site.
+"""Find the master of a Redis Cluster that has the keys of a site.
 
-Not redis-py's client for clusters, which has no pipeline a node: what one node does to it, all sites feel.
-Here each master has a connection pool, patience and a judgement whether it is lost of its own.
+redis-py's cluster client has no pipeline per node, so a slow node would delay all sites. Here each master has
+its own connection pool, its own time-outs and its own state of being lost.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from shared.stores.redis.server import AnswerT, Server
 
 Address = tuple[str, int]
 SLOTS = 16_384
-# How often a lost master has the others asked who has its slots now.
+# The least time between two searches for the new owner of a lost master's slots.
 LOOK_AGAIN_SECONDS = 1.0
 
 
 class Cluster:
-    """The masters of a cluster, found by asking the servers of `urls`, and those that are known since."""
+    """The masters of a cluster: found by asking the servers of `urls`, and the masters known since."""
 
     def __init__(self, urls: Sequence[str], at: Callable[[Address], str]) -> None:
-        """`at` makes the URL of a master, which differs in its address only."""
+        """`at` returns the URL of a master, which differs only in its address."""
         self._at = at
         self._seeds = [_Master(connect_redis(url), self) for url in urls]
         self._masters: dict[Address, _Master] = {}
@@ -73,7 +73,7 @@ class Cluster:
         return master
 
     def look_again(self) -> None:
-        """Find out, by and by, who has taken the place of a master that is lost."""
+        """Start a search in the background for the new masters, unless the last search was just now."""
         if time.monotonic() - self._found_at > LOOK_AGAIN_SECONDS:
             self._start_finding()
 
@@ -86,7 +86,7 @@ class Cluster:
         return self._finding
 
     async def _ask_for_masters(self) -> None:
-        """Ask all servers at once, and take the first answer."""
+        """Ask all servers at once, and use the first answer."""
         questions = [asyncio.create_task(server.slots()) for server in self._servers()]
         for question in asyncio.as_completed(questions):
             if found := await question:
@@ -95,8 +95,8 @@ class Cluster:
                     self._owners[first : last + 1] = [self._master_at(address)] * (last + 1 - first)
                 break
         self._found_at = time.monotonic()
-        for each in questions:
-            each.cancel()
+        for question in questions:
+            question.cancel()
 
     def _servers(self) -> "list[_Master]":
         return [*self._seeds, *self._masters.values()]
@@ -108,14 +108,14 @@ class Cluster:
 
 
 class _Master(Server):
-    """One master. While it is lost, the others are asked who has its slots."""
+    """One master. While it is lost, other servers are asked for the owner of its slots."""
 
     def __init__(self, redis: Redis, cluster: Cluster) -> None:
         super().__init__(redis)
         self._cluster = cluster
 
     async def slots(self) -> list[tuple[int, int, Address]]:
-        """First slot, last slot and their master, as it knows them; empty where it does not say."""
+        """Return its (first slot, last slot, master) rows; empty if it does not answer."""
         try:
             rows = await self._answer(partial(self._redis.execute_command, "CLUSTER SLOTS"))
         except (HoldsUnreachable, ResponseError):

@@ -1,4 +1,4 @@
-"""The Redis connection."""
+"""Connect to Redis."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from shared.process.settings import Misconfigured
 
 CONNECT_SECONDS = 0.5
 MOST_CONNECTIONS = 32
-"""More than a worker has batches at once; who asks sees to it that no more are wanted together."""
+"""More than a worker has batches at once. `Server` never uses more at a time."""
 
 
 class _Connection(Connection):
@@ -23,23 +23,24 @@ class _Connection(Connection):
 
 
 def connect_redis(url: str) -> Redis:
-    """A client that connects when first used. It does not bound how long an answer may take.
+    """Return a client that connects at first use. It does not bound the time of an answer.
 
     Raises:
-        Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
+        Misconfigured: the URL cannot be used. The message does not contain the URL, which may hold a
+        password.
     """
     try:
         pool = ConnectionPool.from_url(
             url,
             connection_class=_Connection,  # over TLS or a Unix socket, redis-py's own
             max_connections=MOST_CONNECTIONS,
-            # With it, redis-py starts a task a command, and a timer for each half of it.
+            # With a timeout, redis-py starts a task per command, and a timer for each half of it.
             socket_timeout=None,
             socket_connect_timeout=CONNECT_SECONDS,
-            # A script may have run although its answer was lost: whether to repeat it is the caller's choice.
+            # A script may have run although its answer was lost, so only the caller may retry.
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
-            # With RESP3, redis-py 8 hands out connections that were cut: each would fail one command.
+            # With RESP3, redis-py 8 hands out closed connections, and each fails one command.
             protocol=2,
         )
     except ValueError as error:

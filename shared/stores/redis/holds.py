@@ -1,18 +1,18 @@
-"""Holds in Redis: one key a claim, set where there is none, with a TTL, compared and removed by Lua.
+"""Place, grant, withdraw and release holds in Redis: one key per claim, compared by Lua.
 
-A hold keeps others from booking a slot while its patient checks out. It never decides who gets the
+A hold keeps other patients from booking a slot while its patient checks out. It never decides who gets the
 slot, so losing Redis loses holds and nothing else.
 
-A hold is placed first, for hardly longer than its command may take; only then MongoDB is read. A booking that
-comes later finds the hold. A booking that is being made has an intent (`intents.py`), with which the hold is
-refused. If nothing is booked the hold is granted, which gives it its full time, and its caller is answered.
-An extension places what is new and leaves what was granted before as it is until it is granted itself. What
-is not granted was promised to nobody: it is withdrawn, or ends by itself soon after its command's deadline.
-All that a token holds is released together, and used up together by its patient's booking. A release is known
-for as long as an attempt of an earlier hold can come: that hold is refused.
+A hold is first placed with NX and a TTL just above its command's deadline; only then MongoDB is read. A later
+booking finds the hold. A booking in progress has an intent (`intents.py`), and with an intent the hold is
+refused. If nothing is booked, the hold is granted: it gets its full time, and its caller is answered. An
+extension places the new claims, and leaves the granted ones as they are until the extension is granted. A
+hold that was not granted was promised to no caller: it is withdrawn, or expires soon after its command's
+deadline. All claims of a token are released together, and used up together by its patient's booking. A
+release is remembered for as long as an attempt of an earlier hold can arrive; that hold is refused.
 
-What this cannot promise: a hold that Redis has lost (a failover, a flush, an eviction, a clock that
-jumps) is not honoured, nor one that a booking worker cannot reach.
+Not promised: a hold that Redis has lost (by a failover, a flush, an eviction, a jump of its clock) is not
+honoured, nor a hold that a booking worker cannot reach.
 """
 
 from collections.abc import Sequence
@@ -37,17 +37,17 @@ from shared.stores.redis.calls import MOST_FREED, Call
 from shared.stores.redis.keys import Holder, keys_of, token_key
 from shared.stores.redis.scripts import Scripts
 
-# How long a hold that is yet to be granted stands beyond its command's deadline.
+# How long a placed hold stands after its command's deadline.
 PLACED_MARGIN_MS = 1000
 MOST_HELD = 600
 """How many claims a token may hold in a site: as many as one command may claim."""
-# How long a release is known: until no attempt of a hold that was asked for before it can come any more.
+# How long a release is remembered: until no attempt of a hold that was asked for earlier can arrive.
 RELEASE_KNOWN_MS = int(LATEST_ATTEMPT_SECONDS * 1000)
 
 
 @dataclass(frozen=True)
 class HoldRequest:
-    """What a caller wants to hold, and when the caller asked (Unix ms)."""
+    """The claims that a caller asks to hold, and when the caller asked (Unix ms)."""
 
     claims: Claims
     holder: Holder
@@ -56,9 +56,9 @@ class HoldRequest:
 
 @dataclass(frozen=True)
 class Placed:
-    """A hold that is yet to be granted: when each claim was placed (Unix ms).
+    """A placed hold that is not granted yet: when each claim was placed (Unix ms).
 
-    `being_booked`: an intent of a booking is on one of the claims.
+    `being_booked`: a booking's intent has one of the claims.
     """
 
     at: Sequence[int]
@@ -67,7 +67,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Granted:
-    """A hold that stands until `expires_at`, which is in so many `milliseconds`."""
+    """A hold that stands until `expires_at`, which is `milliseconds` from now."""
 
     expires_at: datetime
     milliseconds: int
@@ -75,10 +75,10 @@ class Granted:
 
 @dataclass(frozen=True)
 class Release:
-    """All that a token holds in a site is to end; when its caller asked (Unix ms).
+    """A request to release all holds of a token in a site. `asked_at`: when its caller asked (Unix ms).
 
-    `cell`: the first instant (Unix ms) of a cell that the token must hold at some resource; None: whatever it
-    holds.
+    `cell`: the first instant (Unix ms) of a cell that the token must hold at some resource; None: no
+    condition.
     """
 
     site: str
@@ -88,9 +88,9 @@ class Release:
 
 
 class HoldStore:
-    """Holds of `hold_ms`, extended by their token to at most `max_ms` from when they were first granted.
+    """Holds of `hold_ms`, extended by their token to at most `max_ms` after they were first granted.
 
-    A server that is lost concerns the holds of its own sites alone.
+    A lost server concerns only the holds of its own sites.
     """
 
     def __init__(self, scripts: Scripts, *, hold_ms: int, max_ms: int) -> None:
@@ -99,60 +99,61 @@ class HoldStore:
         self._max_ms = max_ms
 
     async def place_many(
-        self, wanted: Sequence[HoldRequest], deadline: Deadline
+        self, requests: Sequence[HoldRequest], deadline: Deadline
     ) -> list[Placed | Refused | None]:
-        """Place holds, or extensions of those with the same tokens, to be granted by a deadline.
+        """Place holds, or extensions of holds with the same tokens, to be granted by a deadline.
 
-        To place twice is to place once, so Redis is asked again if it does not answer.
+        Placing is idempotent, so a script that Redis does not answer is run again.
 
         Returns:
-            What was placed; None where another token holds one of the claims; else why it is refused:
-            AskedEarlier, InvalidRequest where the token would hold more than `MOST_HELD`, or
-            HoldsUnreachable: what was placed all the same ends by itself.
+            One result per request. None: another token holds one of the claims. AskedEarlier: the token was
+            released later. InvalidRequest: the token would hold more than `MOST_HELD` claims.
+            HoldsUnreachable: claims that were placed nevertheless expire by themselves.
 
         Raises:
-            DeadlinePassed
+            DeadlinePassed: the deadline has passed.
         """
         deadline.check()
         seconds = deadline.remaining
         milliseconds = int(seconds * 1000) + PLACED_MARGIN_MS
-        calls = [_call(w, (w.holder.token, w.holder.digest, w.asked_at, milliseconds)) for w in wanted]
+        calls = [_call(r, (r.holder.token, r.holder.digest, r.asked_at, milliseconds)) for r in requests]
         answers = await self._scripts.run("place_holds", calls, (MOST_HELD,), seconds=seconds)
         return [_placed(answer) for answer in answers]
 
     async def grant_many(self, placed: Sequence[tuple[HoldRequest, Placed]]) -> list[Granted | Refused]:
-        """Promise holds to their patients.
+        """Grant placed holds: give each its full time.
 
         Returns:
-            What was granted; else why nothing of it was: AskedEarlier, or Changing where not all of one still
-            stands as it was placed, or OutcomeUnknown.
+            One result per hold. AskedEarlier: the token was released later. Changing: some claim no longer
+            stands as placed. OutcomeUnknown: Redis did not answer.
         """
         calls = [
-            _call(w, (w.holder.token, w.holder.digest, w.asked_at, *as_placed.at)) for w, as_placed in placed
+            _call(r, (r.holder.token, r.holder.digest, r.asked_at, *as_placed.at)) for r, as_placed in placed
         ]
         answers = await self._scripts.run("grant_holds", calls, (self._hold_ms, self._max_ms))
         return [_granted(answer) for answer in answers]
 
     async def withdraw_many(self, placed: Sequence[tuple[HoldRequest, Placed]]) -> None:
-        """Withdraw what was placed of each and is not granted; what Redis cannot be asked for ends by itself.
+        """Withdraw placed claims that are not granted. If Redis does not answer, they expire by themselves.
 
-        What the same token has placed since is another's affair.
+        Claims that the same token has placed since stay.
         """
-        calls = [_call(wanted, (wanted.holder.token, *as_placed.at)) for wanted, as_placed in placed]
+        calls = [_call(request, (request.holder.token, *as_placed.at)) for request, as_placed in placed]
         await self._scripts.run("withdraw_holds", calls)
 
     async def release_many(self, releases: Sequence[Release], deadline: Deadline) -> list[bool | Refused]:
-        """End all that some tokens hold, by a deadline.
+        """Release all claims of some tokens, by a deadline.
 
-        A hold of the token that was asked for no later is neither placed nor granted any more, be it that the
-        token holds nothing yet. A release that is refused changes nothing.
+        A hold of the token that was asked for no later is then neither placed nor granted, even if the token
+        holds nothing yet. A refused release changes nothing.
 
         Returns:
-            Whether the token held anything, and the cell if one is named; else HoldsUnreachable,
-            OutcomeUnknown, or AskedEarlier where the token holds what was asked for later.
+            One result per release: whether the token held anything, and the cell if one is named.
+            HoldsUnreachable, OutcomeUnknown: Redis did not answer. AskedEarlier: the token's hold was asked
+            for later.
 
         Raises:
-            DeadlinePassed
+            DeadlinePassed: the deadline has passed.
         """
         deadline.check()
         calls = [Call(r.site, [token_key(r.site, r.token)], (r.asked_at, r.cell or "")) for r in releases]
@@ -163,8 +164,8 @@ class HoldStore:
         return [_released(answer) for answer in answers]
 
 
-def _call(wanted: HoldRequest, args: Sequence[str | int]) -> Call:
-    return Call(wanted.claims.site, keys_of(wanted.claims), args)
+def _call(request: HoldRequest, args: Sequence[str | int]) -> Call:
+    return Call(request.claims.site, keys_of(request.claims), args)
 
 
 def _placed(answer: Any) -> Placed | Refused | None:
@@ -172,7 +173,7 @@ def _placed(answer: Any) -> Placed | Refused | None:
         at, being_booked = answer
         return Placed(at, bool(being_booked))
     match answer:
-        case HoldsUnreachable() | ResponseError():  # refused by Redis itself: it is full, or takes no writes
+        case HoldsUnreachable() | ResponseError():  # Redis itself refuses: it is full or read-only
             return HoldsUnreachable()
         case 1:
             return None
@@ -189,7 +190,7 @@ def _granted(answer: Any) -> Granted | Refused:
         ends, milliseconds = answer
         return Granted(datetime.fromtimestamp(ends / 1000, UTC), milliseconds)
     if isinstance(answer, HoldsUnreachable | ResponseError):
-        return OutcomeUnknown()  # it is placed, though perhaps not granted
+        return OutcomeUnknown()  # it is placed, and may be granted
     return AskedEarlier() if answer == 2 else Changing()
 
 

@@ -1,12 +1,13 @@
-"""Intents in Redis: a booking that is being made says so, that no hold is granted meanwhile.
+"""Register intents in Redis: the claims of a booking in progress, so that no hold on them is granted.
 
-A hold and a booking that are made together would miss each other: the booking finds no hold, the hold is
-set, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So one script reads the holds
-and registers one intent for the bookings of a batch that may pass. It is cleared once they are decided, but
-for the claims of bookings that may still be made. Intents never keep bookings from each other: between
-bookings the index alone decides. A booking that is refused as held has none, not for a moment.
+Without intents, a hold and a booking in progress would miss each other: the booking finds no hold, the hold
+is placed, MongoDB shows no booking yet, the hold is granted, the booking is inserted. So one script reads the
+holds and registers one intent for those bookings of a batch that may pass. The intent is cleared once the
+bookings are decided, except for the claims of bookings that may still be inserted. Intents never keep
+bookings from each other: between bookings only the index decides. A booking that is refused as held never has
+an intent, not even for a moment.
 
-An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is waited for no more.
+An insert that MongoDB carries out later than `INTENT_MARGIN_MS` after its deadline is not covered.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,30 +26,32 @@ from shared.stores.redis.keys import Holder, intent_key, keys_of
 from shared.stores.redis.scripts import Scripts
 from shared.stores.redis.server import NoTimeToAsk
 
-# How long an intent stands beyond its booking's deadline, if nobody says that the booking is decided.
+# How long an intent that is not cleared stands after its booking's deadline.
 INTENT_MARGIN_MS = 5000
-# How many claims one intent has, but for a single booking that has more. To register them takes Redis 1 ms.
+# How many claims one intent has; a single booking may have more. Registering them takes Redis 1 ms.
 MOST_IN_BATCH = 600
 
 log = structlog.get_logger()
 
 
 class HoldState(IntEnum):
-    """What a booking finds held of its claims; the first numbers are those of `register_intents.lua`."""
+    """The holds on a booking's claims; the first three numbers are those of `register_intents.lua`."""
 
     FREE = 0
     MINE = 1
     OTHERS = 2
     UNREACHABLE = auto()
-    """Redis is lost: a booking goes on without it."""
+    """Redis is lost; the booking proceeds without it."""
     NOT_ASKED = auto()
-    """What is held is not known, and nothing is booked: this process stood still until no time was left, or a
-    Redis that is there will not say."""
+    """The holds are not known, and nothing is booked.
+
+    This process stood still until no time was left, or a reachable Redis refuses to answer.
+    """
 
 
 @dataclass(eq=False)
 class BookingIntent:
-    """A booking of some claims is to be made. `batch` is set once it is registered."""
+    """The claims of a booking that is to be inserted. `batch` is set at registration."""
 
     claims: Claims
     holder: Holder
@@ -57,14 +60,17 @@ class BookingIntent:
 
 @dataclass(eq=False)
 class Batch:
-    """Bookings of one site whose claims are one intent in Redis; `standing` are those that it may have."""
+    """Bookings of one site that share one intent in Redis.
+
+    `standing` are those whose claims it may have.
+    """
 
     site: str
     standing: list[BookingIntent]
     id: str = field(default_factory=lambda: uuid4().hex)
 
     def to_call(self, milliseconds: int) -> Call:
-        """The call that registers all of it, for so many milliseconds."""
+        """Return the call that registers the batch for some milliseconds."""
         keys: list[str] = []
         args: list[str | int] = [self.id, milliseconds, len(self.standing)]
         for intent in self.standing:
@@ -73,7 +79,7 @@ class Batch:
         return Call(self.site, keys, args)
 
     def to_text(self) -> str:
-        """Its claims, a line each."""
+        """Return its claims, one per line."""
         return "\n".join(claim for intent in self.standing for claim in intent.claims.keys)
 
 
@@ -84,16 +90,16 @@ class IntentStore:
         self._scripts = scripts
 
     async def register_intents(self, intents: Sequence[BookingIntent], *, seconds: float) -> list[HoldState]:
-        """Register what may pass the holds, for `seconds` (till the deadline) and a margin.
+        """Register the bookings that may pass the holds, for `seconds` (until the deadline) and a margin.
 
         Returns:
-            What each finds, in their order.
+            The holds on the claims of each booking, in the same order.
         """
-        # From a worker that was paused, seconds may be negative: a key without an end would be left.
+        # In a worker that was paused, seconds may be negative; the key must still get a TTL.
         milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
         batches = list(_batches(intents))
         calls = [batch.to_call(milliseconds) for batch in batches]
-        answers = await self._scripts.run("register_intents", calls, seconds=seconds)  # twice is once
+        answers = await self._scripts.run("register_intents", calls, seconds=seconds)  # idempotent
         refused = [index for index, answer in enumerate(answers) if isinstance(answer, ResponseError)]
         for index, held in zip(refused, await self._look([calls[index] for index in refused]), strict=True):
             if not isinstance(answers[index], ClusterDownError):
@@ -101,33 +107,34 @@ class IntentStore:
         states: dict[BookingIntent, HoldState] = {}
         for batch, answer in zip(batches, answers, strict=True):
             states |= zip(batch.standing, _states(batch, answer), strict=True)
-            batch.standing = [each for each in batch.standing if states[each] is not HoldState.OTHERS]
+            batch.standing = [i for i in batch.standing if states[i] is not HoldState.OTHERS]
         return [states[intent] for intent in intents]
 
     async def _look(self, calls: Sequence[Call]) -> list[Any]:
-        """Read what is held, for those that Redis has refused to register.
+        """Read the holds for bookings that Redis refuses to register.
 
-        A Redis that takes no writes (a replica, a full disk) grants no hold either: none can miss an intent.
+        A Redis that takes no writes (a replica, a full disk) grants no hold either, so no hold misses an
+        intent.
         """
         return await self._scripts.run("look_at_holds", calls) if calls else []
 
     async def use_up_holds(self, booked: Sequence[BookingIntent]) -> None:
-        """Use up the holds of the patients of confirmed bookings, each with all that its token holds.
+        """Use up the holds of confirmed bookings' patients, with all claims of their tokens.
 
         Raises:
-            HoldsUnreachable: a hold that was not used up expires by itself.
+            HoldsUnreachable: Redis did not answer; a hold that was not used up expires by itself.
         """
         calls = [
-            Call(each.claims.site, keys_of(each.claims), (each.holder.token, each.holder.digest))
-            for each in booked
+            Call(intent.claims.site, keys_of(intent.claims), (intent.holder.token, intent.holder.digest))
+            for intent in booked
         ]
         _raise_lost(await self._scripts.run("use_up_holds", calls, (MOST_FREED,)))
 
     async def clear_intents(self, decided: Sequence[BookingIntent]) -> None:
-        """Clear the intents of what is decided. All of a batch that is ever decided is to be cleared at once.
+        """Clear the intents of decided bookings. Pass all bookings of a batch that are decided in one call.
 
         Raises:
-            HoldsUnreachable: what was not cleared expires by itself.
+            HoldsUnreachable: Redis did not answer; an intent that was not cleared expires by itself.
         """
         batches = list(dict.fromkeys(intent.batch for intent in decided if intent.batch))
         gone = set(decided)
@@ -140,7 +147,7 @@ class IntentStore:
 
 
 def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
-    """Bookings of one site each, whose claims one script is given; a larger one is a batch of its own."""
+    """Split bookings into batches of one site with at most `MOST_IN_BATCH` claims; a larger one is alone."""
     sites: dict[str, list[BookingIntent]] = {}
     for intent in intents:
         sites.setdefault(intent.claims.site, []).append(intent)
@@ -157,7 +164,7 @@ def _states(batch: Batch, answer: Any) -> Sequence[HoldState]:
         return [HoldState(state) for state in answer]
     if isinstance(answer, NoTimeToAsk):
         state = HoldState.NOT_ASKED
-    elif isinstance(answer, HoldsUnreachable | ClusterDownError):  # it is lost, or has nobody to ask
+    elif isinstance(answer, HoldsUnreachable | ClusterDownError):  # Redis is lost, or its cluster is down
         state = HoldState.UNREACHABLE
     else:
         state = HoldState.NOT_ASKED

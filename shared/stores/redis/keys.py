@@ -1,23 +1,23 @@
-"""The keys of Redis: of holds, of intents, of what a token holds, of what of a resource is held."""
+"""Name the keys of Redis."""
 
 from dataclasses import dataclass
 
 from shared.domain.claim import Claims
 
 OF_CLAIMS = ("hold", "intents", "intent", "token", "held", "held_ends", "held_resources")
-"""The kinds of keys that name cells of the grid, or hold such names: a change of the grid deletes them."""
+"""The kinds of keys whose names or values are cells of the grid. A change of the grid deletes them."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Whose a hold is: known by its `token` ('' for none), or by the digest of the patient's name."""
+    """The owner of a hold: identified by its `token` ('' for none) or by the digest of the patient's name."""
 
     token: str
     digest: str
 
 
 def keys_of(claims: Claims) -> list[str]:
-    """The keys of holds on claims, one a claim.
+    """Return the hold keys of claims, one per claim.
 
     All keys of a site have one hash tag, so that a cluster keeps them together.
     """
@@ -26,30 +26,30 @@ def keys_of(claims: Claims) -> list[str]:
 
 
 def intents_key(site: str) -> str:
-    """The batches of bookings that are being made in a site, by when their intents end."""
+    """Return the key of the batches of bookings in progress in a site, scored by the end of their intents."""
     return f"intents:{{{site}}}"
 
 
 def intent_key(site: str, batch: str) -> str:
-    """The claims of a batch of bookings that are being made."""
+    """Return the key of the claims of a batch of bookings in progress."""
     return f"intent:{{{site}}}:{batch}"
 
 
 def token_key(site: str, token: str) -> str:
-    """The record of what a token holds."""
+    """Return the key of the claims that a token holds."""
     return f"token:{{{site}}}:{token}"
 
 
 def released_key(site: str, token: str) -> str:
-    """When the caller of a token's latest release asked."""
+    """Return the key of the moment at which the caller of a token's latest release asked."""
     return f"released:{{{site}}}:{token}"
 
 
 def held_keys(site: str, resource: str) -> list[str]:
-    """The moments at which a resource is held, and when each of these holds ends."""
+    """Return the keys of the moments at which a resource is held, and of the ends of these holds."""
     return [f"{kind}:{{{site}}}:{resource}" for kind in ("held", "held_ends")]
 
 
 def held_resources_key(site: str) -> str:
-    """The resources of a site that have holds."""
+    """Return the key of the resources of a site that have holds."""
     return f"held_resources:{{{site}}}"

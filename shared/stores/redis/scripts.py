@@ -1,4 +1,4 @@
-"""Lua scripts on Redis: each runs as a whole or not at all, and sees nothing of the others half done."""
+"""Run Lua scripts on Redis. Each script is atomic."""
 
 import asyncio
 import time
@@ -18,20 +18,20 @@ class Servers(Protocol):
     """The servers that have the keys of all sites: one Redis, or the masters of a cluster."""
 
     async def owners(self, sites: Sequence[str]) -> Sequence[Server | None]:
-        """The server with the keys of each site; None if none is known to have them."""
+        """Return the server with the keys of each site; None if no server is known to have them."""
 
     async def all(self) -> Collection[Server]:
-        """All servers that have keys.
+        """Return all servers that have keys.
 
         Raises:
-            HoldsUnreachable: of some keys it is not known who has them.
+            HoldsUnreachable: the owner of some keys is not known.
         """
 
     async def known(self) -> Collection[Server]:
-        """All servers that are known to have keys."""
+        """Return all servers that are known to have keys."""
 
     def moved(self, redirection: MovedError) -> Server | None:
-        """Note which server has a slot now that another has answered so; that one, if it is to be asked."""
+        """Record the new owner of a slot after a redirection; return the server to ask, if any."""
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -39,17 +39,17 @@ class Servers(Protocol):
 
 @dataclass(frozen=True)
 class _Task:
-    """A script that is to be run, with the first of its ARGV."""
+    """A script to run, with the first of its ARGV."""
 
     script: str
     common: Sequence[str | int]
 
 
 class Scripts:
-    """Runs scripts for any number of calls, wherever the keys of their sites are.
+    """Runs scripts for any number of calls, on the servers that have the keys of their sites.
 
-    Each script serves many calls, one command a site: a command costs its sender and Redis more than what one
-    booking has Redis do. A server that is lost concerns the calls of its own sites alone.
+    One command serves all calls of a site, because a command costs the sender and Redis more than the work of
+    one booking. A lost server concerns only the calls of its own sites.
     """
 
     def __init__(self, servers: Servers) -> None:
@@ -64,16 +64,18 @@ class Scripts:
         seconds: float | None = None,
         once: bool = False,
     ) -> list[Any]:
-        """Run a script for some calls: in parts, and again for those that it left for later.
+        """Run a script for some calls: in parts, and again for the calls that it left for later.
 
-        `common` are the first ARGV. With `seconds`, a script that is left unanswered is run again, unless
-        Redis is lost or they are over. With `once` too, it is not: Redis is only asked before whether it is
-        there.
+        Args:
+            name: the script's file in `lua`, without its suffix.
+            calls: the calls.
+            common: the first ARGV.
+            seconds: with it, an unanswered script is run again until they have passed or Redis is lost.
+            once: do not run an unanswered script again; instead, ping Redis before.
 
         Returns:
-            An answer for each, in their order. In its place a ResponseError if Redis refused the call,
-            HoldsUnreachable if Redis did not answer, OutcomeUnknown if that concerns a script that was to be
-            run `once`: in both cases it may have run.
+            One answer per call, in the same order. ResponseError: Redis refused the call. HoldsUnreachable,
+            or with `once` OutcomeUnknown: Redis did not answer, and the script may have run.
         """
         task = _Task(name, common)
         answers: list[Any] = [HoldsUnreachable()] * len(calls)
@@ -114,7 +116,7 @@ class Scripts:
         return answers
 
     async def _run_part(self, server: Server, task: "_Task", calls: Sequence[Call]) -> list[Any]:
-        """Run a script once for calls that fit together, and where a site has moved to, for its calls."""
+        """Run a script once for a part of the calls; for a site that has moved, on the new owner."""
         sites: dict[str, list[int]] = {}
         for index, call in enumerate(calls):
             sites.setdefault(call.site, []).append(index)
@@ -123,33 +125,33 @@ class Scripts:
         evaluated = await server.evaluate(task.script, commands)
         for number, (command, answer) in enumerate(zip(commands, evaluated, strict=True)):
             if isinstance(answer, MovedError) and (new_owner := self._servers.moved(answer)):
-                # Nothing of it was done here.
+                # A redirected call had no effect here.
                 (evaluated[number],) = await new_owner.evaluate(task.script, [command])
         for indexes, answer in zip(sites.values(), evaluated, strict=True):
-            each = answer if isinstance(answer, list) else [answer] * len(indexes)
-            for index, part in zip(indexes, each, strict=True):
-                answers[index] = part
+            results = answer if isinstance(answer, list) else [answer] * len(indexes)
+            for index, result in zip(indexes, results, strict=True):
+                answers[index] = result
         return answers
 
     async def any_answers(self) -> bool:
-        """Ask all servers that are known whether they are there; whether one is."""
+        """Return whether any known server answers."""
         known = await self._servers.known()
         return any(await asyncio.gather(*(server.answers() for server in known)))
 
     async def problem(self) -> str | None:
-        """What is wrong with a server that answers: it may evict holds. None if nothing is known to be.
+        """Describe a problem of the servers: one may evict holds. None if no problem is known.
 
         Raises:
-            HoldsUnreachable: one does not answer.
+            HoldsUnreachable: a server does not answer.
         """
         problems = await asyncio.gather(*(server.problem() for server in await self._servers.all()))
         return next(filter(None, problems), None)
 
     async def delete_all(self, kinds: Collection[str]) -> int:
-        """Delete every key of some kinds (`keys.py`) on all servers, and count them.
+        """Delete every key of some kinds (`keys.py`) on all servers; return their number.
 
         Raises:
-            HoldsUnreachable: one is not there; some keys may be deleted.
+            HoldsUnreachable: a server does not answer; some keys may be deleted.
         """
         servers = await self._servers.all()
         return sum(await asyncio.gather(*(server.delete_all(kinds) for server in servers)))

@@ -1,4 +1,4 @@
-"""One Redis, asked over connections of its own: with patience, and a judgement whether it is lost."""
+"""Send commands to one Redis: bound their time, and decide whether it is lost."""
 
 import asyncio
 import hashlib
@@ -15,16 +15,17 @@ from shared.contract.errors import HoldsUnreachable
 from shared.stores.metrics import REDIS_LOST, REDIS_SECONDS, timed
 from shared.stores.redis.connection import MOST_CONNECTIONS
 
-# Twice this, and a booking that goes on without Redis still meets the deadline of an attempt.
+# A booking that proceeds without Redis after two of these still meets an attempt's deadline.
 ANSWER_SECONDS = 0.5
 TURN_SECONDS = 1.5
 MOST_UNANSWERED = 2
-# A time-out that is later than this did not come when it was due.
+# A time-out that fires later than this after it was due was delayed by this process.
 LATE_SECONDS = 0.025
-# What uvloop says where asyncio's own loop writes to nobody, and redis-py lets out.
+# uvloop's error for a write to a closed connection, which redis-py does not translate; asyncio's own loop
+# ignores such a write.
 OVER_A_CLOSED_CONNECTION = "the handler is closed"
 
-# How many keys a walk through all of them asks for at a time.
+# How many keys one SCAN asks for.
 KEYS_AT_ONCE = 1000
 NO_EVICTION = "noeviction"
 EVICTS = "REDIS_URL: this Redis may evict holds: its maxmemory-policy must be noeviction"
@@ -37,7 +38,7 @@ def _read(name: str) -> str:
 
 
 def _source(name: str) -> str:
-    """A script with what all share behind its first line, which has its flags."""
+    """Return a script with the shared functions inserted after its first line, which has its flags."""
     flags, line_end, script = _read(name).partition("\n")
     return flags + line_end + _read("holds") + script
 
@@ -61,11 +62,11 @@ _DIGESTS = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in 
 
 
 class NoTimeToAsk(HoldsUnreachable):
-    """This process stood still until no time was left to ask Redis, which may well be there."""
+    """This process stood still until no time was left to ask Redis, which may be reachable."""
 
 
 class Server:
-    """Runs the scripts of the folder `lua` by their names; one for all that a process asks of a Redis."""
+    """Runs the scripts of the folder `lua` by name. A process has one per Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -73,13 +74,13 @@ class Server:
         self._lost = False
 
     async def evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
-        """Run a script for some commands: each how many KEYS, the KEYS, the ARGV.
+        """Run a script for some commands: each is the number of KEYS, the KEYS, the ARGV.
 
         Returns:
-            An answer for each; a ResponseError where Redis refused.
+            One answer per command; a ResponseError if Redis refused it.
 
         Raises:
-            HoldsUnreachable: Redis did not answer; some may have run.
+            HoldsUnreachable: Redis did not answer; some commands may have run.
         """
         with timed(REDIS_SECONDS.labels(name)):
             return await self._evaluate(name, commands)
@@ -87,14 +88,14 @@ class Server:
     async def _evaluate(self, name: str, commands: Sequence[Sequence[str | int]]) -> list[Any]:
         answers = await self._send("EVALSHA", _DIGESTS[name], commands)
         unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # Redis was started anew, or flushed
+        if unknown:  # Redis was restarted, or its scripts were flushed
             sent_whole = await self._send("EVAL", _SOURCES[name], [commands[index] for index in unknown])
             for index, answer in zip(unknown, sent_whole, strict=True):
                 answers[index] = answer
         return answers
 
     async def _send(self, command: str, script: str, many: Sequence[Sequence[str | int]]) -> list[Any]:
-        if len(many) == 1:  # a pipeline of one command is dearer than the command
+        if len(many) == 1:  # a pipeline of one command costs more than the command
             try:
                 return [await self._answer(partial(self._redis.execute_command, command, script, *many[0]))]
             except ResponseError as refusal:
@@ -109,10 +110,10 @@ class Server:
         return answers
 
     async def ping(self) -> None:
-        """Ask Redis whether it is there.
+        """Ping Redis.
 
         Raises:
-            HoldsUnreachable
+            HoldsUnreachable: Redis does not answer.
         """
         try:
             await self._answer(self._redis.ping)
@@ -120,7 +121,7 @@ class Server:
             raise HoldsUnreachable from None
 
     async def answers(self) -> bool:
-        """Ask Redis whether it is there."""
+        """Return whether Redis answers a ping."""
         try:
             await self.ping()
         except HoldsUnreachable:
@@ -128,10 +129,10 @@ class Server:
         return True
 
     async def problem(self) -> str | None:
-        """Ask Redis whether it may evict holds; None if not, or if it does not allow the question.
+        """Describe the eviction policy if Redis may evict holds; else, or if INFO is not permitted, None.
 
         Raises:
-            HoldsUnreachable
+            HoldsUnreachable: Redis does not answer.
         """
         await self.ping()
         try:
@@ -142,10 +143,10 @@ class Server:
         return None if policy == NO_EVICTION else f"{EVICTS}, not {policy}"
 
     async def delete_all(self, kinds: Collection[str]) -> int:
-        """Delete every key `<kind>:{<site>}:…` of some kinds, and count them. It walks through all keys.
+        """Delete every key `<kind>:{<site>}:…` of some kinds with a scan over all keys; return their number.
 
         Raises:
-            HoldsUnreachable: Redis did not answer; some may be deleted.
+            HoldsUnreachable: Redis did not answer; some keys may be deleted.
         """
         cursor, deleted = 0, 0
         found: list[str]
@@ -155,7 +156,7 @@ class Server:
             pipeline = self._redis.pipeline(transaction=False)
             for key in found:
                 if key.partition(":{")[0] in kinds:
-                    pipeline.unlink(key)  # one by one: on a cluster they need not have the same slot
+                    pipeline.unlink(key)  # one by one: on a cluster the keys may be in several slots
             if len(pipeline):
                 deleted += sum(await self._answer(pipeline.execute))
             if cursor == 0:
@@ -166,11 +167,11 @@ class Server:
         await self._redis.aclose()
 
     async def _answer(self, command: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        """What Redis answers in time, once there is a connection that nobody else uses.
+        """Send a command once a connection is free, and return the answer if it arrives in time.
 
         Raises:
             ResponseError: Redis refuses.
-            HoldsUnreachable: it did not answer; what it was asked to do may be done.
+            HoldsUnreachable: Redis did not answer; the command may have run.
         """
         try:
             async with asyncio.timeout(TURN_SECONDS) as bound, self._connections:
@@ -178,7 +179,7 @@ class Server:
                 return await command()
         except ResponseError:
             raise
-        except BusyLoadingError as error:  # it is there, with all holds: it is not lost
+        except BusyLoadingError as error:  # it still has all holds, so it is not lost
             raise ResponseError(str(error)) from None
         except (RedisError, OSError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and OVER_A_CLOSED_CONNECTION not in str(error):
@@ -187,15 +188,15 @@ class Server:
             raise HoldsUnreachable from None
 
     async def ask(self, question: Callable[[], Awaitable[AnswerT]], *, seconds: float) -> AnswerT:
-        """Ask, for at most some `seconds`, until Redis has answered, or left two questions unanswered.
+        """Send a question until Redis answers, leaves two unanswered, or `seconds` have passed.
 
-        Only one where it was lost before, for that costs every caller the time. A question whose time-out
-        came late counts for none: this process stood still (its host is busy, it was stopped), and the answer
-        may be there.
+        If Redis was lost before, one unanswered question suffices, because each costs every caller the time.
+        A question whose time-out fired late does not count: this process stood still (its host is busy, or it
+        was stopped), and the answer may have arrived.
 
         Raises:
             HoldsUnreachable: Redis is lost.
-            NoTimeToAsk: it is not known to be.
+            NoTimeToAsk: the time is over, and Redis is not known to be lost.
         """
         ends, unanswered = time.monotonic() + seconds, 0
         while True:
@@ -209,7 +210,8 @@ class Server:
                     continue
                 unanswered += 1
                 if self._lost or unanswered == MOST_UNANSWERED:
-                    self._lost = True  # not before: others may have found their time up in the same moment
+                    # Only now, because other questions may have timed out at the same moment.
+                    self._lost = True
                     raise
             else:
                 self._lost = False

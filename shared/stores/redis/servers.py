@@ -1,4 +1,4 @@
-"""What `REDIS_URL` names: one Redis, or a cluster."""
+"""Open the servers that `REDIS_URL` names: one Redis, or a cluster."""
 
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit, urlunsplit
@@ -42,12 +42,13 @@ class SingleServer:
 
 
 def open_redis(url: str) -> Scripts:
-    """`redis://HOST:PORT`, or `redis+cluster://HOST:PORT,HOST:PORT`: some servers of a cluster, for a start.
+    """Open `redis://HOST:PORT`, or `redis+cluster://HOST:PORT,HOST:PORT` with some servers of a cluster.
 
     Credentials and options are the same for every server of a cluster.
 
     Raises:
-        Misconfigured: the URL cannot be used; the line does not repeat it, since it may hold a password.
+        Misconfigured: the URL cannot be used. The message does not contain the URL, which may hold a
+        password.
     """
     try:
         parts = urlsplit(url)

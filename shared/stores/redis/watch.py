@@ -1,4 +1,4 @@
-"""Whether Redis answers this process: looked at every second, and at once after a call has failed."""
+"""Watch whether Redis answers this process: every second, and at once after a failed call."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from shared.stores.redis.scripts import Scripts
 
 WATCH_SECONDS = 1.0
 WATCH_AGAIN_SECONDS = 0.25
-"""Between looks while Redis does not answer."""
+"""The interval between checks while Redis does not answer."""
 DOUBT_SECONDS = 0.25
-"""How long a look after a failed call may take before Redis counts as lost.
+"""How long a check after a failed call may take before Redis counts as lost.
 
 A call can fail because it alone was slow, so a failure alone proves nothing.
 """
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class RedisWatch:
-    """What is wrong with Redis (`problem`), as the last look found it.
+    """The problem of Redis that the last check found, or None.
 
     `on_change` is called whenever `answers` may have changed.
     """
@@ -37,18 +37,18 @@ class RedisWatch:
 
     @property
     def answers(self) -> bool:
-        """Whether Redis answered the last look; of a cluster, any master."""
+        """Return whether Redis answered the last check; of a cluster, whether any master did."""
         return not self._lost.is_set()
 
     async def look(self) -> None:
-        """Ask Redis whether it is there, and whether it keeps holds."""
+        """Check whether Redis answers and whether it may evict holds."""
         try:
             self._note(await self._redis.problem())
         except HoldsUnreachable:
             self._note(PARTLY_UNANSWERED if await self._redis.any_answers() else UNANSWERED)
 
     async def is_lost(self) -> bool:
-        """Look at once, since a call has failed; a look that takes longer than `DOUBT_SECONDS` has failed."""
+        """Check at once after a failed call; a check that takes longer than `DOUBT_SECONDS` has failed."""
         try:
             async with asyncio.timeout(DOUBT_SECONDS):
                 await self.look()
@@ -57,7 +57,7 @@ class RedisWatch:
         return not self.answers
 
     async def watch(self) -> None:
-        """Look every second, and more often while Redis is lost."""
+        """Check every second, and more often while Redis is lost."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_SECONDS):

@@ -79,7 +79,7 @@ class Services:
     def complain_if_ended(self, name: str) -> None:
         """Add a complaint if a service has ended that its fault must leave alive."""
         if not self._current[name].running:
-            self.complaints.append(f"{name} {self._current[name].obituary()}")
+            self.complaints.append(f"{name} {self._current[name].exit_summary()}")
 
     def died(self) -> list[str]:
         """Return the services that ended by themselves."""

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Batches are decided: clear their intents, but for the claims of bookings that may still be made.
--- KEYS: for each batch its intent.
--- ARGV: for each batch 1, the claims that stay, a line each ('' for none).
--- Returns for each batch whether its intent was there.
+-- Clear the intents of decided batches, except for the claims of bookings that may still be inserted.
+-- KEYS: one intent per batch.
+-- ARGV: per batch, 1 and the claims that stay, one per line ('' if none).
+-- Returns per batch whether its intent existed.
 local answers = {}
 for i, key in ipairs(KEYS) do
   if ARGV[2 * i] == '' then

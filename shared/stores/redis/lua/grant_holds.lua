@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Grant holds: each gets its full time. On all of its claims, if each is still held as it was placed.
--- KEYS: for each a hold key a claim; the claims of a resource stand together.
--- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, digest of the name, when its caller asked, and
--- when each claim was placed (Unix ms).
--- Returns for each when it ends (Unix ms) and in how many ms; else, of what was not granted, 1 where a claim was lost, used
--- up or withdrawn, 2 where it was asked no later than its token was released.
+-- Grant holds: give each its full time on all of its claims, if every claim still stands as it was placed.
+-- KEYS: per hold, one hold key per claim; the claims of a resource are adjacent.
+-- ARGV: hold (ms), longest hold (ms); then per hold the number of claims, token, digest of the name, when its caller
+-- asked (Unix ms), and when each claim was placed (Unix ms).
+-- Returns per hold when it ends (Unix ms) and in how many ms. If it was not granted: 1 if a claim was lost, used up or
+-- withdrawn, 2 if it was asked for no later than its token was released.
 local LOST, ASKED_EARLIER = 1, 2
 local now = now_ms()
 local answers, first, a = {}, 0, 3
@@ -16,7 +16,7 @@ while a <= #ARGV do
   else
     local by, at, before, since, _
     for i, value in ipairs(values) do
-      if value ~= values[i - 1] then -- mostly all claims of a hold have one value
+      if value ~= values[i - 1] then -- usually all claims of a hold have the same value
         by, _, at, before, since = parse(value)
       end
       if by ~= token or at ~= ARGV[a + 3 + i] then
@@ -28,14 +28,14 @@ while a <= #ARGV do
   end
   if not answer then
     local earliest, latest = math.huge, 0
-    local of, moments, ends, own_ends = nil, {}, {}, {} -- of one resource after the other
+    local of, moments, ends, own_ends = nil, {}, {}, {} -- of one resource at a time
     local value, expires, expires_text
     for i = 1, count do
       local key, since = KEYS[first + i], granted[i] or now
       if granted[i] or i == 1 or values[i] ~= values[i - 1] then
         value = string.format('%s %s %s %.0f %.0f', token, digest, ARGV[a + 3 + i], latest_asked[i], since)
         expires = math.min(now + ARGV[1], since + ARGV[2])
-        if granted[i] then -- what was granted before is never shortened
+        if granted[i] then -- an earlier grant is never shortened
           expires = math.max(expires, now + redis.call('PTTL', key))
         end
         expires_text = text(expires)

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Which claims of resources are held: granted, and not expired. Judged by the hold keys themselves.
--- KEYS: for each the set of its held moments, and that of their ends.
--- ARGV: for each how many KEYS, the first moment, the last (Unix ms), how many moments to look at.
--- Returns for each where to go on ('' if that was all), then each moment and its token.
--- What has expired is removed on the way, so much that a reader meets it but once.
+-- Read which claims of resources are held: granted, and not expired. The hold keys themselves decide.
+-- KEYS: per resource, the set of its held moments, and that of their ends.
+-- ARGV: per resource, the number of KEYS, the first and the last moment (Unix ms), and how many moments to read.
+-- Returns per resource the moment at which to continue ('' at the end), then each moment and its token.
+-- Expired moments are removed first, so many that a reader meets each only once.
 local now, answers = now_ms(), {}
 for n = 1, #KEYS / 2 do
   local held, held_ends = KEYS[2 * n - 1], KEYS[2 * n]

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Which resources of a site have holds, some at a time.
--- KEYS: the set of these resources, by when the last hold of each ends at the latest.
--- ARGV: 1, where to go on ('0' at first).
--- Returns, once, where to go on ('0' if that was all), then the resources; one may come twice.
+-- Read which resources of a site have holds, some at a time.
+-- KEYS: the set of these resources, by the latest end of a hold.
+-- ARGV: 1, the cursor ('0' at first).
+-- Returns once the next cursor ('0' at the end), then the resources; a resource may occur twice.
 local now = now_ms()
 local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, 1000)
 if expired[1] then

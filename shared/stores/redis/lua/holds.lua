@@ -1,19 +1,19 @@
--- What all scripts share: it stands in each of them behind the first line, which has the script's flags.
--- All that a command touches is of one site. Keys that a script comes to know only as it runs (a hold knows its
--- token, a token its claims) have the hash tag of its KEYS, and so lie where those do, in a cluster too.
--- A script does a bounded amount of work, for Redis does nothing else meanwhile: it reads and deletes many keys by one
--- command, and leaves for a later run what is more than it may free (`LATER`).
--- hold:{site}:<claim>           token, digest, when it was placed, when its caller asked and, once it is granted, when it
---                               first was (Unix ms)
--- intents:{site}                the batches of bookings that are being made, by when each ends (Unix ms)
+-- The functions that all scripts share, inserted in each script after its first line, which has the script's flags.
+-- All keys of a command belong to one site. Keys that a script derives while it runs (a hold's value names its token, a
+-- token's record its claims) have the hash tag of its KEYS, so in a cluster they are on the same server.
+-- Redis does nothing else while a script runs, so a script does a bounded amount of work: it reads and deletes many
+-- keys with one command, and leaves calls beyond its limit for a later run (`LATER`).
+-- hold:{site}:<claim>           token, digest, when it was placed, when its caller asked and, once granted, when it was
+--                               first granted (Unix ms)
+-- intents:{site}                the batches of bookings in progress, by the end of each intent (Unix ms)
 -- intent:{site}:<batch>         the claims of a batch that may be booked, a set
--- token:{site}:<token>          the claims of a hold, placed or granted, by when each ends (Unix ms)
+-- token:{site}:<token>          the claims of a token, placed or granted, by the end of each (Unix ms)
 -- released:{site}:<token>       when the caller of the latest release asked (Unix ms)
--- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in their order
--- held_ends:{site}:<resource>   the same moments, by when each hold ends (Unix ms)
--- held_resources:{site}         the resources that have such moments, by when the last hold ends at the latest (Unix ms)
+-- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in order
+-- held_ends:{site}:<resource>   the same moments, by the end of each hold (Unix ms)
+-- held_resources:{site}         the resources that have such moments, by the latest end of a hold (Unix ms)
 local tag = string.match(KEYS[1], '{.-}')
--- In the place of an answer, as in `scripts.py`: this call was not done, the script is to be run again for it.
+-- The answer to a call that was not executed, as in `calls.py`: run the script again for it.
 local LATER = -1
 
 local function now_ms()
@@ -33,20 +33,22 @@ local function claim_of(key)
   return string.sub(key, string.find(key, '}', 1, true) + 2)
 end
 
--- Of a hold's value: token, digest, when it was placed, when it was asked for, when it was granted ('' if it was not).
+-- The parts of a hold's value: token, digest, when it was placed, when its caller asked, when it was granted ('' if it
+-- was not).
 local function parse(value)
   if value then
     return string.match(value, '^(%S+) (%S+) (%d+) (%d+) ?(%d*)$')
   end
 end
 
--- The values of some KEYS behind the `first`; false where there is none.
+-- The values of `count` KEYS after the `first`; false for a key that does not exist.
 local function values_of(first, count)
   return redis.call('MGET', unpack(KEYS, first + 1, first + count))
 end
 
--- What the bookings of a batch find held: their KEYS begin behind the `first`, their ARGV at `a` (register_intents.lua).
--- Returns the state of each, the claims of those that may pass, and where the next batch begins in KEYS and ARGV.
+-- The holds on the claims of a batch of bookings: KEYS begin after the `first`, ARGV at `a` (register_intents.lua).
+-- Returns the state of each booking, the claims of the bookings that may pass, and where the next batch begins in KEYS
+-- and ARGV.
 local function states_of(first, a)
   local keys, bookings = tonumber(ARGV[a]), tonumber(ARGV[a + 3])
   local values, states, passing, done = values_of(first, keys), {}, {}, 0
@@ -83,7 +85,7 @@ local function count_held(token, now)
   return redis.call('ZCOUNT', 'token:' .. tag .. ':' .. token, text(now), '+inf')
 end
 
--- Keep in the record of a token when its claims end: `ends` has such an end, then a claim, and so on.
+-- Record in a token's key when its claims end: `ends` alternates an end and its claim.
 local function record(token, ends, latest, now)
   if not ends[1] then
     return
@@ -91,23 +93,24 @@ local function record(token, ends, latest, now)
   local key = 'token:' .. tag .. ':' .. token
   local ttl = redis.call('PTTL', key)
   redis.call('ZADD', key, unpack(ends))
-  if ttl ~= -2 then -- a token that is used again and again keeps no more than what stands
+  if ttl ~= -2 then -- a token that is used repeatedly keeps no expired claims
     redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. text(now))
   end
   if ttl < latest - now then
-    redis.call('PEXPIREAT', key, text(latest + 1000)) -- so that not each grant has to set it
+    redis.call('PEXPIREAT', key, text(latest + 1000)) -- a margin, so that not every grant has to set it
   end
 end
 
--- Remove moments from what is listed of a resource.
+-- Remove moments from the sets of a resource.
 local function unlist(resource, moments)
   redis.call('ZREM', 'held:' .. tag .. ':' .. resource, unpack(moments))
   redis.call('ZREM', 'held_ends:' .. tag .. ':' .. resource, unpack(moments))
 end
 
--- List that a resource is held: `moments` has each moment twice, `ends` its end, then the moment.
--- Two sets, for one is read by time, and what has expired is found in the other: each grant removes up to twice as
--- many as it adds, so that what has expired never grows. What ends before its time is removed at once (`free`).
+-- Add moments to the sets of a resource: `moments` has every moment twice (score, member), `ends` alternates an end and
+-- its moment.
+-- One set is read by time, the other finds expired moments: each grant removes up to twice as many expired moments as
+-- it adds, so that they never accumulate. Moments of a hold that ends early are removed at once (`free`).
 local function list(resource, moments, ends, latest, now)
   local held, held_ends = 'held:' .. tag .. ':' .. resource, 'held_ends:' .. tag .. ':' .. resource
   redis.call('ZADD', held, unpack(moments))
@@ -117,7 +120,7 @@ local function list(resource, moments, ends, latest, now)
     unlist(resource, expired)
   end
   if redis.call('PTTL', held) < latest - now then -- both have the same members, and the same end
-    local some_time_later = text(latest + 1000) -- so that not each grant has to set it
+    local some_time_later = text(latest + 1000) -- a margin, so that not every grant has to set it
     redis.call('PEXPIREAT', held, some_time_later)
     redis.call('PEXPIREAT', held_ends, some_time_later)
   end
@@ -132,8 +135,8 @@ local function list(resource, moments, ends, latest, now)
   end
 end
 
--- All that a token holds, and nothing of another: the `keys` of its holds, the `moments` of each resource that are
--- listed, whether it has a claim at each moment (`at`), and when the latest of them was asked for.
+-- All holds of a token, and of no other token: the `keys` of its holds, the listed `moments` of each resource, whether
+-- it has a claim at a moment (`at`), and when the latest hold was asked for.
 local function find_all(token)
   local found = {token = token, keys = {}, moments = {}, at = {}, asked = 0}
   local keys = redis.call('ZRANGE', 'token:' .. tag .. ':' .. token, 0, -1)
@@ -145,7 +148,7 @@ local function find_all(token)
   end
   local values, by, asked, granted, _ = redis.call('MGET', unpack(keys)), nil, nil, nil, nil
   for i, value in ipairs(values) do
-    if value ~= values[i - 1] then -- mostly all claims of a hold have one value
+    if value ~= values[i - 1] then -- usually all claims of a hold have the same value
       by, _, _, asked, granted = parse(value)
     end
     if by == token then
@@ -161,7 +164,7 @@ local function find_all(token)
   return found
 end
 
--- Free what `find_all` has found.
+-- Delete the holds that `find_all` has found.
 local function free(found)
   if found.keys[1] then
     redis.call('DEL', unpack(found.keys))

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Read what each booking of a batch finds held of its claims, where Redis takes no writes and so no intents.
+-- Read the holds on the claims of bookings, if Redis takes no writes and so no intents.
 -- KEYS, ARGV, returns: as register_intents.lua.
 local answers, first, a = {}, 0, 1
 while a <= #ARGV do

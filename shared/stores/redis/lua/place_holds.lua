@@ -1,24 +1,24 @@
 #!lua
--- Place holds that are yet to be granted, each on all of its claims or on none. In a full Redis it is not run.
--- What the token has been granted before is left as it is: only a grant extends it.
--- KEYS: for each a hold key a claim.
--- ARGV: how many claims a token may hold; then for each how many claims, token, digest of the name, when its caller asked
--- (Unix ms), how long it may take to be granted (ms).
--- Returns for each when each claim was placed (Unix ms), and 1 if a claim is being booked; else, of what was not placed,
--- 1 where another token holds a claim, 2 where it was asked no later than its token was released, 3 where the token would
--- hold too much.
+-- Place holds, each on all of its claims or on none. A full Redis does not run this script.
+-- Claims that the token was granted before stay as they are: only a grant extends them.
+-- KEYS: per hold, one hold key per claim.
+-- ARGV: how many claims a token may hold; then per hold the number of claims, token, digest of the name, when its
+-- caller asked (Unix ms), how long it may take until it is granted (ms).
+-- Returns per hold when each claim was placed (Unix ms), and 1 if a claim is being booked. If it was not placed: 1 if
+-- another token holds a claim, 2 if it was asked for no later than its token was released, 3 if the token would hold
+-- too many claims.
 local ANOTHERS, ASKED_EARLIER, TOO_MUCH = 1, 2, 3
--- So many intents of a site are looked through; beside more, whatever is wanted may be being booked.
+-- How many intents of a site are searched; if there are more, any claim may be being booked.
 local MOST_BATCHES, AT_ONCE = 400, 1000
 local now = now_ms()
 
--- Which of the KEYS' claims are being booked; nil where that is not known.
+-- Which claims of the KEYS are being booked; nil if that is not known.
 local function find_being_booked()
   local batches = redis.call('ZRANGEBYSCORE', 'intents:' .. tag, '(' .. text(now), '+inf', 'LIMIT', 0, MOST_BATCHES)
   if #batches == MOST_BATCHES then
     return nil
   end
-  local booked, wanted = {}, 'wanted:' .. tag -- which nobody sees: it is deleted before others have their turn
+  local booked, wanted = {}, 'wanted:' .. tag -- deleted before the script ends
   for start = 1, batches[1] and #KEYS or 0, AT_ONCE do
     local claims = {}
     for i = start, math.min(start + AT_ONCE - 1, #KEYS) do
@@ -70,7 +70,7 @@ for a = 2, #ARGV, 5 do
     local new_value, new_ttl, new_end = string.format(format, now), text(waits), text(latest)
     for _, i in ipairs(waiting) do
       local key = KEYS[first + i]
-      if own[i] then -- what stands is never shortened
+      if own[i] then -- a placed claim is never shortened
         local ttl = math.max(waits, redis.call('PTTL', key))
         redis.call('SET', key, string.format(format, placed[i]), 'PX', text(ttl))
         latest = math.max(latest, now + ttl)
@@ -81,7 +81,7 @@ for a = 2, #ARGV, 5 do
       end
     end
     record(token, ends, latest, now)
-    local being_booked = booked and 0 or 1 -- where it is not known, it may be
+    local being_booked = booked and 0 or 1 -- if it is not known, it may be
     if booked and next(booked) then
       for i = first + 1, first + count do
         if booked[claim_of(KEYS[i])] then

@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
--- Release holds: each with all that its token holds, granted or only placed. A hold of the token that was asked for no
--- later is neither placed nor granted any more, be it that the token holds nothing yet. A release that is refused because
--- the token holds something else changes nothing.
--- KEYS: for each the record of its token.
--- ARGV: how many claims to free at most before the rest is left for later, how long a release is known (ms); then for each
--- 1, when its caller asked (Unix ms), and the moment of a cell (Unix ms) which the token must hold at some resource, or ''.
--- Returns for each how many claims it held; -2 where it holds what was asked for later than the release.
+-- Release all claims of tokens, granted or only placed. A hold of the token that was asked for no later is then neither
+-- placed nor granted, even if the token holds nothing yet. A release that is refused because the token holds another
+-- slot changes nothing.
+-- KEYS: one token key per release.
+-- ARGV: how many claims to free before the rest is left for later, how long a release is remembered (ms); then per
+-- release 1, when its caller asked (Unix ms), and the moment of a cell (Unix ms) that the token must hold at some
+-- resource, or ''.
+-- Returns per release how many claims the token held; -2 if one was asked for later than the release.
 local ASKED_EARLIER = -2
 local left, known = tonumber(ARGV[1]), ARGV[2]
 local answers = {}

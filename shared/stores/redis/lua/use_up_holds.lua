@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Bookings are confirmed: each uses up its patient's holds on its claims, each hold with all that its token holds.
--- KEYS: for each a hold key a claim.
--- ARGV: how many claims to free at most before the rest is left for later; then for each how many claims, token ('' for
+-- Use up the holds of confirmed bookings' patients on their claims, with all other claims of the same tokens.
+-- KEYS: per booking, one hold key per claim.
+-- ARGV: how many claims to free before the rest is left for later; then per booking the number of claims, token ('' if
 -- none), digest of the name.
--- Returns for each how many holds were used up.
+-- Returns per booking how many holds were used up.
 local left, answers, first = tonumber(ARGV[1]), {}, 0
 for a = 2, #ARGV, 3 do
   local count, token, digest = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2]

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Withdraw holds that are not granted. What was granted, or placed anew since then, stays.
--- KEYS: for each a hold key a claim.
--- ARGV: for each how many claims, token, when each claim was placed (Unix ms).
--- Returns for each how many claims were withdrawn.
+-- Withdraw placed claims that are not granted. Claims that were granted, or placed again since, stay.
+-- KEYS: per hold, one hold key per claim.
+-- ARGV: per hold, the number of claims, token, when each claim was placed (Unix ms).
+-- Returns per hold how many claims were withdrawn.
 local answers, first, a = {}, 0, 1
 while a <= #ARGV do
   local count, token, keys, claims = tonumber(ARGV[a]), ARGV[a + 1], {}, {}

@@ -1,24 +1,20 @@
-"""The safeguards of changes, removed: see `sabotage.py`."""
+"""Remove safeguards of moves and cancels."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pymongo import ReadPreference, UpdateOne
+from pymongo import UpdateOne
 
-from booking_worker.bookings.move import Mover
-from booking_worker.bookings.move_plan import MovePlan
-from shared.contract.deadline import Deadline
 from shared.domain.booking import Booking
 from shared.stores.mongo import changes as store_of_changes
-from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.changes import ChangeStore, CompareAndSet
 from shared.stores.mongo.writes import WriteResult, write
 
 
 def move_in_two_writes() -> None:
-    """Move a booking, and give it its claims afterwards."""
+    """Move a booking in one write, and change its claims in a second write."""
     change_many = ChangeStore.change_many
 
     async def in_two(
@@ -36,9 +32,9 @@ def move_in_two_writes() -> None:
 
 
 def late_freeing() -> None:
-    """Answer a cancel or move before it is written."""
+    """Answer a cancel or move before it is written to MongoDB."""
     change_many = ChangeStore.change_many
-    under_way = set()
+    writes = set()
 
     async def soon(
         store: ChangeStore, changes: Sequence[CompareAndSet], *, timeout: float
@@ -47,15 +43,15 @@ def late_freeing() -> None:
             await asyncio.sleep(0.5)
             await change_many(store, changes, timeout=timeout)
 
-        under_way.add(task := asyncio.create_task(later()))
-        task.add_done_callback(under_way.discard)
+        writes.add(task := asyncio.create_task(later()))
+        task.add_done_callback(writes.discard)
         return [WriteResult.DONE] * len(changes)
 
     ChangeStore.change_many = soon  # type: ignore[assignment,method-assign]
 
 
 def no_compare_and_set() -> None:
-    """Change a booking whatever became of it since it was read, which is a moment ago."""
+    """Update a booking by id, without comparing it with the row that was read 0.1 s before."""
     change_many = ChangeStore.change_many
 
     def by_id(booking: Booking) -> dict[str, Any]:
@@ -72,7 +68,7 @@ def no_compare_and_set() -> None:
 
 
 def history_apart() -> None:
-    """Write a change, and its entry in the history afterwards."""
+    """Write a change in one write, and its history entry in a second write."""
     change_many = ChangeStore.change_many
 
     def without_history(change: CompareAndSet) -> UpdateOne:
@@ -95,27 +91,3 @@ def history_apart() -> None:
 
     store_of_changes._update = without_history
     ChangeStore.change_many = in_two  # type: ignore[assignment,method-assign]
-
-
-def holds_used_up_first() -> None:
-    """Use up the holds that a move has before it is decided."""
-    carry_out = Mover._write
-
-    async def use_up(
-        moves: Mover, plans: Sequence[MovePlan], deadline: Deadline
-    ) -> dict[MovePlan, WriteResult]:
-        await moves._intents._store.use_up_holds([plan.intent for plan in plans])
-        return await carry_out(moves, plans, deadline)
-
-    Mover._write = use_up  # type: ignore[assignment,method-assign]
-
-
-def secondary_reads() -> None:
-    """Read for callers what any member has, committed or not."""
-
-    async def anywhere(store: BookingStore, ids: Collection[str], **_: Any) -> dict[str, Booking]:
-        near = store._latest.with_options(read_preference=ReadPreference.SECONDARY)  # type: ignore[arg-type]
-        rows = await near.find({"_id": {"$in": list(ids)}}).to_list(None)
-        return {row["_id"]: Booking.from_document(row) for row in rows if row["status"] != "refused"}
-
-    BookingStore.get_many = anywhere  # type: ignore[assignment,method-assign]

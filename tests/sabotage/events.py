@@ -1,4 +1,4 @@
-"""The safeguards of the relay, removed: see `sabotage.py`."""
+"""Safeguards of the relay."""
 
 from dataclasses import replace
 
@@ -48,6 +48,3 @@ def later_lookup() -> None:
 def no_epoch() -> None:
     """Let a relay store its token whichever relay leads."""
     RelayLease._mine = lambda *_: {"_id": RELAY_ID}  # type: ignore[method-assign]
-
-
-SABOTAGES = (token_before_ack, later_lookup, no_epoch)

@@ -1,4 +1,4 @@
-"""What the gateway makes of each call. The test takes the workers' place, and answers by the examples."""
+"""The gateway turns HTTP calls into commands. The test answers in the workers' place, by the examples."""
 
 import json
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ DAY = "/api/appointments?from=2030-01-07T00:00:00Z&to=2030-01-08T00:00:00Z"
 
 @dataclass
 class Gateway:
-    """A gateway, and the commands that it has sent, each with its subject."""
+    """A gateway, and the commands that it has sent, with their subjects."""
 
     http: httpx.AsyncClient
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -60,7 +60,10 @@ async def started(servers: Servers) -> AsyncIterator[Gateway]:
             for subject in SERVED:
                 await connection.subscribe(subject, cb=gateway.answer)
             await round_trip(connection)
-            wait_until(lambda: "not connected" not in httpx.get(f"{stack.url}/readyz").text, "NATS is there")
+            wait_until(
+                lambda: "not connected" not in httpx.get(f"{stack.url}/readyz").text,
+                "the gateway is connected to NATS",
+            )
             yield gateway
 
 
@@ -118,12 +121,12 @@ def gateway(started: Gateway) -> Gateway:
 async def test_a_call_becomes_a_command_and_its_reply_the_answer(
     gateway: Gateway, operation: Operation[Any, Any], call: tuple[str, str, Any], sent: dict[str, Any]
 ) -> None:
-    """What HTTP asks goes to one subject in the words of NATS, and what comes back is passed on."""
+    """The gateway sends an HTTP call as one command on one subject, and passes the reply on."""
     method, url, body = call
     answer = await gateway.http.request(method, url, json=body)
-    ((asked, command),) = gateway.sent
+    ((subject, command),) = gateway.sent
     command.pop("moveId", None)
-    assert (SERVED[asked], command) == (operation, sent)
+    assert (SERVED[subject], command) == (operation, sent)
     assert (answer.status_code, answer.json()) == (operation.status, as_json(operation.answer))
 
 
@@ -161,7 +164,7 @@ async def test_a_call_becomes_a_command_and_its_reply_the_answer(
     ],
 )
 async def test_a_query_is_as_strict_as_a_body(gateway: Gateway, method: str, url: str, error: str) -> None:
-    """What is missing, wrong, unknown or sent twice in a query is named, and nothing is asked of a worker."""
+    """A missing, invalid, unknown or repeated query field gets 400 that names it, and no command is sent."""
     answer = await gateway.http.request(method, url, json={} if method == "PATCH" else None)
     assert (answer.status_code, answer.json()) == (400, {"error": error})
     assert not gateway.sent
@@ -178,8 +181,10 @@ async def test_a_query_is_as_strict_as_a_body(gateway: Gateway, method: str, url
         ({"slot": "tomorrow"}, "slot must be an ISO 8601 time with an offset"),
     ],
 )
-async def test_a_move_says_where_to_and_no_more(gateway: Gateway, body: dict[str, Any], error: str) -> None:
-    """The id of an appointment stands in the path alone, and that of a move is the gateway's own."""
+async def test_a_move_takes_only_its_target_from_the_body(
+    gateway: Gateway, body: dict[str, Any], error: str
+) -> None:
+    """A PATCH takes no `id`, `moveId` or `ifVersion` in its body: path and headers carry them."""
     answer = await gateway.http.patch(ONE, json=body)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(error)
@@ -187,7 +192,7 @@ async def test_a_move_says_where_to_and_no_more(gateway: Gateway, body: dict[str
 
 
 async def test_a_cancel_takes_no_body(gateway: Gateway) -> None:
-    """What is sent along with a DELETE is refused, whatever it is: it is not passed over."""
+    """A DELETE with a body of any type gets 400; the body is not ignored."""
     for media_type in ("text/plain", "application/json"):
         answer = await gateway.http.request("DELETE", ONE, content=b"{", headers={"Content-Type": media_type})
         assert answer.status_code == 400
@@ -195,8 +200,8 @@ async def test_a_cancel_takes_no_body(gateway: Gateway) -> None:
     assert (await gateway.http.delete(ONE)).status_code == 200
 
 
-async def test_each_move_is_one_of_its_own(gateway: Gateway) -> None:
-    """The gateway gives every move an id of its own, by which a worker knows it again."""
+async def test_the_gateway_gives_every_move_its_own_id(gateway: Gateway) -> None:
+    """The gateway gives every move its own id, by which a worker recognizes a retry."""
     for _ in range(2):
         await gateway.http.patch(ONE, json={"slot": "2031-05-04T10:00:00Z"})
     (_, first), (_, second) = gateway.sent
@@ -204,13 +209,13 @@ async def test_each_move_is_one_of_its_own(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("id", ["nothing", "%ff", "%ed%a0%80", "%00", "x" * 5000, "Ada%20Lovelace"])
-async def test_any_id_is_asked_for(gateway: Gateway, id: str) -> None:
-    """Whatever stands in the path in the place of an id is for a worker to judge."""
+async def test_any_id_in_a_path_is_sent_to_a_worker(gateway: Gateway, id: str) -> None:
+    """The gateway sends any id in a path to a worker, which judges it."""
     assert (await gateway.http.get(f"/api/appointments/{id}")).status_code == 200
 
 
-async def test_a_path_names_its_methods(gateway: Gateway) -> None:
-    """405 says all that a path has, although each of them is a route of its own."""
+async def test_a_405_names_all_methods_of_the_path(gateway: Gateway) -> None:
+    """The `Allow` header of a 405 names all methods of a path, though they are separate routes."""
     for url, methods in ((ONE, {"GET", "HEAD", "PATCH", "DELETE"}), ("/api/appointments", {"GET", "HEAD"})):
         answer = await gateway.http.put(url)
         assert answer.status_code == 405

@@ -1,7 +1,7 @@
-"""A caller who was told 409 is not booked or moved later, over HTTP and on real servers.
+"""A request that got 409 is not carried out by an earlier attempt, over HTTP and on real servers.
 
-A member of the workers' queue group takes the first attempt of a request and never answers, as a worker does
-that dies. Its caller asks again, over another connection, and the gateway's own repeat comes after that.
+A member of the workers' queue group takes the first attempt of a request and never answers, like a worker
+that dies. The caller retries over another connection, and after that the gateway retries the first request.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ BOOK_PATH = "/api/book-appointment"
 
 
 class Swallower:
-    """A member of the queue group: it passes on what it gets, but for the first message with `mark` in it."""
+    """A queue group member that passes messages on, except the first one that contains `mark`."""
 
     def __init__(self) -> None:
         self.mark = b""
@@ -48,7 +48,7 @@ class Swallower:
 
 @asynccontextmanager
 async def losing(servers: Servers, subject: str, without: str = "") -> AsyncIterator[tuple[Stack, Swallower]]:
-    """A gateway and a worker, and a member of its group that loses what it is told to."""
+    """Start a gateway and a worker, and a swallower in the worker's queue group."""
     with servers.new_stack() as stack:
         stack.start_gateway()
         stack.start("booking_worker", without=without)
@@ -62,7 +62,7 @@ async def losing(servers: Servers, subject: str, without: str = "") -> AsyncIter
 
 
 async def lose(swallower: Swallower, mark: str, send: Any) -> "asyncio.Task[httpx.Response] | httpx.Response":
-    """Send a request whose first attempt is lost; its answer, if a worker was faster."""
+    """Send a request whose first attempt is lost; return its task, or the answer if a worker got it."""
     swallower.wait_for(mark)
     asked = asyncio.create_task(send)
     lost = asyncio.create_task(swallower.swallowed.wait())
@@ -71,8 +71,8 @@ async def lose(swallower: Swallower, mark: str, send: Any) -> "asyncio.Task[http
     return asked if swallower.swallowed.is_set() else await asked
 
 
-async def book_lost_and_repeated(stack: Stack, swallower: Swallower) -> tuple[httpx.Response, bool]:
-    """What the lost POST is answered at last, and whether its slot is free then."""
+async def lose_and_retry_booking(stack: Stack, swallower: Swallower) -> tuple[httpx.Response, bool]:
+    """Lose a POST, get 409 for its retry, free the slot; return the first answer and if the slot is free."""
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         body = fresh("Ada")
         grace = await client.post(BOOK_PATH, json={**body, "patientName": "Grace"})
@@ -94,27 +94,27 @@ async def book_lost_and_repeated(stack: Stack, swallower: Swallower) -> tuple[ht
         return answer, free
 
 
-async def test_a_lost_booking_that_was_told_409_is_not_made_by_a_repeat(servers: Servers) -> None:
-    """The gateway's own second attempt of the first POST finds that a later one was refused."""
+async def test_a_booking_whose_retry_got_409_is_not_made_by_the_gateway(servers: Servers) -> None:
+    """The gateway's second attempt of a lost POST gets AskedEarlier once a later POST got 409."""
     async with losing(servers, BOOK.many_subject) as (stack, swallower):
-        answer, free = await book_lost_and_repeated(stack, swallower)
+        answer, free = await lose_and_retry_booking(stack, swallower)
     assert (answer.status_code, answer.headers["error-type"]) == (503, "AskedEarlier")
     assert free
 
 
-async def test_control_without_the_moment_of_asking_it_books(servers: Servers) -> None:
-    """Control: a worker that does not read `askedAt` books for a caller who was told 409."""
+async def test_control_without_asked_at_the_late_attempt_books(servers: Servers) -> None:
+    """Control: a worker that ignores `askedAt` books for a caller who got 409."""
     async with losing(servers, BOOK.many_subject, without="no_asked_at") as (stack, swallower):
-        answer, free = await book_lost_and_repeated(stack, swallower)
+        answer, free = await lose_and_retry_booking(stack, swallower)
     assert (answer.status_code, free) == (201, False)
 
 
-async def moved_after_a_lost_move(
+async def lose_and_overtake_move(
     stack: Stack, swallower: Swallower, *, refused: bool
 ) -> tuple[httpx.Response, str]:
-    """What a lost PATCH to ten is answered at last, and where the booking lies then.
+    """Lose a PATCH to ten o'clock; return its answer, and the slot of the booking then.
 
-    Meanwhile its caller repeats it and is refused, or moves the booking to eleven.
+    Meanwhile the caller's retry is refused, or the caller moves the booking to eleven.
     """
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         while True:
@@ -138,23 +138,25 @@ async def moved_after_a_lost_move(
 
 
 @pytest.mark.parametrize(("refused", "slot"), [(True, fresh()["slot"]), (False, ELEVEN)])
-async def test_a_lost_move_is_not_made_after_a_later_one(servers: Servers, refused: bool, slot: str) -> None:
-    """The gateway's repeat of a PATCH moves nothing once a later PATCH was refused or done."""
+async def test_a_lost_move_is_not_carried_out_after_a_later_one(
+    servers: Servers, refused: bool, slot: str
+) -> None:
+    """The gateway's retry of a lost PATCH moves nothing once a later PATCH was refused or carried out."""
     async with losing(servers, MOVE.many_subject) as (stack, swallower):
-        answer, lies = await moved_after_a_lost_move(stack, swallower, refused=refused)
+        answer, slot_after = await lose_and_overtake_move(stack, swallower, refused=refused)
     assert (answer.status_code, answer.headers["error-type"]) == (503, "AskedEarlier")
-    assert lies.replace(".000", "") == slot.replace(".000", "")
+    assert slot_after.replace(".000", "") == slot.replace(".000", "")
 
 
-async def test_control_without_the_moment_of_asking_it_moves(servers: Servers) -> None:
-    """Control: a worker that does not read `askedAt` takes the booking back to ten."""
+async def test_control_without_asked_at_the_late_attempt_moves(servers: Servers) -> None:
+    """Control: a worker that ignores `askedAt` moves the booking to ten after it was moved to eleven."""
     async with losing(servers, MOVE.many_subject, without="no_asked_at") as (stack, swallower):
-        answer, lies = await moved_after_a_lost_move(stack, swallower, refused=False)
-    assert (answer.status_code, lies) == (200, TEN)
+        answer, slot_after = await lose_and_overtake_move(stack, swallower, refused=False)
+    assert (answer.status_code, slot_after) == (200, TEN)
 
 
-async def test_a_caller_who_has_left_is_not_booked_by_a_repeat(servers: Servers) -> None:
-    """The gateway does not repeat a POST whose caller has closed its connection."""
+async def test_a_request_of_a_closed_connection_is_not_retried(servers: Servers) -> None:
+    """The gateway does not retry a POST whose caller has closed the connection."""
     async with (
         losing(servers, BOOK.many_subject) as (stack, swallower),
         httpx.AsyncClient(base_url=stack.url, timeout=20) as client,
@@ -166,5 +168,5 @@ async def test_a_caller_who_has_left_is_not_booked_by_a_repeat(servers: Servers)
                 await client.post(BOOK_PATH, json=body, timeout=0.7)
             except httpx.ReadTimeout:
                 break
-        await asyncio.sleep(2.5)  # the second attempt would have come after 1.7 s
+        await asyncio.sleep(2.5)  # without the check of the connection the gateway would retry after 1.7 s
         assert (await client.post(BOOK_PATH, json={**body, "patientName": "Grace"})).status_code == 201

@@ -1,4 +1,4 @@
-"""Messages of many in a worker's hands: it counts their commands, bounds them, and answers them all."""
+"""Batches in flight in a worker: it counts their commands, bounds them, and answers them all."""
 
 import asyncio
 from collections import Counter
@@ -47,7 +47,7 @@ async def caller(nats_server: Nats) -> AsyncIterator[Client]:
 
 
 class Worker:
-    """A worker whose commands of the patient `Slow` take until it is told to go on."""
+    """A worker that finishes commands of the patient `Slow` only once `go_on` is set."""
 
     def __init__(self, server: Nats, *, timeout: float = 60) -> None:
         self.started = 0
@@ -88,8 +88,8 @@ def send(caller: Client, *patients: str) -> asyncio.Task[list[dict[str, Any]]]:
     return asyncio.create_task(ask_many(caller, BOOK.many_subject, commands))
 
 
-async def ask_if_there_is_room(caller: Client, subject: str, message: object) -> int:
-    """The status that a message is answered, or 503 where it is NATS itself that refuses it."""
+async def status_of(caller: Client, subject: str, message: object) -> int:
+    """Return the status of the answer, or 503 if NATS itself refuses the message."""
     try:
         answer = await ask(caller, subject, message)
     except NoRespondersError:
@@ -98,8 +98,8 @@ async def ask_if_there_is_room(caller: Client, subject: str, message: object) ->
     return status
 
 
-async def test_a_failure_inside_is_that_of_one_command(nats_server: Nats, caller: Client) -> None:
-    """Where a use case fails, its outcome is unknown, and those beside it are answered as ever."""
+async def test_a_command_that_fails_is_unknown_alone(nats_server: Nats, caller: Client) -> None:
+    """If one command of a batch fails, its outcome is unknown, and the rest are answered as usual."""
     async with Worker.serving(nats_server):
         with structlog.testing.capture_logs() as lines:
             replies = await send(caller, "Ada", FAILING, "Ada", FAILING)
@@ -108,32 +108,32 @@ async def test_a_failure_inside_is_that_of_one_command(nats_server: Nats, caller
     assert [line["event"] for line in lines].count("command_failed") == 1
 
 
-async def test_an_answer_that_nats_does_not_carry_is_not_silence(nats_server: Nats, caller: Client) -> None:
-    """Where all replies together are larger than NATS allows, the sender hears of an unknown outcome."""
+async def test_replies_larger_than_nats_allows_get_504(nats_server: Nats, caller: Client) -> None:
+    """If the replies of a batch together are larger than NATS allows, the sender gets 504."""
     async with Worker.serving(nats_server):
         many = {"commands": alone(fresh(), fresh(VERBOSE))}
         answer = await ask(caller, BOOK.many_subject, many)
     assert (answer["status"], answer["body"]["outcome"]) == (504, "unknown")
 
 
-async def test_a_worker_that_stops_answers_the_many_that_it_has(nats_server: Nats, caller: Client) -> None:
-    """SIGTERM with a message of many in hand: the worker waits for the last of its commands."""
+async def test_a_worker_that_stops_answers_its_batch_in_flight(nats_server: Nats, caller: Client) -> None:
+    """A worker that stops waits for the last command of a batch in flight."""
     async with Worker.serving(nats_server) as worker:
         asked = send(caller, "Ada", SLOW, SLOW)
-        await until(lambda: worker.started == 3, "all have begun")
+        await until(lambda: worker.started == 3, "all commands have begun")
         worker.stop.set()
         done, _ = await asyncio.wait({worker.running}, timeout=1)
-        assert not done, "it waits for what is in hand"
+        assert not done, "the worker waits for the commands in flight"
         worker.go_on.set()
         assert statuses(await asked) == [200, 200, 200]
         await worker.running
 
 
-async def test_what_is_left_behind_is_counted_in_commands(nats_server: Nats, caller: Client) -> None:
-    """A worker that has to give up says how many commands it had in hand, however few messages they were."""
+async def test_an_incomplete_drain_is_counted_in_commands(nats_server: Nats, caller: Client) -> None:
+    """If a drain is incomplete, the worker logs the number of commands in flight, not of messages."""
     async with Worker.serving(nats_server, timeout=1) as worker:
         asked = send(caller, "Ada", SLOW, SLOW)
-        await until(lambda: worker.started == 3, "all have begun")
+        await until(lambda: worker.started == 3, "all commands have begun")
         with structlog.testing.capture_logs() as lines:
             worker.stop.set()
             await worker.running
@@ -141,32 +141,33 @@ async def test_what_is_left_behind_is_counted_in_commands(nats_server: Nats, cal
     asked.cancel()
 
 
-async def test_too_many_commands_are_refused_however_they_come(nats_server: Nats, caller: Client) -> None:
-    """A worker takes a message where there is room for a command, and so never a message more than it may.
+async def test_commands_over_the_limit_are_refused_single_or_in_batches(
+    nats_server: Nats, caller: Client
+) -> None:
+    """A worker takes messages while it has room for one command, and exceeds its limit by less than a batch.
 
-    What comes on top hears 503 at once, many together or one alone, and is not begun; the rest is answered.
+    Further messages, batches or single commands, get 503 at once and are not begun; the rest is answered.
     """
     messages = 40
     async with Worker.serving(nats_server) as worker:
         many = {"commands": alone(*(fresh(SLOW) for _ in range(MOST_TOGETHER)))}
-        asked = [
-            asyncio.create_task(ask_if_there_is_room(caller, BOOK.many_subject, many))
-            for _ in range(messages)
-        ]
+        asked = [asyncio.create_task(status_of(caller, BOOK.many_subject, many)) for _ in range(messages)]
         most = -(-MOST_IN_FLIGHT // MOST_TOGETHER)
-        await until(lambda: sum(task.done() for task in asked) == messages - most, "the others are refused")
+        await until(
+            lambda: sum(task.done() for task in asked) == messages - most, "the other messages are refused"
+        )
         assert worker.started == most * MOST_TOGETHER < MOST_IN_FLIGHT + MOST_TOGETHER
-        assert await ask_if_there_is_room(caller, BOOK.subject, fresh()) == 503
+        assert await status_of(caller, BOOK.subject, fresh()) == 503
         assert worker.started == most * MOST_TOGETHER
         worker.go_on.set()
         assert Counter(await asyncio.gather(*asked)) == {200: most, 503: messages - most}
         async with asyncio.timeout(20):
-            while await ask_if_there_is_room(caller, BOOK.subject, fresh()) != 200:
+            while await status_of(caller, BOOK.subject, fresh()) != 200:
                 await round_trip(caller)
 
 
-async def test_a_worker_learns_how_large_messages_are(nats_server: Nats, caller: Client) -> None:
-    """After large messages NATS is given credit for few, and small ones are answered all the same."""
+async def test_a_worker_adapts_its_credit_to_the_size_of_batches(nats_server: Nats, caller: Client) -> None:
+    """After full batches a worker gives NATS credit for few messages, and still answers small ones."""
     async with Worker.serving(nats_server) as worker:
         for _ in range(30):
             await send(caller, *["Ada"] * MOST_TOGETHER)

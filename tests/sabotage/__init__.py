@@ -1,0 +1,20 @@
+"""Workers and gateways with one safeguard removed: the controls that show that a test can fail.
+
+python -m tests.sabotage SAFEGUARD,... SERVICE     for example: no_index_check booking_worker
+
+Every public function of these modules removes the safeguard of its name. Some functions remove none, but make
+a service slow or small.
+"""
+
+from inspect import isfunction
+
+from tests.sabotage import bookings, changes, clients, events, holds, stores, workers
+
+SABOTAGES = {
+    name: sabotage
+    for module in (bookings, changes, clients, events, holds, stores, workers)
+    for name, sabotage in vars(module).items()
+    if isfunction(sabotage) and sabotage.__module__ == module.__name__ and not name.startswith("_")
+}
+OF_GATEWAYS = frozenset({"late_refusal_ends", "no_look_at_callers"})
+"""The safeguards to remove from a gateway; all others are removed from workers."""

@@ -1,0 +1,50 @@
+"""Remove safeguards of the decisions on bookings: keys, final refusals and claims."""
+
+from typing import Any
+
+from booking_worker.bookings import book as decisions
+from booking_worker.bookings.key_finality import Refusals
+from booking_worker.bookings.move_finality import MoveRefusals
+from shared.contract.deadline import Deadline
+from shared.stores.mongo.bookings import BookingStore, Found
+from shared.stores.mongo.indexes import INDEXES
+from shared.worker import attempts as worker_attempts
+
+
+def no_key_lookup() -> None:
+    """Refuse a booking without looking for an earlier booking with its key."""
+
+    no_final_refusals()  # it looks for the key too
+    find = BookingStore.find
+
+    async def find_no_keys(*args: Any, **more: Any) -> Found:
+        return await find(*args, **{**more, "keys": ()})
+
+    BookingStore.find = find_no_keys  # type: ignore[method-assign]
+
+
+def no_final_refusals() -> None:
+    """Refuse without a tombstone or an epoch against late attempts."""
+
+    async def believe(_self: Any, judged: dict[Any, Any], _deadline: Deadline) -> dict[Any, Any]:
+        return judged
+
+    Refusals.make_final = believe  # type: ignore[assignment,method-assign]
+    MoveRefusals.make_final = believe  # type: ignore[assignment,method-assign]
+
+
+def no_asked_at() -> None:
+    """Use the time of receipt of an attempt as its `askedAt`."""
+    vars(worker_attempts)["accept_asked_at"] = lambda _asked_at, received_at: received_at
+
+
+def first_claim_only() -> None:
+    """Separate bookings by their first claim alone, in the index and within a batch."""
+    INDEXES["one_booking_per_claim"]["key"] = {"site": 1, "claims.0": 1}
+
+    def split_by_first_claim(requests: Any) -> tuple[list[Any], list[Any]]:
+        firsts = {(one.booking.site, one.booking.claims.keys[0]): one for one in reversed(requests)}
+        rivals = [request for request in requests if request not in firsts.values()]
+        return list(firsts.values()), rivals
+
+    vars(decisions)["first_of_each_claim"] = split_by_first_claim
