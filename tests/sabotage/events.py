@@ -1,4 +1,4 @@
-"""Safeguards of the relay."""
+"""Remove safeguards of the relay."""
 
 from dataclasses import replace
 
