@@ -161,6 +161,19 @@ async def test_order_survives_a_deleted_stream(servers: Servers) -> None:
     assert versions_of(events) == {id: [1, 2]}
 
 
+async def test_event_does_not_depend_on_the_zone_of_the_host(servers: Servers) -> None:
+    """A relay on a host in Berlin publishes the instants of the booking."""
+    async with event_log(servers) as log:
+        log.start_relay(TZ="Europe/Berlin")
+        await log.until([f"{(await log.life.booked(fresh()))['id']}:1"])
+        booked = await log.life.booked(fresh())
+        *_, event = await log.until([f"{booked['id']}:1"])
+
+    assert data_of(event)["slot"] == booked["slot"]
+    at = datetime.fromisoformat((event.headers or {})["ce-time"])
+    assert abs((datetime.now(UTC) - at).total_seconds()) < 60
+
+
 async def test_event_is_a_valid_cloud_event(servers: Servers) -> None:
     """The CloudEvents SDK reads an event in binary mode, with all attributes of the contract."""
     async with event_log(servers) as log:

@@ -95,6 +95,7 @@ class ChangeStream:
                     pipeline=[{"$changeStream": start}, {"$project": _NEEDED}],
                     cursor={"batchSize": LONGEST_BATCH},
                     readConcern={"level": "majority"},
+                    codec_options=database.codec_options,  # else instants have no zone
                     session=session,
                 )
         except BaseException:
@@ -120,6 +121,7 @@ class ChangeStream:
                     collection=COLLECTION,
                     batchSize=LONGEST_BATCH,
                     maxTimeMS=WAIT_MS,
+                    codec_options=self._database.codec_options,
                     session=self._session,
                 )
             cursor = reply["cursor"]
