@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from prometheus_client import Gauge
@@ -30,6 +30,8 @@ from shared.stores.mongo.relay_lease import (
 
 STANDBY_SECONDS = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+SLOW_READ = timedelta(seconds=2)
+"""MongoDB answers a read of the change stream within half a second. A slower one may hide changes."""
 LATE_SECONDS = 30.0
 """From this lag on a relay reports that it is not ready."""
 
@@ -58,6 +60,7 @@ class Relay:
         self._valid_until = 0.0
         self._progress = Progress()
         self._behind_since: datetime | None = None
+        self._reading_since: datetime | None = None
         self._failing: str | None = None
         LAG_SECONDS.set_function(lambda: self.lag_seconds)
         LEADING.set_function(lambda: self.leads)
@@ -69,8 +72,10 @@ class Relay:
     @property
     def lag_seconds(self) -> float:
         """How old the oldest change is whose event is not known to be published."""
-        since = self._behind_since
-        return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
+        now, since = datetime.now(UTC), self._behind_since
+        if since is None and self._reading_since and now - self._reading_since > SLOW_READ:
+            since = self._reading_since
+        return 0.0 if since is None else max(0.0, (now - since).total_seconds())
 
     @property
     def problem(self) -> str | None:
@@ -119,6 +124,7 @@ class Relay:
             renewing.cancel()
             await asyncio.wait({renewing})
             self._valid_until = 0.0
+            self._reading_since = None
             with suppress(Unanswered):
                 await self._lease.renew(leadership, self._progress)
                 await self._lease.give_up(leadership)
@@ -167,7 +173,9 @@ class Relay:
 
     async def _follow(self, stream: ChangeStream, *, reconciled: bool) -> None:
         while True:
+            self._reading_since = datetime.now(UTC)
             batch = await stream.next_batch()
+            self._reading_since = None
             if batch.changes:
                 self._behind_since = batch.changes[0].entry.at
                 await self._publish([change.entry.to_event(change.booking_id) for change in batch.changes])

@@ -7,6 +7,8 @@ from tests.proof.checker.verdict import Rule, Violation, where
 from tests.proof.faults.history import Event, Operation, Row
 from tests.proof.faults.places import Change
 
+ACKNOWLEDGING = ("book", "cancel", "history")
+
 
 def judge_events(
     operations: Sequence[Operation], rows: Sequence[Row], events: Sequence[Event] | None
@@ -21,13 +23,14 @@ def judge_events(
     about: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:
         about[each.appointment_id].append(each)
-    for id in sorted({*stored, *published}):
-        row = stored.get(id)
-        found = [*_wrong(row.history if row else (), published[id])]
-        found += [text for each in about[id] for text in _unpublished(each, published[id])]
-        place = published[id][0].change.place if row is None else row
+    acknowledged = {each.appointment_id for each in operations if each.ok and each.kind in ACKNOWLEDGING}
+    for id in sorted({*stored, *published, *(each for each in acknowledged if each)}):
+        row, told = stored.get(id), published[id]
+        found = [*_wrong(row.history if row else (), told)]
+        found += [text for each in about[id] for text in _unpublished(each, told)]
+        source = row or (told[0].change.place if told else about[id][0])
         for text in dict.fromkeys(found):
-            yield Violation(Rule.EVENT, where(place), place.slot, f"{id}: {text}", tuple(about[id]))
+            yield Violation(Rule.EVENT, where(source), source.slot, f"{id}: {text}", tuple(about[id]))
 
 
 def _wrong(history: Sequence[Change], events: Sequence[Event]) -> Iterator[str]:
