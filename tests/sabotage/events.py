@@ -23,7 +23,7 @@ def token_before_ack() -> None:
         relay._progress = Progress(read[0].token, read[0].at)
         await publish(relay, *args)  # type: ignore[arg-type]
 
-    ChangeStream.next_batch = remember  # type: ignore[method-assign]
+    ChangeStream.next_batch = remember  # type: ignore[assignment,method-assign]
     Relay._publish = store_first  # type: ignore[assignment,method-assign]
 
 
@@ -42,7 +42,7 @@ def later_lookup() -> None:
         ]
         return replace(batch, changes=changes)
 
-    ChangeStream.next_batch = look_up  # type: ignore[method-assign]
+    ChangeStream.next_batch = look_up  # type: ignore[assignment,method-assign]
 
 
 def no_epoch() -> None:
