@@ -20,6 +20,7 @@ from tests.proof.faults.recorder import Recorder
 STREAM, SUBJECTS = "EVENTS", "event.v1.>"
 PUBLISHED_SECONDS = 30.0
 READ_SECONDS = 5.0
+FORGOTTEN_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 
 
@@ -35,11 +36,25 @@ async def jetstream(urls: Sequence[str]) -> AsyncIterator[JetStreamContext]:
         await connection.close()
 
 
-async def forget_events(urls: Sequence[str]) -> None:
-    """Delete the stream, if there is one."""
+async def delete_events(urls: Sequence[str]) -> None:
+    """Delete the stream, if there is one.
+
+    Raises:
+        NatsError, TimeoutError: JetStream does not answer now.
+    """
     async with jetstream(urls) as context:
         with suppress(NotFoundError):
             await context.delete_stream(STREAM)
+
+
+async def forget_events(urls: Sequence[str]) -> None:
+    """Delete the stream as soon as JetStream answers."""
+    async with asyncio.timeout(FORGOTTEN_SECONDS):
+        while True:
+            try:
+                return await delete_events(urls)
+            except (NatsError, TimeoutError):
+                await asyncio.sleep(LOOK_SECONDS)
 
 
 async def leader_of_stream(urls: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 
 from tests.proof.faults.cluster import BOOKING_WORKERS, Cluster
-from tests.proof.faults.event_stream import forget_events, leader_of_stream
+from tests.proof.faults.event_stream import delete_events, leader_of_stream
 from tests.proof.faults.link_faults import HANGS_OR_CUT, under
 from tests.proof.faults.proxy import LinkRule
 
@@ -46,7 +46,7 @@ async def kill_stream_leader(cluster: Cluster, random: Random) -> AsyncIterator[
 async def delete_stream(cluster: Cluster, random: Random) -> AsyncIterator[str]:
     """Delete the stream of events, as an operator may by mistake."""
     try:
-        await forget_events(cluster.nats_urls)
+        await delete_events(cluster.nats_urls)
     except (NatsError, TimeoutError):
         raise FaultNotPossible from None
     yield "EVENTS"
