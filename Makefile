@@ -54,7 +54,7 @@ bench: $(READY)  ## measure it beside the monoliths one would write otherwise; n
 	@exec $(VENV)/bin/python -m tests.bench $(ARGS)
 
 documents: $(READY)  ## write gateway/docs/openapi.json and gateway/docs/asyncapi.json anew
-	$(VENV)/bin/python -m gateway.docs > gateway/docs/openapi.json
+	$(VENV)/bin/python -m gateway.openapi > gateway/docs/openapi.json
 	$(VENV)/bin/python -m shared.worker.asyncapi > gateway/docs/asyncapi.json
 
 check: $(READY)  ## lint, types and format

@@ -9,7 +9,6 @@ from booking_worker.bookings.intents import Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.service import BookingService
-from booking_worker.bookings.writes import Writes
 from booking_worker.handlers import handlers
 from booking_worker.reads.service import ReadService
 from shared.contract.operations import BOOKING_GROUP, BOOKING_READY
@@ -25,7 +24,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
         intents, lately = Intents(stores.intents), LatelyBooked()
-        writes = Writes(stores.bookings, stores.changes, stores.schema)
+        writes = stores.writes
         service = BookingService(
             Booker(stores.bookings, writes, intents, lately),
             Canceller(stores.bookings, writes),

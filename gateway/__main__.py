@@ -1,4 +1,4 @@
-"""Starts the gateway: `python -m gateway`."""
+"""Start the gateway: `python -m gateway`."""
 
 import asyncio
 import signal
@@ -17,11 +17,12 @@ from shared.process.settings import GatewaySettings, LogSettings, Misconfigured,
 
 
 def main() -> None:
-    """Serve HTTP until SIGTERM or SIGINT, then finish what is in flight.
+    """Serve HTTP until SIGTERM or SIGINT, then answer the requests in flight.
 
     Raises:
         Misconfigured: a setting is wrong, or the port is taken.
-        SystemExit: it cannot serve any more, for NATS has closed the connection for good.
+        SystemExit: the gateway cannot serve any more, because NATS has refused or permanently closed the
+            connection, or the HTTP server has ended.
     """
     configure_logs(load(LogSettings), "gateway")
     set_build_info("gateway")
@@ -29,20 +30,20 @@ def main() -> None:
     listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        told_to_stop = runner.run(_serve(listener, health, nats))
-    if not told_to_stop:
+        stopped_by_signal = runner.run(_serve(listener, health, nats))
+    if not stopped_by_signal:
         raise SystemExit(1)
 
 
 async def _serve(listener: socket.socket, health: socket.socket | None, nats: NatsSettings) -> bool:
-    """Serve, and say whether it was a signal that ended it."""
-    told, cut_off = asyncio.Event(), asyncio.Event()
+    """Serve, and return whether a signal alone ended it."""
+    stop, cut_off = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = HttpServer(create_gateway(nats, cut_off.set, health), listener)
     tune_gc()
-    await server.serve_until(told, cut_off, drain_seconds=nats.drain_seconds)
-    return told.is_set() and not cut_off.is_set()
+    await server.serve_until(stop, cut_off, drain_seconds=nats.drain_seconds)
+    return stop.is_set() and not cut_off.is_set()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Wiring of the gateway: HTTP in, NATS request out, HTTP back. It keeps no state and decides nothing."""
+"""Wire the gateway, which translates HTTP into NATS requests. It keeps no state and decides nothing."""
 
 import asyncio
 import socket
@@ -9,7 +9,8 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 
-from gateway.api import calls
+from gateway.api.calls import HotCalls
+from gateway.api.routes import register
 from gateway.docs.document import DESCRIPTION, TITLE, DocumentedApi
 from gateway.docs.pages import add_pages
 from gateway.http import health
@@ -27,13 +28,15 @@ log = structlog.get_logger()
 def create_gateway(
     nats: NatsSettings, on_cut_off: Callable[[], None], health_listener: socket.socket | None = None
 ) -> RequestMiddleware:
-    """The gateway. It starts without NATS too, and answers 503 until NATS is there.
+    """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
-    `on_cut_off` is called where it will not be: it refuses the connection, or has closed it for good.
-    Health is answered on `health_listener` too, if there is one.
+    Args:
+        nats: the server, and the time for a request.
+        on_cut_off: called if NATS refuses the connection or has closed it permanently.
+        health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
     """
     app = create_app(nats, on_cut_off, health_listener)
-    return RequestMiddleware(app, calls.HotCalls(app.state))
+    return RequestMiddleware(app, HotCalls(app.state).find)
 
 
 def create_app(
@@ -41,7 +44,7 @@ def create_app(
     on_cut_off: Callable[[], None] = lambda: None,
     health_listener: socket.socket | None = None,
 ) -> FastAPI:
-    """The API, declared and documented. It answers by itself too, but for what `RequestMiddleware` does."""
+    """Create the documented API, which lacks only the services of `RequestMiddleware`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -66,7 +69,7 @@ def create_app(
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    calls.register(app)
+    register(app)
     app.include_router(health.router)
     add_pages(app)
     return app

@@ -6,8 +6,8 @@ from dataclasses import replace
 from booking_worker.bookings.intents import PASSING, REGISTERED, Intents
 from booking_worker.bookings.key_finality import Refusals
 from booking_worker.bookings.lately_booked import LatelyBooked
+from booking_worker.bookings.outcomes import MOST_ROUNDS, refusal_of
 from booking_worker.bookings.requests import Booked, Outcome, Request, first_of_each_claim, replay
-from booking_worker.bookings.writes import MOST_ROUNDS, Writes, refusal_of
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     AskedEarlier,
@@ -18,7 +18,8 @@ from shared.contract.errors import (
     SlotHeld,
 )
 from shared.stores.mongo.bookings import BookingStore, Tombstone
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.intents import HoldState
 
 
@@ -26,7 +27,7 @@ class Booker:
     """Books what can be booked of a batch. Only the store's unique index decides."""
 
     def __init__(
-        self, bookings: BookingStore, writes: Writes, intents: Intents, lately: LatelyBooked
+        self, bookings: BookingStore, writes: BookingWrites, intents: Intents, lately: LatelyBooked
     ) -> None:
         self._bookings = bookings
         self._writes = writes
@@ -82,7 +83,9 @@ class Booker:
         return [outcomes[request] for request in requests]
 
     async def _insert(self, requests: Sequence[Request], deadline: Deadline) -> dict[Request, WriteResult]:
-        inserted = await self._writes.insert([request.booking for request in requests], deadline)
+        inserted = await self._writes.guarded(
+            self._writes.insert_many, [request.booking for request in requests], deadline
+        )
         return dict(zip(requests, inserted, strict=True))
 
     async def _explain(
@@ -120,7 +123,9 @@ class Booker:
     ) -> dict[Request, Outcome]:
         """Replace tombstones by bookings. If one has changed, or a claim is met, its request is left out."""
         bookings = {r: replace(r.booking, id=rows[r].id) for r in requests if r in rows}
-        written = await self._writes.replace([(rows[r], b) for r, b in bookings.items()], deadline)
+        written = await self._writes.guarded(
+            self._writes.replace_many, [(rows[r], b) for r, b in bookings.items()], deadline
+        )
         return {
             request: Booked(booking) if each is WriteResult.DONE else refusal_of(each)
             for (request, booking), each in zip(bookings.items(), written, strict=True)

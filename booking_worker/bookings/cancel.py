@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from booking_worker.bookings.outcomes import ChangeOutcome, refusal_of
 from booking_worker.bookings.preconditions import known_versions
-from booking_worker.bookings.writes import ChangeOutcome, Writes, refusal_of
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, PreconditionFailed, Refused
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import CompareAndSet
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Cancel:
 class Canceller:
     """Cancels what is booked. A repeat finds it cancelled, which is the same answer."""
 
-    def __init__(self, bookings: BookingStore, writes: Writes) -> None:
+    def __init__(self, bookings: BookingStore, writes: BookingWrites) -> None:
         self._bookings = bookings
         self._writes = writes
 
@@ -47,7 +47,7 @@ class Canceller:
             for row in rows.values()
             if row.id in accepted and row.status == "booked"
         ]
-        written = await self._writes.change(changes, deadline)
+        written = await self._writes.guarded(self._writes.change_many, changes, deadline)
         for change, each in zip(changes, written, strict=True):
             stands[change.before.id] = change.after if each is WriteResult.DONE else refusal_of(each)
         unsure = {c.before.id for c, each in zip(changes, written, strict=True) if each is WriteResult.UNSURE}

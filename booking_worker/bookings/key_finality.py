@@ -6,18 +6,19 @@ that fails on the index of keys. If one was carried out before, its booking is t
 
 from collections.abc import Mapping, Sequence
 
+from booking_worker.bookings.outcomes import MOST_ROUNDS
 from booking_worker.bookings.requests import Outcome, Request, replay
-from booking_worker.bookings.writes import MOST_ROUNDS, Writes
 from shared.contract.deadline import Deadline
 from shared.contract.errors import AskedEarlier, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.stores.mongo.bookings import BookingStore, InSite
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 
 
 class Refusals:
     """Writes the tombstones of a batch together."""
 
-    def __init__(self, bookings: BookingStore, writes: Writes) -> None:
+    def __init__(self, bookings: BookingStore, writes: BookingWrites) -> None:
         self._bookings = bookings
         self._writes = writes
 
@@ -47,7 +48,9 @@ class Refusals:
         keys: dict[InSite, int] = {}
         for request in requests:
             keys[request.key] = max(request.asked_at, keys.get(request.key, 0))
-        written = dict(zip(keys, await self._writes.refuse(keys, deadline), strict=True))
+        written = dict(
+            zip(keys, await self._writes.guarded(self._writes.reserve_keys, keys, deadline), strict=True)
+        )
         duplicates = [key for key in keys if written[key] is WriteResult.DUPLICATE]
         try:
             found = await self._bookings.find(keys=duplicates, timeout=deadline.remaining)

@@ -6,16 +6,17 @@ from booking_worker.bookings.intents import PASSING, REGISTERED, Intents
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move_finality import MoveRefusals
 from booking_worker.bookings.move_plan import Move, MovePlan, plan, repeat
+from booking_worker.bookings.outcomes import ChangeOutcome, refusal_of
 from booking_worker.bookings.preconditions import known_versions
 from booking_worker.bookings.requests import first_of_each_claim
-from booking_worker.bookings.writes import ChangeOutcome, Writes, refusal_of
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore, Found
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.intents import HoldState
 from shared.worker.batcher import HEAVIEST_BATCH
 
@@ -26,7 +27,7 @@ class Mover:
     def __init__(
         self,
         bookings: BookingStore,
-        writes: Writes,
+        writes: BookingWrites,
         intents: Intents,
         *,
         lately: LatelyBooked,
@@ -112,7 +113,9 @@ class Mover:
         return outcomes
 
     async def _write(self, plans: Sequence[MovePlan], deadline: Deadline) -> dict[MovePlan, WriteResult]:
-        written = await self._writes.change([each.change for each in plans], deadline)
+        written = await self._writes.guarded(
+            self._writes.change_many, [each.change for each in plans], deadline
+        )
         return dict(zip(plans, written, strict=True))
 
     async def _explain(

@@ -8,18 +8,18 @@ is refused.
 from collections.abc import Mapping
 
 from booking_worker.bookings.move_plan import MovePlan
-from booking_worker.bookings.writes import ChangeOutcome, Writes
+from booking_worker.bookings.outcomes import ChangeOutcome
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import CompareAndSet
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 
 
 class MoveRefusals:
     """Fences the bookings of a batch together."""
 
-    def __init__(self, bookings: BookingStore, writes: Writes) -> None:
+    def __init__(self, bookings: BookingStore, writes: BookingWrites) -> None:
         self._bookings = bookings
         self._writes = writes
 
@@ -32,7 +32,9 @@ class MoveRefusals:
         """
         outcomes = dict(judged)
         refused = [plan for plan, o in judged.items() if isinstance(o, SlotAlreadyBooked | SlotHeld)]
-        written = await self._writes.advance_epochs([_advance_epoch(plan) for plan in refused], deadline)
+        written = await self._writes.guarded(
+            self._writes.advance_epochs, [_advance_epoch(plan) for plan in refused], deadline
+        )
         advanced = dict(zip(refused, written, strict=True))
         unsure = [plan for plan, each in advanced.items() if each is WriteResult.UNSURE]
         lost = [plan for plan, each in advanced.items() if each not in (WriteResult.DONE, WriteResult.UNSURE)]

@@ -19,7 +19,7 @@ from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove
 from shared.domain.grid import Grid
 from shared.domain.move import moved
-from shared.stores.mongo.changes import CompareAndSet
+from shared.stores.mongo.writes import CompareAndSet
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder
 

@@ -1,26 +1,22 @@
-"""The calls of the API. Each makes the command of an operation from a request, and sends it.
+"""Build the command of an operation from an HTTP request, and send it.
 
-FastAPI routes and documents them all, but does not see most requests. Nearly all requests change a booking
-or hold, and the middleware (`gateway/http/middleware.py`) answers these by itself: FastAPI's and Starlette's
-layers, the search for a route, and their objects for request and response would cost more than all the rest.
-So a call reads headers as the bytes that came, and validates the command once, for the caller's sake: a
-worker trusts nobody and validates it again. The body that was found valid is passed on as it came, and the
-client sends it with others (`shared/client/batches.py`). The reply is JSON already: it is passed on too, and
-nobody reads it as a model.
+FastAPI routes and documents all calls, but handles few requests. The middleware makes the calls of `HOT`
+directly (`gateway/http/middleware.py`): FastAPI's and Starlette's layers, their route search, and their
+request and response objects would cost more than the rest of a booking. Therefore a call reads headers as
+bytes. It validates the command, so that the caller gets a refusal at once; a worker validates it again,
+because it trusts no sender. A call passes a valid body on as bytes, which the client sends in a batch
+(`shared/client/batches.py`). It passes the worker's JSON on without parsing it into a model.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
 from starlette.datastructures import State
 
 from gateway.api.preconditions import PRECONDITIONS, header_fields, read_preconditions, refuse_others
 from gateway.api.query import path_fields, read_query
-from gateway.docs.calls import describe
-from gateway.http.answer import to_response
 from gateway.http.body import Headers, read_object
 from shared.client.caller import Caller
 from shared.client.command_client import CommandClient
@@ -28,35 +24,38 @@ from shared.contract.commands import Command
 from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest
 from shared.contract.operation import Call, Operation
-from shared.contract.operations import BOOK, CANCEL, MOVE, OPERATIONS, PLACE
+from shared.contract.operations import BOOK, CANCEL, MOVE, PLACE
 from shared.contract.parsing import validate
 
 HOT = (BOOK, PLACE, MOVE, CANCEL)
-"""The operations that the middleware calls by itself."""
-# In bytes. A valid body can be much larger than its command, by its white space: then the command is written
-# anew. With the fields of the path and the headers it stays far below what a worker accepts.
+"""The operations whose calls the middleware makes without FastAPI: nearly all requests are such calls."""
+# In bytes. White space can make a valid body much larger than its command: the client then serializes the
+# command. With the fields of the path and the headers, this size stays far below a worker's limit.
 LARGEST_PASSED_ON = 1024
 NO_QUERY = "Query parameters are not accepted here; what you ask for belongs into the body"
-CALLER = "slotkeeper.caller"
-"""Where a request's scope has its `Caller`."""
 _ID = "/{id}"
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
 
-class ApiCall:
-    """How an operation is called over HTTP; `path` is what the log calls its route.
+class CallHandler:
+    """Handles the HTTP requests of one operation.
 
-    `state` has the client once the gateway has started.
+    `path` is the template of the call's path, which the log names as the route.
+
+    Args:
+        operation: the operation.
+        call: its `http`.
+        state: the state of the application; has the `client` once the gateway has started.
     """
 
     def __init__(self, operation: Operation[Any, Any], call: Call, state: State) -> None:
         self.operation, self.http, self.path = operation, call, call.path
         self._body, self._state = call.body, state
-        self._of_headers = header_fields(operation, call)
+        self._header_fields = header_fields(operation, call)
         in_path = path_fields(operation, call) if call.body else set()
-        self._said_elsewhere = frozenset({*self._of_headers.values(), *in_path})
+        self._outside_body = frozenset({*self._header_fields.values(), *in_path})
 
-    async def answer(
+    async def handle(
         self,
         caller: Caller | None,
         headers: Headers,
@@ -64,10 +63,11 @@ class ApiCall:
         query: bytes = b"",
         path: Mapping[str, str] = _NO_PARAMETERS,
     ) -> Reply[Any]:
-        """Have a worker carry out what a request asks for; `path` are the parameters in its path.
+        """Send the command of a request to a worker; `path` has the parameters of the request's path.
 
         Raises:
-            Refused
+            InvalidRequest: the request is wrong; nothing was sent.
+            Refused: as `CommandClient.send`.
         """
         client: CommandClient = self._state.client
         return await client.send(self.operation, *self._read(headers, body, query, path), caller)
@@ -75,93 +75,77 @@ class ApiCall:
     def _read(
         self, headers: Headers, body: bytes, query: bytes, path: Mapping[str, str]
     ) -> tuple[Command, bytes | None]:
-        """The command, and its JSON if the body is passed on as it is."""
+        """Return the command, and its JSON if the body can be passed on."""
         preconditions = [header for header in headers if header[0] in PRECONDITIONS]
         if query and self._body is not None:
             raise InvalidRequest(NO_QUERY)
         if preconditions:
-            refuse_others(preconditions, self._of_headers)
+            refuse_others(preconditions, self._header_fields)
         if self._body is not None:
-            said = read_object(headers, body)
+            content = read_object(headers, body)
         else:
-            said = read_query(self.operation.command, path, query, body)
-        passed_on = self._body is not None and _is_passed_on(said, body)
-        if self._said_elsewhere and isinstance(said, dict):
-            if not self._said_elsewhere.isdisjoint(said):
-                self._refuse_said_elsewhere(said)
+            content = read_query(self.operation.command, path, query, body)
+        passed_on = self._body is not None and _can_pass_on(content, body)
+        if self._outside_body and isinstance(content, dict):
+            if not self._outside_body.isdisjoint(content):
+                self._refuse_outside_body(content)
             if path:
-                said |= path
-        command: Command = validate(self.operation.command, said)
+                content |= path
+        command: Command = validate(self.operation.command, content)
         fields = dict(path)
         if preconditions:
-            read = read_preconditions(preconditions, self._of_headers)
+            read = read_preconditions(preconditions, self._header_fields)
             command = command.model_copy(update=read)
             fields |= {name: value for name, value in read.items() if value is not None}
         return command, _with_fields(body, fields) if passed_on else None
 
-    def _refuse_said_elsewhere(self, said: dict[str, Any]) -> None:
-        """Refuse a field that stands in a header or the path; a null in a body is as if it was not sent."""
+    def _refuse_outside_body(self, content: dict[str, Any]) -> None:
+        """Refuse a field that belongs into a header or the path; a body may have it as null."""
         if self._body is None:
-            raise InvalidRequest(f"Unknown field {min(self._said_elsewhere & said.keys())}")
-        validate(self._body, said)
+            raise InvalidRequest(f"Unknown field {min(self._outside_body & content.keys())}")
+        validate(self._body, content)
 
 
-def _is_passed_on(said: Any, body: bytes) -> bool:
-    """Whether a body is sent to a worker as it came, if what it `said` is valid.
+def _can_pass_on(content: Any, body: bytes) -> bool:
+    """Return whether a worker gets the bytes of a body, if its `content` proves valid.
 
-    Not if it has a null, which counts as not sent: the same field may be added to the JSON.
+    A null counts as an absent field, so `_with_fields` may add the same field: such a body is not passed on.
     """
     return (
-        len(body) <= LARGEST_PASSED_ON and said != {} and isinstance(said, dict) and None not in said.values()
+        len(body) <= LARGEST_PASSED_ON
+        and content != {}
+        and isinstance(content, dict)
+        and None not in content.values()
     )
 
 
 def _with_fields(body: bytes, fields: dict[str, Any]) -> bytes:
-    """The JSON of an object that is not empty, with `fields` that it does not have."""
+    """Add `fields` to the JSON of a non-empty object that has none of them."""
     if not fields:
         return body.strip()
     return b"%b,%b" % (body.strip()[:-1], json.dumps(fields)[1:].encode())
 
 
-def calls_of(operations: Iterable[Operation[Any, Any]], state: State) -> list[ApiCall]:
-    """The calls of the `operations` that can be called over HTTP."""
-    return [ApiCall(operation, operation.http, state) for operation in operations if operation.http]
+def handlers_of(operations: Iterable[Operation[Any, Any]], state: State) -> list[CallHandler]:
+    """Return the handlers of the `operations` that have an HTTP call."""
+    return [CallHandler(operation, operation.http, state) for operation in operations if operation.http]
 
 
 class HotCalls:
-    """The calls of `HOT`; without a `state` none at all."""
+    """The calls of `HOT`, by method and path."""
 
-    def __init__(self, state: State | None = None) -> None:
-        calls = calls_of(HOT, state) if state is not None else []
+    def __init__(self, state: State) -> None:
+        calls = handlers_of(HOT, state)
         self._by_path = {(call.http.method, call.path): call for call in calls if _ID not in call.path}
-        self._by_head = {
+        self._by_prefix = {
             (call.http.method, call.path.removesuffix(_ID)): call for call in calls if _ID in call.path
         }
 
-    def find(self, method: str, path: str) -> tuple[ApiCall | None, Mapping[str, str]]:
-        """The call that a request makes, if its path is exactly that, and the parameters in its path."""
+    def find(self, method: str, path: str) -> tuple[CallHandler | None, Mapping[str, str]]:
+        """Return the hot call whose path equals `path`, or None, and the parameters of the path."""
         call = self._by_path.get((method, path))
         if call is None:
-            head, _, last = path.rpartition("/")
-            if last and (call := self._by_head.get((method, head))):
+            prefix, _, last = path.rpartition("/")
+            if last and (call := self._by_prefix.get((method, prefix))):
                 return call, {"id": last}
         return call, _NO_PARAMETERS
-
-
-def register(app: FastAPI, operations: Iterable[Operation[Any, Any]] = OPERATIONS) -> None:
-    """Declare the calls. They are routes of `app` itself: a router that is included is searched twice."""
-    for call in calls_of(operations, app.state):
-        described = describe(call.operation, call.http)
-        app.add_api_route(call.path, _endpoint(call), methods=[call.http.method], **described)
-
-
-def _endpoint(call: ApiCall) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        scope, body = request.scope, await request.body()
-        return to_response(
-            await call.answer(
-                scope.get(CALLER), scope["headers"], body, scope["query_string"], request.path_params
-            )
-        )
-
-    return endpoint

@@ -1,4 +1,4 @@
-"""Headers that decide whether a change is made: `Idempotency-Key` and `If-Match`."""
+"""Read the headers that condition a change: `Idempotency-Key` and `If-Match`."""
 
 import re
 from collections.abc import Callable
@@ -11,40 +11,44 @@ from shared.contract.operation import Call, Operation
 from shared.contract.parsing import read_key
 
 PRECONDITIONS = {name.lower().encode(): name for name in (IDEMPOTENCY_KEY, IF_MATCH)}
-"""Their names, by those that ASGI has."""
+"""The names of the headers, by their lower-case names in ASGI."""
 _VERSION = re.compile(r'"([1-9][0-9]{0,17})"')
 _VERSION_FIELD = "ifVersion"
 
 
 def header_fields(operation: Operation[Any, Any], call: Call) -> dict[str, str]:
-    """The headers that a call takes, each with the field of the command that it sets."""
+    """Map the precondition headers that a call accepts to the fields of its command."""
     fields = {IDEMPOTENCY_KEY: operation.key} if call.key and operation.key else {}
     if _VERSION_FIELD in operation.command.model_fields:
         fields[IF_MATCH] = _VERSION_FIELD
     return fields
 
 
-def refuse_others(preconditions: Headers, taken: dict[str, str]) -> None:
-    """Refuse a precondition that is not `taken`: its sender relies on it.
+def refuse_others(preconditions: Headers, accepted: dict[str, str]) -> None:
+    """Refuse a precondition that the call does not accept, because its sender relies on it.
+
+    Args:
+        preconditions: the headers of a request that are in `PRECONDITIONS`.
+        accepted: the result of `header_fields`.
 
     Raises:
         InvalidRequest
     """
     for header, _ in preconditions:
-        if (name := PRECONDITIONS[header]) not in taken:
+        if (name := PRECONDITIONS[header]) not in accepted:
             raise InvalidRequest(f"{name} is not accepted here")
 
 
-def read_preconditions(preconditions: Headers, taken: dict[str, str]) -> dict[str, Any]:
-    """The fields of a command that its preconditions set, all of which are `taken`.
+def read_preconditions(preconditions: Headers, accepted: dict[str, str]) -> dict[str, Any]:
+    """Return the fields of a command that its preconditions set; arguments as for `refuse_others`.
 
     Raises:
-        InvalidRequest
+        InvalidRequest: a header is repeated or has a wrong value.
     """
     read: dict[str, Any] = {}
     for header, value in preconditions:
         name = PRECONDITIONS[header]
-        field = taken[name]
+        field = accepted[name]
         if field in read:
             raise InvalidRequest(f"{name} was sent more than once")
         read[field] = _READERS[name](value.decode("latin-1"))
@@ -52,7 +56,7 @@ def read_preconditions(preconditions: Headers, taken: dict[str, str]) -> dict[st
 
 
 def _read_version(value: str) -> int | None:
-    """The version that an appointment must have; None if any will do.
+    """Return the version that the appointment must have, or None for `*`: any version.
 
     Raises:
         InvalidRequest: `If-Match` is neither one strong entity tag of a version nor `*`.

@@ -1,4 +1,4 @@
-"""Scripts and styles of the pages, served from memory: a caller who reads slowly keeps no file open."""
+"""Serve the scripts and styles of the pages from memory, so that a slow caller keeps no file open."""
 
 import mimetypes
 import re
@@ -15,7 +15,7 @@ _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 
 
 def add_asset(app: FastAPI, path: str, file: Path) -> None:
-    """Serve a file, which is read now, at `path`."""
+    """Read `file` now, and serve its content at `path`."""
     content = file.read_bytes()
     headers = {
         "ETag": f'"{sha256(content).hexdigest()[:32]}"',
@@ -30,15 +30,18 @@ def add_asset(app: FastAPI, path: str, file: Path) -> None:
         part = _part(request.headers, len(content))
         if part is None:
             return _stream(200, content, headers)
-        said = {"Content-Range": f"bytes {part.start}-{part.stop - 1}/{len(content)}"}
-        return _stream(206, content[part.start : part.stop], headers | said)
+        range_header = {"Content-Range": f"bytes {part.start}-{part.stop - 1}/{len(content)}"}
+        return _stream(206, content[part.start : part.stop], headers | range_header)
 
 
 def _part(headers: Mapping[str, str], size: int) -> range | None:
-    """The bytes that a request asks for; None if all: it has no range, or another kind of one.
+    """Return the range of bytes that a request asks for, or None for all bytes.
+
+    A header `Range` that is not one range of bytes is ignored.
 
     Raises:
-        HTTPException: 416, they lie beyond the end. https://www.rfc-editor.org/rfc/rfc9110#section-14.2
+        HTTPException: 416, the range begins beyond the end.
+            https://www.rfc-editor.org/rfc/rfc9110#section-14.2
     """
     asked = None if "If-Range" in headers else _RANGE.fullmatch(headers.get("Range", ""))
     if asked is None:
@@ -47,17 +50,17 @@ def _part(headers: Mapping[str, str], size: int) -> range | None:
     start = max(0, size - int(suffix)) if suffix else int(first)
     stop = min(size, int(last) + 1) if last else size
     if last and int(last) < start:
-        return None  # it is no range
+        return None  # not a valid range
     if start >= size:
         raise HTTPException(416, headers={"Content-Range": f"bytes */{size}"})
     return range(start, stop)
 
 
 def _stream(status: int, content: bytes, headers: dict[str, str]) -> Response:
-    """An answer that is given away in pieces, each once the one before was taken."""
+    """Return a response that is sent in chunks, the next after the last was taken."""
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for begins in range(0, len(content), _CHUNK):
             yield content[begins : begins + _CHUNK]
 
-    return StreamingResponse(pieces(), status, headers | {"Content-Length": str(len(content))})
+    return StreamingResponse(chunks(), status, headers | {"Content-Length": str(len(content))})

@@ -1,4 +1,4 @@
-"""The OpenAPI document, as FastAPI makes it, with what the routes read and answer by themselves."""
+"""The OpenAPI document: FastAPI's, with the schemas, refusals and headers that the calls share."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from shared.contract.schemas import schemas_of
 TITLE = "Booking service"
 DESCRIPTION = """Books appointment slots so that no two callers ever get the same one.
 
-Every refusal is `{"error": "..."}`, a sentence for people, and says its name for programs in `Error-Type`.
+Every refusal is `{"error": "..."}`, a sentence for people; its name for programs is in `Error-Type`.
 Every GET answers HEAD too.
-After 503 and 504 wait for `Retry-After` and repeat it with the same key or token: that is always safe.
+After 503 and 504, wait for `Retry-After` and retry with the same key or token: that is always safe.
 Times are ISO 8601 with an offset, no finer than a millisecond; equal instants are one slot."""
 TAGS = [
     {"name": APPOINTMENTS, "description": "Book, move, cancel, read."},
@@ -27,7 +27,7 @@ BODIES = {operation.http.body for operation in OPERATIONS if operation.http and 
 
 
 class DocumentedApi(FastAPI):
-    """FastAPI, whose document has what calls share too: schemas, refusals, headers."""
+    """FastAPI whose document has the shared components."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:

@@ -1,4 +1,4 @@
-"""The pages that show the API to people. They need nothing from any other host."""
+"""Serve the pages that show the API. They load nothing from another host."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,8 @@ _ASSETS = {
     _SWAGGER: ("fastapi_offline", ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")),
     _VIEWER: ("asyncapi_viewer", ("asyncapi-viewer.iife.js",)),
 }
-# A page and the way from there to the root: relative, so that it holds below the path of a proxy too.
+# The end of a page's path, and the relative path from the page to the root. A relative path also works behind
+# a proxy that adds a prefix.
 _TO_ROOT = {"": "", "/": "../"}
 _ASYNCAPI_PAGE = f"""<!doctype html>
 <html lang="en">
@@ -64,7 +65,7 @@ def _swagger_page(title: str, root: str) -> str:
         swagger_js_url=f"{root}{_SWAGGER}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{_SWAGGER}/swagger-ui.css",
         swagger_favicon_url=f"{root}{_SWAGGER}/favicon.png",
-        swagger_ui_parameters={"validatorUrl": None},  # else it sends the document to one elsewhere
+        swagger_ui_parameters={"validatorUrl": None},  # the default is an external validator
     )
     return bytes(page.body).decode()
 
@@ -76,7 +77,7 @@ def _add_page(app: FastAPI, path: str, html: str) -> None:
 
 
 def _static(package: str) -> Path:
-    """The static files of a package, which is not imported for that."""
+    """Return the folder of a package's static files, without importing the package."""
     spec = find_spec(package)
     if spec is None or not spec.origin:
         raise ModuleNotFoundError(package)

@@ -1,4 +1,4 @@
-"""The parts of a call's description: bodies and answers, with headers and examples."""
+"""Build the parts of a call's OpenAPI description: bodies, responses, headers and examples."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ from shared.contract.headers import (
 from shared.contract.operations import ANY, as_json, refusal_of
 from shared.contract.schemas import reference_to
 
-# Those of many calls, said once: in the document's components, and by reference in each call.
+# The refusals of many calls: components of the document, to which the calls refer.
 COMMON: tuple[type[Refused], ...] = (
     InvalidRequest,
     MethodNotAllowed,
@@ -44,25 +44,25 @@ _MEANINGS = {
     400: "A field or parameter is missing, wrong or unknown: the sentence names it.",
     404: "There is no such thing.",
     405: "The path has other methods: `Allow` names them.",
-    408: "The body was not there in 10 s; nothing was done, and the connection is closed.",
-    409: "It is taken, or cannot be changed any more; nothing was done.",
-    412: "The appointment has another version than `If-Match` says; nothing was changed.",
+    408: "The body was not complete within 10 s; nothing was done, and the connection is closed.",
+    409: "The slot is taken, or the appointment cannot be changed any more; nothing was done.",
+    412: "The appointment has another version than `If-Match`; nothing was changed.",
     413: "The body is larger than 16 KiB; nothing was done, and the connection is closed.",
     414: "The URI is longer than 16 KiB; nothing was done.",
-    415: "The body does not say that it is JSON, or is compressed; nothing was done.",
+    415: "The `Content-Type` is not JSON, or the body is compressed; nothing was done.",
     422: "The `Idempotency-Key` was used for a different request; nothing was changed.",
-    503: "Nothing was done, nor will be. Repeat it after `Retry-After`.",
-    504: "It may have been done. Repeat it after `Retry-After`, with the same key or token: that is safe.",
+    503: "Not executed: nothing was done, and nothing will be. Retry after `Retry-After`.",
+    504: "Unknown: perhaps executed. A retry after `Retry-After` with the same key or token is safe.",
 }
 
 HEADERS: dict[str, dict[str, Any]] = {
     REQUEST_ID: {
-        "description": "The id of the request, as it stands in every log line.",
+        "description": "The id of the request, which is in every log line.",
         "schema": {"type": "string", "pattern": "^[0-9A-Fa-f-]{8,64}$"},
         "example": "0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e",
     },
     REPLAYED: {
-        "description": "Sent where this is the answer to a repeat, whose booking was there already.",
+        "description": "Sent if the response is a replay: an earlier attempt made the booking.",
         "schema": {"type": "string", "enum": ["true"]},
     },
     ETAG: {
@@ -71,12 +71,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         "example": etag_of(1),
     },
     ERROR_TYPE: {
-        "description": "What the refusal is, for programs; take a name that you do not know as its status.",
+        "description": "The name of the refusal, for programs; treat an unknown name like its status.",
         "schema": {"type": "string"},
         "example": "SlotAlreadyBooked",
     },
     RETRY_AFTER: {
-        "description": "Seconds to wait before repeating it.",
+        "description": "Seconds to wait before a retry.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
         "example": RETRY_AFTER_SECONDS,
     },
@@ -89,26 +89,26 @@ HEADERS: dict[str, dict[str, Any]] = {
 REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID,
     "in": "header",
-    "description": "8 to 64 hexadecimal digits and dashes; one of another form is replaced by a new one.",
-    # No example: a page that tries a call out would send it, the same from all who try.
+    "description": "8 to 64 hexadecimal digits and dashes; the gateway replaces any other value.",
+    # No example: a page that tries out a call would fill it in, so all its users would send one id.
     "schema": {"type": "string"},
 }
 REQUEST_ID_REFERENCE = {"$ref": f"#/components/parameters/{REQUEST_ID}"}
 
 
 def header(name: str) -> dict[str, str]:
-    """A header of `HEADERS`, by reference."""
+    """Return a reference to a header of `HEADERS`."""
     return {"$ref": f"#/components/headers/{name}"}
 
 
 def body_of(model: type[Command], example: dict[str, object]) -> dict[str, Any]:
-    """A request has such a body."""
+    """Return the `requestBody` of a call."""
     content = {"schema": reference_to(model), "example": example}
     return {"required": True, "content": {"application/json": content}}
 
 
 def success(example: dict[str, object] | str, media_type: str = "application/json") -> dict[str, Any]:
-    """What FastAPI does not know of the answer to a call that was carried out."""
+    """Return the parts of a 2xx response that FastAPI cannot derive."""
     return {
         "description": "Done" if isinstance(example, str) else str(example.get("message", "Found")),
         "headers": {REQUEST_ID: header(REQUEST_ID)},
@@ -117,7 +117,7 @@ def success(example: dict[str, object] | str, media_type: str = "application/jso
 
 
 def refusals(own: Iterable[type[Refused]], *, has_body: bool) -> dict[str, Any]:
-    """The answers of a call that was not carried out, by their statuses; `own` are those of this call."""
+    """Return the refusals of a call by status: its `own` ones and the common ones."""
     kinds: defaultdict[int, list[Refused]] = defaultdict(list)
     for kind in own:
         kinds[kind.status].append(refusal_of(kind))
@@ -127,18 +127,18 @@ def refusals(own: Iterable[type[Refused]], *, has_body: bool) -> dict[str, Any]:
 
 
 def by_reference(*kinds: type[Refused]) -> dict[str, Any]:
-    """The answers that tell of some of `COMMON`."""
+    """Return references to the responses of some classes of `COMMON`, by status."""
     return {str(kind.status): {"$ref": f"#/components/responses/{kind.__name__}"} for kind in kinds}
 
 
 def common_refusals() -> dict[str, Any]:
-    """The document's components that `refusals` refers to."""
-    told = {kind: [error for error in ANY if error.status == kind.status] for kind in COMMON}
-    return {kind.__name__: refusal(*told[kind] or [kind()]) for kind in COMMON}
+    """Return the components of the document to which `refusals` refers."""
+    errors = {kind: [error for error in ANY if error.status == kind.status] for kind in COMMON}
+    return {kind.__name__: refusal(*errors[kind] or [kind()]) for kind in COMMON}
 
 
 def refusal(*errors: Refused) -> dict[str, Any]:
-    """The answer by which one of `errors`, all of one status, is told."""
+    """Return the response for `errors`, which have the same status; each is an example."""
     status = errors[0].status
     names = [REQUEST_ID, *errors[0].headers, *(["Allow"] if status == 405 else [])]
     examples = {

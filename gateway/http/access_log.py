@@ -1,4 +1,4 @@
-"""One log line a request, and what metrics count of it."""
+"""Write one log line per request, and count it in the metrics."""
 
 import time
 from functools import cache
@@ -14,24 +14,33 @@ from shared.contract.log_fields import log_fields
 from shared.process.logs import FrequentLine
 
 REFUSED = "slotkeeper.refused"
-"""Where a request's scope has the refusal that answers it."""
+"""The key under which a request's scope has the refusal that answers it."""
 FAILED = 500
 
 log = structlog.get_logger()
 
 
-@cache  # all three are of a small set
+@cache  # each argument is one of a few values
 def _answered(method: str, route: str | None, status: int | None) -> FrequentLine:
     return FrequentLine("answered", method=method, route=route, status=status)
 
 
 def log_answer(scope: Scope, request_id: str, method: str, status: int | None, started: float) -> None:
-    """Log and count what a request got; `started` is of `time.perf_counter`."""
-    # The route's template, not the path: what a caller types into a URL may be a name. So may a method be.
+    """Log and count an answered request.
+
+    Args:
+        scope: the ASGI scope; this function removes `REFUSED` from it.
+        request_id: the id of the request.
+        method: as the caller sent it, for example HEAD.
+        status: None if the response did not begin.
+        started: the value of `time.perf_counter` at the request's head.
+    """
+    # Log the route's template, not the path, because a caller's path or method may contain a patient's name.
     route = getattr(scope.get("route"), "path", None)
     method = method if method in METHODS else OTHER
-    # Taken out: the refusal's traceback leads back to the scope, and to what receives the body. Until the
-    # collector found that cycle, granian would keep a connection open whose body was not read to its end.
+    # Remove the refusal from the scope: its traceback refers to the scope and to the receiver of the body. If
+    # the body was not read completely, granian keeps the connection open until that receiver is released, and
+    # with the cycle only the garbage collector would release it.
     refused: Refused | None = scope.pop(REFUSED, None)
     seconds = time.perf_counter() - started
     ms = round(seconds * 1000, 1)
@@ -52,7 +61,7 @@ def log_answer(scope: Scope, request_id: str, method: str, status: int | None, s
 
 
 class _Path:
-    """What the path of a request names: it is known where the body could not be read."""
+    """The id in the path of a request, which is known even if the body is invalid."""
 
     def __init__(self, scope: Scope) -> None:
         self.id = scope.get("path_params", {}).get("id")

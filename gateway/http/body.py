@@ -1,4 +1,4 @@
-"""What is read of a request: its headers, and its body, JSON of at most 16 KiB that is there in time."""
+"""Read the body of a request: JSON of at most 16 KiB, within 10 s."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,28 +12,28 @@ from shared.contract.parsing import LARGEST_REQUEST, NOT_JSON
 from shared.contract.strict_json import read_json
 
 BODY_SECONDS = 10
-THROW_AWAY_SECONDS = 0.5
-MOST_THROWN_AWAY = 256 * 1024
+DISCARD_SECONDS = 0.5
+MOST_DISCARDED = 256 * 1024
 CONTENT_TYPE, JSON = b"content-type", b"application/json"
 
 Headers = Sequence[tuple[bytes, bytes]]
-"""As ASGI has them: names in lower case."""
+"""Pairs of name and value, as in ASGI: names in lower case."""
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:
-    """What was sent as the header `name`, in lower case, as often as it was sent."""
+    """Return all values of the header `name` (lower case), in the order of the request."""
     return [value for header, value in headers if header == name]
 
 
 def read_object(headers: Headers, body: bytes) -> Any:
-    """What the body of a request says: an object if it is a command; it is not validated yet.
+    """Parse the body of a request, without validating it: the JSON of a command is an object.
 
     Raises:
-        UnsupportedMediaType: it does not say that it is JSON.
-        InvalidRequest: it is no JSON.
+        UnsupportedMediaType: the `Content-Type` is missing, or is not JSON.
+        InvalidRequest: the body is not valid JSON.
     """
-    said = values(headers, CONTENT_TYPE)
-    if not said or (said[0] != JSON and said[0].partition(b";")[0].strip().lower() != JSON):
+    types = values(headers, CONTENT_TYPE)
+    if not types or (types[0] != JSON and types[0].partition(b";")[0].strip().lower() != JSON):
         raise UnsupportedMediaType
     try:
         return read_json(body)
@@ -42,31 +42,35 @@ def read_object(headers: Headers, body: bytes) -> Any:
 
 
 class BodyReader:
-    """Reads the bodies of requests, each within `BODY_SECONDS`.
+    """Reads every body within `BODY_SECONDS`.
 
-    One timer serves all of them: few bodies take long, and `asyncio.timeout` would set one for each.
+    One timer serves all bodies, because few bodies take long. `asyncio.timeout` would set one each.
     """
 
     def __init__(self) -> None:
         self._deadlines: dict[asyncio.Task[Any], float] = {}
-        """By the task that reads; the earliest is first."""
+        """By the task that reads the body, the earliest deadline first."""
         self._timer: asyncio.Handle | None = None
 
     async def read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
-        (The limit that FastAPI has answers in plain text, not in the shape of every other refusal.)
+        FastAPI's own limit is not used, because it answers in plain text instead of JSON.
+
+        Args:
+            headers: of the request, by their lower-case names.
+            receive: the `receive` of ASGI.
 
         Raises:
-            TooLarge: before it is all there.
-            TooSlow
-            InvalidRequest: the caller has gone before it was complete.
+            TooLarge: raised without waiting for the whole body.
+            TooSlow: the body is not complete after `BODY_SECONDS`.
+            InvalidRequest: the caller disconnected before the body was complete.
         """
         length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0")
         if length == b"0":
             return b""
         if length and (not length.isdigit() or int(length[:20]) > LARGEST_REQUEST):
-            await _throw_away(receive)
+            await _discard(receive)
             raise TooLarge
         body, more = b"", True
         task = self._begin()
@@ -76,7 +80,7 @@ class BodyReader:
                 if message["type"] == "http.disconnect":
                     raise InvalidRequest("Body is not complete")
                 body += message.get("body", b"")
-                # The end of a body of a known length is not waited for.
+                # Do not wait for the message that ends the body, if the body's length is known.
                 more = message.get("more_body", False) and not (length and len(body) >= int(length))
         except asyncio.CancelledError:
             if task not in self._deadlines and task.uncancel() == 0:
@@ -86,14 +90,14 @@ class BodyReader:
             self._deadlines.pop(task, None)
         if len(body) > LARGEST_REQUEST:
             if more:
-                await _throw_away(receive)
+                await _discard(receive)
             raise TooLarge
         return body
 
     def _begin(self) -> asyncio.Task[Any]:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
-        assert task is not None  # noqa: S101 - a coroutine runs in one
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._deadlines[task] = deadline = loop.time() + BODY_SECONDS
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._cancel_late, loop)
@@ -109,11 +113,11 @@ class BodyReader:
             task.cancel()
 
 
-async def _throw_away(receive: Receive) -> None:
-    """Read some more of what is too large: a caller whose sending fails does not hear why."""
-    left = MOST_THROWN_AWAY
+async def _discard(receive: Receive) -> None:
+    """Read a bounded part of the rest, because a caller whose sending fails does not read the refusal."""
+    left = MOST_DISCARDED
     with suppress(TimeoutError):
-        async with asyncio.timeout(THROW_AWAY_SECONDS):
+        async with asyncio.timeout(DISCARD_SECONDS):
             while left > 0:
                 message = await receive()
                 left -= len(message.get("body", b""))

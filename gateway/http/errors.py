@@ -1,4 +1,4 @@
-"""Every refusal as JSON, in one place: `{"error": "..."}`, with `outcome` where the service failed."""
+"""Answer every refusal as JSON: `{"error": "..."}`, with `outcome` if the service failed."""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from gateway.http.access_log import REFUSED
-from gateway.http.answer import to_response
+from gateway.http.response import to_response
 from shared.contract.envelope import refusal
 from shared.contract.errors import (
     InvalidRequest,
@@ -23,7 +23,7 @@ _OF_STARLETTE: dict[int, type[Refused]] = {404: NotFound, 405: MethodNotAllowed,
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every refusal, of ours, of FastAPI and of Starlette, in the one shape."""
+    """Answer refusals of the service, of FastAPI and of Starlette in one shape."""
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
@@ -45,11 +45,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, _error: Exception) -> Response:
-        return _answer(request, unknown(request.method))  # and Starlette raises it again, for the log
+        return _answer(request, unknown(request.method))  # Starlette then raises it again, for the log
 
 
 def unknown(method: str) -> OutcomeUnknown:
-    """The refusal of a request of which nobody knows what became; one that only reads changed nothing."""
+    """Return the refusal of a request whose outcome is unknown; a GET has changed nothing."""
     return OutcomeUnknown(OutcomeUnknown.of_a_read if method == "GET" else None)
 
 
@@ -58,9 +58,9 @@ def _answer(request: Request, error: Refused) -> Response:
     return to_response(refusal(error))
 
 
-def _methods(request: Request, said: str | None) -> str:
-    """What the path of a request has. Starlette has `said` it of the first route."""
+def _methods(request: Request, first: str | None) -> str:
+    """Return the methods of all routes of a path; Starlette names only those of the `first` route."""
     routes = (route for route in request.app.routes if isinstance(route, Route))
-    near = (route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL)
-    methods = {method for route in near for method in route.methods or ()} or {said or "GET"}
+    partial = (route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL)
+    methods = {method for route in partial for method in route.methods or ()} or {first or "GET"}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

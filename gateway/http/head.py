@@ -1,4 +1,4 @@
-"""What the head of any request must be, whatever it asks for."""
+"""Check the head of a request: `Host`, the length of the URI, `Content-Encoding`."""
 
 from starlette.types import Scope
 
@@ -9,11 +9,11 @@ LONGEST_URI = 16 * 1024
 
 
 def check_head(scope: Scope, headers: dict[bytes, bytes]) -> None:
-    """Refuse what a server must refuse, or would have to pass over. `headers` are those of `scope`.
+    """Refuse a request whose head is wrong; `headers` are those of `scope`, by name.
 
     Raises:
         InvalidRequest: no `Host`, or more than one. https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-        UriTooLong
+        UriTooLong: path and query have more than `LONGEST_URI` bytes.
         UnsupportedMediaType: the body is compressed.
     """
     repeated = len(headers) != len(scope["headers"])
@@ -30,4 +30,4 @@ def check_head(scope: Scope, headers: dict[bytes, bytes]) -> None:
 
 
 def _is_identity(encodings: bytes) -> bool:
-    return {each.strip().lower() for each in encodings.split(b",")} <= {b"", b"identity"}
+    return {encoding.strip().lower() for encoding in encodings.split(b",")} <= {b"", b"identity"}

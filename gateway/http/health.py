@@ -1,4 +1,4 @@
-"""Health of the gateway: whether it lives, whether it can pass bookings on, and its metrics."""
+"""The health checks of the gateway: liveness, readiness and metrics."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,10 +19,11 @@ from shared.process import metrics
 HEALTH = {"/livez", "/readyz", "/metrics"}
 ANSWER_SECONDS = 1.0
 UNKNOWN = "cannot be asked"
-Said = tuple[str | None, list[Readiness], list[Readiness]]
+Answers = tuple[str | None, list[Readiness], list[Readiness]]
+"""The problem with NATS, and the readiness of the booking workers and of the hold workers."""
 CHECKS = {"nats": OK, "booking_worker": "ok, 2 of 2 ready", "hold_worker": "ok, 2 of 2 ready"}
 READY: dict[str, object] = {"ready": True, "checks": CHECKS}
-# What any request may meet.
+# Parts of every description.
 EXTRA = {
     "parameters": [REQUEST_ID_REFERENCE],
     "responses": by_reference(MethodNotAllowed, TooSlow, TooLarge, UriTooLong),
@@ -38,7 +39,7 @@ router = APIRouter(tags=["health"])
     openapi_extra=EXTRA,
 )
 async def livez() -> dict[str, bool]:
-    """Whether the process answers at all."""
+    """Answer while the process runs."""
     return {"alive": True}
 
 
@@ -59,9 +60,9 @@ async def livez() -> dict[str, bool]:
     openapi_extra=EXTRA,
 )
 async def readyz(request: Request) -> Response:
-    """Whether NATS is connected, and a worker of each kind can serve, however many others cannot.
+    """Check that NATS is connected and that at least one worker of each kind can serve.
 
-    Redis alone does not make the gateway unready: bookings go on without it, and `checks` says so.
+    Without Redis the gateway stays ready, because bookings continue; `checks` names the problem.
     """
     readiness = await ask_readiness(request.app.state)
     return Response(
@@ -85,12 +86,12 @@ async def readyz(request: Request) -> Response:
     openapi_extra=EXTRA,
 )
 async def get_metrics() -> Response:
-    """What this process measures, for Prometheus."""
+    """Return the metrics of this process in the text format of Prometheus."""
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
 
 async def ask_readiness(state: State) -> Readiness:
-    """Whether the gateway can pass bookings on, and how each part is that it needs for that."""
+    """Return whether a booking can reach NATS and the workers, and the state of these parts."""
     nats_problem, booking, hold = await _ask_together(state)
     checks = {
         "nats": nats_problem or OK,
@@ -101,15 +102,15 @@ async def ask_readiness(state: State) -> Readiness:
     return Readiness(ready=ready, checks=checks)
 
 
-async def _ask_together(state: State) -> Said:
-    """What is wrong with NATS, and what the workers say: one question for all requests that ask at once."""
+async def _ask_together(state: State) -> Answers:
+    """Ask NATS and the workers once for all concurrent requests."""
     client: CommandClient = state.client
-    asking: asyncio.Future[Said] | None = getattr(state, "asking", None)
+    asking: asyncio.Future[Answers] | None = getattr(state, "asking", None)
     if asking is None or asking.done():
         asking = state.asking = asyncio.gather(
-            client.ask_nats(ANSWER_SECONDS),
-            client.ask_ready(BOOKING_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
-            client.ask_ready(HOLD_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
+            client.readiness.ask_nats(ANSWER_SECONDS),
+            client.readiness.ask_workers(BOOKING_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
+            client.readiness.ask_workers(HOLD_READY.subject, seconds=ANSWER_SECONDS, enough=_serves),
         )
     return await asyncio.shield(asking)
 
@@ -119,7 +120,7 @@ def _serves(worker: Readiness) -> bool:
 
 
 def _describe(workers: Sequence[Readiness]) -> str:
-    """What is wrong with those that answered, each thing once, and how many of them are ready."""
+    """Return how many of the workers that answered are ready, and every problem once."""
     if not workers:
         return "no worker answers"
     ready = sum(worker.ready for worker in workers)

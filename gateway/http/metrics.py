@@ -1,4 +1,4 @@
-"""What the gateway measures of the requests that it answers, and of the client that it asks with."""
+"""The metrics of the gateway: its requests, and the attempts and batches of its client."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -21,16 +21,20 @@ IN_FLIGHT = Gauge("booking_http_requests_in_flight", "Requests that are not answ
 TURNED_AWAY = Counter("booking_http_requests_turned_away", "Requests for which there was no room")
 
 
-@cache  # a label is looked up under a lock, which costs more than to count
+@cache  # `labels` takes a lock, which costs more than counting
 def _of(method: str, route: str | None, status: int | None) -> tuple[Counter, Histogram]:
     template = route or OTHER
     return _ANSWERED.labels(method, template, status), _SECONDS.labels(template)
 
 
 def count_answer(method: str, route: str | None, status: int | None, seconds: float) -> None:
-    """Count a request that was answered.
+    """Count an answered request.
 
-    `method` is one of `METHODS` or `OTHER`; `route` is the template of its path, None where there is none.
+    Args:
+        method: one of `METHODS`, or `OTHER`.
+        route: the template of the path; None if no route matches.
+        status: None if the response did not begin.
+        seconds: the time from the request's head until the answer.
     """
     answered, histogram = _of(method, route, status)
     answered.inc()
@@ -38,7 +42,7 @@ def count_answer(method: str, route: str | None, status: int | None, seconds: fl
 
 
 class ClientCollector(Collector):
-    """Exports what the client of this process has counted, at the time that it is asked for."""
+    """Exports the counters of the client of this process at each scrape."""
 
     def __init__(self) -> None:
         self.statistics = Statistics()
@@ -60,7 +64,7 @@ class ClientCollector(Collector):
         )
         batches = self.statistics.batches.copy()
         for subject in {subject for subject, _ in batches}:
-            counts = {size: count for (of, size), count in batches.items() if of == subject}
+            counts = {size: count for (name, size), count in batches.items() if name == subject}
             buckets = [
                 (str(float(most)), sum(count for size, count in counts.items() if size <= most))
                 for most in SIZES

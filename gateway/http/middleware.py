@@ -1,29 +1,29 @@
-"""What holds for every request: an id, a body, a place among those in flight, an answer, a log line.
-
-The body is read before the request takes its place: who sends slowly keeps nobody away.
-"""
+"""Handle every request: its id, body, capacity, response and log line."""
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from gateway.api.calls import CALLER, ApiCall, HotCalls
 from gateway.http.access_log import REFUSED, log_answer
-from gateway.http.answer import Answer
-from gateway.http.body import BodyReader
+from gateway.http.body import BodyReader, Headers
+from gateway.http.connection import CALLER, ClientConnection
 from gateway.http.errors import unknown
 from gateway.http.head import check_head
 from gateway.http.health import HEALTH
 from gateway.http.metrics import IN_FLIGHT, TURNED_AWAY
-from gateway.http.presence import Presence
-from shared.contract.envelope import refusal
+from gateway.http.response import ResponseSender
+from shared.client.caller import Caller
+from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
 
-# What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
+# A process answers this many requests in some seconds. The bound protects memory; a lower bound would cost
+# more than it saves.
 MOST_IN_FLIGHT = 4000
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _CLOSE = (b"connection", b"close")
@@ -31,15 +31,38 @@ _CLOSE = (b"connection", b"close")
 log = structlog.get_logger()
 
 
-class RequestMiddleware:
-    """The outermost: whatever goes wrong inside, the caller gets an answer, and the log a line.
+class HotCall(Protocol):
+    """A call that the middleware makes without FastAPI."""
 
-    It makes the `hot_calls` itself; `app` answers all else.
+    @property
+    def path(self) -> str:
+        """The template of its path, for the log."""
+
+    async def handle(
+        self, caller: Caller | None, headers: Headers, body: bytes, *, path: Mapping[str, str]
+    ) -> Reply[Any]:
+        """Carry out a request; `path` has the parameters of its path.
+
+        Raises:
+            Refused
+        """
+
+
+FindHotCall = Callable[[str, str], tuple[HotCall | None, Mapping[str, str]]]
+"""Returns the hot call of a method and path, or None, and the parameters of the path."""
+
+
+class RequestMiddleware:
+    """The outermost layer: every request gets a response and a log line, whatever fails inside.
+
+    Args:
+        app: the application that handles all requests except the hot calls.
+        find_hot_call: finds the hot call of a request; by default no call is hot.
     """
 
-    def __init__(self, app: ASGIApp, hot_calls: HotCalls | None = None) -> None:
+    def __init__(self, app: ASGIApp, find_hot_call: FindHotCall = lambda _method, _path: (None, {})) -> None:
         self._app = app
-        self._hot_calls = hot_calls or HotCalls()
+        self._find_hot_call = find_hot_call
         self._bodies = BodyReader()
         self._in_flight = 0
         IN_FLIGHT.set_function(lambda: self._in_flight)
@@ -49,79 +72,88 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started, method = time.perf_counter(), scope["method"]
-        if method == "HEAD":  # the answer to a GET without its body, whatever routes there are
+        if method == "HEAD":  # every GET answers HEAD too, without a route for it
             scope["method"] = "GET"
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = accept_request_id(headers.get(_REQUEST_ID, b"").decode("latin-1"))
-        answer = Answer(send, request_id, bodiless=method == "HEAD")
+        response = ResponseSender(send, request_id, bodiless=method == "HEAD")
         try:
-            await self._take(scope, headers, request_id, receive, answer)
+            await self._handle(scope, headers, request_id, receive, response)
         except (Exception, asyncio.CancelledError):
             log.exception("request_failed", request_id=request_id)
-            if answer.status is None:
-                await _refuse(scope, answer, unknown(scope["method"]))
-        log_answer(scope, request_id, method, answer.status, started)
+            if response.status is None:
+                await _refuse(scope, response, unknown(scope["method"]))
+        log_answer(scope, request_id, method, response.status, started)
 
-    async def _take(
-        self, scope: Scope, headers: dict[bytes, bytes], request_id: str, receive: Receive, answer: Answer
+    async def _handle(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        request_id: str,
+        receive: Receive,
+        response: ResponseSender,
     ) -> None:
+        # Read the body before counting the request as in flight, so slow callers take no capacity.
         try:
             body = await self._bodies.read(headers, receive)
         except Refused as error:
-            # What still comes of the body is read by nobody, and must not be taken for a request.
-            await _refuse(scope, answer, error, _CLOSE)
+            # The rest of the body stays unread. Close the connection, or granian would parse the rest as
+            # the next request.
+            await _refuse(scope, response, error, _CLOSE)
             return
         try:
             check_head(scope, headers)
         except Refused as error:
-            await _refuse(scope, answer, error)
+            await _refuse(scope, response, error)
             return
         counts = scope["path"] not in HEALTH
         if counts and self._in_flight >= MOST_IN_FLIGHT:
             TURNED_AWAY.inc()
-            await _refuse(scope, answer, Overloaded())
+            await _refuse(scope, response, Overloaded())
             return
         self._in_flight += counts
-        presence = Presence(request_id, receive)
+        connection = ClientConnection(request_id, receive)
         try:
-            hot_call, parameters = self._hot_calls.find(scope["method"], scope["path"])
+            hot_call, parameters = self._find_hot_call(scope["method"], scope["path"])
             if hot_call and not scope["query_string"]:
                 scope["path_params"] = parameters
-                await self._call(hot_call, scope, presence, body, answer)
+                await self._make_hot_call(hot_call, scope, connection, body, response)
             else:
-                scope[CALLER] = presence
+                scope[CALLER] = connection
                 with bound_contextvars(request_id=request_id):
-                    await self._app(scope, _replay(body, receive), answer.send)
+                    await self._app(scope, _replay(body, receive), response.send)
         finally:
             self._in_flight -= counts
-            presence.end()
+            connection.stop()
 
-    async def _call(
-        self, hot_call: ApiCall, scope: Scope, caller: Presence, body: bytes, answer: Answer
+    async def _make_hot_call(
+        self, hot_call: HotCall, scope: Scope, caller: ClientConnection, body: bytes, response: ResponseSender
     ) -> None:
         scope["route"] = hot_call
         try:
-            reply = await hot_call.answer(caller, scope["headers"], body, path=scope["path_params"])
+            reply = await hot_call.handle(caller, scope["headers"], body, path=scope["path_params"])
         except Refused as error:
-            await _refuse(scope, answer, error)
+            await _refuse(scope, response, error)
         else:
-            await answer.reply(reply)
+            await response.send_reply(reply)
 
 
-async def _refuse(scope: Scope, answer: Answer, error: Refused, *more: tuple[bytes, bytes]) -> None:
+async def _refuse(
+    scope: Scope, response: ResponseSender, error: Refused, *more_headers: tuple[bytes, bytes]
+) -> None:
     scope[REFUSED] = error
-    await answer.reply(refusal(error), *more)
+    await response.send_reply(refusal(error), *more_headers)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the whole body, and then what else comes."""
-    given = False
+    """Return a `receive` that first returns the whole body, then calls the original `receive`."""
+    returned = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal returned
+        if returned:
             return await receive()
-        given = True
+        returned = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

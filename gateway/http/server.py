@@ -1,6 +1,7 @@
-"""Serving HTTP: granian, in this process and its event loop, with bounds on what a connection may cost.
+"""Serve HTTP with granian, with bounds on the time and memory of a connection.
 
-Not its usual main and worker process: whoever signals, stops or kills this one means the service.
+Granian runs in this process and its event loop, not as a main process with workers, so that a signal to this
+process reaches the service.
 """
 
 import asyncio
@@ -17,19 +18,19 @@ from granian.server.embed import Server
 
 from shared.process.listening import BACKLOG
 
-# A head has to be there in that time, and as much lies between two requests on a connection.
+# The longest time for a head, and between two requests on a connection.
 HEAD_SECONDS = 5
 LARGEST_HEAD = 64 * 1024
-# More than requests may be in flight: what is too much is told so. Further connections wait to be accepted.
+# More than `MOST_IN_FLIGHT`, so that excess requests get a refusal. Further connections wait to be accepted.
 MOST_CONNECTIONS = 4096
-# Files, NATS, connections to the health port, and those that are being closed.
+# For files, NATS, connections to the health port, and connections that are being closed.
 OTHER_DESCRIPTORS = 64
 
 log = structlog.get_logger()
 
 
 class HttpServer(Server):
-    """Serves the ASGI application `app` on `listener`, which it then owns."""
+    """Serves the ASGI application `app` on `listener`, and takes ownership of `listener`."""
 
     def __init__(self, app: Any, listener: socket.socket) -> None:
         super().__init__(
@@ -47,11 +48,14 @@ class HttpServer(Server):
         self._listener = listener
 
     def _init_shared_socket(self) -> None:
-        # What granian opens by itself shares its port with any other process that would share it.
+        # A socket that granian opens itself would share its port (`SO_REUSEPORT`) with any other process.
         self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[assignment,call-arg]
 
     async def serve_until(self, *ends: asyncio.Event, drain_seconds: float) -> None:
-        """Serve until one of `ends` is set, then take no more connections, and answer what is in flight."""
+        """Serve until one of `ends` is set, then drain.
+
+        Draining accepts no more connections, and answers the requests in flight for at most `drain_seconds`.
+        """
         serving = asyncio.ensure_future(self.serve())
         waiting = {asyncio.ensure_future(end.wait()) for end in ends}
         await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,12 +66,12 @@ class HttpServer(Server):
         except TimeoutError:
             log.warning("drain_incomplete")
         finally:
-            for each in waiting:
-                each.cancel()
+            for task in waiting:
+                task.cancel()
 
 
 def raise_descriptor_limit() -> int:
-    """Allow this process as many open files as it may need and the system lets it have; that number."""
+    """Raise the limit of open files to the needed number or the system's maximum, and return the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS + OTHER_DESCRIPTORS
     limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)

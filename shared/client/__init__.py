@@ -1,4 +1,4 @@
-"""The public names of `slotkeeper`: the client, what it is asked, what it answers, how it refuses."""
+"""The public names of `slotkeeper`: the client, its commands, replies, events and refusals."""
 
 from ..contract.commands import BookAppointment, MoveAppointment, PlaceHold, ReleaseHold
 from ..contract.errors import (

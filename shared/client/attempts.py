@@ -1,7 +1,7 @@
-"""How a command is retried within its caller's patience. Its key or token makes that safe.
+"""Retry a command within its caller's timeout. The command's key or token makes a retry safe.
 
-The class of a 503 says whether another attempt is sent (`repeatable`). Earlier attempts are listened to until
-the patience ends: a late 2xx is the answer, a late refusal only makes that attempt known.
+The class of a 503 decides whether to retry (`repeatable`). The answers of earlier attempts count until the
+timeout: a late 2xx is the answer of the command; a late refusal only settles the outcome of its own attempt.
 """
 
 import asyncio
@@ -18,48 +18,56 @@ from .statistics import Statistics
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.1
-# If all callers repeat because a server is away, they must not add much to its load.
+# The longest backoff. If a server is away, the retries of all callers must not add much to its load.
 LONGEST_PAUSE_SECONDS = 0.5
-# Of the patience: the last attempt may be answered at its deadline, and that answer takes its time.
+# The share of the timeout after the last deadline: an answer sent at that deadline needs time to arrive.
 ANSWER_SHARE = 0.02
-# Of the usual time of an attempt: with less another is not worth its while.
+# The share of an attempt's usual time that must remain for a retry.
 SHORTEST_SHARE = 0.8
 
 ReplyT = TypeVar("ReplyT")
 Answer = asyncio.Future[Envelope | Refused]
-Send = Callable[[float, float, bool], Answer]
-"""Sends an attempt that may be started within so many seconds, and listens for so many seconds to its answer.
+SendAttempt = Callable[[float, float, bool], Answer]
+"""Sends an attempt.
 
-The last argument says whether an earlier attempt may have been executed."""
+Its arguments: the seconds until the attempt's deadline, the seconds to wait for the answer, and whether an
+earlier attempt may have been executed."""
 
 log = structlog.get_logger()
 
 
-def attempt_seconds(patience: float) -> float:
-    """Return how long an attempt may wait to be started, if three are to fill the patience."""
-    return patience * (1 - ANSWER_SHARE) / ATTEMPTS
+def attempt_seconds(timeout: float) -> float:
+    """Return the seconds until an attempt's deadline, if `ATTEMPTS` attempts share the timeout."""
+    return timeout * (1 - ANSWER_SHARE) / ATTEMPTS
 
 
 class Attempts(Generic[ReplyT]):
-    """The attempts of one command, of which up to three fill the patience (in seconds).
+    """The attempts of one command, up to `ATTEMPTS` that reach a worker.
 
-    `first` is the answer to the first attempt, which was sent at `began` (in the time of the event loop) and
-    may be answered already. `read` makes the reply of an answer, or raises the refusal; its last argument is
-    that of `Send`. `why_unserved` asks why a command of a subject reached no worker: a refusal ends the
-    attempts. If the `caller` has left, no other attempt is sent.
+    Args:
+        subject: the subject of the command, for the log and the statistics.
+        caller: after it has left, no further attempt is sent.
+        send: sends an attempt.
+        read: converts an answer into the reply, or raises its refusal; its last argument is the last argument
+            of `send`.
+        why_unserved: returns why a command of a subject reached no worker; a refusal ends the attempts.
+        first: the answer to the first attempt, perhaps received already.
+        began: when the first attempt was sent, in the time of the event loop.
+        timeout: the time for all attempts, in seconds.
+        statistics: counts the outcomes of the attempts.
     """
 
     def __init__(
         self,
         subject: str,
         caller: Caller,
-        send: Send,
+        send: SendAttempt,
         read: Callable[[Envelope, bool], ReplyT],
         why_unserved: Callable[[str], Awaitable[NotExecuted | None]],
         *,
         first: Answer,
         began: float,
-        patience: float,
+        timeout: float,
         statistics: Statistics,
     ) -> None:
         self._subject = subject
@@ -68,23 +76,24 @@ class Attempts(Generic[ReplyT]):
         self._read = read
         self._why_unserved = why_unserved
         self._statistics = statistics
-        self._seconds = attempt_seconds(patience)
+        self._seconds = attempt_seconds(timeout)
         self._now = asyncio.get_running_loop().time
-        self._ends = began + patience
-        self._latest_deadline = self._ends - patience * ANSWER_SHARE
+        self._ends = began + timeout
+        self._latest_deadline = self._ends - timeout * ANSWER_SHARE
         self._latest = first
-        self._unanswered = {first: began + self._seconds}  # with their deadlines
-        self._repeats: set[Answer] = set()  # attempts after one that may have been executed
+        self._unanswered = {first: began + self._seconds}  # answers and their deadlines
+        self._doubtful: set[Answer] = set()  # attempts sent after one that may have been executed
         self._lost = False  # whether an attempt has ended without a known outcome
 
     async def run(self) -> ReplyT:
-        """Retry the command until it is answered, or no time is left for one more attempt.
+        """Retry the command until it is answered or no time remains for one more attempt.
 
-        The next attempt is sent once the deadline of the one before has passed, or after a repeatable 503, so
-        that no two are executed at once.
+        Send the next attempt after the deadline of the last one, or after a repeatable 503, so that no two
+        attempts are executed at once.
 
         Raises:
-            Refused: as the worker says; 503 only if no attempt can have been executed.
+            Refused: the worker's refusal; a 503 only if no attempt can have been executed, otherwise
+                OutcomeUnknown.
         """
         try:
             return await self._run()
@@ -105,7 +114,7 @@ class Attempts(Generic[ReplyT]):
                     break
                 if not outcome.repeatable:
                     break
-                next_at = self._now() + uniform(pause / 2, pause)  # noqa: S311 - it is no secret
+                next_at = self._now() + uniform(pause / 2, pause)  # noqa: S311 - not a secret
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             elif outcome is None or isinstance(outcome, OutcomeUnknown):
                 request_id = self._caller.request_id
@@ -113,26 +122,26 @@ class Attempts(Generic[ReplyT]):
                 log.warning("attempt_unanswered", subject=self._subject, **known)
                 next_at = deadline
             else:
-                return _returned(outcome)
+                return _reply_or_raise(outcome)
             if self._latest_deadline - next_at < SHORTEST_SHARE * self._seconds:
                 break
             if (outcome := await self._listen(None, next_at)) is not None:
-                return _returned(outcome)
+                return _reply_or_raise(outcome)
             if await self._caller.has_left():
                 raise self._unknown_or(failure)
-            self._send_another()
-        return await self._await_the_rest(failure)
+            self._send_next()
+        return await self._await_late_answers(failure)
 
-    def _send_another(self) -> None:
+    def _send_next(self) -> None:
         now, in_doubt = self._now(), self._in_doubt
         deadline = min(now + self._seconds, self._latest_deadline)
         self._latest = self._send(deadline - now, self._ends - now, in_doubt)
         self._unanswered[self._latest] = deadline
         if in_doubt:
-            self._repeats.add(self._latest)
+            self._doubtful.add(self._latest)
 
-    async def _await_the_rest(self, failure: NotExecuted) -> ReplyT:
-        """What the attempts are answered late, once no more are sent; else `failure`, if that is certain."""
+    async def _await_late_answers(self, failure: NotExecuted) -> ReplyT:
+        """Return a late reply after the last attempt; raise `failure` if no attempt is in doubt."""
         while not failure.settles_all:
             outcome = await self._listen(self._latest, self._ends)
             if outcome is None:
@@ -140,7 +149,7 @@ class Attempts(Generic[ReplyT]):
             if isinstance(outcome, NotExecuted):
                 failure = outcome
             elif not isinstance(outcome, OutcomeUnknown):
-                return _returned(outcome)
+                return _reply_or_raise(outcome)
         raise failure
 
     def _unknown_or(self, failure: NotExecuted) -> Refused:
@@ -148,11 +157,11 @@ class Attempts(Generic[ReplyT]):
 
     @property
     def _in_doubt(self) -> bool:
-        """Whether an attempt may have been executed, or may yet be."""
+        """Whether an attempt may have been executed, or may still be executed."""
         return self._lost or bool(self._unanswered)
 
     async def _listen(self, latest: Answer | None, until: float) -> ReplyT | Refused | None:
-        """Wait for a reply to any attempt, or a refusal of the latest one; None if neither comes in time."""
+        """Wait for a reply to any attempt or a refusal of the `latest`; None if neither comes in time."""
         while self._unanswered:
             seconds = max(until - self._now(), 0)
             done, _ = await asyncio.wait(
@@ -174,34 +183,38 @@ class Attempts(Generic[ReplyT]):
         return None
 
     def _settle(self, answer: Answer) -> ReplyT | Refused:
-        """What became of an attempt that has been answered."""
+        """Return the outcome of an answered attempt, and count it."""
         del self._unanswered[answer]
         outcome = answer.result()
         if not isinstance(outcome, Refused):
             try:
-                reply = self._read(outcome, answer in self._repeats)
+                reply = self._read(outcome, answer in self._doubtful)
             except Refused as refused:
                 outcome = refused
             else:
                 self._count("answered")
                 return reply
         self._lost = self._lost or isinstance(outcome, OutcomeUnknown)
-        self._count(_BECAME.get(type(outcome), _became(outcome)))
+        self._count(_outcome_name(outcome))
         return outcome
 
-    def _count(self, became: str) -> None:
-        self._statistics.attempts[self._subject, became] += 1
+    def _count(self, outcome: str) -> None:
+        self._statistics.attempts[self._subject, outcome] += 1
 
 
-_BECAME = {NoResponders: "no_responders", OutcomeUnknown: "unknown"}
+def _outcome_name(refused: Refused) -> str:
+    """Return the name of a refusal in `Statistics.attempts`."""
+    match refused:
+        case NoResponders():
+            return "no_responders"
+        case OutcomeUnknown():
+            return "unknown"
+        case NotExecuted():
+            return "not_executed"
+    return "answered"
 
 
-def _became(refused: Refused) -> str:
-    return "not_executed" if isinstance(refused, NotExecuted) else "answered"
-
-
-def _returned(outcome: ReplyT | Refused) -> ReplyT:
-    """The reply; of a refusal, an exception."""
+def _reply_or_raise(outcome: ReplyT | Refused) -> ReplyT:
     if isinstance(outcome, Refused):
         raise outcome
     return outcome

@@ -1,4 +1,4 @@
-"""Who waits for the answer to a command."""
+"""The caller that waits for the answer to a command."""
 
 from typing import Protocol
 
@@ -6,18 +6,18 @@ from .requests import bound_request_id
 
 
 class Caller(Protocol):
-    """A caller whose command is sent."""
+    """A caller of the client."""
 
     @property
     def request_id(self) -> str | None:
-        """The id that is sent with the command and logged: hexadecimal digits and dashes, or None."""
+        """The id to send and to log with the command: hexadecimal digits and dashes, or None."""
 
     async def has_left(self) -> bool:
-        """Whether the caller has gone, so that a repeat is of no use to anybody."""
+        """Return whether the caller has left, so that a retry is useless."""
 
 
 class Program:
-    """The program that calls the client. It stays; its request id is the one that it has bound to its log."""
+    """This program as the caller: it never leaves, and its request id is the one bound to its log context."""
 
     def __init__(self) -> None:
         self.request_id = bound_request_id()

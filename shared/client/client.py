@@ -1,11 +1,7 @@
-"""The client that others program against: a method for each thing one does with bookings.
-
-It makes a command of what it is given, sends it by the `CommandClient`, and answers what the caller is after.
-"""
+"""The client for programs. A method builds a command, sends it, and returns the content of the reply."""
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from ..contract.commands import (
@@ -14,7 +10,7 @@ from ..contract.commands import (
     AskGrid,
     BookAppointment,
     CancelAppointment,
-    Command,
+    CommandT,
     GetAppointment,
     GetHistory,
     MoveAppointment,
@@ -25,57 +21,56 @@ from ..contract.events import BookingEvent, FollowEvents
 from ..contract.headers import REPLAYED
 from ..contract.operation import Operation
 from ..contract.operations import BOOK, CANCEL, GET, GRID, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE, RELEASE
-from ..contract.parsing import validate
 from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
 from ..process.nats_options import checked_servers
 from .command_client import CommandClient
+from .context import ConnectionContext
 from .events import read_events
-from .opened import Opened
+from .options import Names, Time, command_of, validated
 
-Names = list[str] | tuple[str, ...]
-Time = str | datetime
-
-CommandT = TypeVar("CommandT", bound=Command)
 PageT = TypeVar("PageT", AppointmentsFound, SlotsFound)
 
 
 class Booked(Appointment):
-    """A new appointment; `replayed` where an earlier booking with the same key had made it already."""
+    """A booked appointment; `replayed` if an earlier call with the same key made it."""
 
     replayed: bool = False
 
 
-class BookingClient(Opened):
+class BookingClient(ConnectionContext):
     """Books, holds, moves and cancels appointments, over NATS.
 
         async with BookingClient("nats://localhost:4222") as client:
             booked = await client.book("2030-01-07T09:00Z", "Ada", resources=["dr-lee"])
             await client.cancel(booked.id)
 
-    `url` is one server of NATS, or a comma-separated list. `timeout` is your whole patience with one call, in
-    seconds, at least 1: a command whose reply is lost is repeated within it, and you see one answer.
-    `on_closed` is called where NATS has closed the connection for good.
+    Args:
+        url: one NATS server, or several separated by commas.
+        timeout: the time for one call with its retries, in seconds, at least 1. The client retries a command
+            whose reply is lost; the caller gets one answer.
+        name: the name of the connection in NATS.
+        on_closed: called if NATS has permanently closed the connection.
 
-    A slot, as every time, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
+    A time, such as a slot, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
 
-    - `site`: the branch or tenant, within which resources and keys have their names; "default".
-    - `resources`: all that is wanted at once, the doctor and the room: 1 to 8 names; ["default"].
-    - `duration_minutes`: any whole number up to 1440, unless the grid is 0; as long as one cell of the grid.
-    - `hold_token`: a UUID, which names a hold. A hold without one gets a new one. A booking or a move with it
-      takes what it holds, and uses it up; so does one under the name of the patient whose hold it is.
-    - `idempotency_key`: 1 to 255 printable ASCII characters, new for each booking that you want. Then you may
-      repeat `book` after whatever went wrong, even from another process, and never book twice.
-    - `move_id`: the same for moves of an appointment.
+    - `site`: the branch or tenant to which resources and keys belong; default "default".
+    - `resources`: the doctor, the room and so on, booked together: 1 to 8 names; default ["default"].
+    - `duration_minutes`: a whole number up to 1440, refused with a grid of 0; default: one cell of the grid.
+    - `hold_token`: the UUID of a hold. A hold without a token gets a new one. A booking or a move with the
+      token takes the held slot and uses the hold up; so does a booking or a move for the hold's patient.
+    - `idempotency_key`: 1 to 255 printable ASCII characters, a new key for every booking. After any failure,
+      even in another process, you may retry `book` with the same key: it never books twice.
+    - `move_id`: the idempotency key of a move of one appointment.
     - `if_version`: a move or cancel is carried out only if the appointment has this `version`.
 
-    Commands (`BookAppointment`, `PlaceHold`, `MoveAppointment`, `ReleaseHold`) say the same in one object.
+    `BookAppointment`, `PlaceHold`, `MoveAppointment` and `ReleaseHold` have the same options as one object.
 
-    Every call raises a kind of `Refused` where it is not done: `InvalidRequest` where an argument is wrong,
-    `NotExecuted` where nothing was done, nor will be, `OutcomeUnknown` where it may have been done, and what
-    stands at each.
+    A call that is not carried out raises a subclass of `Refused`: `InvalidRequest` if an argument is wrong,
+    `NotExecuted` if nothing was done and nothing will be, `OutcomeUnknown` if the command was perhaps
+    executed, or an error that the method names.
 
     Raises:
-        ValueError: `url` or `timeout` cannot be used.
+        ValueError: `url` or `timeout` is not usable.
     """
 
     def __init__(
@@ -95,7 +90,7 @@ class BookingClient(Opened):
         self._commands = CommandClient(url, timeout=timeout, name=name, on_closed=on_closed)
 
     async def connect(self) -> None:
-        """Connect; waits until a server is there."""
+        """Connect, and wait until a server is reachable."""
         await self._commands.connect()
 
     async def close(self) -> None:
@@ -119,11 +114,11 @@ class BookingClient(Opened):
         """Book a slot.
 
         Raises:
-            SlotAlreadyBooked, SlotHeld: each a `Conflict`.
-            AppointmentCancelled: a `Conflict` too; the booking with that key is cancelled.
+            SlotAlreadyBooked, SlotHeld: subclasses of `Conflict`.
+            AppointmentCancelled: a `Conflict` too; the booking with `idempotency_key` is cancelled.
             KeyReused: `idempotency_key` was used for a different booking.
         """
-        command = _command(BookAppointment, slot, patientName=patient_name, **options)
+        command = command_of(BookAppointment, slot, patientName=patient_name, **options)
         reply = await self._commands.send(BOOK, command)
         return Booked.model_construct(
             **vars(reply.body.appointment), replayed=reply.headers.get(REPLAYED) == "true"
@@ -143,12 +138,12 @@ class BookingClient(Opened):
         hold_token: str | None = None,
     ) -> Hold: ...
     async def hold(self, slot: PlaceHold | Time, patient_name: str = "", **options: Any) -> Hold:
-        """Keep a slot for a patient for a while, or extend the hold that `hold_token` names.
+        """Hold a slot for a patient for a limited time, or extend the hold with `hold_token`.
 
         Raises:
-            SlotAlreadyBooked, SlotHeld: each a `Conflict`.
+            SlotAlreadyBooked, SlotHeld: subclasses of `Conflict`.
         """
-        command = _command(PlaceHold, slot, patientName=patient_name, **options)
+        command = command_of(PlaceHold, slot, patientName=patient_name, **options)
         return (await self._commands.send(PLACE, command)).body.hold
 
     @overload
@@ -158,12 +153,12 @@ class BookingClient(Opened):
         self, hold_token: str, *, slot: Time | None = None, site: str = DEFAULT_SITE
     ) -> None: ...
     async def release(self, hold_token: ReleaseHold | str, **options: Any) -> None:
-        """End a hold, on all that it holds in its site; with a `slot`, only if it holds that.
+        """End a hold with all its claims in the site; with a `slot`, only if the hold has this slot.
 
         Raises:
-            NoSuchHold: it has ended already, was used up, or does not hold the slot.
+            NoSuchHold: the hold has ended, was used up, or does not have the slot.
         """
-        command = _command(ReleaseHold, hold_token, "hold_token", **options)
+        command = command_of(ReleaseHold, hold_token, "hold_token", **options)
         await self._commands.send(RELEASE, command)
 
     @overload
@@ -181,41 +176,41 @@ class BookingClient(Opened):
         if_version: int | None = None,
     ) -> Appointment: ...
     async def move(self, id: MoveAppointment | str, **options: Any) -> Appointment:
-        """Give an appointment another slot, other resources or another duration; what is left out stays.
+        """Change an appointment's slot, resources or duration; omitted options keep their values.
 
         Raises:
             NoSuchAppointment, PreconditionFailed
-            AppointmentCancelled: a `Conflict` too; it has the `appointment`.
-            SlotAlreadyBooked, SlotHeld: each a `Conflict`; the appointment stays where it was.
-            KeyReused: `move_id` was used for another target.
+            AppointmentCancelled: a `Conflict`; it has the `appointment`.
+            SlotAlreadyBooked, SlotHeld: subclasses of `Conflict`; the appointment keeps its old slot.
+            KeyReused: `move_id` was used for a different move.
         """
-        command = _command(MoveAppointment, id, "id", **options)
+        command = command_of(MoveAppointment, id, "id", **options)
         return (await self._commands.send(MOVE, command)).body.appointment
 
     async def cancel(self, id: str, *, if_version: int | None = None) -> Appointment:
-        """Cancel an appointment; one that is cancelled stays so.
+        """Cancel an appointment; a second cancel changes nothing.
 
         Raises:
             NoSuchAppointment, PreconditionFailed
         """
-        command = _validated(CancelAppointment, id=id, if_version=if_version)
+        command = validated(CancelAppointment, id=id, if_version=if_version)
         return (await self._commands.send(CANCEL, command)).body.appointment
 
     async def appointment(self, id: str) -> Appointment:
-        """An appointment, cancelled ones too.
+        """Return an appointment, booked or cancelled.
 
         Raises:
             NoSuchAppointment
         """
-        return (await self._commands.send(GET, _validated(GetAppointment, id=id))).body.appointment
+        return (await self._commands.send(GET, validated(GetAppointment, id=id))).body.appointment
 
     async def history(self, id: str) -> list[Change]:
-        """What became of an appointment, the oldest first.
+        """Return the changes of an appointment, the oldest first.
 
         Raises:
             NoSuchAppointment
         """
-        return (await self._commands.send(HISTORY, _validated(GetHistory, id=id))).body.history
+        return (await self._commands.send(HISTORY, validated(GetHistory, id=id))).body.history
 
     async def appointments(
         self,
@@ -225,10 +220,15 @@ class BookingClient(Opened):
         resource: str | Names | None = None,
         site: str = DEFAULT_SITE,
     ) -> AsyncIterator[Appointment]:
-        """The appointments that overlap a window of at most 32 days, ordered by their slots and ids.
+        """Iterate over the booked appointments that overlap a window, ordered by slot and id.
 
-        Of one `resource` or several, else of all of the site. Cancelled ones are left out. Pages are read as
-        the loop comes to them.
+        The loop reads a page when it needs it.
+
+        Args:
+            from_: the begin of the window.
+            to: its end, at most 32 days after `from_`.
+            resource: one resource or several; None: all resources of the site.
+            site: the site.
         """
         window = {"from": from_, "to": to, "resource": resource, "site": site}
         async for page in _pages(self._commands, LIST, window):
@@ -243,9 +243,9 @@ class BookingClient(Opened):
         resource: str | Names | None = None,
         site: str = DEFAULT_SITE,
     ) -> AsyncIterator[TakenSlot]:
-        """What is booked or held in a window of at most 32 days, in whole cells, by slot and resource.
+        """Iterate over the booked and held cells in a window, ordered by slot and resource.
 
-        Where Redis is away, only what is booked.
+        Arguments as for `appointments`. Without Redis, the held cells are missing.
         """
         window = {"from": from_, "to": to, "resource": resource, "site": site}
         async for page in _pages(self._commands, LIST_SLOTS, window):
@@ -255,66 +255,35 @@ class BookingClient(Opened):
     def events(
         self, *, site: str | None = None, since: Time | None = None, durable: str | None = None
     ) -> AsyncGenerator[BookingEvent, None]:
-        """Iterate over the changes of bookings as they are made, for ever.
+        """Iterate without end over the changes of bookings.
 
-        An event is acknowledged when the loop asks for the next one. Each booking's events come in the order
-        of its versions. An event may come twice: `event_id` is then the same.
+        The client acknowledges an event when the loop asks for the next one. The events of a booking come in
+        the order of its versions. An event may come twice, with the same `event_id`.
 
         Args:
-            site: the events of one site; None: of all sites.
-            since: from this moment on; None: from now on.
-            durable: a name under which NATS remembers the last acknowledged event, also while the program is
-                not running; programs with the same name share the events.
+            site: the site of the events; None: all sites.
+            since: the time of the first event; None: now.
+            durable: a name under which NATS remembers the last acknowledged event, even while the program
+                does not run; programs with the same name share the events.
 
         Raises:
             InvalidRequest: an argument is wrong.
         """
-        wanted = _validated(FollowEvents, site=site, since=since, durable=durable)
+        wanted = validated(FollowEvents, site=site, since=since, durable=durable)
         return read_events(self._commands.connection, wanted)
 
     async def grid(self) -> GridFound:
-        """Where slots may lie, and how long they may be."""
+        """Return the grid of the service and the limits of a booking."""
         return (await self._commands.send(GRID, AskGrid())).body
-
-
-# How options are called on the wire, where that is another name.
-_FIELDS = {
-    "duration_minutes": "durationMinutes",
-    "hold_token": "holdToken",
-    "idempotency_key": "idempotencyKey",
-    "if_version": "ifVersion",
-    "move_id": "moveId",
-}
-
-
-def _command(model: type[CommandT], given: CommandT | Time, name: str = "slot", **fields: Any) -> CommandT:
-    """The command that was given, or that is made of the field `name` and the others."""
-    if not isinstance(given, model):
-        return _validated(model, **{name: given}, **fields)
-    if any(fields.values()):
-        raise TypeError(f"{model.__name__} says all by itself")
-    return given
-
-
-def _validated(model: type[CommandT], **fields: Any) -> CommandT:
-    """A command of what a caller said.
-
-    Raises:
-        InvalidRequest: with one sentence that names the field and never repeats its value.
-    """
-    for name in fields:
-        if name in _FIELDS.values():
-            raise TypeError(f"unexpected keyword argument {name!r}")
-    return validate(model, {_FIELDS.get(name, name): value for name, value in fields.items()})
 
 
 async def _pages(
     commands: CommandClient, operation: Operation[CommandT, PageT], window: dict[str, Any]
 ) -> AsyncIterator[PageT]:
-    """The pages of a list, each as it is come to."""
+    """Yield the pages of a list, and read a page only when the caller asks for it."""
     cursor: str | None = None
     while True:
-        page = (await commands.send(operation, _validated(operation.command, **window, cursor=cursor))).body
+        page = (await commands.send(operation, validated(operation.command, **window, cursor=cursor))).body
         yield page
         if page.next is None:
             return

@@ -1,9 +1,7 @@
-"""What sends commands over NATS, as they are, and hands on the answers.
+"""Send commands over NATS, and return their replies.
 
-The gateway uses it by itself: it has commands already, and passes answers on unread.
-
-`send` returns a `Reply` or raises a `Refused`. A command whose reply is lost is repeated within the
-caller's timeout; its key, move id or token makes that safe, so the caller sees one answer.
+The gateway uses `CommandClient` directly, because it has commands and passes replies on without parsing them.
+`BookingClient` is the client for programs.
 """
 
 import asyncio
@@ -12,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from pydantic_core import to_json
 
 from ..contract.asked_at import unix_ms_now
@@ -24,25 +21,28 @@ from ..contract.fields import random_uuid
 from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID
 from ..contract.operation import BodyT, Operation
 from ..contract.operations import OPERATIONS
-from ..contract.replies import Readiness
 from ..process.nats_options import NatsOptions
-from ..process.nats_wire import GuardedClient, round_trip
-from .attempts import Answer, Attempts, Send, attempt_seconds
+from ..process.nats_wire import GuardedClient
+from .attempts import Answer, Attempts, SendAttempt, attempt_seconds
 from .batches import Batches
 from .caller import Caller, Program
-from .opened import Opened
+from .context import ConnectionContext
+from .readiness import ReadinessProbe
 from .requests import request
 from .statistics import Statistics
-from .workers import Workers
 
 
-class CommandClient(Opened):
-    """Sends commands to whichever worker is free. `timeout` is the caller's whole patience, in seconds.
+class CommandClient(ConnectionContext):
+    """Sends commands to the workers, and retries a command whose reply is lost.
 
-    At least 1: a third of it is for one attempt, and the clocks of hosts may be 250 ms apart.
+    `readiness` asks NATS and the workers whether they can serve; `statistics` counts attempts and batches.
 
-    `url` is one server of NATS, or a comma-separated list. `on_closed` is called where NATS has closed the
-    connection for good.
+    Args:
+        url: one NATS server, or several separated by commas.
+        timeout: the time for one command with its retries, in seconds, at least 1: an attempt gets a third of
+            it, and the clocks of two hosts may differ by 250 ms.
+        name: the name of the connection in NATS.
+        on_closed: called if NATS has permanently closed the connection.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class CommandClient(Opened):
         self._timeout = timeout
         self._connection = GuardedClient()
         self.statistics = Statistics()
-        self._workers = Workers(self._connection)
+        self.readiness = ReadinessProbe(self._connection)
         self._batches = {
             operation: Batches(self._connection, operation.many_subject, self.statistics)
             for operation in OPERATIONS
@@ -65,41 +65,19 @@ class CommandClient(Opened):
         }
 
     async def connect(self) -> None:
-        """Connect; waits until a server is there."""
-        # Nothing is buffered while disconnected: it would be sent after its caller has given up.
+        """Connect, and wait until a server is reachable."""
+        # Buffer nothing while disconnected: a buffered command would be sent after its caller has given up.
         await self._connection.connect(**self._nats.connect, pending_size=-1)
 
     async def close(self) -> None:
         self._nats.closing = True
-        with suppress(AssertionError):  # there was no time to begin to connect
+        with suppress(AssertionError):  # raised if connecting has not begun
             await self._connection.close()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether NATS is connected, and what it sends is read."""
-        return self._connection.is_reading
 
     @property
     def connection(self) -> Client:
         """The connection to NATS."""
         return self._connection
-
-    async def ask_nats(self, seconds: float) -> str | None:
-        """What is wrong with NATS, which is given so many seconds to answer; None if nothing is."""
-        if not self.is_connected:
-            return "not connected"
-        try:
-            async with asyncio.timeout(seconds):
-                await round_trip(self._connection)
-        except (TimeoutError, NatsError):
-            return "does not answer"
-        return None
-
-    async def ask_ready(
-        self, subject: str, *, seconds: float, enough: Callable[[Readiness], bool]
-    ) -> list[Readiness]:
-        """As `Workers.ask_ready`."""
-        return await self._workers.ask_ready(subject, seconds=seconds, enough=enough)
 
     async def send(
         self,
@@ -108,19 +86,24 @@ class CommandClient(Opened):
         payload: bytes | None = None,
         caller: Caller | None = None,
     ) -> Reply[BodyT]:
-        """Have a worker carry out a command. If it lacks the operation's key, it gets a new one.
+        """Send a command to a worker, and return the reply.
 
-        `payload` is its JSON, if that is written already: without nulls, and not an empty object.
-        `caller` waits for the answer, if it is not this program itself.
+        If the command lacks the operation's key, move id or token, add a new one: it makes retries safe.
+
+        Args:
+            operation: the operation of the command.
+            command: the command.
+            payload: the JSON of the command, if it exists already: a non-empty object without nulls.
+            caller: the caller that waits for the reply; None for this program.
 
         Raises:
-            Refused: one of `operation.refusals`, or what any command may meet: InvalidRequest, NotExecuted,
-                OutcomeUnknown.
+            Refused: one of `operation.refusals`, or a refusal of any command: InvalidRequest, NotExecuted,
+                OutcomeUnknown. Its `command` is set.
         """
         if payload is None:
             payload = to_json(command, exclude_none=True)
         is_new = operation.key is not None and getattr(command, operation.key) is None
-        if is_new:  # a field more of the JSON: to copy the command would cost as much as to write it
+        if is_new:  # into the JSON: copying the command would cost as much as serializing it
             payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), random_uuid().encode())
         caller = caller or Program()
         try:
@@ -138,7 +121,7 @@ class CommandClient(Opened):
         except Refused as error:
             failure = error
         else:
-            if is_new:  # that an attempt of ours was replayed means nothing to the caller
+            if is_new:  # a replay of this client's own attempt is no replay for the caller
                 reply.headers.pop(REPLAYED, None)
             return reply
         failure.command = command
@@ -152,12 +135,12 @@ class CommandClient(Opened):
         caller: Caller,
         is_new: bool,
     ) -> Reply[BodyT]:
-        """The first attempt, which nearly always is answered, has neither a task nor a timer of its own."""
-        began, asked_at, patience = asyncio.get_running_loop().time(), unix_ms_now(), self._timeout
+        """Send the first attempt without a task or a timer of its own: nearly always it is answered."""
+        began, asked_at, timeout = asyncio.get_running_loop().time(), unix_ms_now(), self._timeout
         request_id, counts = caller.request_id, self.statistics.attempts
-        seconds = attempt_seconds(patience)
+        seconds = attempt_seconds(timeout)
         sent = batches.send(
-            payload, seconds, asked_at, listen=patience, request_id=request_id, first=is_new, wakes=True
+            payload, seconds, asked_at, listen=timeout, request_id=request_id, first=is_new, wakes=True
         )
         try:
             outcome = await sent.answer
@@ -184,11 +167,11 @@ class CommandClient(Opened):
         self, operation: Operation[Any, BodyT], payload: bytes, caller: Caller
     ) -> Reply[BodyT]:
         began, asked_at = asyncio.get_running_loop().time(), unix_ms_now()
-        named = {REQUEST_ID: caller.request_id} if caller.request_id else {}
+        id_header = {REQUEST_ID: caller.request_id} if caller.request_id else {}
 
         def send(seconds: float, listen: float, _in_doubt: bool) -> Answer:
             headers = {DEADLINE: str(Deadline.after(seconds).unix_ms), ASKED_AT: str(asked_at)}
-            return asyncio.ensure_future(self._request(operation, payload, listen, headers | named))
+            return asyncio.ensure_future(self._request(operation, payload, listen, headers | id_header))
 
         first = send(attempt_seconds(self._timeout), self._timeout, False)
         return await self._retry(operation, operation.subject, caller, send, first, began=began)
@@ -196,7 +179,7 @@ class CommandClient(Opened):
     async def _request(
         self, operation: Operation[Any, Any], payload: bytes, seconds: float, headers: dict[str, str]
     ) -> Envelope | Refused:
-        """The answer to a message of one command, as bytes if it is a page; or what became of it."""
+        """Send one command alone, and return its answer (as bytes if it is a page) or its refusal."""
         try:
             answer = await request(self._connection, operation.subject, payload, seconds, headers)
             return answer if operation.page else read_envelope(*answer)
@@ -208,30 +191,30 @@ class CommandClient(Opened):
         operation: Operation[Any, BodyT],
         subject: str,
         caller: Caller,
-        send: Send,
+        send: SendAttempt,
         first: Answer,
         *,
         began: float,
     ) -> Reply[BodyT]:
-        def read(envelope: Envelope, repeated: bool) -> Reply[BodyT]:
+        def read(envelope: Envelope, in_doubt: bool) -> Reply[BodyT]:
             if operation.page:
                 return read_page(*envelope, operation.reply)
             try:
                 return open_envelope(*envelope, operation.reply)
             except Refused as refused:
-                if not repeated or operation.done_before is not type(refused):
+                if not in_doubt or operation.done_before is not type(refused):
                     raise
-                return Reply(operation.reply())
+                return Reply(operation.reply())  # an earlier attempt did it
 
         attempts = Attempts(
             subject,
             caller,
             send,
             read,
-            self._workers.why_unserved,
+            self.readiness.why_unserved,
             first=first,
             began=began,
-            patience=self._timeout,
+            timeout=self._timeout,
             statistics=self.statistics,
         )
         return await attempts.run()

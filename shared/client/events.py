@@ -1,4 +1,4 @@
-"""Reads the event stream: at least once, each booking's events in order, resumable under a name."""
+"""Read the event stream: at least once, in order per booking, resumable with a durable name."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -28,10 +28,10 @@ log = structlog.get_logger()
 
 
 async def read_events(connection: Client, wanted: FollowEvents) -> AsyncGenerator[BookingEvent, None]:
-    """Yield events for ever, and acknowledge each one when the next is asked for.
+    """Yield events without end, and acknowledge an event when the loop asks for the next one.
 
-    A lost connection, or a stream that was deleted and created again, is waited for. An event that was among
-    the last `REMEMBERED` ones is not yielded again; an older duplicate is.
+    If the connection is lost or the stream is deleted, retry until both exist again. Suppress a duplicate of
+    the last `REMEMBERED` events; an older duplicate is yielded.
     """
     jetstream = connection.jetstream()
     subject = SUBJECTS if wanted.site is None else subject_of(wanted.site)
@@ -77,7 +77,7 @@ def _read(message: Msg) -> BookingEvent | None:
 async def _subscribe(
     jetstream: JetStreamContext, subject: str, start: datetime | None, durable: str | None
 ) -> JetStreamContext.PullSubscription:
-    """Bind to the durable consumer, or create it: from `start` on, else from now on."""
+    """Bind to the durable consumer, or create a consumer from `start` on, or from now on without `start`."""
     config = ConsumerConfig(
         deliver_policy=DeliverPolicy.NEW if start is None else DeliverPolicy.BY_START_TIME,
         opt_start_time=start,

@@ -1,4 +1,4 @@
-"""One request over NATS: its ids, and what became of it where there was no answer."""
+"""Send one request over NATS, and turn its failure into a refusal; the ids of requests."""
 
 from collections.abc import Mapping
 
@@ -16,11 +16,14 @@ UNREACHABLE = "The message queue cannot be reached; nothing was done"
 async def request(
     connection: Client, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None = None
 ) -> tuple[bytes, Mapping[str, str]]:
-    """Send a message, and wait `seconds` for its answer: payload and headers.
+    """Send a message, and wait for its answer for at most `seconds`.
+
+    Returns:
+        The payload and the headers of the answer.
 
     Raises:
-        NoResponders: it reached no worker.
-        NotExecuted: it never will: the connection is closed for good.
+        NoResponders: the message reached no worker.
+        NotExecuted: the message cannot reach a worker, because the connection is permanently closed.
         OutcomeUnknown: no answer came.
     """
     if connection.is_closed:
@@ -39,11 +42,14 @@ async def request(
 
 
 def bound_request_id() -> str | None:
-    """What the program has bound to its log under that name, if it is one: it is written into messages."""
+    """Return the `request_id` of the log context, or None if it is not a valid id.
+
+    Only valid ids are returned, because they are inserted into messages without escaping.
+    """
     bound = structlog.contextvars.get_contextvars().get("request_id")
     return str(bound) if is_request_id(str(bound)) else None
 
 
-def identified() -> dict[str, str]:
-    """The header of a message that belongs to a request."""
+def request_id_header() -> dict[str, str]:
+    """Return the header `X-Request-Id` of a message, or no header without a bound request id."""
     return {REQUEST_ID: request_id} if (request_id := bound_request_id()) else {}

@@ -1,1 +1,1 @@
-"""Programs to begin with. They use `slotkeeper` as anybody would who has installed it."""
+"""Complete programs that use the installed package `slotkeeper`."""

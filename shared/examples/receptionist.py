@@ -1,4 +1,4 @@
-"""A receptionist's command line, for one doctor and one room.
+"""A command line for a receptionist, with one doctor and one room.
 
 python receptionist.py --nats nats://localhost:4222 book 2030-01-07T09:00Z "Ada Lovelace"
 python receptionist.py --nats nats://localhost:4222 day 2030-01-07
@@ -21,24 +21,24 @@ def show(appointment: Appointment) -> None:
     print(f"{when:%Y-%m-%d %H:%M}  {appointment.patientName}  {appointment.id}  {appointment.status}")
 
 
-async def run(words: argparse.Namespace) -> None:
-    async with BookingClient(words.nats) as client:
-        match words.command:
+async def run(arguments: argparse.Namespace) -> None:
+    async with BookingClient(arguments.nats) as client:
+        match arguments.command:
             case "book":
                 booked = await client.book(
-                    words.slot,
-                    words.patient,
+                    arguments.slot,
+                    arguments.patient,
                     resources=[DOCTOR, ROOM],
                     duration_minutes=MINUTES,
                     idempotency_key=f"desk-{uuid4()}",
                 )
                 show(booked)
             case "move":
-                show(await client.move(words.id, slot=words.slot))
+                show(await client.move(arguments.id, slot=arguments.slot))
             case "cancel":
-                show(await client.cancel(words.id))
+                show(await client.cancel(arguments.id))
             case "day":
-                begins = datetime.fromisoformat(words.day).astimezone()
+                begins = datetime.fromisoformat(arguments.day).astimezone()
                 ends = begins + timedelta(days=1)
                 async for appointment in client.appointments(begins, ends, resource=DOCTOR):
                     show(appointment)
@@ -48,11 +48,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--nats", default="nats://localhost:4222")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, arguments in (("book", "slot patient"), ("move", "id slot"), ("cancel", "id"), ("day", "day")):
+    for name, positional in (("book", "slot patient"), ("move", "id slot"), ("cancel", "id"), ("day", "day")):
         command = commands.add_parser(name)
-        for argument in arguments.split():
+        for argument in positional.split():
             command.add_argument(argument)
-    # What the client logs goes to stderr; stdout is for the receptionist.
+    # Send the log of the client to stderr; stdout is for the receptionist.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         asyncio.run(run(parser.parse_args()))

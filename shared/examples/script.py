@@ -1,4 +1,4 @@
-"""A script: hold a slot, book it, move the booking, and see what became of it.
+"""A script: hold a slot, book it, move and cancel the booking, and print its history.
 
 python script.py nats://localhost:4222 2030-01-07T09:00Z
 """
@@ -18,7 +18,7 @@ async def main(nats_url: str, slot: str) -> None:
         hold = await client.hold(slot, "Ada Lovelace", resources=RESOURCES, duration_minutes=MINUTES)
         print(f"Held until {hold.expiresAt:%H:%M:%S} UTC")
 
-        # With a key of your own you may repeat it after whatever went wrong, and never book twice.
+        # With the same key, a retry after any failure never books twice.
         key = f"script-{uuid4()}"
         while True:
             try:

@@ -1,4 +1,4 @@
-"""A FastAPI application that books: one client for the process, handed to routes as a dependency.
+"""A FastAPI application that books: all routes share one client, as a dependency.
 
 NATS_URL=nats://localhost:4222 uvicorn web:app
 """
@@ -34,7 +34,7 @@ Key = Annotated[str, Header(alias="Idempotency-Key")]
 
 @app.exception_handler(Refused)
 async def answer_refusal(request: Request, refused: Refused) -> JSONResponse:
-    """Every refusal knows its status, its body and its headers."""
+    """Answer a refusal with its own status, body and headers."""
     return JSONResponse(refused.body.model_dump(exclude_none=True), refused.status, refused.headers)
 
 
@@ -44,5 +44,5 @@ async def visit(slot: str, patient: str, client: Bookings, key: Key) -> Appointm
 
 
 @app.delete("/visits/{id}")
-async def stay_away(id: str, client: Bookings) -> Appointment:
+async def cancel_visit(id: str, client: Bookings) -> Appointment:
     return await client.cancel(id)

@@ -12,9 +12,9 @@ from shared.process.health import bind_health, health_server
 from shared.process.tasks import run_until_cancelled
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import ChangeStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.hold_index import HoldIndex
 from shared.stores.redis.holds import HoldStore
 from shared.stores.redis.intents import IntentStore
@@ -27,7 +27,7 @@ class Stores:
     """What a worker's use cases work on."""
 
     bookings: BookingStore
-    changes: ChangeStore
+    writes: BookingWrites
     windows: WindowStore
     holds: HoldStore
     held: HoldIndex
@@ -68,16 +68,16 @@ async def open_stores(
     grid = Grid(settings.load(settings.GridSettings).slot_minutes)
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     redis = open_redis(settings.load(settings.RedisSettings).redis_url)
-    bookings = BookingStore(database)
+    bookings, schema = BookingStore(database), Schema(database, grid.minutes)
     stores = Stores(
         bookings,
-        ChangeStore(database),
+        BookingWrites(database, bookings, schema),
         WindowStore(database, bookings, grid),
         HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
         HoldIndex(redis, grid),
         IntentStore(redis),
         RedisWatch(redis),
-        Schema(database, grid.minutes),
+        schema,
         grid,
         nats_problem,
     )

@@ -1,6 +1,6 @@
 """The command that changes the grid, changed to die after a step, to skip a step, or to time out early.
 
-python -m tests.integration.dying_regrid mark --minutes 15        dies after that step
+python -m tests.integration.dying_regrid begin --minutes 15        dies after that step
 python -m tests.integration.dying_regrid no:admit_only …          skips that step
 python -m tests.integration.dying_regrid impatient …              gives each step a second, and runs them all
 """

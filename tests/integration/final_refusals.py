@@ -9,8 +9,8 @@ from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, CancelAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import OutcomeUnknown, SlotAlreadyBooked
-from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from tests.integration.use_cases import UseCases
 
 TEN = "2031-05-04T10:00:00.000Z"
@@ -67,7 +67,7 @@ async def refused_after_a_lost_attempt(
     ada, asked = of(body, "Ada", KEY), a_second_ago()
     late = await lose(
         monkeypatch,
-        BookingStore,
+        BookingWrites,
         "insert_many",
         lambda: use_cases.bookings.book(ada, soon(), is_first_attempt=True, asked_at=asked),
     )

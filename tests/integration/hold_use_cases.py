@@ -11,12 +11,11 @@ from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
-from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
 from shared.stores.redis.holds import HoldRequest
 from shared.stores.redis.keys import Holder
 from shared.stores.redis.scripts import Scripts
-from tests.integration.use_cases import UseCases
+from tests.integration.use_cases import UseCases, writes_to
 
 
 async def book_without_redis(use_cases: UseCases, command: BookAppointment) -> Booking:
@@ -24,7 +23,7 @@ async def book_without_redis(use_cases: UseCases, command: BookAppointment) -> B
     slot_range = Grid(0).slot_range(command)
     claims = Claims.of(command, slot_range)
     rival = Booking.new(command, slot_range, claims, Digests(use_cases.schema.secret))
-    assert await BookingStore(use_cases.database).insert_many([rival], timeout=5) == [WriteResult.DONE]
+    assert await writes_to(use_cases.database).insert_many([rival], timeout=5) == [WriteResult.DONE]
     return rival
 
 

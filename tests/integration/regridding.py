@@ -19,10 +19,11 @@ from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
-from shared.stores.mongo.bookings import COLLECTION, BookingStore
-from shared.stores.mongo.changes import ChangeStore, CompareAndSet
+from shared.stores.mongo.bookings import COLLECTION
+from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.writes import BookingWrites, CompareAndSet
+from tests.integration.use_cases import writes_to
 from tests.servers import Servers
 from tests.stack import Stack
 
@@ -44,8 +45,8 @@ class Old:
         return self.database.get_collection(COLLECTION)
 
     @property
-    def changes(self) -> ChangeStore:
-        return ChangeStore(self.database)
+    def writes(self) -> BookingWrites:
+        return writes_to(self.database)
 
     async def start_over(self) -> None:
         """Create a new database, in the state in which the first worker leaves it when it stops."""
@@ -57,7 +58,7 @@ class Old:
     async def book(self, body: dict[str, Any]) -> Booking | None:
         """Book as a worker of this grid does; return None if the slot is taken."""
         booking = self.new(body)
-        (written,) = await BookingStore(self.database).insert_many([booking], timeout=10)
+        (written,) = await self.writes.insert_many([booking], timeout=10)
         assert written in {WriteResult.DONE, WriteResult.DUPLICATE}
         return booking if written is WriteResult.DONE else None
 
@@ -76,7 +77,7 @@ class Old:
     async def cancel(self, booking_id: str) -> None:
         before = Booking.from_document(await self.rows.find_one({"_id": booking_id}) or {})
         change = CompareAndSet(before, before.cancelled())
-        assert await self.changes.change_many([change], timeout=10) == [WriteResult.DONE]
+        assert await self.writes.change_many([change], timeout=10) == [WriteResult.DONE]
 
     async def everything(self) -> dict[str, Any]:
         """Read all documents, options and indexes except leases, and all keys of Redis."""

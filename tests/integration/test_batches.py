@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from shared.client import batches
-from shared.client.batches import MOST_COMMANDS, MOST_UNDER_WAY, Batches
+from shared.client.batches import MOST_COMMANDS, MOST_IN_FLIGHT, Batches
 from shared.client.command_client import CommandClient
 from shared.client.statistics import Statistics
 from shared.contract.commands import BookAppointment
@@ -65,7 +65,7 @@ class Worker:
     async def keep_all_busy(self) -> list[asyncio.Task[Envelope]]:
         """Send as many batches of one command as may be in flight at once."""
         tasks = []
-        for number in range(MOST_UNDER_WAY):
+        for number in range(MOST_IN_FLIGHT):
             tasks.append(self.ask(-1 - number))
             await asyncio.sleep(0)  # the task starts
             await asyncio.sleep(0)  # its batch leaves

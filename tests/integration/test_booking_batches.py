@@ -12,7 +12,8 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, SlotAlreadyBooked
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.worker.batcher import MOST_AT_ONCE
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -39,13 +40,13 @@ async def test_bookings_of_one_batch_keep_their_own_deadlines(
 
     Otherwise a hasty attempt could still be in flight when its retry starts.
     """
-    insert, times = BookingStore.insert_many, list[tuple[int, float]]()
+    insert, times = BookingWrites.insert_many, list[tuple[int, float]]()
 
-    async def note(store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
+    async def note(store: BookingWrites, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
         times.append((len(bookings), timeout))
         return await insert(store, bookings, timeout=timeout)
 
-    monkeypatch.setattr(BookingStore, "insert_many", note)
+    monkeypatch.setattr(BookingWrites, "insert_many", note)
     deadlines = [Deadline.after(60), Deadline.after(5), Deadline.after(60)]
     await asyncio.gather(
         *(
@@ -82,11 +83,11 @@ async def test_hasty_booking_does_not_wait_for_patient_ones(
 ) -> None:
     """With MongoDB stalled, a booking is answered by its own deadline, not by its batch's."""
 
-    async def stall(_store: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
+    async def stall(_store: BookingWrites, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
         await asyncio.sleep(timeout)
         return [WriteResult.UNKNOWN] * len(bookings)
 
-    monkeypatch.setattr(BookingStore, "insert_many", stall)
+    monkeypatch.setattr(BookingWrites, "insert_many", stall)
     patient = [
         asyncio.create_task(
             use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(60))

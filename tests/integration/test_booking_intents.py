@@ -13,8 +13,8 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
-from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.holds import HoldRequest
 from shared.stores.redis.intents import BookingIntent, IntentStore
 from shared.stores.redis.keys import Holder
@@ -43,12 +43,12 @@ async def test_hold_is_granted_once_the_booking_has_failed(
 ) -> None:
     """Control: a booking that was certainly not made leaves no intent."""
 
-    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[WriteResult]:
+    async def refuse(_store: BookingWrites, bookings: list[Booking], **_: Any) -> list[WriteResult]:
         return [WriteResult.NOT_EXECUTED] * len(bookings)
 
     body = fresh("Ada")
     with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "insert_many", refuse)
+        patch.setattr(BookingWrites, "insert_many", refuse)
         with pytest.raises(NotExecuted):
             await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(1))
     rival = PlaceHold.model_validate({**body, "patientName": "Grace"})
@@ -103,13 +103,13 @@ async def test_booking_does_not_consume_a_later_hold(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the patient places a hold on the slot during the booking, the token keeps its holds elsewhere."""
-    insert, digests = BookingStore.insert_many, Digests(use_cases.schema.secret)
+    insert, digests = BookingWrites.insert_many, Digests(use_cases.schema.secret)
     body = fresh("Ada", holdToken=str(uuid4()))
     elsewhere = {**body, "resources": ["room-2"]}
     await use_cases.holds.place_hold(PlaceHold.model_validate(elsewhere), Deadline.after(5))
 
     async def place_first(
-        store: BookingStore, bookings: list[Booking], *, timeout: float
+        store: BookingWrites, bookings: list[Booking], *, timeout: float
     ) -> list[WriteResult]:
         holder = Holder(body["holdToken"], digests.of_name("Ada"))
         wanted = HoldRequest(bookings[0].claims, holder, unix_ms_now())
@@ -117,7 +117,7 @@ async def test_booking_does_not_consume_a_later_hold(
         return await insert(store, bookings, timeout=timeout)
 
     with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "insert_many", place_first)
+        patch.setattr(BookingWrites, "insert_many", place_first)
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     await use_cases.intents.drain()
     rival = BookAppointment.model_validate({**elsewhere, "patientName": "Grace", "holdToken": None})

@@ -17,8 +17,9 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore, Found
+from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import WriteResult
+from tests.integration.use_cases import writes_to
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -52,7 +53,7 @@ async def test_read_with_no_time_left_was_not_answered_in_time(store: BookingSto
 
 async def test_empty_batch_sends_nothing(store: BookingStore) -> None:
     """An empty insert or read sends nothing to MongoDB."""
-    assert await store.insert_many([], timeout=-1) == []
+    assert await writes_to(store._database).insert_many([], timeout=-1) == []
     assert await store.find(timeout=-1) == Found()
 
 
@@ -61,7 +62,7 @@ async def test_empty_majority_read_is_retried_behind_the_barrier(
 ) -> None:
     """A booking that a new primary's majority read does not show yet is found behind the read barrier."""
     booking = new_booking()
-    assert await store.insert_many([booking], timeout=5) == [WriteResult.DONE]
+    assert await writes_to(store._database).insert_many([booking], timeout=5) == [WriteResult.DONE]
 
     find = type(store._committed).find
 
@@ -77,7 +78,7 @@ async def test_without_a_primary_a_booking_is_not_executed() -> None:
     database = mongodb.connect("mongodb://127.0.0.1:1/booking")
     store = BookingStore(database)
     booking = new_booking()
-    assert await store.insert_many([booking], timeout=0.2) == [WriteResult.NO_PRIMARY]
+    assert await writes_to(store._database).insert_many([booking], timeout=0.2) == [WriteResult.NO_PRIMARY]
     async with asyncio.timeout(20):  # long before the deadline, so that the caller still gets the answer
         with pytest.raises(NoPrimary):
             await store.get_many([booking.id], timeout=60)
@@ -96,7 +97,9 @@ async def test_unanswered_insert_is_unknown_at_its_timeout(tmp_path: Path) -> No
         mongod.pause()
         try:
             async with asyncio.timeout(20):
-                assert await store.insert_many([booking], timeout=0.3) == [WriteResult.UNKNOWN]
+                assert await writes_to(store._database).insert_many([booking], timeout=0.3) == [
+                    WriteResult.UNKNOWN
+                ]
         finally:
             mongod.resume()
         database.client.close()
@@ -155,7 +158,7 @@ async def test_simultaneous_reads_share_one_barrier(
 async def test_shared_read_gives_every_caller_its_own_rows(store: BookingStore) -> None:
     """Callers that share a read get only the rows that they asked for."""
     one, other = new_booking(), new_booking()
-    assert await store.insert_many([one, other], timeout=5) == [WriteResult.DONE] * 2
+    assert await writes_to(store._database).insert_many([one, other], timeout=5) == [WriteResult.DONE] * 2
     find = store._find_behind_barrier
 
     async def with_others(any_of: Sequence[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ from pymongo import MongoClient
 from shared.contract.commands import CancelAppointment, MoveAppointment
 from shared.contract.errors import NoSuchAppointment, OutcomeUnknown, SlotAlreadyBooked
 from shared.domain.booking import Booking
-from shared.stores.mongo.changes import ChangeStore
+from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from tests.integration.final_refusals import (
     KEY,
     TEN,
@@ -44,12 +44,12 @@ async def test_refusal_without_its_tombstone_is_unknown(
 ) -> None:
     """If the tombstone cannot be written, the outcome is unknown: a 409 would not be final."""
 
-    async def fail(_store: ChangeStore, keys: list[Any], **_: Any) -> list[WriteResult]:
+    async def fail(_store: BookingWrites, keys: list[Any], **_: Any) -> list[WriteResult]:
         return [loss] * len(keys)
 
     body = fresh()
     await use_cases.bookings.book(of(body, "Grace"), soon())
-    monkeypatch.setattr(ChangeStore, "reserve_keys", fail)
+    monkeypatch.setattr(BookingWrites, "reserve_keys", fail)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(of(body, "Ada", KEY), soon())
 

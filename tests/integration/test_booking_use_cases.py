@@ -9,7 +9,8 @@ from shared.contract.deadline import Deadline
 from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown, Refused
 from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.intents import HoldState, IntentStore
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -19,14 +20,16 @@ async def test_duplicate_without_a_booking_is_retried(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A duplicate-key error without a booking, as from a deposed primary, is retried: no false 409."""
-    insert, stale = BookingStore.insert_many, [True]
+    insert, stale = BookingWrites.insert_many, [True]
 
-    async def refuse_at_first(store: BookingStore, bookings: list[Booking], **more: Any) -> list[WriteResult]:
+    async def refuse_at_first(
+        store: BookingWrites, bookings: list[Booking], **more: Any
+    ) -> list[WriteResult]:
         if stale and stale.pop():
             return [WriteResult.DUPLICATE] * len(bookings)
         return await insert(store, bookings, **more)
 
-    monkeypatch.setattr(BookingStore, "insert_many", refuse_at_first)
+    monkeypatch.setattr(BookingWrites, "insert_many", refuse_at_first)
     assert await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
 
 
@@ -35,10 +38,10 @@ async def test_duplicate_that_stays_without_a_booking_is_not_executed(
 ) -> None:
     """If such a duplicate-key error stays, the caller gets "not executed", not a false 409."""
 
-    async def refuse(_store: BookingStore, bookings: list[Booking], **_: Any) -> list[WriteResult]:
+    async def refuse(_store: BookingWrites, bookings: list[Booking], **_: Any) -> list[WriteResult]:
         return [WriteResult.DUPLICATE] * len(bookings)
 
-    monkeypatch.setattr(BookingStore, "insert_many", refuse)
+    monkeypatch.setattr(BookingWrites, "insert_many", refuse)
     with pytest.raises(NotExecuted):
         await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))
 
@@ -83,13 +86,13 @@ async def test_insert_that_outlasts_the_index_check_is_unknown(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An insert that outlasts the last index check is unknown: it may not be the only booking."""
-    insert = BookingStore.insert_many
+    insert = BookingWrites.insert_many
 
     async def insert_and_lapse(*args: Any, **options: Any) -> list[WriteResult]:
         outcomes = await insert(*args, **options)
         use_cases.schema._valid_until = 0
         return outcomes
 
-    monkeypatch.setattr(BookingStore, "insert_many", insert_and_lapse)
+    monkeypatch.setattr(BookingWrites, "insert_many", insert_and_lapse)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.book(BookAppointment.model_validate(fresh()), Deadline.after(5))

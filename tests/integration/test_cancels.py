@@ -12,8 +12,8 @@ from shared.contract.commands import BookAppointment, CancelAppointment, MoveApp
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import ChangeStore, CompareAndSet
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 from tests.integration.life import BOOKED, NO_SUCH, Life, all_at_once, is_cancelled
 from tests.integration.use_cases import UseCases
 from tests.slots import fresh
@@ -115,7 +115,7 @@ async def test_unanswered_cancel_is_unknown_and_its_retry_is_200(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cancel that MongoDB carried out but did not answer is unknown; its retry is 200."""
-    change = ChangeStore.change_many
+    change = BookingWrites.change_many
 
     async def lose(*args: Any, **more: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN for _ in await change(*args, **more)]
@@ -123,7 +123,7 @@ async def test_unanswered_cancel_is_unknown_and_its_retry_is_200(
     booked = await use_cases.bookings.book(BookAppointment.model_validate(fresh()), soon())
     cancel = CancelAppointment(id=booked.booking.id)
     with monkeypatch.context() as patch:
-        patch.setattr(ChangeStore, "change_many", lose)
+        patch.setattr(BookingWrites, "change_many", lose)
         with pytest.raises(OutcomeUnknown):
             await use_cases.bookings.cancel(cancel, soon())
     cancelled = await use_cases.bookings.cancel(cancel, soon())
@@ -137,14 +137,14 @@ async def test_cancel_that_loses_to_a_move_is_judged_again(
     body = fresh()
     booked = await use_cases.bookings.book(BookAppointment.model_validate(body), soon())
     later = MoveAppointment(id=booked.booking.id, slot="2031-05-04T10:00:00Z")
-    change, moving = ChangeStore.change_many, [later]
+    change, moving = BookingWrites.change_many, [later]
 
-    async def be_late(store: ChangeStore, changes: list[CompareAndSet], **more: Any) -> list[WriteResult]:
+    async def be_late(store: BookingWrites, changes: list[CompareAndSet], **more: Any) -> list[WriteResult]:
         if moving:
             await use_cases.bookings.move(moving.pop(), soon())
         return await change(store, changes, **more)
 
-    monkeypatch.setattr(ChangeStore, "change_many", be_late)
+    monkeypatch.setattr(BookingWrites, "change_many", be_late)
     cancelled = await use_cases.bookings.cancel(CancelAppointment(id=booked.booking.id), soon())
     assert [entry.type for entry in cancelled.history] == ["booked", "moved", "cancelled"]
     assert (cancelled.version, cancelled.slot) == (3, later.slot)
@@ -166,11 +166,11 @@ async def test_unmatched_cancel_that_cannot_be_explained_is_unknown(
     async def lose(*_: Any, **__: Any) -> None:
         raise OutcomeUnknown
 
-    async def be_unsure(_store: ChangeStore, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
+    async def be_unsure(_store: BookingWrites, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNSURE] * len(changes)
 
     booked = await use_cases.bookings.book(BookAppointment.model_validate(fresh()), soon())
-    monkeypatch.setattr(ChangeStore, "change_many", be_unsure)
+    monkeypatch.setattr(BookingWrites, "change_many", be_unsure)
     monkeypatch.setattr(BookingStore, "find", lose)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.cancel(CancelAppointment(id=booked.booking.id), soon())

@@ -12,8 +12,8 @@ from shared.contract.commands import CancelAppointment, MoveAppointment
 from shared.contract.deadline import Deadline
 from shared.contract.errors import OutcomeUnknown, SlotAlreadyBooked
 from shared.domain.booking import Booking
-from shared.stores.mongo.changes import ChangeStore, CompareAndSet
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 from tests.integration.final_refusals import TEN, Late, lose, of, soon
 from tests.integration.life import BOOKED, Life
 from tests.integration.use_cases import UseCases
@@ -27,7 +27,9 @@ async def refused_after_a_lost_move(
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN, "moveId": str(uuid4())})
-    late = await lose(monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon()))
+    late = await lose(
+        monkeypatch, BookingWrites, "change_many", lambda: use_cases.bookings.move(move, soon())
+    )
     grace = await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
     with pytest.raises(SlotAlreadyBooked):
         await use_cases.bookings.move(move, soon())
@@ -67,18 +69,20 @@ async def test_move_that_lands_before_the_epoch_write_is_done(
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN, "moveId": str(uuid4())})
-    late = await lose(monkeypatch, ChangeStore, "change_many", lambda: use_cases.bookings.move(move, soon()))
+    late = await lose(
+        monkeypatch, BookingWrites, "change_many", lambda: use_cases.bookings.move(move, soon())
+    )
     grace = await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
-    raise_epoch = ChangeStore.advance_epochs
+    raise_epoch = BookingWrites.advance_epochs
 
     async def raise_epoch_late(
-        store: ChangeStore, changes: list[CompareAndSet], **more: Any
+        store: BookingWrites, changes: list[CompareAndSet], **more: Any
     ) -> list[WriteResult]:
         await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
         assert await late() == [WriteResult.DONE]
         return await raise_epoch(store, changes, **more)
 
-    monkeypatch.setattr(ChangeStore, "advance_epochs", raise_epoch_late)
+    monkeypatch.setattr(BookingWrites, "advance_epochs", raise_epoch_late)
     moved = await use_cases.bookings.move(move, soon())
     assert (moved.slot, moved.version) == (move.slot, 2)
 
@@ -88,14 +92,14 @@ async def test_refused_move_without_a_new_epoch_is_unknown(
 ) -> None:
     """If the epoch cannot be raised, the outcome is unknown: a 409 would not be final."""
 
-    async def fail(_store: ChangeStore, bookings: list[Any], **_: Any) -> list[WriteResult]:
+    async def fail(_store: BookingWrites, bookings: list[Any], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN] * len(bookings)
 
     body = fresh()
     ada = (await use_cases.bookings.book(of(body, "Ada"), soon())).booking
     await use_cases.bookings.book(of({**body, "slot": TEN}, "Grace"), soon())
     move = MoveAppointment.model_validate({"id": ada.id, "slot": TEN})
-    monkeypatch.setattr(ChangeStore, "advance_epochs", fail)
+    monkeypatch.setattr(BookingWrites, "advance_epochs", fail)
     with pytest.raises(OutcomeUnknown):
         await use_cases.bookings.move(move, soon())
 

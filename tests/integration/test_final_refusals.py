@@ -14,9 +14,8 @@ from shared.contract.commands import CancelAppointment, PlaceHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import AskedEarlier, SlotAlreadyBooked, SlotHeld
 from shared.domain.booking import Booking
-from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import ChangeStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from tests.integration.final_refusals import (
     KEY,
     TEN,
@@ -46,9 +45,9 @@ async def test_overtaken_attempt_does_not_book_after_the_409(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attempt that stalls while its retry gets 409 finds the tombstone, and gets AskedEarlier."""
-    insert, stalled, go_on = BookingStore.insert_many, asyncio.Event(), asyncio.Event()
+    insert, stalled, go_on = BookingWrites.insert_many, asyncio.Event(), asyncio.Event()
 
-    async def stall(self: BookingStore, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
+    async def stall(self: BookingWrites, bookings: list[Booking], *, timeout: float) -> list[WriteResult]:
         if not stalled.is_set():
             stalled.set()
             await go_on.wait()
@@ -56,7 +55,7 @@ async def test_overtaken_attempt_does_not_book_after_the_409(
 
     body = fresh()
     ada, asked = of(body, "Ada", KEY), a_second_ago()
-    monkeypatch.setattr(BookingStore, "insert_many", stall)
+    monkeypatch.setattr(BookingWrites, "insert_many", stall)
     overtaken = asyncio.create_task(use_cases.bookings.book(ada, soon(), asked_at=asked))
     await stalled.wait()
     grace = await use_cases.bookings.book(of(body, "Grace"), soon())
@@ -120,7 +119,7 @@ async def test_replacement_that_lands_after_a_second_409_fails(
     asked = unix_ms_now() - 500
     late = await lose(
         monkeypatch,
-        ChangeStore,
+        BookingWrites,
         "replace_many",
         lambda: use_cases.bookings.book(ada, soon(), asked_at=asked),
     )
@@ -140,19 +139,19 @@ async def test_insert_that_lands_before_the_tombstone_is_replayed(
     ada = of(body, "Ada", KEY)
     late = await lose(
         monkeypatch,
-        BookingStore,
+        BookingWrites,
         "insert_many",
         lambda: use_cases.bookings.book(ada, soon(), is_first_attempt=True),
     )
     grace = await use_cases.bookings.book(of(body, "Grace"), soon())
-    refuse = ChangeStore.reserve_keys
+    refuse = BookingWrites.reserve_keys
 
-    async def refuse_late(store: ChangeStore, keys: Any, **more: Any) -> list[WriteResult]:
+    async def refuse_late(store: BookingWrites, keys: Any, **more: Any) -> list[WriteResult]:
         await use_cases.bookings.cancel(CancelAppointment(id=grace.booking.id), soon())
         assert await late() == [WriteResult.DONE]
         return await refuse(store, keys, **more)
 
-    monkeypatch.setattr(ChangeStore, "reserve_keys", refuse_late)
+    monkeypatch.setattr(BookingWrites, "reserve_keys", refuse_late)
     booked = await use_cases.bookings.book(ada, soon())
     assert (booked.replayed, booked.booking.patient_name) == (True, "Ada")
 
@@ -163,7 +162,7 @@ async def test_409_for_a_held_slot_is_final_too(use_cases: UseCases, monkeypatch
     ada = of(body, "Ada", KEY)
     late = await lose(
         monkeypatch,
-        BookingStore,
+        BookingWrites,
         "insert_many",
         lambda: use_cases.bookings.book(ada, soon(), is_first_attempt=True),
     )

@@ -22,7 +22,8 @@ from shared.contract.errors import (
 )
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import COLLECTION, BookingStore, Found
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.holds import PLACED_MARGIN_MS
 from shared.stores.redis.keys import keys_of
 from tests.integration.hold_use_cases import book_without_redis, refuse, wanted
@@ -43,14 +44,14 @@ async def test_hold_that_meets_a_booking_in_progress_is_refused_at_once(
 ) -> None:
     """A hold that meets an intent gets BeingBooked at once; its retry sees the booking."""
     body, entered, going_on = fresh("Ada"), asyncio.Event(), asyncio.Event()
-    insert = BookingStore.insert_many
+    insert = BookingWrites.insert_many
 
     async def insert_late(*args: Any, **options: Any) -> list[WriteResult]:
         entered.set()
         await going_on.wait()
         return await insert(*args, **options)
 
-    monkeypatch.setattr(BookingStore, "insert_many", insert_late)
+    monkeypatch.setattr(BookingWrites, "insert_many", insert_late)
     booking = asyncio.create_task(
         use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
     )

@@ -14,9 +14,8 @@ from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
-from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import ChangeStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.holds import HoldRequest, Placed
 from shared.stores.redis.intents import IntentStore
 from shared.stores.redis.keys import Holder, keys_of
@@ -39,11 +38,11 @@ async def refuse(use_cases: UseCases, body: dict[str, Any]) -> None:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record the writes from now on: `insert`, `intent` or `change`."""
     done: list[str] = []
-    insert, register = BookingStore.insert_many, IntentStore.register_intents
-    change = ChangeStore.change_many
+    insert, register = BookingWrites.insert_many, IntentStore.register_intents
+    change = BookingWrites.change_many
 
     async def noting_insert(
-        store: BookingStore, bookings: Sequence[Booking], **more: Any
+        store: BookingWrites, bookings: Sequence[Booking], **more: Any
     ) -> list[WriteResult]:
         done.append("insert")
         return await insert(store, bookings, **more)
@@ -52,13 +51,13 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("intent")
         return await register(*args, **more)
 
-    async def noting_change(store: ChangeStore, changes: Any, **more: Any) -> list[WriteResult]:
+    async def noting_change(store: BookingWrites, changes: Any, **more: Any) -> list[WriteResult]:
         done.append("change")
         return await change(store, changes, **more)
 
-    monkeypatch.setattr(BookingStore, "insert_many", noting_insert)
+    monkeypatch.setattr(BookingWrites, "insert_many", noting_insert)
     monkeypatch.setattr(IntentStore, "register_intents", noting_register)
-    monkeypatch.setattr(ChangeStore, "change_many", noting_change)
+    monkeypatch.setattr(BookingWrites, "change_many", noting_change)
     return done
 
 

@@ -15,10 +15,10 @@ from shared.contract.errors import (
     SlotAlreadyBooked,
     SlotHeld,
 )
-from shared.stores.mongo import changes
+from shared.stores.mongo import writes as changes
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import ChangeStore, CompareAndSet
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 from tests.integration.test_moves import ELEVEN, TEN, booked, free, soon
 from tests.integration.use_cases import UseCases
 
@@ -41,12 +41,12 @@ async def test_no_hold_is_granted_while_a_move_may_still_be_made(
 ) -> None:
     """A move that MongoDB did not answer keeps its intent, which refuses holds of the target."""
 
-    async def lose(_store: ChangeStore, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
+    async def lose(_store: BookingWrites, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN] * len(changes)
 
     body, booking = await booked(use_cases, patient="Ada")
     with monkeypatch.context() as patch:
-        patch.setattr(ChangeStore, "change_many", lose)
+        patch.setattr(BookingWrites, "change_many", lose)
         with pytest.raises(OutcomeUnknown):
             await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN), Deadline.after(1))
     rival = PlaceHold.model_validate({**body, "slot": TEN, "patientName": "Grace"})
@@ -59,7 +59,7 @@ async def test_an_unanswered_move_is_carried_out_once(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A move whose answer from MongoDB is lost is unknown; its retry finds the move and writes nothing."""
-    change = ChangeStore.change_many
+    change = BookingWrites.change_many
 
     async def lose(*args: Any, **more: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN for _ in await change(*args, **more)]
@@ -67,7 +67,7 @@ async def test_an_unanswered_move_is_carried_out_once(
     _, booking = await booked(use_cases)
     move = MoveAppointment(id=booking.id, slot=TEN, moveId=str(uuid4()))
     with monkeypatch.context() as patch:
-        patch.setattr(ChangeStore, "change_many", lose)
+        patch.setattr(BookingWrites, "change_many", lose)
         with pytest.raises(OutcomeUnknown):
             await use_cases.bookings.move(move, soon())
     moved = await use_cases.bookings.move(move, soon())
@@ -79,16 +79,16 @@ async def test_moves_of_a_partly_matched_batch_know_their_own_outcome(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If some updates of a batch match no row, every move finds its own outcome and is written once."""
-    change, racing, asked = ChangeStore.change_many, [True], unix_ms_now()
+    change, racing, asked = BookingWrites.change_many, [True], unix_ms_now()
     bookings = [(await booked(use_cases))[1] for _ in range(4)]
 
-    async def be_late(store: ChangeStore, changes: list[CompareAndSet], **more: Any) -> list[WriteResult]:
+    async def be_late(store: BookingWrites, changes: list[CompareAndSet], **more: Any) -> list[WriteResult]:
         if racing and racing.pop():
             rival = MoveAppointment(id=changes[0].before.id, slot=ELEVEN)
             await use_cases.bookings.move(rival, soon(), asked_at=asked)
         return await change(store, changes, **more)
 
-    monkeypatch.setattr(ChangeStore, "change_many", be_late)
+    monkeypatch.setattr(BookingWrites, "change_many", be_late)
     moves = [MoveAppointment(id=booking.id, slot=TEN) for booking in bookings]
     moved = await asyncio.gather(*(use_cases.bookings.move(move, soon()) for move in moves))
     assert {booking.slot for booking in moved} == {moves[0].slot}
@@ -99,15 +99,15 @@ async def test_control_without_compare_and_set_a_version_occurs_twice(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Control: if an update matches its row by id alone, two moves write the same version."""
-    change, racing = ChangeStore.change_many, [True]
+    change, racing = BookingWrites.change_many, [True]
     _, booking = await booked(use_cases)
 
-    async def be_late(store: ChangeStore, planned: list[CompareAndSet], **more: Any) -> list[WriteResult]:
+    async def be_late(store: BookingWrites, planned: list[CompareAndSet], **more: Any) -> list[WriteResult]:
         if racing and racing.pop():
             await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=ELEVEN), soon())
         return await change(store, planned, **more)
 
-    monkeypatch.setattr(ChangeStore, "change_many", be_late)
+    monkeypatch.setattr(BookingWrites, "change_many", be_late)
     monkeypatch.setattr(changes, "_as_read", lambda read: {"_id": read.id})
     await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN), soon())
     found = await use_cases.reads.get(booking.id, soon())
@@ -118,16 +118,16 @@ async def test_a_stale_duplicate_error_refuses_no_move(
     use_cases: UseCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A duplicate error without a booking, as from a deposed primary, is retried and causes no false 409."""
-    change, stale = ChangeStore.change_many, [True]
+    change, stale = BookingWrites.change_many, [True]
 
     async def refuse_at_first(
-        store: ChangeStore, changes: list[CompareAndSet], **more: Any
+        store: BookingWrites, changes: list[CompareAndSet], **more: Any
     ) -> list[WriteResult]:
         if stale and stale.pop():
             return [WriteResult.DUPLICATE] * len(changes)
         return await change(store, changes, **more)
 
-    monkeypatch.setattr(ChangeStore, "change_many", refuse_at_first)
+    monkeypatch.setattr(BookingWrites, "change_many", refuse_at_first)
     body, booking = await booked(use_cases)
     assert (await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN), soon())).version == 2
     assert await use_cases.bookings.book(free(body), soon())
@@ -138,11 +138,11 @@ async def test_a_lasting_stale_duplicate_error_gets_503(
 ) -> None:
     """If a duplicate error without a booking persists, the move is not executed: 503, and no false 409."""
 
-    async def refuse(_store: ChangeStore, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
+    async def refuse(_store: BookingWrites, changes: list[CompareAndSet], **_: Any) -> list[WriteResult]:
         return [WriteResult.DUPLICATE] * len(changes)
 
     _, booking = await booked(use_cases)
-    monkeypatch.setattr(ChangeStore, "change_many", refuse)
+    monkeypatch.setattr(BookingWrites, "change_many", refuse)
     with pytest.raises(NotExecuted):
         await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN), soon())
 

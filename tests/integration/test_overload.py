@@ -76,7 +76,9 @@ async def test_an_overloaded_worker_is_ready(servers: Servers) -> None:
         burst = asyncio.create_task(send_to_paused(stack, worker))
         await until(lambda: "overloaded" in worker.log, "the worker is overloaded")
         async with CommandClient(stack.env["NATS_URL"]) as client:
-            answers = await client.ask_ready(BOOKING_READY.subject, seconds=10, enough=lambda _: True)
+            answers = await client.readiness.ask_workers(
+                BOOKING_READY.subject, seconds=10, enough=lambda _: True
+            )
         assert [answer.ready for answer in answers] == [True]
         await burst
 

@@ -93,7 +93,7 @@ async def test_every_worker_answers_a_readiness_request(stack: Stack) -> None:
         return len(answered) == len(stack.workers("booking_worker"))
 
     async with CommandClient(stack.env["NATS_URL"]) as client:
-        answers = await client.ask_ready(BOOKING_READY.subject, seconds=20, enough=enough)
+        answers = await client.readiness.ask_workers(BOOKING_READY.subject, seconds=20, enough=enough)
     assert answers == answered
     assert [answer.ready for answer in answers] == [True] * len(stack.workers("booking_worker"))
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import CompareAndSet
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.writes import CompareAndSet
 from shared.stores.redis.keys import OF_CLAIMS
 from tests.integration.dying_regrid import DIED, IMPATIENT, STEPS
 from tests.integration.regridding import Old, data_of
@@ -69,7 +68,7 @@ async def test_a_change_that_dies_is_completed_by_a_second_run(old: Old, step: s
 async def test_a_conflict_after_the_mark_restores_the_old_grid(old: Old) -> None:
     """If a late write causes a conflict after the mark, the next run restores the old grid."""
     await old.book(at("09:05", 5))
-    died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", "mark"))
+    died = await old.regrid("--minutes", "15", module=("tests.integration.dying_regrid", "begin"))
     assert died.code == DIED
     assert await old.book(at("09:10", 5))
     assert (await old.regrid("--minutes", "15")).code == 1
@@ -109,15 +108,15 @@ async def test_late_writes_of_the_old_grid_are_not_executed(old: Old) -> None:
     kept, moving = await old.book(at("09:05", 5)), await old.book(at("10:05", 5))
     assert kept
     assert moving
-    inserted, store = old.new(at("11:00", 5)), BookingStore(old.database)
+    inserted = old.new(at("11:00", 5))
     elsewhere = old.new(at("12:00", 5))
     moved = replace(moving, slot=elsewhere.slot, claims=elsewhere.claims, version=2)
     assert (await old.regrid("--minutes", "15")).code == 0
-    assert await store.insert_many([inserted], timeout=10) == [WriteResult.NOT_EXECUTED]
-    assert await old.changes.change_many([CompareAndSet(moving, moved)], timeout=10) == [
+    assert await old.writes.insert_many([inserted], timeout=10) == [WriteResult.NOT_EXECUTED]
+    assert await old.writes.change_many([CompareAndSet(moving, moved)], timeout=10) == [
         WriteResult.NOT_EXECUTED
     ]
-    assert await old.changes.change_many([CompareAndSet(kept, kept.cancelled())], timeout=10) == [
+    assert await old.writes.change_many([CompareAndSet(kept, kept.cancelled())], timeout=10) == [
         WriteResult.DONE
     ], "a late cancel frees the claims of either grid"
     (row,) = await booked(old)

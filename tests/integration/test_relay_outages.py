@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import nats
 import pytest
 
-from booking_worker.events.publisher import EventPublisher, Unpublished
+from booking_worker.events.publisher import MOST_IN_FLIGHT, EventPublisher, Unpublished
 from deploy.local.nats import Nats
 from deploy.local.ports import LOOPBACK
 from shared.contract.events import BookingEvent, EventPlace
@@ -131,9 +131,10 @@ async def test_publisher_works_after_any_number_of_failures(nats_server: NatsAlo
     await publisher.publish(events[:1])
     await asyncio.to_thread(nats_server.kill)
     await until(lambda: connection.is_reconnecting, "the client has noticed")
-    for _ in range(6):
-        with pytest.raises(Unpublished):
-            await publisher.publish(events)
+    async with asyncio.timeout(30):
+        for _ in range(2 * MOST_IN_FLIGHT):
+            with pytest.raises(Unpublished):
+                await publisher.publish(events)
     await asyncio.to_thread(nats_server.start)
     await until(lambda: connection.is_connected, "the client is connected again")
     async with asyncio.timeout(20):

@@ -15,7 +15,6 @@ from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.requests import Booked
 from booking_worker.bookings.service import BookingService
-from booking_worker.bookings.writes import Writes
 from booking_worker.reads.service import ReadService
 from hold_worker.service import Held, HoldService
 from shared.contract.commands import (
@@ -36,10 +35,10 @@ from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
-from shared.stores.mongo.changes import ChangeStore
+from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.connection import connect_redis
 from shared.stores.redis.hold_index import HoldIndex
 from shared.stores.redis.holds import HoldStore
@@ -86,6 +85,11 @@ class OneByOne:
         await _only(self._holds.release, command, deadline, sent)
 
 
+def writes_to(database: mongodb.Database) -> BookingWrites:
+    """Return the writes to a database, as a worker without a grid has them."""
+    return BookingWrites(database, BookingStore(database), Schema(database, 0))
+
+
 async def _only(
     use_case: UseCase[CommandT, OutcomeT], command: CommandT, deadline: Deadline, sent: dict[str, Any]
 ) -> OutcomeT:
@@ -113,11 +117,11 @@ class UseCases:
 def lost_inserts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lose every insert in this context: it is neither carried out nor answered."""
 
-    async def lose(_store: BookingStore, bookings: Sequence[Booking], **_: Any) -> list[WriteResult]:
+    async def lose(_store: BookingWrites, bookings: Sequence[Booking], **_: Any) -> list[WriteResult]:
         return [WriteResult.UNKNOWN] * len(bookings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(BookingStore, "insert_many", lose)
+        patch.setattr(BookingWrites, "insert_many", lose)
         yield
 
 
@@ -133,7 +137,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         )
         holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
-        writes, intents = Writes(bookings, ChangeStore(database), schema), Intents(IntentStore(scripts))
+        writes, intents = BookingWrites(database, bookings, schema), Intents(IntentStore(scripts))
         grid, digests, lately = Grid(slot_minutes), Digests(schema.secret), LatelyBooked()
         one_by_one = OneByOne(
             BookingService(

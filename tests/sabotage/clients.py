@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.http.presence import Presence
+from gateway.http.connection import ClientConnection
 from shared.client import attempts
 from shared.client import command_client as client
 from shared.contract.errors import Conflict
@@ -24,10 +24,10 @@ def late_refusal_ends() -> None:
 def no_look_at_callers() -> None:
     """Retry also for callers who have closed their connection."""
 
-    async def stays(_presence: Presence) -> bool:
+    async def stays(_connection: ClientConnection) -> bool:
         return False
 
-    Presence.has_left = stays  # type: ignore[assignment,method-assign]
+    ClientConnection.has_left = stays  # type: ignore[assignment,method-assign]
 
 
 def no_repeats() -> None:

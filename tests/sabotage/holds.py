@@ -7,7 +7,7 @@ from typing import Any
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.move_plan import MovePlan
 from shared.contract.deadline import Deadline
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.bulk import WriteResult
 from shared.stores.redis import server as redis_server
 from shared.stores.redis.intents import HoldState, IntentStore
 

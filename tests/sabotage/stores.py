@@ -12,9 +12,10 @@ from booking_worker.bookings.lately_booked import LatelyBooked
 from shared.domain.booking import Booking
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.meta import settle
 from shared.stores.mongo.schema import Schema
-from shared.stores.mongo.writes import WriteResult
+from shared.stores.mongo.writes import BookingWrites
 from shared.worker import batcher, flow_control
 
 
@@ -47,13 +48,13 @@ def no_read_barrier() -> None:
 
 def no_doubt() -> None:
     """Count a write without an answer as not executed."""
-    insert_many = BookingStore.insert_many
+    insert_many = BookingWrites.insert_many
 
     async def sure(*args: Any, **more: Any) -> list[WriteResult]:
         outcomes = await insert_many(*args, **more)
         return [WriteResult.NOT_EXECUTED if one is WriteResult.UNKNOWN else one for one in outcomes]
 
-    BookingStore.insert_many = sure  # type: ignore[method-assign]
+    BookingWrites.insert_many = sure  # type: ignore[method-assign]
 
 
 def slow_store() -> None:
@@ -81,21 +82,21 @@ def stuck_store() -> None:
 def failing_store() -> None:
     """Raise an exception that quotes the bookings to insert."""
 
-    async def fail(_store: BookingStore, bookings: Any, **_: Any) -> Any:
+    async def fail(_store: BookingWrites, bookings: Any, **_: Any) -> Any:
         raise ValueError(f"cannot insert {bookings}")
 
-    BookingStore.insert_many = fail  # type: ignore[assignment,method-assign]
+    BookingWrites.insert_many = fail  # type: ignore[assignment,method-assign]
 
 
 def _delay_inserts(seconds: float) -> None:
-    insert_many = BookingStore.insert_many
+    insert_many = BookingWrites.insert_many
 
     async def slow(*args: Any, **more: Any) -> Any:
         structlog.get_logger().info("insert_delayed")
         await asyncio.sleep(seconds)
         return await insert_many(*args, **more)
 
-    BookingStore.insert_many = slow  # type: ignore[method-assign]
+    BookingWrites.insert_many = slow  # type: ignore[method-assign]
 
 
 def secondary_reads() -> None:

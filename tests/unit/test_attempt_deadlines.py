@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from shared.client.waiting import Deadlines, Waiting
+from shared.client.pending import Deadlines, PendingCommand
 from shared.contract.errors import Overloaded
 
 
-def waiting(seconds: float) -> Waiting:
-    return Waiting(b"{}", seconds, 0, listen=1, first=True, wakes=True)
+def pending(seconds: float) -> PendingCommand:
+    return PendingCommand(b"{}", seconds, 0, listen=1, first=True, wakes=True)
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -22,7 +22,7 @@ def test_attempt_without_time_does_not_shorten_the_time_of_others(
 
     async def end_all() -> list[type]:
         deadlines = Deadlines()
-        attempts = [waiting(seconds) for seconds in (0.02, 0, -1, 0.01, 0)]
+        attempts = [pending(seconds) for seconds in (0.02, 0, -1, 0.01, 0)]
         for attempt in attempts:
             deadlines.add(attempt)
         async with asyncio.timeout(10):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.mongo.writes import WriteResult, read_errors
+from shared.stores.mongo.bulk import WriteResult, read_errors
 
 WRITE_CONCERN_FAILED = {"code": 64, "errmsg": "waiting for replication timed out"}
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gateway.api import calls
+from gateway.api import calls, routes
 from gateway.app import create_app
 from gateway.http.middleware import RequestMiddleware
 from shared.client.caller import Caller
@@ -74,7 +74,7 @@ class Client:
 def app() -> FastAPI:
     """Return the gateway's API with one operation that the gateway does not define."""
     app = create_app(NatsSettings())
-    calls.register(app, (REMIND,))
+    routes.register(app, (REMIND,))
     app.state.client = Client()
     return app
 

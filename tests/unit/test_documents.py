@@ -68,6 +68,15 @@ def test_document_has_narrow_lines_and_working_links(path: Path) -> None:
     assert not broken_links(path.parent, text)
 
 
+def test_way_of_a_request_names_existing_files() -> None:
+    """Every file in the block "The way of a request" of gateway/README.md exists."""
+    block = (ROOT / "gateway" / "README.md").read_text().split("```")[1]
+    files = re.findall(r"[\w/]+\.py", block)
+    assert "http/middleware.py" in files
+    for file in files:
+        assert (ROOT / file).is_file() or (ROOT / "gateway" / file).is_file(), file
+
+
 def test_part_has_a_readme() -> None:
     """Every part has a README in its folder."""
     for folder in (*SERVICES, "deploy", "tests"):

@@ -163,7 +163,7 @@ async def test_hot_call_is_answered_as_fastapi_answers_it(
     app: FastAPI, method: str, url: str, more: dict[str, Any]
 ) -> None:
     """Status, body, headers and log equal those of a request that FastAPI routes."""
-    hot = await ask(RequestMiddleware(app, HotCalls(app.state)), method, url, more)
+    hot = await ask(RequestMiddleware(app, HotCalls(app.state).find), method, url, more)
     assert hot == await ask(RequestMiddleware(app), method, url, more)
 
 
@@ -183,7 +183,7 @@ async def test_refused_request_is_logged_with_its_reason_and_slot(
     app: FastAPI, case: str, level: str, expected: dict[str, Any] | None
 ) -> None:
     """Its line has the error type, site, resources and slot, and nothing of an invalid body."""
-    *_, lines = await ask(RequestMiddleware(app, HotCalls(app.state)), *SAME[case])
+    *_, lines = await ask(RequestMiddleware(app, HotCalls(app.state).find), *SAME[case])
     line = lines[-1]
     known = {"event", "log_level", "method", "route", "status"}
     details = {name: value for name, value in line.items() if name not in known}
@@ -198,7 +198,7 @@ async def test_hot_call_bypasses_fastapi(app: FastAPI, case: str) -> None:
     async def never(*_: Any) -> None:
         raise AssertionError("passed on")
 
-    status, *_ = await ask(RequestMiddleware(never, HotCalls(app.state)), *SAME[case])
+    status, *_ = await ask(RequestMiddleware(never, HotCalls(app.state).find), *SAME[case])
     others = {"taken": 409, "move refused": 409, "held": 200, "moved": 200, "cancelled": 200, "no JSON": 400}
     assert status == others.get(case, 201)
 
@@ -251,7 +251,7 @@ async def test_request_must_have_one_host(
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
     }
-    gateway = RequestMiddleware(app, HotCalls(app.state))
+    gateway = RequestMiddleware(app, HotCalls(app.state).find)
     await gateway(scope, receive, send)
     assert sent[0]["status"] == 400
     assert b"Host" in sent[1]["body"]

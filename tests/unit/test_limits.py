@@ -97,7 +97,7 @@ async def test_receiver_of_a_refused_body_is_released_at_once(
     monkeypatch: pytest.MonkeyPatch, scope: Scope, status: int
 ) -> None:
     """granian keeps the connection open until no reference to its receiver is left."""
-    for name in ("BODY_SECONDS", "THROW_AWAY_SECONDS"):
+    for name in ("BODY_SECONDS", "DISCARD_SECONDS"):
         monkeypatch.setattr(body, name, 0.01)
     statuses = list[int]()
     arriving = asyncio.Queue[Message]()

@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 import structlog
 from bson.timestamp import Timestamp
-from pymongo import InsertOne
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -20,14 +19,14 @@ from shared.contract.errors import NoPrimary, NotExecuted, OutcomeUnknown
 from shared.domain.booking import Booking
 from shared.domain.history import Entry, History
 from shared.stores.mongo.answered import answered
+from shared.stores.mongo.bulk import within
 from shared.stores.mongo.connection import Database, Document, aggregate, knows_primary
 from shared.stores.mongo.read_barrier import ReadBarrier
-from shared.stores.mongo.writes import WriteResult, within, write
 
 COLLECTION = "appointments"
 STATUS_BOOKED = "booked"
 STATUS_REFUSED = "refused"
-"""The status of a tombstone (`changes.py`)."""
+"""The status of a tombstone (`writes.py`)."""
 PRIMARY_SECONDS = 0.4  # the driver checks its servers every half second, so this covers one check
 
 log = structlog.get_logger()
@@ -94,15 +93,6 @@ class BookingStore:
                     await self._database.client.admin.command("ping")
             except PyMongoError:
                 raise NoPrimary from None
-
-    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[WriteResult]:
-        """Insert bookings in one round trip. Never raises for MongoDB.
-
-        Returns:
-            One outcome per booking, in the same order.
-        """
-        inserts = [InsertOne(booking.to_document()) for booking in bookings]
-        return await write(self._latest, "insert", inserts, timeout=timeout)
 
     async def get_many(
         self,
@@ -255,7 +245,7 @@ async def changed_since(
         async for row in aggregate(committed, stages, up_to=up_to):
             try:
                 history = tuple(Entry.from_document(entry) for entry in row.get("history", ()))
-            except (KeyError, TypeError):
+            except (AttributeError, KeyError, TypeError):
                 log.warning("foreign_row", effect="its changes are no events")
             else:
                 yield row["_id"], history

@@ -167,7 +167,7 @@ def _changes(rows: Sequence[Document]) -> Iterator[BookingChange]:
             entry = _new_entry(row)
             if entry is not None:
                 yield BookingChange(row["documentKey"]["_id"], Entry.from_document(entry))
-        except (KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError):
             log.warning("foreign_row", effect="its changes are no events")
 
 

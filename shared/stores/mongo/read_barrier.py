@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextvars import Context
 from uuid import uuid4
 
+from shared.stores.mongo.bulk import within
 from shared.stores.mongo.connection import Collection, Database, Document, update_then_find
-from shared.stores.mongo.writes import within
 
 COLLECTION = "barriers"
 # A hanging barrier delays the next one no longer than this.

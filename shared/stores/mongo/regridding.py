@@ -27,11 +27,11 @@ from shared.domain.grid import SlotRange
 from shared.process.settings import Misconfigured
 from shared.stores.mongo.answered import Unanswered, answered
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED
+from shared.stores.mongo.bulk import WriteResult, bulk_write
 from shared.stores.mongo.connection import Database, Document, aggregate
 from shared.stores.mongo.leases import LIVE
 from shared.stores.mongo.meta import COLLECTION as META
 from shared.stores.mongo.meta import ID, OTHER_VERSION, VERSION
-from shared.stores.mongo.writes import WriteResult, write
 
 STEP_SECONDS = 30.0
 ROWS_AT_ONCE = 500
@@ -169,7 +169,7 @@ class RegridStore:
             )
             for booked, slot_range, claims in bookings
         ]
-        written = set(await write(self._rows, "regrid", updates, timeout=STEP_SECONDS))
+        written = set(await bulk_write(self._rows, "regrid", updates, timeout=STEP_SECONDS))
         if not written <= {WriteResult.DONE, WriteResult.UNSURE}:
             raise Unanswered("MongoDB did not rewrite all rows")
 

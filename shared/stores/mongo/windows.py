@@ -19,8 +19,8 @@ from shared.domain.grid import MINUTE_MS, Grid
 from shared.domain.time_range import Cells, PagePosition, TimeRange
 from shared.stores.metrics import MONGODB_SECONDS, timed
 from shared.stores.mongo.bookings import COLLECTION, STATUS_BOOKED, BookingStore
+from shared.stores.mongo.bulk import within
 from shared.stores.mongo.connection import Database, Document, read_apart
-from shared.stores.mongo.writes import within
 
 _ISO = "%Y-%m-%dT%H:%M:%S.%LZ"
 _LASTING = {"$ifNull": ["$durationMinutes", "$$REMOVE"]}

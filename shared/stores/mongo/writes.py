@@ -1,85 +1,216 @@
-"""Send batches of writes: one round trip, and one outcome per write."""
+"""Write bookings: insert them, and change existing rows by compare-and-set.
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from enum import Enum, auto
-from typing import Any
-
-import pymongo
-from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
-
-from shared.stores.metrics import MONGODB_SECONDS, timed
-from shared.stores.mongo.connection import Collection, Document
-
-DUPLICATE_KEY = 11000
-REFUSED_BY_VALIDATOR = 121
-"""The code of a write with claims of another grid. It has no effect.
-
-Its worker slept while the grid was changed.
+A compare-and-set matches the row only as it was read. No change is lost or carried out twice, however late
+MongoDB carries it out, because a row that was changed after the read no longer matches.
 """
-SHORTEST_SECONDS = 0.001
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from pymongo import InsertOne, UpdateOne
+
+from shared.contract.asked_at import CLOCK_SKEW_MS
+from shared.contract.deadline import Deadline
+from shared.contract.errors import NoPrimary
+from shared.domain.booking import Booking
+from shared.stores.mongo.bookings import (
+    COLLECTION,
+    STATUS_BOOKED,
+    STATUS_REFUSED,
+    BookingStore,
+    InSite,
+    Tombstone,
+)
+from shared.stores.mongo.bulk import WriteResult, bulk_write
+from shared.stores.mongo.connection import Database, Document
+from shared.stores.mongo.schema import Schema
+
+_FIELDS = (
+    "slot",
+    "durationMinutes",
+    "slotMinutes",
+    "resources",
+    "claims",
+    "status",
+    "version",
+    "updatedAt",
+)
+"""The fields of a booking's row that a change may set."""
 
 
-class WriteResult(Enum):
-    """The outcome of one write of a batch."""
+@dataclass(frozen=True)
+class CompareAndSet:
+    """A change of one booking: the booking as it was read, and as it is to be."""
 
-    DONE = auto()
-    DUPLICATE = auto()
-    UNSURE = auto()
-    """Some write of this batch did not match, and MongoDB does not return which; the rows have to be read."""
-    NOT_EXECUTED = auto()
-    NO_PRIMARY = auto()
-    UNKNOWN = auto()
+    before: Booking
+    after: Booking
 
 
-_OF_ERRORS = {DUPLICATE_KEY: WriteResult.DUPLICATE, REFUSED_BY_VALIDATOR: WriteResult.NOT_EXECUTED}
+class BookingWrites:
+    """Writes to `appointments`, one round trip a call. No method raises for MongoDB."""
+
+    def __init__(self, database: Database, bookings: BookingStore, schema: Schema) -> None:
+        self._latest = database.get_collection(COLLECTION)
+        self._bookings = bookings
+        self._schema = schema
+
+    async def guarded(
+        self, write: Callable[..., Awaitable[list[WriteResult]]], many: Sized, deadline: Deadline
+    ) -> list[WriteResult]:
+        """Send a batch only if it can be confirmed, and confirm it only if the indexes existed meanwhile.
+
+        `write` is one of the methods below.
+
+        Returns:
+            One outcome per write, in the same order.
+        """
+        if not many:
+            return []
+        try:
+            await self._bookings.find_primary(timeout=deadline.remaining)
+        except NoPrimary:
+            return [WriteResult.NO_PRIMARY] * len(many)
+        if deadline.remaining <= 0 or not self._schema.verified:
+            return [WriteResult.NOT_EXECUTED] * len(many)
+        results = await write(many, timeout=deadline.remaining)
+        if not self._schema.verified:
+            results = [WriteResult.UNKNOWN if result is WriteResult.DONE else result for result in results]
+        return results
+
+    async def insert_many(self, bookings: Sequence[Booking], *, timeout: float) -> list[WriteResult]:
+        """Insert bookings.
+
+        Returns:
+            One outcome per booking, in the same order.
+        """
+        inserts = [InsertOne(booking.to_document()) for booking in bookings]
+        return await bulk_write(self._latest, "insert", inserts, timeout=timeout)
+
+    async def change_many(self, changes: Sequence[CompareAndSet], *, timeout: float) -> list[WriteResult]:
+        """Change bookings.
+
+        Returns:
+            One outcome per change, in the same order.
+        """
+        updates = [_update(change) for change in changes]
+        return await bulk_write(self._latest, "change", updates, timeout=timeout)
+
+    async def advance_epochs(self, changes: Sequence[CompareAndSet], *, timeout: float) -> list[WriteResult]:
+        """Advance the epochs of bookings, so that changes based on an earlier read fail.
+
+        The same write records the refused moves. The rest of a booking stays as it is.
+
+        Returns:
+            One outcome per change, in the same order.
+        """
+        updates = [UpdateOne(_as_read(change.before), {"$set": _epoch(change)}) for change in changes]
+        return await bulk_write(self._latest, "fence", updates, timeout=timeout)
+
+    async def reserve_keys(self, keys: Mapping[InSite, int], *, timeout: float) -> list[WriteResult]:
+        """Upsert a tombstone per key, so that a late attempt with that key fails.
+
+        Args:
+            keys: by (site, idempotency key), the latest `askedAt` (Unix ms) of the refused commands.
+            timeout: in seconds.
+
+        Returns:
+            One outcome per key, in the same order. DUPLICATE: a booking has the key, or a tombstone of a
+            command that may have been asked for later.
+        """
+        upserts = [
+            UpdateOne(
+                {
+                    "site": site,
+                    "idempotencyKey": key,
+                    "status": STATUS_REFUSED,
+                    "askedAt": {"$lt": asked_at - CLOCK_SKEW_MS},
+                },
+                {
+                    "$inc": {"version": 1},
+                    "$set": {"askedAt": asked_at},
+                    "$currentDate": {"refusedAt": True},
+                    "$setOnInsert": {"_id": str(uuid4()), "claims": []},
+                },
+                upsert=True,
+            )
+            for (site, key), asked_at in keys.items()
+        ]
+        return await bulk_write(self._latest, "refuse", upserts, timeout=timeout)
+
+    async def replace_many(
+        self, replacements: Sequence[tuple[Tombstone, Booking]], *, timeout: float
+    ) -> list[WriteResult]:
+        """Replace tombstones by the bookings that commands with their keys ask for. The rows keep their ids.
+
+        A replacement is rare, so each is one write.
+
+        Returns:
+            One outcome per replacement, in the same order. UNSURE: the tombstone was changed after it was
+            read.
+        """
+        updates = [_replacement(tombstone, booking) for tombstone, booking in replacements]
+        writes = (bulk_write(self._latest, "replace", [update], timeout=timeout) for update in updates)
+        return [result for (result,) in await asyncio.gather(*writes)]
 
 
-async def write(
-    collection: Collection,
-    name: str,
-    writes: Sequence[InsertOne[Document] | UpdateOne],
-    *,
-    timeout: float,
-) -> list[WriteResult]:
-    """Send a batch of writes within `timeout` seconds. Never raises for MongoDB.
+def _as_read(booking: Booking) -> Document:
+    """Return a filter that matches a booking's row only as it was read.
 
-    `name` labels the metric.
-
-    Returns:
-        One outcome per write, in the same order.
+    An epoch of None also matches a row without one.
     """
-    if not writes:
-        return []
-    try:
-        with within(timeout), timed(MONGODB_SECONDS.labels(name)):
-            result = await collection.bulk_write(list(writes), ordered=False)
-    except BulkWriteError as error:
-        return read_errors(error.details, len(writes))
-    except ServerSelectionTimeoutError:  # of a first attempt; a retry raises the earlier error
-        return [WriteResult.NO_PRIMARY] * len(writes)
-    except PyMongoError:
-        return [WriteResult.UNKNOWN] * len(writes)
-    done = result.inserted_count + result.matched_count + result.upserted_count
-    return [WriteResult.DONE if done == len(writes) else WriteResult.UNSURE] * len(writes)
+    return {
+        "_id": booking.id,
+        "site": booking.site,
+        "status": STATUS_BOOKED,
+        "version": booking.version,
+        "epoch": booking.epoch,
+    }
 
 
-def read_errors(details: Mapping[str, Any], count: int) -> list[WriteResult]:
-    """Derive the outcomes of `count` writes from pymongo's details of a batch that failed in part.
+def _update(change: CompareAndSet) -> UpdateOne:
+    before, after = change.before, change.after
+    row = after.to_document()
+    sets, pushes = dict[str, Any](), dict[str, Any]()
+    if after.version != before.version:
+        sets |= {field: row[field] for field in _FIELDS}
+        _append("history", before.history, row["history"], sets, pushes)
+    if after.moves is not before.moves:
+        moves = [move.to_document() for move in after.moves]
+        _append("moves", before.moves, moves, sets, pushes)
+        sets |= _epoch(change)
+    return UpdateOne(_as_read(before), {"$set": sets, "$push": pushes} if pushes else {"$set": sets})
 
-    A failed write concern makes all of them unknown, duplicates too: the booking that won may be rolled back.
-    """
-    if details["writeConcernErrors"]:
-        return [WriteResult.UNKNOWN] * count
-    done = details["nInserted"] + details["nMatched"] + details["nUpserted"]
-    adds_up = done + len(details["writeErrors"]) == count
-    outcomes = [WriteResult.DONE if adds_up else WriteResult.UNSURE] * count
-    for error in details["writeErrors"]:
-        outcomes[error["index"]] = _OF_ERRORS.get(error["code"], WriteResult.UNKNOWN)
-    return outcomes
+
+def _append(
+    field: str, before: Sized, after: Sequence[Document], sets: dict[str, Any], pushes: dict[str, Any]
+) -> None:
+    """Push the last item of a list that has grown by one; else set the whole list."""
+    if len(after) == len(before) + 1:
+        pushes[field] = after[-1]
+    else:
+        sets[field] = after
 
 
-def within(seconds: float) -> AbstractContextManager[None]:
-    """Bound the block by `seconds`; if none are left, by the shortest timeout, so that calls fail at once."""
-    return pymongo.timeout(max(seconds, SHORTEST_SECONDS))
+def _epoch(change: CompareAndSet) -> Document:
+    """Return the fields that a new epoch sets, for a move that is done or refused."""
+    after = change.after
+    return {
+        "epoch": after.epoch,
+        "moveAskedAt": after.move_asked_at,
+        "refusedMoves": list(after.refused_moves),
+    }
+
+
+def _replacement(tombstone: Tombstone, booking: Booking) -> UpdateOne:
+    row = booking.to_document()
+    del row["_id"]
+    as_read = {
+        "_id": tombstone.id,
+        "site": booking.site,
+        "status": STATUS_REFUSED,
+        "version": tombstone.version,
+    }
+    return UpdateOne(as_read, {"$set": row, "$unset": {"refusedAt": "", "askedAt": ""}})

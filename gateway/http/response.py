@@ -1,4 +1,4 @@
-"""Answers: as Starlette has them, and the one to a request on its way to the caller."""
+"""HTTP responses: made of replies, and sent with the id of their request."""
 
 from typing import Any
 
@@ -13,14 +13,19 @@ _REQUEST_ID = REQUEST_ID.lower().encode()
 
 
 def to_response(reply: Reply[Any]) -> Response:
-    """The HTTP answer that a reply is."""
+    """Convert a reply into a Starlette response."""
     return Response(reply.json, reply.status, reply.headers, media_type=JSON.decode())
 
 
-class Answer:
-    """Sends an answer with the id of its request, and knows its status once it has begun.
+class ResponseSender:
+    """Sends the response to one request, and adds the request's id to its headers.
 
-    `bodiless`: it is the answer to a HEAD, which has the headers of a GET and no body.
+    `status` is None until the response has begun.
+
+    Args:
+        send: the `send` of ASGI.
+        request_id: the value of the header `X-Request-Id`.
+        bodiless: whether the request is a HEAD: its response has the headers of a GET and no body.
     """
 
     def __init__(self, send: Send, request_id: str, *, bodiless: bool = False) -> None:
@@ -30,7 +35,7 @@ class Answer:
         self._id = (_REQUEST_ID, request_id.encode())
 
     async def send(self, message: Message) -> None:
-        """Send a message of ASGI."""
+        """Send an ASGI message of the application."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), self._id]
@@ -40,10 +45,10 @@ class Answer:
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
-    async def reply(self, reply: Reply[Any], *more: tuple[bytes, bytes]) -> None:
-        """Send a whole reply, with `more` headers than it has."""
+    async def send_reply(self, reply: Reply[Any], *more_headers: tuple[bytes, bytes]) -> None:
+        """Send a reply as the whole response, with `more_headers` besides its own."""
         body = reply.json.encode()
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON), self._id, *more]
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON), self._id, *more_headers]
         headers += [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
         self.status = reply.status
         await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})

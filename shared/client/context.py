@@ -1,16 +1,16 @@
-"""What is connected while a context lasts."""
+"""The context of a client: connected inside, closed afterwards."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 
-class Opened(ABC):
-    """An asynchronous context manager: connects as it is entered, and closes at the end."""
+class ConnectionContext(ABC):
+    """An asynchronous context manager that connects on entry and closes on exit."""
 
     @abstractmethod
     async def connect(self) -> None:
-        """Connect; waits until a server is there."""
+        """Connect, and wait until a server is reachable."""
 
     @abstractmethod
     async def close(self) -> None: ...

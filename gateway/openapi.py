@@ -1,4 +1,4 @@
-"""Prints the OpenAPI document, which is committed as `gateway/docs/openapi.json`: `make documents`."""
+"""Print the OpenAPI document, for `gateway/docs/openapi.json`: `python -m gateway.openapi`."""
 
 import json
 import sys

@@ -1,31 +1,62 @@
-"""What OpenAPI says of a call. FastAPI cannot say it, since calls read requests by themselves."""
+"""Declare the calls as routes of FastAPI, with their OpenAPI.
 
+FastAPI cannot derive the parameters and bodies of the calls, because the calls parse requests themselves.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from fastapi import FastAPI, Request, Response
+
+from gateway.api.calls import CallHandler, handlers_of
 from gateway.api.preconditions import header_fields
 from gateway.api.query import path_fields
 from gateway.docs import parts
+from gateway.http.connection import CALLER
+from gateway.http.response import to_response
 from shared.contract.headers import IDEMPOTENCY_KEY, IF_MATCH
 from shared.contract.operation import Call, Operation
-from shared.contract.operations import as_json
+from shared.contract.operations import OPERATIONS, as_json
 from shared.contract.schemas import without_null
 
-_SENTENCES = {
-    "id": "The appointment's id, as its booking was answered.",
-    "from": "Where the window begins: an ISO 8601 time with an offset.",
-    "to": "Where it ends: later than `from`, by at most 32 days.",
+_DESCRIPTIONS = {
+    "id": "The id of the appointment, from the reply to its booking.",
+    "from": "The begin of the window: an ISO 8601 time with an offset.",
+    "to": "The end of the window: later than `from`, by at most 32 days.",
 }
 _IF_MATCH = {
     "name": IF_MATCH,
     "in": "header",
     "required": False,
-    "description": "It is carried out only if the appointment has this version; `*` is any version.",
+    "description": "Require that the appointment has this version; `*` is any version.",
     "schema": {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
 }
 
 
-def describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
-    """What FastAPI takes to declare the route of an operation's call, besides its path and method."""
+def register(app: FastAPI, operations: Iterable[Operation[Any, Any]] = OPERATIONS) -> None:
+    """Add a route for every operation that has an HTTP call.
+
+    The routes belong to `app` itself, because Starlette searches an included router twice.
+    """
+    for call in handlers_of(operations, app.state):
+        described = _describe(call.operation, call.http)
+        app.add_api_route(call.path, _endpoint(call), methods=[call.http.method], **described)
+
+
+def _endpoint(call: CallHandler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        scope, body = request.scope, await request.body()
+        return to_response(
+            await call.handle(
+                scope.get(CALLER), scope["headers"], body, scope["query_string"], request.path_params
+            )
+        )
+
+    return endpoint
+
+
+def _describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
+    """Return the arguments of `add_api_route` that describe an operation's call."""
     has_body = call.body is not None
     extra: dict[str, Any] = {
         "parameters": _parameters(operation, call),
@@ -48,16 +79,16 @@ def describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
 
 
 def _parameters(operation: Operation[Any, Any], call: Call) -> list[dict[str, Any]]:
-    """What is sent beside the body: in the path, the query, and the headers."""
+    """Return the parameters in the path, the query and the headers."""
     schema, example = operation.command.model_json_schema(), as_json(operation.example)
     fields: dict[str, dict[str, Any]] = schema.get("properties", {})
-    in_path, of_headers = path_fields(operation, call), header_fields(operation, call)
+    in_path, in_headers = path_fields(operation, call), header_fields(operation, call)
     parameters = []
     for name, field in fields.items():
-        if name in in_path or (call.body is None and name not in of_headers.values()):
+        if name in in_path or (call.body is None and name not in in_headers.values()):
             place, required = "path" if name in in_path else "query", name in schema.get("required", ())
             parameters.append(_parameter(place, name, field, example.get(name), required=required))
-    for name, field_name in of_headers.items():
+    for name, field_name in in_headers.items():
         if name == IDEMPOTENCY_KEY:
             parameters.append(_parameter("header", name, fields[field_name], None, required=False))
         else:
@@ -73,7 +104,7 @@ def _parameter(
         "name": name,
         "in": place,
         "required": required,
-        "description": _SENTENCES.get(name) or schema.pop("description"),
+        "description": _DESCRIPTIONS.get(name) or schema.pop("description"),
         "schema": {key: schema[key] for key in schema if key not in ("title", "examples", "description")},
         **({"example": example} if example is not None else {}),
     }
