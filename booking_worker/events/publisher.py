@@ -16,6 +16,8 @@ from shared.process.settings import EventSettings
 DUPLICATE_WINDOW_SECONDS = 120.0
 ACK_SECONDS = 5.0
 MOST_IN_FLIGHT = 1000
+UNLIMITED = 1_000_000_000
+"""`publish` limits what is in flight. nats-py counts an event forever that it could not send."""
 DAY_SECONDS = 24 * 60 * 60.0
 
 PUBLISHED = Counter("booking_events_published", "Events that JetStream has acknowledged", ["type"])
@@ -28,33 +30,42 @@ class Unpublished(Exception):
 
 
 class EventPublisher:
-    """Publishes to the stream `EVENTS`, and creates it where it is missing."""
+    """Publishes to the stream `EVENTS`."""
 
     def __init__(self, connection: Client, settings: EventSettings) -> None:
         self._settings = settings
-        self._jetstream = connection.jetstream(publish_async_max_pending=MOST_IN_FLIGHT + 1)
+        self._jetstream = connection.jetstream(publish_async_max_pending=UNLIMITED)
 
-    async def ensure_stream(self) -> bool:
-        """Create the stream, or give it this deployment's settings; return whether it was missing.
+    async def has_stream(self) -> bool:
+        """Return whether the stream exists, and give it this deployment's settings.
 
         Raises:
             Unpublished: JetStream does not answer, or refuses the settings.
         """
         wanted = self._config()
         try:
-            try:
-                found = (await self._jetstream.stream_info(STREAM)).config
-            except NotFoundError:
-                await self._jetstream.add_stream(wanted)
-                log.info("event_stream_created", stream=STREAM)
-                return True
+            found = (await self._jetstream.stream_info(STREAM)).config
             if (found.max_age, found.num_replicas) != (wanted.max_age, wanted.num_replicas):
                 await self._jetstream.update_stream(
                     found.evolve(max_age=wanted.max_age, num_replicas=wanted.num_replicas)
                 )
+        except NotFoundError:
+            return False
         except (NatsError, TimeoutError) as error:
             raise _unpublished(error) from None
-        return False
+        return True
+
+    async def create_stream(self) -> None:
+        """Create the stream.
+
+        Raises:
+            Unpublished: JetStream does not answer, or refuses the settings.
+        """
+        try:
+            await self._jetstream.add_stream(self._config())
+        except (NatsError, TimeoutError) as error:
+            raise _unpublished(error) from None
+        log.info("event_stream_created", stream=STREAM)
 
     async def publish(self, events: Sequence[BookingEvent]) -> None:
         """Publish events in order, and wait until JetStream has stored all of them.
@@ -63,16 +74,19 @@ class EventPublisher:
             Unpublished
         """
         for part in _parts(events):
+            acks: list[asyncio.Future[PubAck]] = []
             try:
-                acks = [
-                    await self._jetstream.publish_async(
-                        event.subject, event.body(), stream=STREAM, headers=event.headers()
+                for event in part:
+                    acks.append(
+                        await self._jetstream.publish_async(
+                            event.subject, event.body(), stream=STREAM, headers=event.headers()
+                        )
                     )
-                    for event in part
-                ]
+                async with asyncio.timeout(ACK_SECONDS):
+                    stored = await asyncio.gather(*acks)
             except (NatsError, TimeoutError) as error:
+                await _cancel(acks)
                 raise _unpublished(error) from None
-            stored = await _wait_for(acks)
             for event, ack in zip(part, stored, strict=True):
                 if not ack.duplicate:
                     PUBLISHED.labels(event.type).inc()
@@ -92,14 +106,11 @@ class EventPublisher:
         )
 
 
-async def _wait_for(acks: Sequence["asyncio.Future[PubAck]"]) -> list[PubAck]:
-    done, missing = await asyncio.wait(acks, timeout=ACK_SECONDS)
-    for ack in missing:
+async def _cancel(acks: Sequence["asyncio.Future[PubAck]"]) -> None:
+    """Wait for no ack any more, so that nats-py forgets those that never come."""
+    for ack in acks:
         ack.cancel()
-    failures = [error for ack in done if (error := ack.exception())]
-    if missing or failures:
-        raise _unpublished(failures[0] if failures else TimeoutError())
-    return [ack.result() for ack in acks]
+    await asyncio.gather(*acks, return_exceptions=True)
 
 
 def _parts(events: Sequence[BookingEvent]) -> Iterator[list[BookingEvent]]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from bson.timestamp import Timestamp
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -38,10 +39,13 @@ class Reconciliation:
         self._publisher = publisher
         self._max_age = max_age
 
-    async def publish_missing(self, published_until: datetime | None, check: Callable[[], None]) -> None:
+    async def publish_missing(
+        self, published_until: datetime | None, check: Callable[[], None], up_to: Timestamp | None = None
+    ) -> None:
         """Publish the missing events since an hour before `published_until`; all of them if it is None.
 
-        `check` is called between the parts, and raises to end the reconciliation.
+        `check` is called between the parts, and raises to end the reconciliation. All changes up to the
+        cluster time `up_to` are read, and perhaps later ones.
 
         Raises:
             Unanswered, Unpublished
@@ -51,7 +55,7 @@ class Reconciliation:
         since -= CLOCK_MARGIN
         stored = await self._stored_since(since)
         published = 0
-        async for part in self._parts(since):
+        async for part in self._parts(since, up_to):
             check()
             missing = [event for event in part if event.event_id not in stored]
             await self._publisher.publish(missing)
@@ -71,10 +75,12 @@ class Reconciliation:
             await self._publisher.publish(part)
             on_published(len(part))
 
-    async def _parts(self, since: datetime) -> AsyncIterator[list[BookingEvent]]:
+    async def _parts(
+        self, since: datetime, up_to: Timestamp | None = None
+    ) -> AsyncIterator[list[BookingEvent]]:
         """The events of changes since a moment, each booking's in the order of its versions."""
         part: list[BookingEvent] = []
-        async for booking_id, history in changed_since(self._database, since):
+        async for booking_id, history in changed_since(self._database, since, up_to):
             part += [entry.to_event(booking_id) for entry in history if entry.at >= since]
             if len(part) >= LONGEST_PART:
                 yield part

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from prometheus_client import Gauge
@@ -30,6 +30,8 @@ from shared.stores.mongo.relay_lease import (
 
 STANDBY_SECONDS = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+SLOW_READ = timedelta(seconds=2)
+"""MongoDB answers a read of the change stream within half a second. A slower one may hide changes."""
 LATE_SECONDS = 30.0
 """From this lag on a relay reports that it is not ready."""
 
@@ -43,6 +45,10 @@ class Deposed(Exception):
     """The lease has ended: another relay may lead."""
 
 
+class StreamDeleted(Exception):
+    """JetStream has no stream for the events."""
+
+
 class Relay:
     """One relay process: it stands by, or leads."""
 
@@ -54,6 +60,7 @@ class Relay:
         self._valid_until = 0.0
         self._progress = Progress()
         self._behind_since: datetime | None = None
+        self._reading_since: datetime | None = None
         self._failing: str | None = None
         LAG_SECONDS.set_function(lambda: self.lag_seconds)
         LEADING.set_function(lambda: self.leads)
@@ -65,8 +72,10 @@ class Relay:
     @property
     def lag_seconds(self) -> float:
         """How old the oldest change is whose event is not known to be published."""
-        since = self._behind_since
-        return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
+        now, since = datetime.now(UTC), self._behind_since
+        if since is None and self._reading_since and now - self._reading_since > SLOW_READ:
+            since = self._reading_since
+        return 0.0 if since is None else max(0.0, (now - since).total_seconds())
 
     @property
     def problem(self) -> str | None:
@@ -82,7 +91,7 @@ class Relay:
             try:
                 leadership = await self._acquire()
                 if leadership is None:
-                    self._failing = None
+                    self._behind_since = self._failing = None
                     await asyncio.sleep(STANDBY_SECONDS)
                     continue
                 log.info("relay_leads", epoch=leadership.epoch)
@@ -115,6 +124,7 @@ class Relay:
             renewing.cancel()
             await asyncio.wait({renewing})
             self._valid_until = 0.0
+            self._reading_since = None
             with suppress(Unanswered):
                 await self._lease.renew(leadership, self._progress)
                 await self._lease.give_up(leadership)
@@ -135,14 +145,21 @@ class Relay:
     async def _lead(self, leadership: Leadership) -> None:
         """Publish what was changed since the progress that was stored, and then each change.
 
-        Returns if the oplog no longer has what follows; the next call finds that in the rows.
+        Returns if the oplog no longer has what follows, or if the stream is gone. The next call finds the
+        missing events in the rows.
         """
         progress = leadership.progress
         start_at = await operation_time(self._database)
-        await self._publisher.ensure_stream()
+        if not await self._publisher.has_stream():
+            # Forget the token first: if this relay dies, the next one finds a stream without the old events.
+            progress = self._progress = Progress(None, progress.at)
+            if not await self._lease.renew(leadership, progress):
+                raise Deposed
+            await self._publisher.create_stream()
         try:
             if progress.token is None:
-                await self._reconciliation.publish_missing(progress.at, self._check)
+                self._behind_since = self._behind_since or progress.at
+                await self._reconciliation.publish_missing(progress.at, self._check, start_at)
             stream = await ChangeStream.open(self._database, progress.token, start_at)
             try:
                 await self._follow(stream, reconciled=progress.token is None)
@@ -151,23 +168,32 @@ class Relay:
         except HistoryLost:
             log.warning("change_stream_lost", effect="reading the missed changes from the rows")
             self._progress = Progress(None, self._progress.at)
+        except StreamDeleted:
+            log.warning("event_stream_deleted", effect="publishing the last events again")
 
     async def _follow(self, stream: ChangeStream, *, reconciled: bool) -> None:
         while True:
+            self._reading_since = datetime.now(UTC)
             batch = await stream.next_batch()
-            if not batch.changes and not reconciled:
-                # Once it has caught up, so that each booking's events come in order.
-                await self._reconciliation.publish_missing(self._progress.at, self._check)
-                reconciled = True
+            self._reading_since = None
             if batch.changes:
                 self._behind_since = batch.changes[0].entry.at
                 await self._publish([change.entry.to_event(change.booking_id) for change in batch.changes])
             self._check()
             self._progress = Progress(batch.token, batch.at or self._progress.at)
-            self._behind_since = self._failing = None
+            self._behind_since = batch.at if batch.is_full else None
+            self._failing = None
+            if not reconciled and not batch.is_full:
+                # Once it has caught up, so that each booking's events come in order.
+                await self._reconciliation.publish_missing(self._progress.at, self._check)
+                reconciled = True
 
     async def _publish(self, events: Sequence[BookingEvent]) -> None:
-        """Publish events, again and again until JetStream has stored them all."""
+        """Publish events, again and again until JetStream has stored them all.
+
+        Raises:
+            Deposed, StreamDeleted
+        """
         pause = FIRST_PAUSE_SECONDS
         while True:
             self._check()
@@ -178,8 +204,8 @@ class Relay:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 with suppress(Unpublished):
-                    if await self._publisher.ensure_stream():
-                        await self._reconciliation.publish_missing(self._progress.at, self._check)
+                    if not await self._publisher.has_stream():
+                        raise StreamDeleted from None
             else:
                 return
 
@@ -194,6 +220,7 @@ class Relay:
 
     def _note_failure(self, error: Exception) -> None:
         reason = f"JetStream: {error}" if isinstance(error, Unpublished) else str(error)
+        self._behind_since = self._behind_since or datetime.now(UTC)
         if self._failing != reason:
             self._failing = reason
             log.warning("relay_waits", reason=reason)

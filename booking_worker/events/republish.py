@@ -26,7 +26,8 @@ async def republish(since: datetime) -> int:
     try:
         await connection.connect(**options.connect)
         publisher = EventPublisher(connection, events)
-        await publisher.ensure_stream()
+        if not await publisher.has_stream():
+            await publisher.create_stream()
         max_age = timedelta(days=events.events_max_age_days)
         reconciliation = Reconciliation(database, connection, publisher, max_age=max_age)
         with Progress(console=Console(stderr=True)) as progress:

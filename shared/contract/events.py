@@ -1,7 +1,7 @@
 """Events: one per change of a booking, published to JetStream in the order of its versions.
 
 On the wire an event is a CloudEvent in binary mode: its attributes are headers, its data is the body. It
-never contains a name. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
+never contains a name. https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md
 """
 
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ class BookingEvent(BaseModel):
             "ce-source": f"/sites/{self.site}",
             "ce-subject": self.id,
             "ce-time": format_instant(self.at),
-            "content-type": CONTENT_TYPE,
+            "ce-datacontenttype": CONTENT_TYPE,
         }
 
     def body(self) -> bytes:

@@ -67,7 +67,7 @@ def _message(event: BookingEvent) -> Json:
     headers = event.headers()
     return {
         "title": _name(event),
-        "contentType": headers["content-type"],
+        "contentType": headers["ce-datacontenttype"],
         "headers": {
             "type": "object",
             "required": sorted(headers),

@@ -5,7 +5,8 @@ import sys
 
 from tests.sabotage import SABOTAGES
 
-safeguards, service = sys.argv[1:]
+_, safeguards, service = sys.argv
+sys.argv[1:] = []  # the service takes its own arguments
 for safeguard in safeguards.split(","):
     SABOTAGES[safeguard]()
 runpy.run_module(service, run_name="__main__")

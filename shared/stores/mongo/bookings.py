@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 import structlog
+from bson.timestamp import Timestamp
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -222,8 +223,13 @@ def _by_site(pairs: Collection[InSite]) -> list[tuple[str, list[str]]]:
     return list(values.items())
 
 
-async def changed_since(database: Database, begin: datetime) -> AsyncIterator[tuple[str, History]]:
+async def changed_since(
+    database: Database, begin: datetime, up_to: Timestamp | None = None
+) -> AsyncIterator[tuple[str, History]]:
     """The ids and histories of bookings that were changed since a moment, the longest unchanged first.
+
+    A majority has the changes. All changes up to the cluster time `up_to` are among them, perhaps later ones
+    too: a new primary may need a moment to know what a majority has.
 
     Raises:
         Unanswered
@@ -233,6 +239,12 @@ async def changed_since(database: Database, begin: datetime) -> AsyncIterator[tu
         {"$sort": {"updatedAt": 1}},
         {"$project": {"history": 1}},
     ]
+    committed = database.get_collection(COLLECTION, read_concern=ReadConcern("majority"))
     with answered():
-        async for row in aggregate(database.get_collection(COLLECTION), stages):
-            yield row["_id"], tuple(Entry.from_document(entry) for entry in row.get("history", ()))
+        async for row in aggregate(committed, stages, up_to=up_to):
+            try:
+                history = tuple(Entry.from_document(entry) for entry in row.get("history", ()))
+            except (AttributeError, KeyError, TypeError):
+                log.warning("foreign_row", effect="its changes are no events")
+            else:
+                yield row["_id"], history

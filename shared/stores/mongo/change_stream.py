@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+import structlog
 from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 
@@ -37,6 +38,8 @@ _NEEDED = {
 
 Token = Document
 
+log = structlog.get_logger()
+
 
 class HistoryLost(Exception):
     """The changes after a resume token are no longer in the oplog, or the collection was dropped."""
@@ -52,11 +55,15 @@ class BookingChange:
 
 @dataclass(frozen=True)
 class ChangeBatch:
-    """Some changes in order. `token` resumes the stream after them, and `at` is the time of the last one."""
+    """Some changes in order. `token` resumes the stream after them, and `at` is the time of the last one.
+
+    More changes may be waiting after a full batch.
+    """
 
     changes: Sequence[BookingChange]
     token: Token
     at: datetime | None
+    is_full: bool
 
 
 class ChangeStream:
@@ -67,6 +74,7 @@ class ChangeStream:
         self._session = session
         self._id = cursor["id"]
         self._first: Document | None = cursor
+        self._is_invalid = False
 
     @classmethod
     async def open(cls, database: Database, after: Token | None, start_at: Timestamp) -> Self:
@@ -87,6 +95,7 @@ class ChangeStream:
                     pipeline=[{"$changeStream": start}, {"$project": _NEEDED}],
                     cursor={"batchSize": LONGEST_BATCH},
                     readConcern={"level": "majority"},
+                    codec_options=database.codec_options,  # else instants have no zone
                     session=session,
                 )
         except BaseException:
@@ -102,6 +111,8 @@ class ChangeStream:
             Unanswered: MongoDB failed.
         """
         cursor, self._first = self._first, None
+        if self._is_invalid:
+            raise HistoryLost
         if cursor is None:
             with _answered_or_lost():
                 reply = await self._database.command(
@@ -110,14 +121,16 @@ class ChangeStream:
                     collection=COLLECTION,
                     batchSize=LONGEST_BATCH,
                     maxTimeMS=WAIT_MS,
+                    codec_options=self._database.codec_options,
                     session=self._session,
                 )
             cursor = reply["cursor"]
         rows = cursor.get("nextBatch", cursor.get("firstBatch", []))
         if any(row["operationType"] in _INVALIDATED for row in rows):
-            raise HistoryLost
+            self._is_invalid = True  # the changes before it are the last ones
         at = rows[-1]["wallTime"] if rows else None
-        return ChangeBatch(list(_changes(rows)), cursor["postBatchResumeToken"], at)
+        is_full = len(rows) == LONGEST_BATCH
+        return ChangeBatch(list(_changes(rows)), cursor["postBatchResumeToken"], at, is_full)
 
     async def close(self) -> None:
         """End the session, and with it the cursor."""
@@ -150,9 +163,12 @@ def _answered_or_lost() -> Iterator[None]:
 def _changes(rows: Sequence[Document]) -> Iterator[BookingChange]:
     """Yield the changes of bookings: a new epoch or a tombstone adds no entry to a history."""
     for row in rows:
-        entry = _new_entry(row)
-        if entry is not None:
-            yield BookingChange(row["documentKey"]["_id"], Entry.from_document(entry))
+        try:
+            entry = _new_entry(row)
+            if entry is not None:
+                yield BookingChange(row["documentKey"]["_id"], Entry.from_document(entry))
+        except (AttributeError, KeyError, TypeError):
+            log.warning("foreign_row", effect="its changes are no events")
 
 
 def _new_entry(row: Document) -> Document | None:

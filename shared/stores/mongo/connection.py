@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import bson
 from bson.codec_options import CodecOptions
+from bson.timestamp import Timestamp
 from motor.motor_asyncio import (
     AsyncIOMotorClient,
     AsyncIOMotorClientSession,
@@ -118,10 +119,18 @@ async def read_apart(collection: Collection, stages: Sequence[Document], *, hint
     return rows
 
 
-async def aggregate(collection: Collection, stages: Sequence[Document]) -> AsyncIterator[Document]:
-    """Yield the results of a pipeline, which may use the server's disk."""
-    async for row in collection.aggregate(list(stages), allowDiskUse=True):
-        yield row
+async def aggregate(
+    collection: Collection, stages: Sequence[Document], *, up_to: Timestamp | None = None
+) -> AsyncIterator[Document]:
+    """Yield the results of a pipeline, which may use the server's disk.
+
+    The pipeline reads all writes up to the cluster time `up_to`, and waits until the server can.
+    """
+    async with await collection.database.client.start_session(causal_consistency=True) as session:
+        if up_to is not None:
+            session.advance_operation_time(up_to)
+        async for row in collection.aggregate(list(stages), allowDiskUse=True, session=session):
+            yield row
 
 
 async def start_session(database: Database) -> Session:

@@ -7,6 +7,7 @@ from tests.proof.checker.answers import judge_answers, read_back
 from tests.proof.checker.clocks import clock_error
 from tests.proof.checker.components import components, scopes
 from tests.proof.checker.deadlines import judge_deadlines
+from tests.proof.checker.events import judge_events
 from tests.proof.checker.finality import (
     add_gateway_attempts,
     apply_final_refusals,
@@ -48,6 +49,7 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
         *judge_keys(operations),
         *judge_deadlines(operations, history.rows, error),
         *judge_histories(operations, history.rows),
+        *judge_events(operations, history.rows, history.events),
     ]
     parts, lists = split_reads([*operations, *read_back(history.rows, operations)])
     two_won = {each.number for one in found if one.rule is Rule.ONE_WINNER for each in one.operations}

@@ -18,6 +18,7 @@ class Rule(StrEnum):
     FINAL = "a refusal is final"
     IN_TIME = "nothing is started too late"
     HISTORY = "a history tells each change once"
+    EVENT = "every change becomes an event"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def violation(rule: Rule, text: str, *operations: Operation) -> Violation:
     return Violation(rule, where(operations[0]), operations[0].slot, text, shown)
 
 
-def where(source: Operation | Row) -> str:
+def where(source: Operation | Row | Place) -> str:
     """Return a site and its resources as one word."""
     return f"{source.site}/{'+'.join(source.resources)}"
 

@@ -14,6 +14,7 @@ from typing import Self
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import SET_NAME
 from deploy.local.ports import LOOPBACK, free_port
+from tests.proof.faults.event_stream import forget_events
 from tests.proof.faults.nodes import MongoNode, NatsNode, forget_bookings, form_set
 from tests.proof.faults.places import GRID_MINUTES
 from tests.proof.faults.port_owners import ports_of
@@ -23,7 +24,7 @@ from tests.proof.faults.services import Services
 from tests.stack import Stack, wait_until
 
 NODES = 3
-GATEWAYS, BOOKING_WORKERS, HOLD_WORKERS = 2, 3, 2
+GATEWAYS, BOOKING_WORKERS, HOLD_WORKERS, RELAYS = 2, 3, 2, 2
 HOLD_SECONDS, HOLD_MAX_SECONDS = 4, 8
 DATABASE = "faults"
 
@@ -85,21 +86,28 @@ class Cluster:
             "SOFT_HOLD_SECONDS": str(HOLD_SECONDS),
             "HOLD_MAX_SECONDS": str(HOLD_MAX_SECONDS),
             "SLOT_MINUTES": str(GRID_MINUTES),
+            "EVENTS_REPLICAS": str(NODES),
         }
         await asyncio.to_thread(form_set, self.mongods["mongo-1"], [gates[name] for name in self.mongods])
         await asyncio.to_thread(self._wait_for_primary)
-        counts = {"gateway": GATEWAYS, "booking_worker": BOOKING_WORKERS, "hold_worker": HOLD_WORKERS}
+        counts = {
+            "gateway": GATEWAYS,
+            "booking_worker": BOOKING_WORKERS,
+            "hold_worker": HOLD_WORKERS,
+            "relay": RELAYS,
+        }
         for module, count in counts.items():
             for number in range(1, count + 1):
                 self.services.start(f"{module}-{number}")
         await self.wait_ready()
 
     async def start_over(self, without: str = "") -> None:
-        """Drop all bookings and holds, and start new workers without the named safeguards."""
+        """Drop all bookings, events and holds, and start new workers without the named safeguards."""
         names = self.services.to_replace(without)
         for name in names:
             await asyncio.to_thread(self.services.kill, name)
         await asyncio.to_thread(forget_bookings, self.mongo_uri)
+        await forget_events(self.nats_urls)
         await asyncio.to_thread(self.redis.forget)
         self.services.without = without
         for name in names:

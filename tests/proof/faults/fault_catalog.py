@@ -35,6 +35,7 @@ class FaultKind:
     longest: float = 3.0
 
 
+RELAY = ("relay",)
 # A pause must outlast a command's deadline (5 s), an isolation the election of a primary (2 to 6 s).
 _ALL = (
     FaultKind("worker_kill", "service", services.kill_service, 0.2, 2),
@@ -48,6 +49,14 @@ _ALL = (
     FaultKind("gateway_term", "service", partial(services.terminate_service, module="gateway"), 0.2, 1),
     # With its timeout of five seconds, a paused gateway still answers within ten.
     FaultKind("gateway_pause", "service", partial(services.pause_service, module="gateway"), 2, 4.5),
+    FaultKind("relay_kill", "relay", partial(services.kill_service, module="relay"), 0.2, 2),
+    FaultKind("relay_term", "relay", partial(services.terminate_service, module="relay"), 0.2, 1),
+    # Longer than the lease of a relay (3 s).
+    FaultKind("relay_pause", "relay", partial(services.pause_service, module="relay"), 4, 7),
+    FaultKind("relay_nats_cut", "relay", partial(break_links, server="nats", how=ANY, modules=RELAY), 2, 6),
+    FaultKind("relay_mongo_cut", "relay", partial(break_links, server="mongo", how=ANY, modules=RELAY), 2, 6),
+    FaultKind("nats_kill_stream_leader", "nats", servers.kill_stream_leader),
+    FaultKind("nats_delete_stream", "nats", servers.delete_stream, 0, 0),
     FaultKind("nats_kill", "nats", servers.kill_nats_node),
     FaultKind("nats_restart_all", "nats", servers.kill_all_nats, 0.2, 1.5),
     FaultKind("nats_cut", "nats", partial(break_links, server="nats", how=(CUT,))),

@@ -140,6 +140,17 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Event:
+    """A message in the stream of events; `id` is its `ce-id`, `booking` the booking's id."""
+
+    id: str
+    booking: str
+    change: Change
+    previous: Place | None = None
+    """The place that a move left."""
+
+
+@dataclass(frozen=True)
 class Fault:
     """An injected fault; `ended` is None if it lasted to the end of the run."""
 
@@ -154,6 +165,8 @@ class History:
     operations: tuple[Operation, ...]
     rows: tuple[Row, ...]
     faults: tuple[Fault, ...] = ()
+    events: tuple[Event, ...] | None = None
+    """The stream in its order; None: it was not read."""
 
     def to_json(self) -> str:
         return _JSON.dump_json(self, indent=1).decode()

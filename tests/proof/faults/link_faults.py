@@ -41,15 +41,20 @@ async def under(cluster: Cluster, *rules: LinkRule) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def break_links(
-    cluster: Cluster, random: Random, *, server: str, how: tuple[Breakage, ...]
+    cluster: Cluster,
+    random: Random,
+    *,
+    server: str,
+    how: tuple[Breakage, ...],
+    modules: tuple[str, ...] = ("booking_worker", "hold_worker"),
 ) -> AsyncIterator[str]:
     """Break the links between one worker, or all of them, and all members of a server."""
     gates = frozenset(name for name in cluster.servers if name.startswith(server))
-    workers = cluster.services.names("booking_worker") + cluster.services.names("hold_worker")
+    workers = [name for module in modules for name in cluster.services.names(module)]
     chosen = frozenset(workers if random.random() < 0.3 else [random.choice(workers)])
     what = random.choice(how)
     async with under(cluster, LinkRule(gates, chosen, **what)):
-        who = "all workers" if len(chosen) > 1 else next(iter(chosen))
+        who = f"all of {' '.join(modules)}" if len(chosen) > 1 else next(iter(chosen))
         yield f"{who} {_describe(what)}"
 
 

@@ -12,6 +12,7 @@ from deploy.local.mongod import SET_NAME, Mongod
 from deploy.local.nats import Nats
 from deploy.local.ports import LOOPBACK, free_port
 from shared.stores.mongo.bookings import COLLECTION
+from shared.stores.mongo.meta import RELAY_ID
 
 ELECTION_MS = 1500
 HEARTBEAT_MS = 500
@@ -68,9 +69,11 @@ def form_set(first: MongoNode, advertised: Sequence[int]) -> None:
 
 
 def forget_bookings(uri: str) -> None:
-    """Drop all bookings and their indexes."""
+    """Drop all bookings and their indexes, and the relays' progress."""
     with MongoClient[Document](uri) as client:
-        client.get_default_database().drop_collection(COLLECTION)
+        database = client.get_default_database()
+        database.drop_collection(COLLECTION)
+        database["meta"].delete_one({"_id": RELAY_ID})
 
 
 class NatsNode(Nats):
@@ -85,7 +88,7 @@ class NatsNode(Nats):
         others = [route for n, route in enumerate(self._routes) if n != self._number]
         return [
             *super().options(port),
-            *("--cluster_name", "faults", "--no_advertise"),
+            *("--name", f"nats-{self._number + 1}", "--cluster_name", "faults", "--no_advertise"),
             *("--cluster", f"nats://{LOOPBACK}:{self._routes[self._number]}"),
             *("--routes", ",".join(f"nats://{LOOPBACK}:{route}" for route in others)),
         ]

@@ -75,6 +75,8 @@ def print_result(console: Console, result: RunResult) -> None:
     figures = _table("verdict", ["", ""])
     figures.show_header = False
     figures.add_row("bookings read back", str(len(history.rows)))
+    figures.add_row("events read back", str(len(history.events or ())))
+    figures.add_row("seconds until the last event", f"{result.seconds_to_publish:.1f}")
     figures.add_row("seconds from healed to ready", f"{result.seconds_to_heal:.1f}")
     figures.add_row("answers that break the contract", str(len(result.oddities)))
     figures.add_row("violations", str(len(verdict.violations)))

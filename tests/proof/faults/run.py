@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tests.proof.checker import Verdict, check
 from tests.proof.faults.cluster import Cluster
+from tests.proof.faults.event_stream import read_events
 from tests.proof.faults.history import History
 from tests.proof.faults.nemesis import Nemesis, PlannedFault, plan
 from tests.proof.faults.recorder import Recorder
@@ -38,6 +39,7 @@ class RunResult:
     oddities: Sequence[str]
     skipped: Sequence[str]
     seconds_to_heal: float
+    seconds_to_publish: float
 
     @property
     def passed(self) -> bool:
@@ -76,11 +78,14 @@ async def run_on(
         stopping.set()
     await cluster.wait_ready()
     rows = await asyncio.to_thread(read_rows, cluster.mongo_uri, recorder)
-    history = History(tuple(recorder.operations), rows, tuple(nemesis.faults))
+    read = recorder.now()
+    events = await read_events(cluster.nats_urls, recorder, rows)
+    seconds_to_publish = recorder.now() - read
+    history = History(tuple(recorder.operations), rows, tuple(nemesis.faults), events)
     verdict = await asyncio.to_thread(check, history)
     caused = {event for fault in nemesis.faults for event in CAUSED_ERRORS.get(fault.kind, ())}
     oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster, caused)]
-    return RunResult(history, verdict, oddities, nemesis.skipped, seconds_to_heal)
+    return RunResult(history, verdict, oddities, nemesis.skipped, seconds_to_heal, seconds_to_publish)
 
 
 def _errors(cluster: Cluster, caused: Collection[str]) -> list[str]:

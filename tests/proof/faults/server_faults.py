@@ -6,7 +6,10 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+from nats.errors import Error as NatsError
+
 from tests.proof.faults.cluster import BOOKING_WORKERS, Cluster
+from tests.proof.faults.event_stream import delete_events, leader_of_stream
 from tests.proof.faults.link_faults import HANGS_OR_CUT, under
 from tests.proof.faults.proxy import LinkRule
 
@@ -27,6 +30,26 @@ async def kill_nats_node(cluster: Cluster, random: Random) -> AsyncIterator[str]
 async def kill_all_nats(cluster: Cluster, random: Random) -> AsyncIterator[str]:
     async with _killed(cluster, cluster.nats) as names:
         yield names
+
+
+@asynccontextmanager
+async def kill_stream_leader(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Kill the node that leads the stream of events."""
+    leader = await leader_of_stream(cluster.nats_urls)
+    if not leader:
+        raise FaultNotPossible
+    async with _killed(cluster, [leader]) as names:
+        yield names
+
+
+@asynccontextmanager
+async def delete_stream(cluster: Cluster, random: Random) -> AsyncIterator[str]:
+    """Delete the stream of events, as an operator may by mistake."""
+    try:
+        await delete_events(cluster.nats_urls)
+    except (NatsError, TimeoutError):
+        raise FaultNotPossible from None
+    yield "EVENTS"
 
 
 @asynccontextmanager

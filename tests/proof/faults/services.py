@@ -10,6 +10,9 @@ from deploy.local.ports import free_port
 from tests.sabotage import OF_GATEWAYS
 from tests.stack import Service, Stack, wait_until
 
+MODULES = {"relay": "booking_worker.events"}
+"""The modules of services whose names say something else."""
+
 
 class Services:
     """Gateways and workers, started without the named safeguards, if any."""
@@ -23,7 +26,7 @@ class Services:
         self._logs: list[tuple[str, Service]] = []
 
     def names(self, module: str = "") -> list[str]:
-        """Return the services of a module, or all of them, in a fixed order."""
+        """Return the services of a module or the relays, or all of them, in a fixed order."""
         return sorted(name for name in self._current if name.startswith(module))
 
     def to_replace(self, without: str) -> list[str]:
@@ -44,7 +47,7 @@ class Services:
             url = self.urls.setdefault(name, f"http://127.0.0.1:{free_port()}")
             env["PORT"] = url.rpartition(":")[2]
         without = _safeguards(module, self.without)
-        service = self.stack.start(module, service_type, without=without, **env)
+        service = self.stack.start(MODULES.get(module, module), service_type, without=without, **env)
         self._current[name] = service
         self._logs.append((name, service))
         return service

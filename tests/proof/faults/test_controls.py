@@ -86,6 +86,7 @@ CONTROLS = (
     Control("no_compare_and_set", Rule.HISTORY),
     Control("history_apart", Rule.LINEARIZABLE),
     Control("secondary_reads", Rule.LINEARIZABLE, TOGETHER, BEHIND),
+    Control("later_lookup", Rule.EVENT),
 )
 
 
