@@ -1,4 +1,4 @@
-"""Starts a relay: `python -m booking_worker.events`.
+"""Start a relay: `python -m booking_worker.events`.
 
 With `--republish --since TIME` it publishes the events of all changes since then again, and ends.
 """

@@ -1,4 +1,4 @@
-"""Wiring of the relay."""
+"""Wire the relay."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Publishes events to JetStream: pipelined, but never two events of one booking in flight."""
+"""Publish events to JetStream: pipelined, but never two events of one booking in flight."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Reconciliation: publishes the events that the rows of bookings record and the stream does not have.
+"""Publish the events that the rows of bookings record and the stream does not have.
 
 The change stream alone cannot find them: the oplog may have passed the resume token, and a JetStream server
 that lost its disk's last writes has acknowledged events that it no longer has.

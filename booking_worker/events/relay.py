@@ -1,8 +1,8 @@
-"""The relay: follows the change stream of bookings, and publishes an event for each change.
+"""Follow the change stream of bookings, and publish an event for each change.
 
 Any number of relays run, and one leads. The resume token is stored only after JetStream has acknowledged the
 events before it, so a relay that dies loses no event: the next one publishes the last events again, with the
-same ids. What makes a later look at the row unnecessary is the history entry inside the change itself.
+same ids. Each change contains its history entry, so the relay never reads the row.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from math import nan
 
 import structlog
 from prometheus_client import Gauge
@@ -18,7 +19,7 @@ from booking_worker.events.publisher import EventPublisher, Unpublished
 from booking_worker.events.reconcile import Reconciliation
 from shared.contract.events import BookingEvent
 from shared.stores.mongo.answered import Unanswered
-from shared.stores.mongo.change_stream import ChangeStream, HistoryLost, operation_time
+from shared.stores.mongo.change_stream import ChangeStream, HistoryLost, operation_time, oplog_began
 from shared.stores.mongo.connection import Database
 from shared.stores.mongo.relay_lease import (
     LEASE_SECONDS,
@@ -32,10 +33,14 @@ STANDBY_SECONDS = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 SLOW_READ = timedelta(seconds=2)
 """MongoDB answers a read of the change stream within half a second. A slower one may hide changes."""
+OPLOG_LOOK_SECONDS = 10.0
 LATE_SECONDS = 30.0
 """From this lag on a relay reports that it is not ready."""
 
 LAG_SECONDS = Gauge("booking_events_lag_seconds", "Age of the oldest change whose event is not published")
+OPLOG_SECONDS = Gauge(
+    "booking_events_oplog_seconds", "Time until the oplog drops changes whose events are not published"
+)
 LEADING = Gauge("booking_relay_leading", "1 while this relay leads, else 0")
 
 log = structlog.get_logger()
@@ -63,6 +68,8 @@ class Relay:
         self._reading_since: datetime | None = None
         self._failing: str | None = None
         LAG_SECONDS.set_function(lambda: self.lag_seconds)
+        self._oplog_from: datetime | None = None
+        OPLOG_SECONDS.set_function(lambda: nan if self.oplog_seconds is None else self.oplog_seconds)
         LEADING.set_function(lambda: self.leads)
 
     @property
@@ -78,11 +85,24 @@ class Relay:
         return 0.0 if since is None else max(0.0, (now - since).total_seconds())
 
     @property
+    def oplog_seconds(self) -> float | None:
+        """How long the relay may stay as far behind until the oplog loses a change; None if unknown."""
+        if self._oplog_from is None:
+            return None
+        return (datetime.now(UTC) - self._oplog_from).total_seconds() - self.lag_seconds
+
+    @property
     def problem(self) -> str | None:
         """Why events are late, or None."""
-        if self._failing:
-            return self._failing
-        return f"{self.lag_seconds:.0f} s behind" if self.lag_seconds > LATE_SECONDS else None
+        if not self._failing and self.lag_seconds <= LATE_SECONDS:
+            return None
+        left = (
+            ""
+            if self.oplog_seconds is None
+            else f", {self.oplog_seconds:.0f} s before the oplog drops changes"
+        )
+        reason = f"{self._failing}: " if self._failing else ""
+        return f"{reason}{self.lag_seconds:.0f} s behind{left}"
 
     async def run(self) -> None:
         """Stand by and lead in turn, until cancelled. Every failure is retried with backoff."""
@@ -117,12 +137,16 @@ class Relay:
     @asynccontextmanager
     async def _leading(self, leadership: Leadership) -> AsyncIterator[None]:
         """Renew the lease while the context lasts, and give it up at the end."""
-        renewing = asyncio.create_task(self._renew_for_ever(leadership))
+        tasks = [
+            asyncio.create_task(self._renew_for_ever(leadership)),
+            asyncio.create_task(self._watch_oplog()),
+        ]
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.wait({renewing})
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             self._valid_until = 0.0
             self._reading_since = None
             with suppress(Unanswered):
@@ -141,6 +165,12 @@ class Relay:
                 self._valid_until = 0.0
                 return
             self._valid_until = began + LEASE_SECONDS
+
+    async def _watch_oplog(self) -> None:
+        while True:
+            with suppress(Unanswered):
+                self._oplog_from = await oplog_began(self._database)
+            await asyncio.sleep(OPLOG_LOOK_SECONDS)
 
     async def _lead(self, leadership: Leadership) -> None:
         """Publish what was changed since the progress that was stored, and then each change.

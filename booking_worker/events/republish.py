@@ -1,4 +1,4 @@
-"""Publishes old events again, under the same ids, for consumers that have to begin anew."""
+"""Publish old events again, under the same ids, for consumers that have to begin anew."""
 
 from datetime import datetime, timedelta
 

@@ -149,6 +149,18 @@ async def operation_time(database: Database) -> Timestamp:
     return time
 
 
+async def oplog_began(database: Database) -> datetime | None:
+    """Return the time of the oldest entry of the oplog; None if there is none, as behind a router.
+
+    Raises:
+        Unanswered: MongoDB failed, or its user may not read the oplog.
+    """
+    oplog = database.client.get_database("local").get_collection("oplog.rs")
+    with answered():
+        oldest = await oplog.find_one({}, {"ts": 1}, sort=[("$natural", 1)])
+    return None if oldest is None else oldest["ts"].as_datetime()
+
+
 @contextmanager
 def _answered_or_lost() -> Iterator[None]:
     with answered():
