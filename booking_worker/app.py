@@ -24,7 +24,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serves bookings while the context lasts; `fail` is called where it cannot any more."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
-        intents, lately = Intents(stores.intents), LatelyBooked()
+        intents, lately = Intents(stores.intents, broker.hints), LatelyBooked()
         writes = Writes(stores.bookings, stores.changes, stores.schema)
         service = BookingService(
             Booker(stores.bookings, writes, intents, lately),

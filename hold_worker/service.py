@@ -74,13 +74,14 @@ class _Cell:
 
 @dataclass(frozen=True)
 class Held:
-    """A hold that stands: `seconds` from now until `expires_at`."""
+    """A hold that stands: `seconds` from now until `expires_at`; `extended` if it stood before."""
 
     command: PlaceHold
     token: str
     slot_range: SlotRange
     expires_at: datetime
     seconds: int
+    extended: bool
 
 
 class HoldService:
@@ -215,7 +216,14 @@ class HoldService:
 
 def _held(request: Request, granted: Granted) -> Held:
     token = request.wanted.holder.token
-    return Held(request.command, token, request.slot_range, granted.expires_at, granted.milliseconds // 1000)
+    return Held(
+        request.command,
+        token,
+        request.slot_range,
+        granted.expires_at,
+        granted.milliseconds // 1000,
+        granted.extended,
+    )
 
 
 def _refusal(request: Request, found: Found) -> Refused | None:

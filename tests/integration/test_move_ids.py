@@ -124,8 +124,9 @@ async def test_a_repeat_of_a_move_uses_up_the_hold_that_a_dead_worker_left(
     await use_cases.holds.place_hold(hold, soon())
     move = MoveAppointment(id=booking.id, slot=TEN, moveId="desk 4711")
 
-    async def die(*_: Any) -> None:
+    async def die(*_: Any) -> list[int]:
         """The worker is gone before it uses up any hold."""
+        return [0]
 
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)
@@ -144,8 +145,9 @@ async def test_control_without_the_repeat_that_hold_stands(
     body, booking = await booked(use_cases, patient="Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate({**body, "slot": TEN}), soon())
 
-    async def die(*_: Any) -> None:
+    async def die(*_: Any) -> list[int]:
         """The worker is gone before it uses up any hold."""
+        return [0]
 
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)

@@ -49,6 +49,7 @@ from shared.stores.redis.servers import SingleServer
 from shared.stores.redis.watch import RedisWatch
 from shared.worker.attempts import Attempt
 from shared.worker.dispatcher import OutcomeT, UseCase
+from shared.worker.hints import HintPublisher
 from tests.servers import Servers
 
 
@@ -133,7 +134,8 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         )
         holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
-        writes, intents = Writes(bookings, ChangeStore(database), schema), Intents(IntentStore(scripts))
+        writes = Writes(bookings, ChangeStore(database), schema)
+        intents = Intents(IntentStore(scripts), HintPublisher(lambda: None))
         grid, digests, lately = Grid(slot_minutes), Digests(schema.secret), LatelyBooked()
         one_by_one = OneByOne(
             BookingService(

@@ -111,8 +111,11 @@ class IntentStore:
         """
         return await self._scripts.run("look_at_holds", calls) if calls else []
 
-    async def use_up_holds(self, booked: Sequence[BookingIntent]) -> None:
+    async def use_up_holds(self, booked: Sequence[BookingIntent]) -> list[int]:
         """Use up the holds of the patients of confirmed bookings, each with all that its token holds.
+
+        Returns:
+            How many holds each has used up, in their order.
 
         Raises:
             HoldsUnreachable: a hold that was not used up expires by itself.
@@ -121,7 +124,9 @@ class IntentStore:
             Call(each.claims.site, keys_of(each.claims), (each.holder.token, each.holder.digest))
             for each in booked
         ]
-        _raise_lost(await self._scripts.run("use_up_holds", calls, (MOST_FREED,)))
+        answers = await self._scripts.run("use_up_holds", calls, (MOST_FREED,))
+        _raise_lost(answers)
+        return [answer if isinstance(answer, int) else 0 for answer in answers]
 
     async def clear_intents(self, decided: Sequence[BookingIntent]) -> None:
         """Clear the intents of what is decided. All of a batch that is ever decided is to be cleared at once.

@@ -3,8 +3,9 @@
 -- KEYS: for each a hold key a claim; the claims of a resource stand together.
 -- ARGV: hold (ms), longest hold (ms); then for each how many claims, token, digest of the name, when its caller asked, and
 -- when each claim was placed (Unix ms).
--- Returns for each when it ends (Unix ms) and in how many ms; else, of what was not granted, 1 where a claim was lost, used
--- up or withdrawn, 2 where it was asked no later than its token was released.
+-- Returns for each when it ends (Unix ms), in how many ms, and 1 where some of it was granted before, else 0; else, of
+-- what was not granted, 1 where a claim was lost, used up or withdrawn, 2 where it was asked no later than its token was
+-- released.
 local LOST, ASKED_EARLIER = 1, 2
 local now = now_ms()
 local answers, first, a = {}, 0, 3
@@ -55,7 +56,7 @@ while a <= #ARGV do
     end
     list(of, moments, ends, latest, now)
     record(token, own_ends, latest, now)
-    answer = {earliest, earliest - now}
+    answer = {earliest, earliest - now, next(granted) and 1 or 0}
   end
   answers[#answers + 1], first, a = answer, first + count, a + 4 + count
 end
