@@ -16,6 +16,8 @@ from gateway.http import health
 from gateway.http.errors import install_error_handlers
 from gateway.http.metrics import CLIENT
 from gateway.http.middleware import RequestMiddleware
+from gateway.live import route as live_route
+from gateway.live.slots import LiveSlots
 from shared.client.command_client import CommandClient
 from shared.contract.version import VERSION
 from shared.process.health import health_server
@@ -25,14 +27,17 @@ log = structlog.get_logger()
 
 
 def create_gateway(
-    nats: NatsSettings, on_cut_off: Callable[[], None], health_listener: socket.socket | None = None
+    nats: NatsSettings,
+    on_cut_off: Callable[[], None],
+    health_listener: socket.socket | None = None,
+    live: LiveSlots | None = None,
 ) -> RequestMiddleware:
     """The gateway. It starts without NATS too, and answers 503 until NATS is there.
 
     `on_cut_off` is called where it will not be: it refuses the connection, or has closed it for good.
     Health is answered on `health_listener` too, if there is one.
     """
-    app = create_app(nats, on_cut_off, health_listener)
+    app = create_app(nats, on_cut_off, health_listener, live)
     return RequestMiddleware(app, calls.HotCalls(app.state))
 
 
@@ -40,8 +45,10 @@ def create_app(
     nats: NatsSettings,
     on_cut_off: Callable[[], None] = lambda: None,
     health_listener: socket.socket | None = None,
+    live: LiveSlots | None = None,
 ) -> FastAPI:
     """The API, declared and documented. It answers by itself too, but for what `RequestMiddleware` does."""
+    live = live or LiveSlots()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +56,7 @@ def create_app(
             nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway", on_closed=on_cut_off
         )
         connecting = asyncio.create_task(_connect(client, on_cut_off))
-        app.state.client = client
+        app.state.client = live.client = client
         CLIENT.statistics = client.statistics
         async with health_server(health_listener, partial(health.ask_readiness, app.state), on_cut_off):
             yield
@@ -67,6 +74,7 @@ def create_app(
     )
     install_error_handlers(app)
     calls.register(app)
+    live_route.register(app, live)
     app.include_router(health.router)
     add_pages(app)
     return app

@@ -12,19 +12,22 @@ from structlog.contextvars import bound_contextvars
 
 from gateway.api.calls import CALLER, ApiCall, HotCalls
 from gateway.http.access_log import REFUSED, log_answer
-from gateway.http.answer import Answer
+from gateway.http.answer import BODILESS, Answer
 from gateway.http.body import BodyReader
 from gateway.http.errors import unknown
 from gateway.http.head import check_head
 from gateway.http.health import HEALTH
 from gateway.http.metrics import IN_FLIGHT, TURNED_AWAY
 from gateway.http.presence import Presence
+from gateway.live.route import LIVE
 from shared.contract.envelope import refusal
 from shared.contract.errors import Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
 
 # What a process answers in some seconds. It bounds memory; refusing earlier would cost more than it saves.
 MOST_IN_FLIGHT = 4000
+UNCOUNTED = HEALTH | {LIVE}
+"""Paths whose requests take no room: health checks, and live streams, which have a limit of their own."""
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _CLOSE = (b"connection", b"close")
 
@@ -50,7 +53,7 @@ class RequestMiddleware:
             return
         started, method = time.perf_counter(), scope["method"]
         if method == "HEAD":  # the answer to a GET without its body, whatever routes there are
-            scope["method"] = "GET"
+            scope["method"], scope[BODILESS] = "GET", True
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = accept_request_id(headers.get(_REQUEST_ID, b"").decode("latin-1"))
         answer = Answer(send, request_id, bodiless=method == "HEAD")
@@ -76,7 +79,7 @@ class RequestMiddleware:
         except Refused as error:
             await _refuse(scope, answer, error)
             return
-        counts = scope["path"] not in HEALTH
+        counts = scope["path"] not in UNCOUNTED
         if counts and self._in_flight >= MOST_IN_FLIGHT:
             TURNED_AWAY.inc()
             await _refuse(scope, answer, Overloaded())

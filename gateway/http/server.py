@@ -6,6 +6,7 @@ Not its usual main and worker process: whoever signals, stops or kills this one 
 import asyncio
 import resource
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -50,11 +51,17 @@ class HttpServer(Server):
         # What granian opens by itself shares its port with any other process that would share it.
         self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[assignment,call-arg]
 
-    async def serve_until(self, *ends: asyncio.Event, drain_seconds: float) -> None:
-        """Serve until one of `ends` is set, then take no more connections, and answer what is in flight."""
+    async def serve_until(
+        self, *ends: asyncio.Event, drain_seconds: float, on_end: Callable[[], None]
+    ) -> None:
+        """Serve until one of `ends` is set, then take no more connections, and answer what is in flight.
+
+        `on_end` ends the answers that would have no end. (Granian waits for them.)
+        """
         serving = asyncio.ensure_future(self.serve())
         waiting = {asyncio.ensure_future(end.wait()) for end in ends}
         await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        on_end()
         self.stop()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(drain_seconds):
