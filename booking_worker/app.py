@@ -23,7 +23,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serve bookings while the context is open. Call `fail` if the worker can never serve again."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
-        intents, lately = Intents(stores.intents), LatelyBooked()
+        intents, lately = Intents(stores.intents, broker.hints), LatelyBooked()
         writes = stores.writes
         service = BookingService(
             Booker(stores.bookings, writes, intents, lately),

@@ -8,6 +8,7 @@ import uvloop
 
 from gateway.app import create_gateway
 from gateway.http.server import HttpServer
+from gateway.live.slots import LiveSlots
 from shared.process.garbage import tune_gc
 from shared.process.health import bind_health
 from shared.process.listening import bind
@@ -30,19 +31,22 @@ def main() -> None:
     listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        stopped_by_signal = runner.run(_serve(listener, health, nats))
+        stopped_by_signal = runner.run(_serve(listener, health, nats, settings.live_streams_max))
     if not stopped_by_signal:
         raise SystemExit(1)
 
 
-async def _serve(listener: socket.socket, health: socket.socket | None, nats: NatsSettings) -> bool:
+async def _serve(
+    listener: socket.socket, health: socket.socket | None, nats: NatsSettings, live_streams_max: int
+) -> bool:
     """Serve, and return whether a signal alone ended it."""
     stop, cut_off = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = HttpServer(create_gateway(nats, cut_off.set, health), listener)
+    live = LiveSlots(live_streams_max)
+    server = HttpServer(create_gateway(nats, cut_off.set, health, live), listener)
     tune_gc()
-    await server.serve_until(stop, cut_off, drain_seconds=nats.drain_seconds)
+    await server.serve_until(stop, cut_off, drain_seconds=nats.drain_seconds, on_end=live.end)
     return stop.is_set() and not cut_off.is_set()
 
 

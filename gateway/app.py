@@ -17,6 +17,8 @@ from gateway.http import health
 from gateway.http.errors import install_error_handlers
 from gateway.http.metrics import CLIENT
 from gateway.http.middleware import RequestMiddleware
+from gateway.live import route as live_route
+from gateway.live.slots import LiveSlots
 from shared.client.command_client import CommandClient
 from shared.contract.version import VERSION
 from shared.process.health import health_server
@@ -26,7 +28,10 @@ log = structlog.get_logger()
 
 
 def create_gateway(
-    nats: NatsSettings, on_cut_off: Callable[[], None], health_listener: socket.socket | None = None
+    nats: NatsSettings,
+    on_cut_off: Callable[[], None],
+    health_listener: socket.socket | None = None,
+    live: LiveSlots | None = None,
 ) -> RequestMiddleware:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
@@ -35,16 +40,18 @@ def create_gateway(
         on_cut_off: called if NATS refuses the connection or has closed it permanently.
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
     """
-    app = create_app(nats, on_cut_off, health_listener)
-    return RequestMiddleware(app, HotCalls(app.state).find)
+    app = create_app(nats, on_cut_off, health_listener, live)
+    return RequestMiddleware(app, HotCalls(app.state).find, uncounted={live_route.LIVE})
 
 
 def create_app(
     nats: NatsSettings,
     on_cut_off: Callable[[], None] = lambda: None,
     health_listener: socket.socket | None = None,
+    live: LiveSlots | None = None,
 ) -> FastAPI:
     """Create the documented API, which lacks only the services of `RequestMiddleware`."""
+    live = live or LiveSlots()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -52,7 +59,7 @@ def create_app(
             nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway", on_closed=on_cut_off
         )
         connecting = asyncio.create_task(_connect(client, on_cut_off))
-        app.state.client = client
+        app.state.client = live.client = client
         CLIENT.statistics = client.statistics
         async with health_server(health_listener, partial(health.ask_readiness, app.state), on_cut_off):
             yield
@@ -70,6 +77,7 @@ def create_app(
     )
     install_error_handlers(app)
     register(app)
+    live_route.register(app, live)
     app.include_router(health.router)
     add_pages(app)
     return app

@@ -2,7 +2,9 @@
 
 from hold_worker.service import Held, HoldService
 from shared.contract import operations
+from shared.contract.commands import PlaceHold, ReleaseHold
 from shared.contract.envelope import Reply
+from shared.contract.hints import HoldHint
 from shared.contract.replies import Hold, HoldPlaced, HoldReleased
 from shared.worker.dispatcher import Handler, Handlers
 
@@ -10,8 +12,8 @@ from shared.worker.dispatcher import Handler, Handlers
 def handlers(holds: HoldService) -> Handlers:
     """Return the handler of each operation."""
     return {
-        operations.PLACE: Handler(holds.place, _placed),
-        operations.RELEASE: Handler(holds.release, lambda _: Reply(HoldReleased())),
+        operations.PLACE: Handler(holds.place, _placed, _placed_hint),
+        operations.RELEASE: Handler(holds.release, lambda _: Reply(HoldReleased()), _released_hint),
     }
 
 
@@ -27,6 +29,21 @@ def _placed(held: Held) -> Reply[HoldPlaced]:
     )
     message = f"Slot held for {describe_seconds(held.seconds)}"
     return Reply(HoldPlaced.model_construct(message=message, hold=hold))
+
+
+def _placed_hint(command: PlaceHold, held: Held) -> HoldHint:
+    return HoldHint.model_construct(
+        type="extended" if held.granted.extended else "placed",
+        site=command.site,
+        resources=command.resources,
+        slot=held.attempt.slot_range.slot,
+        durationMinutes=held.attempt.slot_range.duration,
+        expiresAt=held.granted.expires_at,
+    )
+
+
+def _released_hint(command: ReleaseHold, _: None) -> HoldHint:
+    return HoldHint(type="released", site=command.site)
 
 
 def describe_seconds(seconds: int) -> str:

@@ -8,7 +8,9 @@ import structlog
 
 from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable
+from shared.contract.hints import HoldHint
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
+from shared.worker.hints import HintPublisher
 
 MAY_PASS = {HoldState.FREE, HoldState.MINE, HoldState.UNREACHABLE}
 """A booking with one of these states goes on. If Redis is lost, it goes on without holds."""
@@ -19,10 +21,11 @@ log = structlog.get_logger()
 
 
 class Intents:
-    """Registers and clears the intents of one worker, for bookings and moves."""
+    """Registers and clears the intents of one worker, and publishes hints of the used-up holds."""
 
-    def __init__(self, store: IntentStore) -> None:
+    def __init__(self, store: IntentStore, hints: HintPublisher) -> None:
         self._store = store
+        self._hints = hints
         self._using_up: set[asyncio.Task[None]] = set()
         self._decided: list[BookingIntent] = []
         self._sweep: asyncio.Task[None] | None = None
@@ -64,9 +67,14 @@ class Intents:
 
     async def _use_up(self, booked: Sequence[BookingIntent]) -> None:
         try:
-            await self._store.use_up_holds(booked)
+            used = await self._store.use_up_holds(booked)
         except HoldsUnreachable:
             log.warning("holds_not_used_up", effect="they expire by themselves", bookings=len(booked))
+        else:
+            claims = (each.claims for each, count in zip(booked, used, strict=True) if count)
+            await self._hints.publish(
+                HoldHint(type="used", site=each.site, resources=each.resources) for each in claims
+            )
 
     async def _clear_decided(self) -> None:
         while self._decided:

@@ -70,12 +70,16 @@ class CallHandler:
             Refused: as `CommandClient.send`.
         """
         client: CommandClient = self._state.client
-        return await client.send(self.operation, *self._read(headers, body, query, path), caller)
+        return await client.send(self.operation, *self.read(headers, body, query, path), caller)
 
-    def _read(
+    def read(
         self, headers: Headers, body: bytes, query: bytes, path: Mapping[str, str]
     ) -> tuple[Command, bytes | None]:
-        """Return the command, and its JSON if the body can be passed on."""
+        """Return the command, and its JSON if the body can be passed on.
+
+        Raises:
+            InvalidRequest, UnsupportedMediaType
+        """
         preconditions = [header for header in headers if header[0] in PRECONDITIONS]
         if query and self._body is not None:
             raise InvalidRequest(NO_QUERY)

@@ -39,7 +39,7 @@ def register(app: FastAPI, operations: Iterable[Operation[Any, Any]] = OPERATION
     The routes belong to `app` itself, because Starlette searches an included router twice.
     """
     for call in handlers_of(operations, app.state):
-        described = _describe(call.operation, call.http)
+        described = describe(call.operation, call.http)
         app.add_api_route(call.path, _endpoint(call), methods=[call.http.method], **described)
 
 
@@ -55,7 +55,7 @@ def _endpoint(call: CallHandler) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def _describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
+def describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
     """Return the arguments of `add_api_route` that describe an operation's call."""
     has_body = call.body is not None
     extra: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -16,7 +16,7 @@ from gateway.http.errors import unknown
 from gateway.http.head import check_head
 from gateway.http.health import HEALTH
 from gateway.http.metrics import IN_FLIGHT, TURNED_AWAY
-from gateway.http.response import ResponseSender
+from gateway.http.response import BODILESS, ResponseSender
 from shared.client.caller import Caller
 from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import Overloaded, Refused
@@ -58,11 +58,18 @@ class RequestMiddleware:
     Args:
         app: the application that handles all requests except the hot calls.
         find_hot_call: finds the hot call of a request; by default no call is hot.
+        uncounted: paths whose requests take no capacity, beside the health checks.
     """
 
-    def __init__(self, app: ASGIApp, find_hot_call: FindHotCall = lambda _method, _path: (None, {})) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        find_hot_call: FindHotCall = lambda _method, _path: (None, {}),
+        uncounted: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._find_hot_call = find_hot_call
+        self._uncounted = HEALTH | set(uncounted)
         self._bodies = BodyReader()
         self._in_flight = 0
         IN_FLIGHT.set_function(lambda: self._in_flight)
@@ -72,8 +79,8 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started, method = time.perf_counter(), scope["method"]
-        if method == "HEAD":  # every GET answers HEAD too, without a route for it
-            scope["method"] = "GET"
+        if method == "HEAD":  # the answer to a GET without its body, whatever routes there are
+            scope["method"], scope[BODILESS] = "GET", True
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = accept_request_id(headers.get(_REQUEST_ID, b"").decode("latin-1"))
         response = ResponseSender(send, request_id, bodiless=method == "HEAD")
@@ -106,7 +113,7 @@ class RequestMiddleware:
         except Refused as error:
             await _refuse(scope, response, error)
             return
-        counts = scope["path"] not in HEALTH
+        counts = scope["path"] not in self._uncounted
         if counts and self._in_flight >= MOST_IN_FLIGHT:
             TURNED_AWAY.inc()
             await _refuse(scope, response, Overloaded())

@@ -9,6 +9,8 @@ from gateway.http.body import JSON
 from shared.contract.envelope import Reply
 from shared.contract.headers import REQUEST_ID
 
+BODILESS = "slotkeeper.bodiless"
+"""In a request's scope if it is a HEAD, which is answered as a GET."""
 _REQUEST_ID = REQUEST_ID.lower().encode()
 
 

@@ -7,6 +7,7 @@ process reaches the service.
 import asyncio
 import resource
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -51,14 +52,18 @@ class HttpServer(Server):
         # A socket that granian opens itself would share its port (`SO_REUSEPORT`) with any other process.
         self._shd = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[assignment,call-arg]
 
-    async def serve_until(self, *ends: asyncio.Event, drain_seconds: float) -> None:
+    async def serve_until(
+        self, *ends: asyncio.Event, drain_seconds: float, on_end: Callable[[], None]
+    ) -> None:
         """Serve until one of `ends` is set, then drain.
 
         Draining accepts no more connections, and answers the requests in flight for at most `drain_seconds`.
+        `on_end` ends the responses that have no end of their own, because granian waits for them.
         """
         serving = asyncio.ensure_future(self.serve())
         waiting = {asyncio.ensure_future(end.wait()) for end in ends}
         await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        on_end()
         self.stop()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(drain_seconds):

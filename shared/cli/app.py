@@ -6,6 +6,7 @@ import typer
 
 from ..contract.version import VERSION
 from .commands import Commands
+from .events import events
 from .reads import day, history, show, slots, watch
 from .writes import book, cancel, hold, move, release
 
@@ -37,5 +38,5 @@ app = typer.Typer(
     cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.callback(help=HELP)(slotkeeper)
-for command in (book, hold, release, cancel, move, show, history, day, slots, watch):
+for command in (book, hold, release, cancel, move, show, history, day, slots, watch, events):
     app.command()(command)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -16,6 +17,9 @@ from ..contract.replies import AppointmentsFound, SlotsFound, TakenSlot
 # A gateway answers within a minute with any settings. If the connection is not accepted within 5 s, it is
 # down.
 SECONDS = httpx.Timeout(70, connect=5)
+# A live stream sends something each 15 s.
+STREAM_SECONDS = httpx.Timeout(35, connect=5)
+RETRY_SECONDS = 2.0
 
 Query = Mapping[str, str | list[str]]
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -58,6 +62,14 @@ class Failed(Exception):
         self.body = {"error": text, "type": _TYPES[code]} | dict(body or {})
 
 
+class Event(NamedTuple):
+    """A server-sent event; a comment has neither a name nor data. `retry`: when to come back, in seconds."""
+
+    name: str
+    data: str
+    retry: float | None
+
+
 class Answer(NamedTuple, Generic[BodyT]):
     """A response body, validated and as it was received."""
 
@@ -87,7 +99,29 @@ class Gateway:
         Raises:
             Failed: the request was refused, or its outcome is unknown.
         """
-        response = self._send(method, path, options)
+        with self._errors():
+            response = self._http.send(self._request(method, path, options))
+        return self._read(method, response, model)
+
+    def stream(self, path: str, query: Query) -> Iterator[Event]:
+        """The events of a live stream, until it ends.
+
+        Raises:
+            Failed: as `request`; or the stream was lost.
+        """
+        with self._errors():
+            request = self._request("GET", path, {"params": query, "timeout": STREAM_SECONDS})
+            response = self._http.send(request, stream=True)
+            try:
+                if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                    response.read()
+                    self._read("GET", response, SlotsFound)
+                    raise self._not_the_root(response.status_code)
+                yield from _events(response.iter_lines())
+            finally:
+                response.close()
+
+    def _read(self, method: str, response: httpx.Response, model: type[BodyT]) -> Answer[BodyT]:
         status, name = response.status_code, response.headers.get(ERROR_TYPE)
         if name in _NO_ROUTE:
             raise self._not_the_root(status)
@@ -116,14 +150,19 @@ class Gateway:
                 return
             cursor = {"cursor": answer.body.next}
 
-    def _send(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+    def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx.Request:
         if {"?", "#"} & set(self._url):
             raise self._not_the_root()
         if (body := options.pop("body", None)) is not None:
             options["content"] = json.dumps(body)
             options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
+        return self._http.build_request(method, f"{self._url}/api/{path}", **options)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Tell what a lost request means to a script."""
         try:
-            return self._http.request(method, f"{self._url}/api/{path}", **options)
+            yield
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError):
             raise Failed(ExitCode.WRONG, f"{self._shown} is not a URL of HTTP") from None
         except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -136,6 +175,19 @@ class Gateway:
         answer = f" (status {status})" if status else ""
         text = f"{self._shown} is not the root of a gateway, as http://127.0.0.1:3000 is{answer}"
         return Failed(ExitCode.WRONG, text)
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream"""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            field, _, value = line.partition(":")
+            fields[field] = value.removeprefix(" ")
+            continue
+        retry = int(fields["retry"]) / 1000 if fields.get("retry", "").isdecimal() else None
+        yield Event(fields.get("event", ""), fields.get("data", ""), retry)
+        fields = {}
 
 
 def _refusal(status: int, name: str | None, content: Any) -> Failed:

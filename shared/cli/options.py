@@ -10,7 +10,7 @@ from ..contract.fields import IdempotencyKey
 from .times import read_day, read_slot
 
 LOCAL = "http://127.0.0.1:3000"
-LONGEST_PAUSE = 3600
+LOCAL_NATS = "nats://localhost:4222"
 _KEY = TypeAdapter[str](IdempotencyKey)
 
 
@@ -25,16 +25,6 @@ def _read_key(text: str) -> str:
         return _KEY.validate_python(text)
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"]) from None
-
-
-def _read_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0.1 <= seconds <= LONGEST_PAUSE:
-        raise typer.BadParameter(f"must be a number of seconds from 0.1 to {LONGEST_PAUSE}")
-    return seconds
 
 
 Slot = Annotated[
@@ -53,10 +43,15 @@ Key = Annotated[
     str | None,
     typer.Option("--key", parser=_read_key, metavar="TEXT", help="Makes a repeat safe: new for each change"),
 ]
-Every = Annotated[
-    float,
-    typer.Option("--every", parser=_read_seconds, metavar="SECONDS", help="Seconds between two looks"),
+Since = Annotated[
+    datetime | None,
+    typer.Option("--since", parser=read_slot, metavar="TIME", help="From that time on, else from now on"),
 ]
+Durable = Annotated[
+    str | None,
+    typer.Option("--durable", metavar="NAME", help="NATS remembers under this name what was printed"),
+]
+Nats = Annotated[str, typer.Option("--nats", envvar="NATS_URL", help="A server of NATS, or several")]
 Day = Annotated[
     date | None,
     typer.Argument(

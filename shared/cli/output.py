@@ -22,6 +22,7 @@ from .times import format_time
 # The widest row fits: id, time with its offset, and columns that can be wrapped.
 NARROWEST_TABLE = 100
 UNBOUNDED = 10_000
+UNKNOWN_HOLDS = "Holds are not known at the moment: a slot that is not shown may be held"
 INTERRUPTED = "Interrupted before the gateway answered: it may have been done"
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -101,7 +102,7 @@ class Output:
     def warn_of_holds(self, pages: Iterable[Answer[SlotsFound]]) -> None:
         """Print on stderr if the service cannot read the holds at the moment."""
         if any(page.body.holds == "unknown" for page in pages):
-            self.print_error("Holds are not known at the moment: a slot that is not shown may be held")
+            self.print_error(UNKNOWN_HOLDS)
 
     def print_error(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

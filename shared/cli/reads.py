@@ -6,7 +6,7 @@ from typing import Any
 from ..contract.commands import DEFAULT_SITE
 from ..contract.replies import Appointment, AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
 from .gateway import taken_of
-from .options import LOCAL, AsJson, Day, Days, Every, Id, Listed, Site, Url
+from .options import LOCAL, AsJson, Day, Days, Id, Listed, Site, Url
 from .output import Output, details, format_minutes, path_of, wire_fields
 from .times import format_time, today, window
 from .watch import watch_slots
@@ -107,12 +107,13 @@ def watch(
     resource: Listed = None,
     site: Site = None,
     days: Days = 1,
-    every: Every = 2,
     url: Url = LOCAL,
     json: AsJson = False,
 ) -> None:
     """Print the taken slots of a resource or several, and each change, until Ctrl-C."""
-    watch_slots(Output(url, json), queries(day or today(), days, resource, site), every)
+    of = {"resource": list(dict.fromkeys(resource))} if resource else {}
+    query = {**wire_fields(site=site), **of, **window(day or today(), days)}
+    watch_slots(Output(url, json), query)
 
 
 def queries(day: date, days: int, resources: list[str] | None, site: str | None) -> list[dict[str, str]]:

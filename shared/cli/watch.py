@@ -1,17 +1,20 @@
-"""Print changes of slots while a command runs. It polls, as the gateway pushes no changes yet."""
+"""Print the changes of slots that the gateway streams, until the command is stopped."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from time import sleep
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..contract.instants import format_instant
-from ..contract.replies import SlotsFound
+from ..contract.replies import TakenSlot
 from . import streams
-from .gateway import Failed, taken_of
-from .output import Output, format_minutes
+from .gateway import RETRY_SECONDS, Event, ExitCode, Failed, Query
+from .output import UNKNOWN_HOLDS, Output, format_minutes
 from .times import format_time
+
+ENDED = "The gateway has ended the stream"
 
 
 class SlotOfResource(NamedTuple):
@@ -32,41 +35,52 @@ def changes(
             yield slot, state
 
 
-def watch_slots(output: Output, queries: Sequence[Mapping[str, str]], every: float) -> None:
-    """Print the taken slots and then each change, polling every `every` seconds until stdout is closed.
+def watch_slots(output: Output, query: Query) -> None:
+    """Print the taken slots and then each change, until stdout is closed.
 
     If the gateway is lost meanwhile, the command waits for it; if it never answered, the command ends.
     """
-    before: Mapping[SlotOfResource, str] | None = None
-    lost = False
+    shown: dict[SlotOfResource, str] | None = None
+    lost, retry = False, RETRY_SECONDS
     with suppress(KeyboardInterrupt):
         while not streams.lost():
+            failed = Failed(ExitCode.NOT_EXECUTED, ENDED)
             try:
-                after = _look(output, queries)
-            except Failed as failed:
-                if before is None:
-                    raise output.end(failed) from None
-                if not lost:
-                    output.print_error(f"{failed.text}; still trying")
-                lost = True
-            else:
-                if lost:
-                    output.print_error("It answers again")
-                lost = False
-                for slot, state in changes(before or {}, after):
-                    _print_change(output, slot, state)
-                before = after
-            sleep(every)
+                for event in output.gateway.stream("live", query):
+                    retry = retry if event.retry is None else event.retry
+                    if event.name:
+                        if lost:
+                            output.print_error("It answers again")
+                        lost, shown = False, _show(output, event, shown or {})
+                    if streams.lost():
+                        return
+            except Failed as error:
+                failed = error
+            if shown is None:
+                raise output.end(failed) from None
+            if not lost:
+                output.print_error(f"{failed.text}; still trying")
+            lost = True
+            sleep(retry)
 
 
-def _look(output: Output, queries: Sequence[Mapping[str, str]]) -> dict[SlotOfResource, str]:
-    pages = [page for query in queries for page in output.gateway.pages("slots", SlotsFound, query)]
-    output.warn_of_holds(pages)
-    return {
-        SlotOfResource(taken.slot, taken.durationMinutes, as_sent["resource"]): taken.state
-        for page in pages
-        for taken, as_sent in taken_of(page)
-    }
+def _show(output: Output, event: Event, before: Mapping[SlotOfResource, str]) -> dict[SlotOfResource, str]:
+    """Print what an event says that was not shown before; what is shown then."""
+    data = json.loads(event.data)
+    if data["holds"] == "unknown":
+        output.print_error(UNKNOWN_HOLDS)
+    taken = _read(data["taken"])
+    gone = {(slot.slot, slot.resource) for slot in (*taken, *_read(data.get("freed", ())))}
+    stays = before if event.name == "changes" else {}
+    after = {slot: state for slot, state in stays.items() if (slot.slot, slot.resource) not in gone} | taken
+    for slot, state in changes(before, after):
+        _print_change(output, slot, state)
+    return after
+
+
+def _read(rows: Any) -> dict[SlotOfResource, str]:
+    taken = map(TakenSlot.model_validate, rows)
+    return {SlotOfResource(row.slot, row.durationMinutes, row.resource): row.state for row in taken}
 
 
 def _print_change(output: Output, slot: SlotOfResource, state: str) -> None:

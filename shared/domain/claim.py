@@ -40,6 +40,11 @@ class Claims:
             place.site, tuple(f"{name}/{cell}" for name in place.resources for cell in slot_range.cells)
         )
 
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The names of the resources, each once."""
+        return tuple(dict.fromkeys(key.rpartition("/")[0] for key in self.keys))
+
     @cached_property  # a batch reads it several times
     def in_site(self) -> frozenset[tuple[str, str]]:
         """The (site, claim) pairs, which differ between sites."""

@@ -93,6 +93,7 @@ class GatewaySettings(_Settings):
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
     share_port: bool = False
     health_port: Port = 0
+    live_streams_max: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
 
 class WorkerSettings(_Settings):

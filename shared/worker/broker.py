@@ -23,6 +23,7 @@ from shared.process.tasks import run_until_cancelled
 from shared.worker.dispatcher import Dispatcher, Handler, Handlers
 from shared.worker.draining import drain
 from shared.worker.flow_control import FlowControl
+from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import send
 from shared.worker.metrics import DROPPED, TURNED_AWAY
@@ -56,7 +57,10 @@ class WorkerBroker:
         self._drain_seconds = settings.drain_seconds
         self._fail = fail
         self._in_flight = InFlightCommands()
-        self._dispatcher = Dispatcher(self._in_flight, longest_seconds=settings.request_timeout_seconds)
+        self.hints = HintPublisher(lambda: self._connection)
+        self._dispatcher = Dispatcher(
+            self._in_flight, self.hints, longest_seconds=settings.request_timeout_seconds
+        )
         self._controls: dict[str, FlowControl] = {}
         self._options = NatsOptions(
             settings.nats_url, name, on_closed=fail, on_disconnected=self._connection_lost

@@ -6,7 +6,7 @@ commands share the fixed costs of a message.
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -18,9 +18,11 @@ from shared.contract.commands import CommandT
 from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import OutcomeUnknown, Refused
 from shared.contract.headers import ERROR_TYPE
+from shared.contract.hints import HoldHint
 from shared.contract.log_fields import log_fields
 from shared.contract.operation import Operation
 from shared.worker.attempts import Attempt, Reader, Received
+from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import respond, send
 from shared.worker.metrics import count_answers
@@ -40,10 +42,12 @@ class Handler(Generic[CommandT, OutcomeT]):
     """The handler of an operation: `use_case` decides attempts, `reply` turns one outcome into a reply.
 
     A use case returns one outcome or refusal per attempt, in order, or raises the refusal of all of them.
+    `hint` returns what to publish of an executed command, after its answer.
     """
 
     use_case: UseCase[CommandT, OutcomeT]
     reply: Callable[[OutcomeT], Reply[Any]]
+    hint: Callable[[CommandT, OutcomeT], HoldHint] | None = None
 
 
 Handlers = Mapping[Operation[Any, Any], Handler[Any, Any]]
@@ -63,8 +67,9 @@ def unbatched(
 class Dispatcher:
     """Answers messages. Deadlines are capped to `longest_seconds` from now."""
 
-    def __init__(self, in_flight: InFlightCommands, *, longest_seconds: float) -> None:
+    def __init__(self, in_flight: InFlightCommands, hints: HintPublisher, *, longest_seconds: float) -> None:
         self._in_flight = in_flight
+        self._hints = hints
         self._reader = Reader(longest_seconds=longest_seconds)
 
     def begin(
@@ -97,6 +102,8 @@ class Dispatcher:
             await respond(message, many_to_wire(replies))
         else:
             await send(message, replies[0])
+        if handler.hint is not None:
+            await self._hints.publish(_hints(handler.hint, received, outcomes))
         count_answers(
             message.subject,
             Counter(reply.headers.get(ERROR_TYPE) or str(reply.status) for reply in replies),
@@ -116,6 +123,14 @@ async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[A
         except Exception as error:
             decided = dict.fromkeys(attempts, error)
     return [decided.get(n, attempt) for n, attempt in enumerate(received.attempts)]
+
+
+def _hints(
+    hint: Callable[[Any, Any], HoldHint], received: Received[Any], outcomes: Sequence[Any]
+) -> Iterator[HoldHint]:
+    for asked, outcome in zip(received.attempts, outcomes, strict=True):
+        if isinstance(asked, Attempt) and not isinstance(outcome, Exception):
+            yield hint(asked.command, outcome)
 
 
 def _replies(

@@ -47,6 +47,8 @@ def canned(
             payload = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))
+            if payload.startswith(b"event: "):
+                self.send_header("Content-Type", "text/event-stream; charset=utf-8")
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()

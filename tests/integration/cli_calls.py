@@ -1,5 +1,8 @@
 """Calls of the command `slotkeeper` in this process, and replies that a gateway gives."""
 
+import json
+from typing import Any
+
 from typer.testing import CliRunner, Result
 
 from shared.cli.app import app
@@ -22,6 +25,11 @@ APPOINTMENT = {
 HOLD = {"token": TOKEN, "site": "default", "resources": ["dr-lee"], "slot": NINE, "expiresAt": NINE}
 TAKEN = {"resource": "dr-lee", "slot": NINE, "durationMinutes": 45, "state": "held"}
 PAGE = {"site": "default", "from": NINE, "to": NINE, "holds": "known"}
+
+
+def event(name: str, data: dict[str, Any], retry: int = 10) -> bytes:
+    """A server-sent event, as a gateway streams it."""
+    return f"event: {name}\ndata: {json.dumps(data)}\nid: 1\nretry: {retry}\n\n".encode()
 
 
 def invoke(url: str, *words: str) -> Result:

@@ -77,9 +77,10 @@ async def test_intents_gather_while_redis_is_busy(
     use_up, clear, going_on = IntentStore.use_up_holds, IntentStore.clear_intents, asyncio.Event()
     used_up, cleared = list[int](), list[int]()
 
-    async def note_used_up(store: IntentStore, booked: Sequence[BookingIntent]) -> None:
-        await use_up(store, booked)
+    async def note_used_up(store: IntentStore, booked: Sequence[BookingIntent]) -> list[int]:
+        counts = await use_up(store, booked)
         used_up.append(len(booked))
+        return counts
 
     async def note_cleared(store: IntentStore, decided: Sequence[BookingIntent]) -> None:
         cleared.append(len(decided))

@@ -208,7 +208,15 @@ def test_url_without_a_gateway_is_a_wrong_request(status: int, words: tuple[str,
 
 @pytest.mark.parametrize(
     "words",
-    [("book", "tomorrow", "Ada"), ("day", "someday"), ("book",), ("fly",), ("watch", "--every=nan")],
+    [
+        ("book", "tomorrow", "Ada"),
+        ("day", "someday"),
+        ("book",),
+        ("fly",),
+        ("watch", "--days=0"),
+        ("events", "--nats=x"),
+        ("events", "-s", "a b"),
+    ],
 )
 def test_usage_error_is_json_for_programs(words: tuple[str, ...]) -> None:
     """With `--json`, a usage error is printed like a refusal: as JSON, on stdout."""

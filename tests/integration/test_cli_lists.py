@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from deploy.local.ports import free_port
 from shared.cli.app import app
 from tests.integration.canned import canned
-from tests.integration.cli_calls import APPOINTMENT, ID, PAGE, TAKEN, WINDOW, invoke
+from tests.integration.cli_calls import APPOINTMENT, ID, PAGE, TAKEN, WINDOW, event, invoke
 
 pytestmark = pytest.mark.usefixtures("in_berlin")
 LONG = {
@@ -97,23 +97,73 @@ def test_list_is_read_to_its_last_page() -> None:
 
 def test_watch_prints_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """`watch` prints all taken slots, then every change; it waits for a gateway that is lost meanwhile."""
-    looks = 0
+    pauses = list[float]()
 
     def look_away(seconds: float) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 4:
+        pauses.append(seconds)
+        if len(pauses) == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("shared.cli.watch.sleep", look_away)
     held, booked = ({**TAKEN, "state": state} for state in ("held", "booked"))
-    looked_at = [(200, {**PAGE, "taken": taken}) for taken in ([held], [booked], [])]
-    looked_at.insert(1, (503, {"error": "No worker is there"}))
-    with canned(*looked_at) as (url, _):
-        result = invoke(url, "watch", "2031-05-04", "--json")
+    snapshots = [event("snapshot", {**PAGE, "taken": [each]}) for each in (held, booked)]
+    free = event("changes", {"taken": [], "freed": [booked], "holds": "known"})
+    with canned((200, snapshots[0]), (503, {"error": "No worker is there"}), (200, snapshots[1] + free)) as (
+        url,
+        received,
+    ):
+        result = invoke(url, "watch", "2031-05-04", "-r", "dr-lee", "--json")
     assert result.exit_code == 0
     assert [json.loads(line)["state"] for line in result.stdout.splitlines()] == ["held", "booked", "free"]
-    assert result.stderr == "No worker is there; still trying\nIt answers again\n"
+    ended = "The gateway has ended the stream; still trying\n"
+    assert result.stderr == f"{ended}It answers again\n{ended}"
+    assert {request.path for request in received} == {f"/api/live?{WINDOW}"}
+    assert pauses == [0.01] * 3
+
+
+def test_watch_prints_only_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that replaces another of its slot is a change; a snapshot that repeats what was shown is none."""
+
+    def stop(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shared.cli.watch.sleep", stop)
+    longer = {**TAKEN, "durationMinutes": 60}
+    body = b"".join(
+        [
+            event("snapshot", {**PAGE, "taken": [TAKEN]}),
+            event("changes", {"taken": [longer], "freed": [], "holds": "known"}),
+            event("changes", {"taken": [], "freed": [], "holds": "unknown"}),
+            b": ping\n\n",
+            event("snapshot", {**PAGE, "taken": [longer]}),
+        ]
+    )
+    with canned((200, body)) as (url, _):
+        result = invoke(url, "watch", "2031-05-04", "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["durationMinutes"], line["state"]) for line in lines] == [
+        (45, "held"),
+        (45, "free"),
+        (60, "held"),
+    ]
+    assert result.stderr.count("Holds are not known at the moment") == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 2), (503, 3)])
+def test_watch_that_is_refused_ends(status: int, code: int) -> None:
+    """`watch` prints the refusal of its first request, and ends with its code."""
+    with canned((status, {"error": "Because"})) as (url, _):
+        result = invoke(url, "watch")
+    assert (result.exit_code, result.stderr) == (code, "Because\n")
+
+
+@pytest.mark.parametrize("answer", [b"<html>", {"taken": []}])
+def test_watch_of_something_else_is_a_wrong_request(answer: object) -> None:
+    """`watch` at a URL that answers something else than a stream ends with 2."""
+    with canned((200, answer)) as (url, _):
+        result = invoke(url, "watch")
+    assert result.exit_code == 2
+    assert "is not the root of a gateway" in result.stderr
 
 
 def test_watch_without_a_gateway_ends() -> None:

@@ -128,8 +128,9 @@ async def test_a_retry_of_a_move_uses_up_the_hold_of_its_patient(
     await use_cases.holds.place_hold(hold, soon())
     move = MoveAppointment(id=booking.id, slot=TEN, moveId="desk 4711")
 
-    async def die(*_: Any) -> None:
+    async def die(*_: Any) -> list[int]:
         """The worker dies before it removes any hold."""
+        return [0]
 
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)
@@ -148,8 +149,9 @@ async def test_control_without_a_retry_the_hold_remains(
     body, booking = await booked(use_cases, patient="Ada")
     await use_cases.holds.place_hold(PlaceHold.model_validate({**body, "slot": TEN}), soon())
 
-    async def die(*_: Any) -> None:
+    async def die(*_: Any) -> list[int]:
         """The worker dies before it removes any hold."""
+        return [0]
 
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)

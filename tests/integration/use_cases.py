@@ -48,6 +48,7 @@ from shared.stores.redis.servers import SingleServer
 from shared.stores.redis.watch import RedisWatch
 from shared.worker.attempts import Attempt
 from shared.worker.dispatcher import OutcomeT, UseCase
+from shared.worker.hints import HintPublisher
 from tests.servers import Servers
 
 
@@ -137,7 +138,8 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
         )
         holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
         await schema.wait_until_verified()
-        writes, intents = BookingWrites(database, bookings, schema), Intents(IntentStore(scripts))
+        writes = BookingWrites(database, bookings, schema)
+        intents = Intents(IntentStore(scripts), HintPublisher(lambda: None))
         grid, digests, lately = Grid(slot_minutes), Digests(schema.secret), LatelyBooked()
         one_by_one = OneByOne(
             BookingService(

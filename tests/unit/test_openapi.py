@@ -57,6 +57,7 @@ def test_operation_ids_are_stable() -> None:
         "holdAppointment": "POST /api/hold-appointment",
         "releaseHold": "POST /api/release-hold",
         "listSlots": "GET /api/slots",
+        "watchSlots": "GET /api/live",
         "getGrid": "GET /api/grid",
         "isAlive": "GET /livez",
         "isReady": "GET /readyz",
@@ -111,6 +112,8 @@ def test_list_is_documented_with_its_query_parameters() -> None:
             if parameter["in"] == "query"
         }
         assert query == {"site": False, "resource": False, "from": True, "to": True, "cursor": False}
+    watched = {parameter.get("name") for parameter in CALLS["watchSlots"][2]["parameters"]}
+    assert watched == {"site", "resource", "from", "to", None}
 
 
 def test_booking_documents_the_headers_of_idempotency() -> None:

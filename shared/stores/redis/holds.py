@@ -67,10 +67,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class Granted:
-    """A hold that stands until `expires_at`, which is `milliseconds` from now."""
+    """A hold that stands until `expires_at`, which is `milliseconds` from now.
+
+    `extended`: some of its claims were granted before.
+    """
 
     expires_at: datetime
     milliseconds: int
+    extended: bool
 
 
 @dataclass(frozen=True)
@@ -187,8 +191,8 @@ def _placed(answer: Any) -> Placed | Refused | None:
 
 def _granted(answer: Any) -> Granted | Refused:
     if isinstance(answer, list):
-        ends, milliseconds = answer
-        return Granted(datetime.fromtimestamp(ends / 1000, UTC), milliseconds)
+        ends, milliseconds, extended = answer
+        return Granted(datetime.fromtimestamp(ends / 1000, UTC), milliseconds, bool(extended))
     if isinstance(answer, HoldsUnreachable | ResponseError):
         return OutcomeUnknown()  # it is placed, and may be granted
     return AskedEarlier() if answer == 2 else Changing()

@@ -118,8 +118,11 @@ class IntentStore:
         """
         return await self._scripts.run("look_at_holds", calls) if calls else []
 
-    async def use_up_holds(self, booked: Sequence[BookingIntent]) -> None:
+    async def use_up_holds(self, booked: Sequence[BookingIntent]) -> list[int]:
         """Use up the holds of confirmed bookings' patients, with all claims of their tokens.
+
+        Returns:
+            How many holds each has used up, in their order.
 
         Raises:
             HoldsUnreachable: Redis did not answer; a hold that was not used up expires by itself.
@@ -128,7 +131,9 @@ class IntentStore:
             Call(intent.claims.site, keys_of(intent.claims), (intent.holder.token, intent.holder.digest))
             for intent in booked
         ]
-        _raise_lost(await self._scripts.run("use_up_holds", calls, (MOST_FREED,)))
+        answers = await self._scripts.run("use_up_holds", calls, (MOST_FREED,))
+        _raise_lost(answers)
+        return [answer if isinstance(answer, int) else 0 for answer in answers]
 
     async def clear_intents(self, decided: Sequence[BookingIntent]) -> None:
         """Clear the intents of decided bookings. Pass all bookings of a batch that are decided in one call.

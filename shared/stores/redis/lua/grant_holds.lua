@@ -3,8 +3,8 @@
 -- KEYS: per hold, one hold key per claim; the claims of a resource are adjacent.
 -- ARGV: hold (ms), longest hold (ms); then per hold the number of claims, token, digest of the name, when its caller
 -- asked (Unix ms), and when each claim was placed (Unix ms).
--- Returns per hold when it ends (Unix ms) and in how many ms. If it was not granted: 1 if a claim was lost, used up or
--- withdrawn, 2 if it was asked for no later than its token was released.
+-- Returns per hold when it ends (Unix ms), in how many ms, and 1 if a claim was granted before, else 0. If it was not
+-- granted: 1 if a claim was lost, used up or withdrawn, 2 if it was asked for no later than its token was released.
 local LOST, ASKED_EARLIER = 1, 2
 local now = now_ms()
 local answers, first, a = {}, 0, 3
@@ -55,7 +55,7 @@ while a <= #ARGV do
     end
     list(of, moments, ends, latest, now)
     record(token, own_ends, latest, now)
-    answer = {earliest, earliest - now}
+    answer = {earliest, earliest - now, next(granted) and 1 or 0}
   end
   answers[#answers + 1], first, a = answer, first + count, a + 4 + count
 end

@@ -1,0 +1,113 @@
+"""Live slots of this gateway: each site is followed once, each window read once, however many watch."""
+
+import asyncio
+from contextvars import Context
+
+from gateway.live.metrics import STREAMS
+from gateway.live.stream import LiveStream
+from gateway.live.window import Slots, WatchedWindow, read_slots
+from shared.client.command_client import CommandClient
+from shared.client.site_changes import SiteChange, SiteFollower
+from shared.contract.commands import ListSlots
+from shared.contract.errors import NotExecuted, Overloaded
+
+DEFAULT_MOST_STREAMS = 1000
+
+
+class LiveSlots:
+    """The live streams, at most `most_streams`. `client` is set while the gateway runs."""
+
+    def __init__(self, most_streams: int = DEFAULT_MOST_STREAMS) -> None:
+        self.client: CommandClient | None = None
+        self._most_streams = most_streams
+        self._sites: dict[str, _Site] = {}
+        self._streams: dict[LiveStream, ListSlots] = {}
+        self._ended = False
+        self._stopping = set[asyncio.Task[None]]()
+        STREAMS.set_function(lambda: len(self._streams))
+
+    async def open(self, window: ListSlots) -> LiveStream:
+        """A stream of a window, whose snapshot is read after this call.
+
+        Raises:
+            Overloaded: there are `most_streams` already.
+            Refused: the window could not be read.
+        """
+        self.check_room()
+        stream = self._join(window)
+        try:
+            await stream.opened
+        except BaseException:
+            self.leave(stream)
+            raise
+        return stream
+
+    def check_room(self) -> None:
+        """Refuse another stream if there is no room for it.
+
+        Raises:
+            Overloaded, NotExecuted
+        """
+        if self._ended or self.client is None:
+            raise NotExecuted
+        if len(self._streams) >= self._most_streams:
+            raise Overloaded
+
+    def leave(self, stream: LiveStream) -> None:
+        """Forget a stream that has ended, and what nobody else watches."""
+        window = self._streams.pop(stream)
+        site = self._sites[window.site]
+        site.leave(window, stream)
+        if not site.windows:
+            del self._sites[window.site]
+            task = asyncio.create_task(site.follower.stop(), context=Context())
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+
+    def end(self) -> None:
+        """End all streams, and open no more: the gateway stops."""
+        self._ended = True
+        for stream in self._streams:
+            stream.end()
+
+    def _join(self, window: ListSlots) -> LiveStream:
+        assert self.client is not None  # noqa: S101 - `check_room` says so
+        site = self._sites.get(window.site)
+        if site is None:
+            site = self._sites[window.site] = _Site(self.client, window.site)
+        stream = site.join(window)
+        self._streams[stream] = window
+        return stream
+
+
+class _Site:
+    """A site that is followed, and its windows, each with the task that reads it."""
+
+    def __init__(self, client: CommandClient, name: str) -> None:
+        self._client = client
+        self.follower = SiteFollower(client.connection, name, self._note)
+        self.windows: dict[ListSlots, WatchedWindow] = {}
+        self._readers: dict[ListSlots, asyncio.Task[None]] = {}
+
+    def join(self, window: ListSlots) -> LiveStream:
+        watched = self.windows.get(window)
+        if watched is None:
+            watched = self.windows[window] = WatchedWindow(window, self._read)
+            # Without the context of the request that happens to be the first.
+            self._readers[window] = asyncio.create_task(watched.run(), context=Context())
+        return watched.join()
+
+    def leave(self, window: ListSlots, stream: LiveStream) -> None:
+        watched = self.windows[window]
+        watched.leave(stream)
+        if not watched.watched:
+            del self.windows[window]
+            self._readers.pop(window).cancel()
+
+    def _note(self, change: SiteChange) -> None:
+        for watched in self.windows.values():
+            watched.note(change)
+
+    async def _read(self, window: ListSlots) -> Slots:
+        await self.follower.start()
+        return await read_slots(self._client, window)

@@ -1,0 +1,32 @@
+"""Hints: what became of holds, published on core NATS for whoever shows them.
+
+A hint is best effort: it may be lost, and nobody may rely on it. It contains neither a token nor a name.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from .fields import Instant
+
+
+class HoldHint(BaseModel):
+    """A change of a hold, as far as it is known: a release knows only the site, a use not the slot.
+
+    A hold that expires has no hint: `expiresAt` says when.
+    """
+
+    type: Literal["placed", "extended", "released", "used"]
+    site: str
+    resources: tuple[str, ...] | None = None
+    slot: Instant | None = None
+    durationMinutes: int | None = None
+    expiresAt: Instant | None = None
+
+    def body(self) -> bytes:
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+def hint_subject(site: str) -> str:
+    """The subject of the hints of a site."""
+    return f"hint.v1.{site}.hold"
