@@ -13,7 +13,14 @@ from shared.process.health import bind_health
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
 from shared.process.metrics import tell_build
-from shared.process.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
+from shared.process.settings import (
+    GatewaySettings,
+    LogSettings,
+    Misconfigured,
+    NatsSettings,
+    WebhookSettings,
+    load,
+)
 
 
 def main() -> None:
@@ -25,21 +32,23 @@ def main() -> None:
     """
     configure_logs(load(LogSettings), "gateway")
     tell_build("gateway")
-    settings, nats = load(GatewaySettings), load(NatsSettings)
+    settings, nats, webhooks = load(GatewaySettings), load(NatsSettings), load(WebhookSettings)
     listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        told_to_stop = runner.run(_serve(listener, health, nats))
+        told_to_stop = runner.run(_serve(listener, health, nats, webhooks))
     if not told_to_stop:
         raise SystemExit(1)
 
 
-async def _serve(listener: socket.socket, health: socket.socket | None, nats: NatsSettings) -> bool:
+async def _serve(
+    listener: socket.socket, health: socket.socket | None, nats: NatsSettings, webhooks: WebhookSettings
+) -> bool:
     """Serve, and say whether it was a signal that ended it."""
     told, cut_off = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    server = HttpServer(create_gateway(nats, cut_off.set, health), listener)
+    server = HttpServer(create_gateway(nats, cut_off.set, health, webhooks), listener)
     tune_gc()
     await server.serve_until(told, cut_off, drain_seconds=nats.drain_seconds)
     return told.is_set() and not cut_off.is_set()

@@ -16,23 +16,27 @@ from gateway.http import health
 from gateway.http.errors import install_error_handlers
 from gateway.http.metrics import CLIENT
 from gateway.http.middleware import RequestMiddleware
+from gateway.webhooks import routes as webhooks
 from shared.client.command_client import CommandClient
 from shared.contract.version import VERSION
 from shared.process.health import health_server
-from shared.process.settings import NatsSettings
+from shared.process.settings import NatsSettings, WebhookSettings
 
 log = structlog.get_logger()
 
 
 def create_gateway(
-    nats: NatsSettings, on_cut_off: Callable[[], None], health_listener: socket.socket | None = None
+    nats: NatsSettings,
+    on_cut_off: Callable[[], None],
+    health_listener: socket.socket | None = None,
+    webhook_settings: WebhookSettings | None = None,
 ) -> RequestMiddleware:
     """The gateway. It starts without NATS too, and answers 503 until NATS is there.
 
     `on_cut_off` is called where it will not be: it refuses the connection, or has closed it for good.
     Health is answered on `health_listener` too, if there is one.
     """
-    app = create_app(nats, on_cut_off, health_listener)
+    app = create_app(nats, on_cut_off, health_listener, webhook_settings)
     return RequestMiddleware(app, calls.HotCalls(app.state))
 
 
@@ -40,6 +44,7 @@ def create_app(
     nats: NatsSettings,
     on_cut_off: Callable[[], None] = lambda: None,
     health_listener: socket.socket | None = None,
+    webhook_settings: WebhookSettings | None = None,
 ) -> FastAPI:
     """The API, declared and documented. It answers by itself too, but for what `RequestMiddleware` does."""
 
@@ -67,6 +72,7 @@ def create_app(
     )
     install_error_handlers(app)
     calls.register(app)
+    webhooks.register(app, webhook_settings or WebhookSettings())
     app.include_router(health.router)
     add_pages(app)
     return app

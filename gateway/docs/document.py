@@ -5,6 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from gateway.docs import parts
+from gateway.webhooks.calls import CALLS as WEBHOOK_CALLS
+from gateway.webhooks.calls import WEBHOOKS
 from shared.contract.errors import ErrorBody
 from shared.contract.headers import REQUEST_ID
 from shared.contract.operations import APPOINTMENTS, HOLDS, OPERATIONS, SLOTS
@@ -21,9 +23,11 @@ TAGS = [
     {"name": APPOINTMENTS, "description": "Book, move, cancel, read."},
     {"name": HOLDS, "description": "Keep a slot while its patient checks out."},
     {"name": SLOTS, "description": "What is taken, and where slots may lie."},
+    {"name": WEBHOOKS, "description": "Have events delivered to a URL. Answered on loopback only."},
     {"name": "health", "description": "For load balancers and operators."},
 ]
 BODIES = {operation.http.body for operation in OPERATIONS if operation.http and operation.http.body}
+BODIES |= {type(call.body) for call in WEBHOOK_CALLS if call.body}
 
 
 class DocumentedApi(FastAPI):
@@ -32,6 +36,7 @@ class DocumentedApi(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             answers = {operation.reply for operation in OPERATIONS}
+            answers |= {type(call.answer) for call in WEBHOOK_CALLS}
             components = {
                 "schemas": schemas_of({*BODIES, *answers, ErrorBody}),
                 "responses": parts.common_refusals(),
