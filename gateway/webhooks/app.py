@@ -9,10 +9,11 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from gateway.webhooks.consumers import EndpointConsumer, Source, sources_of
+from gateway.webhooks.consumers import EndpointConsumer
 from gateway.webhooks.delivery import Sender
 from gateway.webhooks.endpoints import StoredWebhook, now
 from gateway.webhooks.messages import TEST_SUBJECT
+from gateway.webhooks.sources import Source, sources_of
 from gateway.webhooks.store import WebhookStore
 from shared.contract.errors import Refused
 from shared.contract.fields import random_uuid

@@ -6,23 +6,22 @@ JetStream gives it to another one `ACK_MARGIN_SECONDS` after the longest time of
 """
 
 import asyncio
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from gateway.webhooks.delivery import ATTEMPTS, DELIVERIES, Sender, retry_delay
 from gateway.webhooks.endpoints import StoredWebhook, now
 from gateway.webhooks.messages import Delivery
+from gateway.webhooks.sources import Source
 from gateway.webhooks.store import KEPT_DELIVERIES, WebhookStore
 from shared.contract.errors import InvalidRequest, NoSuchWebhook, Refused
 from shared.contract.events import STREAM, BookingEvent, read_event
-from shared.contract.instants import format_instant, unix_milliseconds
+from shared.contract.instants import format_instant
 from shared.process.settings import WebhookSettings
 
 ACK_MARGIN_SECONDS = 5.0
@@ -30,36 +29,9 @@ FETCH_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 AT_ONCE = 8
 """Deliveries that a process makes at a time to one endpoint."""
-MOST_WAITING = 1000
-"""Events of an endpoint that wait for a retry. Further events wait in the stream."""
-FORGOTTEN_SECONDS = 30 * 24 * 60 * 60.0
-"""After which JetStream deletes a consumer that nobody reads: its endpoint was deleted unseen."""
 GONE = 410
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Source:
-    """The events that one consumer reads: from `since` on, and up to `until` if it is of a replay."""
-
-    consumer: str
-    webhook_id: str
-    subjects: tuple[str, ...]
-    since: datetime
-    until: datetime | None = None
-
-
-def sources_of(webhook: StoredWebhook) -> list[Source]:
-    """Return the sources of an endpoint; none if it is disabled."""
-    if webhook.disabledAt:
-        return []
-    name, subjects = f"webhook-{webhook.id}", tuple(webhook.subjects)
-    sources = [Source(name, webhook.id, subjects, webhook.createdAt)]
-    if replay := webhook.replay:
-        of_replay = f"{name}-replay-{unix_milliseconds(replay.until)}"
-        sources.append(Source(of_replay, webhook.id, subjects, replay.since, replay.until))
-    return sources
 
 
 class EndpointConsumer:
@@ -78,7 +50,6 @@ class EndpointConsumer:
         self._store = store
         self._sender = sender
         self._settings = settings
-        self._slots = asyncio.Semaphore(AT_ONCE)
         self._under_way: set[asyncio.Task[None]] = set()
         self._past_end = False
 
@@ -93,7 +64,7 @@ class EndpointConsumer:
                     await self._consume()
                     await asyncio.Future()  # the replay is over: until this is cancelled
                 except (NatsError, TimeoutError, Refused) as error:
-                    log.warning("webhook_waits", webhook=self._source.webhook_id, reason=type(error).__name__)
+                    self._log_wait(error)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             if self._under_way:
@@ -115,14 +86,10 @@ class EndpointConsumer:
         look_at = asyncio.get_running_loop().time() + FETCH_SECONDS
         try:
             while True:
-                await self._slots.acquire()
-                try:
+                while len(self._under_way) >= AT_ONCE:
+                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                with suppress(TimeoutError):
                     (message,) = await subscription.fetch(1, FETCH_SECONDS)
-                except BaseException as error:
-                    self._slots.release()
-                    if not isinstance(error, TimeoutError):
-                        raise
-                else:
                     task = asyncio.create_task(self._settle(message))
                     self._under_way.add(task)
                     task.add_done_callback(self._settled)
@@ -135,18 +102,8 @@ class EndpointConsumer:
 
     async def _subscribe(self) -> JetStreamContext.PullSubscription:
         """Create the consumer if it is missing, and bind to it."""
-        config = ConsumerConfig(
-            name=self._source.consumer,
-            durable_name=self._source.consumer,
-            filter_subjects=list(self._source.subjects),
-            deliver_policy=DeliverPolicy.BY_START_TIME,
-            opt_start_time=self._source.since,
-            ack_wait=self._settings.webhooks_timeout_seconds + ACK_MARGIN_SECONDS,
-            max_deliver=ATTEMPTS,
-            max_ack_pending=MOST_WAITING,
-            inactive_threshold=FORGOTTEN_SECONDS,
-        )
-        await self._jetstream.add_consumer(STREAM, config)
+        ack_seconds = self._settings.webhooks_timeout_seconds + ACK_MARGIN_SECONDS
+        await self._jetstream.add_consumer(STREAM, self._source.config(ack_seconds))
         return await self._jetstream.pull_subscribe_bind(self._source.consumer, STREAM)
 
     async def _is_over(self, subscription: JetStreamContext.PullSubscription) -> bool:
@@ -163,12 +120,13 @@ class EndpointConsumer:
         await self._store.change(self._source.webhook_id, finish)
         return True
 
+    def _log_wait(self, error: BaseException) -> None:
+        log.warning("webhook_waits", webhook=self._source.webhook_id, reason=type(error).__name__)
+
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._slots.release()
         if not task.cancelled() and (error := task.exception()):
-            reason = type(error).__name__
-            log.warning("webhook_waits", webhook=self._source.webhook_id, reason=reason)
+            self._log_wait(error)
 
     async def _settle(self, message: Msg) -> None:
         """Deliver an event once, and tell JetStream whether to give it out again."""
@@ -180,10 +138,9 @@ class EndpointConsumer:
         try:
             event = read_event(message.headers or {}, message.data)
             webhook = await self._store.get(self._source.webhook_id)
+            if webhook.disabledAt:
+                raise NoSuchWebhook
         except (InvalidRequest, NoSuchWebhook):  # InvalidRequest: a type that this release does not know yet
-            await message.term()
-            return
-        if webhook.disabledAt:
             await message.term()
             return
         attempt = metadata.num_delivered

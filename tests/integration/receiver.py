@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -71,14 +72,22 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def receiver(*statuses: int, shut: bool = False, **headers: str) -> AsyncIterator[Receiver]:
-    """Serve a receiver on loopback; with `shut` it answers nothing until `open` is set."""
+async def receiver(
+    *statuses: int, shut: bool = False, certificate: Path | None = None, **headers: str
+) -> AsyncIterator[Receiver]:
+    """Serve a receiver on loopback; with `shut` it answers nothing until `open` is set.
+
+    With a `certificate`, a file that has its key too, it serves `https`.
+    """
     app = Receiver(list(statuses) or [204], headers)
     if not shut:
         app.open.set()
     listener = bind(LOOPBACK, 0, variable="PORT")
-    app.url = f"http://{LOOPBACK}:{listener.getsockname()[1]}/hook"
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    scheme = "https" if certificate else "http"
+    app.url = f"{scheme}://{LOOPBACK}:{listener.getsockname()[1]}/hook"
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ssl_certfile=certificate and str(certificate)
+    )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -1,9 +1,14 @@
 """Webhooks when a process dies or stops, when a receiver hangs, and when an address is private."""
 
 import asyncio
+import shlex
+import shutil
 import signal
+import subprocess
+from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.integration.event_log import event_log
 from tests.integration.hooks import FAST, KIND, hooks
@@ -84,6 +89,38 @@ async def test_private_address_is_refused_at_delivery_too(servers: Servers) -> N
 
     assert found[0]["error"] == "PrivateAddress"
     assert not there.received
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+async def test_certificate_is_verified_by_the_name_in_the_url(servers: Servers, tmp_path: Path) -> None:
+    """The connection goes to a checked address, and the certificate must be that of the URL's host."""
+    certificate = certificate_for("localhost", tmp_path)
+    async with (
+        hooks(servers, processes=0) as started,
+        receiver(certificate=certificate) as there,
+    ):
+        started.start(SSL_CERT_FILE=str(certificate))
+        wait_until(lambda: httpx.get(f"{started.stack.url}/api/webhooks").status_code == 200, "it is ready")
+        wrong = await started.create(there)
+        there.url = there.url.replace("127.0.0.1", "localhost")
+        right = await started.create(there)
+        outcomes = [await started.post(webhook, "test") for webhook in (right, wrong)]
+
+    assert [outcome.get("status") for outcome in outcomes] == [204, None]
+    assert outcomes[1]["error"] == "ConnectError"
+
+
+def certificate_for(host: str, folder: Path) -> Path:
+    """Make a certificate that signs itself, with its key, in one file."""
+    file = folder / "certificate.pem"
+    command = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={host} -keyout {file} -out {file}.crt"
+    )
+    subprocess.run(
+        [*shlex.split(command), "-addext", f"subjectAltName=DNS:{host}"], check=True, capture_output=True
+    )
+    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
+    return file
 
 
 async def test_webhooks_are_not_executed_before_a_process_has_run(servers: Servers) -> None:
