@@ -29,6 +29,9 @@ NAME = "webhooks"
 TEST_TYPE = "webhook.test"
 LOOK_SECONDS = 0.5
 """How soon a process notices a change of an endpoint."""
+HAND_OVER_SECONDS = 1.0
+"""The part of the drain time in which a process leaves unfinished deliveries to others."""
+UNREADABLE = "JetStream does not answer"
 
 log = structlog.get_logger()
 
@@ -106,9 +109,9 @@ class Deliveries:
                     self._reconcile(await self._store.all())
                 seen, self.problem = revision, None
             except Refused as error:
-                if self.problem is None:
+                if self.problem != UNREADABLE:
                     log.warning("webhooks_unreadable", reason=type(error).__name__)
-                seen, self.problem = None, "JetStream does not answer"
+                seen, self.problem = None, UNREADABLE
             await asyncio.sleep(LOOK_SECONDS)
 
     async def stop(self) -> None:
@@ -116,9 +119,8 @@ class Deliveries:
         tasks = [task for _, task in self._running.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._background:
-            await asyncio.wait(self._background, timeout=self._drain_seconds)
+        if ending := {*tasks, *self._background}:
+            await asyncio.wait(ending, timeout=self._drain_seconds)
 
     async def close(self) -> None:
         await self._sender.close()
@@ -145,7 +147,7 @@ class Deliveries:
             self._start(self._end(*self._running.pop(source)))
         for source in wanted - self._running.keys():
             consumer = EndpointConsumer(source, self._connection, self._store, self._sender, self._settings)
-            task = run_for_good(consumer.run(self._drain_seconds), self._fail)
+            task = run_for_good(consumer.run(self._drain_seconds - HAND_OVER_SECONDS), self._fail)
             self._running[source] = consumer, task
 
     async def _end(self, consumer: EndpointConsumer, task: asyncio.Task[None]) -> None:

@@ -30,6 +30,7 @@ from shared.contract.errors import (
     OutcomeUnknown,
 )
 from shared.contract.fields import is_uuid
+from shared.contract.instants import EPOCH
 from shared.contract.parsing import validate
 from shared.process.settings import WebhookSettings
 
@@ -142,7 +143,8 @@ class WebhookRoutes:
         return messages.SecretRotated(id=id, secret=webhook.secrets[0].text, bothUntil=at + BOTH_SIGN)
 
     async def _replay(self, id: str, command: messages.ReplayWebhook) -> BaseModel:
-        replay = Replay(since=command.since, until=now())
+        until = now()
+        replay = Replay(since=min(max(command.since, EPOCH), until), until=until)  # a range that NATS takes
         await self._store.change(id, lambda webhook: webhook.model_copy(update={"replay": replay}))
         return messages.ReplayStarted()
 

@@ -141,7 +141,7 @@ def test_the_stack_serves_stops_and_keeps_its_bookings(data: Path) -> None:
     stack, body = LocalStack(data, BOOKING_WORKERS="2").ready(), fresh()
     answer = httpx.post(f"{stack.url}/api/book-appointment", json=body)
     assert answer.status_code == 201
-    assert len(stack.processes()) == 1 + 3 + 5
+    assert len(stack.processes()) == 1 + 3 + 6
     assert stack.stop(signal.SIGINT) < STOP_SECONDS
     assert stack.processes() == []
     again = LocalStack(data).ready()
@@ -356,7 +356,7 @@ def test_a_stack_is_found_wherever_its_data_is(data: Path, monkeypatch: pytest.M
     servers = Addresses(stack.url, addresses["NATS_URL"], addresses["MONGO_URI"])
     assert of_local_stack() == servers
     assert addresses["SUPERVISOR_PID"] == str(stack.process.pid)
-    for name in ("BOOKING_WORKER", "HOLD_WORKER"):
+    for name in ("BOOKING_WORKER", "HOLD_WORKER", "WEBHOOKS"):
         metrics = httpx.get(f"http://127.0.0.1:{addresses[f'{name}_HTTP_PORTS']}/metrics").text
         assert f'booking_build_info{{python="{platform.python_version()}",service="{name.lower()}"' in metrics
     monkeypatch.setattr(registry, "ROOT", data.with_name("another-checkout"))

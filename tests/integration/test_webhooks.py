@@ -1,14 +1,16 @@
 """Webhooks: signed deliveries of events, as the Standard Webhooks specification has them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from nats.js import JetStreamContext
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.integration.hooks import Hooks, hooks
-from tests.integration.receiver import receiver
+from tests.integration.receiver import WAIT_SECONDS, receiver
 from tests.servers import Servers
 from tests.slots import fresh_site
 
@@ -145,22 +147,41 @@ async def test_rotated_secret_and_the_old_one_both_verify(shared_hooks: Hooks) -
     assert timedelta(hours=23) < until - datetime.now(UTC) <= timedelta(days=1)
 
 
+async def is_replaying(jetstream: JetStreamContext) -> bool:
+    return any("replay" in consumer.name for consumer in await jetstream.consumers_info("EVENTS"))
+
+
 async def test_replay_delivers_past_events_again_and_then_ends(shared_hooks: Hooks) -> None:
     """A replay delivers the events since a time under their ids; an event after it comes once."""
+    jetstream = shared_hooks.connection.jetstream()
     async with receiver() as there:
         webhook = await shared_hooks.create(there)
-        await shared_hooks.publish(webhook["site"], "booked", "moved")
-        before = [delivery.id for delivery in await there.until(2)]
-        answer = await shared_hooks.http.post(
-            f"/api/webhooks/{webhook['id']}/replay", json={"since": webhook["createdAt"]}
-        )
-        await there.until(4)
-        (later,) = await shared_hooks.publish(webhook["site"])
+        (old,) = await shared_hooks.publish(webhook["site"])
+        await there.until(1)
+        since = datetime.now(UTC).isoformat(timespec="milliseconds")
+        before = await shared_hooks.publish(webhook["site"], "booked", "moved")
+        await there.until(3)
+        await shared_hooks.post(webhook, "replay", since=since)
         await there.until(5)
-        await shared_hooks.until(webhook, lambda found: len(found) == 5)
+        (later,) = await shared_hooks.publish(webhook["site"])
+        await there.until(6)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await is_replaying(jetstream):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
 
-    assert answer.status_code == 202
-    assert sorted(delivery.id for delivery in there.received) == sorted([*before, *before, later])
+    assert sorted(delivery.id for delivery in there.received) == sorted([old, *before, *before, later])
+
+
+async def test_replay_since_any_time_delivers_what_is_stored(shared_hooks: Hooks) -> None:
+    """A time before the first event replays all events of the webhook's site."""
+    async with receiver() as there:
+        webhook = await shared_hooks.create(there)
+        (id,) = await shared_hooks.publish(webhook["site"])
+        await there.until(1)
+        await shared_hooks.post(webhook, "replay", since="0001-01-01T00:00Z")
+        await there.until(2)
+
+    assert [delivery.id for delivery in there.received] == [id, id]
 
 
 async def test_test_delivery_is_signed_and_answered_with_its_outcome(shared_hooks: Hooks) -> None:
