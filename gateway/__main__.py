@@ -14,7 +14,14 @@ from shared.process.health import bind_health
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
 from shared.process.metrics import set_build_info
-from shared.process.settings import GatewaySettings, LogSettings, Misconfigured, NatsSettings, load
+from shared.process.settings import (
+    GatewaySettings,
+    LogSettings,
+    Misconfigured,
+    NatsSettings,
+    WebhookSettings,
+    load,
+)
 
 
 def main() -> None:
@@ -27,24 +34,28 @@ def main() -> None:
     """
     configure_logs(load(LogSettings), "gateway")
     set_build_info("gateway")
-    settings, nats = load(GatewaySettings), load(NatsSettings)
+    settings, nats, webhooks = load(GatewaySettings), load(NatsSettings), load(WebhookSettings)
     listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")
+    live = LiveSlots(settings.live_streams_max)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        stopped_by_signal = runner.run(_serve(listener, health, nats, settings.live_streams_max))
+        stopped_by_signal = runner.run(_serve(listener, health, nats, live, webhooks))
     if not stopped_by_signal:
         raise SystemExit(1)
 
 
 async def _serve(
-    listener: socket.socket, health: socket.socket | None, nats: NatsSettings, live_streams_max: int
+    listener: socket.socket,
+    health: socket.socket | None,
+    nats: NatsSettings,
+    live: LiveSlots,
+    webhooks: WebhookSettings,
 ) -> bool:
     """Serve, and return whether a signal alone ended it."""
     stop, cut_off = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    live = LiveSlots(live_streams_max)
-    server = HttpServer(create_gateway(nats, cut_off.set, health, live), listener)
+    server = HttpServer(create_gateway(nats, cut_off.set, health, live, webhooks), listener)
     tune_gc()
     await server.serve_until(stop, cut_off, drain_seconds=nats.drain_seconds, on_end=live.end)
     return stop.is_set() and not cut_off.is_set()

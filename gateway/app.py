@@ -19,10 +19,12 @@ from gateway.http.metrics import CLIENT
 from gateway.http.middleware import RequestMiddleware
 from gateway.live import route as live_route
 from gateway.live.slots import LiveSlots
+from gateway.webhooks import calls as webhook_calls
+from gateway.webhooks import routes as webhooks
 from shared.client.command_client import CommandClient
 from shared.contract.version import VERSION
 from shared.process.health import health_server
-from shared.process.settings import NatsSettings
+from shared.process.settings import NatsSettings, WebhookSettings
 
 log = structlog.get_logger()
 
@@ -32,6 +34,7 @@ def create_gateway(
     on_cut_off: Callable[[], None],
     health_listener: socket.socket | None = None,
     live: LiveSlots | None = None,
+    webhook_settings: WebhookSettings | None = None,
 ) -> RequestMiddleware:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
@@ -40,7 +43,7 @@ def create_gateway(
         on_cut_off: called if NATS refuses the connection or has closed it permanently.
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
     """
-    app = create_app(nats, on_cut_off, health_listener, live)
+    app = create_app(nats, on_cut_off, health_listener, live, webhook_settings)
     return RequestMiddleware(app, HotCalls(app.state).find, uncounted={live_route.LIVE})
 
 
@@ -49,6 +52,7 @@ def create_app(
     on_cut_off: Callable[[], None] = lambda: None,
     health_listener: socket.socket | None = None,
     live: LiveSlots | None = None,
+    webhook_settings: WebhookSettings | None = None,
 ) -> FastAPI:
     """Create the documented API, which lacks only the services of `RequestMiddleware`."""
     live = live or LiveSlots()
@@ -74,10 +78,13 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        models=webhook_calls.MODELS,
+        tags=[webhook_calls.TAG],
     )
     install_error_handlers(app)
     register(app)
     live_route.register(app, live)
+    webhooks.register(app, webhook_settings or WebhookSettings())
     app.include_router(health.router)
     add_pages(app)
     return app

@@ -14,11 +14,13 @@ PORTS = {
     "BOOKING_WORKER_HTTP_PORTS": "booking_worker",
     "HOLD_WORKER_HTTP_PORTS": "hold_worker",
     "RELAY_HTTP_PORTS": "booking_worker.events",
+    "WEBHOOKS_HTTP_PORTS": "gateway.webhooks",
 }
 PIDS = {
     "BOOKING_WORKER_PIDS": "booking_worker",
     "HOLD_WORKER_PIDS": "hold_worker",
     "RELAY_PIDS": "booking_worker.events",
+    "WEBHOOKS_PIDS": "gateway.webhooks",
     "GATEWAY_PIDS": "gateway",
     "MONGOD_PID": "mongod",
     "REDIS_PID": "redis",

@@ -17,6 +17,7 @@ class StackSettings(GatewaySettings):
     booking_workers: Count = 2
     hold_workers: Count = 2
     relays: Count = 1
+    webhook_workers: Count = 1
 
     @property
     def url(self) -> str:

@@ -96,6 +96,7 @@ def _services(
         ("booking_worker", "booking_worker"): settings.booking_workers,
         ("hold_worker", "hold_worker"): settings.hold_workers,
         ("booking_worker.events", "relay"): settings.relays,
+        ("gateway.webhooks", "webhooks"): settings.webhook_workers,
     }
     workers: list[Process] = [
         Worker(kind, f"{name}-{n}", logs / f"{name}-{n}.log", env)

@@ -1,8 +1,10 @@
 """The OpenAPI document: FastAPI's, with the schemas, refusals and headers that the calls share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from gateway.docs import parts
 from shared.contract.errors import ErrorBody
@@ -27,16 +29,31 @@ BODIES = {operation.http.body for operation in OPERATIONS if operation.http and 
 
 
 class DocumentedApi(FastAPI):
-    """FastAPI whose document has the shared components."""
+    """FastAPI whose document has the shared components, and those of calls that are no operations.
+
+    Args:
+        models: the bodies of these calls.
+        tags: the groups of these calls.
+    """
+
+    def __init__(
+        self, *, models: Iterable[type[BaseModel]] = (), tags: Iterable[dict[str, str]] = (), **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._models, self._tags = set(models), list(tags)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             answers = {operation.reply for operation in OPERATIONS}
             components = {
-                "schemas": schemas_of({*BODIES, *answers, ErrorBody}),
+                "schemas": schemas_of({*BODIES, *answers, *self._models, ErrorBody}),
                 "responses": parts.common_refusals(),
                 "headers": parts.HEADERS,
                 "parameters": {REQUEST_ID: parts.REQUEST_ID_PARAMETER},
             }
-            self.openapi_schema = {**super().openapi(), "tags": TAGS, "components": components}
+            self.openapi_schema = {
+                **super().openapi(),
+                "tags": [*TAGS, *self._tags],
+                "components": components,
+            }
         return self.openapi_schema

@@ -42,6 +42,7 @@ COMMON: tuple[type[Refused], ...] = (
 )
 _MEANINGS = {
     400: "A field or parameter is missing, wrong or unknown: the sentence names it.",
+    403: "The call came from another host, or through a proxy; nothing was done.",
     404: "There is no such thing.",
     405: "The path has other methods: `Allow` names them.",
     408: "The body was not complete within 10 s; nothing was done, and the connection is closed.",

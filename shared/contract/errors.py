@@ -2,7 +2,8 @@
 
 Refused
 ├── InvalidRequest 400
-├── NotFound 404            NoSuchAppointment, NoSuchHold
+├── Forbidden 403
+├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchWebhook
 ├── MethodNotAllowed 405
 ├── TooSlow 408
 ├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled
@@ -75,6 +76,13 @@ class InvalidRequest(Refused):
     status = 400
 
 
+class Forbidden(Refused):
+    """The caller may not use this part of the API."""
+
+    status = 403
+    message = "This part of the API answers requests of its own host only"
+
+
 class NotFound(Refused):
     status = 404
     message = "Not found"
@@ -86,6 +94,10 @@ class NoSuchAppointment(NotFound):
 
 class NoSuchHold(NotFound):
     message = "No such hold"
+
+
+class NoSuchWebhook(NotFound):
+    message = "No such webhook"
 
 
 class MethodNotAllowed(Refused):
@@ -233,6 +245,7 @@ _FAMILIES: dict[int, type[Refused]] = {
     family.status: family
     for family in (
         InvalidRequest,
+        Forbidden,
         NotFound,
         MethodNotAllowed,
         TooSlow,

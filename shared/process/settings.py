@@ -83,6 +83,12 @@ class EventSettings(_Settings):
     events_replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
 
+class WebhookSettings(_Settings):
+    webhooks_allow_private: bool = False
+    webhooks_timeout_seconds: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 15
+    webhooks_first_retry_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 5
+
+
 class LogSettings(_Settings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
@@ -131,6 +137,7 @@ CONCERNS: tuple[type[_Settings], ...] = (
     HoldSettings,
     GridSettings,
     EventSettings,
+    WebhookSettings,
     LogSettings,
     GatewaySettings,
     WorkerSettings,

@@ -19,7 +19,7 @@ OURS = {"gateway", "booking_worker", "hold_worker", "shared", "deploy", "tests",
 # A folder, and our packages that it may import besides itself.
 WORKER_SERVICE = ("shared.worker", "shared.stores", "shared.domain", "shared.contract", "shared.process")
 ARROWS: dict[str, tuple[str, ...]] = {
-    "gateway": ("shared.client", "shared.contract", "shared.process"),
+    "gateway": ("shared.client", "shared.contract", "shared.process", "shared.worker.run"),
     "gateway.api": ("gateway.http", "gateway.docs", "shared.client", "shared.contract"),
     "gateway.http": ("gateway.docs", "shared.client", "shared.contract", "shared.process"),
     "gateway.docs": ("shared.contract",),
@@ -56,6 +56,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "shared.client",
         "shared.worker",
         "booking_worker.events",
+        "gateway.webhooks",
         "shared.process.nats_options",
         "shared.process.nats_wire",
         "tests",
@@ -63,7 +64,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "faststream": ("shared.worker", "shared.examples", "booking_worker", "hold_worker", "tests"),
     "fastapi": ("gateway", "shared.examples", "tests.bench.monoliths", "tests.unit"),
     "granian": ("gateway.http.server",),
-    "httpx": ("shared.cli", "tests"),
+    "httpx": ("shared.cli", "gateway.webhooks.delivery", "tests"),
     "typer": ("shared.cli", "tests"),
 }
 

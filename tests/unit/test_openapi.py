@@ -10,7 +10,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.app import create_app
 from gateway.docs.document import BODIES
-from shared.contract import commands, errors
+from gateway.webhooks.calls import MODELS
+from shared.contract import errors
 from shared.contract.operations import OPERATIONS, as_json
 from shared.contract.parsing import validate
 from shared.process.settings import NatsSettings
@@ -59,6 +60,13 @@ def test_operation_ids_are_stable() -> None:
         "listSlots": "GET /api/slots",
         "watchSlots": "GET /api/live",
         "getGrid": "GET /api/grid",
+        "createWebhook": "POST /api/webhooks",
+        "listWebhooks": "GET /api/webhooks",
+        "deleteWebhook": "DELETE /api/webhooks/{id}",
+        "rotateWebhookSecret": "POST /api/webhooks/{id}/rotate",
+        "replayWebhook": "POST /api/webhooks/{id}/replay",
+        "testWebhook": "POST /api/webhooks/{id}/test",
+        "listDeliveries": "GET /api/webhooks/{id}/deliveries",
         "isAlive": "GET /livez",
         "isReady": "GET /readyz",
         "getMetrics": "GET /metrics",
@@ -96,8 +104,8 @@ def test_example_body_of_a_call_is_accepted(name: str) -> None:
         assert "415" not in CALLS[name][2]["responses"]
         return
     content = body["content"]["application/json"]
-    model = getattr(commands, content["schema"]["$ref"].rpartition("/")[2])
-    assert model in BODIES
+    models = {model.__name__: model for model in BODIES | MODELS}
+    model = models[content["schema"]["$ref"].rpartition("/")[2]]
     validate(model, content["example"])
     assert set(resolve(content["schema"])["properties"]) == set(model.model_fields)
     assert "415" in CALLS[name][2]["responses"]

@@ -40,7 +40,7 @@ def test_a_stack_with_its_own_data_directory_is_found(data: Path, monkeypatch: p
     servers = Addresses(stack.url, addresses["NATS_URL"], addresses["MONGO_URI"])
     assert of_local_stack() == servers
     assert addresses["SUPERVISOR_PID"] == str(stack.process.pid)
-    for name in ("BOOKING_WORKER", "HOLD_WORKER"):
+    for name in ("BOOKING_WORKER", "HOLD_WORKER", "WEBHOOKS"):
         metrics = httpx.get(f"http://127.0.0.1:{addresses[f'{name}_HTTP_PORTS']}/metrics").text
         assert f'booking_build_info{{python="{platform.python_version()}",service="{name.lower()}"' in metrics
     monkeypatch.setattr(registry, "ROOT", data.with_name("another-checkout"))

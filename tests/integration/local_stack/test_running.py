@@ -23,7 +23,7 @@ def test_a_stopped_stack_keeps_its_bookings_and_leaves_no_process(data: Path) ->
     stack, body = LocalStack(data, BOOKING_WORKERS="2").ready(), fresh()
     answer = httpx.post(f"{stack.url}/api/book-appointment", json=body)
     assert answer.status_code == 201
-    assert len(stack.processes()) == 1 + 3 + 5
+    assert len(stack.processes()) == 1 + 3 + 6
     assert stack.stop(signal.SIGINT) < STOP_SECONDS
     assert stack.processes() == []
     again = LocalStack(data).ready()
@@ -125,7 +125,7 @@ def test_the_next_start_stops_the_processes_of_a_killed_supervisor(data: Path) -
     stack.process.kill()
     stack.process.wait()
     orphans = stack.processes()
-    assert len(orphans) == 3 + 4
+    assert len(orphans) == 3 + 5
     again = LocalStack(data, PORT=str(stack.port)).ready()
     assert not set(orphans) & set(again.processes())
     again.stop()

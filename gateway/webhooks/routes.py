@@ -1,0 +1,173 @@
+"""Answers the calls of `/api/webhooks`: reads and writes the buckets. `gateway.webhooks.app` delivers."""
+
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from pydantic import BaseModel
+from starlette.datastructures import State
+
+from gateway.api.calls import NO_QUERY
+from gateway.api.preconditions import PRECONDITIONS, refuse_others
+from gateway.http.body import read_object
+from gateway.http.response import to_response
+from gateway.webhooks import calls, messages
+from gateway.webhooks.addresses import check_url
+from gateway.webhooks.calls import CALLS, WebhookCall
+from gateway.webhooks.endpoints import BOTH_SIGN, Replay, StoredWebhook, new_webhook, now
+from gateway.webhooks.store import WebhookStore
+from shared.client.command_client import CommandClient
+from shared.contract.envelope import Reply
+from shared.contract.errors import (
+    Forbidden,
+    InvalidRequest,
+    NoResponders,
+    NoSuchWebhook,
+    NotExecuted,
+    OutcomeUnknown,
+)
+from shared.contract.fields import is_uuid
+from shared.contract.instants import EPOCH
+from shared.contract.parsing import validate
+from shared.process.settings import WebhookSettings
+
+NO_BODY = "A body is not accepted here"
+TEST_MARGIN_SECONDS = 2.0
+_FORWARDED = ("forwarded", "x-forwarded-for")
+Handler = Callable[[str, Any], Awaitable[BaseModel]]
+
+
+def register(app: FastAPI, settings: WebhookSettings) -> None:
+    """Declare the calls as routes of `app`."""
+    routes = WebhookRoutes(app.state, settings)
+    for call in CALLS:
+        endpoint = _endpoint(call, routes.handlers[call])
+        app.add_api_route(call.path, endpoint, methods=[call.method], **call.described())
+
+
+def _endpoint(call: WebhookCall, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        _refuse_strangers(request)
+        command = await _read(call, request)
+        webhook_id = request.path_params.get("id", "").lower()
+        if "id" in request.path_params and not is_uuid(webhook_id):
+            raise NoSuchWebhook
+        return to_response(Reply(await handler(webhook_id, command), call.status))
+
+    return endpoint
+
+
+def _refuse_strangers(request: Request) -> None:
+    """Refuse a request that comes from another host, or was forwarded by a proxy.
+
+    Raises:
+        Forbidden
+    """
+    peer = request.client.host if request.client else ""
+    try:
+        is_local = ip_address(peer.removeprefix("::ffff:")).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local or any(name in request.headers for name in _FORWARDED):
+        raise Forbidden
+
+
+async def _read(call: WebhookCall, request: Request) -> Any:
+    """Return the command in the body of a request; None if the call has no body.
+
+    Raises:
+        InvalidRequest, UnsupportedMediaType
+    """
+    headers, body = request.scope["headers"], await request.body()
+    refuse_others([header for header in headers if header[0] in PRECONDITIONS], {})
+    if request.scope["query_string"]:
+        raise InvalidRequest(NO_QUERY)
+    if call.body is not None:
+        return validate(type(call.body), read_object(headers, body))
+    if body:
+        raise InvalidRequest(NO_BODY)
+    return None
+
+
+class WebhookRoutes:
+    """The handlers of the calls; `state` has the client once the gateway has started."""
+
+    def __init__(self, state: State, settings: WebhookSettings) -> None:
+        self._state = state
+        self._settings = settings
+        self.handlers: dict[WebhookCall, Handler] = {
+            calls.CREATE: self._create,
+            calls.LIST: self._list,
+            calls.DELETE: self._delete,
+            calls.ROTATE: self._rotate,
+            calls.REPLAY: self._replay,
+            calls.TEST: self._test,
+            calls.DELIVERIES: self._deliveries,
+        }
+
+    @property
+    def _client(self) -> CommandClient:
+        client: CommandClient = self._state.client
+        return client
+
+    @property
+    def _store(self) -> WebhookStore:
+        """The store.
+
+        Raises:
+            NotExecuted: NATS is not connected.
+        """
+        if not self._client.connection.is_connected:
+            raise NotExecuted
+        return WebhookStore(self._client.connection.jetstream())
+
+    async def _create(self, _id: str, command: messages.CreateWebhook) -> BaseModel:
+        await check_url(command.url, allow_private=self._settings.webhooks_allow_private)
+        webhook = new_webhook(command)
+        await self._store.add(webhook)
+        return messages.WebhookCreated(**_shown(webhook).model_dump(), secret=webhook.secrets[0].text)
+
+    async def _list(self, _id: str, _command: None) -> BaseModel:
+        return messages.WebhooksFound(webhooks=[_shown(webhook) for webhook in await self._store.all()])
+
+    async def _delete(self, id: str, _command: None) -> BaseModel:
+        await self._store.delete(id)
+        return messages.WebhookDeleted()
+
+    async def _rotate(self, id: str, _command: None) -> BaseModel:
+        at = now()
+        webhook = await self._store.change(id, lambda webhook: webhook.rotated(at))
+        return messages.SecretRotated(id=id, secret=webhook.secrets[0].text, bothUntil=at + BOTH_SIGN)
+
+    async def _replay(self, id: str, command: messages.ReplayWebhook) -> BaseModel:
+        until = now()
+        replay = Replay(since=min(max(command.since, EPOCH), until), until=until)  # a range that NATS takes
+        await self._store.change(id, lambda webhook: webhook.model_copy(update={"replay": replay}))
+        return messages.ReplayStarted()
+
+    async def _test(self, id: str, _command: None) -> BaseModel:
+        await self._store.get(id)
+        seconds = self._settings.webhooks_timeout_seconds + TEST_MARGIN_SECONDS
+        try:
+            answer = await self._client.connection.request(
+                messages.TEST_SUBJECT, id.encode(), timeout=seconds
+            )
+        except NoRespondersError:
+            raise NoResponders from None
+        except TimeoutError:
+            raise OutcomeUnknown from None
+        except NatsError:
+            raise NotExecuted from None
+        return messages.Delivery.model_validate_json(answer.data)
+
+    async def _deliveries(self, id: str, _command: None) -> BaseModel:
+        await self._store.get(id)
+        return messages.DeliveriesFound(deliveries=await self._store.deliveries(id))
+
+
+def _shown(webhook: StoredWebhook) -> messages.Webhook:
+    """Return an endpoint without its secrets."""
+    return messages.Webhook(**webhook.model_dump(include=set(messages.Webhook.model_fields)))

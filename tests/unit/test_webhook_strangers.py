@@ -1,0 +1,36 @@
+"""The webhook API answers callers of its own host only."""
+
+import httpx
+import pytest
+
+from gateway.app import create_app
+from shared.client.command_client import CommandClient
+from shared.process.settings import NatsSettings
+
+
+async def status_for(peer: str, **headers: str) -> int:
+    """Return the status of a list of webhooks for a caller at an address; 503: allowed, but NATS is away."""
+    app = create_app(NatsSettings())
+
+    app.state.client = CommandClient("nats://127.0.0.1:1")  # never connected
+    transport = httpx.ASGITransport(app, client=(peer, 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return (await client.get("/api/webhooks", headers=headers)).status_code
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+async def test_caller_on_loopback_is_answered(peer: str) -> None:
+    """A connection from this host is allowed."""
+    assert await status_for(peer) == 503
+
+
+@pytest.mark.parametrize("peer", ["192.168.1.5", "8.8.8.8", "fe80::1", "::ffff:10.0.0.1", "testclient", ""])
+async def test_caller_on_another_host_is_refused(peer: str) -> None:
+    """A connection from any other address gets 403."""
+    assert await status_for(peer) == 403
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For"])
+async def test_request_that_a_proxy_forwards_is_refused(header: str) -> None:
+    """A proxy on this host does not open the API to others."""
+    assert await status_for("127.0.0.1", **{header: "for=192.0.2.1"}) == 403
