@@ -104,7 +104,7 @@ def test_example_body_of_a_call_is_accepted(name: str) -> None:
         assert "415" not in CALLS[name][2]["responses"]
         return
     content = body["content"]["application/json"]
-    models = {model.__name__: model for model in BODIES | MODELS}
+    models: dict[str, Any] = {model.__name__: model for model in BODIES | MODELS}
     model = models[content["schema"]["$ref"].rpartition("/")[2]]
     validate(model, content["example"])
     assert set(resolve(content["schema"])["properties"]) == set(model.model_fields)
