@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from shared import BookingClient, BookingEvent, InvalidRequest
+from shared.client import events as events_of_client
 from tests.integration.event_log import EventLog, event_log
 from tests.servers import Servers
 from tests.slots import fresh
@@ -50,6 +51,27 @@ async def test_durable_consumer_goes_on_after_the_last_acknowledged_event(server
 
     assert [event.id for event in before] == ids[:2]
     assert [event.id for event in after] == ids[1:]
+
+
+async def test_lone_event_arrives_at_once(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single event does not wait until a request for several events ends."""
+    monkeypatch.setattr(events_of_client, "FETCH_SECONDS", 60)
+    async with event_log(servers) as log:
+        log.start_relay()
+        await log.until([f"{(await log.life.booked(fresh()))['id']}:1"])
+        async with BookingClient(log.stack.env["NATS_URL"]) as client, asyncio.timeout(30):
+            events = client.events(site="lone")
+            waiting = asyncio.create_task(anext(events))
+            await until_consumers(log, 1)
+            booked = await log.life.booked(fresh(site="lone"))
+            assert (await waiting).id == booked["id"]
+
+
+async def until_consumers(log: EventLog, count: int) -> None:
+    """Wait until the stream has a number of consumers."""
+    jetstream = log.connection.jetstream()
+    while (await jetstream.stream_info("EVENTS")).state.consumer_count < count:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
 
 
 async def test_client_goes_on_after_the_stream_was_deleted(servers: Servers) -> None:
