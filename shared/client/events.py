@@ -18,7 +18,6 @@ from ..contract.events import STREAM, SUBJECTS, BookingEvent, FollowEvents, read
 
 FETCHED_AT_ONCE = 64
 FETCH_SECONDS = 5.0
-STORED_SECONDS = 0.5
 ACK_SECONDS = 60.0
 """An event that is not acknowledged within this time is delivered again."""
 INACTIVE_SECONDS = 300.0
@@ -42,7 +41,7 @@ async def read_events(connection: Client, wanted: FollowEvents) -> AsyncGenerato
             subscription = await _subscribe(jetstream, subject, start, wanted.durable)
             while True:
                 try:
-                    messages = await _fetch(subscription)
+                    messages = await subscription.fetch(FETCHED_AT_ONCE, FETCH_SECONDS)
                 except TimeoutError:
                     await subscription.consumer_info()  # raises if the stream was deleted
                     continue
@@ -64,22 +63,6 @@ async def read_events(connection: Client, wanted: FollowEvents) -> AsyncGenerato
         except (NatsError, TimeoutError) as error:
             log.warning("events_wait", reason=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _fetch(subscription: JetStreamContext.PullSubscription) -> list[Msg]:
-    """Wait for an event, and return it with those that are stored already.
-
-    A request for several would wait for all of them: nats-py and NATS hold a lone event until it times out.
-
-    Raises:
-        TimeoutError: no event came.
-    """
-    messages = await subscription.fetch(1, FETCH_SECONDS)
-    stored = min(messages[0].metadata.num_pending, FETCHED_AT_ONCE - 1)
-    if stored:
-        with suppress(TimeoutError):  # another reader with the same name was faster
-            messages += await subscription.fetch(stored, STORED_SECONDS)
-    return messages
 
 
 def _read(message: Msg) -> BookingEvent | None:
