@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from booking_worker.events.publisher import EventPublisher
+from booking_worker.events.publisher import NOTHING_BUFFERED, EventPublisher
 from booking_worker.events.reconcile import Reconciliation
 from booking_worker.events.relay import Relay
 from shared.contract.replies import OK, Readiness
@@ -50,7 +50,7 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
     try:
         async with health_server(port, readiness, fail):
-            await connection.connect(**options.connect)
+            await connection.connect(**options.connect, pending_size=NOTHING_BUFFERED)
             await _wait_until_settled(database)
             standalone = await is_standalone(database)
             if standalone:

@@ -1,7 +1,7 @@
 """Publish events to JetStream: pipelined, but never two events of one booking in flight."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 from nats.aio.client import Client
@@ -18,6 +18,8 @@ ACK_SECONDS = 5.0
 MOST_IN_FLIGHT = 1000
 UNLIMITED = 1_000_000_000
 """`publish` limits what is in flight. nats-py counts an event forever that it could not send."""
+NOTHING_BUFFERED = -1
+"""While disconnected, nats-py buffers no event: sent later, it could follow a newer one of its booking."""
 DAY_SECONDS = 24 * 60 * 60.0
 
 PUBLISHED = Counter("booking_events_published", "Events that JetStream has acknowledged", ["type"])
@@ -67,13 +69,16 @@ class EventPublisher:
             raise _unpublished(error) from None
         log.info("event_stream_created", stream=STREAM)
 
-    async def publish(self, events: Sequence[BookingEvent]) -> None:
+    async def publish(self, events: Sequence[BookingEvent], check: Callable[[], None] = lambda: None) -> None:
         """Publish events in order, and wait until JetStream has stored all of them.
+
+        `check` is called before each round trip, and raises to publish no more.
 
         Raises:
             Unpublished
         """
         for part in _parts(events):
+            check()
             acks: list[asyncio.Future[PubAck]] = []
             try:
                 for event in part:

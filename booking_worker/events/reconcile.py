@@ -5,6 +5,7 @@ that lost its disk's last writes has acknowledged events that it no longer has.
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -53,12 +54,12 @@ class Reconciliation:
         now = datetime.now(UTC)
         since = now - self._max_age if published_until is None else min(published_until, now) - LOOK_BACK
         since -= CLOCK_MARGIN
-        stored = await self._stored_since(since)
+        stored = await self._stored_since(since, check)
         published = 0
         async for part in self._parts(since, up_to):
             check()
             missing = [event for event in part if event.event_id not in stored]
-            await self._publisher.publish(missing)
+            await self._publisher.publish(missing, check)
             published += len(missing)
         if published:
             log.info("events_reconciled", events=published)
@@ -87,7 +88,7 @@ class Reconciliation:
                 part = []
         yield part
 
-    async def _stored_since(self, since: datetime) -> set[str]:
+    async def _stored_since(self, since: datetime, check: Callable[[], None]) -> set[str]:
         """The ids of the events that the stream has stored since a moment."""
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_TIME,
@@ -100,11 +101,11 @@ class Reconciliation:
         try:
             subscription = await self._jetstream.pull_subscribe(SUBJECTS, stream=STREAM, config=config)
             try:
-                left = (await subscription.consumer_info()).num_pending or 0
-                while left > 0:
-                    messages = await subscription.fetch(min(left, LONGEST_PART), READ_SECONDS)
-                    ids.update((message.headers or {}).get(MESSAGE_ID, "") for message in messages)
-                    left -= len(messages)
+                while left := (await subscription.consumer_info()).num_pending:
+                    check()
+                    with suppress(TimeoutError):  # they have left the stream by their age meanwhile
+                        for message in await subscription.fetch(min(left, LONGEST_PART), READ_SECONDS):
+                            ids.add((message.headers or {}).get(MESSAGE_ID, ""))
             finally:
                 await subscription.unsubscribe()
         except (NatsError, TimeoutError) as error:

@@ -146,9 +146,11 @@ class Relay:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            for failed in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(failed, Exception):
+                    log.error("task_ended", task="relay", exc_info=failed)
             self._valid_until = 0.0
-            self._reading_since = None
+            self._reading_since = self._oplog_from = None
             with suppress(Unanswered):
                 await self._lease.renew(leadership, self._progress)
                 await self._lease.give_up(leadership)
@@ -168,8 +170,10 @@ class Relay:
 
     async def _watch_oplog(self) -> None:
         while True:
-            with suppress(Unanswered):
+            try:
                 self._oplog_from = await oplog_began(self._database)
+            except Unanswered:
+                self._oplog_from = None
             await asyncio.sleep(OPLOG_LOOK_SECONDS)
 
     async def _lead(self, leadership: Leadership) -> None:
@@ -198,6 +202,7 @@ class Relay:
         except HistoryLost:
             log.warning("change_stream_lost", effect="reading the missed changes from the rows")
             self._progress = Progress(None, self._progress.at)
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)  # if the oplog is too short, it is lost again
         except StreamDeleted:
             log.warning("event_stream_deleted", effect="publishing the last events again")
 
@@ -215,7 +220,9 @@ class Relay:
             self._failing = None
             if not reconciled and not batch.is_full:
                 # Once it has caught up, so that each booking's events come in order.
+                self._behind_since = datetime.now(UTC)
                 await self._reconciliation.publish_missing(self._progress.at, self._check)
+                self._behind_since = None
                 reconciled = True
 
     async def _publish(self, events: Sequence[BookingEvent]) -> None:
@@ -228,7 +235,7 @@ class Relay:
         while True:
             self._check()
             try:
-                await self._publisher.publish(events)
+                await self._publisher.publish(events, self._check)
             except Unpublished as error:
                 self._note_failure(error)
                 await asyncio.sleep(pause)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from rich.console import Console
 from rich.progress import Progress
 
-from booking_worker.events.publisher import EventPublisher
+from booking_worker.events.publisher import NOTHING_BUFFERED, EventPublisher
 from booking_worker.events.reconcile import Reconciliation
 from shared.process import settings
 from shared.process.nats_options import NatsOptions
@@ -24,7 +24,7 @@ async def republish(since: datetime) -> int:
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     try:
-        await connection.connect(**options.connect)
+        await connection.connect(**options.connect, pending_size=NOTHING_BUFFERED)
         publisher = EventPublisher(connection, events)
         if not await publisher.has_stream():
             await publisher.create_stream()

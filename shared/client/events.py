@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import datetime
 
 import structlog
@@ -13,10 +13,12 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from ..contract.errors import InvalidRequest
+from ..contract.errors import InvalidRequest, NotExecuted
 from ..contract.events import STREAM, SUBJECTS, BookingEvent, FollowEvents, read_event, subject_of
 
 FETCHED_AT_ONCE = 64
+MOST_UNACKNOWLEDGED = 16 * FETCHED_AT_ONCE
+"""More than one reader has, so that the events of a killed reader do not keep the next one from reading."""
 FETCH_SECONDS = 5.0
 ACK_SECONDS = 60.0
 """An event that is not acknowledged within this time is delivered again."""
@@ -35,34 +37,56 @@ async def read_events(connection: Client, wanted: FollowEvents) -> AsyncGenerato
     """
     jetstream = connection.jetstream()
     subject = SUBJECTS if wanted.site is None else subject_of(wanted.site)
-    start, recent = wanted.since, OrderedDict[str, None]()
+    start, recent, waits = wanted.since, OrderedDict[str, None](), False
     while True:
         try:
             subscription = await _subscribe(jetstream, subject, start, wanted.durable)
-            while True:
-                try:
-                    messages = await subscription.fetch(FETCHED_AT_ONCE, FETCH_SECONDS)
-                except TimeoutError:
-                    await subscription.consumer_info()  # raises if the stream was deleted
-                    continue
-                unread = deque(messages)
-                try:
-                    while unread:
-                        start = unread[0].metadata.timestamp
-                        event = _read(unread[0])
+            try:
+                info = await subscription.consumer_info()
+                if info.config.filter_subject != subject:
+                    raise InvalidRequest("durable is the name of a consumer of other events")
+                start, waits = start or info.created, False
+                async with aclosing(_messages(subscription)) as messages:
+                    async for message in messages:
+                        start = message.metadata.timestamp
+                        event = _read(message)
                         if event and event.event_id not in recent:
                             yield event
                             recent[event.event_id] = None
                             if len(recent) > REMEMBERED:
                                 recent.popitem(last=False)
-                        await unread.popleft().ack()
-                finally:  # the loop has ended before: a reader with this name gets them at once
-                    for message in unread:
-                        with suppress(NatsError):
-                            await message.nak()
+            finally:
+                with suppress(NatsError):
+                    await subscription.unsubscribe()
         except (NatsError, TimeoutError) as error:
-            log.warning("events_wait", reason=type(error).__name__)
+            if connection.is_closed:
+                raise NotExecuted("The connection to NATS is closed") from None
+            if not waits:
+                log.warning("events_wait", reason=type(error).__name__)
+            waits = True
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _messages(subscription: JetStreamContext.PullSubscription) -> AsyncGenerator[Msg, None]:
+    """Yield messages, and acknowledge each one when the next is asked for; return the rest at the end.
+
+    Raises:
+        NatsError: the stream or the consumer is gone, or NATS is.
+    """
+    while True:
+        try:
+            unread = deque(await subscription.fetch(FETCHED_AT_ONCE, FETCH_SECONDS))
+        except TimeoutError:
+            await subscription.consumer_info()
+            continue
+        try:
+            while unread:
+                yield unread[0]
+                await unread.popleft().ack()
+        finally:  # a reader with the same name gets at once what this one did not acknowledge
+            for message in unread:
+                with suppress(NatsError):
+                    await message.nak()
 
 
 def _read(message: Msg) -> BookingEvent | None:
@@ -82,7 +106,7 @@ async def _subscribe(
         deliver_policy=DeliverPolicy.NEW if start is None else DeliverPolicy.BY_START_TIME,
         opt_start_time=start,
         ack_wait=ACK_SECONDS,
-        max_ack_pending=FETCHED_AT_ONCE,
+        max_ack_pending=MOST_UNACKNOWLEDGED,
         inactive_threshold=None if durable else INACTIVE_SECONDS,
     )
     return await jetstream.pull_subscribe(subject, durable=durable, stream=STREAM, config=config)

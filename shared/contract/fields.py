@@ -108,6 +108,11 @@ def _idempotency_key(value: Any) -> str:
     return _text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")(trim_key(value))
 
 
+def is_site(text: str) -> bool:
+    """Return whether `text` is the name of a site."""
+    return _SITE.fullmatch(text) is not None
+
+
 def is_uuid(text: str) -> bool:
     """Return whether `text` is a UUID with dashes, in upper or lower case."""
     return _UUID.fullmatch(text) is not None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shared.contract.events import BookingEvent, EventPlace
+from shared.contract.fields import is_site
 from shared.contract.replies import Change
 
 MOST_ENTRIES = 100
@@ -67,6 +68,14 @@ class Entry:
 
     @classmethod
     def from_document(cls, entry: dict[str, Any]) -> "Entry":
+        """Return the entry of a row.
+
+        Raises:
+            AttributeError, KeyError, TypeError: this service did not write the row.
+        """
+        times = isinstance(entry["at"], datetime) and isinstance(entry["slot"], datetime)
+        if not (times and isinstance(entry["version"], int) and is_site(entry["site"])):
+            raise TypeError("a history entry")
         previous = entry.get("previous")
         return cls(
             entry["version"],

@@ -6,14 +6,14 @@ https://www.mongodb.com/docs/manual/changeStreams/
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
 import structlog
 from bson.timestamp import Timestamp
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.domain.history import Entry
 from shared.stores.mongo.answered import answered
@@ -133,7 +133,9 @@ class ChangeStream:
         return ChangeBatch(list(_changes(rows)), cursor["postBatchResumeToken"], at, is_full)
 
     async def close(self) -> None:
-        """End the session, and with it the cursor."""
+        """Close the cursor, and end the session."""
+        with suppress(PyMongoError):
+            await self._database.command("killCursors", COLLECTION, cursors=[self._id], session=self._session)
         await self._session.end_session()
 
 
