@@ -104,7 +104,7 @@ async def test_failed_delivery_is_retried_under_the_same_id(shared_hooks: Hooks)
 
 
 async def test_410_ends_the_webhook(shared_hooks: Hooks) -> None:
-    """A receiver that answers 410 gets no further event, and the list shows since when."""
+    """A receiver that answers 410 gets no further event and no replay, and the list shows since when."""
     async with receiver(410, 204) as there:
         webhook = await shared_hooks.create(there)
         await shared_hooks.publish(webhook["site"])
@@ -115,7 +115,11 @@ async def test_410_ends_the_webhook(shared_hooks: Hooks) -> None:
             witness = await shared_hooks.create(other, site=webhook["site"])
             await shared_hooks.publish(webhook["site"])
             await other.until(1)
+        replay = await shared_hooks.http.post(
+            f"/api/webhooks/{webhook['id']}/replay", json={"since": "2020-01-01T00:00Z"}
+        )
 
+    assert (replay.status_code, replay.headers["Error-Type"]) == (409, "WebhookDisabled")
     (shown,) = (each for each in listed if each["id"] == webhook["id"])
     assert shown["disabledAt"]
     assert "disabledAt" not in witness
