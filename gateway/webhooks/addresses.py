@@ -13,12 +13,14 @@ from shared.contract.errors import InvalidRequest
 
 RESOLVE_SECONDS = 5.0
 PORTS = {"https": 443, "http": 80}
+_AZURE_HOST = "168.63.129.16"
+"""A public address that leads to the host of a virtual machine in Azure."""
 # Networks whose addresses contain an IPv4 address that a gateway would connect to: NAT64 and 6to4.
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("2002::/16"))
 
 
 class PrivateAddress(Exception):
-    """A host has an address that is not public."""
+    """A host has an address that is not public, or a URL is not https."""
 
 
 def is_public(text: str) -> bool:
@@ -30,8 +32,10 @@ def is_public(text: str) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return is_public(str(address.ipv4_mapped))
-        if any(address in network for network in _TRANSLATED):
+        if address.is_site_local or any(address in network for network in _TRANSLATED):
             return False
+    if text == _AZURE_HOST:
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from gateway.docs import parts
 from gateway.webhooks import messages
 from shared.contract.commands import Command
-from shared.contract.errors import Forbidden, NoSuchWebhook, Refused
+from shared.contract.errors import Forbidden, NoSuchWebhook, Refused, WebhookDisabled
 from shared.contract.operations import as_json
 
 WEBHOOKS = "webhooks"
@@ -51,10 +51,12 @@ class WebhookCall:
     answer: BaseModel
     body: Command | None = None
     status: int = 200
+    own_refusals: tuple[type[Refused], ...] = ()
 
     @property
     def refusals(self) -> tuple[type[Refused], ...]:
-        return (Forbidden, NoSuchWebhook) if "{id}" in self.path else (Forbidden,)
+        of_one = (NoSuchWebhook,) if "{id}" in self.path else ()
+        return (Forbidden, *of_one, *self.own_refusals)
 
     def described(self) -> dict[str, Any]:
         """Return what FastAPI takes to declare the route, besides its path and method."""
@@ -119,13 +121,14 @@ REPLAY = WebhookCall(
     messages.ReplayStarted(),
     body=messages.ReplayWebhook(since=_AT),
     status=202,
+    own_refusals=(WebhookDisabled,),
 )
 TEST = WebhookCall(
     "testWebhook",
     "POST",
     OF_ONE + "/test",
     "Make a test delivery",
-    "Deliver an event of type `webhook.test` once, and answer what became of it.",
+    "Deliver an event of type `webhook.test` once, and answer with its status or error.",
     _DELIVERY.model_copy(update={"id": f"test_{_ID}", "type": "webhook.test"}),
 )
 DELIVERIES = WebhookCall(

@@ -129,7 +129,7 @@ class EndpointConsumer:
             self._log_wait(error)
 
     async def _settle(self, message: Msg) -> None:
-        """Deliver an event once, and tell JetStream whether to give it out again."""
+        """Deliver an event once, and settle it or have JetStream give it out again."""
         metadata = message.metadata
         if self._source.until and metadata.timestamp > self._source.until:
             self._past_end = True
@@ -143,10 +143,10 @@ class EndpointConsumer:
         except (InvalidRequest, NoSuchWebhook):  # InvalidRequest: a type that this release does not know yet
             await message.term()
             return
-        attempt = metadata.num_delivered
+        attempt = min(metadata.num_delivered, ATTEMPTS)
         try:
             delivery = await self._sender.send(
-                webhook, id=event.event_id, event_type=_type(event), body=body_of(event), attempt=attempt
+                webhook, id=event.event_id, event_type=event.full_type, body=body_of(event), attempt=attempt
             )
         except asyncio.CancelledError:
             await message.nak()
@@ -177,11 +177,7 @@ class EndpointConsumer:
         DELIVERIES.labels(outcome).inc()
 
 
-def _type(event: BookingEvent) -> str:
-    return f"appointment.{event.type}"
-
-
 def body_of(event: BookingEvent) -> str:
     """Return the body of a delivery: the event's type, time and data."""
     data = event.body().decode()
-    return f'{{"type":"{_type(event)}","timestamp":"{format_instant(event.at)}","data":{data}}}'
+    return f'{{"type":"{event.full_type}","timestamp":"{format_instant(event.at)}","data":{data}}}'

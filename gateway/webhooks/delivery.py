@@ -51,6 +51,8 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
+        if url.scheme != "https" and not self._allow_private:  # created while that was allowed
+            raise PrivateAddress
         port = url.port or PORTS[url.scheme]
         request.extensions = {**request.extensions, "sni_hostname": url.host}
         failure: Exception = httpx.ConnectError("no address", request=request)
@@ -82,7 +84,7 @@ class Sender:
     async def send(
         self, webhook: StoredWebhook, *, id: str, event_type: str, body: str, attempt: int
     ) -> Delivery:
-        """Make one attempt; every failure is told in the `Delivery`."""
+        """Make one attempt; the `Delivery` has its status or its error."""
         at, began = now(), time.perf_counter()
         headers = {
             "webhook-id": id,

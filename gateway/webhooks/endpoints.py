@@ -12,6 +12,7 @@ from shared.contract.fields import Instant, random_uuid
 
 SECRET_BYTES = 32
 BOTH_SIGN = timedelta(days=1)
+MOST_OLD_SECRETS = 4
 
 
 class Secret(BaseModel):
@@ -40,9 +41,10 @@ class StoredWebhook(Webhook):
         return [subject_of(self.site or "*", TYPES[name]) for name in self.types]
 
     def rotated(self, at: datetime) -> "StoredWebhook":
-        """Return the endpoint with a new secret; the old one signs for another day."""
+        """Return the endpoint with a new secret; the last `MOST_OLD_SECRETS` sign until their ends."""
         old = self.secrets[0].model_copy(update={"until": at + BOTH_SIGN})
-        return self.model_copy(update={"secrets": (new_secret(), old)})
+        older = (secret for secret in self.secrets[1:] if secret.until and secret.until > at)
+        return self.model_copy(update={"secrets": (new_secret(), *[old, *older][:MOST_OLD_SECRETS])})
 
 
 def new_webhook(command: CreateWebhook) -> StoredWebhook:

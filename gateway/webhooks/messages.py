@@ -1,22 +1,18 @@
 """Bodies of the webhook API. Field names are those on the wire."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, PlainSerializer, PlainValidator, WithJsonSchema
 
 from shared.contract.commands import Command
-from shared.contract.events import EventType
+from shared.contract.events import EventType, full_type
 from shared.contract.fields import Instant, Site, invalid
 
-TYPES: dict[str, EventType] = {
-    "appointment.booked": "booked",
-    "appointment.moved": "moved",
-    "appointment.cancelled": "cancelled",
-}
+TYPES: dict[str, EventType] = {full_type(name): name for name in get_args(EventType)}
 """The types of events as a receiver reads them, each with the last token of its subject."""
 TEST_SUBJECT = "webhook.v1.test"
-"""Where the gateway asks a process of `gateway.webhooks` for a test delivery."""
+"""The subject of requests for a test delivery, from the gateway to a process of `gateway.webhooks`."""
 LONGEST_URL = 2048
 _URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!\"$-~]*)?")
 _URL_TEXT = f"an https URL of at most {LONGEST_URL} characters, without user, password and fragment"

@@ -1,5 +1,6 @@
 """Answers the calls of `/api/webhooks`: reads and writes the buckets. `gateway.webhooks.app` delivers."""
 
+import re
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Any
@@ -20,7 +21,7 @@ from gateway.webhooks.calls import CALLS, WebhookCall
 from gateway.webhooks.endpoints import BOTH_SIGN, Replay, StoredWebhook, new_webhook, now
 from gateway.webhooks.store import WebhookStore
 from shared.client.command_client import CommandClient
-from shared.contract.envelope import Reply
+from shared.contract.envelope import Reply, read_reply
 from shared.contract.errors import (
     Forbidden,
     InvalidRequest,
@@ -28,6 +29,7 @@ from shared.contract.errors import (
     NoSuchWebhook,
     NotExecuted,
     OutcomeUnknown,
+    WebhookDisabled,
 )
 from shared.contract.fields import is_uuid
 from shared.contract.instants import EPOCH
@@ -36,7 +38,8 @@ from shared.process.settings import WebhookSettings
 
 NO_BODY = "A body is not accepted here"
 TEST_MARGIN_SECONDS = 2.0
-_FORWARDED = ("forwarded", "x-forwarded-for")
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_OWN_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]*)?", re.IGNORECASE)
 Handler = Callable[[str, Any], Awaitable[BaseModel]]
 
 
@@ -61,7 +64,9 @@ def _endpoint(call: WebhookCall, handler: Handler) -> Callable[[Request], Awaita
 
 
 def _refuse_strangers(request: Request) -> None:
-    """Refuse a request that comes from another host, or was forwarded by a proxy.
+    """Refuse a request from another host, for another name, or with a header that proxies add.
+
+    The name in `Host` keeps out a page whose name was made to resolve to loopback (DNS rebinding).
 
     Raises:
         Forbidden
@@ -71,7 +76,8 @@ def _refuse_strangers(request: Request) -> None:
         is_local = ip_address(peer.removeprefix("::ffff:")).is_loopback
     except ValueError:
         is_local = False
-    if not is_local or any(name in request.headers for name in _FORWARDED):
+    is_own = _OWN_HOST.fullmatch(request.headers.get("host", ""))
+    if not is_local or not is_own or any(name in request.headers for name in _FORWARDED):
         raise Forbidden
 
 
@@ -145,7 +151,13 @@ class WebhookRoutes:
     async def _replay(self, id: str, command: messages.ReplayWebhook) -> BaseModel:
         until = now()
         replay = Replay(since=min(max(command.since, EPOCH), until), until=until)  # a range that NATS takes
-        await self._store.change(id, lambda webhook: webhook.model_copy(update={"replay": replay}))
+
+        def start(webhook: StoredWebhook) -> StoredWebhook:
+            if webhook.disabledAt:
+                raise WebhookDisabled
+            return webhook.model_copy(update={"replay": replay})
+
+        await self._store.change(id, start)
         return messages.ReplayStarted()
 
     async def _test(self, id: str, _command: None) -> BaseModel:
@@ -161,7 +173,7 @@ class WebhookRoutes:
             raise OutcomeUnknown from None
         except NatsError:
             raise NotExecuted from None
-        return messages.Delivery.model_validate_json(answer.data)
+        return read_reply(answer.data, answer.headers or {}, messages.Delivery).body
 
     async def _deliveries(self, id: str, _command: None) -> BaseModel:
         await self._store.get(id)

@@ -1,11 +1,10 @@
-"""What is read for an endpoint: its events from the creation on, and those of a replay."""
+"""The sources of an endpoint: its events from the creation on, and the events of a replay."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from gateway.webhooks.delivery import ATTEMPTS
 from gateway.webhooks.endpoints import StoredWebhook
 from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.contract.instants import unix_milliseconds
@@ -29,7 +28,10 @@ class Source:
     until: datetime | None = None
 
     def config(self, ack_seconds: float) -> ConsumerConfig:
-        """Return the durable consumer; JetStream gives an event out again after `ack_seconds`."""
+        """Return the durable consumer; JetStream gives an event out again after `ack_seconds`.
+
+        Without a limit: an event that was given out while the bucket did not answer has not been attempted.
+        """
         return ConsumerConfig(
             name=self.consumer,
             durable_name=self.consumer,
@@ -37,7 +39,7 @@ class Source:
             deliver_policy=DeliverPolicy.BY_START_TIME,
             opt_start_time=self.since,
             ack_wait=ack_seconds,
-            max_deliver=ATTEMPTS,
+            max_deliver=-1,
             max_ack_pending=MOST_WAITING,
             inactive_threshold=FORGOTTEN_SECONDS,
         )

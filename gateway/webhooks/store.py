@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import structlog
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
+from pydantic import ValidationError
 
 from gateway.webhooks.endpoints import StoredWebhook
 from gateway.webhooks.messages import Delivery
-from shared.contract.errors import NoSuchWebhook, NotExecuted, OutcomeUnknown
+from shared.contract.errors import NoSuchWebhook, NotExecuted, OutcomeUnknown, Refused
 
 ENDPOINTS, DELIVERIES = "webhooks", "webhook_deliveries"
 KEPT_DELIVERIES = 100
@@ -20,6 +22,8 @@ READ_SECONDS = 5.0
 WATCHER_SECONDS = 10.0
 MOST_CHANGES = 10
 NOT_SET_UP = "Webhooks need a running process of gateway.webhooks; nothing was done"
+
+log = structlog.get_logger()
 
 
 class WebhookStore:
@@ -43,9 +47,15 @@ class WebhookStore:
             return (await bucket.status()).stream_info.state.last_seq
 
     async def all(self) -> list[StoredWebhook]:
-        """Return all endpoints, the oldest first."""
+        """Return all endpoints that can be read, the oldest first."""
         async with self._open(ENDPOINTS) as bucket:
-            found = [StoredWebhook.model_validate_json(value) for value in await _values(bucket, ">")]
+            entries = await _entries(bucket, ">")
+        found = []
+        for entry in entries:
+            try:
+                found.append(StoredWebhook.model_validate_json(entry.value or b""))
+            except ValidationError:
+                log.warning("webhook_unreadable", webhook=entry.key)
         return sorted(found, key=lambda webhook: (webhook.createdAt, webhook.id))
 
     async def get(self, id: str) -> StoredWebhook:
@@ -86,10 +96,11 @@ class WebhookStore:
             NoSuchWebhook
         """
         async with self._open(ENDPOINTS) as bucket:
-            await _read(bucket, id)
+            await bucket.get(id)
             await bucket.purge(id)
-        async with self._open(DELIVERIES):
-            await self._jetstream.purge_stream(f"KV_{DELIVERIES}", subject=f"$KV.{DELIVERIES}.{id}.>")
+        with suppress(Refused):  # the endpoint is deleted; the deliveries expire by themselves
+            async with self._open(DELIVERIES):
+                await self._jetstream.purge_stream(f"KV_{DELIVERIES}", subject=f"$KV.{DELIVERIES}.{id}.>")
 
     async def record(self, id: str, place: str, delivery: Delivery) -> None:
         """Store a delivery of an endpoint in the place of an older one."""
@@ -99,8 +110,8 @@ class WebhookStore:
     async def deliveries(self, id: str) -> list[Delivery]:
         """Return the last deliveries of an endpoint, the latest first."""
         async with self._open(DELIVERIES) as bucket:
-            values = await _values(bucket, f"{id}.*")
-        found = [Delivery.model_validate_json(value) for value in values]
+            entries = await _entries(bucket, f"{id}.*")
+        found = [Delivery.model_validate_json(entry.value or b"") for entry in entries]
         return sorted(found, key=lambda delivery: delivery.at, reverse=True)[:KEPT_DELIVERIES]
 
     @asynccontextmanager
@@ -135,16 +146,16 @@ async def _read(bucket: KeyValue, id: str) -> tuple[StoredWebhook, int]:
     return StoredWebhook.model_validate_json(entry.value or b""), entry.revision or 0
 
 
-async def _values(bucket: KeyValue, keys: str) -> list[bytes]:
-    """Return the values of all keys that match a pattern."""
+async def _entries(bucket: KeyValue, keys: str) -> list[KeyValue.Entry]:
+    """Return the entries of all keys that match a pattern."""
     watcher = await bucket.watch(keys, ignore_deletes=True, inactive_threshold=WATCHER_SECONDS)
-    values: list[bytes] = []
+    entries: list[KeyValue.Entry] = []
     try:
         async with asyncio.timeout(READ_SECONDS):
             async for entry in watcher:
                 if entry is None:
                     break
-                values.append(entry.value or b"")
+                entries.append(entry)
     finally:
         await watcher.stop()  # type: ignore[no-untyped-call]
-    return values
+    return entries

@@ -6,7 +6,7 @@ Refused
 ├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchWebhook
 ├── MethodNotAllowed 405
 ├── TooSlow 408
-├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled
+├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled, WebhookDisabled
 ├── PreconditionFailed 412
 ├── TooLarge 413
 ├── UriTooLong 414
@@ -124,6 +124,10 @@ class SlotHeld(Conflict):
 
 class AppointmentCancelled(Conflict):
     message = "Appointment is cancelled"
+
+
+class WebhookDisabled(Conflict):
+    message = "Webhook is disabled: its receiver answered 410; create a new one"
 
 
 class PreconditionFailed(Refused):

@@ -72,6 +72,10 @@ class BookingEvent(BaseModel):
         return f"{self.id}:{self.version}"
 
     @property
+    def full_type(self) -> str:
+        return full_type(self.type)
+
+    @property
     def subject(self) -> str:
         return subject_of(self.site, self.type)
 
@@ -81,7 +85,7 @@ class BookingEvent(BaseModel):
             MESSAGE_ID: self.event_id,
             "ce-specversion": "1.0",
             "ce-id": self.event_id,
-            "ce-type": _TYPE_PREFIX + self.type,
+            "ce-type": self.full_type,
             "ce-source": f"/sites/{self.site}",
             "ce-subject": self.id,
             "ce-time": format_instant(self.at),
@@ -100,6 +104,11 @@ class BookingEvent(BaseModel):
             previous=self.previous,
         )
         return data.model_dump_json(exclude_none=True).encode()
+
+
+def full_type(type: EventType) -> str:
+    """Return the type of an event as receivers outside of NATS read it."""
+    return _TYPE_PREFIX + type
 
 
 def subject_of(site: str, type: EventType | Literal["*"] = "*") -> str:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -145,6 +146,50 @@ async def test_webhook_survives_a_lost_stream(servers: Servers) -> None:
         await there.until(2)
 
     assert there.received[-1].id == id
+
+
+async def test_unreadable_webhook_stops_no_other(servers: Servers) -> None:
+    """A value of the bucket that cannot be read is skipped with a warning, and can be deleted."""
+    async with hooks(servers) as started, receiver() as there:
+        bucket = await started.connection.jetstream().key_value("webhooks")
+        broken = str(uuid4())
+        await bucket.put(broken, b"{}")
+        webhook = await started.create(there)
+        await started.publish(webhook["site"])
+        await there.until(1)
+        listed = (await started.http.get("/api/webhooks")).json()["webhooks"]
+        deleted = await started.http.delete(f"/api/webhooks/{broken}")
+        (service,) = started.stack.workers(KIND)
+        assert "webhook_unreadable" in service.log
+
+    assert [each["id"] for each in listed] == [webhook["id"]]
+    assert deleted.status_code == 200
+
+
+async def test_event_that_was_given_out_without_an_attempt_is_delivered(servers: Servers) -> None:
+    """An event that processes took and could not attempt more than ten times is attempted, then given up."""
+    async with hooks(servers) as started, receiver(500, 204) as there:
+        webhook = await started.create(there)
+        name = f"webhook-{webhook['id']}"
+        jetstream = started.connection.jetstream()
+        async with asyncio.timeout(10):
+            while name not in {each.name for each in await jetstream.consumers_info("EVENTS")}:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        (first,) = started.stack.workers(KIND)
+        first.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(first.wait)
+        await started.publish(webhook["site"])
+        taking = await jetstream.pull_subscribe_bind(name, "EVENTS")
+        for _ in range(12):
+            (message,) = await taking.fetch(1, 5)
+            await message.nak()
+        await taking.unsubscribe()
+        second = started.start()
+        found = await started.until(webhook, bool)
+        wait_until(lambda: "webhook_given_up" in second.log, "the event is given up")
+
+    assert [(each["attempt"], each["status"]) for each in found] == [(10, 500)]
+    assert len(there.received) == 1
 
 
 async def test_delivery_has_no_patient_name(servers: Servers) -> None:

@@ -15,6 +15,7 @@ PRIVATE = [
     *("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
     *("0.0.0.0", "224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1"),  # noqa: S104
     *("::", "::1", "fe80::1", "fe80::1%1", "fc00::1", "ff02::1", "2001:db8::1"),
+    *("fec0::1", "168.63.129.16", "::ffff:168.63.129.16"),
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::"),
 ]
 
@@ -75,6 +76,17 @@ async def test_connection_goes_to_the_address_that_was_checked(monkeypatch: pyte
 
     assert connected == [("8.8.8.8", "example.org", "example.org:8443")]
     assert names.asked == 2
+
+
+async def test_http_url_gets_nothing_while_private_addresses_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An http URL that was allowed when the webhook was created gets nothing once that is over."""
+    names = Names(monkeypatch, ["8.8.8.8"])
+    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=False)) as client:
+        with pytest.raises(PrivateAddress):
+            await client.post("http://example.org/")
+    assert names.asked == 0
 
 
 async def test_next_address_is_tried_if_one_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.webhooks.delivery import ATTEMPTS, JITTER, retry_delay, signatures
-from gateway.webhooks.endpoints import Secret, new_secret
+from gateway.webhooks.endpoints import MOST_OLD_SECRETS, Secret, new_secret, new_webhook
+from gateway.webhooks.messages import CreateWebhook
 
 DAY = 24 * 60 * 60
 AT = datetime(2030, 1, 7, 9, tzinfo=UTC)
@@ -32,6 +33,20 @@ def test_old_secret_signs_until_its_end(seconds: int, count: int) -> None:
     signed = signatures((new_secret(), old), "e0d5be10:1", AT, "{}").split(" ")
     assert len(signed) == count
     assert all(signature.startswith("v1,") for signature in signed)
+
+
+def test_second_rotation_keeps_the_secret_whose_day_is_not_over() -> None:
+    """Each old secret signs for a day after its rotation, at most four of them; an ended one is dropped."""
+    first = new_webhook(CreateWebhook(url="https://example.org/"))
+    second = first.rotated(AT)
+    third = second.rotated(AT + timedelta(hours=23))
+    assert [secret.text for secret in third.secrets[1:]] == [second.secrets[0].text, first.secrets[0].text]
+    fourth = third.rotated(AT + timedelta(hours=25))
+    assert [secret.text for secret in fourth.secrets[1:]] == [third.secrets[0].text, second.secrets[0].text]
+    many = first
+    for _ in range(10):
+        many = many.rotated(AT)
+    assert len(many.secrets) == 1 + MOST_OLD_SECRETS
 
 
 def test_secrets_are_random_and_long() -> None:

@@ -14,7 +14,7 @@ async def status_for(peer: str, **headers: str) -> int:
 
     app.state.client = CommandClient("nats://127.0.0.1:1")  # never connected
     transport = httpx.ASGITransport(app, client=(peer, 4711))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000") as client:
         return (await client.get("/api/webhooks", headers=headers)).status_code
 
 
@@ -30,7 +30,21 @@ async def test_caller_on_another_host_is_refused(peer: str) -> None:
     assert await status_for(peer) == 403
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For"])
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:80", "127.0.0.1:3000", "[::1]", "[::1]:3000"])
+async def test_request_for_a_name_of_loopback_is_answered(name: str) -> None:
+    """A request whose `Host` is a name of this host is allowed, on any port."""
+    assert await status_for("127.0.0.1", Host=name) == 503
+
+
+@pytest.mark.parametrize("name", ["booking.example.org", "localhost.example.org", "127.0.0.1.nip.io", ""])
+async def test_request_for_another_name_is_refused(name: str) -> None:
+    """A page whose name was made to resolve to loopback gets 403, and so does a proxy that keeps `Host`."""
+    assert await status_for("127.0.0.1", Host=name) == 403
+
+
+@pytest.mark.parametrize(
+    "header", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+)
 async def test_request_that_a_proxy_forwards_is_refused(header: str) -> None:
-    """A proxy on this host does not open the API to others."""
+    """A request with a header that proxies add gets 403."""
     assert await status_for("127.0.0.1", **{header: "for=192.0.2.1"}) == 403
