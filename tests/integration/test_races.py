@@ -42,10 +42,10 @@ async def test_of_three_clients_over_http_and_nats_one_gets_the_slot(
 
 @pytest.mark.parametrize("ways", [("http",), ("nats",), ("http", "nats")], ids="+".join)
 async def test_of_200_rivals_for_one_slot_one_gets_it(
-    ways: tuple[str, ...], request: pytest.FixtureRequest
+    ways: tuple[str, ...], http_caller: HttpCaller, nats_caller: NatsCaller
 ) -> None:
     """Of 200 simultaneous requests for one slot, one is booked and 199 get the exact 409."""
-    callers = [request.getfixturevalue(f"{way}_caller") for way in ways]
+    callers = [http_caller if way == "http" else nats_caller for way in ways]
     judge(await race(callers, rivals(fresh(), 200)))
 
 
