@@ -139,7 +139,7 @@ async def test_64_simultaneous_requests_with_one_key_make_one_booking(
     appointments: Collection[dict[str, Any]],
 ) -> None:
     """64 simultaneous requests with one key make one row and get 64 equal answers, 63 of them replays."""
-    callers = [http_caller if way == "http" else nats_caller for way in ways]
+    callers: list[Caller] = [http_caller if way == "http" else nats_caller for way in ways]
     body = fresh()
     answers = await asyncio.gather(*(callers[n % len(callers)].book(body, **KEY) for n in range(64)))
     assert {answer.status for answer in answers} == {201}

@@ -45,7 +45,7 @@ async def test_of_200_rivals_for_one_slot_one_gets_it(
     ways: tuple[str, ...], http_caller: HttpCaller, nats_caller: NatsCaller
 ) -> None:
     """Of 200 simultaneous requests for one slot, one is booked and 199 get the exact 409."""
-    callers = [http_caller if way == "http" else nats_caller for way in ways]
+    callers: list[Caller] = [http_caller if way == "http" else nats_caller for way in ways]
     judge(await race(callers, rivals(fresh(), 200)))
 
 
