@@ -30,7 +30,8 @@ def events(
     json: AsJson = False,
 ) -> None:
     """Print the changes of bookings as they are made, without names, until Ctrl-C."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # A new logger each time: the standard error of this moment may be replaced and closed.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         client = BookingClient(nats, name="slotkeeper")
         following = client.events(site=site, since=since, durable=durable)

@@ -35,6 +35,7 @@ def test_both_clients_have_the_same_public_names() -> None:
     assert public_names(pymongo_async) == public_names(connection)
 
 
+@pytest.mark.timeout(400)
 async def test_the_tests_of_the_stores_pass_on_pymongo_async() -> None:
     """The tests of the stores pass unchanged, so stores depend on no feature of motor alone."""
     files = [str(ROOT / "tests" / "integration" / name) for name in OF_STORES]
