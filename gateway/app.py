@@ -44,7 +44,7 @@ def create_gateway(
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
     """
     app = create_app(nats, on_cut_off, health_listener, live, webhook_settings)
-    return RequestMiddleware(app, HotCalls(app.state).find, uncounted={live_route.LIVE})
+    return RequestMiddleware(app, HotCalls(app.state).find, streams={live_route.LIVE})
 
 
 def create_app(

@@ -25,7 +25,9 @@ def _answered(method: str, route: str | None, status: int | None) -> FrequentLin
     return FrequentLine("answered", method=method, route=route, status=status)
 
 
-def log_answer(scope: Scope, request_id: str, method: str, status: int | None, started: float) -> None:
+def log_answer(
+    scope: Scope, request_id: str, method: str, status: int | None, started: float, *, is_stream: bool = False
+) -> None:
     """Log and count an answered request.
 
     Args:
@@ -34,6 +36,7 @@ def log_answer(scope: Scope, request_id: str, method: str, status: int | None, s
         method: as the caller sent it, for example HEAD.
         status: None if the response did not begin.
         started: the value of `time.perf_counter` at the request's head.
+        is_stream: leave its time out of the histogram.
     """
     # Log the route's template, not the path, because a caller's path or method may contain a patient's name.
     route = getattr(scope.get("route"), "path", None)
@@ -44,7 +47,7 @@ def log_answer(scope: Scope, request_id: str, method: str, status: int | None, s
     refused: Refused | None = scope.pop(REFUSED, None)
     seconds = time.perf_counter() - started
     ms = round(seconds * 1000, 1)
-    count_answer(method, route, status, seconds)
+    count_answer(method, route, status, None if is_stream else seconds)
     if refused is None and route not in HEALTH:
         _answered(method, route, status).write(ms, request_id)
         return

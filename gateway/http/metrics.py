@@ -27,18 +27,20 @@ def _of(method: str, route: str | None, status: int | None) -> tuple[Counter, Hi
     return _ANSWERED.labels(method, template, status), _SECONDS.labels(template)
 
 
-def count_answer(method: str, route: str | None, status: int | None, seconds: float) -> None:
+def count_answer(method: str, route: str | None, status: int | None, seconds: float | None) -> None:
     """Count an answered request.
 
     Args:
         method: one of `METHODS`, or `OTHER`.
         route: the template of the path; None if no route matches.
         status: None if the response did not begin.
-        seconds: the time from the request's head until the answer.
+        seconds: the time from the request's head until the answer; None for a stream, which has no end of its
+            own.
     """
     answered, histogram = _of(method, route, status)
     answered.inc()
-    histogram.observe(seconds)
+    if seconds is not None:
+        histogram.observe(seconds)
 
 
 class ClientCollector(Collector):

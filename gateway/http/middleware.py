@@ -58,18 +58,19 @@ class RequestMiddleware:
     Args:
         app: the application that handles all requests except the hot calls.
         find_hot_call: finds the hot call of a request; by default no call is hot.
-        uncounted: paths whose requests take no capacity, beside the health checks.
+        streams: paths of streams, whose requests take no capacity and have no place in the times of requests.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         find_hot_call: FindHotCall = lambda _method, _path: (None, {}),
-        uncounted: Collection[str] = (),
+        streams: Collection[str] = (),
     ) -> None:
         self._app = app
         self._find_hot_call = find_hot_call
-        self._uncounted = HEALTH | set(uncounted)
+        self._streams = frozenset(streams)
+        self._uncounted = HEALTH | self._streams
         self._bodies = BodyReader()
         self._in_flight = 0
         IN_FLIGHT.set_function(lambda: self._in_flight)
@@ -90,7 +91,8 @@ class RequestMiddleware:
             log.exception("request_failed", request_id=request_id)
             if response.status is None:
                 await _refuse(scope, response, unknown(scope["method"]))
-        log_answer(scope, request_id, method, response.status, started)
+        is_stream = scope["path"] in self._streams
+        log_answer(scope, request_id, method, response.status, started, is_stream=is_stream)
 
     async def _handle(
         self,

@@ -1,4 +1,4 @@
-"""What the gateway measures of live slots."""
+"""Metrics of live slots."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -9,6 +9,6 @@ DROPPED = Counter("booking_live_streams_dropped", "Live streams whose clients di
 READS = Counter("booking_live_reads", "Reads of watched windows")
 CHANGE_SECONDS = Histogram(
     "booking_live_change_seconds",
-    "Time from an event or a hint until what it changed was passed to all streams of the window",
+    "Time from an event or a hint until its changes were passed to all streams of the window",
     buckets=SECONDS,
 )

@@ -1,4 +1,4 @@
-"""Live slots of this gateway: each site is followed once, each window read once, however many watch."""
+"""Live slots of this gateway: follow each site once and read each window once, for all of its streams."""
 
 import asyncio
 from contextvars import Context
@@ -12,25 +12,32 @@ from shared.contract.commands import ListSlots
 from shared.contract.errors import NotExecuted, Overloaded
 
 DEFAULT_MOST_STREAMS = 1000
+MOST_WINDOWS = 100
+MOST_READS = 4
+"""Windows that are read at a time."""
 
 
 class LiveSlots:
-    """The live streams, at most `most_streams`. `client` is set while the gateway runs."""
+    """The live streams, at most `most_streams`, of at most `MOST_WINDOWS` windows.
+
+    `client` is set while the gateway runs.
+    """
 
     def __init__(self, most_streams: int = DEFAULT_MOST_STREAMS) -> None:
         self.client: CommandClient | None = None
         self._most_streams = most_streams
         self._sites: dict[str, _Site] = {}
         self._streams: dict[LiveStream, ListSlots] = {}
+        self._reading = asyncio.Semaphore(MOST_READS)
         self._ended = False
         self._stopping = set[asyncio.Task[None]]()
         STREAMS.set_function(lambda: len(self._streams))
 
     async def open(self, window: ListSlots) -> LiveStream:
-        """A stream of a window, whose snapshot is read after this call.
+        """Open a stream of a window, whose snapshot is read after this call.
 
         Raises:
-            Overloaded: there are `most_streams` already.
+            Overloaded: there are `most_streams` or `MOST_WINDOWS` already.
             Refused: the window could not be read.
         """
         self.check_room()
@@ -71,10 +78,13 @@ class LiveSlots:
             stream.end()
 
     def _join(self, window: ListSlots) -> LiveStream:
-        assert self.client is not None  # noqa: S101 - `check_room` says so
+        assert self.client is not None  # noqa: S101 - `check_room` has checked it
         site = self._sites.get(window.site)
+        is_new = site is None or window not in site.windows
+        if is_new and sum(len(each.windows) for each in self._sites.values()) >= MOST_WINDOWS:
+            raise Overloaded
         if site is None:
-            site = self._sites[window.site] = _Site(self.client, window.site)
+            site = self._sites[window.site] = _Site(self.client, window.site, self._reading)
         stream = site.join(window)
         self._streams[stream] = window
         return stream
@@ -83,8 +93,9 @@ class LiveSlots:
 class _Site:
     """A site that is followed, and its windows, each with the task that reads it."""
 
-    def __init__(self, client: CommandClient, name: str) -> None:
+    def __init__(self, client: CommandClient, name: str, reading: asyncio.Semaphore) -> None:
         self._client = client
+        self._reading = reading
         self.follower = SiteFollower(client.connection, name, self._note)
         self.windows: dict[ListSlots, WatchedWindow] = {}
         self._readers: dict[ListSlots, asyncio.Task[None]] = {}
@@ -110,4 +121,5 @@ class _Site:
 
     async def _read(self, window: ListSlots) -> Slots:
         await self.follower.start()
-        return await read_slots(self._client, window)
+        async with self._reading:
+            return await read_slots(self._client, window)

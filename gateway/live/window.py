@@ -1,4 +1,4 @@
-"""A watched window: read again when something in it may have changed, and passed on to all who watch it."""
+"""A watched window: read it when something in it may have changed, and pass changes on to its streams."""
 
 import asyncio
 import heapq
@@ -23,11 +23,14 @@ from shared.contract.operations import LIST_SLOTS
 DEBOUNCE_SECONDS = 0.04
 """Changes of this time are read together."""
 LONGEST_PAUSE_SECONDS = 4.5
-"""Whatever is lost, a window is read again after this time."""
+"""A window is read again after this time, so that a lost event or hint does no lasting harm."""
 RETRY_SECONDS = 1.0
 CLOCKS_APART_SECONDS = 0.25
 RECONNECT_MS = 2000
 LONGEST_CELL = timedelta(days=1)
+MOST_EXPIRIES = 1000
+"""Ends of holds at which a window is read; the reads at `LONGEST_PAUSE_SECONDS` find the others."""
+LONGEST_EXPIRY_SECONDS = 24 * 60 * 60.0
 
 Slots = dict[str, Any]
 """The body of `GET /api/slots`, of all pages."""
@@ -75,7 +78,7 @@ class WatchedWindow:
         return bool(self._streams)
 
     def join(self) -> LiveStream:
-        """A stream whose snapshot is read after this call."""
+        """Return a new stream, whose snapshot is read after this call."""
         stream = LiveStream()
         self._streams.add(stream)
         self._wake.set()
@@ -92,16 +95,18 @@ class WatchedWindow:
         if self._changed_at is None:
             self._changed_at = now
         self._wake.set()
-        if change.expires_at is not None:
-            ends = now + (change.expires_at - datetime.now(UTC)).total_seconds()
+        if change.expires_at is not None and len(self._expiries) < MOST_EXPIRIES:
+            seconds = (change.expires_at - datetime.now(UTC)).total_seconds()
+            if seconds > LONGEST_EXPIRY_SECONDS:
+                return
+            ends = now + seconds
             for at in (ends, ends + CLOCKS_APART_SECONDS):
                 heapq.heappush(self._expiries, at)
 
     async def run(self) -> None:
         """Read the window and pass on what has changed, for ever."""
-        pause = LONGEST_PAUSE_SECONDS
         while True:
-            await self._wait(pause)
+            await self._wait()
             await asyncio.sleep(DEBOUNCE_SECONDS)
             self._wake.clear()
             changed_at, self._changed_at = self._changed_at, None
@@ -109,20 +114,20 @@ class WatchedWindow:
             try:
                 self._pass_on(await self._read(self._window), joining)
             except Exception as error:
-                pause = RETRY_SECONDS
                 if not isinstance(error, Refused):
                     log.exception("live_read_failed")
                 for stream in joining:
                     stream.refuse(error if isinstance(error, Refused) else unknown("GET"))
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wake.set()
             else:
-                pause = LONGEST_PAUSE_SECONDS
                 if changed_at is not None:
                     CHANGE_SECONDS.observe(asyncio.get_running_loop().time() - changed_at)
 
-    async def _wait(self, pause: float) -> None:
-        """Wait for a change or a new stream, for the end of a hold, or so many seconds."""
+    async def _wait(self) -> None:
+        """Wait for a change, a new stream or the end of a hold, for at most `LONGEST_PAUSE_SECONDS`."""
         loop = asyncio.get_running_loop()
-        due = min([loop.time() + pause, *self._expiries[:1]])
+        due = min([loop.time() + LONGEST_PAUSE_SECONDS, *self._expiries[:1]])
         try:
             async with asyncio.timeout_at(due):
                 await self._wake.wait()

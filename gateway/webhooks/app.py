@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from gateway.webhooks.consumers import EndpointConsumer
 from gateway.webhooks.delivery import Sender
@@ -15,6 +16,7 @@ from gateway.webhooks.endpoints import StoredWebhook, now
 from gateway.webhooks.messages import TEST_SUBJECT
 from gateway.webhooks.sources import Source, sources_of
 from gateway.webhooks.store import WebhookStore
+from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import Refused
 from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
@@ -132,14 +134,19 @@ class Deliveries:
     async def _test(self, message: Msg) -> None:
         try:
             webhook = await self._store.get(message.data.decode())
-            body = f'{{"type":"{TEST_TYPE}","timestamp":"{format_instant(now())}","data":{{}}}}'
-            delivery = await self._sender.send(
-                webhook, id=f"test_{random_uuid()}", event_type=TEST_TYPE, body=body, attempt=1
-            )
-            await message.respond(delivery.model_dump_json(exclude_none=True).encode())
-            await self._store.record(webhook.id, "test", delivery)
         except Refused as error:
-            log.warning("webhooks_unreadable", reason=type(error).__name__)
+            await self._respond(message, refusal(error))
+            return
+        body = f'{{"type":"{TEST_TYPE}","timestamp":"{format_instant(now())}","data":{{}}}}'
+        delivery = await self._sender.send(
+            webhook, id=f"test_{random_uuid()}", event_type=TEST_TYPE, body=body, attempt=1
+        )
+        await self._respond(message, Reply(delivery))
+        await self._store.record(webhook.id, "test", delivery)
+
+    async def _respond(self, message: Msg, reply: Reply[Any]) -> None:
+        payload, headers = reply.to_wire()
+        await self._connection.publish(message.reply, payload, headers=headers)
 
     def _reconcile(self, endpoints: list[StoredWebhook]) -> None:
         wanted = {source for webhook in endpoints for source in sources_of(webhook)}
@@ -158,4 +165,13 @@ class Deliveries:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Refused | NatsError):
+            log.warning("webhooks_unreadable", reason=type(error).__name__)
+        else:
+            log.error("webhook_task_failed", exc_info=error)

@@ -21,7 +21,7 @@ from gateway.webhooks.calls import CALLS, WebhookCall
 from gateway.webhooks.endpoints import BOTH_SIGN, Replay, StoredWebhook, new_webhook, now
 from gateway.webhooks.store import WebhookStore
 from shared.client.command_client import CommandClient
-from shared.contract.envelope import Reply
+from shared.contract.envelope import Reply, read_reply
 from shared.contract.errors import (
     Forbidden,
     InvalidRequest,
@@ -173,7 +173,7 @@ class WebhookRoutes:
             raise OutcomeUnknown from None
         except NatsError:
             raise NotExecuted from None
-        return messages.Delivery.model_validate_json(answer.data)
+        return read_reply(answer.data, answer.headers or {}, messages.Delivery).body
 
     async def _deliveries(self, id: str, _command: None) -> BaseModel:
         await self._store.get(id)

@@ -65,7 +65,7 @@ def watch_slots(output: Output, query: Query) -> None:
 
 
 def _show(output: Output, event: Event, before: Mapping[SlotOfResource, str]) -> dict[SlotOfResource, str]:
-    """Print what an event says that was not shown before; what is shown then."""
+    """Print the slots of an event that were not shown before, and return all that are shown now."""
     data = json.loads(event.data)
     if data["holds"] == "unknown":
         output.print_error(UNKNOWN_HOLDS)

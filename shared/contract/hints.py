@@ -1,6 +1,6 @@
-"""Hints: what became of holds, published on core NATS for whoever shows them.
+"""Hints: changes of holds, published on core NATS for programs that show them.
 
-A hint is best effort: it may be lost, and nobody may rely on it. It contains neither a token nor a name.
+A hint is best effort: it may be lost, and no program may rely on it. It contains neither a token nor a name.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from .fields import Instant
 class HoldHint(BaseModel):
     """A change of a hold, as far as it is known: a release knows only the site, a use not the slot.
 
-    A hold that expires has no hint: `expiresAt` says when.
+    A hold that expires has no hint: it ends at `expiresAt`.
     """
 
     type: Literal["placed", "extended", "released", "used"]
@@ -28,5 +28,5 @@ class HoldHint(BaseModel):
 
 
 def hint_subject(site: str) -> str:
-    """The subject of the hints of a site."""
+    """Return the subject of the hints of a site."""
     return f"hint.v1.{site}.hold"

@@ -1,4 +1,4 @@
-"""Publishes what became of holds, after their commands were answered."""
+"""Publishes changes of holds, after their commands were answered."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,7 +16,7 @@ class HintPublisher:
         self._connection = connection
 
     async def publish(self, hints: Iterable[HoldHint]) -> None:
-        """Publish each hint; whatever fails, the rest is dropped."""
+        """Publish each hint; after a failure, drop the rest."""
         connection = self._connection()
         with suppress(NatsError, OSError):
             for hint in hints:

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
+from gateway.live.slots import MOST_WINDOWS
 from shared.stores.mongo.bookings import COLLECTION
 from tests.bench.stored import insert
 from tests.bench.stored import rows as rows_of
@@ -278,6 +279,30 @@ async def test_streams_have_a_limit_and_take_no_room_from_requests(servers: Serv
             await until_metric(api, "booking_live_streams", 0)
             async with watching(api, "three") as page:
                 assert page.shown == {}
+
+
+async def test_windows_have_a_limit(live: Stack) -> None:
+    """Beyond 100 different windows another one is refused with 503; a window that is watched is not."""
+    site = fresh_site()
+    async with client_of(live) as api, AsyncExitStack() as closing:
+        for number in range(MOST_WINDOWS):
+            await closing.enter_async_context(watching(api, site, resource=f"dr-{number}"))
+        answer = await api.get("/api/live", params={**DAY, "site": site, "resource": "dr-wu"})
+        assert (answer.status_code, answer.headers["Error-Type"]) == (503, "Overloaded")
+        await closing.enter_async_context(watching(api, site, resource="dr-0"))
+        await book(api, fresh(site=site, resources=["dr-0"]))
+
+
+async def test_streams_have_no_place_in_the_times_of_requests(api: httpx.AsyncClient) -> None:
+    """The time of a stream is not in the histogram of the times of requests; its request is counted."""
+    async with watching(api, fresh_site()):
+        pass
+    await until_metric(api, "booking_live_streams", 0)
+    families = text_string_to_metric_families((await api.get("/metrics")).text)
+    samples = [each for family in families for each in family.samples]
+    live = {each.name: each.value for each in samples if each.labels.get("route") == "/api/live"}
+    assert live["booking_http_requests_total"] >= 1
+    assert live["booking_http_request_seconds_count"] == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -36,9 +36,7 @@ async def test_request_for_a_name_of_loopback_is_answered(name: str) -> None:
     assert await status_for("127.0.0.1", Host=name) == 503
 
 
-@pytest.mark.parametrize(
-    "name", ["booking.example.org", "localhost.example.org", "127.0.0.1.nip.io", ""]
-)
+@pytest.mark.parametrize("name", ["booking.example.org", "localhost.example.org", "127.0.0.1.nip.io", ""])
 async def test_request_for_another_name_is_refused(name: str) -> None:
     """A page whose name was made to resolve to loopback gets 403, and so does a proxy that keeps `Host`."""
     assert await status_for("127.0.0.1", Host=name) == 403
