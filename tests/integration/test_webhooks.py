@@ -9,6 +9,9 @@ import pytest
 from nats.js import JetStreamContext
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from gateway.webhooks.messages import TEST_SUBJECT, Delivery
+from shared.contract.envelope import read_reply
+from shared.contract.errors import NoSuchWebhook
 from tests.integration.hooks import Hooks, hooks
 from tests.integration.receiver import WAIT_SECONDS, receiver
 from tests.servers import Servers
@@ -198,6 +201,13 @@ async def test_test_delivery_is_signed_and_answered_with_its_outcome(shared_hook
     payload = Webhook(webhook["secret"]).verify(delivery.body, delivery.headers)
     assert payload["type"] == "webhook.test"
     assert (answer["status"], answer["type"], answer["id"]) == (202, "webhook.test", delivery.id)
+
+
+async def test_refused_test_delivery_is_answered_at_once(shared_hooks: Hooks) -> None:
+    """A process that cannot find the webhook of a test delivery answers with the refusal."""
+    answer = await shared_hooks.connection.request(TEST_SUBJECT, NOBODY.encode(), timeout=2)
+    with pytest.raises(NoSuchWebhook):
+        read_reply(answer.data, answer.headers or {}, Delivery)
 
 
 async def test_slow_webhook_delays_no_other(shared_hooks: Hooks) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ async def test_change_does_not_shorten_the_wait_after_a_failed_read(monkeypatch:
             await stream.opened
         window.leave(stream)
     running.cancel()
-    assert all(after - before >= 0.3 for before, after in zip(reads, reads[1:], strict=False))
+    assert all(after - before >= 0.3 for before, after in pairwise(reads))
 
 
 async def test_ends_of_holds_are_bounded() -> None:
