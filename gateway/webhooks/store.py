@@ -132,7 +132,7 @@ class WebhookStore:
             raise NoSuchWebhook from None
         except TimeoutError:  # of nats-py too
             raise OutcomeUnknown(OutcomeUnknown.of_no_key) from None
-        except NatsError:
+        except (NatsError, ValidationError):  # ValidationError: the value of an endpoint is damaged
             raise NotExecuted from None
 
 

@@ -158,12 +158,24 @@ async def test_unreadable_webhook_stops_no_other(servers: Servers) -> None:
         await started.publish(webhook["site"])
         await there.until(1)
         listed = (await started.http.get("/api/webhooks")).json()["webhooks"]
+        rotated = await started.http.post(f"/api/webhooks/{broken}/rotate")
         deleted = await started.http.delete(f"/api/webhooks/{broken}")
         (service,) = started.stack.workers(KIND)
         assert "webhook_unreadable" in service.log
 
     assert [each["id"] for each in listed] == [webhook["id"]]
-    assert deleted.status_code == 200
+    assert (rotated.status_code, deleted.status_code) == (503, 200)
+
+
+async def test_webhook_is_deleted_even_if_its_deliveries_are_not(servers: Servers) -> None:
+    """A deletion is confirmed once the endpoint is deleted, although its deliveries cannot be."""
+    async with hooks(servers) as started, receiver() as there:
+        webhook = await started.create(there)
+        await started.connection.jetstream().delete_stream("KV_webhook_deliveries")
+        deleted = await started.http.delete(f"/api/webhooks/{webhook['id']}")
+        listed = (await started.http.get("/api/webhooks")).json()
+
+    assert (deleted.status_code, listed) == (200, {"webhooks": []})
 
 
 async def test_event_that_was_given_out_without_an_attempt_is_delivered(servers: Servers) -> None:
