@@ -67,7 +67,9 @@ async def hold(api: httpx.AsyncClient, body: dict[str, Any]) -> None:
 
 
 async def metric(api: httpx.AsyncClient, name: str) -> float:
-    families = text_string_to_metric_families((await api.get("/metrics")).text)
+    """Read a metric on a connection of its own: the gateway closes one that was idle for five seconds."""
+    async with httpx.AsyncClient(base_url=api.base_url, timeout=20) as own:
+        families = list(text_string_to_metric_families((await own.get("/metrics")).text))
     return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -31,7 +31,7 @@ from tests.integration.test_windows import (
     taken,
     window,
 )
-from tests.integration.use_cases import UseCases
+from tests.integration.use_cases import UseCases, use_cases_on
 from tests.servers import Servers
 from tests.slots import fresh, fresh_site
 from tests.stack import Stack
@@ -144,11 +144,11 @@ async def test_2500_bookings_at_one_instant_are_read_once_each(life: Life, stack
         assert found == sorted(found)
 
 
-@pytest.fixture(params=["use_cases", "grid_use_cases"])
-def cases(request: pytest.FixtureRequest) -> UseCases:
-    """Use cases on a grid of 0, and on a grid of 15 minutes."""
-    cases: UseCases = request.getfixturevalue(request.param)
-    return cases
+@pytest.fixture(params=[0, 15])
+async def cases(servers: Servers, request: pytest.FixtureRequest) -> AsyncIterator[UseCases]:
+    """Use cases on a grid of 0, and on a grid of 15 minutes, whose holds outlast the test."""
+    async with use_cases_on(servers, slot_minutes=request.param, hold_ms=600_000) as cases:
+        yield cases
 
 
 async def test_small_pages_together_equal_one_large_page(

@@ -127,8 +127,10 @@ def lost_inserts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[UseCases]:
-    """Yield the use cases on a new database."""
+async def use_cases_on(
+    servers: Servers, *, slot_minutes: int, hold_ms: int = 5000
+) -> AsyncIterator[UseCases]:
+    """Yield the use cases on a new database, with holds of `hold_ms`."""
     with servers.new_stack() as stack:
         database, redis = mongodb.connect(stack.env["MONGO_URI"]), connect_redis(stack.env["REDIS_URL"])
         schema, scripts, bookings = (
@@ -136,7 +138,7 @@ async def use_cases_on(servers: Servers, *, slot_minutes: int) -> AsyncIterator[
             Scripts(SingleServer(redis)),
             BookingStore(database),
         )
-        holds = HoldStore(scripts, hold_ms=5000, max_ms=5000)
+        holds = HoldStore(scripts, hold_ms=hold_ms, max_ms=hold_ms)
         await schema.wait_until_verified()
         writes = BookingWrites(database, bookings, schema)
         intents = Intents(IntentStore(scripts), HintPublisher(lambda: None))
