@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
 
 import structlog
 
@@ -36,8 +35,8 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     publisher = EventPublisher(connection, events)
-    max_age = timedelta(days=events.events_max_age_days)
-    leader = Relay(database, publisher, Reconciliation(database, connection, publisher, max_age=max_age))
+    reconciliation = Reconciliation(database, connection, publisher, max_age=events.max_age)
+    leader = Relay(database, publisher, reconciliation)
     standalone = False
 
     async def readiness() -> Readiness:

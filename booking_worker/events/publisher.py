@@ -17,10 +17,9 @@ DUPLICATE_WINDOW_SECONDS = 120.0
 ACK_SECONDS = 5.0
 MOST_IN_FLIGHT = 1000
 UNLIMITED = 1_000_000_000
-"""`publish` limits what is in flight. nats-py counts an event forever that it could not send."""
+"""`publish` limits the events in flight. nats-py counts an unsendable event forever."""
 NOTHING_BUFFERED = -1
 """While disconnected, nats-py buffers no event: sent later, it could follow a newer one of its booking."""
-DAY_SECONDS = 24 * 60 * 60.0
 
 PUBLISHED = Counter("booking_events_published", "Events that JetStream has acknowledged", ["type"])
 
@@ -104,7 +103,7 @@ class EventPublisher:
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             discard=DiscardPolicy.OLD,
-            max_age=self._settings.events_max_age_days * DAY_SECONDS,
+            max_age=self._settings.max_age.total_seconds(),
             duplicate_window=DUPLICATE_WINDOW_SECONDS,
             num_replicas=self._settings.events_replicas,
             allow_direct=True,

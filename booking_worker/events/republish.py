@@ -1,6 +1,6 @@
 """Publish old events again, under the same ids, for consumers that have to begin anew."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.console import Console
 from rich.progress import Progress
@@ -28,8 +28,7 @@ async def republish(since: datetime) -> int:
         publisher = EventPublisher(connection, events)
         if not await publisher.has_stream():
             await publisher.create_stream()
-        max_age = timedelta(days=events.events_max_age_days)
-        reconciliation = Reconciliation(database, connection, publisher, max_age=max_age)
+        reconciliation = Reconciliation(database, connection, publisher, max_age=events.max_age)
         with Progress(console=Console(stderr=True)) as progress:
             task = progress.add_task("Publishing events", total=None)
             await reconciliation.publish_again(since, lambda count: progress.advance(task, count))

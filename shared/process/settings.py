@@ -1,5 +1,6 @@
 """Read settings from the environment: one small class per concern. An error names the variable."""
 
+from datetime import timedelta
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -81,6 +82,11 @@ class GridSettings(_Settings):
 class EventSettings(_Settings):
     events_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 30
     events_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+    @property
+    def max_age(self) -> timedelta:
+        """How long JetStream keeps an event."""
+        return timedelta(days=self.events_max_age_days)
 
 
 class WebhookSettings(_Settings):
