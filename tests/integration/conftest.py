@@ -7,6 +7,8 @@ import nats
 import pytest
 from nats.aio.client import Client
 
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.schema import Schema
 from shared.stores.redis.connection import connect_redis
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.integration.hold_stores import Stores
@@ -51,6 +53,22 @@ def caller(request: pytest.FixtureRequest) -> Caller:
     """Run the test over HTTP, then over NATS."""
     caller: Caller = request.getfixturevalue(f"{request.param}_caller")
     return caller
+
+
+@pytest.fixture
+async def database(servers: Servers) -> AsyncIterator[mongodb.Database]:
+    with servers.new_stack() as stack:
+        database = mongodb.connect(stack.env["MONGO_URI"])
+        yield database
+        database.client.close()
+
+
+@pytest.fixture
+async def schema(database: mongodb.Database) -> Schema:
+    """Make the verified schema of a serving worker."""
+    schema = Schema(database, slot_minutes=0)
+    await schema.wait_until_verified()
+    return schema
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The settings of a database: the version of its data and its secret."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,23 +8,6 @@ from shared.process.settings import Misconfigured
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.meta import SECRET_BYTES
 from shared.stores.mongo.schema import Schema
-from tests.servers import Servers
-
-
-@pytest.fixture
-async def database(servers: Servers) -> AsyncIterator[mongodb.Database]:
-    with servers.new_stack() as stack:
-        database = mongodb.connect(stack.env["MONGO_URI"])
-        yield database
-        database.client.close()
-
-
-@pytest.fixture
-async def schema(database: mongodb.Database) -> Schema:
-    """Make the verified schema of a serving worker."""
-    schema = Schema(database, slot_minutes=0)
-    await schema.wait_until_verified()
-    return schema
 
 
 async def test_data_without_a_version_stops_a_worker(database: mongodb.Database) -> None:

@@ -1,7 +1,6 @@
 """The watch of the indexes: which deviations stop a worker from serving, and for how long."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,26 +17,9 @@ from shared.stores.mongo.duplicates import log_duplicates
 from shared.stores.mongo.indexes import find_absent
 from shared.stores.mongo.schema import Schema
 from tests.integration.breakable import until
-from tests.servers import Servers
 
 KEYS = [("site", 1), ("claims", 1)]
 BOOKED: dict[str, Any] = {"partialFilterExpression": {"status": "booked"}}
-
-
-@pytest.fixture
-async def database(servers: Servers) -> AsyncIterator[mongodb.Database]:
-    with servers.new_stack() as stack:
-        database = mongodb.connect(stack.env["MONGO_URI"])
-        yield database
-        database.client.close()
-
-
-@pytest.fixture
-async def schema(database: mongodb.Database) -> Schema:
-    """Make the verified schema of a serving worker."""
-    schema = Schema(database, slot_minutes=0)
-    await schema.wait_until_verified()
-    return schema
 
 
 @pytest.mark.parametrize(
