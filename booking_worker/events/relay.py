@@ -9,12 +9,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from math import nan
+from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Gauge
 
+from booking_worker.events.lag import Lag
 from booking_worker.events.publisher import EventPublisher, Unpublished
 from booking_worker.events.reconcile import Reconciliation
 from shared.contract.events import BookingEvent
@@ -31,16 +31,8 @@ from shared.stores.mongo.relay_lease import (
 
 STANDBY_SECONDS = 0.5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
-SLOW_READ = timedelta(seconds=2)
-"""MongoDB answers a read of the change stream within half a second. A slower one may hide changes."""
 OPLOG_LOOK_SECONDS = 10.0
-LATE_SECONDS = 30.0
-"""From this lag on a relay reports that it is not ready."""
 
-LAG_SECONDS = Gauge("booking_events_lag_seconds", "Age of the oldest change whose event is not published")
-OPLOG_SECONDS = Gauge(
-    "booking_events_oplog_seconds", "Time until the oplog drops changes whose events are not published"
-)
 LEADING = Gauge("booking_relay_leading", "1 while this relay leads, else 0")
 
 log = structlog.get_logger()
@@ -64,12 +56,7 @@ class Relay:
         self._lease = RelayLease(database)
         self._valid_until = 0.0
         self._progress = Progress()
-        self._behind_since: datetime | None = None
-        self._reading_since: datetime | None = None
-        self._failing: str | None = None
-        LAG_SECONDS.set_function(lambda: self.lag_seconds)
-        self._oplog_from: datetime | None = None
-        OPLOG_SECONDS.set_function(lambda: nan if self.oplog_seconds is None else self.oplog_seconds)
+        self._lag = Lag()
         LEADING.set_function(lambda: self.leads)
 
     @property
@@ -77,32 +64,9 @@ class Relay:
         return time.monotonic() < self._valid_until
 
     @property
-    def lag_seconds(self) -> float:
-        """How old the oldest change is whose event is not known to be published."""
-        now, since = datetime.now(UTC), self._behind_since
-        if since is None and self._reading_since and now - self._reading_since > SLOW_READ:
-            since = self._reading_since
-        return 0.0 if since is None else max(0.0, (now - since).total_seconds())
-
-    @property
-    def oplog_seconds(self) -> float | None:
-        """How long the relay may stay as far behind until the oplog loses a change; None if unknown."""
-        if self._oplog_from is None:
-            return None
-        return (datetime.now(UTC) - self._oplog_from).total_seconds() - self.lag_seconds
-
-    @property
     def problem(self) -> str | None:
         """Why events are late, or None."""
-        if not self._failing and self.lag_seconds <= LATE_SECONDS:
-            return None
-        left = (
-            ""
-            if self.oplog_seconds is None
-            else f", {self.oplog_seconds:.0f} s before the oplog drops changes"
-        )
-        reason = f"{self._failing}: " if self._failing else ""
-        return f"{reason}{self.lag_seconds:.0f} s behind{left}"
+        return self._lag.problem
 
     async def run(self) -> None:
         """Stand by and lead in turn, until cancelled. Every failure is retried with backoff."""
@@ -111,7 +75,7 @@ class Relay:
             try:
                 leadership = await self._acquire()
                 if leadership is None:
-                    self._behind_since = self._failing = None
+                    self._lag.behind_since = self._lag.failure = None
                     await asyncio.sleep(STANDBY_SECONDS)
                     continue
                 log.info("relay_leads", epoch=leadership.epoch)
@@ -150,7 +114,7 @@ class Relay:
                 if isinstance(failed, Exception):
                     log.error("task_ended", task="relay", exc_info=failed)
             self._valid_until = 0.0
-            self._reading_since = self._oplog_from = None
+            self._lag.reading_since = self._lag.oplog_from = None
             with suppress(Unanswered):
                 await self._lease.renew(leadership, self._progress)
                 await self._lease.give_up(leadership)
@@ -171,13 +135,13 @@ class Relay:
     async def _watch_oplog(self) -> None:
         while True:
             try:
-                self._oplog_from = await oplog_began(self._database)
+                self._lag.oplog_from = await oplog_began(self._database)
             except Unanswered:
-                self._oplog_from = None
+                self._lag.oplog_from = None
             await asyncio.sleep(OPLOG_LOOK_SECONDS)
 
     async def _lead(self, leadership: Leadership) -> None:
-        """Publish what was changed since the progress that was stored, and then each change.
+        """Publish the changes since the stored progress, and then each new change.
 
         Returns if the oplog no longer has what follows, or if the stream is gone. The next call finds the
         missing events in the rows.
@@ -192,7 +156,7 @@ class Relay:
             await self._publisher.create_stream()
         try:
             if progress.token is None:
-                self._behind_since = self._behind_since or progress.at
+                self._lag.behind_since = self._lag.behind_since or progress.at
                 await self._reconciliation.publish_missing(progress.at, self._check, start_at)
             stream = await ChangeStream.open(self._database, progress.token, start_at)
             try:
@@ -208,21 +172,21 @@ class Relay:
 
     async def _follow(self, stream: ChangeStream, *, reconciled: bool) -> None:
         while True:
-            self._reading_since = datetime.now(UTC)
+            self._lag.reading_since = datetime.now(UTC)
             batch = await stream.next_batch()
-            self._reading_since = None
+            self._lag.reading_since = None
             if batch.changes:
-                self._behind_since = batch.changes[0].entry.at
+                self._lag.behind_since = batch.changes[0].entry.at
                 await self._publish([change.entry.to_event(change.booking_id) for change in batch.changes])
             self._check()
             self._progress = Progress(batch.token, batch.at or self._progress.at)
-            self._behind_since = batch.at if batch.is_full else None
-            self._failing = None
+            self._lag.behind_since = batch.at if batch.is_full else None
+            self._lag.failure = None
             if not reconciled and not batch.is_full:
                 # Once it has caught up, so that each booking's events come in order.
-                self._behind_since = datetime.now(UTC)
+                self._lag.behind_since = datetime.now(UTC)
                 await self._reconciliation.publish_missing(self._progress.at, self._check)
-                self._behind_since = None
+                self._lag.behind_since = None
                 reconciled = True
 
     async def _publish(self, events: Sequence[BookingEvent]) -> None:
@@ -256,8 +220,4 @@ class Relay:
             raise Deposed
 
     def _note_failure(self, error: Exception) -> None:
-        reason = f"JetStream: {error}" if isinstance(error, Unpublished) else str(error)
-        self._behind_since = self._behind_since or datetime.now(UTC)
-        if self._failing != reason:
-            self._failing = reason
-            log.warning("relay_waits", reason=reason)
+        self._lag.note_failure(f"JetStream: {error}" if isinstance(error, Unpublished) else str(error))
