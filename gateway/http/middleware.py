@@ -53,7 +53,7 @@ FindHotCall = Callable[[str, str], tuple[HotCall | None, Mapping[str, str]]]
 
 
 class RequestMiddleware:
-    """The outermost layer: every request gets a response and a log line, whatever fails inside.
+    """The outermost layer: every request gets a response and a log line, even if the inside fails.
 
     Args:
         app: the application that handles all requests except the hot calls.
@@ -80,7 +80,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started, method = time.perf_counter(), scope["method"]
-        if method == "HEAD":  # the answer to a GET without its body, whatever routes there are
+        if method == "HEAD":  # every GET answers HEAD too, without a route for it
             scope["method"], scope[BODILESS] = "GET", True
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = accept_request_id(headers.get(_REQUEST_ID, b"").decode("latin-1"))

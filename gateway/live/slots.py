@@ -61,7 +61,7 @@ class LiveSlots:
             raise Overloaded
 
     def leave(self, stream: LiveStream) -> None:
-        """Forget a stream that has ended, and what nobody else watches."""
+        """Forget a stream that has ended, and its window and site if no other stream watches them."""
         window = self._streams.pop(stream)
         site = self._sites[window.site]
         site.leave(window, stream)

@@ -104,7 +104,7 @@ class WatchedWindow:
                 heapq.heappush(self._expiries, at)
 
     async def run(self) -> None:
-        """Read the window and pass on what has changed, for ever."""
+        """Read the window and pass its changes on, for ever."""
         while True:
             await self._wait()
             await asyncio.sleep(DEBOUNCE_SECONDS)

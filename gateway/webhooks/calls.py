@@ -59,7 +59,7 @@ class WebhookCall:
         return (Forbidden, *of_one, *self.own_refusals)
 
     def described(self) -> dict[str, Any]:
-        """Return what FastAPI takes to declare the route, besides its path and method."""
+        """Return the arguments of the route's declaration, besides its path and method."""
         extra: dict[str, Any] = {
             "parameters": [*([_PARAMETER] if "{id}" in self.path else []), parts.REQUEST_ID_REFERENCE],
             "responses": parts.refusals(self.refusals, has_body=self.body is not None),

@@ -1,4 +1,4 @@
-"""Answer every message, whatever happens. The commands of one message are decided together.
+"""Answer every message, even after a failure. The commands of one message are decided together.
 
 A message is read, decided, answered and logged in plain loops, without a task per command, so that its
 commands share the fixed costs of a message.
@@ -42,7 +42,7 @@ class Handler(Generic[CommandT, OutcomeT]):
     """The handler of an operation: `use_case` decides attempts, `reply` turns one outcome into a reply.
 
     A use case returns one outcome or refusal per attempt, in order, or raises the refusal of all of them.
-    `hint` returns what to publish of an executed command, after its answer.
+    `hint` returns the hint of an executed command, to publish after its answer.
     """
 
     use_case: UseCase[CommandT, OutcomeT]

@@ -1,4 +1,4 @@
-"""What tests of the relay look at: its document in MongoDB, its health port, and its order of events."""
+"""Read the state of a relay: its document in MongoDB, its health port, and the order of its events."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def start_healthy_relay(log: EventLog, **env: str) -> tuple[Service, str]:
 
 
 def events_check(url: str) -> str:
-    """Return what `/readyz` of a relay says of the events; empty while the port is closed."""
+    """Return the check `events` of a relay's `/readyz`; empty while the port is closed."""
     try:
         checks: dict[str, str] = httpx.get(f"{url}/readyz", timeout=5).json()["checks"]
     except httpx.TransportError:

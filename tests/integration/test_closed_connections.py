@@ -1,4 +1,4 @@
-"""NATS connections that close permanently, whatever the limit of reconnects."""
+"""NATS connections that close permanently in spite of unlimited reconnects."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""Hints on core NATS: what became of holds, without a token or a name, and never needed by a command."""
+"""Hints on core NATS report changes of holds, without a token or a name; no command needs them."""
 
 import json
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def next_hint(subscription: Subscription) -> dict[str, Any]:
 async def test_hold_is_hinted_from_its_place_to_its_release(
     nats_caller: NatsCaller, nats_connection: Client
 ) -> None:
-    """A hold that is placed, extended and released is hinted three times, with what is known of it."""
+    """A hold that is placed, extended and released is hinted three times, with its known fields."""
     body = fresh(NAME, holdToken=str(uuid4()), resources=["room-2", "dr-lee"], durationMinutes=30)
     async with hints_of(nats_connection, body["site"]) as hints:
         placed = (await nats_caller.hold(body)).body["hold"]

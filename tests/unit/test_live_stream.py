@@ -1,4 +1,4 @@
-"""A live stream: what it sends to a client that reads, and what becomes of one that does not."""
+"""A live stream serves a client that reads, and drops a client that does not read."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from shared.contract.errors import NotExecuted
 
 
 class Client:
-    """A client of a stream, with what it has received; if it is `deaf` it takes one event."""
+    """A client of a stream, with the events it has received; a `deaf` client takes one event."""
 
     def __init__(self, stream: LiveStream, *, deaf: bool = False) -> None:
         self.left, self.has_left = asyncio.Event(), False
@@ -97,7 +97,7 @@ async def test_idle_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_end_sends_what_waits_and_when_to_come_back() -> None:
-    """At its end a stream sends what waits, then a comment with a time to come back, and is complete."""
+    """At its end a stream sends its waiting events and a comment with a time to come back, then ends."""
     stream = LiveStream()
     stream.open(b"snapshot")
     async with client_of(stream) as (client, _):
