@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from booking_worker.bookings.outcomes import ChangeOutcome, refusal_of
 from booking_worker.bookings.preconditions import known_versions
+from shared.contract.caller import ANYONE, Caller
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NoSuchAppointment, NotExecuted, OutcomeUnknown, PreconditionFailed, Refused
 from shared.domain.booking import Booking
@@ -20,6 +21,7 @@ class CancelRequest:
     id: str
     deadline: Deadline
     if_version: int | None = None
+    caller: Caller = ANYONE
     weight: int = 1
 
 
@@ -71,7 +73,7 @@ class Canceller:
 def _refusal(cancel: CancelRequest, rows: Mapping[str, Booking]) -> Refused | None:
     """Return why a cancel is refused, or None."""
     row = rows.get(cancel.id)
-    if row is None:
+    if row is None or not cancel.caller.may_use(row.site):
         return NoSuchAppointment()
     before = row.version - (row.status == "cancelled")
     return None if cancel.if_version in (None, before) else PreconditionFailed()

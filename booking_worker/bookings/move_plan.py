@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shared.contract.caller import ANYONE, Caller
 from shared.contract.commands import MoveRequest
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -36,6 +37,7 @@ class PendingMove:
     mark: DoneMove
     deadline: Deadline
     if_version: int | None = None
+    caller: Caller = ANYONE
     weight: int = 1
 
     @property
@@ -87,8 +89,11 @@ class MovePlan:
 
 
 def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: Digests) -> MovePlan | Refused:
-    """Plan a move of `booking`, or return its refusal; None is a booking that does not exist."""
-    if booking is None:
+    """Plan a move of `booking`, or return its refusal; None is a booking that does not exist.
+
+    A booking in a site that the caller may not use counts as one that does not exist.
+    """
+    if booking is None or not move.caller.may_use(booking.site):
         return NoSuchAppointment()
     if booking.done_move(move.move_id):
         after = booking

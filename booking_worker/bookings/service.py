@@ -91,7 +91,9 @@ class BookingService:
     def _pending_move(self, attempt: Attempt[MoveAppointment]) -> PendingMove:
         command = attempt.command
         mark = DoneMove(command.moveId or random_uuid(), self._digests.of_move(command), attempt.asked_at)
-        return PendingMove(valid_id(command.id), command, mark, attempt.deadline, command.ifVersion)
+        return PendingMove(
+            valid_id(command.id), command, mark, attempt.deadline, command.ifVersion, attempt.caller
+        )
 
     async def _retry_until_decided(
         self,
@@ -144,4 +146,4 @@ def valid_id(id: str) -> str:
 
 def _cancel_request(attempt: Attempt[CancelAppointment]) -> CancelRequest:
     command = attempt.command
-    return CancelRequest(valid_id(command.id), attempt.deadline, command.ifVersion)
+    return CancelRequest(valid_id(command.id), attempt.deadline, command.ifVersion, attempt.caller)

@@ -62,7 +62,8 @@ class ReadService:
         known = [number for number, attempt in enumerate(attempts) if is_uuid(attempt.command.id)]
         reads = [_Read(attempts[number].command.id.lower(), attempts[number].deadline) for number in known]
         for number, found in zip(known, await self._reads.submit(reads), strict=True):
-            outcomes[number] = outcomes[number] if found is None else found
+            is_hidden = isinstance(found, Booking) and not attempts[number].caller.may_use(found.site)
+            outcomes[number] = outcomes[number] if found is None or is_hidden else found
         return outcomes
 
     async def list_appointments(self, attempt: Attempt[Window]) -> str:

@@ -18,8 +18,8 @@ from starlette.datastructures import State
 from gateway.api.preconditions import PRECONDITIONS, header_fields, read_preconditions, refuse_others
 from gateway.api.query import path_fields, read_query
 from gateway.http.body import Headers, read_object
-from shared.client.caller import Caller
 from shared.client.command_client import CommandClient
+from shared.client.requester import Requester
 from shared.contract.commands import Command
 from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest
@@ -57,7 +57,7 @@ class CallHandler:
 
     async def handle(
         self,
-        caller: Caller | None,
+        requester: Requester | None,
         headers: Headers,
         body: bytes,
         query: bytes = b"",
@@ -70,7 +70,7 @@ class CallHandler:
             Refused: as `CommandClient.send`.
         """
         client: CommandClient = self._state.client
-        return await client.send(self.operation, *self.read(headers, body, query, path), caller)
+        return await client.send(self.operation, *self.read(headers, body, query, path), requester)
 
     def read(
         self, headers: Headers, body: bytes, query: bytes, path: Mapping[str, str]

@@ -12,7 +12,7 @@ from gateway.api.calls import CallHandler, handlers_of
 from gateway.api.preconditions import header_fields
 from gateway.api.query import path_fields
 from gateway.docs import parts
-from gateway.http.connection import CALLER
+from gateway.http.connection import REQUESTER
 from gateway.http.response import to_response
 from shared.contract.headers import IDEMPOTENCY_KEY, IF_MATCH
 from shared.contract.operation import Call, Operation
@@ -48,7 +48,7 @@ def _endpoint(call: CallHandler) -> Callable[[Request], Awaitable[Response]]:
         scope, body = request.scope, await request.body()
         return to_response(
             await call.handle(
-                scope.get(CALLER), scope["headers"], body, scope["query_string"], request.path_params
+                scope.get(REQUESTER), scope["headers"], body, scope["query_string"], request.path_params
             )
         )
 

@@ -1,16 +1,18 @@
-"""The connection of a request's caller. The client checks it before each retry of the caller's command."""
+"""The connection of a request. The client checks it before each retry of the request's command."""
 
 import asyncio
 
 from starlette.types import Message, Receive
 
 CHECK_SECONDS = 0.01
-CALLER = "slotkeeper.caller"
+REQUESTER = "slotkeeper.requester"
 """The key under which a request's scope has its `ClientConnection`."""
 
 
 class ClientConnection:
-    """Detects that the caller of one request has disconnected, once the request's body is complete.
+    """The requester of a command: detects that its sender has disconnected.
+
+    It detects that only once the body of the request is complete.
 
     ASGI sends nothing after a complete body except the disconnect. The result is a hint: no promise depends
     on it.
@@ -22,6 +24,7 @@ class ClientConnection:
 
     def __init__(self, request_id: str, receive: Receive) -> None:
         self.request_id = request_id
+        self.caller: bytes | None = None
         self._receive = receive
         self._next: asyncio.Future[Message] | None = None
 

@@ -11,13 +11,13 @@ from structlog.contextvars import bound_contextvars
 
 from gateway.http.access_log import REFUSED, log_answer
 from gateway.http.body import BodyReader, Headers
-from gateway.http.connection import CALLER, ClientConnection
+from gateway.http.connection import REQUESTER, ClientConnection
 from gateway.http.errors import unknown
 from gateway.http.head import check_head
 from gateway.http.health import HEALTH
 from gateway.http.metrics import IN_FLIGHT, TURNED_AWAY
 from gateway.http.response import BODILESS, ResponseSender
-from shared.client.caller import Caller
+from shared.client.requester import Requester
 from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
@@ -39,7 +39,7 @@ class HotCall(Protocol):
         """The template of its path, for the log."""
 
     async def handle(
-        self, caller: Caller | None, headers: Headers, body: bytes, *, path: Mapping[str, str]
+        self, requester: Requester | None, headers: Headers, body: bytes, *, path: Mapping[str, str]
     ) -> Reply[Any]:
         """Carry out a request; `path` has the parameters of its path.
 
@@ -128,7 +128,7 @@ class RequestMiddleware:
                 scope["path_params"] = parameters
                 await self._make_hot_call(hot_call, scope, connection, body, response)
             else:
-                scope[CALLER] = connection
+                scope[REQUESTER] = connection
                 with bound_contextvars(request_id=request_id):
                     await self._app(scope, _replay(body, receive), response.send)
         finally:
@@ -136,11 +136,16 @@ class RequestMiddleware:
             connection.stop()
 
     async def _make_hot_call(
-        self, hot_call: HotCall, scope: Scope, caller: ClientConnection, body: bytes, response: ResponseSender
+        self,
+        hot_call: HotCall,
+        scope: Scope,
+        requester: ClientConnection,
+        body: bytes,
+        response: ResponseSender,
     ) -> None:
         scope["route"] = hot_call
         try:
-            reply = await hot_call.handle(caller, scope["headers"], body, path=scope["path_params"])
+            reply = await hot_call.handle(requester, scope["headers"], body, path=scope["path_params"])
         except Refused as error:
             await _refuse(scope, response, error)
         else:

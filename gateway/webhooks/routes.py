@@ -36,6 +36,7 @@ from shared.contract.instants import EPOCH
 from shared.contract.parsing import validate
 from shared.process.settings import WebhookSettings
 
+OWN_HOST_ONLY = "This part of the API answers requests of its own host only"
 NO_BODY = "A body is not accepted here"
 TEST_MARGIN_SECONDS = 2.0
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -78,7 +79,7 @@ def _refuse_strangers(request: Request) -> None:
         is_local = False
     is_own = _OWN_HOST.fullmatch(request.headers.get("host", ""))
     if not is_local or not is_own or any(name in request.headers for name in _FORWARDED):
-        raise Forbidden
+        raise Forbidden(OWN_HOST_ONLY)
 
 
 async def _read(call: WebhookCall, request: Request) -> Any:

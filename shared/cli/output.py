@@ -23,6 +23,7 @@ from .times import format_time
 NARROWEST_TABLE = 100
 UNBOUNDED = 10_000
 UNKNOWN_HOLDS = "Holds are not known at the moment: a slot that is not shown may be held"
+NOT_SHOWN = "(not shown)"
 INTERRUPTED = "Interrupted before the gateway answered: it may have been done"
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -135,7 +136,12 @@ def wire_fields(**fields: Any) -> dict[str, Any]:
 def details(title: str, of: Appointment | Hold) -> str:
     """Describe an appointment or a hold completely."""
     own = (
-        [("id", of.id), ("patient", of.patientName), ("status", of.status), ("version", str(of.version))]
+        [
+            ("id", of.id),
+            ("patient", of.patientName or NOT_SHOWN),
+            ("status", of.status),
+            ("version", str(of.version)),
+        ]
         if isinstance(of, Appointment)
         else [("token", of.token), ("until", format_time(of.expiresAt))]
     )

@@ -7,7 +7,7 @@ from ..contract.commands import DEFAULT_SITE
 from ..contract.replies import Appointment, AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
 from .gateway import taken_of
 from .options import LOCAL, AsJson, Day, Days, Id, Listed, Site, Url
-from .output import Output, details, format_minutes, path_of, wire_fields
+from .output import NOT_SHOWN, Output, details, format_minutes, path_of, wire_fields
 from .times import format_time, today, window
 from .watch import watch_slots
 
@@ -59,7 +59,7 @@ def day(
         (
             format_time(appointment.slot, on),
             format_minutes(appointment.durationMinutes),
-            appointment.patientName,
+            appointment.patientName or NOT_SHOWN,
             ", ".join(appointment.resources),
             appointment.id,
         )

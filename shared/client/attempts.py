@@ -13,7 +13,7 @@ import structlog
 
 from ..contract.envelope import Envelope
 from ..contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused
-from .caller import Caller
+from .requester import Requester
 from .statistics import Statistics
 
 ATTEMPTS = 3
@@ -46,7 +46,7 @@ class Attempts(Generic[ReplyT]):
 
     Args:
         subject: the subject of the command, for the log and the statistics.
-        caller: after it has left, no further attempt is sent.
+        requester: after it has left, no further attempt is sent.
         send: sends an attempt.
         read: converts an answer into the reply, or raises its refusal; its last argument is the last argument
             of `send`.
@@ -60,7 +60,7 @@ class Attempts(Generic[ReplyT]):
     def __init__(
         self,
         subject: str,
-        caller: Caller,
+        requester: Requester,
         send: SendAttempt,
         read: Callable[[Envelope, bool], ReplyT],
         why_unserved: Callable[[str], Awaitable[NotExecuted | None]],
@@ -71,7 +71,7 @@ class Attempts(Generic[ReplyT]):
         statistics: Statistics,
     ) -> None:
         self._subject = subject
-        self._caller = caller
+        self._requester = requester
         self._send = send
         self._read = read
         self._why_unserved = why_unserved
@@ -117,7 +117,7 @@ class Attempts(Generic[ReplyT]):
                 next_at = self._now() + uniform(pause / 2, pause)  # noqa: S311 - not a secret
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             elif outcome is None or isinstance(outcome, OutcomeUnknown):
-                request_id = self._caller.request_id
+                request_id = self._requester.request_id
                 known = {"request_id": request_id} if request_id else {}
                 log.warning("attempt_unanswered", subject=self._subject, **known)
                 next_at = deadline
@@ -127,7 +127,7 @@ class Attempts(Generic[ReplyT]):
                 break
             if (outcome := await self._listen(None, next_at)) is not None:
                 return _reply_or_raise(outcome)
-            if await self._caller.has_left():
+            if await self._requester.has_left():
                 raise self._unknown_or(failure)
             self._send_next()
         return await self._await_late_answers(failure)

@@ -46,6 +46,7 @@ class Batches:
         *,
         listen: float,
         request_id: str | None = None,
+        caller: bytes | None = None,
         first: bool = False,
         wakes: bool = False,
     ) -> PendingCommand:
@@ -57,7 +58,14 @@ class Batches:
             came.
         """
         pending = PendingCommand(
-            command, seconds, asked_at, listen=listen, request_id=request_id, first=first, wakes=wakes
+            command,
+            seconds,
+            asked_at,
+            listen=listen,
+            request_id=request_id,
+            caller=caller,
+            first=first,
+            wakes=wakes,
         )
         self._queue.append(pending)
         self._deadlines.add(pending)

@@ -18,16 +18,16 @@ from ..contract.deadline import Deadline
 from ..contract.envelope import Envelope, Reply, open_envelope, read_envelope, read_page
 from ..contract.errors import OutcomeUnknown, Refused
 from ..contract.fields import random_uuid
-from ..contract.headers import ASKED_AT, DEADLINE, REPLAYED, REQUEST_ID
+from ..contract.headers import ASKED_AT, CALLER, DEADLINE, REPLAYED, REQUEST_ID
 from ..contract.operation import BodyT, Operation
 from ..contract.operations import OPERATIONS
 from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient
 from .attempts import Answer, Attempts, SendAttempt, attempt_seconds
 from .batches import Batches
-from .caller import Caller, Program
 from .context import ConnectionContext
 from .readiness import ReadinessProbe
+from .requester import Program, Requester
 from .requests import request
 from .statistics import Statistics
 
@@ -84,7 +84,7 @@ class CommandClient(ConnectionContext):
         operation: Operation[CommandT, BodyT],
         command: CommandT,
         payload: bytes | None = None,
-        caller: Caller | None = None,
+        requester: Requester | None = None,
     ) -> Reply[BodyT]:
         """Send a command to a worker, and return the reply.
 
@@ -94,7 +94,7 @@ class CommandClient(ConnectionContext):
             operation: the operation of the command.
             command: the command.
             payload: the JSON of the command, if it exists already: a non-empty object without nulls.
-            caller: the caller that waits for the reply; None for this program.
+            requester: what waits for the reply; None for this program.
 
         Raises:
             Refused: one of `operation.refusals`, or a refusal of any command: InvalidRequest, NotExecuted,
@@ -105,13 +105,13 @@ class CommandClient(ConnectionContext):
         is_new = operation.key is not None and getattr(command, operation.key) is None
         if is_new:  # into the JSON: copying the command would cost as much as serializing it
             payload = b'%b,"%b":"%b"}' % (payload[:-1], str(operation.key).encode(), random_uuid().encode())
-        caller = caller or Program()
+        requester = requester or Program()
         try:
             batches = self._batches.get(operation)
             if batches is None:
-                reply = await self._send_alone(operation, payload, caller)
+                reply = await self._send_alone(operation, payload, requester)
             else:
-                reply = await self._send_in_batches(operation, batches, payload, caller, is_new)
+                reply = await self._send_in_batches(operation, batches, payload, requester, is_new)
         except OutcomeUnknown as error:
             failure: Refused = error
             if operation.reads:
@@ -132,15 +132,22 @@ class CommandClient(ConnectionContext):
         operation: Operation[Any, BodyT],
         batches: Batches,
         payload: bytes,
-        caller: Caller,
+        requester: Requester,
         is_new: bool,
     ) -> Reply[BodyT]:
         """Send the first attempt without a task or a timer of its own: nearly always it is answered."""
         began, asked_at, timeout = asyncio.get_running_loop().time(), unix_ms_now(), self._timeout
-        request_id, counts = caller.request_id, self.statistics.attempts
+        request_id, by, counts = requester.request_id, requester.caller, self.statistics.attempts
         seconds = attempt_seconds(timeout)
         sent = batches.send(
-            payload, seconds, asked_at, listen=timeout, request_id=request_id, first=is_new, wakes=True
+            payload,
+            seconds,
+            asked_at,
+            listen=timeout,
+            request_id=request_id,
+            caller=by,
+            first=is_new,
+            wakes=True,
         )
         try:
             outcome = await sent.answer
@@ -158,23 +165,33 @@ class CommandClient(ConnectionContext):
 
         def send(seconds: float, listen: float, in_doubt: bool) -> Answer:
             first = is_new and not in_doubt
-            sent = batches.send(payload, seconds, asked_at, listen=listen, request_id=request_id, first=first)
+            sent = batches.send(
+                payload,
+                seconds,
+                asked_at,
+                listen=listen,
+                request_id=request_id,
+                caller=by,
+                first=first,
+            )
             return sent.answer
 
-        return await self._retry(operation, batches.subject, caller, send, sent.answer, began=began)
+        return await self._retry(operation, batches.subject, requester, send, sent.answer, began=began)
 
     async def _send_alone(
-        self, operation: Operation[Any, BodyT], payload: bytes, caller: Caller
+        self, operation: Operation[Any, BodyT], payload: bytes, requester: Requester
     ) -> Reply[BodyT]:
         began, asked_at = asyncio.get_running_loop().time(), unix_ms_now()
-        id_header = {REQUEST_ID: caller.request_id} if caller.request_id else {}
+        about = {REQUEST_ID: requester.request_id} if requester.request_id else {}
+        if requester.caller:
+            about[CALLER] = requester.caller.decode()
 
         def send(seconds: float, listen: float, _in_doubt: bool) -> Answer:
             headers = {DEADLINE: str(Deadline.after(seconds).unix_ms), ASKED_AT: str(asked_at)}
-            return asyncio.ensure_future(self._request(operation, payload, listen, headers | id_header))
+            return asyncio.ensure_future(self._request(operation, payload, listen, headers | about))
 
         first = send(attempt_seconds(self._timeout), self._timeout, False)
-        return await self._retry(operation, operation.subject, caller, send, first, began=began)
+        return await self._retry(operation, operation.subject, requester, send, first, began=began)
 
     async def _request(
         self, operation: Operation[Any, Any], payload: bytes, seconds: float, headers: dict[str, str]
@@ -190,7 +207,7 @@ class CommandClient(ConnectionContext):
         self,
         operation: Operation[Any, BodyT],
         subject: str,
-        caller: Caller,
+        requester: Requester,
         send: SendAttempt,
         first: Answer,
         *,
@@ -208,7 +225,7 @@ class CommandClient(ConnectionContext):
 
         attempts = Attempts(
             subject,
-            caller,
+            requester,
             send,
             read,
             self.readiness.why_unserved,

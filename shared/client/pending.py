@@ -22,6 +22,7 @@ class PendingCommand:
         asked_at: when the caller asked (Unix ms), the same in all attempts.
         listen: the time for an answer in seconds, which may be longer than `seconds`.
         request_id: hexadecimal digits and dashes, or None.
+        caller: the JSON of the command's `Caller`, or None.
         first: whether no attempt of the command was sent before.
         wakes: whether `answer` ends at the deadline.
     """
@@ -36,6 +37,7 @@ class PendingCommand:
         *,
         listen: float,
         request_id: str | None = None,
+        caller: bytes | None = None,
         first: bool,
         wakes: bool,
     ) -> None:
@@ -47,12 +49,14 @@ class PendingCommand:
         self.sent = False
         id_field = b'"requestId":"%b",' % request_id.encode() if request_id else b""
         first_field = b'"first":true,' if first else b""
+        caller_field = b'"caller":%b,' % caller if caller else b""
         until = unix_ms_now() + int(seconds * 1000)
-        self.item = b'{"deadline":%d,"askedAt":%d,%b%b"command":%b}' % (
+        self.item = b'{"deadline":%d,"askedAt":%d,%b%b%b"command":%b}' % (
             until,
             asked_at,
             id_field,
             first_field,
+            caller_field,
             command,
         )
         self.answer: asyncio.Future[Envelope | Refused] = loop.create_future()

@@ -1,6 +1,7 @@
 """The envelope of replies on NATS, single or in a batch: `{"status","body"}` and headers."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -18,6 +19,8 @@ Envelope = tuple[Any, Mapping[str, str]]
 """A decoded reply, `{"status","body"}`, and its headers."""
 
 
+# A quotation mark inside a JSON string is escaped, so this matches fields only. Another field precedes it.
+_NAME = re.compile(r',"patientName":"(?:[^"\\]|\\.)*"')
 _FOUND = b'{"status":200,"body":'
 
 
@@ -91,6 +94,11 @@ class Reply(Generic[BodyT]):
         if isinstance(self._body, _Json):
             return self
         return Reply.of_json(self.json, type(self.body), self.status, self.headers)
+
+    def without_names(self) -> "Reply[BodyT]":
+        """Return the same reply without the names of patients."""
+        model = self._body.model if isinstance(self._body, _Json | _Received) else type(self._body)
+        return Reply.of_json(_NAME.sub("", self.json), model, self.status, self.headers)
 
     def to_wire(self) -> tuple[bytes, dict[str, str]]:
         """Return the NATS payload and headers of this reply."""

@@ -2,6 +2,7 @@
 
 Refused
 ├── InvalidRequest 400
+├── Unauthorized 401
 ├── Forbidden 403
 ├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchWebhook
 ├── MethodNotAllowed 405
@@ -13,6 +14,7 @@ Refused
 ├── UnsupportedMediaType 415
 ├── NoSuchRange 416
 ├── KeyReused 422
+├── TooMany 429             TooManyRequests, TooManyHolds, TooManyBookings
 ├── NotExecuted 503         the attempt was not and will not be executed
 │   ├── repeatable          NoResponders, NoPrimary, NotReady, BeingBooked, Changing
 │   └── not repeatable      Overloaded, DeadlinePassed, HoldsUnreachable, AskedEarlier, an unknown class
@@ -25,7 +27,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
-from .headers import ERROR_TYPE, RETRY_AFTER
+from .headers import AUTHENTICATE, ERROR_TYPE, RETRY_AFTER
 from .replies import Appointment
 
 RETRY_AFTER_SECONDS = "1"
@@ -45,6 +47,8 @@ class Refused(Exception):
     status: ClassVar[int] = 400
     message: ClassVar[str] = "Request refused"
     outcome: ClassVar[Outcome | None] = None
+    retry_after: str | None = None
+    """The value of `Retry-After`, in seconds."""
     command: object = None
     """The refused command, if it could be parsed; for the log line."""
 
@@ -59,7 +63,7 @@ class Refused(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        retry = {RETRY_AFTER: RETRY_AFTER_SECONDS} if self.outcome else {}
+        retry = {RETRY_AFTER: self.retry_after} if self.retry_after else {}
         return {ERROR_TYPE: type(self).__name__, **retry}
 
     @staticmethod
@@ -76,11 +80,22 @@ class InvalidRequest(Refused):
     status = 400
 
 
+class Unauthorized(Refused):
+    """The caller has no valid key. The answer is the same for an absent, unknown, wrong or expired key."""
+
+    status = 401
+    message = "Send a valid key: Authorization: Bearer <key>"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {**super().headers, AUTHENTICATE: "Bearer"}
+
+
 class Forbidden(Refused):
-    """The caller may not use this part of the API."""
+    """The caller's key does not permit the request."""
 
     status = 403
-    message = "This part of the API answers requests of its own host only"
+    message = "The key does not permit this"
 
 
 class NotFound(Refused):
@@ -162,6 +177,25 @@ class KeyReused(Refused):
     message = "Idempotency-Key was used for a different request"
 
 
+class TooMany(Refused):
+    """The caller has used up its part. Nothing was done."""
+
+    status = 429
+    retry_after = RETRY_AFTER_SECONDS
+
+
+class TooManyRequests(TooMany):
+    message = "Too many requests from this client; try again later"
+
+
+class TooManyHolds(TooMany):
+    message = "This client holds too many slots; book or release one, or wait until one expires"
+
+
+class TooManyBookings(TooMany):
+    message = "This client has booked too often today; call the practice"
+
+
 class NotExecuted(Refused):
     """The attempt was not and will not be executed. `repeatable`: the client retries by itself.
 
@@ -171,6 +205,7 @@ class NotExecuted(Refused):
     status = 503
     message = "Nothing was done; try again"
     outcome = "not_executed"
+    retry_after = RETRY_AFTER_SECONDS
     repeatable: ClassVar[bool] = False
     settles_all: ClassVar[bool] = False
 
@@ -243,12 +278,14 @@ class OutcomeUnknown(Refused):
     of_no_key: ClassVar[str] = "The outcome is not known; look before repeating what had no key or token"
     """The sentence for a command without a key, whose retry would be a new request."""
     outcome = "unknown"
+    retry_after = RETRY_AFTER_SECONDS
 
 
 _FAMILIES: dict[int, type[Refused]] = {
     family.status: family
     for family in (
         InvalidRequest,
+        Unauthorized,
         Forbidden,
         NotFound,
         MethodNotAllowed,
@@ -258,6 +295,7 @@ _FAMILIES: dict[int, type[Refused]] = {
         TooLarge,
         UnsupportedMediaType,
         KeyReused,
+        TooMany,
         NotExecuted,
         OutcomeUnknown,
     )

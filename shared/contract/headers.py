@@ -7,6 +7,7 @@ import re
 from secrets import token_hex
 
 ASKED_AT = "Asked-At"
+CALLER = "Caller"
 DEADLINE = "Deadline"
 ERROR_TYPE = "Error-Type"
 ETAG = "ETag"
@@ -15,6 +16,7 @@ IF_MATCH = "If-Match"
 REPLAYED = "Idempotency-Replayed"
 REQUEST_ID = "X-Request-Id"
 RETRY_AFTER = "Retry-After"
+AUTHENTICATE = "WWW-Authenticate"
 
 # Hexadecimal only: an id is logged, and free text could carry a patient's name into the logs.
 _ID = re.compile(r"[0-9A-Fa-f-]{8,64}")

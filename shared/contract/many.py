@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic
 
 from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, WithJsonSchema
 
+from .caller import Caller
 from .commands import Command, CommandT
 from .errors import InvalidRequest
 from .fields import invalid
@@ -46,7 +47,8 @@ class OneOfMany(Command, Generic[CommandT]):
     """A command of a batch, with the values that are headers of a single command.
 
     `askedAt`: when the caller asked, the same in all attempts. `first`: the sender never sent the command
-    before, so the worker need not read its key, and no earlier attempt can be executed later.
+    before, so the worker need not read its key, and no earlier attempt can be executed later. `caller`: its
+    caller, sent by the gateway.
     """
 
     command: CommandT
@@ -54,6 +56,7 @@ class OneOfMany(Command, Generic[CommandT]):
     askedAt: UnixMilliseconds | None = None
     requestId: Annotated[Any, WithJsonSchema({"type": "string"})] = None
     first: Annotated[Any, WithJsonSchema({"type": "boolean"})] = None
+    caller: Annotated[Caller | None, WithJsonSchema({"type": "object"})] = None
 
 
 class Many(Command, Generic[CommandT]):

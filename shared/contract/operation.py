@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from .caller import Scope
 from .commands import Command, CommandT
 from .errors import Refused
 
@@ -19,6 +20,7 @@ class Call:
     `key`: whether the header `Idempotency-Key` carries the operation's key. A command with `ifVersion` takes
     the header `If-Match`.
     `answers`: the headers of its 2xx, besides the headers of all answers.
+    `scope`: the scope that a key needs; None: any key may make the call.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Call:
     body: type[Command] | None = None
     key: bool = False
     answers: tuple[str, ...] = ()
+    scope: Scope | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

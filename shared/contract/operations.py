@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from . import commands, examples, replies
+from .caller import Scope
 from .errors import (
     AppointmentCancelled,
     AskedEarlier,
@@ -64,6 +65,7 @@ Send an `Idempotency-Key`, a new one for every booking. Then a retry is always s
         body=commands.SlotRequest,
         key=True,
         answers=(REPLAYED, ETAG),
+        scope=Scope.BOOK,
     ),
 )
 MOVE = Operation(
@@ -97,6 +99,7 @@ move: then a late retry does not move the appointment back. With `If-Match`, the
         body=commands.MoveRequest,
         key=True,
         answers=(ETAG,),
+        scope=Scope.MOVE,
     ),
 )
 CANCEL = Operation(
@@ -116,6 +119,7 @@ CANCEL = Operation(
 
 With `If-Match`, the cancel needs that version; a retry of it gets 200 too.""",
         answers=(ETAG,),
+        scope=Scope.CANCEL,
     ),
 )
 GET = Operation(
@@ -133,6 +137,7 @@ GET = Operation(
         "Read an appointment",
         "The current state, also of a moved or cancelled appointment.",
         answers=(ETAG,),
+        scope=Scope.READ,
     ),
 )
 HISTORY = Operation(
@@ -149,6 +154,7 @@ HISTORY = Operation(
         APPOINTMENTS,
         "Read an appointment's history",
         "Its changes, the oldest first: `booked`, then at most the 99 latest.",
+        scope=Scope.READ,
     ),
 )
 LIST = Operation(
@@ -167,6 +173,7 @@ LIST = Operation(
         """A page of booked appointments that overlap a window, by slot and id, of some resources or the site.
 
 Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
+        scope=Scope.READ,
     ),
 )
 LIST_SLOTS = Operation(
@@ -225,6 +232,7 @@ PLACE = Operation(
 
 Send a `holdToken` of your own, a random UUID. Then a retry is safe.""",
         body=commands.PlaceHold,
+        scope=Scope.HOLD,
     ),
 )
 RELEASE = Operation(
@@ -242,6 +250,7 @@ RELEASE = Operation(
         "Release a hold",
         "End the hold with this token in its site; with a `slot`, only if the token holds that slot.",
         body=commands.ReleaseHold,
+        scope=Scope.HOLD,
     ),
 )
 BOOKING_READY = Operation(

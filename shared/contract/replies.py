@@ -17,7 +17,7 @@ class Appointment(BaseModel):
     resources: tuple[str, ...]
     slot: Instant
     durationMinutes: int | None = None
-    patientName: str
+    patientName: str | None = None
     status: Literal["booked", "cancelled"]
     version: int
     createdAt: Instant

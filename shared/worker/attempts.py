@@ -7,10 +7,11 @@ from typing import Any, Generic
 from nats.aio.msg import Msg
 
 from shared.contract.asked_at import accept_asked_at, read_asked_at, unix_ms_now
+from shared.contract.caller import ANYONE, Caller, read_caller
 from shared.contract.commands import CommandT
 from shared.contract.deadline import Deadline
 from shared.contract.errors import InvalidRequest, TooLarge
-from shared.contract.headers import ASKED_AT, DEADLINE, IDEMPOTENCY_KEY, REQUEST_ID, accept_request_id
+from shared.contract.headers import ASKED_AT, CALLER, DEADLINE, IDEMPOTENCY_KEY, REQUEST_ID, accept_request_id
 from shared.contract.many import is_too_large, one_of_many, read_many
 from shared.contract.operation import Operation
 from shared.contract.parsing import LARGEST_REQUEST, parse_command, validate
@@ -25,7 +26,7 @@ class Attempt(Generic[CommandT]):
 
     `asked_at`: when the caller asked (Unix ms), the same in all attempts of a request.
     `is_first_attempt`: the sender never sent the command before. `alone`: the message has no other command,
-    so none waits for this one's answer.
+    so none waits for this one's answer. `caller`: the authenticated identity behind the command.
     """
 
     command: CommandT
@@ -33,6 +34,7 @@ class Attempt(Generic[CommandT]):
     asked_at: int = field(default_factory=unix_ms_now)
     is_first_attempt: bool = False
     alone: bool = True
+    caller: Caller = ANYONE
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class Reader:
         self._skew.note(received_at, asked_at, None if header is None else int(header))
         deadline.check()
         command = parse_command(operation.command, data, _key(operation, headers))
-        return Attempt(command, deadline, accept_asked_at(asked_at, received_at))
+        caller = read_caller(headers.get(CALLER.lower()))
+        caller.check_site_of(command)
+        return Attempt(command, deadline, accept_asked_at(asked_at, received_at), caller=caller)
 
     def _read_many(
         self,
@@ -108,7 +112,11 @@ class Reader:
                 due = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
                 due.check()
                 asked_at = accept_asked_at(one.askedAt, received_at)
-                received.attempts.append(Attempt(one.command, due, asked_at, one.first is True, alone))
+                caller = one.caller or ANYONE
+                caller.check_site_of(one.command)
+                received.attempts.append(
+                    Attempt(one.command, due, asked_at, one.first is True, alone, caller)
+                )
             except Exception as error:
                 received.attempts.append(error)
         return received

@@ -95,6 +95,7 @@ class Dispatcher:
         outcomes = await _decide(handler, received)
         self._in_flight.decided(len(received.attempts))
         replies, failures = _replies(operation, handler, outcomes)
+        replies = [_permitted(reply, asked) for reply, asked in zip(replies, received.attempts, strict=True)]
         for failure in failures:  # one log line per failure, not per command
             log.error("command_failed", error_type=type(failure).__name__, exc_info=failure)
         seconds = time.perf_counter() - started
@@ -155,6 +156,13 @@ def _replies(
         except Exception as error:
             fail(error)
     return replies, list(failures.values())
+
+
+def _permitted(reply: Reply[Any], asked: Attempt[Any] | Exception) -> Reply[Any]:
+    """Leave out the names of patients, unless the caller may read them."""
+    if isinstance(asked, Attempt) and not asked.caller.names:
+        return reply.without_names()
+    return reply
 
 
 def _refusal(refused: Refused) -> Reply[Any]:

@@ -13,8 +13,8 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.client import attempts
-from shared.client.caller import Caller
 from shared.client.command_client import CommandClient
+from shared.client.requester import Requester
 from shared.contract.commands import BookAppointment, ReleaseHold
 from shared.contract.errors import (
     AskedEarlier,
@@ -32,9 +32,9 @@ from tests.slots import fresh
 TAKEN, BEING_BOOKED, OVERLOADED = map(refusal, (SlotAlreadyBooked(), BeingBooked(), Overloaded()))
 
 
-def book(client: CommandClient, caller: Caller | None = None) -> asyncio.Task[int]:
+def book(client: CommandClient, requester: Requester | None = None) -> asyncio.Task[int]:
     async def status() -> int:
-        return (await client.send(BOOK, BookAppointment.model_validate(fresh()), caller=caller)).status
+        return (await client.send(BOOK, BookAppointment.model_validate(fresh()), requester=requester)).status
 
     return asyncio.create_task(status())
 
@@ -163,7 +163,7 @@ async def test_no_retry_is_sent_for_a_caller_who_has_left(servers: Servers) -> N
     """The client retries only while its caller is connected."""
 
     class Leaving:
-        request_id, looks = "0f3a99b1", 0
+        request_id, caller, looks = "0f3a99b1", None, 0
 
         async def has_left(self) -> bool:
             self.looks += 1

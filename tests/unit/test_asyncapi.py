@@ -71,7 +71,7 @@ def test_batch_schema_describes_its_commands() -> None:
         commands = schemas[many]["properties"]["commands"]
         assert (commands["minItems"], commands["maxItems"]) == (1, 128)
         item = schemas[commands["items"]["$ref"].rpartition("/")[2]]
-        assert set(item["properties"]) == {"askedAt", "command", "deadline", "first", "requestId"}
+        assert set(item["properties"]) == {"askedAt", "caller", "command", "deadline", "first", "requestId"}
         assert item["properties"]["command"] == {"$ref": f"#/components/schemas/{one}"}
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from gateway.api import calls, routes
 from gateway.app import create_app
 from gateway.http.middleware import RequestMiddleware
-from shared.client.caller import Caller
+from shared.client.requester import Requester
 from shared.contract.commands import Command, GetAppointment
 from shared.contract.envelope import Reply
 from shared.contract.errors import NoSuchAppointment, PreconditionFailed
@@ -62,10 +62,10 @@ class Client:
         self.payloads: list[bytes | None] = []
 
     async def send(
-        self, operation: Operation[Any, Any], command: Command, payload: bytes | None, caller: Caller
+        self, operation: Operation[Any, Any], command: Command, payload: bytes | None, requester: Requester
     ) -> Reply[Any]:
         self.payloads.append(payload)
-        assert caller.request_id
+        assert requester.request_id
         self.sent.append((operation, command))
         return Reply(operation.answer, operation.status)
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.api.calls import HotCalls
 from gateway.app import create_app
 from gateway.http.middleware import RequestMiddleware
-from shared.client.caller import Caller
+from shared.client.requester import Requester
 from shared.contract.envelope import Reply
 from shared.contract.errors import OutcomeUnknown, Refused, SlotAlreadyBooked
 from shared.contract.headers import REPLAYED
@@ -38,9 +38,9 @@ class Client:
     """A client whose answer depends on the patient's name."""
 
     async def send(
-        self, operation: Operation[Any, Any], command: Any, payload: bytes | None, caller: Caller
+        self, operation: Operation[Any, Any], command: Any, payload: bytes | None, requester: Requester
     ) -> Reply[Any]:
-        assert len(caller.request_id or "") == 32
+        assert len(requester.request_id or "") == 32
         assert payload is None or parse_command(operation.command, payload) == command
         name = getattr(command, "patientName", None) or command.id
         match name:

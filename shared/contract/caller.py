@@ -1,0 +1,93 @@
+"""The caller: the authenticated identity behind a command.
+
+The gateway sends it with a command that it forwards. A worker believes it only in a message of the gateway.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
+
+from .errors import Forbidden, InvalidRequest
+from .fields import Site
+
+
+class Scope(StrEnum):
+    """A permission of a key."""
+
+    BOOK = "book"
+    HOLD = "hold"
+    CANCEL = "cancel"
+    MOVE = "move"
+    READ = "read"
+    NAMES = "names"
+    SCHEDULES = "schedules"
+    WEBHOOKS = "webhooks"
+    EVENTS = "events"
+    ADMIN = "admin"
+
+
+CallerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+ShareId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:-]{1,64}$")]
+Cap = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Share(BaseModel):
+    """A client's part of a site's capacity: how much its requests together may use.
+
+    `id`: an HMAC of the client's address or phone number, or a key's id. `holds`: the most live holds.
+    `bookings`: the most bookings in a day. None: no cap.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    id: ShareId
+    holds: Cap | None = None
+    bookings: Cap | None = None
+
+
+class Caller(BaseModel):
+    """A caller.
+
+    `id`: the id of its key, which the history of a booking shows. `sites`: the sites it may use; None: all.
+    `names`: whether it reads patients' names. `shares`: the shares that its holds and bookings count in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    id: CallerId
+    sites: frozenset[Site] | None = None
+    names: bool = False
+    shares: tuple[Share, ...] = ()
+
+    def may_use(self, site: str) -> bool:
+        """Return whether the caller may use a site."""
+        return self.sites is None or site in self.sites
+
+    def check_site_of(self, command: Any) -> None:
+        """Refuse a command in a site that the caller may not use.
+
+        Raises:
+            Forbidden
+        """
+        if self.sites is not None and getattr(command, "site", None) not in (None, *self.sites):
+            raise Forbidden("The key does not permit this site")
+
+
+ANYONE = Caller(id="anyone", names=True)
+"""The caller in a deployment without keys. It may do everything."""
+
+
+def read_caller(text: str | None) -> Caller:
+    """Return the caller in the header `Caller`; `ANYONE` without the header.
+
+    Raises:
+        InvalidRequest: the header is malformed.
+    """
+    if text is None:
+        return ANYONE
+    try:
+        return Caller.model_validate(from_json(text))
+    except ValueError:
+        raise InvalidRequest("Caller must be the JSON of a caller") from None
