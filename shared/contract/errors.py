@@ -27,7 +27,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
-from .headers import AUTHENTICATE, ERROR_TYPE, RETRY_AFTER
+from .headers import AUTHENTICATE, ERROR_TYPE, RATE_LIMIT, RATE_LIMIT_POLICY, RETRY_AFTER
 from .replies import Appointment
 
 RETRY_AFTER_SECONDS = "1"
@@ -185,7 +185,18 @@ class TooMany(Refused):
 
 
 class TooManyRequests(TooMany):
+    """The client has exceeded its rate: `most` requests in `window` seconds."""
+
     message = "Too many requests from this client; try again later"
+    most = window = 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        limits = {
+            RATE_LIMIT: f'"client";r=0;t={self.retry_after}',
+            RATE_LIMIT_POLICY: f'"client";q={self.most};w={self.window}',
+        }
+        return super().headers | (limits if self.most else {})
 
 
 class TooManyHolds(TooMany):

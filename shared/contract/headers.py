@@ -6,6 +6,7 @@ A request has the same id in the gateway, on NATS and in the worker's logs.
 import re
 from secrets import token_hex
 
+APPOINTMENT_TOKEN = "Appointment-Token"  # noqa: S105 - the name of a header
 ASKED_AT = "Asked-At"
 CALLER = "Caller"
 DEADLINE = "Deadline"
@@ -15,6 +16,8 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 IF_MATCH = "If-Match"
 REPLAYED = "Idempotency-Replayed"
 REQUEST_ID = "X-Request-Id"
+RATE_LIMIT = "RateLimit"
+RATE_LIMIT_POLICY = "RateLimit-Policy"
 RETRY_AFTER = "Retry-After"
 AUTHENTICATE = "WWW-Authenticate"
 
