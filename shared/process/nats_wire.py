@@ -15,7 +15,7 @@
 - `_pending_queue`: shows when all received messages were delivered. The public `Subscription.drain` removes
   the subscription after one round trip, and NATS may send more after that.
 - `_reading_task`, `_pings_outstanding`: show whether the client still reads, and NATS still answers.
-- `_cb`: the callback of a subscription, which is FastStream's. A message that bypasses it costs a tenth.
+- `_cb`: the callback of a subscription, which is FastStream's. A message that bypasses it costs far less.
 - `_conn`, `_id`: a subscription's connection, and its id in the protocol.
 
 A new minor version of nats-py may change any of them: pyproject.toml admits it once the tests of this module
@@ -24,7 +24,7 @@ pass with it.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from nats.aio.client import Client
@@ -191,16 +191,10 @@ def forget(subscription: Subscription) -> None:
     subscription._conn._remove_sub(subscription._id)
 
 
-def offer_first(subscription: Subscription, take: Callable[[Msg], bool]) -> None:
-    """Pass a message to the subscription's callback only if `take` rejects it, which costs far less."""
-    callback = subscription._cb
-    assert callback is not None  # noqa: S101 - FastStream subscribes with one
-
-    async def offer(message: Msg) -> None:
-        if not take(message):
-            await callback(message)
-
-    subscription._cb = offer
+def deliver_to(subscription: Subscription, take: Callable[[Msg], Awaitable[None]]) -> None:
+    """Pass further messages to `take` instead of the callback that the subscription was made with."""
+    assert subscription._cb is not None  # noqa: S101 - FastStream subscribes with one
+    subscription._cb = take
 
 
 async def handed_out(subscription: Subscription) -> None:

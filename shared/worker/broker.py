@@ -32,6 +32,8 @@ from shared.worker.readiness_responder import ReadinessResponder
 from shared.worker.serving_policy import ServingPolicy
 
 OVERLOADED_REPLY = refusal(Overloaded())
+Take = Callable[[Msg], Awaitable[None]]
+"""Takes a received message, and returns at once."""
 
 
 class _GuardedBroker(NatsBroker):
@@ -62,6 +64,8 @@ class WorkerBroker:
             self._in_flight, self.hints, longest_seconds=settings.request_timeout_seconds
         )
         self._controls: dict[str, FlowControl] = {}
+        self._takes: dict[str, Take] = {}
+        """By subject."""
         self._options = NatsOptions(
             settings.nats_url, name, on_closed=fail, on_disconnected=self._connection_lost
         )
@@ -100,14 +104,12 @@ class WorkerBroker:
         for operation, handler in handlers.items():
             self._subscribe(operation, handler, policy)
         if ready is not None and policy is not None:
-            responder = ReadinessResponder(policy.readiness)
-            self._broker.subscriber(ready.subject, decoder=_undecoded, no_reply=True)(_take_all(responder))
+            self._subscribe_to(ready.subject, "", ReadinessResponder(policy.readiness).take)
         running: list[asyncio.Task[None]] = []
         try:
             self._connection = await self._broker.connect_guarded()
             await self._broker.start()
-            if ready is not None and policy is not None:
-                self._bypass_faststream(ready, responder)
+            self._bypass_faststream()
             await _round_trip(self._connection)  # a caller may send as soon as it reads the line `serving`
             running = [run_until_cancelled(control.run(), self._fail) for control in self._controls.values()]
             if policy:
@@ -152,38 +154,32 @@ class WorkerBroker:
         """Subscribe to the subject of an operation, and to its subject of batches if it has one."""
         serves = partial(policy.serves, operation) if policy else _always
         for subject in (operation.subject, *([operation.many_subject] if operation.batched else ())):
-            many = subject != operation.subject
-            subscriber = self._broker.subscriber(
-                subject, queue=operation.group or "", decoder=_undecoded, no_reply=True
-            )
-            control = self._controls[subject] = FlowControl(subscriber, self._in_flight, serves)
-            subscriber(partial(self._take, operation, handler, control, many))
+            take = partial(self._take, operation, handler, many=subject != operation.subject)
+            subscriber = self._subscribe_to(subject, operation.group or "", take)
+            self._controls[subject] = FlowControl(subscriber, self._in_flight, serves)
+
+    def _subscribe_to(self, subject: str, group: str, take: Take) -> Any:
+        """Return a FastStream subscriber that passes the messages of a subject to `take`."""
+        self._takes[subject] = take
+        subscriber = self._broker.subscriber(subject, queue=group, decoder=_undecoded, no_reply=True)
+        subscriber(_of_raw_messages(take))
+        return subscriber
+
+    def _bypass_faststream(self) -> None:
+        """Receive messages without FastStream, which would cost more time than all the rest of receiving."""
+        for subscription in self._subscriptions:
+            nats_wire.deliver_to(subscription, self._takes[subscription.subject])
 
     async def _take(
-        self,
-        operation: Operation[Any, Any],
-        handler: Handler[Any, Any],
-        control: FlowControl,
-        many: bool,
-        message: StreamMessage[Msg],
+        self, operation: Operation[Any, Any], handler: Handler[Any, Any], message: Msg, *, many: bool
     ) -> None:
-        """Start to answer a message, and return at once; refuse it if the worker is overloaded.
-
-        FastStream calls this for one message at a time. Its option `max_workers` costs more time than this
-        whole function, and a shutdown would lose the messages in its buffer.
-        """
-        raw = message.raw_message
+        """Start to answer a message, and return at once; refuse it if the worker is overloaded."""
+        control = self._controls[message.subject]
         if not control.admit():
-            TURNED_AWAY.labels(raw.subject).inc()
-            await send(raw, OVERLOADED_REPLY)
+            TURNED_AWAY.labels(message.subject).inc()
+            await send(message, OVERLOADED_REPLY)
             return
-        control.count(self._dispatcher.begin(operation, handler, raw, many=many))
-
-    def _bypass_faststream(self, ready: Operation[Any, Any], responder: ReadinessResponder) -> None:
-        """Pass readiness requests to the responder without FastStream, which costs far less time."""
-        for subscription in self._subscriptions:
-            if subscription.subject == ready.subject:
-                nats_wire.offer_first(subscription, responder.take)
+        control.count(self._dispatcher.begin(operation, handler, message, many=many))
 
     def _review(self) -> None:
         for control in self._controls.values():
@@ -198,11 +194,11 @@ async def _undecoded(message: StreamMessage[Msg]) -> StreamMessage[Msg]:
     return message
 
 
-def _take_all(responder: ReadinessResponder) -> Callable[[StreamMessage[Msg]], Awaitable[None]]:
-    async def take(message: StreamMessage[Msg]) -> None:
-        responder.take(message.raw_message)
+def _of_raw_messages(take: Take) -> Callable[[StreamMessage[Msg]], Awaitable[None]]:
+    async def take_raw(message: StreamMessage[Msg]) -> None:
+        await take(message.raw_message)
 
-    return take
+    return take_raw
 
 
 async def _round_trip(connection: Client) -> None:

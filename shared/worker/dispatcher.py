@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -21,6 +21,7 @@ from shared.contract.headers import ERROR_TYPE
 from shared.contract.hints import HoldHint
 from shared.contract.log_fields import log_fields
 from shared.contract.operation import Operation
+from shared.process.logs import FrequentLine
 from shared.worker.attempts import Attempt, Reader, Received
 from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
@@ -143,12 +144,12 @@ def _replies(
 
     def fail(error: Exception) -> None:
         failures[id(error)] = error
-        replies.append(_refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None)))
+        replies.append(refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None)))
 
     for outcome in outcomes:
         try:
             if isinstance(outcome, Refused):
-                replies.append(_refusal(outcome))
+                replies.append(refusal(outcome))
             elif isinstance(outcome, Exception):
                 fail(outcome)
             else:
@@ -165,43 +166,31 @@ def _permitted(reply: Reply[Any], asked: Attempt[Any] | Exception) -> Reply[Any]
     return reply
 
 
-def _refusal(refused: Refused) -> Reply[Any]:
-    """Return the reply of a refusal; equal refusals are encoded once."""
-    if refused.appointment:
-        return refusal(refused).written()
-    kind: Callable[[str], Refused] = type(refused)
-    return _refusal_of(kind, refused.text)
-
-
-@lru_cache(maxsize=256)
-def _refusal_of(kind: Callable[[str], Refused], text: str) -> Reply[Any]:
-    return refusal(kind(text)).written()
-
-
 def _log(
     subject: str, received: Received[Any], outcomes: Sequence[Any], replies: Sequence[Reply[Any]], ms: float
 ) -> None:
     """Log one line for all executed commands, and one line per refused command, to search for."""
-    log_answer = log.debug if subject.endswith(".ready") else log.info
     ids = received.request_ids
     done = [number for number, reply in enumerate(replies) if reply.status < REFUSED]
     if len(done) == 1:
         (only,) = done
-        log_answer("answered", request_id=ids[only], subject=subject, status=replies[only].status, ms=ms)
+        _answered(subject, replies[only].status).write(ms, ids[only])
     elif done:
         counts = dict(Counter(str(replies[number].status) for number in done))
-        log_answer(
+        log.info(
             "answered", request_ids=[ids[number] for number in done], subject=subject, statuses=counts, ms=ms
         )
     if len(done) == len(replies):
         return
     for number, reply in enumerate(replies):
         if reply.status >= REFUSED:
-            attempt = received.attempts[number]
+            attempt, outcome = received.attempts[number], outcomes[number]
             fields = log_fields(attempt.command) if isinstance(attempt, Attempt) else {}
-            outcome = outcomes[number]
             kind = type(outcome) if isinstance(outcome, Refused) else OutcomeUnknown
-            (log.warning if reply.status >= FAILED else log_answer)(
+            if reply.status < FAILED:
+                _answered(subject, reply.status, kind.__name__).write(ms, ids[number], fields)
+                continue
+            log.warning(
                 "answered",
                 request_id=ids[number],
                 subject=subject,
@@ -210,3 +199,9 @@ def _log(
                 error_type=kind.__name__,
                 **fields,
             )
+
+
+@cache  # each argument is one of a few values
+def _answered(subject: str, status: int, error_type: str | None = None) -> FrequentLine:
+    refused = {"error_type": error_type} if error_type else {}
+    return FrequentLine("answered", subject=subject, status=status, **refused)
