@@ -39,7 +39,7 @@ def main() -> None:
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")
     live = LiveSlots(settings.live_streams_max)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        stopped_by_signal = runner.run(_serve(listener, health, nats, live, webhooks))
+        stopped_by_signal = runner.run(_serve(listener, health, nats, live, webhooks, settings=settings))
     if not stopped_by_signal:
         raise SystemExit(1)
 
@@ -50,12 +50,15 @@ async def _serve(
     nats: NatsSettings,
     live: LiveSlots,
     webhooks: WebhookSettings,
+    *,
+    settings: GatewaySettings,
 ) -> bool:
     """Serve, and return whether a signal alone ended it."""
     stop, cut_off = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = HttpServer(create_gateway(nats, cut_off.set, health, live, webhooks), listener)
+    gateway = create_gateway(nats, cut_off.set, health, live, webhooks, allowed_hosts=settings.hosts)
+    server = HttpServer(gateway, listener, settings.tls_cert_file, settings.tls_key_file)
     tune_gc()
     await server.serve_until(stop, cut_off, drain_seconds=nats.drain_seconds, on_end=live.end)
     return stop.is_set() and not cut_off.is_set()

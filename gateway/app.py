@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -35,6 +35,8 @@ def create_gateway(
     health_listener: socket.socket | None = None,
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
+    *,
+    allowed_hosts: Collection[bytes] = frozenset(),
 ) -> RequestMiddleware:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
@@ -42,9 +44,12 @@ def create_gateway(
         nats: the server, and the time for a request.
         on_cut_off: called if NATS refuses the connection or has closed it permanently.
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
+        allowed_hosts: the names that the header `Host` of a request may have; empty: any.
     """
     app = create_app(nats, on_cut_off, health_listener, live, webhook_settings)
-    return RequestMiddleware(app, HotCalls(app.state).find, streams={live_route.LIVE})
+    return RequestMiddleware(
+        app, HotCalls(app.state).find, streams={live_route.LIVE}, allowed_hosts=allowed_hosts
+    )
 
 
 def create_app(
@@ -60,7 +65,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         client = CommandClient(
-            nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway", on_closed=on_cut_off
+            nats.nats_url,
+            timeout=nats.request_timeout_seconds,
+            name="gateway",
+            tls=nats.tls(),
+            on_closed=on_cut_off,
         )
         connecting = asyncio.create_task(_connect(client, on_cut_off))
         app.state.client = live.client = client

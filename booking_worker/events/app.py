@@ -31,7 +31,8 @@ log = structlog.get_logger()
 async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Publishes events while the context lasts; `fail` is called where it cannot any more."""
     worker, events = settings.load(settings.WorkerSettings), settings.load(settings.EventSettings)
-    options = NatsOptions(settings.load(settings.NatsSettings).nats_url, NAME, on_closed=fail)
+    nats = settings.load(settings.NatsSettings)
+    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), on_closed=fail)
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     publisher = EventPublisher(connection, events)

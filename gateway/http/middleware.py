@@ -59,6 +59,7 @@ class RequestMiddleware:
         app: the application that handles all requests except the hot calls.
         find_hot_call: finds the hot call of a request; by default no call is hot.
         streams: paths of streams, whose requests take no capacity and have no place in the times of requests.
+        allowed_hosts: the names that `Host` may have; empty: any.
     """
 
     def __init__(
@@ -66,10 +67,12 @@ class RequestMiddleware:
         app: ASGIApp,
         find_hot_call: FindHotCall = lambda _method, _path: (None, {}),
         streams: Collection[str] = (),
+        allowed_hosts: Collection[bytes] = frozenset(),
     ) -> None:
         self._app = app
         self._find_hot_call = find_hot_call
         self._streams = frozenset(streams)
+        self._allowed_hosts = allowed_hosts
         self._uncounted = HEALTH | self._streams
         self._bodies = BodyReader()
         self._in_flight = 0
@@ -111,7 +114,7 @@ class RequestMiddleware:
             await _refuse(scope, response, error, _CLOSE)
             return
         try:
-            check_head(scope, headers)
+            check_head(scope, headers, self._allowed_hosts)
         except Refused as error:
             await _refuse(scope, response, error)
             return

@@ -5,6 +5,7 @@ The gateway uses `CommandClient` directly, because it has commands and passes re
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -42,6 +43,7 @@ class CommandClient(ConnectionContext):
         timeout: the time for one command with its retries, in seconds, at least 1: an attempt gets a third of
             it, and the clocks of two hosts may differ by 250 ms.
         name: the name of the connection in NATS.
+        tls: the certificates to trust and to present; None: those that the system trusts, with `tls://`.
         on_closed: called if NATS has permanently closed the connection.
     """
 
@@ -51,9 +53,10 @@ class CommandClient(ConnectionContext):
         *,
         timeout: float = 5,
         name: str = "booking-client",
+        tls: ssl.SSLContext | None = None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._nats = NatsOptions(url, name, on_closed=on_closed)
+        self._nats = NatsOptions(url, name, tls=tls, on_closed=on_closed)
         self._timeout = timeout
         self._connection = GuardedClient()
         self.statistics = Statistics()

@@ -16,6 +16,8 @@
   the subscription after one round trip, and NATS may send more after that.
 - `_reading_task`, `_pings_outstanding`: show whether the client still reads, and NATS still answers.
 - `_cb`: the callback of a subscription, which is FastStream's. A message that bypasses it costs far less.
+- `_process_info`, `_current_server`: nats-py trusts a server that says, before TLS begins, that it needs no
+  TLS. Then even a client of a `tls://` URL would send its credentials in plain text.
 - `_conn`, `_id`: a subscription's connection, and its id in the protocol.
 
 A new minor version of nats-py may change any of them: pyproject.toml admits it once the tests of this module
@@ -25,6 +27,7 @@ pass with it.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
@@ -48,8 +51,12 @@ _CRLF = b"\r\n"
 log = structlog.get_logger()
 
 
+class NotEncrypted(ConnectionError):
+    """The server, or someone between, offers no TLS, and this client must use it."""
+
+
 class GuardedClient(Client):
-    """A NATS client that no message can stop.
+    """A NATS client that no message can stop, and that never leaves out the TLS that it was configured for.
 
     With `deliver_malformed`, a message with a malformed header block is delivered with the single header
     `MALFORMED`, so that it can be answered. All other malformed input is dropped, and `on_dropped` is called.
@@ -77,6 +84,13 @@ class GuardedClient(Client):
         if time.monotonic() >= self._log_again_at:
             self._log_again_at = time.monotonic() + LOG_SECONDS
             log.warning("nats_message_dropped", error=type(error).__name__)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        scheme = self._current_server.uri.scheme if self._current_server else ""
+        secure = scheme == "wss" or (scheme != "ws" and info.get("tls_required"))
+        if initial_connection and (scheme == "tls" or "tls" in self.options) and not secure:
+            raise NotEncrypted("NATS offers no TLS")
+        await super()._process_info(info, initial_connection)
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None

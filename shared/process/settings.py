@@ -1,14 +1,19 @@
 """Read settings from the environment: one small class per concern. An error names the variable."""
 
+import ssl
 from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.fields import DAY_MINUTES
 from shared.process.nats_options import checked_servers
+from shared.process.secret_files import SECRET, SecretFiles, UnusableSecret
+from shared.process.tls import check_server_certificate, client_context
 
 # Replies are sent a little after deadlines: a driver has to notice the time-out, and the last commands arrive
 # after SIGTERM.
@@ -29,13 +34,36 @@ def _scheme(*schemes: str) -> AfterValidator:
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, SecretFiles(settings_cls), env_settings
+
 
 class NatsSettings(_Settings):
-    nats_url: Annotated[str, AfterValidator(checked_servers)] = "nats://localhost:4222"
+    nats_url: Annotated[str, SECRET, AfterValidator(checked_servers)] = "nats://localhost:4222"
+    nats_ca_file: Path | None = None
+    nats_cert_file: Path | None = None
+    nats_key_file: Path | None = None
     # At least a second: an attempt, a third of it, must be longer than the skew between hosts' clocks.
     request_timeout_seconds: Annotated[
         float, Field(ge=1, le=LONGEST_TIMEOUT_SECONDS, allow_inf_nan=False)
     ] = 5
+
+    @model_validator(mode="after")
+    def _certificates_are_usable(self) -> "NatsSettings":
+        self.tls()
+        return self
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Read the certificates; None if the URL alone decides about TLS."""
+        return client_context("NATS", self.nats_ca_file, self.nats_cert_file, self.nats_key_file)
 
     @property
     def drain_seconds(self) -> float:
@@ -49,12 +77,14 @@ class NatsSettings(_Settings):
 
 
 class MongoSettings(_Settings):
-    mongo_uri: Annotated[str, _scheme("mongodb://", "mongodb+srv://")] = "mongodb://localhost:27017/booking"
+    mongo_uri: Annotated[str, SECRET, _scheme("mongodb://", "mongodb+srv://")] = (
+        "mongodb://localhost:27017/booking"
+    )
 
 
 class RedisSettings(_Settings):
     redis_url: Annotated[
-        str, _scheme("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+        str, SECRET, _scheme("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
     ] = "redis://localhost:6379"
 
 
@@ -106,6 +136,33 @@ class GatewaySettings(_Settings):
     share_port: bool = False
     health_port: Port = 0
     live_streams_max: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    allowed_hosts: str = ""
+
+    @model_validator(mode="after")
+    def _certificate_is_usable(self) -> "GatewaySettings":
+        check_server_certificate("TLS", self.tls_cert_file, self.tls_key_file)
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_are_named(self) -> "GatewaySettings":
+        if not self.allowed_hosts and not _is_loopback(self.host):
+            raise ValueError("ALLOWED_HOSTS: must be set, because HOST is no loopback address (* allows any)")
+        return self
+
+    @property
+    def hosts(self) -> frozenset[bytes]:
+        """The names that the header `Host` of a request may have; empty: any."""
+        names = {name.strip().lower().encode() for name in self.allowed_hosts.split(",")} - {b""}
+        return frozenset() if b"*" in names else frozenset(names)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class WorkerSettings(_Settings):
@@ -128,6 +185,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
     """
     try:
         return settings()
+    except UnusableSecret as error:
+        raise Misconfigured(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
         variable = "_".join(str(part) for part in first["loc"]).upper()

@@ -37,7 +37,11 @@ Take = Callable[[Msg], Awaitable[None]]
 
 
 class _GuardedBroker(NatsBroker):
-    """A FastStream broker that connects with a `GuardedClient`."""
+    """A FastStream broker that connects with a `GuardedClient`, and with all the options of nats-py."""
+
+    def __init__(self, options: NatsOptions, **more: Any) -> None:
+        super().__init__(**more)
+        self._options = options
 
     async def connect_guarded(self) -> nats_wire.GuardedClient:
         """Connect, and return the connection."""
@@ -47,7 +51,7 @@ class _GuardedBroker(NatsBroker):
 
     async def _connect(self) -> Client:
         connection = nats_wire.GuardedClient(deliver_malformed=True, on_dropped=DROPPED.inc)
-        await connection.connect(**self._connection_kwargs)
+        await connection.connect(**self._options.connect)
         self.config.connect(connection)
         return connection
 
@@ -67,10 +71,14 @@ class WorkerBroker:
         self._takes: dict[str, Take] = {}
         """By subject."""
         self._options = NatsOptions(
-            settings.nats_url, name, on_closed=fail, on_disconnected=self._connection_lost
+            settings.nats_url,
+            name,
+            tls=settings.tls(),
+            on_closed=fail,
+            on_disconnected=self._connection_lost,
         )
         self._broker = _GuardedBroker(
-            **self._options.connect,
+            self._options,
             ack_policy=AckPolicy.MANUAL,  # core NATS has no acknowledgements: looking for them costs time
             logger=None,  # FastStream's log lines quote exception texts, which could contain a name
             apply_types=False,  # the dispatcher validates messages: doing it twice costs time
