@@ -75,8 +75,9 @@ def _refusal(cancel: CancelRequest, rows: Mapping[str, Booking]) -> Refused | No
     row = rows.get(cancel.id)
     if row is None or not cancel.caller.may_use(row.site):
         return NoSuchAppointment()
-    before = row.version - (row.status == "cancelled")
-    return None if cancel.if_version in (None, before) else PreconditionFailed()
+    if cancel.if_version in (None, row.version_before_cancel()):
+        return None
+    return PreconditionFailed()
 
 
 def _outcome(cancel: CancelRequest, result: ChangeOutcome) -> ChangeOutcome:

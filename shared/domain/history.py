@@ -13,7 +13,7 @@ from shared.contract.replies import Change
 
 MOST_ENTRIES = 100
 
-ChangeType = Literal["booked", "moved", "cancelled"]
+ChangeType = Literal["booked", "moved", "cancelled", "erased"]
 
 
 @dataclass(frozen=True, slots=True)

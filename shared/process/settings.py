@@ -89,6 +89,11 @@ class EventSettings(_Settings):
         return timedelta(days=self.events_max_age_days)
 
 
+class RetentionSettings(_Settings):
+    # 0: for ever.
+    retain_names_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+
+
 class WebhookSettings(_Settings):
     webhooks_allow_private: bool = False
     webhooks_timeout_seconds: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 15
@@ -143,6 +148,7 @@ CONCERNS: tuple[type[_Settings], ...] = (
     HoldSettings,
     GridSettings,
     EventSettings,
+    RetentionSettings,
     WebhookSettings,
     LogSettings,
     GatewaySettings,
