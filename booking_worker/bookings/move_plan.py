@@ -105,7 +105,7 @@ def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: D
         return PreconditionFailed()
     else:
         try:
-            after = moved(booking, move.command, move.mark, grid)
+            after = moved(booking, move.command, move.mark, grid, move.caller.actor)
         except InvalidRequest as invalid:
             return invalid
     # An erased booking has no name to find its patient's holds by: their token does.

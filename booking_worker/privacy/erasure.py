@@ -29,11 +29,16 @@ class Counts:
 
 
 async def erase(
-    data: PersonalData, selection: Selection, advance: Callable[[], None], *, dry: bool = False
+    data: PersonalData,
+    selection: Selection,
+    advance: Callable[[], None] = lambda: None,
+    *,
+    actor: str = "command:erase",
+    dry: bool = False,
 ) -> Counts:
     """Erase the selected bookings; in a `dry` run, only count them.
 
-    `advance` is called for each row that was searched.
+    `advance` is called for each row that was searched. `actor` is recorded in the histories.
 
     Raises:
         Unanswered: MongoDB failed, or other writes changed a row in every round. The pages before are
@@ -47,16 +52,16 @@ async def erase(
         counts.by_site[seen.site, seen.status] += 1
         page.append(seen.id)
         if len(page) == ROWS_AT_ONCE and not dry:
-            await _erase_page(data, page)
+            await _erase_page(data, page, actor)
             page = []
     if not dry:
-        await _erase_page(data, page)
+        await _erase_page(data, page, actor)
     return counts
 
 
-async def _erase_page(data: PersonalData, ids: Sequence[str]) -> None:
+async def _erase_page(data: PersonalData, ids: Sequence[str], actor: str) -> None:
     for _ in range(MOST_ROUNDS):
-        ids = await data.erase(ids) if ids else []
+        ids = await data.erase(ids, actor) if ids else []
         if not ids:
             return
         await asyncio.sleep(PAUSE_SECONDS)

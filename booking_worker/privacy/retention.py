@@ -23,7 +23,7 @@ async def retain(data: PersonalData, days: int) -> Counts:
         Unanswered: MongoDB failed; a repeat continues.
     """
     moment = datetime.now(UTC) - timedelta(days=days)
-    return await erase(data, ended_before(moment), lambda: None)
+    return await erase(data, ended_before(moment), actor="command:retain")
 
 
 async def retain_daily(database: Database, days: int) -> None:

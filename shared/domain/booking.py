@@ -79,9 +79,17 @@ class Booking:
 
     @classmethod
     def new(
-        cls, command: BookAppointment, slot_range: SlotRange, claims: Claims, digests: Digests
+        cls,
+        command: BookAppointment,
+        slot_range: SlotRange,
+        claims: Claims,
+        digests: Digests,
+        actor: str | None = None,
     ) -> "Booking":
-        """Create the booking that `command` asks for. It exists once the store has acknowledged it."""
+        """Create the booking that `command` asks for. It exists once the store has acknowledged it.
+
+        `actor` is the id of the caller, here and in the changes below; None if the caller has no key.
+        """
         now = _now()
         return cls(
             id=random_uuid(),
@@ -104,12 +112,18 @@ class Booking:
                     now,
                     command.site,
                     Position(slot_range.slot, slot_range.duration, command.resources),
+                    actor=actor,
                 ),
             ),
         )
 
     def moved(
-        self, resources: tuple[str, ...], slot_range: SlotRange, claims: Claims, move: DoneMove
+        self,
+        resources: tuple[str, ...],
+        slot_range: SlotRange,
+        claims: Claims,
+        move: DoneMove,
+        actor: str | None = None,
     ) -> "Booking":
         """Return the booking after a move; if it is at that place already, only the move is recorded.
 
@@ -126,7 +140,7 @@ class Booking:
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
         )
-        return moved._changed("moved", move.id, previous=self.position)
+        return moved._changed("moved", actor, move.id, previous=self.position)
 
     def refusing(self, move_id: str, asked_at: int) -> "Booking":
         """Return the booking in an epoch in which every attempt of this move is refused.
@@ -139,14 +153,14 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
-    def cancelled(self) -> "Booking":
+    def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
-        return replace(self, status="cancelled")._changed("cancelled")
+        return replace(self, status="cancelled")._changed("cancelled", actor)
 
-    def erased(self) -> "Booking":
+    def erased(self, actor: str | None = None) -> "Booking":
         """Return the booking without the data of its person. It keeps its key, so that a retry finds it."""
         blank: dict[str, Any] = dict.fromkeys(PERSONAL)
-        return replace(self, **blank)._changed("erased")
+        return replace(self, **blank)._changed("erased", actor)
 
     def version_before_cancel(self) -> int:
         """Return the version that the cancel of a cancelled booking changed; else the current version."""
@@ -172,10 +186,14 @@ class Booking:
         return replace(self, epoch=epoch, move_asked_at=asked_at, refused_moves=refused, **more)
 
     def _changed(
-        self, type: ChangeType, move_id: str | None = None, previous: Position | None = None
+        self,
+        type: ChangeType,
+        actor: str | None,
+        move_id: str | None = None,
+        previous: Position | None = None,
     ) -> "Booking":
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, self.position, move_id, previous)
+        entry = Entry(version, type, now, self.site, self.position, move_id, previous, actor)
         return replace(self, version=version, updated_at=now, history=extended(self.history, entry))
 
     def to_document(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ async def erased_during_a_move(use_cases: UseCases) -> Document:
         await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN), Deadline.after(5))
 
     data = Interrupted(use_cases.database, move)
-    assert (await erase(data, with_ids([booking.id]), lambda: None)).total == 1
+    assert (await erase(data, with_ids([booking.id]))).total == 1
     return await row_of(use_cases, booking)
 
 
@@ -97,9 +97,7 @@ async def test_move_that_was_planned_before_an_erasure_restores_no_name(use_case
         await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN), Deadline.after(5))
         await use_cases.bookings.cancel(CancelAppointment(id=booking.id), Deadline.after(5))
 
-    await asyncio.gather(
-        erase(data, of_name(PATIENT), lambda: None), *(change(booking) for booking in bookings)
-    )
+    await asyncio.gather(erase(data, of_name(PATIENT)), *(change(booking) for booking in bookings))
     for booking in bookings:
         row = await row_of(use_cases, booking)
         assert sorted(kind for _, kind in changes_of(row)) == ["booked", "cancelled", "erased", "moved"]
@@ -114,7 +112,7 @@ async def test_two_erasures_at_once_are_one_change(
     monkeypatch.setattr(erasure, "ROWS_AT_ONCE", 2)
     bookings = [await booked(use_cases) for _ in range(5)]
     data = PersonalData(use_cases.database)
-    await asyncio.gather(*(erase(data, of_name(PATIENT), lambda: None) for _ in range(2)))
+    await asyncio.gather(*(erase(data, of_name(PATIENT)) for _ in range(2)))
     for booking in bookings:
         assert changes_of(await row_of(use_cases, booking)) == [(1, "booked"), (2, "erased")]
 
@@ -152,7 +150,7 @@ async def test_erasure_during_a_change_of_the_grid_is_to_be_repeated(
     grid = RegridStore(grid_use_cases.database)
     await grid.admit_only(5)
     with pytest.raises(Unanswered, match="grid"):
-        await erase(data, with_ids([booking.id]), lambda: None)
+        await erase(data, with_ids([booking.id]))
     await grid.admit_only(15)
-    await erase(data, with_ids([booking.id]), lambda: None)
+    await erase(data, with_ids([booking.id]))
     assert changes_of(await row_of(grid_use_cases, booking)) == [(1, "booked"), (2, "erased")]

@@ -98,8 +98,10 @@ class PersonalData:
         with answered():
             return await self._committed.find({"_id": {"$in": list(ids)}}).to_list(None)
 
-    async def erase(self, ids: Collection[str]) -> list[str]:
+    async def erase(self, ids: Collection[str], actor: str) -> list[str]:
         """Erase bookings, each by a compare-and-set on the row as it is read here.
+
+        `actor` is recorded in their histories.
 
         Returns:
             The ids that are not erased yet, because other writes changed their rows or the grid is being
@@ -107,7 +109,7 @@ class PersonalData:
         """
         rows = [row for row in await self.read(ids) if row.get("status") != STATUS_REFUSED]
         bookings = [booking for row in rows if (booking := _booking(row)) and not booking.is_erased]
-        updates = [erasure(booking) for booking in bookings]
+        updates = [erasure(booking, actor) for booking in bookings]
         written = await bulk_write(self._latest, "erase", updates, timeout=ERASE_SECONDS)
         if {WriteResult.NO_PRIMARY, WriteResult.UNKNOWN} & set(written):
             raise Unanswered("MongoDB did not confirm an erasure")

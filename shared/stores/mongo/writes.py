@@ -169,9 +169,9 @@ def _as_read(booking: Booking) -> Document:
     }
 
 
-def erasure(booking: Booking) -> UpdateOne:
+def erasure(booking: Booking, actor: str) -> UpdateOne:
     """Return the compare-and-set that erases a booking. It leaves the booking's place alone."""
-    erased = booking.erased()
+    erased = booking.erased(actor)
     row, sets, pushes = erased.to_document(), dict[str, Any](), dict[str, Any]()
     sets |= {field: row[field] for field in ("version", "updatedAt", *PERSONAL.values())}
     _append("history", booking.history, row["history"], sets, pushes)
