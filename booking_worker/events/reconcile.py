@@ -19,7 +19,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from booking_worker.events.publisher import EventPublisher, Unpublished
-from shared.contract.events import MESSAGE_ID, STREAM, SUBJECTS, BookingEvent
+from shared.contract.audit import AuditedEvent
+from shared.contract.events import MESSAGE_ID, STREAM, SUBJECTS
 from shared.stores.mongo.bookings import changed_since
 from shared.stores.mongo.connection import Database
 
@@ -98,9 +99,9 @@ class Reconciliation:
 
     async def _parts(
         self, since: datetime, up_to: Timestamp | None = None
-    ) -> AsyncIterator[list[BookingEvent]]:
+    ) -> AsyncIterator[list[AuditedEvent]]:
         """The events of changes since a moment, each booking's in the order of its versions."""
-        part: list[BookingEvent] = []
+        part: list[AuditedEvent] = []
         async for booking_id, history in changed_since(self._database, since, up_to):
             part += [entry.to_event(booking_id) for entry in history if entry.at >= since]
             if len(part) >= LONGEST_PART:

@@ -112,11 +112,22 @@ class GridSettings(_Settings):
 class EventSettings(_Settings):
     events_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 30
     events_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    audit_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 365
 
     @property
     def max_age(self) -> timedelta:
         """How long JetStream keeps an event."""
         return timedelta(days=self.events_max_age_days)
+
+    @property
+    def audit_max_age(self) -> timedelta:
+        """How long JetStream keeps the record of a change in the audit stream."""
+        return timedelta(days=self.audit_max_age_days)
+
+
+class RetentionSettings(_Settings):
+    # 0: for ever.
+    retain_names_days: Annotated[int, Field(ge=0, le=36_500)] = 0
 
 
 class WebhookSettings(_Settings):
@@ -202,6 +213,7 @@ CONCERNS: tuple[type[_Settings], ...] = (
     HoldSettings,
     GridSettings,
     EventSettings,
+    RetentionSettings,
     WebhookSettings,
     LogSettings,
     GatewaySettings,

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from nats.aio.msg import Msg
 
+from shared.contract.caller import ANYONE
 from shared.contract.commands import CommandT
 from shared.contract.envelope import Reply, many_to_wire, refusal
 from shared.contract.errors import OutcomeUnknown, Refused
@@ -111,6 +112,8 @@ class Dispatcher:
             Counter(reply.headers.get(ERROR_TYPE) or str(reply.status) for reply in replies),
             seconds,
         )
+        if callers := _callers(received, reads=operation.reads):
+            structlog.contextvars.bind_contextvars(**callers)
         _log(message.subject, received, outcomes, replies, round(seconds * 1000, 1))
 
 
@@ -164,6 +167,15 @@ def _permitted(reply: Reply[Any], asked: Attempt[Any] | Exception) -> Reply[Any]
     if isinstance(asked, Attempt) and not asked.caller.names:
         return reply.without_names()
     return reply
+
+
+def _callers(received: Received[Any], *, reads: bool) -> dict[str, Any]:
+    """Return the log fields of the callers that have a key: their ids and, of a read, what was read."""
+    known = [a for a in received.attempts if isinstance(a, Attempt) and a.caller is not ANYONE]
+    if not known:
+        return {}
+    read = log_fields(known[0].command) if reads else {}
+    return {"callers": sorted({attempt.caller.id for attempt in known}), **read}
 
 
 def _log(

@@ -27,6 +27,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "booking_worker.bookings": WORKER_SERVICE,
     "booking_worker.reads": WORKER_SERVICE,
     "booking_worker.regrid": WORKER_SERVICE,
+    "booking_worker.privacy": WORKER_SERVICE,
     "hold_worker": WORKER_SERVICE,
     "shared.worker": ("shared.stores", "shared.domain", "shared.contract", "shared.process"),
     "shared.stores": ("shared.domain", "shared.contract", "shared.process"),
