@@ -112,9 +112,8 @@ class Dispatcher:
             Counter(reply.headers.get(ERROR_TYPE) or str(reply.status) for reply in replies),
             seconds,
         )
-        if callers := _callers(received, reads=operation.reads):
-            structlog.contextvars.bind_contextvars(**callers)
-        _log(message.subject, received, outcomes, replies, round(seconds * 1000, 1))
+        callers = _callers(received, reads=operation.reads)
+        _log(message.subject, received, outcomes, replies, round(seconds * 1000, 1), callers)
 
 
 async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:
@@ -179,25 +178,35 @@ def _callers(received: Received[Any], *, reads: bool) -> dict[str, Any]:
 
 
 def _log(
-    subject: str, received: Received[Any], outcomes: Sequence[Any], replies: Sequence[Reply[Any]], ms: float
+    subject: str,
+    received: Received[Any],
+    outcomes: Sequence[Any],
+    replies: Sequence[Reply[Any]],
+    ms: float,
+    callers: Mapping[str, Any],
 ) -> None:
     """Log one line for all executed commands, and one line per refused command, to search for."""
     ids = received.request_ids
     done = [number for number, reply in enumerate(replies) if reply.status < REFUSED]
     if len(done) == 1:
         (only,) = done
-        _answered(subject, replies[only].status).write(ms, ids[only])
+        _answered(subject, replies[only].status).write(ms, ids[only], callers)
     elif done:
         counts = dict(Counter(str(replies[number].status) for number in done))
         log.info(
-            "answered", request_ids=[ids[number] for number in done], subject=subject, statuses=counts, ms=ms
+            "answered",
+            request_ids=[ids[number] for number in done],
+            subject=subject,
+            statuses=counts,
+            ms=ms,
+            **callers,
         )
     if len(done) == len(replies):
         return
     for number, reply in enumerate(replies):
         if reply.status >= REFUSED:
             attempt, outcome = received.attempts[number], outcomes[number]
-            fields = log_fields(attempt.command) if isinstance(attempt, Attempt) else {}
+            fields = {**callers, **(log_fields(attempt.command) if isinstance(attempt, Attempt) else {})}
             kind = type(outcome) if isinstance(outcome, Refused) else OutcomeUnknown
             if reply.status < FAILED:
                 _answered(subject, reply.status, kind.__name__).write(ms, ids[number], fields)

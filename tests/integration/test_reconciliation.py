@@ -9,7 +9,7 @@ import pytest
 from booking_worker.events import reconcile
 from booking_worker.events.publisher import EventPublisher
 from booking_worker.events.reconcile import Reconciliation
-from shared.contract.events import BookingEvent
+from shared.contract.audit import AuditedEvent
 from shared.process.settings import EventSettings
 from shared.stores.mongo import connection as mongodb
 from tests.integration.event_log import event_log, ids_of
@@ -28,7 +28,7 @@ class _Publisher(EventPublisher):
         super().__init__(*args)
         self.ids: list[str] = []
 
-    async def publish(self, events: Sequence[BookingEvent], check: Callable[[], None] = lambda: None) -> None:
+    async def publish(self, events: Sequence[AuditedEvent], check: Callable[[], None] = lambda: None) -> None:
         self.ids += [event.event_id for event in events]
         await super().publish(events, check)
 
