@@ -4,7 +4,7 @@ import ssl
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -156,22 +156,53 @@ class GatewaySettings(_Settings):
         check_server_certificate("TLS", self.tls_cert_file, self.tls_key_file)
         return self
 
-    @model_validator(mode="after")
-    def _hosts_are_named(self) -> "GatewaySettings":
-        if not self.allowed_hosts and not _is_loopback(self.host):
-            raise ValueError("ALLOWED_HOSTS: must be set, because HOST is no loopback address (* allows any)")
-        return self
-
     @property
     def hosts(self) -> frozenset[bytes]:
         """The names that the header `Host` of a request may have; empty: any."""
-        names = {name.strip().lower().encode() for name in self.allowed_hosts.split(",")} - {b""}
-        return frozenset() if b"*" in names else frozenset(names)
+        names = self.allowed_hosts.split(",")
+        return frozenset(name.strip().lower().encode() for name in names) - {b""}
 
 
-def _is_loopback(host: str) -> bool:
+class AccessSettings(_Settings):
+    api_keys_file: Path | None = None
+    allow_anonymous: bool = False
+    jwks_file: Path | None = None
+    jwks_url: Annotated[str, _scheme("https://", "http://127.0.0.1", "http://localhost")] | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return any((self.api_keys_file, self.jwks_file, self.jwks_url))
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.allow_anonymous and self.has_keys:
+            raise ValueError("ALLOW_ANONYMOUS must not be true if keys are set")
+        if self.jwks_file and self.jwks_url:
+            raise ValueError("JWKS_FILE and JWKS_URL must not both be set")
+        if (self.jwks_file or self.jwks_url) and not (self.jwt_audience and self.jwt_issuer):
+            raise ValueError("JWT_AUDIENCE and JWT_ISSUER must be set with JWKS_FILE or JWKS_URL")
+        return self
+
+    def check_host(self, host: str) -> None:
+        """Refuse to be open to other hosts, unless that is meant.
+
+        Raises:
+            Misconfigured
+        """
+        if not (self.has_keys or self.allow_anonymous or is_loopback(host)):
+            raise Misconfigured(
+                "API_KEYS_FILE: must be set if HOST is not on loopback: slotkeeper-keys makes the file;"
+                " ALLOW_ANONYMOUS=true opens the service to every caller who reaches it"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to listen on is reachable from this host alone."""
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
 
@@ -217,5 +248,6 @@ CONCERNS: tuple[type[_Settings], ...] = (
     WebhookSettings,
     LogSettings,
     GatewaySettings,
+    AccessSettings,
     WorkerSettings,
 )

@@ -113,7 +113,7 @@ class Dispatcher:
             seconds,
         )
         callers = _callers(received, reads=operation.reads)
-        _log(message.subject, received, outcomes, replies, round(seconds * 1000, 1), callers)
+        _log(message.subject, received, outcomes, replies, ms=round(seconds * 1000, 1), callers=callers)
 
 
 async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:
@@ -182,6 +182,7 @@ def _log(
     received: Received[Any],
     outcomes: Sequence[Any],
     replies: Sequence[Reply[Any]],
+    *,
     ms: float,
     callers: Mapping[str, Any],
 ) -> None:
