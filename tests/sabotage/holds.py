@@ -38,7 +38,7 @@ def extension_touches_ttl() -> None:
 def no_release_mark() -> None:
     """Place and grant holds that were asked before the release of their token."""
     for name in ("place_holds", "grant_holds"):
-        _change_script(name, "<= released_at(token)", "< 0")
+        _change_script(name, "<= released[#answers + 1]", "< 0")
 
 
 def no_claim_limit() -> None:
