@@ -60,7 +60,7 @@ def holds_used_up_first() -> None:
     async def use_up(
         moves: Mover, plans: Sequence[MovePlan], deadline: Deadline
     ) -> dict[MovePlan, WriteResult]:
-        await moves._intents._store.use_up_holds([plan.intent for plan in plans])
+        await moves._intents.use_up_holds([plan.intent for plan in plans])
         return await carry_out(moves, plans, deadline)
 
     Mover._write = use_up  # type: ignore[assignment,method-assign]
