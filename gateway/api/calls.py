@@ -5,7 +5,7 @@ directly (`gateway/http/middleware.py`): FastAPI's and Starlette's layers, their
 request and response objects would cost more than the rest of a booking. Therefore a call reads headers as
 bytes. It validates the command, so that the caller gets a refusal at once; a worker validates it again,
 because it trusts no sender. A call passes a valid body on as bytes, which the client sends in a batch
-(`shared/client/batches.py`). It passes the worker's JSON on without parsing it into a model.
+(`shared/client/transport.py`). It passes the worker's JSON on without parsing it into a model.
 """
 
 import json

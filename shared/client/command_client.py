@@ -25,12 +25,11 @@ from ..contract.operations import OPERATIONS
 from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient
 from .attempts import Answer, Attempts, SendAttempt, attempt_seconds
-from .batches import Batches
 from .context import ConnectionContext
 from .readiness import ReadinessProbe
 from .requester import Program, Requester
-from .requests import request
 from .statistics import Statistics
+from .transport import Batches, request
 
 
 class CommandClient(ConnectionContext):
@@ -58,6 +57,7 @@ class CommandClient(ConnectionContext):
     ) -> None:
         self._nats = NatsOptions(url, name, tls=tls, on_closed=on_closed)
         self._timeout = timeout
+        self._attempt_seconds = attempt_seconds(timeout)
         self._connection = GuardedClient()
         self.statistics = Statistics()
         self.readiness = ReadinessProbe(self._connection)
@@ -134,10 +134,9 @@ class CommandClient(ConnectionContext):
         """Send the first attempt without a task or a timer of its own: nearly always it is answered."""
         began, asked_at, timeout = asyncio.get_running_loop().time(), unix_ms_now(), self._timeout
         request_id, by, counts = requester.request_id, requester.caller, self.statistics.attempts
-        seconds = attempt_seconds(timeout)
         sent = batches.send(
             payload,
-            seconds,
+            self._attempt_seconds,
             asked_at,
             listen=timeout,
             request_id=request_id,
@@ -186,7 +185,7 @@ class CommandClient(ConnectionContext):
             headers = {DEADLINE: str(Deadline.after(seconds).unix_ms), ASKED_AT: str(asked_at)}
             return asyncio.ensure_future(self._request(operation, payload, listen, headers | about))
 
-        first = send(attempt_seconds(self._timeout), self._timeout, False)
+        first = send(self._attempt_seconds, self._timeout, False)
         return await self._retry(operation, operation.subject, requester, send, first, began=began)
 
     async def _request(

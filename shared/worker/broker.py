@@ -13,8 +13,6 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.contract.envelope import refusal
-from shared.contract.errors import Overloaded
 from shared.contract.operation import Operation
 from shared.process import nats_wire
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
@@ -25,13 +23,11 @@ from shared.worker.draining import drain
 from shared.worker.flow_control import FlowControl
 from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
-from shared.worker.messages import send
-from shared.worker.metrics import DROPPED, TURNED_AWAY
+from shared.worker.metrics import DROPPED
 from shared.worker.peers import watch_peers
 from shared.worker.readiness_responder import ReadinessResponder
 from shared.worker.serving_policy import ServingPolicy
 
-OVERLOADED_REPLY = refusal(Overloaded())
 Take = Callable[[Msg], Awaitable[None]]
 """Takes a received message, and returns at once."""
 
@@ -112,7 +108,8 @@ class WorkerBroker:
         for operation, handler in handlers.items():
             self._subscribe(operation, handler, policy)
         if ready is not None and policy is not None:
-            self._subscribe_to(ready.subject, "", ReadinessResponder(policy.readiness).take)
+            subscriber = self._broker.subscriber(ready.subject, decoder=_undecoded, no_reply=True)
+            self._pass_to(ReadinessResponder(policy.readiness).take, subscriber, ready.subject)
         running: list[asyncio.Task[None]] = []
         try:
             self._connection = await self._broker.connect_guarded()
@@ -162,32 +159,24 @@ class WorkerBroker:
         """Subscribe to the subject of an operation, and to its subject of batches if it has one."""
         serves = partial(policy.serves, operation) if policy else _always
         for subject in (operation.subject, *([operation.many_subject] if operation.batched else ())):
-            take = partial(self._take, operation, handler, many=subject != operation.subject)
-            subscriber = self._subscribe_to(subject, operation.group or "", take)
-            self._controls[subject] = FlowControl(subscriber, self._in_flight, serves)
+            subscriber = self._broker.subscriber(
+                subject, queue=operation.group or "", decoder=_undecoded, no_reply=True
+            )
+            control = self._controls[subject] = FlowControl(subscriber, self._in_flight, serves)
+            many = subject != operation.subject
+            self._pass_to(
+                partial(self._dispatcher.take, operation, handler, control, many=many), subscriber, subject
+            )
 
-    def _subscribe_to(self, subject: str, group: str, take: Take) -> Any:
-        """Return a FastStream subscriber that passes the messages of a subject to `take`."""
+    def _pass_to(self, take: Take, subscriber: Any, subject: str) -> None:
+        """Pass the messages that a FastStream subscriber receives to `take`."""
         self._takes[subject] = take
-        subscriber = self._broker.subscriber(subject, queue=group, decoder=_undecoded, no_reply=True)
         subscriber(_of_raw_messages(take))
-        return subscriber
 
     def _bypass_faststream(self) -> None:
         """Receive messages without FastStream, which would cost more time than all the rest of receiving."""
         for subscription in self._subscriptions:
             nats_wire.deliver_to(subscription, self._takes[subscription.subject])
-
-    async def _take(
-        self, operation: Operation[Any, Any], handler: Handler[Any, Any], message: Msg, *, many: bool
-    ) -> None:
-        """Start to answer a message, and return at once; refuse it if the worker is overloaded."""
-        control = self._controls[message.subject]
-        if not control.admit():
-            TURNED_AWAY.labels(message.subject).inc()
-            await send(message, OVERLOADED_REPLY)
-            return
-        control.count(self._dispatcher.begin(operation, handler, message, many=many))
 
     def _review(self) -> None:
         for control in self._controls.values():

@@ -5,33 +5,25 @@ commands share the fixed costs of a message.
 """
 
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 import structlog
 from nats.aio.msg import Msg
 
-from shared.contract.caller import ANYONE
 from shared.contract.commands import CommandT
 from shared.contract.envelope import Reply, many_to_wire, refusal
-from shared.contract.errors import OutcomeUnknown, Refused
-from shared.contract.headers import ERROR_TYPE
+from shared.contract.errors import OutcomeUnknown, Overloaded, Refused
 from shared.contract.hints import HoldHint
-from shared.contract.log_fields import log_fields
 from shared.contract.operation import Operation
-from shared.process.logs import FrequentLine
+from shared.worker.answer_log import record_answers
 from shared.worker.attempts import Attempt, Reader, Received
+from shared.worker.flow_control import FlowControl
 from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import respond, send
-from shared.worker.metrics import count_answers
-
-REFUSED = 400
-FAILED = 500
-"""From this status on, an answer is logged as a warning: not executed, or unknown."""
+from shared.worker.metrics import TURNED_AWAY
 
 OutcomeT = TypeVar("OutcomeT")
 UseCase = Callable[[Sequence[Attempt[CommandT]]], Awaitable[Sequence[OutcomeT | Exception]]]
@@ -74,15 +66,25 @@ class Dispatcher:
         self._hints = hints
         self._reader = Reader(longest_seconds=longest_seconds)
 
-    def begin(
-        self, operation: Operation[Any, Any], handler: Handler[Any, Any], message: Msg, *, many: bool
-    ) -> int:
-        """Start to answer a message of one command, or of a batch (`many`); return the number of commands."""
+    async def take(
+        self,
+        operation: Operation[Any, Any],
+        handler: Handler[Any, Any],
+        control: FlowControl,
+        message: Msg,
+        *,
+        many: bool,
+    ) -> None:
+        """Start to answer a message of one command, or of a batch (`many`); refuse it if overloaded."""
+        if not control.admit():
+            TURNED_AWAY.labels(message.subject).inc()
+            await send(message, refusal(Overloaded()))
+            return
         started = time.perf_counter()
         received = self._reader.read(operation, message, many=many)
         answer = self._answer(operation, handler, message, received, started)
         self._in_flight.begin(answer, commands=len(received.attempts))
-        return len(received.attempts)
+        control.count(len(received.attempts))
 
     async def _answer(
         self,
@@ -107,13 +109,7 @@ class Dispatcher:
             await send(message, replies[0])
         if handler.hint is not None:
             await self._hints.publish(_hints(handler.hint, received, outcomes))
-        count_answers(
-            message.subject,
-            Counter(reply.headers.get(ERROR_TYPE) or str(reply.status) for reply in replies),
-            seconds,
-        )
-        callers = _callers(received, reads=operation.reads)
-        _log(message.subject, received, outcomes, replies, ms=round(seconds * 1000, 1), callers=callers)
+        record_answers(message.subject, received, outcomes, replies, seconds, reads=operation.reads)
 
 
 async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:
@@ -166,64 +162,3 @@ def _permitted(reply: Reply[Any], asked: Attempt[Any] | Exception) -> Reply[Any]
     if isinstance(asked, Attempt) and not asked.caller.names:
         return reply.without_names()
     return reply
-
-
-def _callers(received: Received[Any], *, reads: bool) -> dict[str, Any]:
-    """Return the log fields of the callers that have a key: their ids and, of a read, what was read."""
-    known = [a for a in received.attempts if isinstance(a, Attempt) and a.caller is not ANYONE]
-    if not known:
-        return {}
-    read = log_fields(known[0].command) if reads else {}
-    return {"callers": sorted({attempt.caller.id for attempt in known}), **read}
-
-
-def _log(
-    subject: str,
-    received: Received[Any],
-    outcomes: Sequence[Any],
-    replies: Sequence[Reply[Any]],
-    *,
-    ms: float,
-    callers: Mapping[str, Any],
-) -> None:
-    """Log one line for all executed commands, and one line per refused command, to search for."""
-    ids = received.request_ids
-    done = [number for number, reply in enumerate(replies) if reply.status < REFUSED]
-    if len(done) == 1:
-        (only,) = done
-        _answered(subject, replies[only].status).write(ms, ids[only], callers)
-    elif done:
-        counts = dict(Counter(str(replies[number].status) for number in done))
-        log.info(
-            "answered",
-            request_ids=[ids[number] for number in done],
-            subject=subject,
-            statuses=counts,
-            ms=ms,
-            **callers,
-        )
-    if len(done) == len(replies):
-        return
-    for number, reply in enumerate(replies):
-        if reply.status >= REFUSED:
-            attempt, outcome = received.attempts[number], outcomes[number]
-            fields = {**callers, **(log_fields(attempt.command) if isinstance(attempt, Attempt) else {})}
-            kind = type(outcome) if isinstance(outcome, Refused) else OutcomeUnknown
-            if reply.status < FAILED:
-                _answered(subject, reply.status, kind.__name__).write(ms, ids[number], fields)
-                continue
-            log.warning(
-                "answered",
-                request_id=ids[number],
-                subject=subject,
-                status=reply.status,
-                ms=ms,
-                error_type=kind.__name__,
-                **fields,
-            )
-
-
-@cache  # each argument is one of a few values
-def _answered(subject: str, status: int, error_type: str | None = None) -> FrequentLine:
-    refused = {"error_type": error_type} if error_type else {}
-    return FrequentLine("answered", subject=subject, status=status, **refused)
