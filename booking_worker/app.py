@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller
-from booking_worker.bookings.intents import Intents
+from booking_worker.bookings.intents import IntentClearer
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.service import BookingService
@@ -23,12 +23,20 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Serve bookings while the context is open. Call `fail` if the worker can never serve again."""
     broker = WorkerBroker(BOOKING_GROUP, load(NatsSettings), fail)
     async with open_stores(broker.problem, fail) as stores:
-        intents, lately = Intents(stores.intents, broker.hints), LatelyBooked()
-        writes = stores.writes
+        intents, writes, lately = stores.intents, stores.writes, LatelyBooked()
+        clearer = IntentClearer(intents, broker.hints)
         service = BookingService(
-            Booker(stores.bookings, writes, intents, lately),
+            Booker(stores.bookings, writes, intents, clearer, lately),
             Canceller(stores.bookings, writes),
-            Mover(stores.bookings, writes, intents, lately=lately, grid=stores.grid, digests=stores.digests),
+            Mover(
+                stores.bookings,
+                writes,
+                intents,
+                clearer,
+                lately=lately,
+                grid=stores.grid,
+                digests=stores.digests,
+            ),
             schema=stores.schema,
             grid=stores.grid,
             digests=stores.digests,
@@ -37,4 +45,4 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
         async with broker.serve(handlers(service, reads), BOOKING_READY, policy):
             yield
-        await intents.drain()
+        await clearer.drain()

@@ -6,6 +6,7 @@ import socket
 
 import uvloop
 
+from gateway.access.access import Access
 from gateway.app import create_gateway
 from gateway.http.server import HttpServer
 from gateway.live.slots import LiveSlots
@@ -15,6 +16,7 @@ from shared.process.listening import bind
 from shared.process.logs import configure_logs
 from shared.process.metrics import set_build_info
 from shared.process.settings import (
+    AccessSettings,
     GatewaySettings,
     LogSettings,
     Misconfigured,
@@ -35,11 +37,18 @@ def main() -> None:
     configure_logs(load(LogSettings), "gateway")
     set_build_info("gateway")
     settings, nats, webhooks = load(GatewaySettings), load(NatsSettings), load(WebhookSettings)
+    access_settings = load(AccessSettings)
+    access_settings.check_host(settings.host)
+    access = Access(access_settings)
     listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")
     live = LiveSlots(settings.live_streams_max)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        stopped_by_signal = runner.run(_serve(listener, health, nats, live, webhooks))
+        stopped_by_signal = runner.run(
+            _serve(
+                listener, health, nats=nats, live=live, webhooks=webhooks, settings=settings, access=access
+            )
+        )
     if not stopped_by_signal:
         raise SystemExit(1)
 
@@ -47,15 +56,27 @@ def main() -> None:
 async def _serve(
     listener: socket.socket,
     health: socket.socket | None,
+    *,
     nats: NatsSettings,
     live: LiveSlots,
     webhooks: WebhookSettings,
+    settings: GatewaySettings,
+    access: Access,
 ) -> bool:
     """Serve, and return whether a signal alone ended it."""
     stop, cut_off = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = HttpServer(create_gateway(nats, cut_off.set, health, live, webhooks), listener)
+    gateway = create_gateway(
+        nats,
+        cut_off.set,
+        access,
+        health_listener=health,
+        live=live,
+        webhook_settings=webhooks,
+        allowed_hosts=settings.hosts,
+    )
+    server = HttpServer(gateway, listener, settings.tls_cert_file, settings.tls_key_file)
     tune_gc()
     await server.serve_until(stop, cut_off, drain_seconds=nats.drain_seconds, on_end=live.end)
     return stop.is_set() and not cut_off.is_set()

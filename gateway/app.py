@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
 import structlog
 from fastapi import FastAPI
 
+from gateway.access.access import Access
 from gateway.api.calls import HotCalls
 from gateway.api.routes import register
 from gateway.docs.document import DESCRIPTION, TITLE, DocumentedApi
@@ -32,24 +33,44 @@ log = structlog.get_logger()
 def create_gateway(
     nats: NatsSettings,
     on_cut_off: Callable[[], None],
+    access: Access,
+    *,
     health_listener: socket.socket | None = None,
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
+    allowed_hosts: Collection[bytes] = frozenset(),
 ) -> RequestMiddleware:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
     Args:
         nats: the server, and the time for a request.
         on_cut_off: called if NATS refuses the connection or has closed it permanently.
+        access: identifies callers.
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
+        allowed_hosts: the names that the header `Host` of a request may have; empty: any.
     """
-    app = create_app(nats, on_cut_off, health_listener, live, webhook_settings)
-    return RequestMiddleware(app, HotCalls(app.state).find, streams={live_route.LIVE})
+    app = create_app(
+        nats,
+        on_cut_off,
+        access,
+        health_listener=health_listener,
+        live=live,
+        webhook_settings=webhook_settings,
+    )
+    return RequestMiddleware(
+        app,
+        HotCalls(app.state).find,
+        streams={live_route.LIVE},
+        allowed_hosts=allowed_hosts,
+        identify=access.identify,
+    )
 
 
 def create_app(
     nats: NatsSettings,
     on_cut_off: Callable[[], None] = lambda: None,
+    access: Access | None = None,
+    *,
     health_listener: socket.socket | None = None,
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
@@ -60,12 +81,19 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         client = CommandClient(
-            nats.nats_url, timeout=nats.request_timeout_seconds, name="gateway", on_closed=on_cut_off
+            nats.nats_url,
+            timeout=nats.request_timeout_seconds,
+            name="gateway",
+            tls=nats.tls(),
+            on_closed=on_cut_off,
         )
         connecting = asyncio.create_task(_connect(client, on_cut_off))
         app.state.client = live.client = client
         CLIENT.statistics = client.statistics
-        async with health_server(health_listener, partial(health.ask_readiness, app.state), on_cut_off):
+        async with (
+            access.running() if access else nullcontext(),
+            health_server(health_listener, partial(health.ask_readiness, app.state), on_cut_off),
+        ):
             yield
         connecting.cancel()
         await client.close()

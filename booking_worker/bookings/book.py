@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from booking_worker.bookings.finality import KeyFinality
-from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, Intents
+from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, IntentClearer
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, refusal_of
 from booking_worker.bookings.requests import Booked, BookOutcome, BookRequest, replay, split_competitors
@@ -20,18 +20,24 @@ from shared.contract.errors import (
 from shared.stores.mongo.bookings import BookingStore, Tombstone
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites
-from shared.stores.redis.intents import HoldState
+from shared.stores.redis.intents import HoldState, IntentStore
 
 
 class Booker:
     """Books a batch. Only MongoDB's unique index decides which booking gets a claim."""
 
     def __init__(
-        self, bookings: BookingStore, writes: BookingWrites, intents: Intents, lately: LatelyBooked
+        self,
+        bookings: BookingStore,
+        writes: BookingWrites,
+        intents: IntentStore,
+        clearer: IntentClearer,
+        lately: LatelyBooked,
     ) -> None:
         self._bookings = bookings
         self._writes = writes
         self._intents = intents
+        self._clearer = clearer
         self._lately = lately
         self._finality = KeyFinality(bookings, writes)
 
@@ -55,7 +61,9 @@ class Booker:
         known, _ = await self._explain([], suspected, deadline)
         outcomes |= await self._finality.make_final(known, deadline)
         left = [request for request in requests if request not in known]
-        states = await self._intents.register([request.intent for request in left], deadline)
+        states = await self._intents.register_intents(
+            [request.intent for request in left], seconds=deadline.remaining
+        )
         hold_states = dict(zip(left, states, strict=True))
         held = [request for request in left if hold_states[request] is HoldState.OTHERS]
         passing = [request for request in left if hold_states[request] in MAY_PASS]
@@ -75,13 +83,13 @@ class Booker:
             if not passing:
                 break
             rounds_without_progress += len(passing) == len(tried)
-        self._intents.clear(
+        self._clearer.clear(
             (request.intent, state, _is_stored(request, outcomes[request]))
             for request, state in hold_states.items()
             if state in MAY_BE_REGISTERED and not isinstance(outcomes[request], OutcomeUnknown)
         )
         # A replay: the worker that booked may have died before it used up the holds.
-        self._intents.clear(
+        self._clearer.clear(
             (request.intent, HoldState.MINE, True)
             for request in known
             if _is_stored(request, outcomes[request])

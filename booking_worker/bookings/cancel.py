@@ -46,10 +46,11 @@ class Canceller:
             {cancel.id for cancel in cancels}, versions=known_versions(cancels), timeout=deadline.remaining
         )
         refused = {cancel: refusal for cancel in cancels if (refusal := _refusal(cancel, rows))}
-        accepted = {cancel.id for cancel in cancels if cancel not in refused}
+        # By booking, the first cancel: it is the one that makes the change.
+        accepted = {cancel.id: cancel for cancel in reversed(cancels) if cancel not in refused}
         results: dict[str, ChangeOutcome] = {row_id: rows[row_id] for row_id in accepted}
         changes = [
-            CompareAndSet(row, row.cancelled())
+            CompareAndSet(row, row.cancelled(accepted[row.id].caller.actor))
             for row in rows.values()
             if row.id in accepted and row.status == "booked"
         ]
@@ -75,8 +76,9 @@ def _refusal(cancel: CancelRequest, rows: Mapping[str, Booking]) -> Refused | No
     row = rows.get(cancel.id)
     if row is None or not cancel.caller.may_use(row.site):
         return NoSuchAppointment()
-    before = row.version - (row.status == "cancelled")
-    return None if cancel.if_version in (None, before) else PreconditionFailed()
+    if cancel.if_version in (None, row.version_before_cancel()):
+        return None
+    return PreconditionFailed()
 
 
 def _outcome(cancel: CancelRequest, result: ChangeOutcome) -> ChangeOutcome:

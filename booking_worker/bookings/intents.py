@@ -1,4 +1,4 @@
-"""The life of intents: registered before the write, cleared after the callers are answered."""
+"""Clear intents and use up holds after the callers are answered."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,6 @@ from contextvars import Context
 
 import structlog
 
-from shared.contract.deadline import Deadline
 from shared.contract.errors import HoldsUnreachable
 from shared.contract.hints import HoldHint
 from shared.stores.redis.intents import BookingIntent, HoldState, IntentStore
@@ -20,8 +19,8 @@ MAY_BE_REGISTERED = {HoldState.FREE, HoldState.MINE, HoldState.NOT_ASKED}
 log = structlog.get_logger()
 
 
-class Intents:
-    """Registers and clears the intents of one worker, and publishes hints of the used-up holds."""
+class IntentClearer:
+    """Clears the intents of one worker, uses up holds, and publishes hints of them."""
 
     def __init__(self, store: IntentStore, hints: HintPublisher) -> None:
         self._store = store
@@ -29,19 +28,6 @@ class Intents:
         self._using_up: set[asyncio.Task[None]] = set()
         self._decided: list[BookingIntent] = []
         self._sweep: asyncio.Task[None] | None = None
-
-    async def register(self, intents: Sequence[BookingIntent], deadline: Deadline) -> list[HoldState]:
-        """Read the holds, and register the intents that no hold of another patient blocks.
-
-        Returns:
-            The hold state of each intent, in order.
-        """
-        if not intents:
-            return []
-        states = await self._store.register_intents(intents, seconds=deadline.remaining)
-        if unread := states.count(HoldState.UNREACHABLE):
-            log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
-        return states
 
     def clear(self, decided: Iterable[tuple[BookingIntent, HoldState, bool]]) -> None:
         """Clear intents in the background, so that a slow Redis delays no answer.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from booking_worker.bookings.finality import MoveFinality
-from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, Intents
+from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, IntentClearer
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move_plan import MovePlan, PendingMove, plan_move, replay_move
 from booking_worker.bookings.outcomes import ChangeOutcome, refusal_of
@@ -17,7 +17,7 @@ from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites
-from shared.stores.redis.intents import HoldState
+from shared.stores.redis.intents import HoldState, IntentStore
 from shared.worker.batcher import HEAVIEST_BATCH
 
 
@@ -28,7 +28,8 @@ class Mover:
         self,
         bookings: BookingStore,
         writes: BookingWrites,
-        intents: Intents,
+        intents: IntentStore,
+        clearer: IntentClearer,
         *,
         lately: LatelyBooked,
         grid: Grid,
@@ -38,6 +39,7 @@ class Mover:
         self._bookings = bookings
         self._writes = writes
         self._intents = intents
+        self._clearer = clearer
         self._grid = grid
         self._digests = digests
         self._finality = MoveFinality(bookings, writes)
@@ -90,7 +92,9 @@ class Mover:
         }
         outcomes = await self._finality.make_final(taken, deadline)
         changing = [plan for plan in changing if plan not in taken]
-        states = await self._intents.register([plan.intent for plan in changing], deadline)
+        states = await self._intents.register_intents(
+            [plan.intent for plan in changing], seconds=deadline.remaining
+        )
         hold_states = dict(zip(changing, states, strict=True))
         outcomes |= dict.fromkeys(changing, NotExecuted())
         held = [plan for plan in changing if hold_states[plan] is HoldState.OTHERS]
@@ -102,13 +106,13 @@ class Mover:
         unmatched = [p for p, w in written.items() if w in (WriteResult.DUPLICATE, WriteResult.UNSURE)]
         explained = await self._explain([*unmatched, *replays], competitors, held, deadline)
         outcomes |= await self._finality.make_final(explained, deadline)
-        self._intents.clear(
+        self._clearer.clear(
             (plan.intent, state, _is_at_target(plan, outcomes[plan]))
             for plan, state in hold_states.items()
             if state in MAY_BE_REGISTERED and not isinstance(outcomes[plan], OutcomeUnknown)
         )
         # A replay: the worker that moved the booking may have died before it used up the holds.
-        self._intents.clear(
+        self._clearer.clear(
             (plan.intent_at(booking), HoldState.MINE, True)
             for plan in (*replays, *staying)
             if isinstance(booking := outcomes[plan], Booking)

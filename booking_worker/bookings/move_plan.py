@@ -105,10 +105,12 @@ def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: D
         return PreconditionFailed()
     else:
         try:
-            after = moved(booking, move.command, move.mark, grid)
+            after = moved(booking, move.command, move.mark, grid, move.caller.actor)
         except InvalidRequest as invalid:
             return invalid
-    holder = Holder(move.command.holdToken or "", digests.of_name(booking.patient_name))
+    # An erased booking has no name to find its patient's holds by: their token does.
+    digest = digests.of_name(booking.patient_name) if booking.patient_name else ""
+    holder = Holder(move.command.holdToken or "", digest)
     return MovePlan(move, CompareAndSet(booking, after), BookingIntent(after.claims, holder))
 
 

@@ -56,8 +56,11 @@ BookOutcome = Booked | Refused
 
 
 def replay(request: BookRequest, own: Booking) -> BookOutcome:
-    """Answer a request whose idempotency key belongs to the booking `own`, by its current state."""
-    if own.request_hash != request.booking.request_hash:
+    """Answer a request whose idempotency key belongs to the booking `own`, by its current state.
+
+    An erased booking has no hash to compare: every request with its key is taken for its retry.
+    """
+    if own.request_hash not in (None, request.booking.request_hash):
         return KeyReused()
     if own.status == "cancelled":
         return AppointmentCancelled(appointment=own.to_appointment())

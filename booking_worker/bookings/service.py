@@ -81,7 +81,7 @@ class BookingService:
     def _book_request(self, attempt: Attempt[BookAppointment]) -> BookRequest:
         command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
         claims = Claims.of(command, slot_range)
-        make = partial(Booking.new, command, slot_range, claims, self._digests)
+        make = partial(Booking.new, command, slot_range, claims, self._digests, attempt.caller.actor)
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
         intent = BookingIntent(claims, holder)
         key, asked_at = command.idempotencyKey, attempt.asked_at

@@ -9,6 +9,7 @@ import structlog
 from booking_worker.events.publisher import NOTHING_BUFFERED, EventPublisher
 from booking_worker.events.reconcile import Reconciliation
 from booking_worker.events.relay import Relay
+from booking_worker.privacy.retention import retain_daily
 from shared.contract.replies import OK, Readiness
 from shared.process import settings
 from shared.process.health import bind_health, health_server
@@ -29,9 +30,11 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
-    """Publishes events while the context lasts; `fail` is called where it cannot any more."""
+    """Publish events and erase old data while the context lasts; call `fail` if it cannot any more."""
     worker, events = settings.load(settings.WorkerSettings), settings.load(settings.EventSettings)
-    options = NatsOptions(settings.load(settings.NatsSettings).nats_url, NAME, on_closed=fail)
+    nats = settings.load(settings.NatsSettings)
+    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), on_closed=fail)
+    days = settings.load(settings.RetentionSettings).retain_names_days
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     publisher = EventPublisher(connection, events)
@@ -52,16 +55,18 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
             await connection.connect(**options.connect, pending_size=NOTHING_BUFFERED)
             await _wait_until_settled(database)
             standalone = await is_standalone(database)
+            work = [retain_daily(database, days)] if days else []
             if standalone:
                 log.warning("no_events", reason=STANDALONE)
-                yield
-                return
-            leading = run_until_cancelled(leader.run(), fail)
+            else:
+                work.append(leader.run())
+            tasks = [run_until_cancelled(each, fail) for each in work]
             try:
                 yield
             finally:
-                leading.cancel()
-                await asyncio.wait({leading})
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         options.closing = True
         await connection.close()

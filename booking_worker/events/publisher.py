@@ -1,7 +1,11 @@
-"""Publish events to JetStream: pipelined, but never two events of one booking in flight."""
+"""Publish events to JetStream: pipelined, but never two events of one booking in flight.
+
+Changes by callers with a key are published to the audit stream too, before their events count as published.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 
 import structlog
 from nats.aio.client import Client
@@ -10,7 +14,9 @@ from nats.js.api import DiscardPolicy, PubAck, RetentionPolicy, StorageType, Str
 from nats.js.errors import APIError, NotFoundError
 from prometheus_client import Counter
 
-from shared.contract.events import STREAM, SUBJECTS, BookingEvent
+from shared.contract import audit
+from shared.contract.audit import AuditedEvent, audit_messages
+from shared.contract.events import STREAM, SUBJECTS
 from shared.process.settings import EventSettings
 
 DUPLICATE_WINDOW_SECONDS = 120.0
@@ -31,45 +37,56 @@ class Unpublished(Exception):
 
 
 class EventPublisher:
-    """Publishes to the stream `EVENTS`."""
+    """Publishes to the streams `EVENTS` and `AUDIT`."""
 
     def __init__(self, connection: Client, settings: EventSettings) -> None:
-        self._settings = settings
+        self._events = _config(STREAM, SUBJECTS, "Changes of bookings", settings.max_age, settings)
+        self._audit = _config(
+            audit.STREAM, audit.SUBJECTS, "Callers of changes", settings.audit_max_age, settings
+        )
         self._jetstream = connection.jetstream(publish_async_max_pending=UNLIMITED)
 
     async def has_stream(self) -> bool:
-        """Return whether the stream exists, and give it this deployment's settings.
+        """Return whether the stream of events exists; give the streams this deployment's settings.
+
+        The audit stream is created if it is absent.
 
         Raises:
             Unpublished: JetStream does not answer, or refuses the settings.
         """
-        wanted = self._config()
         try:
-            found = (await self._jetstream.stream_info(STREAM)).config
-            if (found.max_age, found.num_replicas) != (wanted.max_age, wanted.num_replicas):
-                await self._jetstream.update_stream(
-                    found.evolve(max_age=wanted.max_age, num_replicas=wanted.num_replicas)
-                )
-        except NotFoundError:
-            return False
+            if not await self._adapt(self._audit):
+                await self._jetstream.add_stream(self._audit)
+            return await self._adapt(self._events)
         except (NatsError, TimeoutError) as error:
             raise _unpublished(error) from None
+
+    async def _adapt(self, wanted: StreamConfig) -> bool:
+        """Give a stream the wanted age and replicas; return whether it exists."""
+        try:
+            found = (await self._jetstream.stream_info(str(wanted.name))).config
+        except NotFoundError:
+            return False
+        if (found.max_age, found.num_replicas) != (wanted.max_age, wanted.num_replicas):
+            await self._jetstream.update_stream(
+                found.evolve(max_age=wanted.max_age, num_replicas=wanted.num_replicas)
+            )
         return True
 
     async def create_stream(self) -> None:
-        """Create the stream.
+        """Create the stream of events.
 
         Raises:
             Unpublished: JetStream does not answer, or refuses the settings.
         """
         try:
-            await self._jetstream.add_stream(self._config())
+            await self._jetstream.add_stream(self._events)
         except (NatsError, TimeoutError) as error:
             raise _unpublished(error) from None
         log.info("event_stream_created", stream=STREAM)
 
-    async def publish(self, events: Sequence[BookingEvent], check: Callable[[], None] = lambda: None) -> None:
-        """Publish events in order, and wait until JetStream has stored all of them.
+    async def publish(self, events: Sequence[AuditedEvent], check: Callable[[], None] = lambda: None) -> None:
+        """Publish events in order and audit them, and wait until JetStream has stored all of that.
 
         `check` is called before each round trip, and raises to publish no more.
 
@@ -86,28 +103,37 @@ class EventPublisher:
                             event.subject, event.body(), stream=STREAM, headers=event.headers()
                         )
                     )
+                for message in audit_messages(part):
+                    acks.append(
+                        await self._jetstream.publish_async(
+                            message.subject, message.body, stream=audit.STREAM, headers=message.headers
+                        )
+                    )
                 async with asyncio.timeout(ACK_SECONDS):
                     stored = await asyncio.gather(*acks)
             except (NatsError, TimeoutError) as error:
                 await _cancel(acks)
                 raise _unpublished(error) from None
-            for event, ack in zip(part, stored, strict=True):
+            for event, ack in zip(part, stored[: len(part)], strict=True):
                 if not ack.duplicate:
                     PUBLISHED.labels(event.type).inc()
 
-    def _config(self) -> StreamConfig:
-        return StreamConfig(
-            name=STREAM,
-            description="Changes of bookings",
-            subjects=[SUBJECTS],
-            retention=RetentionPolicy.LIMITS,
-            storage=StorageType.FILE,
-            discard=DiscardPolicy.OLD,
-            max_age=self._settings.max_age.total_seconds(),
-            duplicate_window=DUPLICATE_WINDOW_SECONDS,
-            num_replicas=self._settings.events_replicas,
-            allow_direct=True,
-        )
+
+def _config(
+    name: str, subjects: str, description: str, max_age: timedelta, settings: EventSettings
+) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        description=description,
+        subjects=[subjects],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_age=max_age.total_seconds(),
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        num_replicas=settings.events_replicas,
+        allow_direct=True,
+    )
 
 
 async def _cancel(acks: Sequence["asyncio.Future[PubAck]"]) -> None:
@@ -117,9 +143,9 @@ async def _cancel(acks: Sequence["asyncio.Future[PubAck]"]) -> None:
     await asyncio.gather(*acks, return_exceptions=True)
 
 
-def _parts(events: Sequence[BookingEvent]) -> Iterator[list[BookingEvent]]:
+def _parts(events: Sequence[AuditedEvent]) -> Iterator[list[AuditedEvent]]:
     """Split events so that no part has two of one booking: the later one waits for the earlier one's ack."""
-    part: dict[str, BookingEvent] = {}
+    part: dict[str, AuditedEvent] = {}
     for event in events:
         if event.id in part or len(part) == MOST_IN_FLIGHT:
             yield list(part.values())

@@ -5,17 +5,22 @@ that lost its disk's last writes has acknowledged events that it no longer has.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
+from zlib import crc32
 
 import structlog
 from bson.timestamp import Timestamp
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from booking_worker.events.publisher import EventPublisher, Unpublished
-from shared.contract.events import MESSAGE_ID, STREAM, SUBJECTS, BookingEvent
+from shared.contract.audit import AuditedEvent
+from shared.contract.events import MESSAGE_ID, STREAM, SUBJECTS
 from shared.stores.mongo.bookings import changed_since
 from shared.stores.mongo.connection import Database
 
@@ -23,10 +28,23 @@ LOOK_BACK = timedelta(hours=1)
 CLOCK_MARGIN = timedelta(minutes=10)
 """A row's `updatedAt` and the times in its history are those of the clocks of workers."""
 LONGEST_PART = 500
+MOST_IDS = 500_000
+"""The ids of events that a pass keeps in memory, some 60 MB."""
 READ_SECONDS = 5.0
 INACTIVE_SECONDS = 30.0
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One of `count` passes over the rows and the stream. A booking belongs to one of them."""
+
+    number: int
+    count: int
+
+    def has(self, booking_id: str) -> bool:
+        return crc32(booking_id.encode()) % self.count == self.number
 
 
 class Reconciliation:
@@ -46,7 +64,8 @@ class Reconciliation:
         """Publish the missing events since an hour before `published_until`; all of them if it is None.
 
         `check` is called between the parts, and raises to end the reconciliation. All changes up to the
-        cluster time `up_to` are read, and perhaps later ones.
+        cluster time `up_to` are read, and perhaps later ones. If the stream has more than `MOST_IDS` events,
+        both are read several times, each time for other bookings, so that the memory is bounded.
 
         Raises:
             Unanswered, Unpublished
@@ -54,13 +73,15 @@ class Reconciliation:
         now = datetime.now(UTC)
         since = now - self._max_age if published_until is None else min(published_until, now) - LOOK_BACK
         since -= CLOCK_MARGIN
-        stored = await self._stored_since(since, check)
-        published = 0
-        async for part in self._parts(since, up_to):
-            check()
-            missing = [event for event in part if event.event_id not in stored]
-            await self._publisher.publish(missing, check)
-            published += len(missing)
+        published, passes = 0, max(1, ceil(await self._count_since(since) / MOST_IDS))
+        for number in range(passes):
+            one = _Pass(number, passes)
+            stored = await self._stored_since(since, one, check)
+            async for part in self._parts(since, up_to):
+                check()
+                missing = [event for event in part if one.has(event.id) and event.event_id not in stored]
+                await self._publisher.publish(missing, check)
+                published += len(missing)
         if published:
             log.info("events_reconciled", events=published)
 
@@ -78,9 +99,9 @@ class Reconciliation:
 
     async def _parts(
         self, since: datetime, up_to: Timestamp | None = None
-    ) -> AsyncIterator[list[BookingEvent]]:
+    ) -> AsyncIterator[list[AuditedEvent]]:
         """The events of changes since a moment, each booking's in the order of its versions."""
-        part: list[BookingEvent] = []
+        part: list[AuditedEvent] = []
         async for booking_id, history in changed_since(self._database, since, up_to):
             part += [entry.to_event(booking_id) for entry in history if entry.at >= since]
             if len(part) >= LONGEST_PART:
@@ -88,8 +109,31 @@ class Reconciliation:
                 part = []
         yield part
 
-    async def _stored_since(self, since: datetime, check: Callable[[], None]) -> set[str]:
-        """The ids of the events that the stream has stored since a moment."""
+    async def _count_since(self, since: datetime) -> int:
+        """The number of events that the stream has stored since a moment."""
+        async with self._reading(since) as subscription:
+            return (await subscription.consumer_info()).num_pending or 0
+
+    async def _stored_since(self, since: datetime, one: _Pass, check: Callable[[], None]) -> set[str]:
+        """The ids of the events of a pass that the stream has stored since a moment."""
+        ids: set[str] = set()
+        async with self._reading(since) as subscription:
+            while left := (await subscription.consumer_info()).num_pending:
+                check()
+                with suppress(TimeoutError):  # they have left the stream by their age meanwhile
+                    for message in await subscription.fetch(min(left, LONGEST_PART), READ_SECONDS):
+                        event_id = (message.headers or {}).get(MESSAGE_ID, "")
+                        if one.has(event_id.rpartition(":")[0]):
+                            ids.add(event_id)
+        return ids
+
+    @asynccontextmanager
+    async def _reading(self, since: datetime) -> AsyncIterator[JetStreamContext.PullSubscription]:
+        """Read the headers of the events that the stream has stored since a moment.
+
+        Raises:
+            Unpublished: JetStream failed.
+        """
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_TIME,
             opt_start_time=since,
@@ -97,17 +141,11 @@ class Reconciliation:
             headers_only=True,
             inactive_threshold=INACTIVE_SECONDS,
         )
-        ids: set[str] = set()
         try:
             subscription = await self._jetstream.pull_subscribe(SUBJECTS, stream=STREAM, config=config)
             try:
-                while left := (await subscription.consumer_info()).num_pending:
-                    check()
-                    with suppress(TimeoutError):  # they have left the stream by their age meanwhile
-                        for message in await subscription.fetch(min(left, LONGEST_PART), READ_SECONDS):
-                            ids.add((message.headers or {}).get(MESSAGE_ID, ""))
+                yield subscription
             finally:
                 await subscription.unsubscribe()
         except (NatsError, TimeoutError) as error:
             raise Unpublished(type(error).__name__) from None
-        return ids

@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 from booking_worker.events.lag import Lag
 from booking_worker.events.publisher import EventPublisher, Unpublished
 from booking_worker.events.reconcile import Reconciliation
-from shared.contract.events import BookingEvent
+from shared.contract.audit import AuditedEvent
 from shared.stores.mongo.answered import Unanswered
 from shared.stores.mongo.change_stream import ChangeStream, HistoryLost, operation_time, oplog_began
 from shared.stores.mongo.connection import Database
@@ -189,7 +189,7 @@ class Relay:
                 self._lag.behind_since = None
                 reconciled = True
 
-    async def _publish(self, events: Sequence[BookingEvent]) -> None:
+    async def _publish(self, events: Sequence[AuditedEvent]) -> None:
         """Publish events, again and again until JetStream has stored them all.
 
         Raises:

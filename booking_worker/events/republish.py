@@ -20,7 +20,8 @@ async def republish(since: datetime) -> int:
         Misconfigured, Unanswered, Unpublished
     """
     events = settings.load(settings.EventSettings)
-    options = NatsOptions(settings.load(settings.NatsSettings).nats_url, "republish")
+    nats = settings.load(settings.NatsSettings)
+    options = NatsOptions(nats.nats_url, "republish", tls=nats.tls())
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     try:

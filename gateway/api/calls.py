@@ -5,7 +5,7 @@ directly (`gateway/http/middleware.py`): FastAPI's and Starlette's layers, their
 request and response objects would cost more than the rest of a booking. Therefore a call reads headers as
 bytes. It validates the command, so that the caller gets a refusal at once; a worker validates it again,
 because it trusts no sender. A call passes a valid body on as bytes, which the client sends in a batch
-(`shared/client/batches.py`). It passes the worker's JSON on without parsing it into a model.
+(`shared/client/transport.py`). It passes the worker's JSON on without parsing it into a model.
 """
 
 import json
@@ -18,8 +18,8 @@ from starlette.datastructures import State
 from gateway.api.preconditions import PRECONDITIONS, header_fields, read_preconditions, refuse_others
 from gateway.api.query import path_fields, read_query
 from gateway.http.body import Headers, read_object
+from gateway.http.connection import ClientConnection
 from shared.client.command_client import CommandClient
-from shared.client.requester import Requester
 from shared.contract.commands import Command
 from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest
@@ -57,7 +57,7 @@ class CallHandler:
 
     async def handle(
         self,
-        requester: Requester | None,
+        connection: ClientConnection,
         headers: Headers,
         body: bytes,
         query: bytes = b"",
@@ -66,11 +66,13 @@ class CallHandler:
         """Send the command of a request to a worker; `path` has the parameters of the request's path.
 
         Raises:
+            Unauthorized, Forbidden: the caller may not make this call; the request was not read.
             InvalidRequest: the request is wrong; nothing was sent.
             Refused: as `CommandClient.send`.
         """
+        connection.identified.require(self.http.scope)
         client: CommandClient = self._state.client
-        return await client.send(self.operation, *self.read(headers, body, query, path), requester)
+        return await client.send(self.operation, *self.read(headers, body, query, path), connection)
 
     def read(
         self, headers: Headers, body: bytes, query: bytes, path: Mapping[str, str]

@@ -48,7 +48,7 @@ def _endpoint(call: CallHandler) -> Callable[[Request], Awaitable[Response]]:
         scope, body = request.scope, await request.body()
         return to_response(
             await call.handle(
-                scope.get(REQUESTER), scope["headers"], body, scope["query_string"], request.path_params
+                scope[REQUESTER], scope["headers"], body, scope["query_string"], request.path_params
             )
         )
 

@@ -8,6 +8,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.docs.assets import add_asset
+from gateway.docs.policy import page_policy
 
 ASYNCAPI = Path(__file__).with_name("asyncapi.json")
 _SWAGGER, _VIEWER = "docs/assets", "asyncapi/assets"
@@ -71,9 +72,11 @@ def _swagger_page(title: str, root: str) -> str:
 
 
 def _add_page(app: FastAPI, path: str, html: str) -> None:
+    headers = page_policy(html)
+
     @app.get(path, include_in_schema=False)
     async def page() -> HTMLResponse:
-        return HTMLResponse(html)
+        return HTMLResponse(html, headers=headers)
 
 
 def _static(package: str) -> Path:

@@ -21,8 +21,9 @@ log = structlog.get_logger()
 
 
 @cache  # each argument is one of a few values
-def _answered(method: str, route: str | None, status: int | None) -> FrequentLine:
-    return FrequentLine("answered", method=method, route=route, status=status)
+def _answered(method: str, route: str | None, status: int | None, error_type: str | None) -> FrequentLine:
+    refused = {"error_type": error_type} if error_type else {}
+    return FrequentLine("answered", method=method, route=route, status=status, **refused)
 
 
 def log_answer(
@@ -48,18 +49,17 @@ def log_answer(
     seconds = time.perf_counter() - started
     ms = round(seconds * 1000, 1)
     count_answer(method, route, status, None if is_stream else seconds)
-    if refused is None and route not in HEALTH:
-        _answered(method, route, status).write(ms, request_id)
-        return
-    level = log.debug if route in HEALTH else log.info
     about: dict[str, Any] = {}
+    error_type = None if refused is None else type(refused).__name__
     if refused is not None:
-        level = log.warning if refused.status >= FAILED else level
-        about = {
-            "error_type": type(refused).__name__,
-            **log_fields(_Path(scope)),
-            **log_fields(refused.command),
-        }
+        about = log_fields(_Path(scope)) | log_fields(refused.command)
+    failed = refused is not None and refused.status >= FAILED
+    if not failed and route not in HEALTH:
+        _answered(method, route, status, error_type).write(ms, request_id, about)
+        return
+    if error_type:
+        about["error_type"] = error_type
+    level = log.warning if failed else log.debug
     level("answered", method=method, route=route, status=status, ms=ms, request_id=request_id, **about)
 
 

@@ -1,8 +1,10 @@
-"""The connection of a request. The client checks it before each retry of the request's command."""
+"""The connection of a request, and who sent it. The client checks it before each retry of the command."""
 
 import asyncio
 
 from starlette.types import Message, Receive
+
+from gateway.access.identified import NOBODY, Identified
 
 CHECK_SECONDS = 0.01
 REQUESTER = "slotkeeper.requester"
@@ -20,11 +22,13 @@ class ClientConnection:
     Args:
         request_id: the id of the request.
         receive: the `receive` of ASGI.
+        identified: the caller.
     """
 
-    def __init__(self, request_id: str, receive: Receive) -> None:
+    def __init__(self, request_id: str, receive: Receive, identified: Identified = NOBODY) -> None:
         self.request_id = request_id
-        self.caller: bytes | None = None
+        self.identified = identified
+        self.caller = identified.json
         self._receive = receive
         self._next: asyncio.Future[Message] | None = None
 

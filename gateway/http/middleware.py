@@ -9,6 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from gateway.access.identified import NOBODY, OPEN, Identified
 from gateway.http.access_log import REFUSED, log_answer
 from gateway.http.body import BodyReader, Headers
 from gateway.http.connection import REQUESTER, ClientConnection
@@ -17,7 +18,6 @@ from gateway.http.head import check_head
 from gateway.http.health import HEALTH
 from gateway.http.metrics import IN_FLIGHT, TURNED_AWAY
 from gateway.http.response import BODILESS, ResponseSender
-from shared.client.requester import Requester
 from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import Overloaded, Refused
 from shared.contract.headers import REQUEST_ID, accept_request_id
@@ -25,6 +25,8 @@ from shared.contract.headers import REQUEST_ID, accept_request_id
 # A process answers this many requests in some seconds. The bound protects memory; a lower bound would cost
 # more than it saves.
 MOST_IN_FLIGHT = 4000
+PROTECTED = "/api/"
+"""The begin of the paths whose callers are identified. The others have neither names nor keys."""
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _CLOSE = (b"connection", b"close")
 
@@ -39,7 +41,7 @@ class HotCall(Protocol):
         """The template of its path, for the log."""
 
     async def handle(
-        self, requester: Requester | None, headers: Headers, body: bytes, *, path: Mapping[str, str]
+        self, connection: ClientConnection, headers: Headers, body: bytes, *, path: Mapping[str, str]
     ) -> Reply[Any]:
         """Carry out a request; `path` has the parameters of its path.
 
@@ -50,6 +52,8 @@ class HotCall(Protocol):
 
 FindHotCall = Callable[[str, str], tuple[HotCall | None, Mapping[str, str]]]
 """Returns the hot call of a method and path, or None, and the parameters of the path."""
+Identify = Callable[[Mapping[bytes, bytes], Scope], Identified]
+"""Returns the caller of a request with these headers and this ASGI scope, or raises Unauthorized."""
 
 
 class RequestMiddleware:
@@ -59,6 +63,8 @@ class RequestMiddleware:
         app: the application that handles all requests except the hot calls.
         find_hot_call: finds the hot call of a request; by default no call is hot.
         streams: paths of streams, whose requests take no capacity and have no place in the times of requests.
+        allowed_hosts: the names that `Host` may have; empty: any.
+        identify: identifies the callers of `PROTECTED` paths; by default the service is open.
     """
 
     def __init__(
@@ -66,11 +72,15 @@ class RequestMiddleware:
         app: ASGIApp,
         find_hot_call: FindHotCall = lambda _method, _path: (None, {}),
         streams: Collection[str] = (),
+        allowed_hosts: Collection[bytes] = frozenset(),
+        identify: Identify = lambda _headers, _scope: OPEN,
     ) -> None:
         self._app = app
         self._find_hot_call = find_hot_call
         self._streams = frozenset(streams)
+        self._allowed_hosts = allowed_hosts
         self._uncounted = HEALTH | self._streams
+        self._identify = identify
         self._bodies = BodyReader()
         self._in_flight = 0
         IN_FLIGHT.set_function(lambda: self._in_flight)
@@ -111,7 +121,9 @@ class RequestMiddleware:
             await _refuse(scope, response, error, _CLOSE)
             return
         try:
-            check_head(scope, headers)
+            check_head(scope, headers, self._allowed_hosts)
+            is_protected = scope["path"].startswith(PROTECTED)
+            identified = self._identify(headers, scope) if is_protected else NOBODY
         except Refused as error:
             await _refuse(scope, response, error)
             return
@@ -121,7 +133,7 @@ class RequestMiddleware:
             await _refuse(scope, response, Overloaded())
             return
         self._in_flight += counts
-        connection = ClientConnection(request_id, receive)
+        connection = ClientConnection(request_id, receive, identified)
         try:
             hot_call, parameters = self._find_hot_call(scope["method"], scope["path"])
             if hot_call and not scope["query_string"]:
@@ -139,13 +151,13 @@ class RequestMiddleware:
         self,
         hot_call: HotCall,
         scope: Scope,
-        requester: ClientConnection,
+        connection: ClientConnection,
         body: bytes,
         response: ResponseSender,
     ) -> None:
         scope["route"] = hot_call
         try:
-            reply = await hot_call.handle(requester, scope["headers"], body, path=scope["path_params"])
+            reply = await hot_call.handle(connection, scope["headers"], body, path=scope["path_params"])
         except Refused as error:
             await _refuse(scope, response, error)
         else:

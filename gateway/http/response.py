@@ -6,6 +6,7 @@ from starlette.responses import Response
 from starlette.types import Message, Send
 
 from gateway.http.body import JSON
+from gateway.http.security_headers import OF_DATA, with_defaults
 from shared.contract.envelope import Reply
 from shared.contract.headers import REQUEST_ID
 
@@ -20,7 +21,7 @@ def to_response(reply: Reply[Any]) -> Response:
 
 
 class ResponseSender:
-    """Sends the response to one request, and adds the request's id to its headers.
+    """Sends the response to one request, and adds its id and the security headers.
 
     `status` is None until the response has begun.
 
@@ -40,7 +41,7 @@ class ResponseSender:
         """Send an ASGI message of the application."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), self._id]
+            message["headers"] = [*with_defaults(message.get("headers", ())), self._id]
         elif self._bodiless:
             if message.get("more_body", False):
                 return
@@ -50,7 +51,8 @@ class ResponseSender:
     async def send_reply(self, reply: Reply[Any], *more_headers: tuple[bytes, bytes]) -> None:
         """Send a reply as the whole response, with `more_headers` besides its own."""
         body = reply.json.encode()
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON), self._id, *more_headers]
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON), *OF_DATA, self._id]
+        headers += more_headers
         headers += [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
         self.status = reply.status
         await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})

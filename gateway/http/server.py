@@ -8,15 +8,17 @@ import asyncio
 import resource
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.net import SocketHolder  # type: ignore[attr-defined]
 from granian.server.embed import Server
 
+from gateway.http.security_headers import StrictTransport
 from shared.process.listening import BACKLOG
 
 # The longest time for a head, and between two requests on a connection.
@@ -31,11 +33,16 @@ log = structlog.get_logger()
 
 
 class HttpServer(Server):
-    """Serves the ASGI application `app` on `listener`, and takes ownership of `listener`."""
+    """Serves the ASGI application `app` on `listener`, and takes ownership of `listener`.
 
-    def __init__(self, app: Any, listener: socket.socket) -> None:
+    With a certificate and its key, it serves TLS and nothing else.
+    """
+
+    def __init__(
+        self, app: Any, listener: socket.socket, cert: Path | None = None, key: Path | None = None
+    ) -> None:
         super().__init__(
-            app,
+            StrictTransport(app) if cert else app,
             interface=Interfaces.ASGI,
             http=HTTPModes.http1,
             websockets=False,
@@ -43,6 +50,9 @@ class HttpServer(Server):
             http1_settings=HTTP1Settings(
                 header_read_timeout=HEAD_SECONDS * 1000, max_buffer_size=LARGEST_HEAD
             ),
+            ssl_cert=cert,
+            ssl_key=key,
+            ssl_protocol_min=SSLProtocols.tls12,
             log_level=LogLevels.error,
             log_dictconfig={"handlers": {}, "loggers": {"_granian": {"propagate": True}}},
         )

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 from gateway.api.calls import CallHandler
 from gateway.api.routes import describe
 from gateway.docs.parts import success
+from gateway.http.connection import REQUESTER
 from gateway.http.response import BODILESS
 from gateway.live.slots import LiveSlots
 from gateway.live.stream import HEADERS, LiveResponse
@@ -38,8 +39,11 @@ def register(app: FastAPI, live: LiveSlots) -> None:
 
     async def watch_slots(request: Request) -> Response:
         scope, body = request.scope, await request.body()
+        identified = scope[REQUESTER].identified
+        identified.require(CALL.scope)
         window, _ = call.read(scope["headers"], body, scope["query_string"], {})
         assert isinstance(window, ListSlots)  # noqa: S101 - the operation's command
+        identified.caller.check_site_of(window)
         if window.cursor is not None:
             raise InvalidRequest("Unknown field cursor")
         if BODILESS in scope:

@@ -6,6 +6,8 @@ answer of the name server (DNS rebinding) changes nothing.
 
 import asyncio
 import socket
+import threading
+from concurrent.futures import Future
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ from shared.contract.errors import InvalidRequest
 
 RESOLVE_SECONDS = 5.0
 PORTS = {"https": 443, "http": 80}
+_UNDER_WAY: dict[tuple[str, int], Future[list[str]]] = {}
 _AZURE_HOST = "168.63.129.16"
 """A public address that leads to the host of a virtual machine in Azure."""
 # Networks whose addresses contain an IPv4 address that a gateway would connect to: NAT64 and 6to4.
@@ -46,12 +49,31 @@ async def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
         PrivateAddress: one of them is not public.
         OSError: the name cannot be resolved.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    found = _UNDER_WAY.get((host, port))
+    if found is None:
+        found = _UNDER_WAY[host, port] = Future()
+        found.set_running_or_notify_cancel()  # so that callers that give up leave it to the others
+        threading.Thread(target=_look_up, args=(host, port, found), daemon=True).start()
+    addresses = await asyncio.wrap_future(found)
     if not allow_private and not all(map(is_public, addresses)):
         raise PrivateAddress
     return addresses
+
+
+def _look_up(host: str, port: int, found: Future[list[str]]) -> None:
+    """Ask the name server, in a thread of this host alone.
+
+    In a pool, the lookups of a host whose name server hangs would take all threads, and delay every other
+    host and the end of the process.
+    """
+    try:
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:
+        del _UNDER_WAY[host, port]
+        found.set_exception(error)
+    else:
+        del _UNDER_WAY[host, port]
+        found.set_result(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
 
 
 async def check_url(url: str, *, allow_private: bool) -> None:

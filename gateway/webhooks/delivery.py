@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from random import uniform
 
@@ -21,6 +22,8 @@ from shared.process.settings import WebhookSettings
 _DELAYS = (1, 60, 360, 1440, 3600, 7200, 10080, 14400, 17280)
 ATTEMPTS = len(_DELAYS) + 1
 JITTER = 0.1
+LONGEST_CONNECT_SECONDS = 2.0
+"""The time to connect to an address while the host has further addresses."""
 
 DELIVERIES = Counter("booking_webhook_deliveries", "Attempts to deliver an event, by outcome", ["outcome"])
 ATTEMPT_SECONDS = Histogram(
@@ -45,8 +48,10 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     No connection is used twice: the pool knows it by its address, not by the name in its certificate.
     """
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, seconds: float, *, allow_private: bool) -> None:
+        """Arguments: `seconds` is the time of an attempt; at most half of it is spent on silent addresses."""
         super().__init__(limits=httpx.Limits(max_keepalive_connections=0))
+        self._seconds = seconds
         self._allow_private = allow_private
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -54,15 +59,17 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         if url.scheme != "https" and not self._allow_private:  # created while that was allowed
             raise PrivateAddress
         port = url.port or PORTS[url.scheme]
-        request.extensions = {**request.extensions, "sni_hostname": url.host}
-        failure: Exception = httpx.ConnectError("no address", request=request)
-        for address in await resolve(url.host, port, allow_private=self._allow_private):
+        addresses = await resolve(url.host, port, allow_private=self._allow_private)
+        connect_seconds = min(LONGEST_CONNECT_SECONDS, self._seconds / 2 / len(addresses))
+        extensions = {**request.extensions, "sni_hostname": url.host}
+        request.extensions = {**extensions, "timeout": {"connect": connect_seconds}}
+        for address in addresses[:-1]:
             request.url = url.copy_with(host=address)
-            try:
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):  # nothing of the request was sent
                 return await super().handle_async_request(request)
-            except httpx.ConnectError as error:
-                failure = error
-        raise failure
+        request.extensions = extensions
+        request.url = url.copy_with(host=addresses[-1])
+        return await super().handle_async_request(request)
 
 
 class Sender:
@@ -71,7 +78,7 @@ class Sender:
     def __init__(self, settings: WebhookSettings) -> None:
         self._seconds = settings.webhooks_timeout_seconds
         self._client = httpx.AsyncClient(
-            transport=GuardedTransport(allow_private=settings.webhooks_allow_private),
+            transport=GuardedTransport(self._seconds, allow_private=settings.webhooks_allow_private),
             headers={"User-Agent": f"slotkeeper/{VERSION}", "Content-Type": "application/json"},
             timeout=None,  # noqa: S113 - `asyncio.timeout` bounds the attempt as a whole
             trust_env=False,

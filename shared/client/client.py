@@ -1,6 +1,7 @@
 """The client for programs. A method builds a command, sends it, and returns the content of the reply."""
 
 import math
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar, overload
 
@@ -49,6 +50,7 @@ class BookingClient(ConnectionContext):
         timeout: the time for one call with its retries, in seconds, at least 1. The client retries a command
             whose reply is lost; the caller gets one answer.
         name: the name of the connection in NATS.
+        tls: the certificates to trust and to present; None: those that the system trusts, with `tls://`.
         on_closed: called if NATS has permanently closed the connection.
 
     A time, such as a slot, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
@@ -79,6 +81,7 @@ class BookingClient(ConnectionContext):
         *,
         timeout: float = 5,
         name: str = "booking-client",
+        tls: ssl.SSLContext | None = None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         try:
@@ -87,7 +90,7 @@ class BookingClient(ConnectionContext):
             raise ValueError(f"url {error}") from None
         if not (isinstance(timeout, int | float) and 1 <= timeout < math.inf):
             raise ValueError("timeout must be a number of seconds, at least 1")
-        self._commands = CommandClient(url, timeout=timeout, name=name, on_closed=on_closed)
+        self._commands = CommandClient(url, timeout=timeout, name=name, tls=tls, on_closed=on_closed)
 
     async def connect(self) -> None:
         """Connect, and wait until a server is reachable."""

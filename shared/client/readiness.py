@@ -12,7 +12,7 @@ from ..contract.errors import HoldsUnreachable, NotExecuted, NotReady, Refused
 from ..contract.operations import BOOKING_READY, HOLD_READY, RELEASE
 from ..contract.replies import OK, UNANSWERED, Readiness
 from ..process.nats_wire import GuardedClient, round_trip
-from .requests import request_id_header
+from .request_ids import request_id_header
 
 LINGER_SECONDS = 0.05
 """The time for further answers after the first sufficient one."""

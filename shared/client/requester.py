@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from .requests import bound_request_id
+from .request_ids import bound_request_id
 
 
 class Requester(Protocol):

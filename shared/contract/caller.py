@@ -61,6 +61,11 @@ class Caller(BaseModel):
     names: bool = False
     shares: tuple[Share, ...] = ()
 
+    @property
+    def actor(self) -> str | None:
+        """The id that the history of a booking records; None in a deployment without keys."""
+        return None if self is ANYONE else self.id
+
     def may_use(self, site: str) -> bool:
         """Return whether the caller may use a site."""
         return self.sites is None or site in self.sites

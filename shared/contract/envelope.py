@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -124,8 +124,17 @@ def _headers_json(*headers: tuple[str, str]) -> str:
 
 
 def refusal(error: Refused) -> Reply[ErrorBody]:
-    """Return the reply of a refusal."""
-    return Reply(error.body, error.status, error.headers)
+    """Return the encoded reply of a refusal; equal refusals share one, which must not be changed."""
+    if error.appointment or error.varies:
+        return Reply(error.body, error.status, error.headers).written()
+    kind: Callable[[str], Refused] = type(error)
+    return _refusal_of(kind, error.text)
+
+
+@lru_cache(maxsize=256)
+def _refusal_of(kind: Callable[[str], Refused], text: str) -> Reply[ErrorBody]:
+    error = kind(text)
+    return Reply(error.body, error.status, error.headers).written()
 
 
 def read_reply(data: bytes, headers: Mapping[str, str], body: type[BodyT]) -> Reply[BodyT]:

@@ -47,6 +47,8 @@ class Refused(Exception):
     status: ClassVar[int] = 400
     message: ClassVar[str] = "Request refused"
     outcome: ClassVar[Outcome | None] = None
+    varies: ClassVar[bool] = False
+    """Whether two refusals with the same sentence may differ."""
     retry_after: str | None = None
     """The value of `Retry-After`, in seconds."""
     command: object = None
@@ -187,6 +189,7 @@ class TooMany(Refused):
 class TooManyRequests(TooMany):
     """The client has exceeded its rate: `most` requests in `window` seconds."""
 
+    varies = True
     message = "Too many requests from this client; try again later"
     most = window = 0
 

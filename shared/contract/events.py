@@ -21,7 +21,7 @@ MESSAGE_ID = "Nats-Msg-Id"
 CONTENT_TYPE = "application/json"
 _TYPE_PREFIX = "appointment."
 
-EventType = Literal["booked", "moved", "cancelled"]
+EventType = Literal["booked", "moved", "cancelled", "erased"]
 
 
 class FollowEvents(Command):
@@ -44,7 +44,10 @@ class EventPlace(BaseModel):
 
 
 class EventData(BaseModel):
-    """The body of an event: the booking after the change; after a move, also its previous place."""
+    """The body of an event: the booking after the change; after a move, also its previous place.
+
+    `erased` may follow any other type, `cancelled` too, and leaves the place as it is.
+    """
 
     id: str
     version: int

@@ -12,6 +12,8 @@ UNANSWERED = "does not answer"
 
 
 class Appointment(BaseModel):
+    """An appointment. `patientName` is absent once it is erased, and for a caller who may not read names."""
+
     id: str
     site: str
     resources: tuple[str, ...]
@@ -46,7 +48,7 @@ class Change(BaseModel):
     """A change of an appointment, and its place after the change; `version` is 1 for `booked`."""
 
     version: int
-    type: Literal["booked", "moved", "cancelled"]
+    type: Literal["booked", "moved", "cancelled", "erased"]
     at: Instant
     slot: Instant
     durationMinutes: int | None = None

@@ -22,11 +22,13 @@ _KINDS: dict[str, Any] = {
     "resources": list,
     "slot": datetime,
     "durationMinutes": int | None,
-    "patientName": str,
+    "patientName": str | None,
     "version": int,
     "createdAt": datetime,
 }
 """The types of a row's fields that callers see."""
+PERSONAL = {"patient_name": "patientName", "request_hash": "requestHash"}
+"""The fields that an erasure sets to None, with their names in a row."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Booking:
     """A booking that starts at `slot` and lasts `duration` minutes (None on a grid of 0).
 
     Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site. `version`
-    counts changes, each with an entry in `history`.
+    counts changes, each with an entry in `history`. An erased booking has no `patient_name` and no
+    `request_hash`.
 
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
@@ -48,10 +51,10 @@ class Booking:
     duration: int | None
     slot_minutes: int
     claims: Claims
-    patient_name: str
+    patient_name: str | None
     status: Literal["booked", "cancelled"]
     key: str
-    request_hash: str
+    request_hash: str | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -66,14 +69,27 @@ class Booking:
         return self.claims.site
 
     @property
+    def is_erased(self) -> bool:
+        """Whether the booking has no data of a person left, apart from its place and its key."""
+        return all(getattr(self, field) is None for field in PERSONAL)
+
+    @property
     def position(self) -> Position:
         return Position(self.slot, self.duration, self.resources)
 
     @classmethod
     def new(
-        cls, command: BookAppointment, slot_range: SlotRange, claims: Claims, digests: Digests
+        cls,
+        command: BookAppointment,
+        slot_range: SlotRange,
+        claims: Claims,
+        digests: Digests,
+        actor: str | None = None,
     ) -> "Booking":
-        """Create the booking that `command` asks for. It exists once the store has acknowledged it."""
+        """Create the booking that `command` asks for. It exists once the store has acknowledged it.
+
+        `actor` is the id of the caller, here and in the changes below; None if the caller has no key.
+        """
         now = _now()
         return cls(
             id=random_uuid(),
@@ -96,12 +112,18 @@ class Booking:
                     now,
                     command.site,
                     Position(slot_range.slot, slot_range.duration, command.resources),
+                    actor=actor,
                 ),
             ),
         )
 
     def moved(
-        self, resources: tuple[str, ...], slot_range: SlotRange, claims: Claims, move: DoneMove
+        self,
+        resources: tuple[str, ...],
+        slot_range: SlotRange,
+        claims: Claims,
+        move: DoneMove,
+        actor: str | None = None,
     ) -> "Booking":
         """Return the booking after a move; if it is at that place already, only the move is recorded.
 
@@ -118,7 +140,7 @@ class Booking:
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
         )
-        return moved._changed("moved", move.id, previous=self.position)
+        return moved._changed("moved", actor, move.id, previous=self.position)
 
     def refusing(self, move_id: str, asked_at: int) -> "Booking":
         """Return the booking in an epoch in which every attempt of this move is refused.
@@ -131,9 +153,21 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
-    def cancelled(self) -> "Booking":
+    def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
-        return replace(self, status="cancelled")._changed("cancelled")
+        return replace(self, status="cancelled")._changed("cancelled", actor)
+
+    def erased(self, actor: str | None = None) -> "Booking":
+        """Return the booking without the data of its person. It keeps its key, so that a retry finds it."""
+        blank: dict[str, Any] = dict.fromkeys(PERSONAL)
+        return replace(self, **blank)._changed("erased", actor)
+
+    def version_before_cancel(self) -> int:
+        """Return the version that the cancel of a cancelled booking changed; else the current version."""
+        if self.status != "cancelled":
+            return self.version
+        cancels = (entry.version for entry in reversed(self.history) if entry.type == "cancelled")
+        return next(cancels, self.version) - 1
 
     def done_move(self, move_id: str) -> DoneMove | None:
         """Return the move with this id if it was carried out."""
@@ -152,10 +186,14 @@ class Booking:
         return replace(self, epoch=epoch, move_asked_at=asked_at, refused_moves=refused, **more)
 
     def _changed(
-        self, type: ChangeType, move_id: str | None = None, previous: Position | None = None
+        self,
+        type: ChangeType,
+        actor: str | None,
+        move_id: str | None = None,
+        previous: Position | None = None,
     ) -> "Booking":
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, self.position, move_id, previous)
+        entry = Entry(version, type, now, self.site, self.position, move_id, previous, actor)
         return replace(self, version=version, updated_at=now, history=extended(self.history, entry))
 
     def to_document(self) -> dict[str, Any]:
@@ -224,11 +262,12 @@ class Booking:
 
     def to_json(self) -> str:
         """Return the JSON of `to_appointment`. Only the name may need escapes."""
+        name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}"patientName":{to_json(self.patient_name).decode()},'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

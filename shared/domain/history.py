@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.contract.events import BookingEvent, EventPlace
+from shared.contract.audit import AuditedEvent
+from shared.contract.events import EventPlace
 from shared.contract.fields import is_site
 from shared.contract.replies import Change
 
 MOST_ENTRIES = 100
 
-ChangeType = Literal["booked", "moved", "cancelled"]
+ChangeType = Literal["booked", "moved", "cancelled", "erased"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Entry:
     """A change of a booking of `site`, and its position after it.
 
     `move_id` identifies the move that a `moved` entry records, and `previous` is the position before it.
+    `actor` is the id of the caller that made the change, for the audit stream alone.
     """
 
     version: int
@@ -51,6 +53,7 @@ class Entry:
     position: Position
     move_id: str | None = None
     previous: Position | None = None
+    actor: str | None = None
 
     def to_document(self) -> dict[str, Any]:
         document = {
@@ -64,6 +67,8 @@ class Entry:
             document["moveId"] = self.move_id
         if self.previous is not None:
             document["previous"] = self.previous.to_document()
+        if self.actor is not None:
+            document["actor"] = self.actor
         return document
 
     @classmethod
@@ -85,11 +90,12 @@ class Entry:
             Position.from_document(entry),
             entry.get("moveId"),
             None if previous is None else Position.from_document(previous),
+            entry.get("actor"),
         )
 
-    def to_event(self, booking_id: str) -> BookingEvent:
+    def to_event(self, booking_id: str) -> AuditedEvent:
         """Return the event that announces this change of the booking."""
-        return BookingEvent.model_construct(
+        return AuditedEvent.model_construct(
             type=self.type,
             at=self.at,
             id=booking_id,
@@ -97,6 +103,7 @@ class Entry:
             site=self.site,
             place=self.position.to_place(),
             previous=None if self.previous is None else self.previous.to_place(),
+            actor=self.actor,
         )
 
     def to_change(self) -> Change:

@@ -20,7 +20,9 @@ class MoveTarget:
     durationMinutes: int | None  # as the messages call it
 
 
-def moved(booking: Booking, request: MoveRequest, move: DoneMove, grid: Grid) -> Booking:
+def moved(
+    booking: Booking, request: MoveRequest, move: DoneMove, grid: Grid, actor: str | None = None
+) -> Booking:
     """Return the booking after a move; with the same version if it is at that place already.
 
     Raises:
@@ -33,4 +35,4 @@ def moved(booking: Booking, request: MoveRequest, move: DoneMove, grid: Grid) ->
         request.durationMinutes or booking.duration,
     )
     slot_range = grid.slot_range(target)
-    return booking.moved(target.resources, slot_range, Claims.of(target, slot_range), move)
+    return booking.moved(target.resources, slot_range, Claims.of(target, slot_range), move, actor)

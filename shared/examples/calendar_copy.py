@@ -26,7 +26,7 @@ class Calendar:
         self._versions[event.id] = event.version
         if event.type == "cancelled":
             del self.appointments[event.id]
-        else:
+        elif event.type != "erased":  # of a cancelled appointment too; a copy with names deletes them now
             self.appointments[event.id] = event
         return True
 

@@ -17,8 +17,8 @@ DOCTOR, ROOM, MINUTES = "dr-lee", "room-2", 30
 
 
 def show(appointment: Appointment) -> None:
-    when = appointment.slot.astimezone()
-    print(f"{when:%Y-%m-%d %H:%M}  {appointment.patientName}  {appointment.id}  {appointment.status}")
+    when, patient = appointment.slot.astimezone(), appointment.patientName or "-"
+    print(f"{when:%Y-%m-%d %H:%M}  {patient}  {appointment.id}  {appointment.status}")
 
 
 async def run(arguments: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Define how every process connects to NATS: it reconnects without limit, and logs a lost connection."""
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,7 +40,8 @@ class NatsOptions:
     An outage is logged once. At a NATS error that it does not know, nats-py closes the connection
     permanently, regardless of the number of reconnect attempts. Then `on_closed` is called once, because the
     process is of no further use. `on_disconnected` is called whenever the connection is lost, before a
-    message arrives on the next one.
+    message arrives on the next one. With `tls`, or a `tls://` URL, every connection must be encrypted
+    (`nats_wire.GuardedClient`).
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class NatsOptions:
         url: str,
         name: str,
         *,
+        tls: ssl.SSLContext | None = None,
         on_closed: Callable[[], None] = _nothing,
         on_disconnected: Callable[[], None] = _nothing,
     ) -> None:
         self._url = url
         self._name = name
+        self._tls = tls
         self._on_closed = on_closed
         self._on_disconnected = on_disconnected
         self._is_logged = False
@@ -68,6 +72,7 @@ class NatsOptions:
         return {
             "servers": [part.strip() for part in self._url.split(",")],
             "name": self._name,
+            "tls": self._tls,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": RECONNECT_SECONDS,
             # A silently cut connection is noticed within seconds; the default takes minutes.

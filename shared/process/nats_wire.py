@@ -15,7 +15,9 @@
 - `_pending_queue`: shows when all received messages were delivered. The public `Subscription.drain` removes
   the subscription after one round trip, and NATS may send more after that.
 - `_reading_task`, `_pings_outstanding`: show whether the client still reads, and NATS still answers.
-- `_cb`: the callback of a subscription, which is FastStream's. A message that bypasses it costs a tenth.
+- `_cb`: the callback of a subscription, which is FastStream's. A message that bypasses it costs far less.
+- `_process_info`, `_current_server`: nats-py trusts a server that says, before TLS begins, that it needs no
+  TLS. Then even a client of a `tls://` URL would send its credentials in plain text.
 - `_conn`, `_id`: a subscription's connection, and its id in the protocol.
 
 A new minor version of nats-py may change any of them: pyproject.toml admits it once the tests of this module
@@ -24,7 +26,8 @@ pass with it.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
@@ -48,8 +51,12 @@ _CRLF = b"\r\n"
 log = structlog.get_logger()
 
 
+class NotEncrypted(ConnectionError):
+    """The server, or someone between, offers no TLS, and this client must use it."""
+
+
 class GuardedClient(Client):
-    """A NATS client that no message can stop.
+    """A NATS client that no message can stop, and that never leaves out the TLS that it was configured for.
 
     With `deliver_malformed`, a message with a malformed header block is delivered with the single header
     `MALFORMED`, so that it can be answered. All other malformed input is dropped, and `on_dropped` is called.
@@ -77,6 +84,13 @@ class GuardedClient(Client):
         if time.monotonic() >= self._log_again_at:
             self._log_again_at = time.monotonic() + LOG_SECONDS
             log.warning("nats_message_dropped", error=type(error).__name__)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        scheme = self._current_server.uri.scheme if self._current_server else ""
+        secure = scheme == "wss" or (scheme != "ws" and info.get("tls_required"))
+        if initial_connection and (scheme == "tls" or "tls" in self.options) and not secure:
+            raise NotEncrypted("NATS offers no TLS")
+        await super()._process_info(info, initial_connection)
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
@@ -191,16 +205,10 @@ def forget(subscription: Subscription) -> None:
     subscription._conn._remove_sub(subscription._id)
 
 
-def offer_first(subscription: Subscription, take: Callable[[Msg], bool]) -> None:
-    """Pass a message to the subscription's callback only if `take` rejects it, which costs far less."""
-    callback = subscription._cb
-    assert callback is not None  # noqa: S101 - FastStream subscribes with one
-
-    async def offer(message: Msg) -> None:
-        if not take(message):
-            await callback(message)
-
-    subscription._cb = offer
+def deliver_to(subscription: Subscription, take: Callable[[Msg], Awaitable[None]]) -> None:
+    """Pass further messages to `take` instead of the callback that the subscription was made with."""
+    assert subscription._cb is not None  # noqa: S101 - FastStream subscribes with one
+    subscription._cb = take
 
 
 async def handed_out(subscription: Subscription) -> None:

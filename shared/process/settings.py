@@ -1,14 +1,19 @@
 """Read settings from the environment: one small class per concern. An error names the variable."""
 
+import ssl
 from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.fields import DAY_MINUTES
 from shared.process.nats_options import checked_servers
+from shared.process.secret_files import SECRET, SecretFiles, UnusableSecret
+from shared.process.tls import check_server_certificate, client_context
 
 # Replies are sent a little after deadlines: a driver has to notice the time-out, and the last commands arrive
 # after SIGTERM.
@@ -29,13 +34,36 @@ def _scheme(*schemes: str) -> AfterValidator:
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, SecretFiles(settings_cls), env_settings
+
 
 class NatsSettings(_Settings):
-    nats_url: Annotated[str, AfterValidator(checked_servers)] = "nats://localhost:4222"
+    nats_url: Annotated[str, SECRET, AfterValidator(checked_servers)] = "nats://localhost:4222"
+    nats_ca_file: Path | None = None
+    nats_cert_file: Path | None = None
+    nats_key_file: Path | None = None
     # At least a second: an attempt, a third of it, must be longer than the skew between hosts' clocks.
     request_timeout_seconds: Annotated[
         float, Field(ge=1, le=LONGEST_TIMEOUT_SECONDS, allow_inf_nan=False)
     ] = 5
+
+    @model_validator(mode="after")
+    def _certificates_are_usable(self) -> "NatsSettings":
+        self.tls()
+        return self
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Read the certificates; None if the URL alone decides about TLS."""
+        return client_context("NATS", self.nats_ca_file, self.nats_cert_file, self.nats_key_file)
 
     @property
     def drain_seconds(self) -> float:
@@ -49,12 +77,14 @@ class NatsSettings(_Settings):
 
 
 class MongoSettings(_Settings):
-    mongo_uri: Annotated[str, _scheme("mongodb://", "mongodb+srv://")] = "mongodb://localhost:27017/booking"
+    mongo_uri: Annotated[str, SECRET, _scheme("mongodb://", "mongodb+srv://")] = (
+        "mongodb://localhost:27017/booking"
+    )
 
 
 class RedisSettings(_Settings):
     redis_url: Annotated[
-        str, _scheme("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+        str, SECRET, _scheme("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
     ] = "redis://localhost:6379"
 
 
@@ -82,11 +112,22 @@ class GridSettings(_Settings):
 class EventSettings(_Settings):
     events_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 30
     events_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    audit_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 365
 
     @property
     def max_age(self) -> timedelta:
         """How long JetStream keeps an event."""
         return timedelta(days=self.events_max_age_days)
+
+    @property
+    def audit_max_age(self) -> timedelta:
+        """How long JetStream keeps the record of a change in the audit stream."""
+        return timedelta(days=self.audit_max_age_days)
+
+
+class RetentionSettings(_Settings):
+    # 0: for ever.
+    retain_names_days: Annotated[int, Field(ge=0, le=36_500)] = 0
 
 
 class WebhookSettings(_Settings):
@@ -106,6 +147,64 @@ class GatewaySettings(_Settings):
     share_port: bool = False
     health_port: Port = 0
     live_streams_max: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    allowed_hosts: str = ""
+
+    @model_validator(mode="after")
+    def _certificate_is_usable(self) -> "GatewaySettings":
+        check_server_certificate("TLS", self.tls_cert_file, self.tls_key_file)
+        return self
+
+    @property
+    def hosts(self) -> frozenset[bytes]:
+        """The names that the header `Host` of a request may have; empty: any."""
+        names = self.allowed_hosts.split(",")
+        return frozenset(name.strip().lower().encode() for name in names) - {b""}
+
+
+class AccessSettings(_Settings):
+    api_keys_file: Path | None = None
+    allow_anonymous: bool = False
+    jwks_file: Path | None = None
+    jwks_url: Annotated[str, _scheme("https://", "http://127.0.0.1", "http://localhost")] | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return any((self.api_keys_file, self.jwks_file, self.jwks_url))
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.allow_anonymous and self.has_keys:
+            raise ValueError("ALLOW_ANONYMOUS must not be true if keys are set")
+        if self.jwks_file and self.jwks_url:
+            raise ValueError("JWKS_FILE and JWKS_URL must not both be set")
+        if (self.jwks_file or self.jwks_url) and not (self.jwt_audience and self.jwt_issuer):
+            raise ValueError("JWT_AUDIENCE and JWT_ISSUER must be set with JWKS_FILE or JWKS_URL")
+        return self
+
+    def check_host(self, host: str) -> None:
+        """Refuse to be open to other hosts, unless that is meant.
+
+        Raises:
+            Misconfigured
+        """
+        if not (self.has_keys or self.allow_anonymous or is_loopback(host)):
+            raise Misconfigured(
+                "API_KEYS_FILE: must be set if HOST is not on loopback: slotkeeper-keys makes the file;"
+                " ALLOW_ANONYMOUS=true opens the service to every caller who reaches it"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to listen on is reachable from this host alone."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class WorkerSettings(_Settings):
@@ -128,6 +227,8 @@ def load(settings: type[SettingsT]) -> SettingsT:
     """
     try:
         return settings()
+    except UnusableSecret as error:
+        raise Misconfigured(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
         variable = "_".join(str(part) for part in first["loc"]).upper()
@@ -143,8 +244,10 @@ CONCERNS: tuple[type[_Settings], ...] = (
     HoldSettings,
     GridSettings,
     EventSettings,
+    RetentionSettings,
     WebhookSettings,
     LogSettings,
     GatewaySettings,
+    AccessSettings,
     WorkerSettings,
 )

@@ -29,6 +29,7 @@ EXAMPLES = [
     _example("booked", 1, _BOOKED, None),
     _example("moved", 2, _MOVED, _BOOKED),
     _example("cancelled", 3, _MOVED, None),
+    _example("erased", 4, _MOVED, None),
 ]
 
 

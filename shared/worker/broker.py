@@ -13,8 +13,6 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from shared.contract.envelope import refusal
-from shared.contract.errors import Overloaded
 from shared.contract.operation import Operation
 from shared.process import nats_wire
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
@@ -25,17 +23,21 @@ from shared.worker.draining import drain
 from shared.worker.flow_control import FlowControl
 from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
-from shared.worker.messages import send
-from shared.worker.metrics import DROPPED, TURNED_AWAY
+from shared.worker.metrics import DROPPED
 from shared.worker.peers import watch_peers
 from shared.worker.readiness_responder import ReadinessResponder
 from shared.worker.serving_policy import ServingPolicy
 
-OVERLOADED_REPLY = refusal(Overloaded())
+Take = Callable[[Msg], Awaitable[None]]
+"""Takes a received message, and returns at once."""
 
 
 class _GuardedBroker(NatsBroker):
-    """A FastStream broker that connects with a `GuardedClient`."""
+    """A FastStream broker that connects with a `GuardedClient`, and with all the options of nats-py."""
+
+    def __init__(self, options: NatsOptions, **more: Any) -> None:
+        super().__init__(**more)
+        self._options = options
 
     async def connect_guarded(self) -> nats_wire.GuardedClient:
         """Connect, and return the connection."""
@@ -45,7 +47,7 @@ class _GuardedBroker(NatsBroker):
 
     async def _connect(self) -> Client:
         connection = nats_wire.GuardedClient(deliver_malformed=True, on_dropped=DROPPED.inc)
-        await connection.connect(**self._connection_kwargs)
+        await connection.connect(**self._options.connect)
         self.config.connect(connection)
         return connection
 
@@ -62,11 +64,17 @@ class WorkerBroker:
             self._in_flight, self.hints, longest_seconds=settings.request_timeout_seconds
         )
         self._controls: dict[str, FlowControl] = {}
+        self._takes: dict[str, Take] = {}
+        """By subject."""
         self._options = NatsOptions(
-            settings.nats_url, name, on_closed=fail, on_disconnected=self._connection_lost
+            settings.nats_url,
+            name,
+            tls=settings.tls(),
+            on_closed=fail,
+            on_disconnected=self._connection_lost,
         )
         self._broker = _GuardedBroker(
-            **self._options.connect,
+            self._options,
             ack_policy=AckPolicy.MANUAL,  # core NATS has no acknowledgements: looking for them costs time
             logger=None,  # FastStream's log lines quote exception texts, which could contain a name
             apply_types=False,  # the dispatcher validates messages: doing it twice costs time
@@ -100,14 +108,13 @@ class WorkerBroker:
         for operation, handler in handlers.items():
             self._subscribe(operation, handler, policy)
         if ready is not None and policy is not None:
-            responder = ReadinessResponder(policy.readiness)
-            self._broker.subscriber(ready.subject, decoder=_undecoded, no_reply=True)(_take_all(responder))
+            subscriber = self._broker.subscriber(ready.subject, decoder=_undecoded, no_reply=True)
+            self._pass_to(ReadinessResponder(policy.readiness).take, subscriber, ready.subject)
         running: list[asyncio.Task[None]] = []
         try:
             self._connection = await self._broker.connect_guarded()
             await self._broker.start()
-            if ready is not None and policy is not None:
-                self._bypass_faststream(ready, responder)
+            self._bypass_faststream()
             await _round_trip(self._connection)  # a caller may send as soon as it reads the line `serving`
             running = [run_until_cancelled(control.run(), self._fail) for control in self._controls.values()]
             if policy:
@@ -152,38 +159,24 @@ class WorkerBroker:
         """Subscribe to the subject of an operation, and to its subject of batches if it has one."""
         serves = partial(policy.serves, operation) if policy else _always
         for subject in (operation.subject, *([operation.many_subject] if operation.batched else ())):
-            many = subject != operation.subject
             subscriber = self._broker.subscriber(
                 subject, queue=operation.group or "", decoder=_undecoded, no_reply=True
             )
             control = self._controls[subject] = FlowControl(subscriber, self._in_flight, serves)
-            subscriber(partial(self._take, operation, handler, control, many))
+            many = subject != operation.subject
+            self._pass_to(
+                partial(self._dispatcher.take, operation, handler, control, many=many), subscriber, subject
+            )
 
-    async def _take(
-        self,
-        operation: Operation[Any, Any],
-        handler: Handler[Any, Any],
-        control: FlowControl,
-        many: bool,
-        message: StreamMessage[Msg],
-    ) -> None:
-        """Start to answer a message, and return at once; refuse it if the worker is overloaded.
+    def _pass_to(self, take: Take, subscriber: Any, subject: str) -> None:
+        """Pass the messages that a FastStream subscriber receives to `take`."""
+        self._takes[subject] = take
+        subscriber(_of_raw_messages(take))
 
-        FastStream calls this for one message at a time. Its option `max_workers` costs more time than this
-        whole function, and a shutdown would lose the messages in its buffer.
-        """
-        raw = message.raw_message
-        if not control.admit():
-            TURNED_AWAY.labels(raw.subject).inc()
-            await send(raw, OVERLOADED_REPLY)
-            return
-        control.count(self._dispatcher.begin(operation, handler, raw, many=many))
-
-    def _bypass_faststream(self, ready: Operation[Any, Any], responder: ReadinessResponder) -> None:
-        """Pass readiness requests to the responder without FastStream, which costs far less time."""
+    def _bypass_faststream(self) -> None:
+        """Receive messages without FastStream, which would cost more time than all the rest of receiving."""
         for subscription in self._subscriptions:
-            if subscription.subject == ready.subject:
-                nats_wire.offer_first(subscription, responder.take)
+            nats_wire.deliver_to(subscription, self._takes[subscription.subject])
 
     def _review(self) -> None:
         for control in self._controls.values():
@@ -198,11 +191,11 @@ async def _undecoded(message: StreamMessage[Msg]) -> StreamMessage[Msg]:
     return message
 
 
-def _take_all(responder: ReadinessResponder) -> Callable[[StreamMessage[Msg]], Awaitable[None]]:
-    async def take(message: StreamMessage[Msg]) -> None:
-        responder.take(message.raw_message)
+def _of_raw_messages(take: Take) -> Callable[[StreamMessage[Msg]], Awaitable[None]]:
+    async def take_raw(message: StreamMessage[Msg]) -> None:
+        await take(message.raw_message)
 
-    return take
+    return take_raw
 
 
 async def _round_trip(connection: Client) -> None:

@@ -5,10 +5,8 @@ commands share the fixed costs of a message.
 """
 
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -16,20 +14,16 @@ from nats.aio.msg import Msg
 
 from shared.contract.commands import CommandT
 from shared.contract.envelope import Reply, many_to_wire, refusal
-from shared.contract.errors import OutcomeUnknown, Refused
-from shared.contract.headers import ERROR_TYPE
+from shared.contract.errors import OutcomeUnknown, Overloaded, Refused
 from shared.contract.hints import HoldHint
-from shared.contract.log_fields import log_fields
 from shared.contract.operation import Operation
+from shared.worker.answer_log import record_answers
 from shared.worker.attempts import Attempt, Reader, Received
+from shared.worker.flow_control import FlowControl
 from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import respond, send
-from shared.worker.metrics import count_answers
-
-REFUSED = 400
-FAILED = 500
-"""From this status on, an answer is logged as a warning: not executed, or unknown."""
+from shared.worker.metrics import TURNED_AWAY
 
 OutcomeT = TypeVar("OutcomeT")
 UseCase = Callable[[Sequence[Attempt[CommandT]]], Awaitable[Sequence[OutcomeT | Exception]]]
@@ -72,15 +66,25 @@ class Dispatcher:
         self._hints = hints
         self._reader = Reader(longest_seconds=longest_seconds)
 
-    def begin(
-        self, operation: Operation[Any, Any], handler: Handler[Any, Any], message: Msg, *, many: bool
-    ) -> int:
-        """Start to answer a message of one command, or of a batch (`many`); return the number of commands."""
+    async def take(
+        self,
+        operation: Operation[Any, Any],
+        handler: Handler[Any, Any],
+        control: FlowControl,
+        message: Msg,
+        *,
+        many: bool,
+    ) -> None:
+        """Start to answer a message of one command, or of a batch (`many`); refuse it if overloaded."""
+        if not control.admit():
+            TURNED_AWAY.labels(message.subject).inc()
+            await send(message, refusal(Overloaded()))
+            return
         started = time.perf_counter()
         received = self._reader.read(operation, message, many=many)
         answer = self._answer(operation, handler, message, received, started)
         self._in_flight.begin(answer, commands=len(received.attempts))
-        return len(received.attempts)
+        control.count(len(received.attempts))
 
     async def _answer(
         self,
@@ -105,12 +109,7 @@ class Dispatcher:
             await send(message, replies[0])
         if handler.hint is not None:
             await self._hints.publish(_hints(handler.hint, received, outcomes))
-        count_answers(
-            message.subject,
-            Counter(reply.headers.get(ERROR_TYPE) or str(reply.status) for reply in replies),
-            seconds,
-        )
-        _log(message.subject, received, outcomes, replies, round(seconds * 1000, 1))
+        record_answers(message.subject, received, outcomes, replies, seconds, reads=operation.reads)
 
 
 async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:
@@ -143,12 +142,12 @@ def _replies(
 
     def fail(error: Exception) -> None:
         failures[id(error)] = error
-        replies.append(_refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None)))
+        replies.append(refusal(OutcomeUnknown(OutcomeUnknown.of_a_read if operation.reads else None)))
 
     for outcome in outcomes:
         try:
             if isinstance(outcome, Refused):
-                replies.append(_refusal(outcome))
+                replies.append(refusal(outcome))
             elif isinstance(outcome, Exception):
                 fail(outcome)
             else:
@@ -163,50 +162,3 @@ def _permitted(reply: Reply[Any], asked: Attempt[Any] | Exception) -> Reply[Any]
     if isinstance(asked, Attempt) and not asked.caller.names:
         return reply.without_names()
     return reply
-
-
-def _refusal(refused: Refused) -> Reply[Any]:
-    """Return the reply of a refusal; equal refusals are encoded once."""
-    if refused.appointment:
-        return refusal(refused).written()
-    kind: Callable[[str], Refused] = type(refused)
-    return _refusal_of(kind, refused.text)
-
-
-@lru_cache(maxsize=256)
-def _refusal_of(kind: Callable[[str], Refused], text: str) -> Reply[Any]:
-    return refusal(kind(text)).written()
-
-
-def _log(
-    subject: str, received: Received[Any], outcomes: Sequence[Any], replies: Sequence[Reply[Any]], ms: float
-) -> None:
-    """Log one line for all executed commands, and one line per refused command, to search for."""
-    log_answer = log.debug if subject.endswith(".ready") else log.info
-    ids = received.request_ids
-    done = [number for number, reply in enumerate(replies) if reply.status < REFUSED]
-    if len(done) == 1:
-        (only,) = done
-        log_answer("answered", request_id=ids[only], subject=subject, status=replies[only].status, ms=ms)
-    elif done:
-        counts = dict(Counter(str(replies[number].status) for number in done))
-        log_answer(
-            "answered", request_ids=[ids[number] for number in done], subject=subject, statuses=counts, ms=ms
-        )
-    if len(done) == len(replies):
-        return
-    for number, reply in enumerate(replies):
-        if reply.status >= REFUSED:
-            attempt = received.attempts[number]
-            fields = log_fields(attempt.command) if isinstance(attempt, Attempt) else {}
-            outcome = outcomes[number]
-            kind = type(outcome) if isinstance(outcome, Refused) else OutcomeUnknown
-            (log.warning if reply.status >= FAILED else log_answer)(
-                "answered",
-                request_id=ids[number],
-                subject=subject,
-                status=reply.status,
-                ms=ms,
-                error_type=kind.__name__,
-                **fields,
-            )

@@ -36,12 +36,11 @@ class ReadinessResponder:
         self._waiting: list[tuple[Msg, Reply[Any] | None]] = []
         self._answering: asyncio.Task[None] | None = None
 
-    def take(self, message: Msg) -> bool:
+    async def take(self, message: Msg) -> None:
         """Accept a request, to be answered with the next group; a malformed one gets its refusal."""
         self._waiting.append((message, _refusal_of(message)))
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer(), context=Context())
-        return True
 
     async def _answer(self) -> None:
         while self._waiting:

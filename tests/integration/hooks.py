@@ -13,7 +13,8 @@ import nats
 from nats.aio.client import Client
 
 from booking_worker.events.publisher import EventPublisher
-from shared.contract.events import BookingEvent, EventPlace, EventType
+from shared.contract.audit import AuditedEvent
+from shared.contract.events import EventPlace, EventType
 from shared.process.settings import EventSettings
 from tests.integration.receiver import WAIT_SECONDS, Receiver
 from tests.servers import Servers
@@ -78,10 +79,10 @@ class Hooks:
         return found
 
 
-def event_of(site: str, type: EventType) -> BookingEvent:
+def event_of(site: str, type: EventType) -> AuditedEvent:
     at = datetime.now(UTC).replace(microsecond=0)
     place = EventPlace(resources=("dr-lee",), slot=datetime(2031, 5, 4, 9, tzinfo=UTC), durationMinutes=5)
-    return BookingEvent(type=type, at=at, id=str(uuid4()), version=1, site=site, place=place)
+    return AuditedEvent(type=type, at=at, id=str(uuid4()), version=1, site=site, place=place)
 
 
 @asynccontextmanager

@@ -1,18 +1,16 @@
 """A receiver of webhooks: an HTTP server that a test scripts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from standardwebhooks import Webhook
 from starlette.types import Receive, Scope, Send
 
-from deploy.local.ports import LOOPBACK
-from shared.process.listening import bind
+from tests.asgi_server import read_body, serve
 
 WAIT_SECONDS = 20.0
 
@@ -52,10 +50,7 @@ class Receiver:
         return self.received
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
+        body = await read_body(receive)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.received.append(Received(headers, body))
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -63,12 +58,6 @@ class Receiver:
         answer = [(name.encode(), value.encode()) for name, value in self.headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": answer})
         await send({"type": "http.response.body", "body": b""})
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @asynccontextmanager
@@ -82,17 +71,9 @@ async def receiver(
     app = Receiver(list(statuses) or [204], headers)
     if not shut:
         app.open.set()
-    listener = bind(LOOPBACK, 0, variable="PORT")
-    scheme = "https" if certificate else "http"
-    app.url = f"{scheme}://{LOOPBACK}:{listener.getsockname()[1]}/hook"
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ssl_certfile=certificate and str(certificate)
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield app
-    finally:
-        app.open.set()
-        server.should_exit = server.force_exit = True
-        await serving
+    async with serve(app, certificate=certificate) as url:
+        app.url = f"{url}/hook"
+        try:
+            yield app
+        finally:
+            app.open.set()

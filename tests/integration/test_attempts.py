@@ -1,6 +1,8 @@
 """The client counts its attempts by outcome, and retries many callers at once."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from nats.aio.msg import Msg
@@ -61,6 +63,20 @@ async def test_attempt_is_counted_once_by_its_outcome(
         await book(client)
         assert counted(client) == counts
     assert not replies
+
+
+async def test_refusal_leaves_nothing_for_the_garbage_collector(servers: Servers) -> None:
+    """A refusal is freed with its last reference: in a rush for one slot, nearly every request has one."""
+    async with answering(servers, BOOK.many_subject, [refusal(SlotHeld())]) as client:
+        gc.disable()
+        try:
+            try:
+                await client.send(BOOK, BookAppointment.model_validate(fresh()))
+            except SlotHeld as refused:
+                left = weakref.ref(refused)
+            assert left() is None
+        finally:
+            gc.enable()
 
 
 async def test_caller_that_gives_up_cancels_one_attempt(servers: Servers) -> None:

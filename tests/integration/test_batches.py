@@ -12,10 +12,10 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.client import batches
-from shared.client.batches import MOST_COMMANDS, MOST_IN_FLIGHT, Batches
+from shared.client import transport
 from shared.client.command_client import CommandClient
 from shared.client.statistics import Statistics
+from shared.client.transport import MOST_COMMANDS, MOST_IN_FLIGHT, Batches
 from shared.contract.commands import BookAppointment
 from shared.contract.envelope import Envelope
 from shared.contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused
@@ -86,7 +86,7 @@ async def worker(servers: Servers) -> AsyncIterator[Worker]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an unanswered batch block further batches for as long as it takes."""
-    monkeypatch.setattr(batches, "SLOW_SECONDS", LONG)
+    monkeypatch.setattr(transport, "SLOW_SECONDS", LONG)
 
 
 def numbers(message: Msg) -> list[int]:

@@ -96,7 +96,7 @@ async def test_intents_gather_while_redis_is_busy(
     await until(lambda: used_up == [1], "the hold is consumed")
     assert cleared == [1]
     going_on.set()
-    await use_cases.intents.drain()
+    await use_cases.clearer.drain()
     assert cleared == [1, 3]
 
 
@@ -120,7 +120,7 @@ async def test_booking_does_not_consume_a_later_hold(
     with monkeypatch.context() as patch:
         patch.setattr(BookingWrites, "insert_many", place_first)
         await use_cases.bookings.book(BookAppointment.model_validate(body), Deadline.after(5))
-    await use_cases.intents.drain()
+    await use_cases.clearer.drain()
     rival = BookAppointment.model_validate({**elsewhere, "patientName": "Grace", "holdToken": None})
     with pytest.raises(SlotHeld):
         await use_cases.bookings.book(rival, Deadline.after(5))

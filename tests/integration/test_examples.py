@@ -11,8 +11,11 @@ from random import randrange
 import httpx
 import pytest
 
+from booking_worker.privacy.erasure import erase
 from deploy.local.ports import free_port
 from deploy.local.process import Process, end
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.personal_data import PersonalData, with_ids
 from tests.integration.breakable import until
 from tests.integration.event_log import event_log
 from tests.servers import Servers
@@ -184,12 +187,20 @@ async def test_event_examples_follow_the_bookings_of_a_site(
         try:
             await log.life.move(booked["id"], slot="2031-05-04T11:00:00Z")
             await log.life.cancel(booked["id"])
-            await until(lambda: "cancelled" in calendar.log_file.read_text(), "the calendar is empty")
+            database = mongodb.connect(log.stack.env["MONGO_URI"])
+            await erase(PersonalData(database), with_ids([booked["id"]]))
+            mongodb.close(database)
+            await until(lambda: "erased" in calendar.log_file.read_text(), "the calendar is empty")
             await until(lambda: booked["id"] in billing.log_file.read_text(), "the booking is billed")
         finally:
             end([calendar, billing], STOP_SECONDS)
     lines = calendar.log_file.read_text().splitlines()
-    assert [line.split()[0] for line in lines if "booked)" in line] == ["booked", "moved", "cancelled"]
+    assert [line.split()[0] for line in lines if "booked)" in line] == [
+        "booked",
+        "moved",
+        "cancelled",
+        "erased",
+    ]
     assert lines[-1].endswith("(0 booked)")
     bills = [line for line in billing.log_file.read_text().splitlines() if f"billed {booked['id']}:" in line]
     assert len(bills) == 1

@@ -188,7 +188,7 @@ async def test_slot_of_a_cancelled_booking_can_be_held(use_cases: UseCases) -> N
     await use_cases.database[COLLECTION].update_one(
         {"_id": booked.booking.id}, {"$set": {"status": "cancelled"}}
     )
-    await use_cases.intents.drain()
+    await use_cases.clearer.drain()
     assert await use_cases.holds.place_hold(
         PlaceHold.model_validate({**body, "patientName": "Grace"}), Deadline.after(5)
     )

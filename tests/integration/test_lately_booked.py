@@ -47,9 +47,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("insert")
         return await insert(store, bookings, **more)
 
-    async def noting_register(*args: Any, **more: Any) -> Any:
-        done.append("intent")
-        return await register(*args, **more)
+    async def noting_register(store: IntentStore, intents: Any, **more: Any) -> Any:
+        done.extend(["intent"] if intents else [])
+        return await register(store, intents, **more)
 
     async def noting_change(store: BookingWrites, changes: Any, **more: Any) -> list[WriteResult]:
         done.append("change")
@@ -122,5 +122,5 @@ async def test_a_replay_on_a_slot_recently_refused_uses_up_its_hold(use_cases: U
     assert isinstance(placed, Placed)
     await use_cases.hold_store.grant_many([(wanted, placed)])
     assert (await use_cases.bookings.book(command, soon())).replayed
-    await use_cases.intents.drain()
+    await use_cases.clearer.drain()
     assert not await use_cases.redis.exists(*keys_of(claims))

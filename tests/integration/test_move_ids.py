@@ -135,9 +135,9 @@ async def test_a_retry_of_a_move_uses_up_the_hold_of_its_patient(
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)
         await use_cases.bookings.move(move, soon())
-        await use_cases.intents.drain()
+        await use_cases.clearer.drain()
     assert (await use_cases.bookings.move(move, soon())).version == 2
-    await use_cases.intents.drain()
+    await use_cases.clearer.drain()
     await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=ELEVEN), soon())
     assert await use_cases.bookings.book(free(body, slot=TEN), soon())
 
@@ -156,7 +156,7 @@ async def test_control_without_a_retry_the_hold_remains(
     with monkeypatch.context() as patch:
         patch.setattr(IntentStore, "use_up_holds", die)
         await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=TEN, moveId="desk"), soon())
-        await use_cases.intents.drain()
+        await use_cases.clearer.drain()
     await use_cases.bookings.move(MoveAppointment(id=booking.id, slot=ELEVEN), soon())
     with pytest.raises(SlotHeld):
         await use_cases.bookings.book(free(body, slot=TEN), soon())

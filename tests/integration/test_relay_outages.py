@@ -14,7 +14,8 @@ import pytest
 from booking_worker.events.publisher import MOST_IN_FLIGHT, EventPublisher, Unpublished
 from deploy.local.nats import Nats
 from deploy.local.ports import LOOPBACK
-from shared.contract.events import BookingEvent, EventPlace
+from shared.contract.audit import AuditedEvent
+from shared.contract.events import EventPlace
 from shared.process.settings import EventSettings
 from tests.integration.breakable import LINK, proxy, until
 from tests.integration.event_log import event_log, ids_of
@@ -115,7 +116,7 @@ async def test_publisher_works_after_any_number_of_failures(nats_server: NatsAlo
     nats_server.restart()
     place = EventPlace(resources=("default",), slot=NOW)
     events = [
-        BookingEvent(type="booked", at=NOW, id=f"b{n}", version=1, site="clinic", place=place)
+        AuditedEvent(type="booked", at=NOW, id=f"b{n}", version=1, site="clinic", place=place)
         for n in range(1000)
     ]
     # A buffer of 100 KB is full after some 250 events.

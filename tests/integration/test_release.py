@@ -220,7 +220,7 @@ async def test_a_booking_of_a_part_uses_up_the_whole_hold(grid_use_cases: UseCas
     by = {"patientName": "Eve"} if known_by == "token" else {"holdToken": None}
     booking = BookAppointment.model_validate({**hold.model_dump(), "durationMinutes": 15, **by})
     await grid_use_cases.bookings.book(booking, Deadline.after(5))
-    await grid_use_cases.intents.drain()
+    await grid_use_cases.clearer.drain()
     release = ReleaseHold.model_validate(hold.model_dump(include={"slot", "site", "holdToken"}))
     with pytest.raises(NoSuchHold):
         await grid_use_cases.holds.release_hold(release, Deadline.after(5))

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller
-from booking_worker.bookings.intents import Intents
+from booking_worker.bookings.intents import IntentClearer
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.requests import Booked
@@ -105,7 +105,7 @@ class UseCases:
     """Both services on one database and one Redis."""
 
     database: mongodb.Database
-    intents: Intents
+    clearer: IntentClearer
     bookings: OneByOne
     reads: OneByOne
     holds: OneByOne
@@ -141,13 +141,14 @@ async def use_cases_on(
         holds = HoldStore(scripts, hold_ms=hold_ms, max_ms=hold_ms)
         await schema.wait_until_verified()
         writes = BookingWrites(database, bookings, schema)
-        intents = Intents(IntentStore(scripts), HintPublisher(lambda: None))
+        intents = IntentStore(scripts)
+        clearer = IntentClearer(intents, HintPublisher(lambda: None))
         grid, digests, lately = Grid(slot_minutes), Digests(schema.secret), LatelyBooked()
         one_by_one = OneByOne(
             BookingService(
-                Booker(bookings, writes, intents, lately),
+                Booker(bookings, writes, intents, clearer, lately),
                 Canceller(bookings, writes),
-                Mover(bookings, writes, intents, lately=lately, grid=grid, digests=digests),
+                Mover(bookings, writes, intents, clearer, lately=lately, grid=grid, digests=digests),
                 schema=schema,
                 grid=grid,
                 digests=digests,
@@ -155,7 +156,7 @@ async def use_cases_on(
             ReadService(bookings, WindowStore(database, bookings, grid), HoldIndex(scripts, grid), grid),
             HoldService(bookings, holds, RedisWatch(scripts), schema=schema, grid=grid, digests=digests),
         )
-        yield UseCases(database, intents, one_by_one, one_by_one, one_by_one, holds, schema, redis)
-        await intents.drain()
+        yield UseCases(database, clearer, one_by_one, one_by_one, one_by_one, holds, schema, redis)
+        await clearer.drain()
         await redis.aclose()
         mongodb.close(database)

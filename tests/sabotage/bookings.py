@@ -1,10 +1,14 @@
 """Remove safeguards of the decisions on bookings: keys, final refusals and claims."""
 
+from dataclasses import replace
 from typing import Any
 
 from booking_worker.bookings import book as decisions
+from booking_worker.bookings import finality
 from booking_worker.bookings.finality import KeyFinality, MoveFinality
+from booking_worker.bookings.requests import BookOutcome, BookRequest, replay
 from shared.contract.deadline import Deadline
+from shared.domain.booking import Booking
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.indexes import INDEXES
 from shared.worker import attempts as worker_attempts
@@ -30,6 +34,16 @@ def no_final_refusals() -> None:
 
     KeyFinality.make_final = believe  # type: ignore[assignment,method-assign]
     MoveFinality.make_final = believe  # type: ignore[assignment,method-assign]
+
+
+def erased_hash_counts() -> None:
+    """Compare a request with the request hash of a booking that is erased."""
+
+    def strict(request: BookRequest, own: Booking) -> BookOutcome:
+        return replay(request, replace(own, request_hash=own.request_hash or "erased"))
+
+    for module in (decisions, finality):
+        vars(module)["replay"] = strict
 
 
 def no_asked_at() -> None:

@@ -38,7 +38,7 @@ def extension_touches_ttl() -> None:
 def no_release_mark() -> None:
     """Place and grant holds that were asked before the release of their token."""
     for name in ("place_holds", "grant_holds"):
-        _change_script(name, "<= released_at(token)", "< 0")
+        _change_script(name, "<= released[#answers + 1]", "< 0")
 
 
 def no_claim_limit() -> None:
@@ -60,7 +60,7 @@ def holds_used_up_first() -> None:
     async def use_up(
         moves: Mover, plans: Sequence[MovePlan], deadline: Deadline
     ) -> dict[MovePlan, WriteResult]:
-        await moves._intents._store.use_up_holds([plan.intent for plan in plans])
+        await moves._intents.use_up_holds([plan.intent for plan in plans])
         return await carry_out(moves, plans, deadline)
 
     Mover._write = use_up  # type: ignore[assignment,method-assign]

@@ -48,7 +48,7 @@ async def fields(booked: Booked, change: Change, taken: TakenSlot, hold: Hold) -
     assert_type(appointment.resources, tuple[str, ...])
     assert_type(appointment.durationMinutes, int | None)
     assert_type(appointment.status, Literal["booked", "cancelled"])
-    assert_type(change.type, Literal["booked", "moved", "cancelled"])
+    assert_type(change.type, Literal["booked", "moved", "cancelled", "erased"])
     assert_type(taken.state, Literal["booked", "held"])
     assert_type(hold.expiresAt, datetime)
 

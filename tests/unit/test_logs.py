@@ -1,6 +1,7 @@
 """A process's log of its libraries' messages."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -89,3 +90,29 @@ def test_a_frequent_line_is_the_line_of_structlog(log_format: str, log_level: st
     assert len(lines) == count
     assert len(set(lines)) == min(count, 1)
     assert all("TIME" in line and "0f3a-4711" in line for line in lines)
+
+
+LINE_WITH_MORE = """
+import structlog
+from shared.process.logs import FrequentLine, configure_logs
+from shared.process.settings import LogSettings
+
+configure_logs(LogSettings(), "gateway")
+more = {"site": "nor\\"th", "resources": ("one", "two")}
+structlog.get_logger().info("answered", status=409, ms=12.3, request_id="0f3a", **more)
+line = FrequentLine("answered", status=409)
+line.write(12.3, "0f3a", more)
+line.write(12.3, "0f3a")
+"""
+
+
+def test_a_frequent_line_has_the_fields_that_only_one_of_its_lines_has() -> None:
+    """Further fields are written as structlog writes them, and only in the line that they are passed for."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LINE_WITH_MORE], capture_output=True, text=True, check=True, env=os.environ
+    )
+    by_structlog, with_more, without = map(json.loads, ran.stdout.splitlines())
+    for line in (by_structlog, with_more, without):
+        assert line.pop("timestamp").endswith("Z")
+    assert with_more == by_structlog
+    assert without == {name: by_structlog[name] for name in by_structlog if name not in ("site", "resources")}

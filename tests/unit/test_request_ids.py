@@ -5,7 +5,7 @@ from uuid import RFC_4122, UUID
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from shared.client.requests import bound_request_id
+from shared.client.request_ids import bound_request_id
 from shared.contract.fields import random_uuid
 
 ID = UUID("3f6c2f0e-5b0a-4c55-9d0b-6a1f5c1f2a77")

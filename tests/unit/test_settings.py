@@ -61,3 +61,11 @@ def test_shutdown_lasts_longer_than_any_request(timeout: float) -> None:
     """A stopping process waits longer than any request lasts, and is killed later still."""
     nats = settings.NatsSettings(request_timeout_seconds=timeout)
     assert timeout < nats.drain_seconds < nats.stop_seconds
+
+
+def test_allowed_hosts_are_names_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are separated by commas; without ALLOWED_HOSTS, any name is allowed."""
+    monkeypatch.delenv("ALLOWED_HOSTS", raising=False)
+    assert settings.load(settings.GatewaySettings).hosts == frozenset()
+    monkeypatch.setenv("ALLOWED_HOSTS", "Example.org, [::1]")
+    assert settings.load(settings.GatewaySettings).hosts == {b"example.org", b"[::1]"}

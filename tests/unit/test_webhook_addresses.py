@@ -1,6 +1,5 @@
 """The guard against URLs that lead into the private network."""
 
-import asyncio
 import socket
 
 import httpx
@@ -45,9 +44,9 @@ class Names:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
         self.asked = 0
         self._answers = answers
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._answer, raising=False)
+        monkeypatch.setattr(socket, "getaddrinfo", self._answer)
 
-    async def _answer(self, _host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+    def _answer(self, _host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         addresses = self._answers[min(self.asked, len(self._answers) - 1)]
         self.asked += 1
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
@@ -69,7 +68,7 @@ async def test_connection_goes_to_the_address_that_was_checked(monkeypatch: pyte
         return httpx.Response(204)
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", connect)
-    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=False)) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(15, allow_private=False)) as client:
         await client.post("https://example.org:8443/hook")
         with pytest.raises(PrivateAddress):
             await client.post("https://example.org:8443/hook")
@@ -83,7 +82,7 @@ async def test_http_url_gets_nothing_while_private_addresses_are_refused(
 ) -> None:
     """An http URL that was allowed when the webhook was created gets nothing once that is over."""
     names = Names(monkeypatch, ["8.8.8.8"])
-    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=False)) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(15, allow_private=False)) as client:
         with pytest.raises(PrivateAddress):
             await client.post("http://example.org/")
     assert names.asked == 0
@@ -99,5 +98,5 @@ async def test_next_address_is_tried_if_one_cannot_be_reached(monkeypatch: pytes
         return httpx.Response(204)
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", connect)
-    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=False)) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(15, allow_private=False)) as client:
         assert (await client.post("https://example.org/")).status_code == 204

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
+from gateway.http.middleware import RequestMiddleware
 from shared.client.command_client import CommandClient
 from shared.process.settings import NatsSettings
 
@@ -13,7 +14,7 @@ async def status_for(peer: str, **headers: str) -> int:
     app = create_app(NatsSettings())
 
     app.state.client = CommandClient("nats://127.0.0.1:1")  # never connected
-    transport = httpx.ASGITransport(app, client=(peer, 4711))
+    transport = httpx.ASGITransport(RequestMiddleware(app), client=(peer, 4711))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000") as client:
         return (await client.get("/api/webhooks", headers=headers)).status_code
 

@@ -32,7 +32,7 @@ _APPOINTMENT: Document = {
     "resources": 1,
     "slot": {"$dateToString": {"date": "$slot", "format": _ISO}},
     "durationMinutes": _LASTING,
-    "patientName": 1,
+    "patientName": {"$ifNull": ["$patientName", "$$REMOVE"]},
     "status": 1,
     "version": 1,
     "createdAt": {"$dateToString": {"date": "$createdAt", "format": _ISO}},

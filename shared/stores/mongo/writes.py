@@ -15,10 +15,9 @@ from pymongo import InsertOne, UpdateOne
 from shared.contract.asked_at import CLOCK_SKEW_MS
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NoPrimary
-from shared.domain.booking import Booking
+from shared.domain.booking import PERSONAL, Booking
 from shared.stores.mongo.bookings import (
     COLLECTION,
-    STATUS_BOOKED,
     STATUS_REFUSED,
     BookingStore,
     InSite,
@@ -164,10 +163,19 @@ def _as_read(booking: Booking) -> Document:
     return {
         "_id": booking.id,
         "site": booking.site,
-        "status": STATUS_BOOKED,
+        "status": booking.status,
         "version": booking.version,
         "epoch": booking.epoch,
     }
+
+
+def erasure(booking: Booking, actor: str) -> UpdateOne:
+    """Return the compare-and-set that erases a booking. It leaves the booking's place alone."""
+    erased = booking.erased(actor)
+    row, sets, pushes = erased.to_document(), dict[str, Any](), dict[str, Any]()
+    sets |= {field: row[field] for field in ("version", "updatedAt", *PERSONAL.values())}
+    _append("history", booking.history, row["history"], sets, pushes)
+    return UpdateOne(_as_read(booking), {"$set": sets, "$push": pushes} if pushes else {"$set": sets})
 
 
 def _update(change: CompareAndSet) -> UpdateOne:

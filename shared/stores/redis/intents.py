@@ -95,6 +95,8 @@ class IntentStore:
         Returns:
             The holds on the claims of each booking, in the same order.
         """
+        if not intents:
+            return []
         # In a worker that was paused, seconds may be negative; the key must still get a TTL.
         milliseconds = int(max(seconds, 0) * 1000) + INTENT_MARGIN_MS
         batches = list(_batches(intents))
@@ -108,7 +110,10 @@ class IntentStore:
         for batch, answer in zip(batches, answers, strict=True):
             states |= zip(batch.standing, _states(batch, answer), strict=True)
             batch.standing = [i for i in batch.standing if states[i] is not HoldState.OTHERS]
-        return [states[intent] for intent in intents]
+        found = [states[intent] for intent in intents]
+        if unread := found.count(HoldState.UNREACHABLE):
+            log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
+        return found
 
     async def _look(self, calls: Sequence[Call]) -> list[Any]:
         """Read the holds for bookings that Redis refuses to register.

@@ -22,6 +22,7 @@ from tests.proof.checker.identity import identify
 from tests.proof.checker.keys import judge_keys
 from tests.proof.checker.rows import judge_rows
 from tests.proof.checker.verdict import Rule, Verdict, Violation
+from tests.proof.checker.webhooks import judge_webhooks
 from tests.proof.checker.windows import split_reads
 from tests.proof.faults.history import History, Operation
 
@@ -50,6 +51,7 @@ def check(history: History, *, redis_faults: Collection[str] = REDIS_FAULTS) -> 
         *judge_deadlines(operations, history.rows, error),
         *judge_histories(operations, history.rows),
         *judge_events(operations, history.rows, history.events),
+        *judge_webhooks(history.events, history.webhooks, history.faults),
     ]
     parts, lists = split_reads([*operations, *read_back(history.rows, operations)])
     two_won = {each.number for one in found if one.rule is Rule.ONE_WINNER for each in one.operations}

@@ -19,6 +19,7 @@ class Rule(StrEnum):
     IN_TIME = "nothing is started too late"
     HISTORY = "a history tells each change once"
     EVENT = "every change becomes an event"
+    WEBHOOK = "a healthy receiver gets every event in time"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from tests.proof.faults.services import Services
 from tests.stack import Stack, wait_until
 
 NODES = 3
-GATEWAYS, BOOKING_WORKERS, HOLD_WORKERS, RELAYS = 2, 3, 2, 2
+COUNTS = {"gateway": 2, "booking_worker": 3, "hold_worker": 2, "relay": 2, "webhooks": 2}
+"""The number of processes of each service."""
 HOLD_SECONDS, HOLD_MAX_SECONDS = 4, 8
 DATABASE = "faults"
 
@@ -87,16 +88,13 @@ class Cluster:
             "HOLD_MAX_SECONDS": str(HOLD_MAX_SECONDS),
             "SLOT_MINUTES": str(GRID_MINUTES),
             "EVENTS_REPLICAS": str(NODES),
+            "WEBHOOKS_ALLOW_PRIVATE": "true",
+            "WEBHOOKS_TIMEOUT_SECONDS": "3",
+            "WEBHOOKS_FIRST_RETRY_SECONDS": "0.1",
         }
         await asyncio.to_thread(form_set, self.mongods["mongo-1"], [gates[name] for name in self.mongods])
         await asyncio.to_thread(self._wait_for_primary)
-        counts = {
-            "gateway": GATEWAYS,
-            "booking_worker": BOOKING_WORKERS,
-            "hold_worker": HOLD_WORKERS,
-            "relay": RELAYS,
-        }
-        for module, count in counts.items():
+        for module, count in COUNTS.items():
             for number in range(1, count + 1):
                 self.services.start(f"{module}-{number}")
         await self.wait_ready()

@@ -105,7 +105,8 @@ def _event(message: Msg, recorder: Recorder) -> Event:
     at = recorder.moment(datetime.fromisoformat(headers["ce-time"]))
     change = Change(type, _place(data, site), data["version"], at=at)  # type: ignore[arg-type]
     left = data.get("previous")
-    return Event(headers["ce-id"], data["id"], change, _place(left, site) if left else None)
+    stored = recorder.moment(message.metadata.timestamp)
+    return Event(headers["ce-id"], data["id"], change, _place(left, site) if left else None, stored)
 
 
 def _place(data: dict[str, Any], site: str) -> Place:

@@ -35,7 +35,7 @@ class FaultKind:
     longest: float = 3.0
 
 
-RELAY = ("relay",)
+RELAY, WEBHOOKS = ("relay",), ("webhooks",)
 # A pause must outlast a command's deadline (5 s), an isolation the election of a primary (2 to 6 s).
 _ALL = (
     FaultKind("worker_kill", "service", services.kill_service, 0.2, 2),
@@ -55,6 +55,13 @@ _ALL = (
     FaultKind("relay_pause", "relay", partial(services.pause_service, module="relay"), 4, 7),
     FaultKind("relay_nats_cut", "relay", partial(break_links, server="nats", how=ANY, modules=RELAY), 2, 6),
     FaultKind("relay_mongo_cut", "relay", partial(break_links, server="mongo", how=ANY, modules=RELAY), 2, 6),
+    FaultKind("webhooks_kill", "webhooks", partial(services.kill_service, module="webhooks"), 0.2, 2),
+    FaultKind("webhooks_term", "webhooks", partial(services.terminate_service, module="webhooks"), 0.2, 1),
+    # Longer than an attempt (3 s).
+    FaultKind("webhooks_pause", "webhooks", partial(services.pause_service, module="webhooks"), 4, 7),
+    FaultKind(
+        "webhooks_nats_cut", "webhooks", partial(break_links, server="nats", how=ANY, modules=WEBHOOKS), 2, 6
+    ),
     FaultKind("nats_kill_stream_leader", "nats", servers.kill_stream_leader),
     FaultKind("nats_delete_stream", "nats", servers.delete_stream, 0, 0),
     FaultKind("nats_kill", "nats", servers.kill_nats_node),

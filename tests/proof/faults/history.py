@@ -1,6 +1,6 @@
 """The history of a run: the operations as their callers saw them, the final rows, and the faults."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
@@ -17,6 +17,8 @@ REQUEST_TIMEOUT_SECONDS = 5.0
 """The gateway starts no attempt after this time. A worker counts a missing deadline from the receipt."""
 ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
 """A gateway waits this long for the answer to an attempt before it sends the next one."""
+HEALTHY, GONE, TRAP = "healthy", "gone", "trap"
+"""Receivers of webhooks: one that works, one that answers 410, and the target of a redirect."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,28 @@ class Event:
     change: Change
     previous: Place | None = None
     """The place that a move left."""
+    stored: float | None = field(default=None, compare=False)
+    """When the stream stored it, on the run's clock; None: unknown."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An attempt to deliver an event, as a receiver of webhooks got it."""
+
+    receiver: str
+    event: str
+    """Its `webhook-id`."""
+    at: float
+    genuine: bool = True
+    """Whether its signature is valid, and its body is that of the event."""
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """The deliveries of a run, in their order; `ended`: when the endpoint that answers 410 was disabled."""
+
+    deliveries: tuple[Delivery, ...]
+    ended: float | None
 
 
 @dataclass(frozen=True)
@@ -167,6 +191,8 @@ class History:
     faults: tuple[Fault, ...] = ()
     events: tuple[Event, ...] | None = None
     """The stream in its order; None: it was not read."""
+    webhooks: Webhooks | None = None
+    """None: the run had no receivers."""
 
     def to_json(self) -> str:
         return _JSON.dump_json(self, indent=1).decode()

@@ -9,6 +9,7 @@ from tests.proof.faults.cluster import Cluster
 from tests.proof.faults.event_stream import read_events
 from tests.proof.faults.history import History
 from tests.proof.faults.nemesis import Nemesis, PlannedFault, plan
+from tests.proof.faults.receivers import receivers
 from tests.proof.faults.recorder import Recorder
 from tests.proof.faults.stored import read_rows
 from tests.proof.faults.workload import Load, workload
@@ -40,6 +41,7 @@ class RunResult:
     skipped: Sequence[str]
     seconds_to_heal: float
     seconds_to_publish: float
+    seconds_to_deliver: float
 
     @property
     def passed(self) -> bool:
@@ -68,24 +70,35 @@ async def run_on(
     nemesis = Nemesis(cluster, recorder.now)
     watch(recorder, nemesis)
     urls = list(cluster.services.urls.values())
-    async with workload(recorder, load, urls, cluster.nats_urls) as stopping:
-        await nemesis.run(planned, seconds)
-        healed = recorder.now()
+    async with receivers(urls[0], recorder) as hooks:
+        async with workload(recorder, load, urls, cluster.nats_urls) as stopping:
+            await nemesis.run(planned, seconds)
+            healed = recorder.now()
+            await cluster.wait_ready()
+            seconds_to_heal = recorder.now() - healed
+            if nemesis.faults:
+                await asyncio.sleep(AFTERWARDS_SECONDS)
+            stopping.set()
         await cluster.wait_ready()
-        seconds_to_heal = recorder.now() - healed
-        if nemesis.faults:
-            await asyncio.sleep(AFTERWARDS_SECONDS)
-        stopping.set()
-    await cluster.wait_ready()
-    rows = await asyncio.to_thread(read_rows, cluster.mongo_uri, recorder)
-    read = recorder.now()
-    events = await read_events(cluster.nats_urls, recorder, rows)
-    seconds_to_publish = recorder.now() - read
-    history = History(tuple(recorder.operations), rows, tuple(nemesis.faults), events)
+        rows = await asyncio.to_thread(read_rows, cluster.mongo_uri, recorder)
+        read = recorder.now()
+        events = await read_events(cluster.nats_urls, recorder, rows)
+        published = recorder.now()
+        webhooks = await hooks.settled({event.id for event in events})
+        delivered = recorder.now()
+    history = History(tuple(recorder.operations), rows, tuple(nemesis.faults), events, webhooks)
     verdict = await asyncio.to_thread(check, history)
     caused = {event for fault in nemesis.faults for event in CAUSED_ERRORS.get(fault.kind, ())}
     oddities = [*recorder.oddities, *cluster.services.complaints, *_errors(cluster, caused)]
-    return RunResult(history, verdict, oddities, nemesis.skipped, seconds_to_heal, seconds_to_publish)
+    return RunResult(
+        history,
+        verdict,
+        oddities,
+        nemesis.skipped,
+        seconds_to_heal,
+        seconds_to_publish=published - read,
+        seconds_to_deliver=delivered - published,
+    )
 
 
 def _errors(cluster: Cluster, caused: Collection[str]) -> list[str]:

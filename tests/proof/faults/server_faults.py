@@ -8,7 +8,7 @@ from typing import Any
 
 from nats.errors import Error as NatsError
 
-from tests.proof.faults.cluster import BOOKING_WORKERS, Cluster
+from tests.proof.faults.cluster import COUNTS, Cluster
 from tests.proof.faults.event_stream import delete_events, leader_of_stream
 from tests.proof.faults.link_faults import HANGS_OR_CUT, under
 from tests.proof.faults.proxy import LinkRule
@@ -93,7 +93,7 @@ async def isolate_primary(cluster: Cluster, random: Random, *, company: int = 1)
 @asynccontextmanager
 async def depose_primary(cluster: Cluster, random: Random) -> AsyncIterator[str]:
     """Isolate the primary with all booking workers until the other members elect a primary."""
-    async with isolate_primary(cluster, random, company=BOOKING_WORKERS) as target:
+    async with isolate_primary(cluster, random, company=COUNTS["booking_worker"]) as target:
         yield target
         isolated, successor = target.split()[0], ""
         while successor in ("", isolated):

@@ -10,7 +10,7 @@ from deploy.local.ports import free_port
 from tests.sabotage import OF_GATEWAYS
 from tests.stack import Service, Stack, wait_until
 
-MODULES = {"relay": "booking_worker.events"}
+MODULES = {"relay": "booking_worker.events", "webhooks": "gateway.webhooks"}
 """The modules of services whose names say something else."""
 
 
@@ -26,7 +26,7 @@ class Services:
         self._logs: list[tuple[str, Service]] = []
 
     def names(self, module: str = "") -> list[str]:
-        """Return the services of a module or the relays, or all of them, in a fixed order."""
+        """Return the services whose names begin with `module`, in a fixed order."""
         return sorted(name for name in self._current if name.startswith(module))
 
     def to_replace(self, without: str) -> list[str]:

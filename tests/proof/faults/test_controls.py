@@ -87,6 +87,9 @@ CONTROLS = (
     Control("history_apart", Rule.LINEARIZABLE),
     Control("secondary_reads", Rule.LINEARIZABLE, TOGETHER, BEHIND),
     Control("later_lookup", Rule.EVENT),
+    Control("one_delivery_at_a_time", Rule.WEBHOOK),
+    Control("redirects_followed", Rule.WEBHOOK),
+    Control("gone_goes_on", Rule.WEBHOOK),
 )
 
 

@@ -12,6 +12,8 @@ COLOURS = {"ok": "#2a9d4a", "refused": "#4a7fb5", "not_executed": "#e8a33d", "un
 FAMILIES = {
     "worker": "#8a6fb0",
     "gateway": "#8a6fb0",
+    "relay": "#5f8a3a",
+    "webhooks": "#7a7a2a",
     "nats": "#3aa6a0",
     "mongo": "#b07a3a",
     "redis": "#c05a7a",

@@ -76,8 +76,16 @@ local function states_of(first, a)
   return states, passing, first + keys, a
 end
 
-local function released_at(token)
-  return tonumber(redis.call('GET', 'released:' .. tag .. ':' .. token) or -1)
+-- When the latest release of each of some tokens was asked for (Unix ms); -1 if none is known.
+local function released_at(tokens)
+  local keys, moments = {}, {}
+  for i, token in ipairs(tokens) do
+    keys[i] = 'released:' .. tag .. ':' .. token
+  end
+  for i, moment in ipairs(redis.call('MGET', unpack(keys))) do
+    moments[i] = tonumber(moment or -1)
+  end
+  return moments
 end
 
 -- How many claims a token holds, placed or granted.

@@ -39,16 +39,21 @@ end
 
 local booked = find_being_booked()
 local most = tonumber(ARGV[1])
+local tokens = {}
+for a = 2, #ARGV, 5 do
+  tokens[#tokens + 1] = ARGV[a + 1]
+end
+local released, values, set = released_at(tokens), values_of(0, #KEYS), {} -- `set`: by key, what this run has set
 local answers, first = {}, 0
 for a = 2, #ARGV, 5 do
   local count, token, digest, asked = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
   local waits = tonumber(ARGV[a + 4])
   local placed, waiting, own, new, answer = {}, {}, {}, 0, nil
-  if tonumber(asked) <= released_at(token) then
+  if tonumber(asked) <= released[#answers + 1] then
     answer = ASKED_EARLIER
   else
-    for i, value in ipairs(values_of(first, count)) do
-      local by, _, at, _, granted = parse(value)
+    for i = 1, count do
+      local by, _, at, _, granted = parse(set[KEYS[first + i]] or values[first + i])
       if by and by ~= token then
         answer = ANOTHERS
         break
@@ -72,10 +77,12 @@ for a = 2, #ARGV, 5 do
       local key = KEYS[first + i]
       if own[i] then -- a placed claim is never shortened
         local ttl = math.max(waits, redis.call('PTTL', key))
-        redis.call('SET', key, string.format(format, placed[i]), 'PX', text(ttl))
+        set[key] = string.format(format, placed[i])
+        redis.call('SET', key, set[key], 'PX', text(ttl))
         latest = math.max(latest, now + ttl)
         append(ends, text(now + ttl), claim_of(key))
       else
+        set[key] = new_value
         redis.call('SET', key, new_value, 'PX', new_ttl)
         append(ends, new_end, claim_of(key))
       end

@@ -22,7 +22,7 @@ for i, key in ipairs(KEYS) do
     elseif moment ~= '' and found.keys[1] and not found.at[moment] then
       answers[i] = 0
     else
-      local latest = math.max(tonumber(asked), released_at(token))
+      local latest = math.max(tonumber(asked), released_at({token})[1])
       redis.call('SET', 'released:' .. tag .. ':' .. token, text(latest), 'PX', known)
       free(found)
       answers[i] = #found.keys

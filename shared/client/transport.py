@@ -1,4 +1,4 @@
-"""Send many commands in one NATS message, so that they share the cost of the message.
+"""Send messages over NATS: a request, or many commands in one message, which share its cost.
 
 A command leaves at once if few messages are in flight, together with the other commands of the same turn of
 the event loop. Otherwise commands wait until a message is answered, and then leave together. So batches grow
@@ -7,14 +7,16 @@ with the load, and a lone command waits for no timer.
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from contextvars import Context
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError, OutboundBufferLimitError
 
 from ..contract.envelope import read_replies
-from ..contract.errors import Refused
+from ..contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused
 from .pending import Deadlines, PendingCommand
-from .requests import request
 from .statistics import Statistics
 
 MOST_COMMANDS = 128
@@ -23,6 +25,35 @@ MOST_COMMANDS = 128
 MOST_IN_FLIGHT = 2
 # A message without an answer after this time no longer delays further messages.
 SLOW_SECONDS = 0.02
+UNREACHABLE = "The message queue cannot be reached; nothing was done"
+
+
+async def request(
+    connection: Client, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None = None
+) -> tuple[bytes, Mapping[str, str]]:
+    """Send a message, and wait for its answer for at most `seconds`.
+
+    Returns:
+        The payload and the headers of the answer.
+
+    Raises:
+        NoResponders: the message reached no worker.
+        NotExecuted: the message cannot reach a worker, because the connection is permanently closed.
+        OutcomeUnknown: no answer came.
+    """
+    if connection.is_closed:
+        raise NotExecuted(UNREACHABLE)
+    if not connection.is_connected:
+        raise NoResponders(UNREACHABLE)
+    try:
+        message = await connection.request(subject, payload, timeout=seconds, headers=headers)
+    except NoRespondersError:
+        raise NoResponders from None
+    except OutboundBufferLimitError:
+        raise NoResponders(UNREACHABLE) from None
+    except NatsError:
+        raise OutcomeUnknown from None
+    return message.data, message.headers or {}
 
 
 class Batches:

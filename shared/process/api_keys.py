@@ -1,0 +1,174 @@
+"""API keys: the file that has their digests, and their tokens.
+
+A token is `sk_<id>_<secret>`, or `pk_<id>_<secret>` for a publishable key; the secret has 256 random bits.
+The file has the SHA-256 of the token. A slow hash would add nothing: 256 random bits cannot be guessed.
+"""
+
+import os
+import secrets
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from ..contract.caller import Cap, Scope
+from ..contract.fields import Instant, Site
+from .watched_file import InvalidFile
+
+SECRET_BYTES = 32
+MOST_SECRETS = 4
+Kind = Literal["secret", "publishable"]
+PREFIXES: dict[Kind, str] = {"secret": "sk", "publishable": "pk"}
+PUBLISHABLE_SCOPES = frozenset({Scope.BOOK, Scope.HOLD})
+NEW_FILE_MODE = 0o600
+
+
+def _in_order(values: str | Iterable[str]) -> str | list[str]:
+    return values if isinstance(values, str) else sorted(values)
+
+
+Scopes = Annotated[frozenset[Scope], PlainSerializer(_in_order)]
+Sites = Annotated[
+    Annotated[Literal["all"], Tag("text")] | Annotated[frozenset[Site], Field(min_length=1), Tag("list")],
+    Discriminator(lambda value: "text" if isinstance(value, str) else "list"),  # errors of one alone
+    PlainSerializer(_in_order),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class SecretDigest(_Strict):
+    """The digest of a token; the old one of a rotation is valid `until` the end of the overlap."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    until: Instant | None = None
+
+
+class Limits(_Strict):
+    """The limits of a key: requests a minute (`rate`), live `holds`, `bookings` a day. None: no limit."""
+
+    rate: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    holds: Cap | None = None
+    bookings: Cap | None = None
+
+
+class ApiKey(_Strict):
+    """A key.
+
+    `sites`: the sites it may use, or `all`. `origins`: the web pages that may use a publishable key.
+    `nats`: whether the id is also the name of a NATS user, who needs no secret here.
+    """
+
+    id: Annotated[str, Field(pattern="^[a-z0-9-]{4,32}$")]
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    kind: Kind = "secret"
+    secrets: Annotated[tuple[SecretDigest, ...], Field(max_length=MOST_SECRETS)] = ()
+    scopes: Scopes
+    sites: Sites
+    limits: Limits = Limits()
+    origins: tuple[Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")], ...] = ()
+    created: Instant
+    expires: Instant | None = None
+    nats: bool = False
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.kind == "publishable":
+            if not self.scopes <= PUBLISHABLE_SCOPES:
+                raise ValueError("scopes of a publishable key are book and hold alone")
+            if self.limits.holds is not None or self.limits.bookings is not None:
+                raise ValueError(
+                    "limits of a publishable key have no holds and bookings: all patients share it"
+                )
+        elif self.origins:
+            raise ValueError("origins belong to a publishable key")
+        if not self.secrets and not self.nats:
+            raise ValueError("secrets are missing")
+        return self
+
+
+class KeyFile(_Strict):
+    """The content of a key file."""
+
+    keys: tuple[ApiKey, ...] = ()
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        if len({key.id for key in self.keys}) < len(self.keys):
+            raise ValueError("two keys have the same id")
+        return self
+
+
+def new_token(key_id: str, kind: Kind) -> tuple[str, str]:
+    """Return a token with a new random secret, and the digest that the file has of it."""
+    secret = urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).rstrip(b"=").decode()
+    token = f"{PREFIXES[kind]}_{key_id}_{secret}"
+    return token, sha256(token.encode()).hexdigest()
+
+
+def parse_keys(data: bytes) -> tuple[ApiKey, ...]:
+    """Return the keys in the content of a key file.
+
+    Raises:
+        InvalidFile: the sentence names the field and has no value.
+    """
+    try:
+        return KeyFile.model_validate_json(data).keys
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_context=False)[0]
+    place, sentence = first["loc"], first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":  # its name may be a secret that stands at the wrong place
+        place, sentence = place[:-1], "has an unknown field"
+    if first["type"] == "json_invalid":
+        sentence = "is not valid JSON"
+    raise InvalidFile(f"{'.'.join(map(str, place)) or 'the file'}: {sentence}")
+
+
+def read_keys(path: Path) -> tuple[ApiKey, ...]:
+    """Return the keys of a file; none if it does not exist.
+
+    Raises:
+        InvalidFile: as `parse_keys`, or the file cannot be read.
+    """
+    try:
+        return parse_keys(path.read_bytes())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InvalidFile(error.strerror or "cannot be read") from None
+
+
+def write_keys(path: Path, keys: Iterable[ApiKey]) -> None:
+    """Replace a key file at once: a reader sees the old file or the new one. Its mode stays.
+
+    Raises:
+        OSError
+    """
+    text = KeyFile(keys=tuple(keys)).model_dump_json(indent=2, exclude_none=True)
+    mode = path.stat().st_mode & 0o777 if path.exists() else NEW_FILE_MODE
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
