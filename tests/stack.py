@@ -78,11 +78,11 @@ class Stack:
         self.services.append(service)
         return service
 
-    def start_gateway(self) -> Service:
+    def start_gateway(self, *, without: str = "") -> Service:
         """Start a gateway, and set `url` to its address."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        return self.start("gateway", PORT=str(port))
+        return self.start("gateway", without=without, PORT=str(port))
 
     def up(self, *, booking_workers: int = 2, hold_workers: int = 1) -> Self:
         """Start a gateway and workers, and wait until the gateway is ready."""

@@ -61,6 +61,7 @@ def describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
     extra: dict[str, Any] = {
         "parameters": _parameters(operation, call),
         "responses": parts.refusals(operation.refusals, has_body=has_body),
+        "security": parts.security(call.scope),
     }
     if call.body is not None:
         extra["requestBody"] = parts.body_of(call.body, as_json(operation.example, call.body))
@@ -69,7 +70,7 @@ def describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
     return {
         "operation_id": call.name,
         "summary": call.summary,
-        "description": call.description,
+        "description": parts.with_scope(call.description, call.scope),
         "tags": [call.tag],
         "status_code": operation.status,
         "response_model": operation.reply,

@@ -4,21 +4,26 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from shared.contract.caller import Scope
 from shared.contract.commands import Command
 from shared.contract.errors import (
     RETRY_AFTER_SECONDS,
     ErrorBody,
+    Forbidden,
     InvalidRequest,
     MethodNotAllowed,
     NotExecuted,
     OutcomeUnknown,
     Refused,
     TooLarge,
+    TooManyRequests,
     TooSlow,
+    Unauthorized,
     UnsupportedMediaType,
     UriTooLong,
 )
 from shared.contract.headers import (
+    AUTHENTICATE,
     ERROR_TYPE,
     ETAG,
     REPLAYED,
@@ -32,17 +37,21 @@ from shared.contract.schemas import reference_to
 # The refusals of many calls: components of the document, to which the calls refer.
 COMMON: tuple[type[Refused], ...] = (
     InvalidRequest,
+    Unauthorized,
+    Forbidden,
     MethodNotAllowed,
     TooSlow,
     TooLarge,
     UriTooLong,
     UnsupportedMediaType,
+    TooManyRequests,
     NotExecuted,
     OutcomeUnknown,
 )
 _MEANINGS = {
     400: "A field or parameter is missing, wrong or unknown: the sentence names it.",
-    403: "The call came from another host, or through a proxy; nothing was done.",
+    401: "There is no valid key: it is absent, unknown, wrong, expired or revoked. Nothing was done.",
+    403: "The key does not permit the call: its scope or its site is missing. Nothing was done.",
     404: "There is no such thing.",
     405: "The path has other methods: `Allow` names them.",
     408: "The body was not complete within 10 s; nothing was done, and the connection is closed.",
@@ -52,6 +61,7 @@ _MEANINGS = {
     414: "The URI is longer than 16 KiB; nothing was done.",
     415: "The `Content-Type` is not JSON, or the body is compressed; nothing was done.",
     422: "The `Idempotency-Key` was used for a different request; nothing was changed.",
+    429: "The caller has used up its part; nothing was done. `Retry-After` says when to come back.",
     503: "Not executed: nothing was done, and nothing will be. Retry after `Retry-After`.",
     504: "Unknown: perhaps executed. A retry after `Retry-After` with the same key or token is safe.",
 }
@@ -76,6 +86,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
         "example": "SlotAlreadyBooked",
     },
+    AUTHENTICATE: {
+        "description": "How to send a key.",
+        "schema": {"type": "string"},
+        "example": "Bearer",
+    },
     RETRY_AFTER: {
         "description": "Seconds to wait before a retry.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -94,12 +109,31 @@ REQUEST_ID_PARAMETER = {
     # No example: a page that tries out a call would fill it in, so all its users would send one id.
     "schema": {"type": "string"},
 }
+KEY = "key"
+SECURITY_SCHEMES = {
+    KEY: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key (`sk_…`) or a JWT. A gateway without keys, on loopback, needs none.",
+    }
+}
 REQUEST_ID_REFERENCE = {"$ref": f"#/components/parameters/{REQUEST_ID}"}
 
 
 def header(name: str) -> dict[str, str]:
     """Return a reference to a header of `HEADERS`."""
     return {"$ref": f"#/components/headers/{name}"}
+
+
+def security(scope: Scope | None) -> list[dict[str, list[str]]]:
+    """Return the `security` of a call that needs a scope; None: any key may make it."""
+    return [{KEY: [] if scope is None else [str(scope)]}]
+
+
+def with_scope(description: str, scope: Scope | None) -> str:
+    """Return the description of a call, with the scope that it needs."""
+    needed = "any key" if scope is None else f"a key with the scope `{scope}`"
+    return f"{description}\n\nNeeds {needed}."
 
 
 def body_of(model: type[Command], example: dict[str, object]) -> dict[str, Any]:
@@ -120,6 +154,9 @@ def success(example: dict[str, object] | str, media_type: str = "application/jso
 def refusals(own: Iterable[type[Refused]], *, has_body: bool) -> dict[str, Any]:
     """Return the refusals of a call by status: its `own` ones and the common ones."""
     kinds: defaultdict[int, list[Refused]] = defaultdict(list)
+    own = list(own)
+    if any(kind.status == TooManyRequests.status for kind in own):
+        own.append(TooManyRequests)
     for kind in own:
         kinds[kind.status].append(refusal_of(kind))
     common = (kind for kind in COMMON if has_body or kind is not UnsupportedMediaType)

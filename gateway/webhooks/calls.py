@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from gateway.docs import parts
 from gateway.webhooks import messages
+from shared.contract.caller import Scope
 from shared.contract.commands import Command
-from shared.contract.errors import Forbidden, NoSuchWebhook, Refused, WebhookDisabled
+from shared.contract.errors import NoSuchWebhook, Refused, WebhookDisabled
 from shared.contract.operations import as_json
 
 WEBHOOKS = "webhooks"
@@ -56,20 +57,21 @@ class WebhookCall:
     @property
     def refusals(self) -> tuple[type[Refused], ...]:
         of_one = (NoSuchWebhook,) if "{id}" in self.path else ()
-        return (Forbidden, *of_one, *self.own_refusals)
+        return (*of_one, *self.own_refusals)
 
     def described(self) -> dict[str, Any]:
         """Return the arguments of the route's declaration, besides its path and method."""
         extra: dict[str, Any] = {
             "parameters": [*([_PARAMETER] if "{id}" in self.path else []), parts.REQUEST_ID_REFERENCE],
             "responses": parts.refusals(self.refusals, has_body=self.body is not None),
+            "security": parts.security(Scope.WEBHOOKS),
         }
         if self.body is not None:
             extra["requestBody"] = parts.body_of(type(self.body), as_json(self.body))
         return {
             "operation_id": self.name,
             "summary": self.summary,
-            "description": self.description,
+            "description": parts.with_scope(self.description, Scope.WEBHOOKS),
             "tags": [WEBHOOKS],
             "status_code": self.status,
             "response_model": type(self.answer),
@@ -141,4 +143,7 @@ DELIVERIES = WebhookCall(
 )
 CALLS = (CREATE, LIST, DELETE, ROTATE, REPLAY, TEST, DELIVERIES)
 MODELS = {type(call.answer) for call in CALLS} | {type(call.body) for call in CALLS if call.body}
-TAG = {"name": WEBHOOKS, "description": "Have events delivered to a URL. Answered on loopback only."}
+TAG = {
+    "name": WEBHOOKS,
+    "description": "Have events delivered to a URL. Without keys: on loopback only.",
+}

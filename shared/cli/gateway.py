@@ -84,12 +84,13 @@ def taken_of(page: Answer[SlotsFound]) -> Iterator[tuple[TakenSlot, dict[str, An
 
 
 class Gateway:
-    """The gateway at a URL, such as `http://127.0.0.1:3000`."""
+    """The gateway at a URL, such as `http://127.0.0.1:3000`, with an API key if it needs one."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, api_key: str | None = None) -> None:
         self._url = url.rstrip("/")
         self._shown = re.sub("//.*@", "//", self._url)
-        self._http = httpx.Client(timeout=SECONDS)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.Client(timeout=SECONDS, headers=headers)
 
     def request(self, method: str, path: str, model: type[BodyT], **options: Any) -> Answer[BodyT]:
         """Send a request to the API.
@@ -199,6 +200,8 @@ def _refusal(status: int, name: str | None, content: Any) -> Failed:
 def _code(status: int) -> ExitCode:
     if status in {404, 409, 412, 422}:
         return ExitCode.REFUSED
+    if status == 429:
+        return ExitCode.NOT_EXECUTED
     if status < 500:
         return ExitCode.WRONG
     return ExitCode.NOT_EXECUTED if status == 503 else ExitCode.UNKNOWN

@@ -35,6 +35,7 @@ from .gateway import ExitCode
 from .times import read_slot
 
 ID_BYTES = 6
+DEFAULT_OVERLAP = timedelta(days=1)
 HELP = """\
 Make, list, rotate and revoke API keys. The file has digests only; a key is printed once.
 
@@ -91,7 +92,8 @@ Expires = Annotated[
     datetime | None, typer.Option("--expires", parser=read_slot, metavar="TIME", help="The end of the key")
 ]
 Overlap = Annotated[
-    timedelta, typer.Option("--overlap", parser=_read_span, metavar="SPAN", help="How long the old key works")
+    timedelta | None,
+    typer.Option("--overlap", parser=_read_span, metavar="SPAN", help="How long the old key works; else 1d"),
 ]
 
 
@@ -163,7 +165,7 @@ def revoke(id: KeyId, file: File) -> None:
     print(f"Revoked {id}")
 
 
-def rotate(id: KeyId, file: File, *, overlap: Overlap = timedelta(days=1)) -> None:
+def rotate(id: KeyId, file: File, *, overlap: Overlap = None) -> None:
     """Give a key a new secret, and print it once; the old one works for the overlap."""
     token = ""
 
@@ -171,7 +173,7 @@ def rotate(id: KeyId, file: File, *, overlap: Overlap = timedelta(days=1)) -> No
         nonlocal token
         key, now = _find(keys, id), _now()
         token, digest = new_token(id, key.kind)
-        ends = now + overlap
+        ends = now + (DEFAULT_OVERLAP if overlap is None else overlap)
         old = [
             secret.model_copy(update={"until": min(ends, secret.until or ends)})
             for secret in key.secrets

@@ -1,5 +1,6 @@
 """Define each argument and option of the commands once."""
 
+import re
 from datetime import date, datetime
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from .times import read_day, read_slot
 
 LOCAL = "http://127.0.0.1:3000"
 LOCAL_NATS = "nats://localhost:4222"
+_HEADER_VALUE = re.compile("[!-~]+")
 _KEY = TypeAdapter[str](IdempotencyKey)
 
 
@@ -25,6 +27,13 @@ def _read_key(text: str) -> str:
         return _KEY.validate_python(text)
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"]) from None
+
+
+def _read_api_key(text: str) -> str:
+    """Return a key that a header can carry; the error does not repeat it."""
+    if not _HEADER_VALUE.fullmatch(text.strip()):
+        raise typer.BadParameter("is not a key")
+    return text.strip()
 
 
 Slot = Annotated[
@@ -73,5 +82,16 @@ IfVersion = Annotated[
 Site = Annotated[str | None, typer.Option("--site", "-s", help="The branch")]
 Url = Annotated[
     str, typer.Option("--url", envvar=["SLOTKEEPER_URL", "GATEWAY_URL"], help="The gateway's root")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        parser=_read_api_key,
+        envvar="SLOTKEEPER_API_KEY",
+        metavar="KEY",
+        show_default=False,
+        help="The key of the API; better in the variable, which a list of processes does not show",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer's body as JSON")]

@@ -36,8 +36,8 @@ class Output:
     With `as_json`, stdout gets only the bodies of answers, including refusals.
     """
 
-    def __init__(self, url: str, as_json: bool) -> None:
-        self.gateway = Gateway(url)
+    def __init__(self, url: str, as_json: bool, api_key: str | None = None) -> None:
+        self.gateway = Gateway(url, api_key)
         self.as_json = as_json
 
     def request(

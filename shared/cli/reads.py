@@ -6,22 +6,22 @@ from typing import Any
 from ..contract.commands import DEFAULT_SITE
 from ..contract.replies import Appointment, AppointmentFound, AppointmentsFound, HistoryFound, SlotsFound
 from .gateway import taken_of
-from .options import LOCAL, AsJson, Day, Days, Id, Listed, Site, Url
+from .options import LOCAL, ApiKey, AsJson, Day, Days, Id, Listed, Site, Url
 from .output import NOT_SHOWN, Output, details, format_minutes, path_of, wire_fields
 from .times import format_time, today, window
 from .watch import watch_slots
 
 
-def show(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
+def show(id: Id, url: Url = LOCAL, api_key: ApiKey = None, json: AsJson = False) -> None:
     """Show an appointment."""
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     answer = output.request("GET", path_of(id), AppointmentFound)
     output.print(details("Appointment", answer.body.appointment), answer.json)
 
 
-def history(id: Id, url: Url = LOCAL, json: AsJson = False) -> None:
+def history(id: Id, url: Url = LOCAL, api_key: ApiKey = None, json: AsJson = False) -> None:
     """Show the changes of an appointment."""
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     answer = output.request("GET", f"{path_of(id)}/history", HistoryFound)
     rows = (
         (
@@ -43,11 +43,12 @@ def day(
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
+    api_key: ApiKey = None,
     json: AsJson = False,
 ) -> None:
     """List the appointments of a day, of a resource or several."""
     day = day or today()
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     found: dict[str, tuple[Appointment, Any]] = {}
     for query in queries(day, days, resource, site):
         for page in output.request_pages("appointments", AppointmentsFound, query):
@@ -77,11 +78,12 @@ def slots(
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
+    api_key: ApiKey = None,
     json: AsJson = False,
 ) -> None:
     """List the booked and held slots of a day, of a resource or several, without names."""
     day = day or today()
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     pages = [
         page
         for query in queries(day, days, resource, site)
@@ -108,12 +110,13 @@ def watch(
     site: Site = None,
     days: Days = 1,
     url: Url = LOCAL,
+    api_key: ApiKey = None,
     json: AsJson = False,
 ) -> None:
     """Print the taken slots of a resource or several, and each change, until Ctrl-C."""
     of = {"resource": list(dict.fromkeys(resource))} if resource else {}
     query = {**wire_fields(site=site), **of, **window(day or today(), days)}
-    watch_slots(Output(url, json), query)
+    watch_slots(Output(url, json, api_key), query)
 
 
 def queries(day: date, days: int, resources: list[str] | None, site: str | None) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from ..contract.headers import IDEMPOTENCY_KEY, IF_MATCH, etag_of
 from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
 from .options import (
     LOCAL,
+    ApiKey,
     AsJson,
     HeldSlot,
     HoldToken,
@@ -37,6 +38,7 @@ def book(
     site: Site = None,
     key: Key = None,
     url: Url = LOCAL,
+    api_key: ApiKey = None,
     json: AsJson = False,
 ) -> None:
     """Book a slot."""
@@ -49,7 +51,7 @@ def book(
         holdToken=hold,
         site=site,
     )
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     answer = output.request(
         "POST",
         "book-appointment",
@@ -71,6 +73,7 @@ def hold(
     token: Annotated[str | None, typer.Option("--token", help="A hold's own, which extends it")] = None,
     site: Site = None,
     url: Url = LOCAL,
+    api_key: ApiKey = None,
     json: AsJson = False,
 ) -> None:
     """Keep a slot for a patient for a while."""
@@ -83,7 +86,7 @@ def hold(
         holdToken=token,
         site=site,
     )
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     answer = output.request(
         "POST",
         "hold-appointment",
@@ -100,18 +103,21 @@ def release(
     slot: HeldSlot = None,
     site: Site = None,
     url: Url = LOCAL,
+    api_key: ApiKey = None,
     json: AsJson = False,
 ) -> None:
     """End a hold, with all that it holds."""
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     body = wire_fields(slot=slot, holdToken=token, site=site)
     answer = output.request("POST", "release-hold", HoldReleased, body=body)
     output.print(answer.body.message, answer.json)
 
 
-def cancel(id: Id, *, if_version: IfVersion = None, url: Url = LOCAL, json: AsJson = False) -> None:
+def cancel(
+    id: Id, *, if_version: IfVersion = None, url: Url = LOCAL, api_key: ApiKey = None, json: AsJson = False
+) -> None:
     """Cancel an appointment."""
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     answer = output.request("DELETE", path_of(id), BookingCancelled, headers=_if_match(if_version))
     output.print(details(answer.body.message, answer.body.appointment), answer.json)
 
@@ -126,11 +132,12 @@ def move(
     key: Key = None,
     if_version: IfVersion = None,
     url: Url = LOCAL,
+    api_key: ApiKey = None,
     json: AsJson = False,
 ) -> None:
     """Move an appointment; what is left out stays as it is."""
     key = trim_key(key) or str(uuid4())
-    output = Output(url, json)
+    output = Output(url, json, api_key)
     body = wire_fields(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
     answer = output.request(
         "PATCH",

@@ -11,7 +11,13 @@ from matplotlib.ticker import FuncFormatter
 from tests.bench.report import X_NAMES, parts_of
 from tests.bench.results import Summary
 
-COLOURS = {"ours": "#2a9d4a", "against": "#9ccfa8", "express": "#e8a33d", "fastapi": "#4a7fb5"}
+COLOURS = {
+    "ours": "#2a9d4a",
+    "keyed": "#1f6f8b",
+    "against": "#9ccfa8",
+    "express": "#e8a33d",
+    "fastapi": "#4a7fb5",
+}
 PART_COLOURS = {
     "gateway": "#2a9d4a",
     "booking_worker": "#6cc08b",

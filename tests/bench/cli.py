@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.bench.options import SCENARIOS, Options
-from tests.bench.sides import AGAINST, EXPRESS, FASTAPI, OURS
+from tests.bench.sides import AGAINST, EXPRESS, FASTAPI, KEYED, OURS
 from tests.bench.tools import WORK
 
 _MOST = 10_000_000
@@ -42,9 +42,9 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
     parser.add_argument("--only", type=_names(*SCENARIOS), metavar="A,B", help="only these scenarios")
     parser.add_argument(
         "--sides",
-        type=_names(OURS, EXPRESS, FASTAPI),
+        type=_names(OURS, KEYED, EXPRESS, FASTAPI),
         metavar="A,B",
-        help="of ours, express and fastapi",
+        help="of ours, keyed, express and fastapi; all but keyed, which has an API key, run by default",
     )
     parser.add_argument(
         "--against",

@@ -109,7 +109,7 @@ class Run:
         self._show_progress(f"round {turn.number + 1} of {self._options.rounds}: {turn.side.name} starts")
         with turn.side.running(servers, workers=workers, database=database) as running:
             for path, requests in WARM_UP.items():
-                _warm_up(running.url, path, self._options.connections, requests)
+                _warm_up(running, path, self._options.connections, requests)
             yield running
 
     def _measure(self, running: Running, turn: Turn, load: Load) -> Measurement:
@@ -124,9 +124,9 @@ class Run:
         return self.measurements[-1]
 
 
-def _warm_up(url: str, path: str, connections: int, requests: int) -> None:
+def _warm_up(running: Running, path: str, connections: int, requests: int) -> None:
     for _ in range(WARM_UP_MOST_SECONDS):
-        requests -= http_load(url, path, connections, seconds=1).done
+        requests -= http_load(running.url, path, connections, seconds=1, key=running.key).done
         if requests <= 0:
             return
 

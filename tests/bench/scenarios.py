@@ -43,16 +43,17 @@ def loads_of(running: Running, options: Options) -> Iterator[Load]:
     comes.
     """
     url, seconds, callers = running.url, options.seconds, options.connections
+    load_with_key = partial(http_load, key=running.key)
 
     def book(scenario: str, callers: int, x: int | None = None) -> Load:
-        run = partial(http_load, url, BOOK, callers, seconds)
+        run = partial(load_with_key, url, BOOK, callers, seconds)
         return Load(scenario, callers if x is None else x, run)
 
-    storm = partial(http_load, url, BOOK, callers, seconds, share=STORM_SHARE, refused=True)
+    storm = partial(load_with_key, url, BOOK, callers, seconds, share=STORM_SHARE, refused=True)
     loads = [
         book("book", callers),
         Load("storm", callers, storm),
-        Load("hold", callers, partial(http_load, url, HOLD, callers, seconds)),
+        Load("hold", callers, partial(load_with_key, url, HOLD, callers, seconds)),
         book("alone", 1),
         Load("beside", OTHERS_BESIDE, partial(one_beside, url, OTHERS_BESIDE, seconds), counts_cpu=False),
         *(book("connections", number) for number in options.over_connections),

@@ -16,8 +16,9 @@ from deploy.local.services import Service, Worker
 from tests.bench.cpu import Pids
 from tests.bench.servers import Servers
 from tests.bench.tools import find_program, install_express
+from tests.keys import KeyFile
 
-OURS, AGAINST, EXPRESS, FASTAPI = "ours", "against", "express", "fastapi"
+OURS, KEYED, AGAINST, EXPRESS, FASTAPI = "ours", "keyed", "against", "express", "fastapi"
 MONOLITHS = (EXPRESS, FASTAPI)
 STOP_SECONDS = 15.0
 
@@ -32,8 +33,14 @@ class Running:
         nats_url: str | None,
         processes: Sequence[Service],
         mongo_uri: str,
+        *,
+        key: str = "",
     ) -> None:
-        """`nats_url` is set if the side also takes commands over NATS; `mongo_uri` names its database."""
+        """`nats_url` is set if the side also takes commands over NATS; `mongo_uri` names its database.
+
+        `key` is the API key that its callers need over HTTP.
+        """
+        self.key = key
         self.url, self.nats_url, self.mongo_uri = url, nats_url, mongo_uri
         pids: dict[str, list[int]] = {}
         for process in processes:
@@ -74,6 +81,7 @@ class Side:
         }
         servers.clear(own)
         with tempfile.TemporaryDirectory(prefix="bench-logs-") as logs:
+            key = _add_key(Path(logs), env) if self.name == KEYED else ""
             processes = self._processes(Path(logs), env, workers)
             try:
                 for process in processes:
@@ -82,7 +90,7 @@ class Side:
                     _wait_ready(process)
                 nats_url = None if self.is_monolith else servers.nats.url
                 url = f"http://{LOOPBACK}:{env['PORT']}"
-                yield Running(servers, url, nats_url, processes, env["MONGO_URI"])
+                yield Running(servers, url, nats_url, processes, env["MONGO_URI"], key=key)
             finally:
                 end(processes, STOP_SECONDS)
         servers.clear(own)
@@ -100,6 +108,13 @@ class Side:
             for number, kind in enumerate(kinds)
         ]
         return [_OurGateway(self.checkout, "gateway", "gateway", logs / "gateway.log", env), *started]
+
+
+def _add_key(folder: Path, env: dict[str, str]) -> str:
+    """Let the gateway need a key, with all that a key may have, and return it."""
+    keys = KeyFile(folder / "keys.json")
+    env["API_KEYS_FILE"] = str(keys.path)
+    return keys.new("book", "hold", "names", sites=["default", "clinic-1"])
 
 
 class _Monolith(Service):

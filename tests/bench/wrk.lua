@@ -1,7 +1,7 @@
 -- Sends requests to one path, and counts the answers by status.
 -- A POST books or holds; REQUESTS_A_SLOT of them in turn name the same slot. Any other method appends the next line
 -- of a file to the path; a PATCH moves that appointment to a free slot.
--- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MILLISECONDS CELL_MILLISECONDS REQUESTS_A_SLOT FILE
+-- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MILLISECONDS CELL_MILLISECONDS REQUESTS_A_SLOT FILE [KEY]
 
 statuses = {} -- global, because done() can read only the globals of a thread
 
@@ -9,6 +9,7 @@ local threads = {}
 local sent = 0
 local method, path, first, cell, share
 local lines = {}
+local authorization = ""
 
 local HEAD = "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 local BODIES = {
@@ -23,6 +24,9 @@ end
 function init(args)
   method, path = args[1], args[2]
   first, cell, share = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
+  if args[7] then
+    authorization = "Authorization: Bearer " .. args[7] .. "\r\n"
+  end
   for line in io.lines(args[6]) do
     table.insert(lines, line)
   end
@@ -40,7 +44,7 @@ end
 
 function request()
   local milliseconds = first + math.floor(sent / share) * cell
-  local head = HEAD:format(method, target())
+  local head = HEAD:format(method, target()) .. authorization
   sent = sent + 1
   if not BODIES[method] then
     return head .. "\r\n"

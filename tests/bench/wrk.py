@@ -32,11 +32,12 @@ class Wrk:
         refused: bool = False,
         method: str = "POST",
         lines: Iterable[str] = (),
+        key: str = "",
     ) -> None:
         """Start the load; with `refused` a 409 counts as done.
 
         `share` requests in turn name the same slot. A request other than a POST appends the next of `lines`
-        to the path; only a GET starts over after the last line.
+        to the path; only a GET starts over after the last line. `key` is an API key.
         """
         options = {"-t": 1, "-c": connections, "-d": f"{seconds}s", "--timeout": f"{TIMEOUT_SECONDS}s"}
         words = [str(word) for option in options.items() for word in option]
@@ -59,6 +60,7 @@ class Wrk:
                 cell,
                 str(share),
                 self._file.name,
+                *([key] if key else []),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -103,10 +105,19 @@ def http_load(
     refused: bool = False,
     method: str = "POST",
     lines: Iterable[str] = (),
+    key: str = "",
 ) -> LoadResult:
     """Run a `Wrk` load to its end."""
     with Wrk(
-        url, path, connections, seconds, share=share, refused=refused, method=method, lines=lines
+        url,
+        path,
+        connections,
+        seconds,
+        share=share,
+        refused=refused,
+        method=method,
+        lines=lines,
+        key=key,
     ) as wrk:
         return wrk.result()
 

@@ -116,7 +116,12 @@ def test_command_sends_its_request_and_prints_the_reply(
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(404, 1), (409, 1), (412, 1), (422, 1), (400, 2), (413, 2), (415, 2), (503, 3), (504, 4), (500, 4)],
+    [
+        *((status, 1) for status in (404, 409, 412, 422)),
+        *((status, 2) for status in (400, 401, 403, 413, 415)),
+        *((status, 3) for status in (429, 503)),
+        *((status, 4) for status in (500, 504)),
+    ],
 )
 def test_exit_code_tells_scripts_the_outcome(status: int, code: int) -> None:
     """A refusal exits with 1, a wrong request 2, not executed 3, unknown 4; the sentence goes to stderr."""

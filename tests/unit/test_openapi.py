@@ -12,6 +12,7 @@ from gateway.app import create_app
 from gateway.docs.document import BODIES
 from gateway.webhooks.calls import MODELS
 from shared.contract import errors
+from shared.contract.caller import Scope
 from shared.contract.operations import OPERATIONS, as_json
 from shared.contract.parsing import validate
 from shared.process.settings import NatsSettings
@@ -44,6 +45,21 @@ def test_document_is_valid() -> None:
     """The document follows the rules of OpenAPI 3.1, and names no server."""
     assert not list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors())
     assert "servers" not in DOCUMENT
+
+
+def test_call_of_the_api_names_its_scope_and_its_refusals_of_keys() -> None:
+    """Generated clients and the Authorize button of /docs follow from `security`; health checks are open."""
+    assert DOCUMENT["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    scopes = {each.http.name: each.http.scope for each in OPERATIONS if each.http}
+    for name, (_, path, operation) in CALLS.items():
+        if not path.startswith("/api/"):
+            assert "security" not in operation
+            continue
+        scope = Scope.WEBHOOKS if path.startswith("/api/webhooks") else scopes.get(name)
+        assert operation["security"] == [{"key": [scope] if scope else []}]
+        assert (f"the scope `{scope}`" if scope else "Needs any key") in operation["description"]
+        assert {"401", "403", "429"} <= set(operation["responses"])
+        assert "WWW-Authenticate" in resolve(operation["responses"]["401"])["headers"]
 
 
 def test_operation_ids_are_stable() -> None:
@@ -89,7 +105,7 @@ def test_answer_has_its_headers_and_an_example(name: str) -> None:
         assert "X-Request-Id" in headers
         assert content["schema"]
         assert "example" in content or content["examples"]
-        assert ("Retry-After" in headers) == (status in {503, 504})
+        assert ("Retry-After" in headers) == (status in {429, 503, 504})
         if path.startswith("/api/"):
             assert ("Error-Type" in headers) == (status >= 400)
         for example in content.get("examples", ()):
