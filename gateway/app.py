@@ -8,8 +8,10 @@ from functools import partial
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from gateway.access.access import Access
+from gateway.access.origins import share_with
 from gateway.api.calls import HotCalls
 from gateway.api.routes import register
 from gateway.docs.document import DESCRIPTION, TITLE, DocumentedApi
@@ -39,7 +41,7 @@ def create_gateway(
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
     allowed_hosts: Collection[bytes] = frozenset(),
-) -> RequestMiddleware:
+) -> ASGIApp:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
     Args:
@@ -57,13 +59,14 @@ def create_gateway(
         live=live,
         webhook_settings=webhook_settings,
     )
-    return RequestMiddleware(
+    gateway = RequestMiddleware(
         app,
         HotCalls(app.state).find,
         streams={live_route.LIVE},
         allowed_hosts=allowed_hosts,
         identify=access.identify,
     )
+    return share_with(access.origins, gateway) if access.origins else gateway
 
 
 def create_app(
@@ -109,6 +112,7 @@ def create_app(
         models=webhook_calls.MODELS,
         tags=[webhook_calls.TAG],
     )
+    app.state.links = access.links if access else None
     install_error_handlers(app)
     register(app)
     live_route.register(app, live)

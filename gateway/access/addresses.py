@@ -12,18 +12,6 @@ IPV6_PREFIX = 64
 UNKNOWN = "unknown"
 
 
-def read_networks(text: str) -> tuple[Network, ...]:
-    """Read networks that are separated by commas, for example `10.0.0.0/8,::1`.
-
-    Raises:
-        ValueError: a part is no address and no network.
-    """
-    try:
-        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise ValueError("must be IP addresses or networks, separated by commas") from None
-
-
 class Addresses:
     """Finds the client's address. Only the proxies in `trusted` are believed about other addresses."""
 

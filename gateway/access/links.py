@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from shared.process.reloaded_file import ReloadedFile
+from shared.process.watched_file import InvalidFile, WatchedFile
 
 PREFIX = "ml_"
 SECRET_BYTES = 32
@@ -47,21 +47,26 @@ class Links:
     """Makes and verifies the secrets of appointments.
 
     Raises:
-        Misconfigured: the file cannot be read.
+        InvalidFile: the file is wrong.
     """
 
     def __init__(self, path: Path) -> None:
-        self._keys = ReloadedFile("LINK_KEYS_FILE", path, _parse)
+        self._keys = WatchedFile(path, _parse)
+
+    @property
+    def oldest_key(self) -> bytes:
+        """The key that stays longest the same, for other HMACs of the gateways."""
+        return list(self._keys.content.values())[-1]
 
     def secret_of(self, appointment_id: str) -> str:
         """Return the secret of an appointment: `ml_<key's id>_<43 characters>`."""
-        key_id, key = next(iter(self._keys.value.items()))
+        key_id, key = next(iter(self._keys.content.items()))
         return f"{PREFIX}{key_id}_{_encode(_sign(key, appointment_id))}"
 
     def verify(self, secret: str, appointment_id: str) -> bool:
         """Return whether a secret is that of an appointment."""
         key_id, _, signature = secret.removeprefix(PREFIX).partition("_")
-        key = self._keys.value.get(key_id)
+        key = self._keys.content.get(key_id)
         expected = _encode(_sign(key or b"", appointment_id.lower()))
         return hmac.compare_digest(signature.encode(), expected.encode()) and key is not None
 
@@ -72,7 +77,7 @@ def _parse(content: bytes) -> Mapping[str, bytes]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place or 'the file'} is wrong: it needs a list of id and secret") from None
+        raise InvalidFile(f"{place or 'the file'} is wrong: it needs a list of id and secret") from None
     return {key.id: urlsafe_b64decode(key.secret + "=") for key in keys}
 
 

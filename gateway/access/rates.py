@@ -3,23 +3,11 @@
 import math
 import time
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from shared.contract.errors import TooManyRequests
-
-
-def read_rate(text: str) -> RateLimitItem:
-    """Read a rate, for example `600/minute`.
-
-    Raises:
-        ValueError: the text is no rate.
-    """
-    try:
-        return parse(text)
-    except ValueError:
-        raise ValueError("must be a rate such as 600/minute") from None
 
 
 class Rates:

@@ -22,7 +22,8 @@ from gateway.http.connection import ClientConnection
 from shared.client.command_client import CommandClient
 from shared.contract.commands import Command
 from shared.contract.envelope import Reply
-from shared.contract.errors import InvalidRequest
+from shared.contract.errors import InvalidRequest, OutcomeUnknown
+from shared.contract.headers import APPOINTMENT_TOKEN
 from shared.contract.operation import Call, Operation
 from shared.contract.operations import BOOK, CANCEL, MOVE, PLACE
 from shared.contract.parsing import validate
@@ -72,7 +73,10 @@ class CallHandler:
         """
         connection.identified.require(self.http.scope)
         client: CommandClient = self._state.client
-        return await client.send(self.operation, *self.read(headers, body, query, path), connection)
+        reply = await client.send(self.operation, *self.read(headers, body, query, path), connection)
+        if self.operation is BOOK and (links := self._state.links) is not None:
+            reply.headers[APPOINTMENT_TOKEN] = links.secret_of(_id_in(reply.content))
+        return reply
 
     def read(
         self, headers: Headers, body: bytes, query: bytes, path: Mapping[str, str]
@@ -110,6 +114,18 @@ class CallHandler:
         if self._body is None:
             raise InvalidRequest(f"Unknown field {min(self._outside_body & content.keys())}")
         validate(self._body, content)
+
+
+def _id_in(content: Any) -> str:
+    """Return the id of the appointment in the body of a reply.
+
+    Raises:
+        OutcomeUnknown: the body is not that of a worker's reply.
+    """
+    try:
+        return str(content["appointment"]["id"])
+    except (KeyError, TypeError):
+        raise OutcomeUnknown from None
 
 
 def _can_pass_on(content: Any, body: bytes) -> bool:

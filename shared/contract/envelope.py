@@ -75,6 +75,11 @@ class Reply(Generic[BodyT]):
         return body
 
     @property
+    def content(self) -> Any:
+        """The decoded body of a reply that was received, before validation."""
+        return self._body.content if isinstance(self._body, _Received) else self.body.model_dump()
+
+    @property
     def json(self) -> str:
         """The body as JSON. JSON that was received is passed on unchanged."""
         if isinstance(self._body, _Json):

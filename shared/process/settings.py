@@ -1,8 +1,9 @@
 """Read settings from the environment: one small class per concern. An error names the variable."""
 
+import re
 import ssl
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -19,6 +20,8 @@ from shared.process.tls import check_server_certificate, client_context
 # after SIGTERM.
 DRAIN_MARGIN_SECONDS = 3.0
 STOP_MARGIN_SECONDS = 2.0
+Network = IPv4Network | IPv6Network
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -163,6 +166,25 @@ class GatewaySettings(_Settings):
         return frozenset(name.strip().lower().encode() for name in names) - {b""}
 
 
+def _parts(text: str) -> list[str]:
+    return [part for part in map(str.strip, text.split(",")) if part]
+
+
+def _checked_networks(text: str) -> str:
+    try:
+        for part in _parts(text):
+            ip_network(part)
+    except ValueError:
+        raise ValueError("must be IP addresses or networks, separated by commas") from None
+    return text
+
+
+def _checked_origins(text: str) -> str:
+    if not all(map(ORIGIN.fullmatch, _parts(text))):
+        raise ValueError("must be origins such as https://clinic.example, separated by commas")
+    return text
+
+
 class AccessSettings(_Settings):
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
@@ -170,6 +192,22 @@ class AccessSettings(_Settings):
     jwks_url: Annotated[str, _scheme("https://", "http://127.0.0.1", "http://localhost")] | None = None
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
+    link_keys_file: Path | None = None
+    allowed_origins: Annotated[str, AfterValidator(_checked_origins)] = ""
+    trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
+    rate_per_client: Annotated[str, Field(pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$")] = "600/minute"
+    holds_per_client: Annotated[int, Field(ge=0, le=1_000_000)] = 60
+    bookings_per_client_a_day: Annotated[int, Field(ge=0, le=1_000_000)] = 144
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of web pages that may use the API from a browser."""
+        return frozenset(_parts(self.allowed_origins))
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The proxies that are believed about the address of a client."""
+        return tuple(ip_network(part) for part in _parts(self.trusted_proxies))
 
     @property
     def has_keys(self) -> bool:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.access.addresses import Addresses, read_networks
+from gateway.access.addresses import Addresses
+from shared.process.settings import AccessSettings, Misconfigured, load
 
 PROXIES = "10.0.0.0/8, fd00::/8"
 
@@ -43,11 +44,23 @@ def test_header_is_ignored_without_trusted_proxies() -> None:
 )
 def test_latest_address_that_no_trusted_proxy_has_is_the_client(peer: str, header: str, network: str) -> None:
     """Addresses before it are the client's own text, which it may forge."""
-    assert Addresses(read_networks(PROXIES)).network_of(peer, header) == network
+    assert Addresses(AccessSettings(trusted_proxies=PROXIES).proxies).network_of(peer, header) == network
 
 
-@pytest.mark.parametrize("text", ["10.0.0.1/8", "proxy.example", "10.0.0.0/33"])
-def test_wrong_network_is_refused(text: str) -> None:
-    """`TRUSTED_PROXIES` takes addresses and networks."""
-    with pytest.raises(ValueError, match="IP addresses or networks"):
-        read_networks(text)
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("ALLOWED_ORIGINS", "clinic.example"),
+        ("ALLOWED_ORIGINS", "https://clinic.example/"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("RATE_PER_CLIENT", "many"),
+        ("RATE_PER_CLIENT", "0/minute"),
+    ],
+)
+def test_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """The error names the variable."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Misconfigured, match=variable):
+        load(AccessSettings)

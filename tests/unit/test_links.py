@@ -6,8 +6,8 @@ import pytest
 
 from gateway.access import links
 from gateway.access.links import Links, new_link_key, to_file
-from shared.process import reloaded_file
-from shared.process.settings import Misconfigured
+from shared.process import watched_file
+from shared.process.watched_file import InvalidFile
 
 ID, OTHER = "0b0c7a52-6f0e-4f0e-9a53-2d7c1f1b8a10", "1b0c7a52-6f0e-4f0e-9a53-2d7c1f1b8a10"
 
@@ -22,7 +22,7 @@ def written(path: Path, *keys: links.LinkKey) -> Path:
 
 @pytest.fixture(autouse=True)
 def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reloaded_file, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(watched_file, "CHECK_SECONDS", 0)
 
 
 def test_secret_opens_its_own_appointment_alone(tmp_path: Path) -> None:
@@ -71,15 +71,15 @@ def test_file_that_became_wrong_keeps_the_old_keys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", '[{"id":"1","secret":"short-canary"}]', "{}"])
 def test_wrong_file_stops_the_start_without_its_content(tmp_path: Path, content: str) -> None:
-    """The error names the variable, and no secret."""
+    """The error names the wrong field, and no secret."""
     path = tmp_path / "keys"
     path.write_text(content)
-    with pytest.raises(Misconfigured, match="LINK_KEYS_FILE") as caught:
+    with pytest.raises(InvalidFile) as caught:
         Links(path)
     assert "canary" not in str(caught.value)
 
 
 def test_missing_file_stops_the_start(tmp_path: Path) -> None:
-    """The error names the variable and the reason."""
-    with pytest.raises(Misconfigured, match="LINK_KEYS_FILE: No such file"):
+    """The error names the reason."""
+    with pytest.raises(InvalidFile, match="No such file"):
         Links(tmp_path / "none")
