@@ -148,7 +148,7 @@ async def test_publishable_key_books_and_holds_without_reading(
 async def test_publishable_key_is_refused_in_the_page_of_a_stranger(
     http: httpx.AsyncClient, keys: dict[str, str]
 ) -> None:
-    """A page outside ALLOWED_ORIGINS, or a program without an origin, gets 403; a page of the gateway does not."""
+    """A page outside ALLOWED_ORIGINS, or a program without an origin, gets 403."""
     for headers in (page(keys["web"], origin=STRANGER), {**bearer(keys["web"])}):
         answer = await http.get("/api/grid", headers=headers)
         assert answer.json() == {"error": "The key does not permit this origin"}
