@@ -1,6 +1,6 @@
 """Limit what one client does: its rate, and the shares that its holds and bookings count in.
 
-A caller with a secret key has the limits of its key. Other callers are limited by network: all patients share a
+A caller with a secret key has the limits of its key. Other callers are limited by network: patients share a
 publishable key, and one of them must not be able to take the calendar hostage.
 """
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from shared.process.watched_file import InvalidFile, WatchedFile
+from shared.process.watched_file import InvalidFile, WatchedFile, replace_file
 
 PREFIX = "ml_"
 SECRET_BYTES = 32
@@ -38,9 +38,22 @@ def new_link_key() -> LinkKey:
     return LinkKey(id=token_hex(4), secret=_encode(token_bytes(SECRET_BYTES)))
 
 
-def to_file(keys: list[LinkKey]) -> bytes:
-    """Return the content of `LINK_KEYS_FILE`; the first key makes the secrets."""
-    return _KEYS.dump_json(keys, indent=2)
+def read_link_keys(path: Path) -> list[LinkKey]:
+    """Return the keys in `LINK_KEYS_FILE`; none if it does not exist.
+
+    Raises:
+        InvalidFile
+    """
+    return _validated(path.read_bytes()) if path.exists() else []
+
+
+def write_link_keys(path: Path, keys: list[LinkKey]) -> None:
+    """Replace `LINK_KEYS_FILE`; the first key makes the secrets.
+
+    Raises:
+        OSError
+    """
+    replace_file(path, _KEYS.dump_json(keys, indent=2).decode())
 
 
 class Links:
@@ -72,13 +85,16 @@ class Links:
 
 
 def _parse(content: bytes) -> Mapping[str, bytes]:
+    return {key.id: urlsafe_b64decode(key.secret + "=") for key in _validated(content)}
+
+
+def _validated(content: bytes) -> list[LinkKey]:
     try:
-        keys = _KEYS.validate_json(content)
+        return _KEYS.validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidFile(f"{place or 'the file'} is wrong: it needs a list of id and secret") from None
-    return {key.id: urlsafe_b64decode(key.secret + "=") for key in keys}
 
 
 def _sign(key: bytes, appointment_id: str) -> bytes:

@@ -4,9 +4,7 @@ A token is `sk_<id>_<secret>`, or `pk_<id>_<secret>` for a publishable key; the 
 The file has the SHA-256 of the token. A slow hash would add nothing: 256 random bits cannot be guessed.
 """
 
-import os
 import secrets
-import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -26,14 +24,13 @@ from pydantic import (
 
 from ..contract.caller import Cap, Scope
 from ..contract.fields import Instant, Site
-from .watched_file import InvalidFile
+from .watched_file import InvalidFile, replace_file
 
 SECRET_BYTES = 32
 MOST_SECRETS = 4
 Kind = Literal["secret", "publishable"]
 PREFIXES: dict[Kind, str] = {"secret": "sk", "publishable": "pk"}
 PUBLISHABLE_SCOPES = frozenset({Scope.BOOK, Scope.HOLD})
-NEW_FILE_MODE = 0o600
 
 
 def _in_order(values: str | Iterable[str]) -> str | list[str]:
@@ -154,21 +151,9 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
 
 
 def write_keys(path: Path, keys: Iterable[ApiKey]) -> None:
-    """Replace a key file at once: a reader sees the old file or the new one. Its mode stays.
+    """Replace a key file at once.
 
     Raises:
         OSError
     """
-    text = KeyFile(keys=tuple(keys)).model_dump_json(indent=2, exclude_none=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else NEW_FILE_MODE
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{text}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, KeyFile(keys=tuple(keys)).model_dump_json(indent=2, exclude_none=True))

@@ -1,5 +1,7 @@
-"""A file whose content is read again after it has changed."""
+"""A file whose content is read again after it has changed, and its replacement."""
 
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Generic, TypeVar
 import structlog
 
 CHECK_SECONDS = 1.0
+NEW_FILE_MODE = 0o600
 
 ContentT = TypeVar("ContentT")
 
@@ -71,3 +74,23 @@ class WatchedFile(Generic[ContentT]):
         except OSError:
             return ()
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file at once: a reader sees the old one or the new one. Its mode stays; a new one is private.
+
+    Raises:
+        OSError
+    """
+    mode = path.stat().st_mode & 0o777 if path.exists() else NEW_FILE_MODE
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

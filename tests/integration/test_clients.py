@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.access.links import new_link_key, to_file
+from gateway.access.links import new_link_key, write_link_keys
 from tests.keys import KeyFile, bearer
 from tests.servers import Servers
 from tests.slots import fresh
@@ -41,7 +41,7 @@ def closed(
 ) -> Iterator[Stack]:
     """Start a stack whose gateway has keys, makes links, and believes this host about addresses."""
     links: Path = tmp_path_factory.mktemp("links") / "links.json"
-    links.write_bytes(to_file([new_link_key()]))
+    write_link_keys(links, [new_link_key()])
     settings = {
         "API_KEYS_FILE": str(key_file.path),
         "LINK_KEYS_FILE": str(links),

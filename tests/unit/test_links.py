@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.access import links
-from gateway.access.links import Links, new_link_key, to_file
+from gateway.access.__main__ import main
+from gateway.access.links import Links, new_link_key
 from shared.process import watched_file
 from shared.process.watched_file import InvalidFile
 
@@ -13,10 +14,8 @@ ID, OTHER = "0b0c7a52-6f0e-4f0e-9a53-2d7c1f1b8a10", "1b0c7a52-6f0e-4f0e-9a53-2d7
 
 
 def written(path: Path, *keys: links.LinkKey) -> Path:
-    """Write a file of keys as another program would: by replacing it."""
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(to_file(list(keys)))
-    fresh.replace(path)
+    """Write a file of keys."""
+    links.write_link_keys(path, list(keys))
     return path
 
 
@@ -83,3 +82,31 @@ def test_missing_file_stops_the_start(tmp_path: Path) -> None:
     """The error names the reason."""
     with pytest.raises(InvalidFile, match="No such file"):
         Links(tmp_path / "none")
+
+
+def test_rotation_keeps_the_secrets_that_patients_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`python -m gateway.access` makes a private file, adds a key each time, and drops the third."""
+    path = tmp_path / "links.json"
+    monkeypatch.setattr("sys.argv", ["access", str(path)])
+    main()
+    assert path.stat().st_mode & 0o777 == 0o600
+    found = Links(path)
+    secret = found.secret_of(ID)
+    main()
+    assert found.secret_of(ID) != secret
+    assert found.verify(secret, ID)
+    main()
+    assert not found.verify(secret, ID)
+    assert secret.split("_")[2] not in capsys.readouterr().out
+
+
+def test_rotation_of_a_wrong_file_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command names the file and the reason."""
+    path = tmp_path / "links.json"
+    path.write_text("[")
+    monkeypatch.setattr("sys.argv", ["access", str(path)])
+    with pytest.raises(SystemExit, match=r"links\.json"):
+        main()
+    assert path.read_text() == "["
