@@ -33,7 +33,7 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Publish events and erase old data while the context lasts; call `fail` if it cannot any more."""
     worker, events = settings.load(settings.WorkerSettings), settings.load(settings.EventSettings)
     nats = settings.load(settings.NatsSettings)
-    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), on_closed=fail)
+    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), access=nats.nats_access, on_closed=fail)
     days = settings.load(settings.RetentionSettings).retain_names_days
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
