@@ -257,10 +257,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class AccessSettings(_Settings):
-    api_keys_file: Path | None = None
-
-
 class WorkerSettings(_Settings):
     host: str = "127.0.0.1"
     worker_http_port: Port = 0

@@ -1,0 +1,164 @@
+"""A deployment whose NATS has accounts works as one without, for the gateway and for direct clients."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from shared import BookingClient, NoSuchAppointment, Refused, SlotAlreadyBooked, SlotHeld
+from tests.integration.live_page import NINE, watching
+from tests.integration.receiver import receiver
+from tests.integration.secure import FULL, OTHER, SMALL, connected_as, secure_stack
+from tests.servers import Servers
+from tests.slots import fresh
+from tests.stack import Stack
+
+SOON = 5.0
+
+
+@pytest.fixture(scope="module")
+def stack(servers: Servers) -> Iterator[Stack]:
+    with secure_stack(servers, WEBHOOKS_ALLOW_PRIVATE="true") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+async def api(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def client(stack: Stack) -> AsyncIterator[BookingClient]:
+    async with BookingClient(stack.env["NATS_URL"], access=stack.client_access(FULL)) as client:
+        yield client
+
+
+async def test_life_of_a_booking_over_nats(client: BookingClient) -> None:
+    """A direct client books, holds, moves, cancels and reads."""
+    body = fresh()
+    slot, site, name = body["slot"], body["site"], body["patientName"]
+    booked = await client.book(slot, name, site=site)
+    assert (booked.status, booked.patientName) == ("booked", name)
+    with pytest.raises(SlotAlreadyBooked):
+        await client.book(slot, "Eve", site=site)
+    later = (booked.slot + timedelta(hours=1)).isoformat()
+    held = await client.hold(later, "Zoe", site=site)
+    with pytest.raises(SlotHeld):
+        await client.book(later, "Eve", site=site)
+    await client.release(held.token, site=site)
+    assert (await client.move(booked.id, slot=later)).version == 2
+    day = (booked.slot - timedelta(hours=2), booked.slot + timedelta(hours=4))
+    assert [each.id async for each in client.appointments(*day, site=site)] == [booked.id]
+    assert [each.state async for each in client.slots(*day, site=site)] == ["booked"]
+    assert (await client.cancel(booked.id)).status == "cancelled"
+    assert [change.type for change in await client.history(booked.id)] == ["booked", "moved", "cancelled"]
+    assert (await client.grid()).slotMinutes == 5
+
+
+async def test_many_bookings_travel_in_batches(client: BookingClient) -> None:
+    """Fifty concurrent bookings of one client are each answered."""
+    bodies = [fresh() for _ in range(50)]
+    booked = await asyncio.gather(*(client.book(body["slot"], "Ada", site=body["site"]) for body in bodies))
+    assert len({each.id for each in booked}) == 50
+
+
+async def test_life_of_a_booking_over_http(api: httpx.AsyncClient) -> None:
+    """The gateway's user books, holds and reads for its callers, with names and in any site."""
+    body = fresh("Ada")
+    booked = await api.post("/api/book-appointment", json=body)
+    assert booked.status_code == 201
+    assert booked.json()["appointment"]["patientName"] == "Ada"
+    assert (await api.post("/api/book-appointment", json=fresh(slot=body["slot"]))).status_code == 201
+    held = await api.post("/api/hold-appointment", json=fresh())
+    assert held.status_code == 200
+    ready = (await api.get("/readyz")).json()
+    assert ready["checks"]["booking_worker"] == "ok, 2 of 2 ready"
+
+
+async def test_refusals_of_a_direct_client_are_those_of_its_key(stack: Stack, client: BookingClient) -> None:
+    """A client with `hold` in clinic-1 holds there alone: 403 for other sites and other operations."""
+    body = fresh()
+    booked = await client.book(body["slot"], "Ada", site="clinic-1", resources=[body["site"]])
+    async with BookingClient(stack.env["NATS_URL"], access=stack.client_access(SMALL)) as small:
+        held = await small.hold(body["slot"], "Zoe", site="clinic-1", resources=["own-" + body["site"][:20]])
+        assert held.site == "clinic-1"
+        for refused in (
+            small.hold(body["slot"], "Zoe", site="clinic-2"),
+            small.book(body["slot"], "Zoe", site="clinic-1"),
+            small.cancel(booked.id),
+            small.move(booked.id, resources=["another"]),
+            small.appointment(booked.id),
+            small.history(booked.id),
+        ):
+            with pytest.raises(Refused) as caught:
+                await refused
+            assert (caught.value.status, type(caught.value).__name__) == (403, "Forbidden")
+    assert (await client.appointment(booked.id)).version == 1
+    with pytest.raises(NoSuchAppointment):
+        await client.appointment("00000000-0000-4000-8000-000000000000")
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_direct_client_cannot_name_another_caller(stack: Stack, many: bool) -> None:
+    """A client that sends a caller is refused; the gateway's user may send one."""
+    caller, body = {"id": "gateway", "names": True}, fresh("Ada")
+    answers = {}
+    for account, user in (("SERVICE", "gateway"), (OTHER, OTHER)):
+        subject = f"acct.{account}.{user}.booking.v1.book" + ("_many" if many else "")
+        sent = {"commands": [{"command": body, "caller": caller}]} if many else body
+        headers = None if many else {"Caller": json.dumps(caller)}
+        async with connected_as(stack, user) as (connection, _):
+            message = await connection.request(subject, json.dumps(sent).encode(), 10, headers=headers)
+        reply = json.loads(message.data)
+        answers[user] = reply["replies"][0] if many else reply
+    assert answers[OTHER]["status"] == 403
+    assert answers["gateway"]["status"] == 201
+
+
+async def test_metrics_and_logs_have_no_user(stack: Stack, client: BookingClient) -> None:
+    """Labels and log lines have the subject of the operation, whoever sent the command."""
+    body = fresh()
+    await client.book(body["slot"], "Ada", site=body["site"])
+    logs = "".join(worker.log for worker in stack.workers("booking_worker"))
+    assert '"subject":"booking.v1.book_many"' in logs.replace(" ", "")
+    assert "acct." not in logs
+
+
+async def test_live_page_sees_bookings_and_holds(api: httpx.AsyncClient) -> None:
+    """The gateway follows events and hints."""
+    body = fresh(slot=NINE)
+    async with watching(api, body["site"]) as page:
+        held = await api.post("/api/hold-appointment", json=body)
+        await page.until_shown({(NINE, "default"): "held"}, SOON)
+        token = held.json()["hold"]["token"]
+        await api.post("/api/book-appointment", json={**body, "holdToken": token})
+        await page.until_shown({(NINE, "default"): "booked"}, SOON)
+
+
+async def test_webhook_is_delivered_listed_tested_and_deleted(api: httpx.AsyncClient) -> None:
+    """The gateway and the webhooks process share buckets, test deliveries and events."""
+    body = fresh()
+    async with receiver() as there:
+        created = await api.post("/api/webhooks", json={"url": there.url, "site": body["site"]})
+        assert created.status_code == 201, created.text
+        path = f"/api/webhooks/{created.json()['id']}"
+        tested = await api.post(f"{path}/test")
+        assert (tested.status_code, tested.json()["status"]) == (200, 204), tested.text
+        await api.post("/api/book-appointment", json=body)
+        await there.until(2)
+        assert len((await api.get("/api/webhooks")).json()["webhooks"]) == 1
+        assert (await api.get(f"{path}/deliveries")).status_code == 200
+        assert (await api.post(f"{path}/rotate")).status_code == 200
+        assert (await api.post(f"{path}/replay", json={"since": "2020-01-01T00:00Z"})).status_code == 202
+        await there.until(3)
+        assert (await api.delete(path)).status_code == 200
+
+
+async def test_no_service_lacks_a_permission(stack: Stack) -> None:
+    """After all of the tests above, no service was denied anything."""
+    for service in stack.services:
+        assert "nats_permission_denied" not in service.log, service.log
