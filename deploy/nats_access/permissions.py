@@ -8,6 +8,7 @@ may be the reply to a batch.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from shared.contract import audit
 from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.events import STREAM, SUBJECTS
 from shared.contract.operation import Operation
@@ -17,6 +18,8 @@ from shared.process.nats_access import GATEWAY, PREFIX, SERVICE, inbox_prefix
 Config = dict[str, Any]
 
 BOOKING_WORKER, HOLD_WORKER, RELAY, WEBHOOKS = BOOKING_GROUP, HOLD_GROUP, "relay", "webhooks"
+OPERATOR = "operator"
+"""A person who reads the audit, and backs up and repairs streams. A stream may store any subject."""
 USERS = {
     "gateway": GATEWAY,
     "booking_worker": BOOKING_WORKER,
@@ -68,7 +71,12 @@ def services() -> dict[str, Config]:
             RELAY,
             publish=[
                 SUBJECTS,
-                *(f"{_API}.STREAM.{action}.{STREAM}" for action in ("CREATE", "INFO", "UPDATE")),
+                audit.SUBJECTS,
+                *(
+                    f"{_API}.STREAM.{action}.{stream}"
+                    for stream in (STREAM, audit.STREAM)
+                    for action in ("CREATE", "INFO", "UPDATE")
+                ),
                 *_consumers(STREAM),
             ],
         ),
@@ -82,6 +90,9 @@ def services() -> dict[str, Config]:
             ],
             subscribe=[f"{WEBHOOK_TEST} {WEBHOOKS}"],
             responds=True,
+        ),
+        OPERATOR: _permissions(
+            OPERATOR, publish=["$JS.>", "$KV.>"], subscribe=[SUBJECTS, audit.SUBJECTS, EVERY_HINT]
         ),
     }
 
