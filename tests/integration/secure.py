@@ -54,9 +54,10 @@ class Denials:
     async def take(self, error: Exception) -> None:
         self.texts.append(str(error).lower())
 
-    def of(self, subject: str) -> bool:
-        """Return whether an action on a subject was denied."""
-        return any("permissions violation" in text and f'"{subject.lower()}"' in text for text in self.texts)
+    def of(self, subject: str, queue: str = "") -> bool:
+        """Return whether an action on a subject, with a queue group if one is named, was denied."""
+        wanted = f'"{subject}" using queue "{queue}"' if queue else f'"{subject}"'
+        return any("permissions violation" in text and wanted.lower() in text for text in self.texts)
 
 
 @asynccontextmanager
