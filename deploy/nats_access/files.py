@@ -10,6 +10,7 @@ from pathlib import Path
 import nkeys
 
 from deploy.nats_access import permissions
+from shared.contract.caller import Scope
 from shared.process.api_keys import ApiKey
 from shared.process.nats_access import SERVICE, read_access
 
@@ -27,7 +28,7 @@ def write_access(folder: Path, keys: Iterable[ApiKey] = ()) -> list[str]:
         The ids of the clients.
     """
     now = datetime.now(UTC)
-    clients = sorted(key.id for key in keys if key.nats and not key.has_expired(now))
+    clients = {key.id: Scope.EVENTS in key.scopes for key in keys if key.nats and not key.has_expired(now)}
     (folder / CLIENTS).mkdir(0o700, parents=True, exist_ok=True)
     for old in (folder / CLIENTS).glob("*.json"):
         if old.stem not in clients:
@@ -39,18 +40,18 @@ def write_access(folder: Path, keys: Iterable[ApiKey] = ()) -> list[str]:
                 {"nkey": _public_key(access_file(folder, user), SERVICE, user), "permissions": allowed}
                 for user, allowed in permissions.services().items()
             ],
-            "exports": permissions.exports(),
+            "exports": permissions.exports(client for client, reads in clients.items() if reads),
         }
     }
-    for client in clients:
+    for client, reads in clients.items():
         nkey = _public_key(client_file(folder, client), client, client)
         accounts[client] = {
-            "users": [{"nkey": nkey, "permissions": permissions.client(client)}],
-            "imports": permissions.imports(client),
+            "users": [{"nkey": nkey, "permissions": permissions.client(client, events=reads)}],
+            "imports": permissions.imports(client, events=reads),
         }
     # JSON is a subset of the language of the configuration.
     _replace(folder / CONFIGURATION, json.dumps({"accounts": accounts}, indent=1), 0o644)
-    return clients
+    return sorted(clients)
 
 
 def access_file(folder: Path, user: str) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 
 from shared.contract import audit
 from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
-from shared.contract.events import STREAM, SUBJECTS
+from shared.contract.events import STREAM, SUBJECTS, consumer_of
 from shared.contract.operation import Operation
 from shared.contract.operations import BOOKING_GROUP, BOOKING_READY, HOLD_GROUP, HOLD_READY, OPERATIONS
-from shared.process.nats_access import GATEWAY, PREFIX, SERVICE, inbox_prefix
+from shared.process.nats_access import EVENTS_API, GATEWAY, PREFIX, SERVICE, inbox_prefix
 
 Config = dict[str, Any]
 
@@ -50,9 +50,9 @@ def addresses(account: str, user: str) -> list[str]:
     return [f"{PREFIX}.{account}.{user}.{subject}" for subject in subjects()]
 
 
-def client(id: str) -> Config:
-    """Return the permissions of a direct client: its commands, and the replies to it."""
-    return _permissions(id, publish=addresses(id, id))
+def client(id: str, *, events: bool) -> Config:
+    """Return the permissions of a direct client: its commands, the replies to it, and perhaps its events."""
+    return _permissions(id, publish=[*addresses(id, id), *(_reading(id) if events else [])])
 
 
 def services() -> dict[str, Config]:
@@ -97,8 +97,11 @@ def services() -> dict[str, Config]:
     }
 
 
-def exports() -> list[Config]:
-    """Return the services that clients import. Several workers answer a question whether they are ready."""
+def exports(readers: Iterable[str]) -> list[Config]:
+    """Return the services that clients import; `readers` are the ids of the clients that read events.
+
+    Several workers answer a question whether they are ready, and a consumer answers with several events.
+    """
     ready = {operation.subject for operation in _READY}
     return [
         {
@@ -107,12 +110,31 @@ def exports() -> list[Config]:
             "response_type": "Stream" if subject in ready else "Singleton",
         }
         for subject in subjects()
+    ] + [
+        {"service": subject, "accounts": [reader], "response_type": "Stream"}
+        for reader in readers
+        for subject in _reading(reader).values()
     ]
 
 
-def imports(account: str) -> list[Config]:
+def imports(account: str, *, events: bool) -> list[Config]:
     """Return what a client's account imports: the services, under the name of the account."""
-    return [{"service": {"account": SERVICE, "subject": address}} for address in addresses(account, "*")]
+    commands = [{"service": {"account": SERVICE, "subject": each}} for each in addresses(account, "*")]
+    reading = _reading(account) if events else {}
+    return commands + [
+        {"service": {"account": SERVICE, "subject": subject}, "to": own} for own, subject in reading.items()
+    ]
+
+
+def _reading(id: str) -> dict[str, str]:
+    """Return what reads the events of a client's own consumer, which the relay creates.
+
+    The keys are the subjects that the client uses: each account answers `$JS.API` itself.
+    """
+    consumer = f"{STREAM}.{consumer_of(id)}"
+    actions = (f"CONSUMER.INFO.{consumer}", f"CONSUMER.MSG.NEXT.{consumer}")
+    acknowledge = f"$JS.ACK.{consumer}.>"
+    return {f"{EVENTS_API}.{action}": f"{_API}.{action}" for action in actions} | {acknowledge: acknowledge}
 
 
 def _worker(group: str, ready: Operation[Any, Any]) -> Config:

@@ -19,7 +19,8 @@ from ..contract.commands import (
     PlaceHold,
     ReleaseHold,
 )
-from ..contract.events import BookingEvent, FollowEvents
+from ..contract.errors import InvalidRequest
+from ..contract.events import BookingEvent, FollowEvents, consumer_of
 from ..contract.headers import REPLAYED
 from ..contract.operation import Operation
 from ..contract.operations import BOOK, CANCEL, GET, GRID, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE, RELEASE
@@ -95,7 +96,7 @@ class BookingClient(ConnectionContext):
         if not (isinstance(timeout, int | float) and 1 <= timeout < math.inf):
             raise ValueError("timeout must be a number of seconds, at least 1")
         try:
-            user = read_access(access) if access else None
+            self._access = user = read_access(access) if access else None
         except ValueError as error:
             raise ValueError(f"access {error}") from None
         self._commands = CommandClient(
@@ -277,13 +278,19 @@ class BookingClient(ConnectionContext):
             site: the site of the events; None: all sites.
             since: the time of the first event; None: now.
             durable: a name under which NATS remembers the last acknowledged event, even while the program
-                does not run; programs with the same name share the events.
+                does not run; programs with the same name share the events. With `access`, NATS does so under
+                the name of the client in any case: `durable` is refused, and without `since` the first event
+                is the oldest that was not acknowledged.
 
         Raises:
             InvalidRequest: an argument is wrong.
         """
         wanted = validated(FollowEvents, site=site, since=since, durable=durable)
-        return read_events(self._commands.connection, wanted)
+        if self._access is None:
+            return read_events(self._commands.connection, wanted)
+        if durable is not None:
+            raise InvalidRequest("durable is not for clients with access: NATS remembers their events anyway")
+        return read_events(self._commands.connection, wanted, consumer_of(self._access.user))
 
     async def grid(self) -> GridFound:
         """Return the grid of the service and the limits of a booking."""

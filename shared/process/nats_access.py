@@ -17,6 +17,9 @@ SERVICE = "SERVICE"
 GATEWAY = "gateway"
 """The user of the service that may act for others: it names the caller of each command itself."""
 
+EVENTS_API = "events"
+"""The prefix of the API of JetStream for a client in an account of its own."""
+
 Token = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 

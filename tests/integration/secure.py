@@ -19,7 +19,8 @@ from tests.stack import Stack
 
 RELAY, WEBHOOKS = "booking_worker.events", "gateway.webhooks"
 ALL = frozenset(Scope) - {Scope.ADMIN}
-FULL, SMALL, OTHER = "full-client", "small-client", "other-client"
+FULL, SMALL, OTHER, READER = "full-client", "small-client", "other-client", "event-reader"
+"""All permissions; holds in clinic-1; all permissions, too; events of clinic-1."""
 
 
 def client_key(id: str, scopes: frozenset[Scope] = ALL, sites: Sites = "all") -> ApiKey:
@@ -33,6 +34,7 @@ KEYS = (
     client_key(FULL),
     client_key(SMALL, frozenset({Scope.HOLD}), frozenset({"clinic-1"})),
     client_key(OTHER),
+    client_key(READER, frozenset({Scope.EVENTS}), frozenset({"clinic-1"})),
 )
 
 

@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from datetime import timedelta
 
 import httpx
 import pytest
 
-from shared import BookingClient, NoSuchAppointment, Refused, SlotAlreadyBooked, SlotHeld
+from shared import BookingClient, InvalidRequest, NoSuchAppointment, Refused, SlotAlreadyBooked, SlotHeld
 from tests.integration.live_page import NINE, watching
 from tests.integration.receiver import receiver
-from tests.integration.secure import FULL, OTHER, SMALL, connected_as, secure_stack
+from tests.integration.secure import FULL, OTHER, READER, SMALL, connected_as, secure_stack
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Stack
@@ -126,6 +127,35 @@ async def test_metrics_and_logs_have_no_user(stack: Stack, client: BookingClient
     logs = "".join(worker.log for worker in stack.workers("booking_worker"))
     assert '"subject":"booking.v1.book_many"' in logs.replace(" ", "")
     assert "acct." not in logs
+
+
+async def test_client_reads_the_events_of_its_sites(stack: Stack, client: BookingClient) -> None:
+    """A client with `events` reads those of its sites, in order, from the first unacknowledged one on."""
+    url, access = stack.env["NATS_URL"], stack.client_access(READER)
+    room = fresh()["site"]
+    booked = [
+        await client.book(f"2031-05-04T{hour}:00Z", "Ada", site=site, resources=[room])
+        for hour, site in ((10, "clinic-2"), (11, "clinic-1"), (12, "clinic-1"))
+    ]
+    await client.cancel(booked[2].id)
+    expected = [(booked[1].id, "booked"), (booked[2].id, "booked"), (booked[2].id, "cancelled")]
+    seen: list[tuple[str, str]] = []
+    for count in (1, 3):  # the second reader gets the first event again, which was not acknowledged
+        async with (
+            BookingClient(url, access=access) as reader,
+            asyncio.timeout(30),
+            aclosing(reader.events()) as events,
+        ):
+            seen = []
+            while len(seen) < count:
+                event = await anext(events)
+                assert event.site == "clinic-1"
+                if room in event.place.resources:
+                    seen.append((event.id, event.type))
+    assert seen == expected
+    async with BookingClient(url, access=access) as reader:
+        with pytest.raises(InvalidRequest):
+            reader.events(durable="billing")
 
 
 async def test_live_page_sees_bookings_and_holds(api: httpx.AsyncClient) -> None:

@@ -23,6 +23,7 @@ from tests.integration.secure import (
     FULL,
     KEYS,
     OTHER,
+    READER,
     SMALL,
     Denials,
     connected_as,
@@ -35,7 +36,7 @@ from tests.slots import fresh
 from tests.stack import Stack
 
 SERVICES = tuple(services())
-CLIENTS = (FULL, SMALL, OTHER)
+CLIENTS = (FULL, SMALL, OTHER, READER)
 ALL = (*SERVICES, *CLIENTS)
 EVERYTHING = (
     ">",
@@ -129,6 +130,12 @@ async def test_no_user_publishes_what_is_not_its_own(user: tuple[str, Client, De
     by["$JS.API.STREAM.UPDATE.KV_webhooks"] = by["$JS.API.STREAM.CREATE.SPY"] = {"operator"}
     by["$JS.API.STREAM.NAMES"] = by["$JS.API.INFO"] = {"operator"}
     by[f"$JS.API.CONSUMER.CREATE.{audit.STREAM}.spy"] = {"operator"}
+    for action in ("CREATE", "INFO", "MSG.NEXT"):
+        by[f"$JS.API.CONSUMER.{action}.EVENTS.webhook-1"] = {"relay", "webhooks", "operator"}
+        for reader in (FULL, READER):
+            by[f"$JS.API.CONSUMER.{action}.EVENTS.client-{reader}"] = {"relay", "webhooks", "operator"}
+            if action != "CREATE":
+                by[f"$JS.API.CONSUMER.{action}.EVENTS.client-{reader}"].add(reader)
     by[f"$JS.API.DIRECT.GET.{audit.STREAM}"] = {"operator"}
     wanted = [subject for subject, users in by.items() if name not in users]
     for subject in wanted:
