@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
-from datetime import timedelta
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
 from shared import BookingClient, InvalidRequest, NoSuchAppointment, Refused, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import Forbidden
+from shared.process.api_keys import write_keys
 from tests.integration.live_page import NINE, watching
 from tests.integration.receiver import receiver
-from tests.integration.secure import FULL, OTHER, READER, SMALL, connected_as, secure_stack
+from tests.integration.secure import FULL, KEYS, OTHER, READER, SMALL, connected_as, secure_stack
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Stack
@@ -118,6 +123,69 @@ async def test_direct_client_cannot_name_another_caller(stack: Stack, many: bool
         answers[user] = reply["replies"][0] if many else reply
     assert answers[OTHER]["status"] == 403
     assert answers["gateway"]["status"] == 201
+
+
+async def test_control_worker_that_believes_every_sender_serves_forged_callers(servers: Servers) -> None:
+    """Control: without the check of senders, a client books in the name of another."""
+    with servers.new_secure_stack(KEYS) as unsafe:
+        unsafe.start("booking_worker", without="no_sender_check")
+        unsafe.wait_serving()
+        async with connected_as(unsafe, SMALL) as (connection, _):
+            subject, headers = f"acct.{SMALL}.{SMALL}.booking.v1.book", {"Caller": '{"id":"gateway"}'}
+            message = await connection.request(
+                subject, json.dumps(fresh("Ada")).encode(), 10, headers=headers
+            )
+    assert json.loads(message.data)["status"] == 201
+
+
+async def test_revoked_client_is_refused_before_nats_is_reloaded(servers: Servers) -> None:
+    """A worker notices within seconds that a key has left the file, or has expired."""
+    past = datetime(2026, 1, 2, tzinfo=UTC)
+    with servers.new_secure_stack(KEYS) as stack:
+        stack.start("booking_worker")
+        stack.wait_serving()
+        url, keys_file = stack.env["NATS_URL"], Path(stack.env["API_KEYS_FILE"])
+        async with BookingClient(url, access=stack.client_access(FULL)) as client:
+            await client.grid()
+            for keys in (KEYS[1:], (KEYS[0].model_copy(update={"expires": past}), *KEYS[1:])):
+                write_keys(keys_file, keys)
+                await until_refused(client)
+                write_keys(keys_file, KEYS)
+                await until_served(client)
+
+
+async def until_refused(client: BookingClient) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await client.grid()
+            except Forbidden:
+                return
+
+
+async def until_served(client: BookingClient) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(Refused):
+                await client.grid()
+                return
+
+
+async def test_events_command_reads_with_an_access_file(stack: Stack, client: BookingClient) -> None:
+    """`slotkeeper events --access FILE` prints the events of its client."""
+    body, file = fresh(), stack.client_access(OTHER)
+    await client.book(body["slot"], "Ada", site=body["site"])
+    command = (sys.executable, "-m", "shared.cli", "events", "--site", body["site"], "--json")
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, "NATS_URL": stack.env["NATS_URL"], "NATS_ACCESS_FILE": str(file)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    process.terminate()
+    await process.wait()
+    assert json.loads(line)["site"] == body["site"]
 
 
 async def test_metrics_and_logs_have_no_user(stack: Stack, client: BookingClient) -> None:
