@@ -88,6 +88,7 @@ def create_app(
             timeout=nats.request_timeout_seconds,
             name="gateway",
             tls=nats.tls(),
+            access=nats.nats_access,
             on_closed=on_cut_off,
         )
         connecting = asyncio.create_task(_connect(client, on_cut_off))

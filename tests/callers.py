@@ -90,6 +90,8 @@ class NatsCaller(Caller):
     connection: Client
     name: str = "nats"
     reply_seconds: float = REPLY_SECONDS
+    prefix: str = ""
+    """What precedes subjects for this user of NATS."""
 
     def build(self, kind: Kind, body: Any, headers: dict[str, str]) -> Call:
         if isinstance(body, dict) and (key := headers.get("Idempotency-Key")):
@@ -114,7 +116,7 @@ class NatsCaller(Caller):
 
         async def send() -> Answer:
             message = await self.connection.request(
-                subject, payload, timeout=self.reply_seconds, headers=headers
+                self.prefix + subject, payload, timeout=self.reply_seconds, headers=headers
             )
             reply = json.loads(message.data)
             lower = {name.lower(): value for name, value in (message.headers or {}).items()}

@@ -6,7 +6,7 @@ containers or embedded servers.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
 from deploy.local.redis import Redis
+from deploy.nats_access.files import CONFIGURATION, write_access
+from shared.process.api_keys import ApiKey, write_keys
 from tests.containers import MongoContainer, NatsContainer, RedisContainer, what_is_missing
 from tests.stack import Stack
 
@@ -49,9 +51,21 @@ class Servers:
         parts = urlsplit(self._mongo_uri)
         uri = urlunsplit(parts._replace(path=f"/test_{uuid4().hex[:12]}"))
         addresses = {"REDIS_URL": self._redis_url, **self._given, "MONGO_URI": uri}
-        if not self._given:
+        if not self._given and "NATS_URL" not in env:
             addresses["NATS_URL"] = self._start(Nats, NatsContainer, closing).url
         return Stack({**addresses, **env}, closing)
+
+    def new_secure_stack(self, keys: Iterable[ApiKey] = (), **env: str) -> Stack:
+        """Make a deployment without processes, whose NATS has accounts: the services, and `keys`."""
+        stack = self.new_stack(NATS_URL="nats://127.0.0.1:1", **env)
+        folder = Path(stack.closing.enter_context(tempfile.TemporaryDirectory()))
+        stack.access, keys_file, keys = folder / "access", folder / "keys.json", tuple(keys)
+        write_access(stack.access, keys)
+        write_keys(keys_file, keys)
+        server = Nats(folder / "nats", access=stack.access / CONFIGURATION).start()
+        stack.closing.callback(server.stop)
+        stack.env |= {"NATS_URL": server.url, "API_KEYS_FILE": str(keys_file)}
+        return stack
 
     def new_redis(self) -> Server:
         """Start a Redis that a test may stop."""

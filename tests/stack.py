@@ -16,6 +16,8 @@ import psutil
 
 from deploy.local.ports import free_port
 from deploy.local.process import Process, end
+from deploy.nats_access.files import access_file, client_file
+from deploy.nats_access.permissions import USERS
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -60,23 +62,30 @@ class Service(Process):
 class Stack:
     """Services that share a NATS server, a database and a Redis, and are started with `env`.
 
-    `closing` is closed after the services have stopped.
+    `closing` is closed after the services have stopped. `access`: the access files of NATS, in a
+    deployment with accounts.
     """
 
     env: dict[str, str]
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     services: list[Service] = field(default_factory=list)
     url: str = ""
+    access: Path | None = None
 
     def start(
         self, kind: str, service_type: type[Service] = Service, /, *, without: str = "", **env: str
     ) -> Service:
         """Start a `gateway`, `booking_worker` or `hold_worker`, `without` some safeguards."""
         folder = self.closing.enter_context(tempfile.TemporaryDirectory())
-        service = service_type(kind, Path(folder, f"{kind}.log"), {**self.env, **env}, without)
+        access = {"NATS_ACCESS_FILE": str(access_file(self.access, USERS[kind]))} if self.access else {}
+        service = service_type(kind, Path(folder, f"{kind}.log"), {**self.env, **access, **env}, without)
         service.spawn()
         self.services.append(service)
         return service
+
+    def client_access(self, client: str) -> Path | None:
+        """Return the access file of a direct client; None in a deployment without accounts."""
+        return client_file(self.access, client) if self.access else None
 
     def start_gateway(self, *, without: str = "") -> Service:
         """Start a gateway, and set `url` to its address."""

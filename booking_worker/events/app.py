@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from booking_worker.events.client_consumers import keep_client_consumers, watch_keys
 from booking_worker.events.publisher import NOTHING_BUFFERED, EventPublisher
 from booking_worker.events.reconcile import Reconciliation
 from booking_worker.events.relay import Relay
@@ -33,8 +34,10 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Publish events and erase old data while the context lasts; call `fail` if it cannot any more."""
     worker, events = settings.load(settings.WorkerSettings), settings.load(settings.EventSettings)
     nats = settings.load(settings.NatsSettings)
-    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), on_closed=fail)
+    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), access=nats.nats_access, on_closed=fail)
     days = settings.load(settings.RetentionSettings).retain_names_days
+    keys_file = settings.load(settings.AccessSettings).api_keys_file
+    keys = watch_keys(keys_file) if keys_file and nats.nats_access else None
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     publisher = EventPublisher(connection, events)
@@ -60,6 +63,8 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
                 log.warning("no_events", reason=STANDALONE)
             else:
                 work.append(leader.run())
+                if keys:
+                    work.append(keep_client_consumers(connection, keys))
             tasks = [run_until_cancelled(each, fail) for each in work]
             try:
                 yield

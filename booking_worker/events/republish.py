@@ -21,7 +21,7 @@ async def republish(since: datetime) -> int:
     """
     events = settings.load(settings.EventSettings)
     nats = settings.load(settings.NatsSettings)
-    options = NatsOptions(nats.nats_url, "republish", tls=nats.tls())
+    options = NatsOptions(nats.nats_url, "republish", tls=nats.tls(), access=nats.nats_access)
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     try:

@@ -21,6 +21,7 @@ environment:
   PORT, HOST                        where gateways listen (3000, 127.0.0.1)
   GATEWAYS                          how many gateways share that port (1)
   BOOKING_WORKERS, HOLD_WORKERS     how many workers of each kind (2)
+  SECURE                            1: NATS has accounts, and a user for each service
   MONGO_URI, REDIS_URL, NATS_URL    a server to use in the place of an embedded one
   and every setting of the services, such as SOFT_HOLD_SECONDS or LOG_LEVEL
 """

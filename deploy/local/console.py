@@ -21,10 +21,11 @@ def print_line(line: str) -> None:
         print(line, flush=True)
 
 
-def ready_message(url: str, data: Path, given: Mapping[str, str]) -> str:
+def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: bool) -> str:
     """Describe how to use a stack that is ready.
 
-    `given` are the addresses, by variable, of servers that the stack did not start.
+    `given` are the addresses, by variable, of servers that the stack did not start. `secure`: its NATS has
+    accounts.
     """
     prove, env = "make prove", "make env"
     if data != DATA:
@@ -36,8 +37,10 @@ def ready_message(url: str, data: Path, given: Mapping[str, str]) -> str:
         "Prove that it cannot double-book": prove,
         "Addresses and process ids": env,
         **servers,
+        **({"Access files of NATS": str(data / "access")} if secure else {}),
         "Data": str(data),
         "Logs": str(data / "logs"),
+        **({} if secure or given["NATS_URL"] else {"Close NATS to others": "make up SECURE=1"}),
         "Stop": f"Ctrl-C, or: kill {os.getpid()}",
     }
     example = textwrap.dedent(

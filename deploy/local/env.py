@@ -9,7 +9,7 @@ from deploy.local.errors import StackError
 from deploy.local.registry import registered_folders
 from deploy.local.state import DATA, State, StateFile
 
-ADDRESSES = ("GATEWAY_URL", "HEALTH_PORTS", "NATS_URL", "MONGO_URI", "REDIS_URL")
+ADDRESSES = ("GATEWAY_URL", "HEALTH_PORTS", "NATS_URL", "NATS_ACCESS_FILE", "MONGO_URI", "REDIS_URL")
 PORTS = {
     "BOOKING_WORKER_HTTP_PORTS": "booking_worker",
     "HOLD_WORKER_HTTP_PORTS": "hold_worker",

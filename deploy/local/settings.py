@@ -11,13 +11,14 @@ Count = Annotated[int, Field(ge=1, le=64)]
 
 
 class StackSettings(GatewaySettings):
-    """The gateway's address, and the numbers of gateways and workers."""
+    """The gateway's address, the numbers of gateways and workers, and whether NATS has accounts."""
 
     gateways: Count = 1
     booking_workers: Count = 2
     hold_workers: Count = 2
     relays: Count = 1
     webhook_workers: Count = 1
+    secure: bool = False
 
     @property
     def url(self) -> str:

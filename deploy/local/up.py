@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.local.binaries import find_binary
 from deploy.local.console import print_line, ready_message
 from deploy.local.embedded import EmbeddedServer
+from deploy.local.errors import StackError
 from deploy.local.mongod import Mongod
 from deploy.local.nats import Nats
 from deploy.local.ports import free_port, require_free
@@ -16,6 +17,7 @@ from deploy.local.process import OLD_LOG, Process, end
 from deploy.local.recorded import RecordedProcess
 from deploy.local.redis import Redis
 from deploy.local.registry import registered
+from deploy.local.secure import SecureNats, secure_nats
 from deploy.local.services import Gateway, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
@@ -59,21 +61,39 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     for old in logs.glob("*.log"):
         old.replace(old.with_suffix(OLD_LOG))
     given = {variable: os.environ.get(variable, "") for variable in EMBEDDED}
+    secure = _secure_nats(settings, given, data)
     servers = {
         variable: server(data / server.kind, log_file=logs / f"{server.kind}.log")
         for variable, server in EMBEDDED.items()
         if not given[variable]
     }
+    if secure:
+        log_file = logs / f"{Nats.kind}.log"
+        servers["NATS_URL"] = Nats(data / Nats.kind, log_file=log_file, access=secure.configuration)
     for server in servers.values():
         find_binary(server.binary)
     print_line("Starting ...")
     supervisor.start(list(servers.values()))
     addresses |= {name: servers[name].url if name in servers else given[name] for name in EMBEDDED}
     health_ports = _health_ports(settings)
+    addresses["NATS_ACCESS_FILE"] = secure.client_file if secure else ""
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
-    supervisor.start(_services(settings, addresses, logs, health_ports))
-    print_line(ready_message(settings.url, data, given))
+    supervisor.start(_services(settings, addresses, logs, health_ports, secure))
+    print_line(ready_message(settings.url, data, given, secure=secure is not None))
     supervisor.watch()
+
+
+def _secure_nats(settings: StackSettings, given: dict[str, str], data: Path) -> SecureNats | None:
+    """Write the files of a NATS with accounts, if they are wanted.
+
+    Raises:
+        StackError: NATS is not this stack's.
+    """
+    if not settings.secure:
+        return None
+    if given["NATS_URL"]:
+        raise StackError("SECURE needs the NATS of this stack: unset NATS_URL")
+    return secure_nats(data / "access")
 
 
 def _health_ports(settings: StackSettings) -> list[int]:
@@ -83,13 +103,19 @@ def _health_ports(settings: StackSettings) -> list[int]:
 
 
 def _services(
-    settings: StackSettings, addresses: dict[str, str], logs: Path, health_ports: Sequence[int]
+    settings: StackSettings,
+    addresses: dict[str, str],
+    logs: Path,
+    health_ports: Sequence[int],
+    secure: SecureNats | None,
 ) -> list[Process]:
     env = {
         **{variable: addresses[variable] for variable in EMBEDDED},
         "HOST": settings.host,
         "PORT": str(settings.port),
         "SHARE_PORT": str(settings.share_port or settings.gateways > 1),
+        # Not one that this shell has of another stack.
+        **({} if os.environ.get("NATS_URL") else {"NATS_ACCESS_FILE": ""}),
         "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console",
     }
     counts = {
@@ -98,13 +124,22 @@ def _services(
         ("booking_worker.events", "relay"): settings.relays,
         ("gateway.webhooks", "webhooks"): settings.webhook_workers,
     }
+
+    def env_of(kind: str) -> dict[str, str]:
+        return {**env, **(secure.environment(kind) if secure else {})}
+
     workers: list[Process] = [
-        Worker(kind, f"{name}-{n}", logs / f"{name}-{n}.log", env)
+        Worker(kind, f"{name}-{n}", logs / f"{name}-{n}.log", env_of(kind))
         for (kind, name), count in counts.items()
         for n in range(1, count + 1)
     ]
     gateways: list[Process] = [
-        Gateway("gateway", f"gateway-{n}", logs / f"gateway-{n}.log", {**env, "HEALTH_PORT": str(port)})
+        Gateway(
+            "gateway",
+            f"gateway-{n}",
+            logs / f"gateway-{n}.log",
+            {**env_of("gateway"), "HEALTH_PORT": str(port)},
+        )
         for n, port in enumerate(health_ports, 1)
     ]
     return [*workers, *gateways]

@@ -42,7 +42,7 @@ log = structlog.get_logger()
 async def webhooks(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Deliver while the context lasts; call `fail` where that is not possible any more."""
     worker, nats = settings.load(settings.WorkerSettings), settings.load(settings.NatsSettings)
-    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), on_closed=fail)
+    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), access=nats.nats_access, on_closed=fail)
     connection = GuardedClient()
     deliveries = Deliveries(
         connection,

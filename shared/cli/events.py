@@ -14,7 +14,7 @@ from ..contract.events import BookingEvent
 from ..contract.instants import format_instant
 from . import streams
 from .gateway import ExitCode
-from .options import LOCAL_NATS, AsJson, Durable, Nats, Since, Site
+from .options import LOCAL_NATS, Access, AsJson, Durable, Nats, Since, Site
 from .output import format_minutes, print_json
 from .times import format_time
 
@@ -27,16 +27,18 @@ def events(
     since: Since = None,
     durable: Durable = None,
     nats: Nats = LOCAL_NATS,
+    access: Access = None,
     json: AsJson = False,
 ) -> None:
     """Print the changes of bookings as they are made, without names, until Ctrl-C."""
     # A new logger each time: the standard error of this moment may be replaced and closed.
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
-        client = BookingClient(nats, name="slotkeeper")
+        client = BookingClient(nats, name="slotkeeper", access=access)
         following = client.events(site=site, since=since, durable=durable)
     except ValueError as error:
-        raise typer.BadParameter(f"--nats {str(error).removeprefix('url ')}") from None
+        name, _, problem = str(error).partition(" ")
+        raise typer.BadParameter(f"{'--access' if name == 'access' else '--nats'} {problem}") from None
     except InvalidRequest as refused:
         raise typer.BadParameter(refused.text) from None
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,6 +62,12 @@ Durable = Annotated[
     typer.Option("--durable", metavar="NAME", help="NATS remembers under this name what was printed"),
 ]
 Nats = Annotated[str, typer.Option("--nats", envvar="NATS_URL", help="A server of NATS, or several")]
+Access = Annotated[
+    Path | None,
+    typer.Option(
+        "--access", envvar="NATS_ACCESS_FILE", metavar="FILE", help="The access file, if NATS has accounts"
+    ),
+]
 Day = Annotated[
     date | None,
     typer.Argument(

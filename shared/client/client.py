@@ -1,6 +1,7 @@
 """The client for programs. A method builds a command, sends it, and returns the content of the reply."""
 
 import math
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, TypeVar, overload
@@ -18,11 +19,13 @@ from ..contract.commands import (
     PlaceHold,
     ReleaseHold,
 )
-from ..contract.events import BookingEvent, FollowEvents
+from ..contract.errors import InvalidRequest
+from ..contract.events import BookingEvent, FollowEvents, consumer_of
 from ..contract.headers import REPLAYED
 from ..contract.operation import Operation
 from ..contract.operations import BOOK, CANCEL, GET, GRID, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE, RELEASE
 from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
+from ..process.nats_access import read_access
 from ..process.nats_options import checked_servers
 from .command_client import CommandClient
 from .context import ConnectionContext
@@ -51,6 +54,7 @@ class BookingClient(ConnectionContext):
             whose reply is lost; the caller gets one answer.
         name: the name of the connection in NATS.
         tls: the certificates to trust and to present; None: those that the system trusts, with `tls://`.
+        access: the path of this program's access file, in a deployment whose NATS has accounts.
         on_closed: called if NATS has permanently closed the connection.
 
     A time, such as a slot, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
@@ -72,7 +76,7 @@ class BookingClient(ConnectionContext):
     executed, or an error that the method names.
 
     Raises:
-        ValueError: `url` or `timeout` is not usable.
+        ValueError: `url`, `timeout` or `access` is not usable.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class BookingClient(ConnectionContext):
         timeout: float = 5,
         name: str = "booking-client",
         tls: ssl.SSLContext | None = None,
+        access: str | os.PathLike[str] | None = None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         try:
@@ -90,7 +95,13 @@ class BookingClient(ConnectionContext):
             raise ValueError(f"url {error}") from None
         if not (isinstance(timeout, int | float) and 1 <= timeout < math.inf):
             raise ValueError("timeout must be a number of seconds, at least 1")
-        self._commands = CommandClient(url, timeout=timeout, name=name, tls=tls, on_closed=on_closed)
+        try:
+            self._access = user = read_access(access) if access else None
+        except ValueError as error:
+            raise ValueError(f"access {error}") from None
+        self._commands = CommandClient(
+            url, timeout=timeout, name=name, tls=tls, access=user, on_closed=on_closed
+        )
 
     async def connect(self) -> None:
         """Connect, and wait until a server is reachable."""
@@ -267,13 +278,19 @@ class BookingClient(ConnectionContext):
             site: the site of the events; None: all sites.
             since: the time of the first event; None: now.
             durable: a name under which NATS remembers the last acknowledged event, even while the program
-                does not run; programs with the same name share the events.
+                does not run; programs with the same name share the events. With `access`, NATS does so under
+                the name of the client in any case: `durable` is refused, and without `since` the first event
+                is the oldest that was not acknowledged.
 
         Raises:
             InvalidRequest: an argument is wrong.
         """
         wanted = validated(FollowEvents, site=site, since=since, durable=durable)
-        return read_events(self._commands.connection, wanted)
+        if self._access is None:
+            return read_events(self._commands.connection, wanted)
+        if durable is not None:
+            raise InvalidRequest("durable is not for clients with access: NATS remembers their events anyway")
+        return read_events(self._commands.connection, wanted, consumer_of(self._access.user))
 
     async def grid(self) -> GridFound:
         """Return the grid of the service and the limits of a booking."""

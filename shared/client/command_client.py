@@ -22,6 +22,7 @@ from ..contract.fields import random_uuid
 from ..contract.headers import ASKED_AT, CALLER, DEADLINE, REPLAYED, REQUEST_ID
 from ..contract.operation import BodyT, Operation
 from ..contract.operations import OPERATIONS
+from ..process.nats_access import NatsAccess
 from ..process.nats_options import NatsOptions
 from ..process.nats_wire import GuardedClient
 from .attempts import Answer, Attempts, SendAttempt, attempt_seconds
@@ -43,6 +44,7 @@ class CommandClient(ConnectionContext):
             it, and the clocks of two hosts may differ by 250 ms.
         name: the name of the connection in NATS.
         tls: the certificates to trust and to present; None: those that the system trusts, with `tls://`.
+        access: the user of NATS; None in a deployment without accounts.
         on_closed: called if NATS has permanently closed the connection.
     """
 
@@ -53,16 +55,18 @@ class CommandClient(ConnectionContext):
         timeout: float = 5,
         name: str = "booking-client",
         tls: ssl.SSLContext | None = None,
+        access: NatsAccess | None = None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._nats = NatsOptions(url, name, tls=tls, on_closed=on_closed)
+        self._nats = NatsOptions(url, name, tls=tls, access=access, on_closed=on_closed)
+        self._prefix = prefix = access.subject_prefix if access else ""
         self._timeout = timeout
         self._attempt_seconds = attempt_seconds(timeout)
         self._connection = GuardedClient()
         self.statistics = Statistics()
-        self.readiness = ReadinessProbe(self._connection)
+        self.readiness = ReadinessProbe(self._connection, prefix)
         self._batches = {
-            operation: Batches(self._connection, operation.many_subject, self.statistics)
+            operation: Batches(self._connection, operation.many_subject, self.statistics, prefix=prefix)
             for operation in OPERATIONS
             if operation.batched
         }
@@ -193,7 +197,8 @@ class CommandClient(ConnectionContext):
     ) -> Envelope | Refused:
         """Send one command alone, and return its answer (as bytes if it is a page) or its refusal."""
         try:
-            answer = await request(self._connection, operation.subject, payload, seconds, headers)
+            address = self._prefix + operation.subject
+            answer = await request(self._connection, address, payload, seconds, headers)
             return answer if operation.page else read_envelope(*answer)
         except Refused as refused:
             return refused

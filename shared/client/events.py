@@ -15,6 +15,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from ..contract.errors import InvalidRequest, NotExecuted
 from ..contract.events import STREAM, SUBJECTS, BookingEvent, FollowEvents, read_event, subject_of
+from ..process.nats_access import EVENTS_API
 
 FETCHED_AT_ONCE = 64
 MOST_UNACKNOWLEDGED = 16 * FETCHED_AT_ONCE
@@ -29,28 +30,40 @@ REMEMBERED = 1000
 log = structlog.get_logger()
 
 
-async def read_events(connection: Client, wanted: FollowEvents) -> AsyncGenerator[BookingEvent, None]:
+async def read_events(
+    connection: Client, wanted: FollowEvents, consumer: str | None = None
+) -> AsyncGenerator[BookingEvent, None]:
     """Yield events without end, and acknowledge an event when the loop asks for the next one.
+
+    With `consumer`, in a deployment with accounts, that consumer of this client is read. Its events of other
+    sites and of earlier times are passed over.
 
     If the connection is lost or the stream is deleted, retry until both exist again. Suppress a duplicate of
     the last `REMEMBERED` events; an older duplicate is yielded.
     """
-    jetstream = connection.jetstream()
+    jetstream = connection.jetstream(**({} if consumer is None else {"prefix": EVENTS_API}))
     subject = SUBJECTS if wanted.site is None else subject_of(wanted.site)
     start, recent, waits = wanted.since, OrderedDict[str, None](), False
     while True:
         try:
-            subscription = await _subscribe(jetstream, subject, start, wanted.durable)
+            if consumer is None:
+                subscription = await _subscribe(jetstream, subject, start, wanted.durable)
+            else:
+                subscription = await jetstream.pull_subscribe_bind(consumer, STREAM)
             try:
                 info = await subscription.consumer_info()
-                if info.config.filter_subject != subject:
+                if consumer is None and info.config.filter_subject != subject:
                     raise InvalidRequest("durable is the name of a consumer of other events")
                 start, waits = start or info.created, False
                 async with aclosing(_messages(subscription)) as messages:
                     async for message in messages:
                         start = message.metadata.timestamp
                         event = _read(message)
-                        if event and event.event_id not in recent:
+                        if (
+                            event
+                            and event.event_id not in recent
+                            and (not consumer or _is_wanted(event, wanted))
+                        ):
                             yield event
                             recent[event.event_id] = None
                             if len(recent) > REMEMBERED:
@@ -87,6 +100,10 @@ async def _messages(subscription: JetStreamContext.PullSubscription) -> AsyncGen
             for message in unread:
                 with suppress(NatsError):
                     await message.nak()
+
+
+def _is_wanted(event: BookingEvent, wanted: FollowEvents) -> bool:
+    return wanted.site in (None, event.site) and (wanted.since is None or event.at >= wanted.since)
 
 
 def _read(message: Msg) -> BookingEvent | None:

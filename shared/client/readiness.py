@@ -21,10 +21,14 @@ READY_SECONDS = 0.3
 
 
 class ReadinessProbe:
-    """Asks NATS, and all workers of a kind, whether they can serve."""
+    """Asks NATS, and all workers of a kind, whether they can serve.
 
-    def __init__(self, connection: GuardedClient) -> None:
+    `prefix`: what precedes subjects for this user of NATS.
+    """
+
+    def __init__(self, connection: GuardedClient, prefix: str = "") -> None:
         self._connection = connection
+        self._prefix = prefix
         self._questions: dict[str, asyncio.Task[list[Readiness]]] = {}
 
     async def ask_nats(self, seconds: float) -> str | None:
@@ -56,7 +60,8 @@ class ReadinessProbe:
             subscription = await self._connection.subscribe(inbox)
             try:
                 # Without a deadline, so that a worker with a wrong clock answers too.
-                await self._connection.publish(subject, b"{}", inbox, headers=request_id_header() or None)
+                headers = request_id_header() or None
+                await self._connection.publish(self._prefix + subject, b"{}", inbox, headers=headers)
                 async with asyncio.timeout_at(ends := now() + seconds) as limit:
                     while True:
                         message = await subscription.next_msg(None)

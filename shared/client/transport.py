@@ -57,11 +57,15 @@ async def request(
 
 
 class Batches:
-    """The commands for one subject. They travel together, and every command has its own answer."""
+    """The commands for one subject. They travel together, and every command has its own answer.
 
-    def __init__(self, connection: Client, subject: str, statistics: Statistics) -> None:
+    `prefix`: what precedes the subject for this user of NATS.
+    """
+
+    def __init__(self, connection: Client, subject: str, statistics: Statistics, *, prefix: str = "") -> None:
         self._connection = connection
         self.subject = subject
+        self._address = prefix + subject
         self._statistics = statistics
         self._queue: deque[PendingCommand] = deque()
         self._deadlines = Deadlines()
@@ -125,7 +129,7 @@ class Batches:
             now = asyncio.get_running_loop().time()
             seconds = max(pending.listens_until for pending in batch) - now
             payload = b'{"commands":[%b]}' % b",".join(pending.item for pending in batch)
-            answer = await request(self._connection, self.subject, payload, seconds)
+            answer = await request(self._connection, self._address, payload, seconds)
             for pending, envelope in zip(batch, read_replies(*answer, len(batch)), strict=True):
                 pending.end(envelope)
         except Refused as refused:

@@ -119,6 +119,11 @@ def subject_of(site: str, type: EventType | Literal["*"] = "*") -> str:
     return f"event.v1.{site}.{type}"
 
 
+def consumer_of(client: str) -> str:
+    """Return the name of the durable consumer of a direct client, in a deployment with accounts."""
+    return f"client-{client}"
+
+
 def read_event(headers: Mapping[str, str], body: bytes) -> BookingEvent:
     """Read an event from the headers and body of its message.
 

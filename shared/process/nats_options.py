@@ -1,5 +1,6 @@
 """Define how every process connects to NATS: it reconnects without limit, and logs a lost connection."""
 
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +8,14 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from .nats_access import NatsAccess
+
 SCHEMES = {"nats", "tls", "ws", "wss"}
 RECONNECT_SECONDS = 0.25
 PING_SECONDS = 3
+MOST_DENIED = 100
+"""Denied actions that are logged, each once: a program may repeat them without end."""
+_DENIED = re.compile(r"(?i)permissions violation for (publish|subscription) to \"([^\"]*)\"")
 log = structlog.get_logger()
 
 
@@ -41,7 +47,7 @@ class NatsOptions:
     permanently, regardless of the number of reconnect attempts. Then `on_closed` is called once, because the
     process is of no further use. `on_disconnected` is called whenever the connection is lost, before a
     message arrives on the next one. With `tls`, or a `tls://` URL, every connection must be encrypted
-    (`nats_wire.GuardedClient`).
+    (`nats_wire.GuardedClient`). With `access`, the connection is that user's.
     """
 
     def __init__(
@@ -50,12 +56,15 @@ class NatsOptions:
         name: str,
         *,
         tls: ssl.SSLContext | None = None,
+        access: NatsAccess | None = None,
         on_closed: Callable[[], None] = _nothing,
         on_disconnected: Callable[[], None] = _nothing,
     ) -> None:
         self._url = url
         self._name = name
         self._tls = tls
+        self._access = access
+        self._denied: set[tuple[str, str]] = set()
         self._on_closed = on_closed
         self._on_disconnected = on_disconnected
         self._is_logged = False
@@ -82,6 +91,7 @@ class NatsOptions:
             "reconnected_cb": self._reconnected,
             "closed_cb": self._closed,
             "error_cb": self._failed,
+            **(self._access.connect if self._access else {}),
         }
 
     async def _disconnected(self) -> None:
@@ -102,8 +112,16 @@ class NatsOptions:
 
     async def _failed(self, error: Exception) -> None:
         # A server that is away is retried at once; a server that refuses the connection needs a person.
-        if not isinstance(error, OSError):
+        if denied := _DENIED.search(str(error)):
+            self._log_denied(*denied.groups())
+        elif not isinstance(error, OSError):
             log.warning("nats_error", error=type(error).__name__)
         elif not self._is_logged:
             log.warning("nats_unreachable", error=type(error).__name__)
             self._is_logged = True
+
+    def _log_denied(self, action: str, subject: str) -> None:
+        """Log a denied action: without this, a denied request looks like one without a reply."""
+        if (action, subject) not in self._denied and len(self._denied) < MOST_DENIED:
+            self._denied.add((action, subject))
+            log.error("nats_permission_denied", action=action, subject=subject)

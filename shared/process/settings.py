@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.fields import DAY_MINUTES
+from shared.process.nats_access import NatsAccess, read_access
 from shared.process.nats_options import checked_servers
 from shared.process.secret_files import SECRET, SecretFiles, UnusableSecret
 from shared.process.tls import check_server_certificate, client_context
@@ -49,11 +50,17 @@ class _Settings(BaseSettings):
         return init_settings, SecretFiles(settings_cls), env_settings
 
 
+def _access_file(path: Path) -> Path:
+    read_access(path)
+    return path
+
+
 class NatsSettings(_Settings):
     nats_url: Annotated[str, SECRET, AfterValidator(checked_servers)] = "nats://localhost:4222"
     nats_ca_file: Path | None = None
     nats_cert_file: Path | None = None
     nats_key_file: Path | None = None
+    nats_access_file: Annotated[Path, AfterValidator(_access_file)] | None = None
     # At least a second: an attempt, a third of it, must be longer than the skew between hosts' clocks.
     request_timeout_seconds: Annotated[
         float, Field(ge=1, le=LONGEST_TIMEOUT_SECONDS, allow_inf_nan=False)
@@ -67,6 +74,11 @@ class NatsSettings(_Settings):
     def tls(self) -> ssl.SSLContext | None:
         """Read the certificates; None if the URL alone decides about TLS."""
         return client_context("NATS", self.nats_ca_file, self.nats_cert_file, self.nats_key_file)
+
+    @property
+    def nats_access(self) -> NatsAccess | None:
+        """The NATS user of this process; None in a deployment without accounts."""
+        return read_access(self.nats_access_file) if self.nats_access_file else None
 
     @property
     def drain_seconds(self) -> float:

@@ -18,6 +18,7 @@ from shared.contract.parsing import LARGEST_REQUEST, parse_command, validate
 from shared.process.nats_headers import REPEATED
 from shared.worker.caller_clock_skew import CallerClockSkew
 from shared.worker.messages import check_headers, in_lower_case
+from shared.worker.senders import Sender, Senders, any_sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,13 @@ class Received(Generic[CommandT]):
 
 
 class Reader:
-    """Reads messages. Deadlines are capped to `longest_seconds` from now."""
+    """Reads messages. Deadlines are capped to `longest_seconds` from now.
 
-    def __init__(self, *, longest_seconds: float) -> None:
+    `sender_of` returns the sender of a message by its subject.
+    """
+
+    def __init__(self, *, longest_seconds: float, sender_of: Senders = any_sender) -> None:
+        self._sender_of = sender_of
         self._longest_seconds = longest_seconds
         self._skew = CallerClockSkew()
 
@@ -62,9 +67,12 @@ class Reader:
         received_at, headers = unix_ms_now(), in_lower_case(message.headers or {})
         try:
             check_headers(headers)
+            sender = self._sender_of(message.subject)
             if many:
-                return self._read_many(operation, message.data, headers, received_at)
-            one: Attempt[CommandT] | Exception = self._read_one(operation, message.data, headers, received_at)
+                return self._read_many(operation, message.data, headers, received_at, sender)
+            one: Attempt[CommandT] | Exception = self._read_one(
+                operation, message.data, headers, received_at, sender
+            )
         except Exception as error:
             one = error
         return Received([one], [accept_request_id(headers.get(REQUEST_ID.lower()))], many=False)
@@ -75,6 +83,7 @@ class Reader:
         data: bytes,
         headers: Mapping[str, str],
         received_at: int,
+        sender: Sender,
     ) -> Attempt[CommandT]:
         if len(data) > LARGEST_REQUEST:
             raise TooLarge
@@ -83,7 +92,8 @@ class Reader:
         self._skew.note(received_at, asked_at, None if header is None else int(header))
         deadline.check()
         command = parse_command(operation.command, data, _key(operation, headers))
-        caller = read_caller(headers.get(CALLER.lower()))
+        sent = headers.get(CALLER.lower())
+        caller = sender.caller(operation, None if sent is None else read_caller(sent))
         caller.check_site_of(command)
         return Attempt(command, deadline, accept_asked_at(asked_at, received_at), caller=caller)
 
@@ -93,6 +103,7 @@ class Reader:
         data: bytes,
         headers: Mapping[str, str],
         received_at: int,
+        sender: Sender,
     ) -> Received[CommandT]:
         latest = Deadline.from_header(headers.get(DEADLINE.lower()), self._longest_seconds)
         commands, model = read_many(data), one_of_many(operation.command)
@@ -112,7 +123,7 @@ class Reader:
                 due = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
                 due.check()
                 asked_at = accept_asked_at(one.askedAt, received_at)
-                caller = one.caller or ANYONE
+                caller = sender.caller(operation, one.caller)
                 caller.check_site_of(one.command)
                 received.attempts.append(
                     Attempt(one.command, due, asked_at, one.first is True, alone, caller)

@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from shared.contract.operation import Operation
 from shared.process import nats_wire
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
-from shared.process.settings import NatsSettings
+from shared.process.settings import AccessSettings, NatsSettings, load
 from shared.process.tasks import run_until_cancelled
 from shared.worker.dispatcher import Dispatcher, Handler, Handlers
 from shared.worker.draining import drain
@@ -26,6 +26,7 @@ from shared.worker.in_flight import InFlightCommands
 from shared.worker.metrics import DROPPED
 from shared.worker.peers import watch_peers
 from shared.worker.readiness_responder import ReadinessResponder
+from shared.worker.senders import ADDRESS, any_sender, senders_with_accounts
 from shared.worker.serving_policy import ServingPolicy
 
 Take = Callable[[Msg], Awaitable[None]]
@@ -60,16 +61,23 @@ class WorkerBroker:
         self._fail = fail
         self._in_flight = InFlightCommands()
         self.hints = HintPublisher(lambda: self._connection)
+        access = settings.nats_access
+        self._address = ADDRESS if access else ""
+        self._own_prefix = access.subject_prefix if access else ""
         self._dispatcher = Dispatcher(
-            self._in_flight, self.hints, longest_seconds=settings.request_timeout_seconds
+            self._in_flight,
+            self.hints,
+            longest_seconds=settings.request_timeout_seconds,
+            sender_of=senders_with_accounts(load(AccessSettings).api_keys_file) if access else any_sender,
         )
         self._controls: dict[str, FlowControl] = {}
         self._takes: dict[str, Take] = {}
-        """By subject."""
+        """By the subject of the subscription."""
         self._options = NatsOptions(
             settings.nats_url,
             name,
             tls=settings.tls(),
+            access=access,
             on_closed=fail,
             on_disconnected=self._connection_lost,
         )
@@ -108,8 +116,9 @@ class WorkerBroker:
         for operation, handler in handlers.items():
             self._subscribe(operation, handler, policy)
         if ready is not None and policy is not None:
-            subscriber = self._broker.subscriber(ready.subject, decoder=_undecoded, no_reply=True)
-            self._pass_to(ReadinessResponder(policy.readiness).take, subscriber, ready.subject)
+            address = self._address + ready.subject
+            subscriber = self._broker.subscriber(address, decoder=_undecoded, no_reply=True)
+            self._pass_to(ReadinessResponder(policy.readiness).take, subscriber, address)
         running: list[asyncio.Task[None]] = []
         try:
             self._connection = await self._broker.connect_guarded()
@@ -120,7 +129,9 @@ class WorkerBroker:
             if policy:
                 policy.on_change(self._review)
                 if ready is not None:
-                    watch = watch_peers(self._connection, ready.subject, policy, self._review)
+                    watch = watch_peers(
+                        self._connection, self._own_prefix + ready.subject, policy, self._review
+                    )
                     running.append(run_until_cancelled(watch, self._fail))
             self._subscribed = True
             yield
@@ -159,18 +170,19 @@ class WorkerBroker:
         """Subscribe to the subject of an operation, and to its subject of batches if it has one."""
         serves = partial(policy.serves, operation) if policy else _always
         for subject in (operation.subject, *([operation.many_subject] if operation.batched else ())):
+            address = self._address + subject
             subscriber = self._broker.subscriber(
-                subject, queue=operation.group or "", decoder=_undecoded, no_reply=True
+                address, queue=operation.group or "", decoder=_undecoded, no_reply=True
             )
-            control = self._controls[subject] = FlowControl(subscriber, self._in_flight, serves)
+            control = self._controls[subject] = FlowControl(subject, subscriber, self._in_flight, serves)
             many = subject != operation.subject
             self._pass_to(
-                partial(self._dispatcher.take, operation, handler, control, many=many), subscriber, subject
+                partial(self._dispatcher.take, operation, handler, control, many=many), subscriber, address
             )
 
-    def _pass_to(self, take: Take, subscriber: Any, subject: str) -> None:
+    def _pass_to(self, take: Take, subscriber: Any, address: str) -> None:
         """Pass the messages that a FastStream subscriber receives to `take`."""
-        self._takes[subject] = take
+        self._takes[address] = take
         subscriber(_of_raw_messages(take))
 
     def _bypass_faststream(self) -> None:

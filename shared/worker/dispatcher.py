@@ -24,6 +24,7 @@ from shared.worker.hints import HintPublisher
 from shared.worker.in_flight import InFlightCommands
 from shared.worker.messages import respond, send
 from shared.worker.metrics import TURNED_AWAY
+from shared.worker.senders import Senders, any_sender
 
 OutcomeT = TypeVar("OutcomeT")
 UseCase = Callable[[Sequence[Attempt[CommandT]]], Awaitable[Sequence[OutcomeT | Exception]]]
@@ -59,12 +60,22 @@ def unbatched(
 
 
 class Dispatcher:
-    """Answers messages. Deadlines are capped to `longest_seconds` from now."""
+    """Answers messages. Deadlines are capped to `longest_seconds` from now.
 
-    def __init__(self, in_flight: InFlightCommands, hints: HintPublisher, *, longest_seconds: float) -> None:
+    `sender_of` returns the sender of a message by its subject.
+    """
+
+    def __init__(
+        self,
+        in_flight: InFlightCommands,
+        hints: HintPublisher,
+        *,
+        longest_seconds: float,
+        sender_of: Senders = any_sender,
+    ) -> None:
         self._in_flight = in_flight
         self._hints = hints
-        self._reader = Reader(longest_seconds=longest_seconds)
+        self._reader = Reader(longest_seconds=longest_seconds, sender_of=sender_of)
 
     async def take(
         self,
@@ -77,7 +88,7 @@ class Dispatcher:
     ) -> None:
         """Start to answer a message of one command, or of a batch (`many`); refuse it if overloaded."""
         if not control.admit():
-            TURNED_AWAY.labels(message.subject).inc()
+            TURNED_AWAY.labels(control.subject).inc()
             await send(message, refusal(Overloaded()))
             return
         started = time.perf_counter()
@@ -95,7 +106,8 @@ class Dispatcher:
         started: float,
     ) -> None:
         one = {"request_id": received.request_ids[0]} if len(received.attempts) == 1 else {}
-        structlog.contextvars.bind_contextvars(subject=message.subject, **one)
+        subject = operation.many_subject if received.many else operation.subject  # without its sender
+        structlog.contextvars.bind_contextvars(subject=subject, **one)
         outcomes = await _decide(handler, received)
         self._in_flight.decided(len(received.attempts))
         replies, failures = _replies(operation, handler, outcomes)
@@ -109,7 +121,7 @@ class Dispatcher:
             await send(message, replies[0])
         if handler.hint is not None:
             await self._hints.publish(_hints(handler.hint, received, outcomes))
-        record_answers(message.subject, received, outcomes, replies, seconds, reads=operation.reads)
+        record_answers(subject, received, outcomes, replies, seconds, reads=operation.reads)
 
 
 async def _decide(handler: Handler[Any, Any], received: Received[Any]) -> list[Any]:

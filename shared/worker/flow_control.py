@@ -41,11 +41,16 @@ class Subscriber(Protocol):
 
 
 class FlowControl:
-    """The credit of one subscriber; `serves` returns whether the worker serves its subject now."""
+    """The credit of the subscriber of `subject`; `serves` returns whether the worker serves it now."""
 
     def __init__(
-        self, subscriber: Subscriber, in_flight: InFlightCommands, serves: Callable[[], bool] = lambda: True
+        self,
+        subject: str,
+        subscriber: Subscriber,
+        in_flight: InFlightCommands,
+        serves: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.subject = subject
         self._subscriber = subscriber
         self._in_flight = in_flight
         self._serves = serves
@@ -126,7 +131,7 @@ class FlowControl:
 
     async def _stay_away(self) -> None:
         """Leave the queue group until the worker serves the subject again."""
-        log.info("subject_left", subject=self._subscription.subject)
+        log.info("subject_left", subject=self.subject)
         while not self._serves():
             # In every turn, because a client that reconnects subscribes to all its subjects again.
             await nats_wire.unsubscribe(self._subscription)
@@ -135,7 +140,7 @@ class FlowControl:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._low.wait()
         await self._subscribe_again()
-        log.info("subject_joined", subject=self._subscription.subject)
+        log.info("subject_joined", subject=self.subject)
 
     async def _subscribe_again(self) -> None:
         """Subscribe with the full current credit."""

@@ -34,7 +34,7 @@ class Subscriber:
     def __init__(self) -> None:
         self.subscription: Subscription | None = None
         self.in_flight = InFlightCommands()
-        self.control = FlowControl(self, self.in_flight)
+        self.control = FlowControl("test", self, self.in_flight)
         self.gate = asyncio.Event()
         self.gate.set()
         self.taken = 0

@@ -35,6 +35,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.domain": ("shared.contract",),
     "shared.client": (
         "shared.contract",
+        "shared.process.nats_access",
         "shared.process.nats_headers",
         "shared.process.nats_options",
         "shared.process.nats_wire",
@@ -50,9 +51,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.process": ("shared.contract",),
     "shared.process.api_keys": ("shared.contract", "shared.process.watched_file"),
     "shared.process.nats_headers": (),
-    "shared.process.nats_options": (),
+    "shared.process.nats_access": (),
+    "shared.process.nats_options": ("shared.process.nats_access",),
     "shared.process.nats_wire": ("shared.process.nats_headers",),
-    "deploy": ("shared.process",),
+    "deploy": ("shared.contract", "shared.process"),
 }
 
 # A library that does I/O, and the only modules, tests included, that may import it.

@@ -31,7 +31,7 @@ class LocalStack:
         self.port = int(env.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
-        self._env = {
+        self.env = {
             **inherited,
             **{"BOOKING_WORKERS": "1", "HOLD_WORKERS": "1", "PORT": str(self.port)},
             **{"XDG_STATE_HOME": str(state_home(data)), **env},
@@ -40,7 +40,7 @@ class LocalStack:
         self._command = [sys.executable, "-m", "deploy.local", "--data", str(data)]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                self._command, env=self._env, stdout=output, stderr=output, start_new_session=True
+                self._command, env=self.env, stdout=output, stderr=output, start_new_session=True
             )
 
     @property
@@ -68,7 +68,7 @@ class LocalStack:
     def addresses(self) -> dict[str, str]:
         """Return the variables that `env` prints."""
         command = [*self._command, "env"]
-        printed = subprocess.run(command, env=self._env, capture_output=True, text=True, check=True).stdout
+        printed = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True).stdout
         return dict(word.split("=", 1) for word in shlex.split(printed))
 
     def processes(self) -> list[int]:

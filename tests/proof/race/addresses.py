@@ -18,6 +18,8 @@ class Addresses(NamedTuple):
     url: str
     nats: str
     mongo: str | None
+    access: str = ""
+    """The access file of a direct client, if NATS has accounts."""
 
 
 def of_local_stack() -> Addresses | None:
@@ -26,7 +28,8 @@ def of_local_stack() -> Addresses | None:
         addresses = find_stack().addresses
     except StackError:
         return None
-    return Addresses(addresses["GATEWAY_URL"], addresses["NATS_URL"], addresses["MONGO_URI"])
+    names = ("GATEWAY_URL", "NATS_URL", "MONGO_URI", "NATS_ACCESS_FILE")
+    return Addresses(*(addresses[name] for name in names))
 
 
 def are_same(url: str, other: str) -> bool:

@@ -73,10 +73,10 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
 
 def _addresses(url: str | None, nats: str | None, mongo: str | None) -> Addresses:
     """Return the addresses of one deployment: two deployments would show two winners of a slot."""
-    local = of_local_stack()
+    local, access = of_local_stack(), os.environ.get("NATS_ACCESS_FILE", "")
     if local and (url is None or are_same(url, local.url)):
-        return Addresses(url or local.url, nats or local.nats, mongo or local.mongo)
-    return Addresses(url or DEFAULT_URL, nats or DEFAULT_NATS, mongo)
+        return Addresses(url or local.url, nats or local.nats, mongo or local.mongo, access or local.access)
+    return Addresses(url or DEFAULT_URL, nats or DEFAULT_NATS, mongo, access)
 
 
 def _count(text: str) -> int:

@@ -13,6 +13,8 @@ from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, NoRespondersError
 from nats.errors import Error as NatsError
 
+from shared.contract.operations import BOOKING_READY
+from shared.process.nats_access import read_access
 from tests import callers
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.proof.race.addresses import shown
@@ -110,10 +112,13 @@ class HttpConnections(Connections):
 class NatsConnections(Connections):
     """Connections to NATS, and so directly to the workers."""
 
-    def __init__(self, url: str, *, connections: int, timeout: float) -> None:
+    def __init__(self, url: str, *, connections: int, timeout: float, access: str = "") -> None:
         self._url = url
+        self._access = read_access(access) if access else None
+        self._prefix = prefix = self._access.subject_prefix if self._access else ""
         self._clients = [Client() for _ in range(connections)]
-        super().__init__([NatsCaller(client, reply_seconds=timeout) for client in self._clients], timeout)
+        over_nats = [NatsCaller(client, reply_seconds=timeout, prefix=prefix) for client in self._clients]
+        super().__init__(over_nats, timeout)
 
     async def warm(self) -> None:
         try:
@@ -122,7 +127,7 @@ class NatsConnections(Connections):
                     # The client's own limit applies to one attempt, and it makes sixty attempts.
                     await asyncio.wait_for(self._connect(client), CONNECT_SECONDS)
                 with suppress(NoRespondersError):  # the request opens the inbox for replies
-                    await client.request(client.new_inbox(), timeout=CONNECT_SECONDS)
+                    await client.request(self._prefix + BOOKING_READY.subject, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, NatsError):
             address = shown(self._url)
             raise UnreachableError(
@@ -141,6 +146,7 @@ class NatsConnections(Connections):
             allow_reconnect=False,
             connect_timeout=CONNECT_SECONDS,
             error_cb=_ignore_error,
+            **(self._access.connect if self._access else {}),
         )
 
 

@@ -15,6 +15,8 @@ class Options:
     url: str = DEFAULT_URL
     nats: str = DEFAULT_NATS
     mongo: str | None = None
+    access: str = ""
+    """The access file of a direct client, if NATS has accounts."""
     requests: int = 10
     slots: int = 1
     resources: int = 1

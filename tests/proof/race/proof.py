@@ -122,7 +122,9 @@ async def _connections(options: Options) -> AsyncIterator[dict[Via, Connections]
     def make(via: Via) -> Connections:
         if via == "http":
             return HttpConnections(options.url, connections=at_once, timeout=options.timeout)
-        return NatsConnections(options.nats, connections=NATS_CONNECTIONS, timeout=options.timeout)
+        return NatsConnections(
+            options.nats, connections=NATS_CONNECTIONS, timeout=options.timeout, access=options.access
+        )
 
     async with AsyncExitStack() as stack:
         opened: dict[Via, Connections] = {}
