@@ -20,7 +20,7 @@ from deploy.local.services import Gateway, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
-from shared.process.settings import NatsSettings, load
+from shared.process.settings import AccessSettings, NatsSettings, load
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
@@ -72,7 +72,7 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     health_ports = _health_ports(settings)
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
     supervisor.start(_services(settings, addresses, logs, health_ports))
-    print_line(ready_message(settings.url, data, given))
+    print_line(ready_message(settings.url, data, given, is_open=not load(AccessSettings).has_keys))
     supervisor.watch()
 
 
