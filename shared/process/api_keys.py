@@ -34,6 +34,9 @@ Kind = Literal["secret", "publishable"]
 PREFIXES: dict[Kind, str] = {"secret": "sk", "publishable": "pk"}
 PUBLISHABLE_SCOPES = frozenset({Scope.BOOK, Scope.HOLD})
 NEW_FILE_MODE = 0o600
+JWT_PREFIX = "jwt-"
+"""The begin of the ids of callers with a JWT. Histories show ids of callers: no key may have such an id."""
+RESERVED_IDS = frozenset({"anyone", "nobody"})
 
 
 def _in_order(values: str | Iterable[str]) -> str | list[str]:
@@ -97,6 +100,8 @@ class ApiKey(_Strict):
                 )
         elif self.origins:
             raise ValueError("origins belong to a publishable key")
+        if self.id in RESERVED_IDS or self.id.startswith(JWT_PREFIX):
+            raise ValueError("id is reserved for callers without a key of this file")
         if not self.secrets and not self.nats:
             raise ValueError("secrets are missing")
         return self
