@@ -12,6 +12,7 @@ from deploy.local.ports import shown
 from deploy.local.process import ROOT
 from deploy.local.state import DATA
 
+NEW_KEY = "slotkeeper-keys new -f keys.json --name me --all-sites --scopes book,hold,move,cancel,read,names"
 SERVERS = {"MONGO_URI": "MongoDB", "REDIS_URL": "Redis", "NATS_URL": "NATS"}
 
 
@@ -21,11 +22,11 @@ def print_line(line: str) -> None:
         print(line, flush=True)
 
 
-def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: bool) -> str:
+def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: bool, is_open: bool) -> str:
     """Describe how to use a stack that is ready.
 
     `given` are the addresses, by variable, of servers that the stack did not start. `secure`: its NATS has
-    accounts.
+    accounts. `is_open`: its gateway has no keys.
     """
     prove, env = "make prove", "make env"
     if data != DATA:
@@ -33,11 +34,18 @@ def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: boo
         python = sys.executable.removeprefix(f"{ROOT}/")
         env = f"{python} -m deploy.local --data {shlex.quote(str(data))} env"
     servers = {SERVERS[name]: f"{shown(address)} (from {name})" for name, address in given.items() if address}
+    programs = str(Path(sys.executable).parent).removeprefix(f"{ROOT}/")
+    closing = {
+        "It needs no key; to close it": f"{programs}/{NEW_KEY}",
+        "then start it with": "API_KEYS_FILE=keys.json make up",
+    }
+    key = "" if is_open else ' -H "Authorization: Bearer $KEY"'
     rows = {
         "Prove that it cannot double-book": prove,
         "Addresses and process ids": env,
         **servers,
         **({"Access files of NATS": str(data / "access")} if secure else {}),
+        **(closing if is_open else {}),
         "Data": str(data),
         "Logs": str(data / "logs"),
         **({} if secure or given["NATS_URL"] else {"Close NATS to others": "make up SECURE=1"}),
@@ -48,7 +56,7 @@ def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: boo
         The booking service is ready at {url}  (API: {url}/docs)
 
           curl -i {url}/api/book-appointment \\
-               -H 'Content-Type: application/json' -H 'Idempotency-Key: web-4711' \\
+               -H 'Content-Type: application/json' -H 'Idempotency-Key: web-4711'{key} \\
                -d '{{"slot":"2030-01-07T09:00:00Z","durationMinutes":30,"patientName":"Ada Lovelace"}}'
         """
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from deploy.local.ports import reachable
-from shared.process.settings import CONCERNS, GatewaySettings, load
+from shared.process.settings import CONCERNS, AccessSettings, GatewaySettings, load
 
 Count = Annotated[int, Field(ge=1, le=64)]
 
@@ -35,4 +35,6 @@ def load_settings() -> StackSettings:
     """
     for concern in CONCERNS:
         load(concern)
-    return load(StackSettings)
+    settings = load(StackSettings)
+    load(AccessSettings).check_host(settings.host)
+    return settings

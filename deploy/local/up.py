@@ -22,7 +22,7 @@ from deploy.local.services import Gateway, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
-from shared.process.settings import NatsSettings, load
+from shared.process.settings import AccessSettings, NatsSettings, load
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
@@ -79,7 +79,8 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     addresses["NATS_ACCESS_FILE"] = secure.client_file if secure else ""
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
     supervisor.start(_services(settings, addresses, logs, health_ports, secure))
-    print_line(ready_message(settings.url, data, given, secure=secure is not None))
+    is_open = not load(AccessSettings).has_keys
+    print_line(ready_message(settings.url, data, given, secure=secure is not None, is_open=is_open))
     supervisor.watch()
 
 

@@ -15,6 +15,7 @@ from gateway.access.jwks import Keys, KeySet
 from shared.contract.caller import Caller, Scope
 from shared.contract.errors import Unauthorized
 from shared.contract.fields import Site
+from shared.process.api_keys import JWT_PREFIX
 
 LEEWAY_SECONDS = 10
 MOST_CACHED = 4096
@@ -95,4 +96,6 @@ def _identified(claims: dict[str, Any]) -> Identified:
 
 def _id_of(claims: dict[str, Any]) -> str:
     """Return an id that logs and histories may show: `sub` may be the address or the name of a person."""
-    return "jwt-" + blake2b(claims["sub"].encode(errors="surrogatepass"), digest_size=_ID_BYTES).hexdigest()
+    return (
+        JWT_PREFIX + blake2b(claims["sub"].encode(errors="surrogatepass"), digest_size=_ID_BYTES).hexdigest()
+    )

@@ -80,6 +80,30 @@ class Caller(BaseModel):
             raise Forbidden("The key does not permit this site")
 
 
+_MOST_REMEMBERED = 1024
+_remembered: dict[str, tuple[dict[str, Any], Caller]] = {}
+
+
+def remember_caller(sent: Any) -> Any:
+    """Return the same caller for the same decoded JSON; other values as they are, to be validated.
+
+    A key sends many commands, and to validate its caller costs as much as the rest of a command.
+    """
+    if not isinstance(sent, dict) or not isinstance(sent.get("id"), str):
+        return sent
+    known = _remembered.get(sent["id"])
+    if known is not None and known[0] == sent:
+        return known[1]
+    try:
+        caller = Caller.model_validate(sent)
+    except ValueError:
+        return sent
+    if len(_remembered) >= _MOST_REMEMBERED:
+        _remembered.clear()
+    _remembered[sent["id"]] = sent, caller
+    return caller
+
+
 ANYONE = Caller(id="anyone", names=True)
 """The caller in a deployment without keys. It may do everything."""
 

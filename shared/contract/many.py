@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic
 
 from pydantic import BeforeValidator, Field, PlainValidator, SkipValidation, WithJsonSchema
 
-from .caller import Caller
+from .caller import Caller, remember_caller
 from .commands import Command, CommandT
 from .errors import InvalidRequest
 from .fields import invalid
@@ -56,7 +56,9 @@ class OneOfMany(Command, Generic[CommandT]):
     askedAt: UnixMilliseconds | None = None
     requestId: Annotated[Any, WithJsonSchema({"type": "string"})] = None
     first: Annotated[Any, WithJsonSchema({"type": "boolean"})] = None
-    caller: Annotated[Caller | None, WithJsonSchema({"type": "object"})] = None
+    caller: Annotated[Caller | None, BeforeValidator(remember_caller), WithJsonSchema({"type": "object"})] = (
+        None
+    )
 
 
 class Many(Command, Generic[CommandT]):

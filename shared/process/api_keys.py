@@ -7,6 +7,7 @@ The file has the SHA-256 of the token. A slow hash would add nothing: 256 random
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -31,6 +32,9 @@ MOST_SECRETS = 4
 Kind = Literal["secret", "publishable"]
 PREFIXES: dict[Kind, str] = {"secret": "sk", "publishable": "pk"}
 PUBLISHABLE_SCOPES = frozenset({Scope.BOOK, Scope.HOLD})
+JWT_PREFIX = "jwt-"
+"""The begin of the ids of callers with a JWT. Histories show ids of callers: no key may have such an id."""
+RESERVED_IDS = frozenset({"anyone", "nobody", "patient"})
 
 
 def _in_order(values: str | Iterable[str]) -> str | list[str]:
@@ -94,9 +98,15 @@ class ApiKey(_Strict):
                 )
         elif self.origins:
             raise ValueError("origins belong to a publishable key")
+        if self.id in RESERVED_IDS or self.id.startswith(JWT_PREFIX):
+            raise ValueError("id is reserved for callers without a key of this file")
         if not self.secrets and not self.nats:
             raise ValueError("secrets are missing")
         return self
+
+    def has_expired(self, at: datetime) -> bool:
+        """Return whether the key is not valid any more."""
+        return self.expires is not None and at >= self.expires
 
 
 class KeyFile(_Strict):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -197,11 +198,21 @@ def _checked_origins(text: str) -> str:
     return text
 
 
+def _cannot_be_forged(url: str) -> str:
+    """Require https for another host: the answer names the keys that sign valid tokens."""
+    parts = urlsplit(url)
+    if parts.hostname and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    ):
+        return url
+    raise ValueError("must begin with https://; http:// is for loopback only")
+
+
 class AccessSettings(_Settings):
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
     jwks_file: Path | None = None
-    jwks_url: Annotated[str, _scheme("https://", "http://127.0.0.1", "http://localhost")] | None = None
+    jwks_url: Annotated[str, AfterValidator(_cannot_be_forged)] | None = None
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
     link_keys_file: Path | None = None

@@ -49,6 +49,8 @@ def parse(**more: Any) -> None:
         ({"kind": "publishable", "scopes": ["names"]}, "keys.0: scopes"),
         ({"kind": "publishable", "origins": [f"https://{CANARY}/page"]}, "keys.0.origins.0"),
         ({"origins": ["https://example.org"]}, "keys.0: origins"),
+        ({"id": "anyone"}, "keys.0: id is reserved"),
+        ({"id": "jwt-0123"}, "keys.0: id is reserved"),
     ],
 )
 def test_wrong_field_of_a_key_is_named_without_its_value(more: dict[str, Any], field: str) -> None:

@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from gateway.access.access import Access
 from gateway.access.identified import NOBODY, OPEN, Identified
 from gateway.access.jwts import LEEWAY_SECONDS
-from shared.contract.caller import Scope
+from shared.contract.caller import Caller, Scope, remember_caller
 from shared.contract.errors import Forbidden, Unauthorized
 from shared.process import watched_file
 from shared.process.settings import AccessSettings, Misconfigured
@@ -291,3 +291,16 @@ def test_path_that_needs_no_key_permits_no_call() -> None:
         OPEN.require(scope)
     with pytest.raises(Forbidden, match="does not have the scope book"):
         Identified.of(OPEN.caller, frozenset({Scope.READ})).require(Scope.BOOK)
+
+
+def test_caller_of_a_command_is_remembered_until_it_differs() -> None:
+    """A worker validates a caller once; one of the same id with other sites or names is another caller."""
+    sent = {"id": "till", "sites": ["clinic-1"], "names": True}
+    first = remember_caller(dict(sent))
+    assert first == Caller.model_validate(sent)
+    assert remember_caller(dict(sent)) is first
+    for other in ({**sent, "sites": ["clinic-2"]}, {**sent, "names": False}, {"id": "till"}):
+        assert remember_caller(other) == Caller.model_validate(other)
+    invalid: tuple[Any, ...] = ({**sent, "colour": 1}, {**sent, "sites": "all"}, {"id": []}, 7, None, [])
+    for wrong in invalid:
+        assert remember_caller(wrong) is wrong

@@ -19,6 +19,10 @@ from shared.process import settings
         (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "0.9"),
         (settings.MongoSettings, "MONGO_URI", "postgres://secret@localhost"),
         (settings.RedisSettings, "REDIS_URL", "localhost"),
+        (settings.AccessSettings, "ALLOW_ANONYMOUS", "secret"),
+        (settings.AccessSettings, "JWKS_URL", "http://issuer.example/secret"),
+        (settings.AccessSettings, "JWKS_URL", "http://localhost.issuer.example/secret"),
+        (settings.AccessSettings, "JWKS_URL", "https://"),
         (settings.HoldSettings, "SOFT_HOLD_SECONDS", "0"),
         (settings.HoldSettings, "HOLD_MAX_SECONDS", "60"),
         (settings.GridSettings, "SLOT_MINUTES", "7"),
@@ -48,6 +52,34 @@ def test_defaults_are_those_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.load(settings.NatsSettings).nats_url == "nats://localhost:4222"
     assert settings.load(settings.HoldSettings).soft_hold_seconds == 300
     assert settings.load(settings.GridSettings).slot_minutes == 5
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"ALLOW_ANONYMOUS": "true", "API_KEYS_FILE": "keys.json"}, "ALLOW_ANONYMOUS"),
+        ({"JWKS_FILE": "a", "JWT_AUDIENCE": "b"}, "JWT_AUDIENCE and JWT_ISSUER"),
+        ({"JWKS_URL": "https://a", "JWT_ISSUER": "b"}, "JWT_AUDIENCE and JWT_ISSUER"),
+        (
+            {"JWKS_FILE": "a", "JWKS_URL": "https://a", "JWT_AUDIENCE": "b", "JWT_ISSUER": "c"},
+            "JWKS_FILE and JWKS_URL",
+        ),
+    ],
+)
+def test_settings_of_access_that_contradict_each_other_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], named: str
+) -> None:
+    """A service is either open or has keys; JWTs need both their audience and their issuer."""
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(settings.Misconfigured, match=f"^{named}"):
+        settings.load(settings.AccessSettings)
+
+
+@pytest.mark.parametrize("url", ["https://issuer.example/jwks", "http://127.0.0.1:1/a", "http://localhost/a"])
+def test_key_set_is_fetched_from_https_or_loopback(url: str) -> None:
+    """Control: valid URLs are accepted."""
+    assert settings.AccessSettings(jwks_url=url, jwt_audience="a", jwt_issuer="b").jwks_url == url
 
 
 def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """A local stack that cannot start names the reason in one line."""
 
+import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -10,6 +12,7 @@ import httpx
 import pytest
 
 from deploy.local.nats import Nats
+from deploy.local.process import ROOT
 from deploy.local.redis import Redis
 from tests.integration.local_stack.stack import STOP_SECONDS, LocalStack, shown
 from tests.stack import wait_until
@@ -44,6 +47,37 @@ def test_an_invalid_setting_is_reported_before_any_process_starts(
     assert line.startswith(f"{variable}: ")
     assert "\n" not in line
     assert not data.exists()
+
+
+def test_a_stack_for_other_hosts_needs_keys(data: Path) -> None:
+    """With HOST=0.0.0.0 and without keys, one line names what to set, and nothing starts."""
+    line = LocalStack(data, HOST="0.0.0.0").refused()  # noqa: S104
+    assert line.startswith("API_KEYS_FILE: ")
+    assert "ALLOW_ANONYMOUS=true" in line
+    assert not data.exists()
+
+
+def test_the_screen_prints_how_to_close_an_open_stack(data: Path, tmp_path: Path) -> None:
+    """The command on the screen makes a key; a stack with that file refuses a booking without it."""
+    stack = LocalStack(data).ready()
+    words = shlex.split(shown(stack.output, "It needs no key; to close it"))
+    stack.stop()
+    module = [sys.executable, "-c", "from shared.cli.__main__ import keys; keys()"]
+    made = subprocess.run(
+        [*module, *words[1:]],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    closed = LocalStack(data, API_KEYS_FILE=str(tmp_path / "keys.json")).ready()
+    assert "to close it" not in closed.output
+    assert '-H "Authorization: Bearer $KEY"' in closed.output
+    grid = f"{closed.url}/api/grid"
+    assert httpx.get(grid).status_code == 401
+    assert httpx.get(grid, headers={"Authorization": f"Bearer {made.stdout.strip()}"}).status_code == 200
+    closed.stop()
 
 
 def test_a_service_that_cannot_start_stops_the_stack(data: Path) -> None:

@@ -1,6 +1,7 @@
 """Open enough connections to send all requests at once, by HTTP or NATS, and map failures to answers."""
 
 import asyncio
+import os
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
@@ -84,10 +85,17 @@ class HttpConnections(Connections):
         # Shorter than a server's keep-alive (5 s by default), so no server closes a connection in use.
         limits = httpx.Limits(max_connections=1, keepalive_expiry=3)
         whole_call_is_timed = httpx.Timeout(None)
+        key = os.environ.get("SLOTKEEPER_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
 
         def client() -> httpx.AsyncClient:
             return httpx.AsyncClient(
-                base_url=url, verify=context, trust_env=False, timeout=whole_call_is_timed, limits=limits
+                base_url=url,
+                headers=headers,
+                verify=context,
+                trust_env=False,
+                timeout=whole_call_is_timed,
+                limits=limits,
             )
 
         # One client per connection: a shared pool scans all of its connections for every request.
