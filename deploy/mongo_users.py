@@ -28,8 +28,10 @@ ROLES: dict[str, dict[str, list[str]]] = {
     },
     # Waits until a booking worker has created the indexes.
     "hold_worker": {**_SETTLE, APPOINTMENTS: ["find", "listIndexes"]},
-    "relay": {META: _WRITE, APPOINTMENTS: ["find", "changeStream"]},
-    # The commands of an operator: a change of the grid (`collMod` sets the validator), and old events again.
+    # It updates only to erase people's data (`RETAIN_NAMES_DAYS`).
+    "relay": {META: _WRITE, APPOINTMENTS: ["find", "update", "changeStream"]},
+    # The commands of an operator: a change of the grid (`collMod` sets the validator), erasure, export, and
+    # old events again.
     "operator": {
         META: _WRITE,
         APPOINTMENTS: ["find", "update", "collMod", "createCollection"],
