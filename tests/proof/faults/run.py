@@ -71,7 +71,7 @@ async def run_on(
     watch(recorder, nemesis)
     urls = list(cluster.services.urls.values())
     async with receivers(urls[0], recorder) as hooks:
-        async with workload(recorder, load, urls, cluster.nats_urls) as stopping:
+        async with workload(recorder, load, urls, cluster.nats_urls, cluster.mongo_uri) as stopping:
             await nemesis.run(planned, seconds)
             healed = recorder.now()
             await cluster.wait_ready()

@@ -13,6 +13,7 @@ import nats
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.proof.faults.batch_caller import BatchCaller
 from tests.proof.faults.client import CONTESTS, FaultClient
+from tests.proof.faults.eraser import Eraser
 from tests.proof.faults.history import Via
 from tests.proof.faults.recorder import Recorder
 from tests.proof.faults.slots import Slots
@@ -24,7 +25,8 @@ class Load:
     """How many callers send how many calls in a second, in total and for each slot.
 
     `haste`, `fickle` and `contests` are probabilities: that a caller gives up early, that it soon cancels
-    its own booking, and that it requests a slot that a rival is about to cancel.
+    its own booking, and that it requests a slot that a rival is about to cancel. `erasures` is how many names
+    an operator erases in a second.
     """
 
     seed: int
@@ -34,13 +36,14 @@ class Load:
     haste: float = 0.15
     fickle: float = 0.1
     contests: float = 0.05
+    erasures: float = 2.0
     contest: tuple[str, ...] = CONTESTS
     """The kinds of contest."""
 
 
 @asynccontextmanager
 async def workload(
-    recorder: Recorder, load: Load, gateways: Sequence[str], nats_urls: Sequence[str]
+    recorder: Recorder, load: Load, gateways: Sequence[str], nats_urls: Sequence[str], mongo_uri: str
 ) -> AsyncIterator[asyncio.Event]:
     """Run the callers while the context lasts; it ends after every caller has its last answer.
 
@@ -86,6 +89,8 @@ async def workload(
                     contest=load.contest,
                 )
                 group.create_task(one.run(stopping))
+            eraser = Eraser(mongo_uri, recorder, Random(f"{load.seed}/eraser"), load.erasures, known)
+            group.create_task(eraser.run(stopping))
             try:
                 yield stopping
             finally:
