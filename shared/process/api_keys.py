@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -24,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..contract.caller import Cap, Scope
+from ..contract.caller import Caller, Cap, Scope, Share
 from ..contract.fields import Instant, Site
 from .watched_file import InvalidFile
 
@@ -100,6 +101,21 @@ class ApiKey(_Strict):
         if not self.secrets and not self.nats:
             raise ValueError("secrets are missing")
         return self
+
+    def has_expired(self, at: datetime) -> bool:
+        """Return whether the key is not valid any more."""
+        return self.expires is not None and at >= self.expires
+
+    def caller(self) -> Caller:
+        """Return the caller with this key."""
+        capped = self.limits.holds is not None or self.limits.bookings is not None
+        share = Share(id=self.id, holds=self.limits.holds, bookings=self.limits.bookings)
+        return Caller(
+            id=self.id,
+            sites=None if self.sites == "all" else self.sites,
+            names=Scope.NAMES in self.scopes,
+            shares=(share,) if capped else (),
+        )
 
 
 class KeyFile(_Strict):
