@@ -96,6 +96,8 @@ class ApiKey(_Strict):
                 raise ValueError(
                     "limits of a publishable key have no holds and bookings: all patients share it"
                 )
+            if self.nats:
+                raise ValueError("nats is not for a publishable key: it is no secret")
         elif self.origins:
             raise ValueError("origins belong to a publishable key")
         if not self.secrets and not self.nats:
