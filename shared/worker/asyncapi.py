@@ -27,7 +27,27 @@ The header `Error-Type` of a refusal is its name, for programs. A worker does no
 `Deadline`. A subject that ends in `_many` takes a batch. A batch is not a transaction: every command is
 decided and answered separately.
 
-Every change of a booking is also an event in the JetStream stream `EVENTS`."""
+Every change of a booking is also an event in the JetStream stream `EVENTS`.
+
+If NATS has accounts, a client authenticates with an nkey, and its subjects begin with
+`acct.<account>.<user>.`: the file that `python -m deploy.nats_access` wrote for it has all of these."""
+_SERVERS: Json = {
+    "open": {
+        "host": "localhost:4222",
+        "protocol": "nats",
+        "description": "NATS without accounts, on loopback or in a closed network.",
+    },
+    "closed": {
+        "host": "localhost:4222",
+        "protocol": "nats",
+        "description": "NATS with accounts: no one connects without a key.",
+        "security": [{"$ref": "#/components/securitySchemes/nkey"}],
+    },
+}
+_NKEY: Json = {
+    "type": "asymmetricEncryption",
+    "description": "An nkey: the client signs the server's nonce with its Ed25519 seed.",
+}
 
 
 def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
@@ -54,9 +74,14 @@ def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
         "asyncapi": "3.0.0",
         "info": {"title": "Booking service over NATS", "version": VERSION, "description": DESCRIPTION},
         "defaultContentType": "application/json",
+        "servers": _SERVERS,
         "channels": channels,
         "operations": described,
-        "components": {"messages": messages, "schemas": schemas_of(models)},
+        "components": {
+            "messages": messages,
+            "schemas": schemas_of(models),
+            "securitySchemes": {"nkey": _NKEY},
+        },
     }
 
 

@@ -10,6 +10,7 @@ from random import Random
 import httpx
 import nats
 
+from shared.process.nats_access import NatsAccess
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.proof.faults.batch_caller import BatchCaller
 from tests.proof.faults.client import CONTESTS, FaultClient
@@ -43,7 +44,13 @@ class Load:
 
 @asynccontextmanager
 async def workload(
-    recorder: Recorder, load: Load, gateways: Sequence[str], nats_urls: Sequence[str], mongo_uri: str
+    recorder: Recorder,
+    load: Load,
+    gateways: Sequence[str],
+    nats_urls: Sequence[str],
+    mongo_uri: str,
+    *,
+    access: NatsAccess | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """Run the callers while the context lasts; it ends after every caller has its last answer.
 
@@ -63,10 +70,14 @@ async def workload(
                 pending_size=-1,
                 error_cb=_ignore,
                 # The prefix keeps these inboxes apart: malformed messages go to gateways only.
-                inbox_prefix="_INBOX_caller",
+                **(access.connect if access else {"inbox_prefix": "_INBOX_caller"}),
             )
             closing.push_async_callback(connection.close)
-            ways += [("nats", NatsCaller(connection)), ("nats", BatchCaller(connection))]
+            prefix = access.subject_prefix if access else ""
+            ways += [
+                ("nats", NatsCaller(connection, prefix=prefix)),
+                ("nats", BatchCaller(connection, prefix)),
+            ]
         slots, known = Slots(recorder.now, load.rate / load.calls_a_slot), list[tuple[str, Visit]]()
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
