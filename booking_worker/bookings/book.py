@@ -6,7 +6,7 @@ from dataclasses import replace
 from booking_worker.bookings.finality import KeyFinality
 from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, IntentClearer
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, refusal_of
+from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, REFUSALS, refusal_of
 from booking_worker.bookings.requests import Booked, BookOutcome, BookRequest, replay, split_competitors
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -14,17 +14,12 @@ from shared.contract.errors import (
     NoPrimary,
     NotExecuted,
     OutcomeUnknown,
-    Refused,
     SlotAlreadyBooked,
-    SlotHeld,
-    TooManyBookings,
 )
 from shared.stores.mongo.bookings import BookingStore, Tombstone
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.intents import BLOCKED, HoldState, IntentStore
-
-_REFUSALS: dict[HoldState, type[Refused]] = {HoldState.OTHERS: SlotHeld, HoldState.USED_UP: TooManyBookings}
 
 
 class Booker:
@@ -70,7 +65,7 @@ class Booker:
             [request.intent for request in left], seconds=deadline.remaining
         )
         hold_states = dict(zip(left, states, strict=True))
-        blocked = {r: _REFUSALS[hold_states[r]]() for r in left if hold_states[r] in BLOCKED}
+        blocked = {r: REFUSALS[hold_states[r]]() for r in left if hold_states[r] in BLOCKED}
         passing = [request for request in left if hold_states[request] in MAY_PASS]
         rounds_without_progress = 0
         while rounds_without_progress < MOST_ROUNDS_WITHOUT_PROGRESS:

@@ -75,7 +75,7 @@ class BookingService:
         """Move a booking in one write. A refused move leaves it unchanged.
 
         Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, PreconditionFailed,
-        KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown.
+        KeyReused, TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
 
@@ -85,8 +85,10 @@ class BookingService:
         make = partial(Booking.new, command, slot_range, claims, self._digests, attempt.caller.actor)
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
         key, asked_at = command.idempotencyKey, attempt.asked_at
-        shares, name = attempt.caller.shares, partial(self._digests.of_key, key or random_uuid(), claims)
-        intent = BookingIntent(claims, holder, quota_of_bookings(shares, name) if shares else "")
+        name = partial(self._digests.of_key, key or random_uuid(), claims)
+        intent = BookingIntent(
+            claims, holder, quota_of_bookings(attempt.caller.shares, len(claims.keys), name)
+        )
         is_first_attempt = key is None or attempt.is_first_attempt
         return BookRequest(claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at)
 

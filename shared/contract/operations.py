@@ -86,6 +86,7 @@ MOVE = Operation(
         AppointmentCancelled,
         PreconditionFailed,
         KeyReused,
+        TooManyBookings,
     ),
     http=Call(
         "moveAppointment",

@@ -47,7 +47,9 @@ def in_flight(days: int = 128, *, cells: int = 600, shares: Sequence[Share] = ()
     """Return bookings of one site in flight, by default with the most claims that a booking may have."""
     return [
         BookingIntent(
-            part(largest(day), 0, cells).claims, Holder("", "ada"), quota_of_bookings(shares, uuid4().__str__)
+            part(largest(day), 0, cells).claims,
+            Holder("", "ada"),
+            quota_of_bookings(shares, cells, uuid4().__str__),
         )
         for day in range(days)
     ]

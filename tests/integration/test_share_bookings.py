@@ -181,6 +181,55 @@ async def test_key_of_another_request_and_a_cancel_give_no_count_back(use_cases:
     assert [await books(use_cases, site, number, by) for number in (2, 3)] == [True, False]
 
 
+@pytest.mark.parametrize(("without", "moved"), [("", False), ("no_cap_of_bookings", True)])
+async def test_move_counts_the_cells_that_it_adds(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, without: str, moved: bool
+) -> None:
+    """A move to more cells than a share has left is refused, and moves to as many or fewer cells are not.
+
+    Control: without the cap, a short booking becomes a long one.
+    """
+    remove(monkeypatch, without)
+    site, by = fresh_site(), caller(4)
+    booked = await book(use_cases, command(site, 0, resources=["a", "b"]), by)
+    assert isinstance(booked, Booked)
+
+    async def is_moved(*resources: str, move_id: str | None = None) -> bool:
+        change = {"id": booked.booking.id, "resources": resources, "moveId": move_id}
+        try:
+            await use_cases.bookings.move(
+                MoveAppointment.model_validate(change), Deadline.after(30), caller=by
+            )
+        except TooManyBookings:
+            return False
+        finally:
+            await use_cases.clearer.drain()
+        return True
+
+    assert await is_moved("c", "d")
+    assert await is_moved("a", "b", "c", "d", "e") is moved
+    assert await is_moved("a", "b", "c", move_id=(move_id := str(uuid4())))  # one more
+    assert await is_moved("a", "b", "c", move_id=move_id)  # a repeat
+    assert await is_moved("d")
+    assert await is_moved("a", "b", "c") is moved
+    assert await is_moved("a", "b")  # one more: 4 in all
+    assert await books(use_cases, site, 1, by) is moved
+
+
+async def test_refused_move_gives_its_count_back(use_cases: UseCases) -> None:
+    """A move onto a booked slot is 409 and not counted."""
+    site, by = fresh_site(), caller(2)
+    assert isinstance(await book(use_cases, command(site, 1, resources=["b"]), caller(None)), Booked)
+    booked = await book(use_cases, command(site, 0, resources=["a"]), by)
+    assert isinstance(booked, Booked)
+    move = {"id": booked.booking.id, "slot": command(site, 1).slot, "resources": ["a", "b"]}
+    for _ in range(2):
+        with pytest.raises(SlotAlreadyBooked):
+            await use_cases.bookings.move(MoveAppointment.model_validate(move), Deadline.after(30), caller=by)
+        await use_cases.clearer.drain()
+    assert [await books(use_cases, site, number, by) for number in (2, 3)] == [True, False]
+
+
 async def test_booking_counts_for_24_hours(use_cases: UseCases) -> None:
     """A booking counts until 24 hours after it was made; then its members are removed."""
     site, by = fresh_site(), caller(1)

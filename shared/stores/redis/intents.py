@@ -189,7 +189,7 @@ def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
 
 
 def _to_clear(batch: Batch, refused: Sequence[BookingIntent]) -> Call:
-    counts = "\n".join(f"{i.counted_at} {len(i.claims.keys)} {i.quota}" for i in refused)
+    counts = "\n".join(f"{intent.counted_at} {intent.quota}" for intent in refused)
     key = intent_key(batch.site, batch.id)
     return Call(batch.site, [key], (batch.to_text(), counts), work=sum(len(i.claims.keys) for i in refused))
 

@@ -14,10 +14,12 @@ def quota_of_holds(shares: Sequence[Share]) -> str:
     return " ".join(f"{share.id} {share.holds}" for share in shares if share.holds is not None)
 
 
-def quota_of_bookings(shares: Sequence[Share], name: Callable[[], str]) -> str:
-    """Return the name of a booking and the caps on bookings; empty if no share has one.
+def quota_of_bookings(shares: Sequence[Share], claims: int, name: Callable[[], str]) -> str:
+    """Return a booking's name, how many claims count, and the caps; empty if no claim or no share counts.
 
-    `name`: the same in all attempts of a booking, and in no other.
+    `name`: the same in all attempts of a booking or move, and in no other.
     """
+    if not shares or claims <= 0:
+        return ""
     caps = " ".join(f"{share.id} {share.bookings}" for share in shares if share.bookings is not None)
-    return caps and f"{name()} {caps}"
+    return caps and f"{name()} {claims} {caps}"

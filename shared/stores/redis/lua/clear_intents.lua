@@ -3,7 +3,7 @@
 -- counts of bookings that were refused.
 -- KEYS: one intent per batch.
 -- ARGV: per batch, 1, the claims that stay, one per line ('' if none), and the refused bookings that were counted, one
--- per line ('' if none): the time of counting, the number of claims, the quota (register_intents.lua).
+-- per line ('' if none): the time of counting, the quota (register_intents.lua).
 -- Returns per batch whether its intent existed.
 local answers = {}
 for i, key in ipairs(KEYS) do
@@ -22,8 +22,8 @@ for i, key in ipairs(KEYS) do
       redis.call('PEXPIRE', key, stands)
     end
   end
-  for at, count, quota in string.gmatch(refused, '(%d+) (%d+) ([^\n]+)') do
-    local members, keys = members_of(quota, tonumber(count))
+  for at, quota in string.gmatch(refused, '(%d+) ([^\n]+)') do
+    local members, keys = members_of(quota)
     for _, counts in ipairs(keys) do
       if tonumber(redis.call('ZSCORE', counts, members[1]) or 0) == tonumber(at) then
         redis.call('ZREM', counts, unpack(members))

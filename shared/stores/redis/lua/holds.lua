@@ -80,7 +80,7 @@ local function states_of(first, a, admit)
       end
     end
     if state ~= 2 and admit and quota ~= '' then
-      state = admit(quota, count, state)
+      state = admit(quota, state)
     end
     if state ~= 2 and state ~= 3 then
       for i = done + 1, done + count do

@@ -3,8 +3,7 @@
 -- that may not pass has no intent, not even for a moment.
 -- KEYS: per batch, the hold keys of its claims, booking by booking.
 -- ARGV: per batch, the number of KEYS, its id, how long its intent may stand (ms), the number of bookings; then per
--- booking the number of claims, token ('' if none), digest of the name, and its name with its caller's shares and their
--- caps ('' if none).
+-- booking the number of claims, token ('' if none), digest of the name, quota ('' if none; shares.lua).
 -- Returns per batch the state of each booking: 0 if nothing is held, 1 if all held claims are its patient's, 2 if
 -- another patient holds a claim, 3 if a share has booked too much; 10 more if the booking is counted now; then, if any
 -- is, the time of counting (Unix ms).
@@ -15,9 +14,9 @@ local counted, booked, added = false, {}, {} -- by key of a share: what it has b
 -- Count a booking in its shares, unless an earlier attempt is counted, or a share has booked too much.
 -- An earlier attempt that is refused after this one must not take back the count that both rely on, so the time of
 -- counting changes (clear_intents.lua compares it).
-local function admit(quota, count, state)
-  local members, keys, caps = members_of(quota, count)
-  local known = false
+local function admit(quota, state)
+  local members, keys, caps = members_of(quota)
+  local count, known = #members, false
   for _, key in ipairs(keys) do
     if tonumber(redis.call('ZSCORE', key, members[1]) or 0) > now - DAY then
       redis.call('ZINCRBY', key, 1, members[1])

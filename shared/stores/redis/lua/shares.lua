@@ -1,9 +1,10 @@
 -- The caps of shares on held claims and on bookings of a day. Nothing is done for a command without shares.
 -- A hold counts in the shares of the caller that placed it, claim by claim, until it
 -- ends, whoever extends it. Each claim's value names its shares, so an end of any kind finds what to give back.
--- A booking counts as long as it may be stored, from the moment when it passes the holds until a day later, with a member
--- for each of its claims: `<name>:1` to `<name>:<claims>`. Its name is made of its idempotency key and its claims, so an
--- attempt finds what an earlier attempt of the same booking has counted.
+-- A booking counts for a day from the moment when it passes the holds, unless it is refused, with a member for each of its
+-- claims: `<name>:1` to `<name>:<claims>`. A move counts the claims that it adds to the number of its booking's. The name
+-- is made of the idempotency key and the claims, so an attempt finds what an earlier attempt of the same booking has
+-- counted.
 
 -- The shares of a quota (share, cap, share, cap …), separated by commas, and whether `new` more claims exceed a cap.
 local function shares_of(quota, new, now)
@@ -50,12 +51,12 @@ local function give_back(groups)
   end
 end
 
--- Each member of a booking, with the last first, and the key of each share in its quota (name, then share, cap, share,
--- cap …), with the caps.
-local function members_of(quota, count)
-  local name, shares = string.match(quota, '^(%S+) (.*)$')
+-- Each member of a booking, with the last first, and the key of each share in its quota (name, how many claims count,
+-- then share, cap, share, cap …), with the caps.
+local function members_of(quota)
+  local name, count, shares = string.match(quota, '^(%S+) (%d+) (.*)$')
   local members, keys, caps = {}, {}, {}
-  for i = count, 1, -1 do
+  for i = tonumber(count), 1, -1 do
     members[#members + 1] = name .. ':' .. i
   end
   for share, cap in string.gmatch(shares, '(%S+) (%d+)') do
