@@ -8,7 +8,18 @@ a service slow or small.
 
 from inspect import isfunction
 
-from tests.sabotage import access, bookings, changes, clients, events, holds, shares, stores, webhooks, workers
+from tests.sabotage import (
+    access,
+    bookings,
+    changes,
+    clients,
+    events,
+    holds,
+    shares,
+    stores,
+    webhooks,
+    workers,
+)
 
 SABOTAGES = {
     name: sabotage
