@@ -8,11 +8,22 @@ a service slow or small.
 
 from inspect import isfunction
 
-from tests.sabotage import access, bookings, changes, clients, events, holds, stores, webhooks, workers
+from tests.sabotage import (
+    access,
+    bookings,
+    changes,
+    clients,
+    events,
+    holds,
+    shares,
+    stores,
+    webhooks,
+    workers,
+)
 
 SABOTAGES = {
     name: sabotage
-    for module in (access, bookings, changes, clients, events, holds, stores, webhooks, workers)
+    for module in (access, bookings, changes, clients, events, holds, shares, stores, webhooks, workers)
     for name, sabotage in vars(module).items()
     if isfunction(sabotage) and sabotage.__module__ == module.__name__ and not name.startswith("_")
 }
