@@ -11,6 +11,8 @@ from annotated_types import Le
 
 from deploy import passwords
 from deploy.mongo_users import ROLES
+from deploy.nats_access.files import write_access
+from deploy.nats_access.permissions import USERS
 from shared.process.settings import NatsSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -150,3 +152,25 @@ def test_server_has_a_health_check() -> None:
     for service in SERVICES.values():
         for needed in service.get("depends_on", {}).values():
             assert needed["condition"] != "service_started"
+
+
+def test_closed_nats_gives_each_service_its_own_file(tmp_path: Path) -> None:
+    """Each process that uses NATS gets the access file of its user, and NATS the configuration."""
+    closed = yaml.safe_load((DEPLOY / "compose.nats.yaml").read_text())
+    write_access(tmp_path)
+    users = {name: USERS[service["command"][2]] for name, service in SERVICES.items() if uses_nats(service)}
+    for name, user in users.items():
+        assert closed["services"][name]["secrets"] == [f"nats_{user}"]
+        path = f"/run/secrets/nats_{user}"
+        assert closed["services"][name]["environment"] == {"NATS_ACCESS_FILE": path}
+    assert closed["services"].keys() == {*users, "nats"}
+    files = {secret["file"].removeprefix("${SECRETS}/nats/") for secret in closed["secrets"].values()}
+    assert files <= {path.name for path in tmp_path.iterdir()}
+    command = closed["services"]["nats"]["command"]
+    assert [each for each in command if each not in ("--config", "/run/secrets/nats_conf")] == SERVICES[
+        "nats"
+    ]["command"]
+
+
+def uses_nats(service: dict[str, Any]) -> bool:
+    return service["image"] == "slotkeeper" and service["command"][2] in USERS

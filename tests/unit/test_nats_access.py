@@ -63,3 +63,13 @@ def test_names_in_the_permissions_are_those_of_the_webhooks() -> None:
     """The permissions repeat names of the gateway, which `deploy` does not import."""
     assert permissions.WEBHOOK_TEST == messages.TEST_SUBJECT
     assert (permissions.WEBHOOK_BUCKET, permissions.DELIVERY_BUCKET) == (store.ENDPOINTS, store.DELIVERIES)
+
+
+def test_files_are_readable_by_containers_if_wanted(tmp_path: Path) -> None:
+    """With `readable`, containers read the services' files; the folder keeps other users of the host out."""
+    folder = tmp_path / "nats"
+    write_access(folder, [KEY], readable=True)
+    assert access_file(folder, "gateway").stat().st_mode & 0o777 == 0o444
+    assert client_file(folder, "billing").stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert write_access(folder, [KEY], readable=True) == ["billing"]
