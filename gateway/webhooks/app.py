@@ -119,8 +119,8 @@ class Deliveries:
     async def stop(self) -> None:
         """Take no more events, and wait for the deliveries under way."""
         tasks = [task for _, task in self._running.values()]
-        for task in tasks:
-            task.cancel()
+        for consumer, task in self._running.values():
+            consumer.stop(task)
         if ending := {*tasks, *self._background}:
             await asyncio.wait(ending, timeout=self._drain_seconds)
 
@@ -158,7 +158,7 @@ class Deliveries:
             self._running[source] = consumer, task
 
     async def _end(self, consumer: EndpointConsumer, task: asyncio.Task[None]) -> None:
-        task.cancel()
+        consumer.stop(task)
         await asyncio.wait({task})
         await consumer.delete()
 
