@@ -96,7 +96,7 @@ class Stack:
         return client_file(self.access, client) if self.access else None
 
     def start_gateway(self, *, without: str = "") -> Service:
-        """Start a gateway, and set `url` to its address."""
+        """Start a gateway, `without` some safeguards, and set `url` to its address."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         return self.start("gateway", without=without, PORT=str(port))

@@ -26,6 +26,7 @@ stored       bookings, by the number of stored appointments (ours only)
 reads        an appointment, a doctor's day and its slots, by the number of stored appointments (ours only)
 overload     bookings with ten times the connections; over NATS (ours only) at ten times the peak rate
 nats         bookings straight over NATS, single and in batches (ours only)
+relay        bookings without and with a relay, and a relay that catches up (ours only)
 """
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 AT_ONE_LOAD = ("book", "storm", "hold", "alone", "beside", "cancel", "move")
-SWEEPS = ("connections", "workers", "stored", "reads", "overload", "nats")
+SWEEPS = ("connections", "workers", "stored", "reads", "overload", "nats", "relay")
 SCENARIOS = (*AT_ONE_LOAD, *SWEEPS)
 
 

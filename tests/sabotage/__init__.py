@@ -15,6 +15,7 @@ from tests.sabotage import (
     clients,
     events,
     holds,
+    live,
     shares,
     stores,
     webhooks,
@@ -23,9 +24,18 @@ from tests.sabotage import (
 
 SABOTAGES = {
     name: sabotage
-    for module in (access, bookings, changes, clients, events, holds, shares, stores, webhooks, workers)
+    for module in (access, bookings, changes, clients, events, holds, live, shares, stores, webhooks, workers)
     for name, sabotage in vars(module).items()
     if isfunction(sabotage) and sabotage.__module__ == module.__name__ and not name.startswith("_")
 }
-OF_GATEWAYS = frozenset({"late_refusal_ends", "no_identification", "no_look_at_callers", "no_scopes"})
+OF_GATEWAYS = frozenset(
+    {
+        "late_refusal_ends",
+        "no_identification",
+        "no_look_at_callers",
+        "no_reads_by_itself",
+        "no_scopes",
+        "reads_at_once",
+    }
+)
 """The safeguards to remove from a gateway; all others are removed from workers."""
