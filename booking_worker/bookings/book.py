@@ -56,10 +56,11 @@ class Booker:
         Returns:
             One outcome per request, in order.
         """
-        outcomes: dict[BookRequest, BookOutcome] = {request: NotExecuted() for request in requests}
-        suspected = [request for request in requests if self._lately.has_any(request.claims.in_site)]
-        known, _ = await self._explain([], suspected, deadline)
-        outcomes |= await self._finality.make_final(known, deadline)
+        outcomes: dict[BookRequest, BookOutcome] = dict.fromkeys(requests, NotExecuted())
+        known: dict[BookRequest, BookOutcome] = {}
+        if suspected := [request for request in requests if self._lately.has_any(request.claims.in_site)]:
+            known, _ = await self._explain([], suspected, deadline)
+            outcomes |= await self._finality.make_final(known, deadline)
         left = [request for request in requests if request not in known]
         states = await self._intents.register_intents(
             [request.intent for request in left], seconds=deadline.remaining
@@ -73,6 +74,8 @@ class Booker:
             inserted = await self._insert(firsts, deadline)
             outcomes |= {request: _outcome(request, result) for request, result in inserted.items()}
             duplicates = [request for request, result in inserted.items() if result is WriteResult.DUPLICATE]
+            if not (duplicates or competitors or blocked):  # as nearly always
+                break
             explained, reusable = await self._explain(duplicates, [*blocked, *competitors], deadline)
             explained = {**blocked, **explained}
             outcomes |= await self._finality.make_final(explained, deadline)

@@ -85,12 +85,14 @@ class Mover:
         staying = [plan for plan in plans if plan.stays and not plan.is_replay]
         changing = [plan for plan in plans if not plan.stays]
         suspected = [plan for plan in changing if self._lately.has_any(plan.claims.in_site)]
-        taken = {
-            plan: outcome
-            for plan, outcome in (await self._explain([], suspected, {}, deadline)).items()
-            if isinstance(outcome, SlotAlreadyBooked)
-        }
-        outcomes = await self._finality.make_final(taken, deadline)
+        outcomes: dict[MovePlan, ChangeOutcome] = {}
+        taken: dict[MovePlan, ChangeOutcome] = {}
+        if suspected:
+            found = await self._explain([], suspected, {}, deadline)
+            taken = {
+                plan: outcome for plan, outcome in found.items() if isinstance(outcome, SlotAlreadyBooked)
+            }
+            outcomes |= await self._finality.make_final(taken, deadline)
         changing = [plan for plan in changing if plan not in taken]
         states = await self._intents.register_intents(
             [plan.intent for plan in changing], seconds=deadline.remaining
@@ -104,8 +106,9 @@ class Mover:
             p: p.change.after if w is WriteResult.DONE else refusal_of(w) for p, w in written.items()
         }
         unmatched = [p for p, w in written.items() if w in (WriteResult.DUPLICATE, WriteResult.UNSURE)]
-        explained = await self._explain([*unmatched, *replays], competitors, blocked, deadline)
-        outcomes |= await self._finality.make_final(explained, deadline)
+        if unmatched or replays or competitors or blocked:
+            explained = await self._explain([*unmatched, *replays], competitors, blocked, deadline)
+            outcomes |= await self._finality.make_final(explained, deadline)
         self._clearer.clear(
             (plan.intent, state, _is_at_target(plan, outcomes[plan]))
             for plan, state in hold_states.items()

@@ -18,6 +18,8 @@ storm        bookings; a hundred requests in turn compete for the same slot
 hold         holds; every request has a slot of its own
 alone        bookings of one caller on an idle system
 beside       bookings of one caller while 256 other callers book
+long         bookings of 30 minutes of a resource, and of 60 minutes of two (ours only)
+overlap      bookings of 30 minutes; a hundred requests in turn begin a minute apart (ours only)
 cancel       cancels of stored bookings, over HTTP and in batches over NATS (ours only)
 move         moves of stored bookings to free slots, over HTTP and in batches over NATS (ours only)
 connections  bookings, by the number of connections

@@ -21,6 +21,9 @@ X_NAMES = {
 READS = ("appointment", "day", "slots")
 # A scenario of ours, and the bookings of ours in the same run that it is compared with.
 BOOKINGS = {
+    "half hour": "book",
+    "two an hour": "book",
+    "overlap": "storm",
     "cancel": "book",
     "move": "book",
     "nats": "book",
