@@ -122,8 +122,8 @@ class HoldService:
     async def place(self, attempts: Sequence[Attempt[PlaceHold]]) -> list[Held | Exception]:
         """Hold a slot with all the requested resources, or extend the hold of the command's token.
 
-        Refusals: SlotAlreadyBooked, SlotHeld, InvalidRequest, BeingBooked, AskedEarlier, NotExecuted,
-        OutcomeUnknown.
+        Refusals: SlotAlreadyBooked, SlotHeld, InvalidRequest, TooManyHolds, BeingBooked, AskedEarlier,
+        NotExecuted, OutcomeUnknown.
         """
         self._schema.require()
         outcomes: dict[int, Held | Exception] = {}
@@ -163,7 +163,8 @@ class HoldService:
     def _hold_attempt(self, attempt: Attempt[PlaceHold]) -> HoldAttempt:
         command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
         holder = Holder(command.holdToken or random_uuid(), self._digests.of_name(command.patientName))
-        request = HoldRequest(Claims.of(command, slot_range), holder, attempt.asked_at)
+        claims, shares = Claims.of(command, slot_range), attempt.caller.shares
+        request = HoldRequest(claims, holder, attempt.asked_at, shares)
         return HoldAttempt(command, slot_range, request, attempt.deadline)
 
     def _cell_of(self, command: ReleaseHold) -> str | None:

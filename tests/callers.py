@@ -17,7 +17,8 @@ from nats.aio.client import Client
 REPLY_SECONDS = 20.0
 BACKOFF_SECONDS = 0.02
 
-Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "list", "slots"]
+Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "list", "slots", "erase"]
+"""The kinds of requests. No caller sends `erase`: operators do that by a command."""
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,12 @@ class Servers:
         """Make a deployment without processes, whose NATS has accounts: the services, and `keys`."""
         stack = self.new_stack(NATS_URL="nats://127.0.0.1:1", **env)
         folder = Path(stack.closing.enter_context(tempfile.TemporaryDirectory()))
-        stack.access, keys_file, keys = folder / "access", folder / "keys.json", tuple(keys)
+        stack.access, keys = folder / "access", tuple(keys)
         write_access(stack.access, keys)
-        write_keys(keys_file, keys)
+        write_keys(stack.keys_file, keys)
         server = Nats(folder / "nats", access=stack.access / CONFIGURATION).start()
         stack.closing.callback(server.stop)
-        stack.env |= {"NATS_URL": server.url, "API_KEYS_FILE": str(keys_file)}
+        stack.env["NATS_URL"] = server.url
         return stack
 
     def new_redis(self) -> Server:

@@ -78,17 +78,25 @@ class Stack:
         """Start a `gateway`, `booking_worker` or `hold_worker`, `without` some safeguards."""
         folder = self.closing.enter_context(tempfile.TemporaryDirectory())
         access = {"NATS_ACCESS_FILE": str(access_file(self.access, USERS[kind]))} if self.access else {}
+        if self.access and kind != "gateway":  # a gateway with keys would ask its callers for one
+            access["API_KEYS_FILE"] = str(self.keys_file)
         service = service_type(kind, Path(folder, f"{kind}.log"), {**self.env, **access, **env}, without)
         service.spawn()
         self.services.append(service)
         return service
+
+    @property
+    def keys_file(self) -> Path:
+        """The API keys of the direct clients, in a deployment with accounts."""
+        assert self.access is not None
+        return self.access / "keys.json"
 
     def client_access(self, client: str) -> Path | None:
         """Return the access file of a direct client; None in a deployment without accounts."""
         return client_file(self.access, client) if self.access else None
 
     def start_gateway(self, *, without: str = "") -> Service:
-        """Start a gateway, and set `url` to its address."""
+        """Start a gateway, `without` some safeguards, and set `url` to its address."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         return self.start("gateway", without=without, PORT=str(port))

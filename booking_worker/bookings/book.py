@@ -6,7 +6,7 @@ from dataclasses import replace
 from booking_worker.bookings.finality import KeyFinality
 from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, IntentClearer
 from booking_worker.bookings.lately_booked import LatelyBooked
-from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, refusal_of
+from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, REFUSALS, refusal_of
 from booking_worker.bookings.requests import Booked, BookOutcome, BookRequest, replay, split_competitors
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -15,12 +15,11 @@ from shared.contract.errors import (
     NotExecuted,
     OutcomeUnknown,
     SlotAlreadyBooked,
-    SlotHeld,
 )
 from shared.stores.mongo.bookings import BookingStore, Tombstone
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites
-from shared.stores.redis.intents import HoldState, IntentStore
+from shared.stores.redis.intents import BLOCKED, HoldState, IntentStore
 
 
 class Booker:
@@ -45,7 +44,8 @@ class Booker:
         """Decide a batch of requests by a deadline.
 
         0. MongoDB: read the claims that were recently found booked, and refuse their requests if they are.
-        1. Redis: one script reads the holds, and registers intents for the requests that no hold blocks.
+        1. Redis: one script reads the holds, and registers intents for the requests that no hold and no cap
+           of a share blocks. It counts these in their shares.
         2. MongoDB: insert one request per claim in one bulk. The index decides, also between workers.
         3. MongoDB: behind the read barrier, read the reason of each failed insert. The reason also refuses
            the requests that were not inserted. Before a 409, reserve the key of a request that may have been
@@ -56,16 +56,17 @@ class Booker:
         Returns:
             One outcome per request, in order.
         """
-        outcomes: dict[BookRequest, BookOutcome] = {request: NotExecuted() for request in requests}
-        suspected = [request for request in requests if self._lately.has_any(request.claims.in_site)]
-        known, _ = await self._explain([], suspected, deadline)
-        outcomes |= await self._finality.make_final(known, deadline)
+        outcomes: dict[BookRequest, BookOutcome] = dict.fromkeys(requests, NotExecuted())
+        known: dict[BookRequest, BookOutcome] = {}
+        if suspected := [request for request in requests if self._lately.has_any(request.claims.in_site)]:
+            known, _ = await self._explain([], suspected, deadline)
+            outcomes |= await self._finality.make_final(known, deadline)
         left = [request for request in requests if request not in known]
         states = await self._intents.register_intents(
             [request.intent for request in left], seconds=deadline.remaining
         )
         hold_states = dict(zip(left, states, strict=True))
-        held = [request for request in left if hold_states[request] is HoldState.OTHERS]
+        blocked = {r: REFUSALS[hold_states[r]]() for r in left if hold_states[r] in BLOCKED}
         passing = [request for request in left if hold_states[request] in MAY_PASS]
         rounds_without_progress = 0
         while rounds_without_progress < MOST_ROUNDS_WITHOUT_PROGRESS:
@@ -73,10 +74,13 @@ class Booker:
             inserted = await self._insert(firsts, deadline)
             outcomes |= {request: _outcome(request, result) for request, result in inserted.items()}
             duplicates = [request for request, result in inserted.items() if result is WriteResult.DUPLICATE]
-            explained, reusable = await self._explain(duplicates, [*held, *competitors], deadline)
-            explained |= {request: SlotHeld() for request in held if request not in explained}
+            if not (duplicates or competitors or blocked):  # as nearly always
+                break
+            explained, reusable = await self._explain(duplicates, [*blocked, *competitors], deadline)
+            explained = {**blocked, **explained}
             outcomes |= await self._finality.make_final(explained, deadline)
-            held, left = [], [request for request in (*duplicates, *competitors) if request not in explained]
+            blocked = {}
+            left = [request for request in (*duplicates, *competitors) if request not in explained]
             replaced = await self._replace(left, reusable, deadline)
             outcomes |= replaced
             tried, passing = passing, [request for request in left if request not in replaced]

@@ -41,6 +41,8 @@ class IntentClearer:
         """
         used_up: list[BookingIntent] = []
         for intent, state, is_stored in decided:
+            if is_stored:
+                intent.counted_at = None
             self._decided.append(intent)
             if state is HoldState.MINE and is_stored:
                 used_up.append(intent)

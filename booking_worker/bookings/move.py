@@ -1,23 +1,23 @@
 """Move a batch of bookings. One write of one row takes the new claims and frees the old ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from booking_worker.bookings.finality import MoveFinality
 from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, IntentClearer
 from booking_worker.bookings.lately_booked import LatelyBooked
 from booking_worker.bookings.move_plan import MovePlan, PendingMove, plan_move, replay_move
-from booking_worker.bookings.outcomes import ChangeOutcome, refusal_of
+from booking_worker.bookings.outcomes import REFUSALS, ChangeOutcome, refusal_of
 from booking_worker.bookings.preconditions import known_versions
 from booking_worker.bookings.requests import split_competitors
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites
-from shared.stores.redis.intents import HoldState, IntentStore
+from shared.stores.redis.intents import BLOCKED, HoldState, IntentStore
 from shared.worker.batcher import HEAVIEST_BATCH
 
 
@@ -50,7 +50,7 @@ class Mover:
         1. MongoDB: read the rows and plan the moves. Read the targets that were recently found booked, and
            refuse their moves if another booking has them.
         2. Redis: one script reads the holds on the targets, and registers intents for the moves that no hold
-           blocks.
+           and no cap of a share blocks.
         3. MongoDB: update one row per booking, and one per claim, in one bulk. The index decides.
         4. MongoDB: behind the read barrier, read why an update matched nothing: the move was done before, or
            another booking has a claim of the target.
@@ -85,27 +85,30 @@ class Mover:
         staying = [plan for plan in plans if plan.stays and not plan.is_replay]
         changing = [plan for plan in plans if not plan.stays]
         suspected = [plan for plan in changing if self._lately.has_any(plan.claims.in_site)]
-        taken = {
-            plan: outcome
-            for plan, outcome in (await self._explain([], suspected, [], deadline)).items()
-            if isinstance(outcome, SlotAlreadyBooked)
-        }
-        outcomes = await self._finality.make_final(taken, deadline)
+        outcomes: dict[MovePlan, ChangeOutcome] = {}
+        taken: dict[MovePlan, ChangeOutcome] = {}
+        if suspected:
+            found = await self._explain([], suspected, {}, deadline)
+            taken = {
+                plan: outcome for plan, outcome in found.items() if isinstance(outcome, SlotAlreadyBooked)
+            }
+            outcomes |= await self._finality.make_final(taken, deadline)
         changing = [plan for plan in changing if plan not in taken]
         states = await self._intents.register_intents(
             [plan.intent for plan in changing], seconds=deadline.remaining
         )
         hold_states = dict(zip(changing, states, strict=True))
         outcomes |= dict.fromkeys(changing, NotExecuted())
-        held = [plan for plan in changing if hold_states[plan] is HoldState.OTHERS]
+        blocked = {p: REFUSALS[hold_states[p]]() for p in changing if hold_states[p] in BLOCKED}
         firsts, competitors = split_competitors([p for p in changing if hold_states[p] in MAY_PASS])
         written = await self._write([*firsts, *staying], deadline)
         outcomes |= {
             p: p.change.after if w is WriteResult.DONE else refusal_of(w) for p, w in written.items()
         }
         unmatched = [p for p, w in written.items() if w in (WriteResult.DUPLICATE, WriteResult.UNSURE)]
-        explained = await self._explain([*unmatched, *replays], competitors, held, deadline)
-        outcomes |= await self._finality.make_final(explained, deadline)
+        if unmatched or replays or competitors or blocked:
+            explained = await self._explain([*unmatched, *replays], competitors, blocked, deadline)
+            outcomes |= await self._finality.make_final(explained, deadline)
         self._clearer.clear(
             (plan.intent, state, _is_at_target(plan, outcomes[plan]))
             for plan, state in hold_states.items()
@@ -129,7 +132,7 @@ class Mover:
         self,
         tried: Sequence[MovePlan],
         competitors: Sequence[MovePlan],
-        held: Sequence[MovePlan],
+        blocked: Mapping[MovePlan, Refused],
         deadline: Deadline,
     ) -> dict[MovePlan, ChangeOutcome]:
         """Read behind the read barrier whether moves were done, or which booking blocks them.
@@ -137,13 +140,13 @@ class Mover:
         Args:
             tried: moves whose update was sent, by this attempt or an earlier one.
             competitors: moves without an update, because an earlier move of the batch has a claim of theirs.
-            held: moves without an update, because another patient holds a claim of theirs.
+            blocked: moves without an update, because of a hold or a cap, and the refusal of each.
             deadline: of the batch.
 
         Returns:
             An outcome for each of them; None if no reason was found.
         """
-        not_tried = [*competitors, *held]
+        not_tried = [*competitors, *blocked]
         claims = {claim for plan in (*tried, *not_tried) for claim in plan.claims.in_site}
         ids = {plan.id for plan in (*tried, *not_tried)}
         try:
@@ -152,7 +155,7 @@ class Mover:
             return dict.fromkeys(tried, OutcomeUnknown()) | dict.fromkeys(not_tried, NotExecuted())
         self._lately.note(claims, found.booked)
         explained = {plan: _explanation(plan, found) for plan in (*tried, *competitors)}
-        return explained | {plan: _explanation(plan, found, SlotHeld()) for plan in held}
+        return explained | {plan: _explanation(plan, found, refusal) for plan, refusal in blocked.items()}
 
 
 def _explanation(plan: MovePlan, found: Found, otherwise: ChangeOutcome = None) -> ChangeOutcome:

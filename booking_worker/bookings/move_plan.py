@@ -1,6 +1,7 @@
 """Plan a move from the row of its booking, or refuse it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from shared.contract.caller import ANYONE, Caller
 from shared.contract.commands import MoveRequest
@@ -23,6 +24,7 @@ from shared.domain.move import moved
 from shared.stores.mongo.writes import CompareAndSet
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder
+from shared.stores.redis.quotas import quota_of_bookings
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,10 @@ def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: D
     # An erased booking has no name to find its patient's holds by: their token does.
     digest = digests.of_name(booking.patient_name) if booking.patient_name else ""
     holder = Holder(move.command.holdToken or "", digest)
-    return MovePlan(move, CompareAndSet(booking, after), BookingIntent(after.claims, holder))
+    # A move counts the cells that it adds, so that short bookings are no way around the caps of long ones.
+    added, name = len(after.claims.keys) - len(booking.claims.keys), partial(digests.of_key, move.move_id)
+    quota = quota_of_bookings(move.caller.shares, added, partial(name, after.claims))
+    return MovePlan(move, CompareAndSet(booking, after), BookingIntent(after.claims, holder, quota))
 
 
 def replay_move(move: PendingMove, booking: Booking) -> Booking | Refused | None:

@@ -1,11 +1,23 @@
 """Outcomes of writes: as refusals, and as results of changes."""
 
-from shared.contract.errors import Changing, NoPrimary, NotExecuted, OutcomeUnknown, Refused
+from shared.contract.errors import (
+    Changing,
+    NoPrimary,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    SlotHeld,
+    TooManyBookings,
+)
 from shared.domain.booking import Booking
 from shared.stores.mongo.bulk import WriteResult
+from shared.stores.redis.intents import HoldState
 
 # A write may fail on a row that is gone when it is read: cancelled since, or known only to a deposed primary.
 MOST_ROUNDS_WITHOUT_PROGRESS = 3
+
+REFUSALS: dict[HoldState, type[Refused]] = {HoldState.OTHERS: SlotHeld, HoldState.USED_UP: TooManyBookings}
+"""The refusals of bookings and moves that have one of the states `BLOCKED`."""
 
 ChangeOutcome = Booking | Refused | None
 """The outcome of a cancel or a move: the booking after it; None if the booking changed: decide again."""

@@ -20,6 +20,7 @@ from shared.domain.grid import Grid
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder
+from shared.stores.redis.quotas import quota_of_bookings
 from shared.worker.attempts import Attempt
 from shared.worker.batcher import Batcher, Due
 
@@ -58,8 +59,8 @@ class BookingService:
     async def book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Booked | Exception]:
         """Book a slot with all the requested resources.
 
-        Refusals: SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, InvalidRequest, NotExecuted,
-        OutcomeUnknown.
+        Refusals: SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, TooManyBookings,
+        InvalidRequest, NotExecuted, OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, self._book_request, self._bookings.submit)
 
@@ -74,7 +75,7 @@ class BookingService:
         """Move a booking in one write. A refused move leaves it unchanged.
 
         Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, PreconditionFailed,
-        KeyReused, InvalidRequest, NotExecuted, OutcomeUnknown.
+        KeyReused, TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
 
@@ -83,8 +84,11 @@ class BookingService:
         claims = Claims.of(command, slot_range)
         make = partial(Booking.new, command, slot_range, claims, self._digests, attempt.caller.actor)
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
-        intent = BookingIntent(claims, holder)
         key, asked_at = command.idempotencyKey, attempt.asked_at
+        name = partial(self._digests.of_key, key or random_uuid(), claims)
+        intent = BookingIntent(
+            claims, holder, quota_of_bookings(attempt.caller.shares, len(claims.keys), name)
+        )
         is_first_attempt = key is None or attempt.is_first_attempt
         return BookRequest(claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at)
 

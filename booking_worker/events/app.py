@@ -11,10 +11,9 @@ from booking_worker.events.publisher import NOTHING_BUFFERED, EventPublisher
 from booking_worker.events.reconcile import Reconciliation
 from booking_worker.events.relay import Relay
 from booking_worker.privacy.retention import retain_daily
-from shared.contract.replies import OK, Readiness
+from shared.contract.replies import OK
 from shared.process import settings
-from shared.process.health import bind_health, health_server
-from shared.process.nats_options import NatsOptions
+from shared.process.nats_process import connected
 from shared.process.nats_wire import GuardedClient
 from shared.process.tasks import run_until_cancelled
 from shared.stores.mongo import connection as mongodb
@@ -32,12 +31,11 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Publish events and erase old data while the context lasts; call `fail` if it cannot any more."""
-    worker, events = settings.load(settings.WorkerSettings), settings.load(settings.EventSettings)
-    nats = settings.load(settings.NatsSettings)
-    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), access=nats.nats_access, on_closed=fail)
+    events = settings.load(settings.EventSettings)
     days = settings.load(settings.RetentionSettings).retain_names_days
+    access = settings.load(settings.NatsSettings).nats_access
     keys_file = settings.load(settings.AccessSettings).api_keys_file
-    keys = watch_keys(keys_file) if keys_file and nats.nats_access else None
+    keys = watch_keys(keys_file) if keys_file and access else None
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     publisher = EventPublisher(connection, events)
@@ -45,17 +43,11 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     leader = Relay(database, publisher, reconciliation)
     standalone = False
 
-    async def readiness() -> Readiness:
-        checks = {
-            "nats": OK if connection.is_connected else "not connected",
-            "events": STANDALONE if standalone else leader.problem or OK,
-        }
-        return Readiness(ready=all(check.startswith(OK) for check in checks.values()), checks=checks)
+    def checks() -> dict[str, str]:
+        return {"events": STANDALONE if standalone else leader.problem or OK}
 
-    port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
     try:
-        async with health_server(port, readiness, fail):
-            await connection.connect(**options.connect, pending_size=NOTHING_BUFFERED)
+        async with connected(connection, NAME, checks, fail, pending_size=NOTHING_BUFFERED):
             await _wait_until_settled(database)
             standalone = await is_standalone(database)
             work = [retain_daily(database, days)] if days else []
@@ -73,8 +65,6 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
     finally:
-        options.closing = True
-        await connection.close()
         mongodb.close(database)
 
 

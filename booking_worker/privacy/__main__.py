@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -29,6 +30,9 @@ from shared.stores.mongo.meta import is_settled
 from shared.stores.mongo.personal_data import PersonalData, Selection, of_name, with_ids
 
 LEFT = "MongoDB's oplog and backups keep the old rows for a while; holds have no name, and expire."
+
+SHOWN_ROWS = 1000
+"""After so many rows, the progress bar moves."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -140,7 +144,13 @@ async def _progress(data: PersonalData, selection: Selection) -> AsyncIterator[C
     total = await data.count_rows()
     with Progress(console=Console(stderr=True), disable="_id" in selection.query) as progress:
         task = progress.add_task("Searching bookings", total=total)
-        yield lambda: progress.advance(task)
+        searched = count(1)
+
+        def advance() -> None:
+            if (rows := next(searched)) % SHOWN_ROWS == 0:
+                progress.update(task, completed=rows)
+
+        yield advance
         progress.update(task, completed=total)
 
 

@@ -13,6 +13,8 @@ from shared.stores.mongo.personal_data import PersonalData, Selection
 async def export(data: PersonalData, selection: Selection, advance: Callable[[], None], file: TextIO) -> int:
     """Write the rows of the selected bookings as they are stored; return how many.
 
+    The actors of changes are left out: they are not data of the person.
+
     Raises:
         Unanswered: MongoDB failed.
     """
@@ -30,6 +32,8 @@ async def export(data: PersonalData, selection: Selection, advance: Callable[[],
 async def _write(data: PersonalData, ids: list[str], file: TextIO) -> int:
     rows = await data.read(ids) if ids else []
     for row in rows:
+        for entry in row.get("history", ()):
+            entry.pop("actor", None)
         file.write(json.dumps(_plain(row), ensure_ascii=False) + "\n")
     return len(rows)
 

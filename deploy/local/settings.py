@@ -23,8 +23,8 @@ class StackSettings(GatewaySettings):
     @property
     def url(self) -> str:
         """The address at which this machine reaches the gateway."""
-        host = reachable(self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme, host = "https" if self.tls_cert_file else "http", reachable(self.host)
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
 
 def load_settings() -> StackSettings:

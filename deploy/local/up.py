@@ -22,7 +22,8 @@ from deploy.local.services import Gateway, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
-from shared.process.settings import AccessSettings, NatsSettings, load
+from shared.process.secret_files import UnusableSecret, read_secret
+from shared.process.settings import AccessSettings, Misconfigured, NatsSettings, load
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
@@ -60,7 +61,7 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     logs = data / "logs"
     for old in logs.glob("*.log"):
         old.replace(old.with_suffix(OLD_LOG))
-    given = {variable: os.environ.get(variable, "") for variable in EMBEDDED}
+    given = {variable: _given(variable) for variable in EMBEDDED}
     secure = _secure_nats(settings, given, data)
     servers = {
         variable: server(data / server.kind, log_file=logs / f"{server.kind}.log")
@@ -97,6 +98,14 @@ def _secure_nats(settings: StackSettings, given: dict[str, str], data: Path) -> 
     return secure_nats(data / "access")
 
 
+def _given(variable: str) -> str:
+    """Return the address of a server that the stack does not start, or ''."""
+    try:
+        return read_secret(variable) or ""
+    except UnusableSecret as error:
+        raise Misconfigured(str(error)) from None
+
+
 def _health_ports(settings: StackSettings) -> list[int]:
     """Return a port per gateway: the configured one for the first, free ones for the rest."""
     first = settings.health_port or free_port()
@@ -112,6 +121,7 @@ def _services(
 ) -> list[Process]:
     env = {
         **{variable: addresses[variable] for variable in EMBEDDED},
+        **{f"{variable}_FILE": "" for variable in EMBEDDED},  # the stack has read the file
         "HOST": settings.host,
         "PORT": str(settings.port),
         "SHARE_PORT": str(settings.share_port or settings.gateways > 1),

@@ -27,9 +27,15 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to write the files")
     parser.add_argument("--keys", type=Path, metavar="FILE", help="the API keys (API_KEYS_FILE)")
+    parser.add_argument(
+        "--readable",
+        action="store_true",
+        help="other users may read the files of services, as containers must",
+    )
     options = parser.parse_args()
     try:
-        clients = write_access(options.folder, read_keys(options.keys) if options.keys else ())
+        keys = read_keys(options.keys) if options.keys else ()
+        clients = write_access(options.folder, keys, readable=options.readable)
     except InvalidFile as error:
         sys.exit(f"{options.keys}: {error}")
     except OSError as error:

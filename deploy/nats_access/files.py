@@ -19,17 +19,21 @@ CLIENTS = "clients"
 SEED_BYTES = 32
 
 
-def write_access(folder: Path, keys: Iterable[ApiKey] = ()) -> list[str]:
+def write_access(folder: Path, keys: Iterable[ApiKey] = (), *, readable: bool = False) -> list[str]:
     """Write `nats.conf`, a file for each service, and `clients/<id>.json` for each key with `nats`.
 
     Users keep their seeds: delete a user's file to give it a new one. The configuration has public keys only.
+    Only the owner enters the folder. With `readable`, other users may read the files of the services, because
+    containers have other users.
 
     Returns:
         The ids of the clients.
     """
     now = datetime.now(UTC)
     clients = {key.id: Scope.EVENTS in key.scopes for key in keys if key.nats and not key.has_expired(now)}
-    (folder / CLIENTS).mkdir(0o700, parents=True, exist_ok=True)
+    for each in (folder, folder / CLIENTS):
+        each.mkdir(0o700, parents=True, exist_ok=True)
+        each.chmod(0o700)
     for old in (folder / CLIENTS).glob("*.json"):
         if old.stem not in clients:
             old.unlink()
@@ -43,6 +47,8 @@ def write_access(folder: Path, keys: Iterable[ApiKey] = ()) -> list[str]:
             "exports": permissions.exports(client for client, reads in clients.items() if reads),
         }
     }
+    for user in permissions.services() if readable else ():
+        access_file(folder, user).chmod(0o444)
     for client, reads in clients.items():
         nkey = _public_key(client_file(folder, client), client, client)
         accounts[client] = {

@@ -8,8 +8,6 @@ from math import inf
 from pathlib import Path
 
 from gateway.access.identified import Identified
-from gateway.access.shares import shares_of
-from shared.contract.caller import Caller, Scope
 from shared.contract.errors import Unauthorized
 from shared.process.api_keys import ApiKey, parse_keys
 from shared.process.watched_file import WatchedFile
@@ -66,10 +64,4 @@ def _entry_of(key: ApiKey) -> _Entry:
         (bytes.fromhex(secret.sha256), min(expires, secret.until.timestamp() if secret.until else inf))
         for secret in key.secrets
     )
-    caller = Caller(
-        id=key.id,
-        sites=None if key.sites == "all" else key.sites,
-        names=Scope.NAMES in key.scopes,
-        shares=shares_of(key),
-    )
-    return _Entry(tuple(digests), Identified.of(caller, key.scopes, key))
+    return _Entry(tuple(digests), Identified.of(key.caller(), key.scopes, key))

@@ -20,10 +20,9 @@ from shared.contract.envelope import Reply, refusal
 from shared.contract.errors import Refused
 from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
-from shared.contract.replies import OK, Readiness
+from shared.contract.replies import OK
 from shared.process import settings
-from shared.process.health import bind_health, health_server
-from shared.process.nats_options import NatsOptions
+from shared.process.nats_process import connected
 from shared.process.nats_wire import GuardedClient
 from shared.process.tasks import run_until_cancelled
 
@@ -41,28 +40,16 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def webhooks(fail: Callable[[], None]) -> AsyncIterator[None]:
     """Deliver while the context lasts; call `fail` where that is not possible any more."""
-    worker, nats = settings.load(settings.WorkerSettings), settings.load(settings.NatsSettings)
-    options = NatsOptions(nats.nats_url, NAME, tls=nats.tls(), access=nats.nats_access, on_closed=fail)
     connection = GuardedClient()
     deliveries = Deliveries(
         connection,
         settings.load(settings.WebhookSettings),
         replicas=settings.load(settings.EventSettings).events_replicas,
-        drain_seconds=nats.drain_seconds,
+        drain_seconds=settings.load(settings.NatsSettings).drain_seconds,
         fail=fail,
     )
-
-    async def readiness() -> Readiness:
-        checks = {
-            "nats": OK if connection.is_connected else "not connected",
-            "webhooks": deliveries.problem or OK,
-        }
-        return Readiness(ready=all(check == OK for check in checks.values()), checks=checks)
-
-    port = bind_health(worker.host, worker.worker_http_port, variable="WORKER_HTTP_PORT")
     try:
-        async with health_server(port, readiness, fail):
-            await connection.connect(**options.connect)
+        async with connected(connection, NAME, lambda: {"webhooks": deliveries.problem or OK}, fail):
             await connection.subscribe(TEST_SUBJECT, queue=NAME, cb=deliveries.on_test)
             following = run_until_cancelled(deliveries.follow(), fail)
             try:
@@ -71,8 +58,6 @@ async def webhooks(fail: Callable[[], None]) -> AsyncIterator[None]:
                 following.cancel()
                 await deliveries.stop()
     finally:
-        options.closing = True
-        await connection.close()
         await deliveries.close()
 
 
@@ -119,8 +104,8 @@ class Deliveries:
     async def stop(self) -> None:
         """Take no more events, and wait for the deliveries under way."""
         tasks = [task for _, task in self._running.values()]
-        for task in tasks:
-            task.cancel()
+        for consumer, task in self._running.values():
+            consumer.stop(task)
         if ending := {*tasks, *self._background}:
             await asyncio.wait(ending, timeout=self._drain_seconds)
 
@@ -158,7 +143,7 @@ class Deliveries:
             self._running[source] = consumer, task
 
     async def _end(self, consumer: EndpointConsumer, task: asyncio.Task[None]) -> None:
-        task.cancel()
+        consumer.stop(task)
         await asyncio.wait({task})
         await consumer.delete()
 

@@ -52,6 +52,16 @@ class EndpointConsumer:
         self._settings = settings
         self._under_way: set[asyncio.Task[None]] = set()
         self._past_end = False
+        self._stopping = False
+
+    def stop(self, running: asyncio.Task[None]) -> None:
+        """Cancel `run`, whose task is given.
+
+        nats-py may swallow the cancellation: its `wait_for`, before Python 3.12, drops one that comes with an
+        answer. So `run` looks at `_stopping` too.
+        """
+        self._stopping = True
+        running.cancel()
 
     async def run(self, drain_seconds: float) -> None:
         """Deliver, until cancelled; then finish the deliveries under way, for at most `drain_seconds`.
@@ -59,13 +69,16 @@ class EndpointConsumer:
         Other processes make the deliveries that are not finished by then.
         """
         try:
-            while True:
+            while not self._stopping:
                 try:
                     await self._consume()
-                    await asyncio.Future()  # the replay is over: until this is cancelled
+                    if not self._stopping:
+                        await asyncio.Future()  # the replay is over: until this is cancelled
                 except (NatsError, TimeoutError, Refused) as error:
-                    self._log_wait(error)
-                    await asyncio.sleep(RETRY_SECONDS)
+                    if not self._stopping:
+                        self._log_wait(error)
+                        await asyncio.sleep(RETRY_SECONDS)
+            raise asyncio.CancelledError
         finally:
             if self._under_way:
                 _, late = await asyncio.wait(self._under_way, timeout=drain_seconds)
@@ -81,11 +94,11 @@ class EndpointConsumer:
             log.debug("consumer_not_deleted", consumer=self._source.consumer)
 
     async def _consume(self) -> None:
-        """Read and deliver; return when a replay is over."""
+        """Read and deliver; return when a replay is over, or to stop."""
         subscription = await self._subscribe()
         look_at = asyncio.get_running_loop().time() + FETCH_SECONDS
         try:
-            while True:
+            while not self._stopping:
                 while len(self._under_way) >= AT_ONCE:
                     await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
                 with suppress(TimeoutError):

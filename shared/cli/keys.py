@@ -105,6 +105,7 @@ def new(
     site: SiteNames = None,
     all_sites: Annotated[bool, typer.Option("--all-sites", help="It may use all sites")] = False,
     publishable: Annotated[bool, typer.Option("--publishable", help="It is for a public page")] = False,
+    nats: Annotated[bool, typer.Option("--nats", help="It is also a user of NATS with accounts")] = False,
     origin: Origins = None,
     expires: Expires = None,
     rate: Annotated[int | None, typer.Option("--rate", min=1, help="Requests a minute")] = None,
@@ -129,6 +130,7 @@ def new(
             origins=tuple(origin or ()),
             created=_now(),
             expires=expires,
+            nats=nats,
         )
     except ValidationError as error:
         first = error.errors(include_input=False)[0]

@@ -2,6 +2,7 @@
 
 The class of a 503 decides whether to retry (`repeatable`). The answers of earlier attempts count until the
 timeout: a late 2xx is the answer of the command; a late refusal only settles the outcome of its own attempt.
+So does a 429, which is not retried: it reserves no key, so an earlier attempt may still be executed.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from ..contract.envelope import Envelope
-from ..contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused
+from ..contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Refused, TooMany
 from .requester import Requester
 from .statistics import Statistics
 
@@ -32,6 +33,9 @@ SendAttempt = Callable[[float, float, bool], Answer]
 
 Its arguments: the seconds until the attempt's deadline, the seconds to wait for the answer, and whether an
 earlier attempt may have been executed."""
+
+NotDone = NotExecuted | TooMany
+"""A refusal of one attempt, which leaves the outcomes of earlier attempts open."""
 
 log = structlog.get_logger()
 
@@ -103,10 +107,14 @@ class Attempts(Generic[ReplyT]):
                 self._count("unknown" if self._now() >= deadline else "cancelled")
 
     async def _run(self) -> ReplyT:
-        pause, failure = FIRST_PAUSE_SECONDS, NotExecuted()
+        pause = FIRST_PAUSE_SECONDS
+        failure: NotDone = NotExecuted()
         while True:
             deadline = self._unanswered[self._latest]
             outcome = await self._listen(self._latest, deadline)
+            if isinstance(outcome, TooMany):
+                failure = outcome
+                break
             if isinstance(outcome, NotExecuted):
                 failure = outcome
                 if isinstance(outcome, NoResponders) and (reason := await self._why_unserved(self._subject)):
@@ -140,19 +148,19 @@ class Attempts(Generic[ReplyT]):
         if in_doubt:
             self._doubtful.add(self._latest)
 
-    async def _await_late_answers(self, failure: NotExecuted) -> ReplyT:
+    async def _await_late_answers(self, failure: NotDone) -> ReplyT:
         """Return a late reply after the last attempt; raise `failure` if no attempt is in doubt."""
         while not failure.settles_all:
             outcome = await self._listen(self._latest, self._ends)
             if outcome is None:
                 raise self._unknown_or(failure)
-            if isinstance(outcome, NotExecuted):
+            if isinstance(outcome, NotDone):
                 failure = outcome
             elif not isinstance(outcome, OutcomeUnknown):
                 return _reply_or_raise(outcome)
         raise failure
 
-    def _unknown_or(self, failure: NotExecuted) -> Refused:
+    def _unknown_or(self, failure: NotDone) -> Refused:
         return OutcomeUnknown() if self._in_doubt else failure
 
     @property

@@ -3,6 +3,7 @@
 Both may be lost. A follower knows when to read again at once, and reads again from time to time anyway.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,20 +39,26 @@ class SiteFollower:
         self._missing = {subject_of(site): _read_event, hint_subject(site): _read_hint}
         self._on_change = on_change
         self._subscriptions: list[Subscription] = []
+        self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Subscribe, unless that was done; without a connection, leave it to the next call."""
-        while self._missing and self._connection.is_connected:
-            subject, read = self._missing.popitem()
+        """Subscribe, unless that was done; without a connection, leave it to the next call.
 
-            async def take(message: Msg, read: Callable[[Msg], SiteChange] = read) -> None:
-                self._on_change(read(message))
+        A call waits for an earlier one: whichever returns, its caller may read, and misses no later change.
+        """
+        async with self._starting:
+            for subject, read in list(self._missing.items()):
+                if not self._connection.is_connected:
+                    return
 
-            try:
-                self._subscriptions.append(await self._connection.subscribe(subject, cb=take))
-            except NatsError:
-                self._missing[subject] = read
-                return
+                async def take(message: Msg, read: Callable[[Msg], SiteChange] = read) -> None:
+                    self._on_change(read(message))
+
+                try:
+                    self._subscriptions.append(await self._connection.subscribe(subject, cb=take))
+                except NatsError:
+                    return
+                del self._missing[subject]  # not before, because the call may be cancelled
 
     async def stop(self) -> None:
         """Unsubscribe."""

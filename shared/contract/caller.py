@@ -31,13 +31,16 @@ class Scope(StrEnum):
 CallerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ShareId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:-]{1,64}$")]
 Cap = Annotated[int, Field(ge=0, le=1_000_000)]
+MOST_SHARES = 3
+"""How many shares a caller has (address, phone number, key): Redis counts each held or booked cell in all."""
 
 
 class Share(BaseModel):
     """A client's part of a site's capacity: how much its requests together may use.
 
-    `id`: an HMAC of the client's address or phone number, or a key's id. `holds`: the most live holds.
-    `bookings`: the most bookings in a day. None: no cap.
+    `id`: an HMAC of the client's address or phone number, or a key's id. `holds`: the most cells of the grid,
+    counted for each resource, that its live holds have. `bookings`: the most that it books in 24 hours, in
+    the same unit. None: no cap. A hold or booking of one resource without a duration counts 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -59,7 +62,7 @@ class Caller(BaseModel):
     id: CallerId
     sites: frozenset[Site] | None = None
     names: bool = False
-    shares: tuple[Share, ...] = ()
+    shares: Annotated[tuple[Share, ...], Field(max_length=MOST_SHARES)] = ()
 
     @property
     def actor(self) -> str | None:

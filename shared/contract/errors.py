@@ -180,10 +180,11 @@ class KeyReused(Refused):
 
 
 class TooMany(Refused):
-    """The caller has used up its part. Nothing was done."""
+    """The caller has used up its part. Nothing was done. `settles_all`: see `NotExecuted`."""
 
     status = 429
     retry_after = RETRY_AFTER_SECONDS
+    settles_all: ClassVar[bool] = False
 
 
 class TooManyRequests(TooMany):
@@ -203,10 +204,12 @@ class TooManyRequests(TooMany):
 
 
 class TooManyHolds(TooMany):
+    retry_after = "60"
     message = "This client holds too many slots; book or release one, or wait until one expires"
 
 
 class TooManyBookings(TooMany):
+    retry_after = "3600"
     message = "This client has booked too often today; call the practice"
 
 

@@ -23,6 +23,8 @@ from .errors import (
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
+    TooManyBookings,
+    TooManyHolds,
 )
 from .headers import ETAG, REPLAYED
 from .operation import Call, Operation
@@ -52,7 +54,7 @@ BOOK = Operation(
     status=201,
     key="idempotencyKey",
     batched=True,
-    refusals=(SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused),
+    refusals=(SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, TooManyBookings),
     http=Call(
         "bookAppointment",
         "POST",
@@ -84,6 +86,7 @@ MOVE = Operation(
         AppointmentCancelled,
         PreconditionFailed,
         KeyReused,
+        TooManyBookings,
     ),
     http=Call(
         "moveAppointment",
@@ -221,7 +224,7 @@ PLACE = Operation(
     answer=replies.HoldPlaced(message="Slot held for 5 minutes", hold=examples.HOLD),
     key="holdToken",
     batched=True,
-    refusals=(SlotAlreadyBooked, SlotHeld),
+    refusals=(SlotAlreadyBooked, SlotHeld, TooManyHolds),
     http=Call(
         "holdAppointment",
         "POST",

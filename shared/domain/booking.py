@@ -129,18 +129,19 @@ class Booking:
 
         Slot, duration and resources are compared, not claims: a move within its own cells is a change.
         """
-        done = self._next_epoch(move.asked_at, moves=remember(self.moves, move))
-        if (resources, slot_range.slot, slot_range.duration) == (self.resources, self.slot, self.duration):
-            return done
-        moved = replace(
-            done,
+        moves, target = remember(self.moves, move), Position(slot_range.slot, slot_range.duration, resources)
+        if target == self.position:
+            return self._next_epoch(move.asked_at, moves=moves)
+        return self._next_epoch(
+            move.asked_at,
+            moves=moves,
             resources=resources,
             slot=slot_range.slot,
             duration=slot_range.duration,
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
+            **self._change("moved", actor, target, move.id, previous=self.position),
         )
-        return moved._changed("moved", actor, move.id, previous=self.position)
 
     def refusing(self, move_id: str, asked_at: int) -> "Booking":
         """Return the booking in an epoch in which every attempt of this move is refused.
@@ -155,12 +156,12 @@ class Booking:
 
     def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
-        return replace(self, status="cancelled")._changed("cancelled", actor)
+        return replace(self, status="cancelled", **self._change("cancelled", actor, self.position))
 
     def erased(self, actor: str | None = None) -> "Booking":
         """Return the booking without the data of its person. It keeps its key, so that a retry finds it."""
         blank: dict[str, Any] = dict.fromkeys(PERSONAL)
-        return replace(self, **blank)._changed("erased", actor)
+        return replace(self, **blank, **self._change("erased", actor, self.position))
 
     def version_before_cancel(self) -> int:
         """Return the version that the cancel of a cancelled booking changed; else the current version."""
@@ -185,16 +186,18 @@ class Booking:
         epoch = (self.epoch or 0) + 1
         return replace(self, epoch=epoch, move_asked_at=asked_at, refused_moves=refused, **more)
 
-    def _changed(
+    def _change(
         self,
         type: ChangeType,
         actor: str | None,
+        position: Position,
         move_id: str | None = None,
         previous: Position | None = None,
-    ) -> "Booking":
+    ) -> dict[str, Any]:
+        """Return the fields that every change sets; after this one the booking is at `position`."""
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, self.position, move_id, previous, actor)
-        return replace(self, version=version, updated_at=now, history=extended(self.history, entry))
+        entry = Entry(version, type, now, self.site, position, move_id, previous, actor)
+        return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ from json.encoder import encode_basestring_ascii
 
 from shared.contract.commands import MoveRequest, SlotRequest
 from shared.contract.instants import format_instant
+from shared.domain.claim import Claims
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Digests:
         """Digest a move without its token, to distinguish a retry from another move with the same id."""
         slot = None if request.slot is None else format_instant(request.slot)
         return self._digest("move", json.dumps([slot, request.durationMinutes, request.resources]))
+
+    def of_key(self, key: str, claims: Claims) -> str:
+        """Digest an idempotency key and the claims of its booking, to recognise attempts of one booking."""
+        return self._digest("key", "\n".join((key, *claims.keys)))[:32]
 
     def _digest(self, kind: str, text: str) -> str:
         return hmac.digest(self.secret, f"{kind}:{text}".encode(), "sha256").hex()

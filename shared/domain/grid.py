@@ -72,4 +72,5 @@ class Grid:
 
     def cells_of(self, begin: int, end: int) -> tuple[int, int]:
         """Return the start of the first cell and the end of the last cell of a time (all in Unix ms)."""
-        return begin // self.cell_ms * self.cell_ms, -(-end // self.cell_ms) * self.cell_ms
+        cell_ms = self.cell_ms
+        return begin // cell_ms * cell_ms, -(-end // cell_ms) * cell_ms

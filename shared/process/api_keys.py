@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..contract.caller import Cap, Scope
+from ..contract.caller import Caller, Cap, Scope, Share
 from ..contract.fields import Instant, Site
 from .watched_file import InvalidFile, replace_file
 
@@ -96,6 +96,8 @@ class ApiKey(_Strict):
                 raise ValueError(
                     "limits of a publishable key have no holds and bookings: all patients share it"
                 )
+            if self.nats:
+                raise ValueError("nats is not for a publishable key: it is no secret")
         elif self.origins:
             raise ValueError("origins belong to a publishable key")
         if self.id in RESERVED_IDS or self.id.startswith(JWT_PREFIX):
@@ -107,6 +109,17 @@ class ApiKey(_Strict):
     def has_expired(self, at: datetime) -> bool:
         """Return whether the key is not valid any more."""
         return self.expires is not None and at >= self.expires
+
+    def caller(self) -> Caller:
+        """Return the caller with this key."""
+        capped = self.limits.holds is not None or self.limits.bookings is not None
+        share = Share(id=self.id, holds=self.limits.holds, bookings=self.limits.bookings)
+        return Caller(
+            id=self.id,
+            sites=None if self.sites == "all" else self.sites,
+            names=Scope.NAMES in self.scopes,
+            shares=(share,) if capped else (),
+        )
 
 
 class KeyFile(_Strict):

@@ -13,11 +13,13 @@ from pydantic import BaseModel
 
 from shared.contract.errors import ErrorBody
 from shared.contract.events import EventData
+from shared.contract.hints import HoldHint
 from shared.contract.operation import Operation
 from shared.contract.operations import OPERATIONS
 from shared.contract.schemas import schemas_of
 from shared.contract.version import VERSION
 from shared.worker.asyncapi_events import EVENT_CHANNEL, event_channel, event_messages, event_operation
+from shared.worker.asyncapi_hints import HINT_CHANNEL, hint_channel, hint_messages, hint_operation
 from shared.worker.asyncapi_messages import Subject, refused, reply_of, request_to, subjects_of
 
 Json = dict[str, Any]
@@ -27,7 +29,28 @@ The header `Error-Type` of a refusal is its name, for programs. A worker does no
 `Deadline`. A subject that ends in `_many` takes a batch. A batch is not a transaction: every command is
 decided and answered separately.
 
-Every change of a booking is also an event in the JetStream stream `EVENTS`."""
+Every change of a booking is also an event in the JetStream stream `EVENTS`. Changes of holds are hints on
+core NATS.
+
+If NATS has accounts, a client authenticates with an nkey, and its subjects begin with
+`acct.<account>.<user>.`: the file that `python -m deploy.nats_access` wrote for it has all of these."""
+_SERVERS: Json = {
+    "open": {
+        "host": "localhost:4222",
+        "protocol": "nats",
+        "description": "NATS without accounts, on loopback or in a closed network.",
+    },
+    "closed": {
+        "host": "localhost:4222",
+        "protocol": "nats",
+        "description": "NATS with accounts: no one connects without a key.",
+        "security": [{"$ref": "#/components/securitySchemes/nkey"}],
+    },
+}
+_NKEY: Json = {
+    "type": "asymmetricEncryption",
+    "description": "An nkey: the client signs the server's nonce with its Ed25519 seed.",
+}
 
 
 def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
@@ -48,15 +71,21 @@ def describe(operations: Sequence[Operation[Any, Any]]) -> Json:
             channels[channel] = {"address": address, "messages": references}
         described[subject.address] = _operation(subject, command, [reply, "Refused"])
     channels[EVENT_CHANNEL], described["events"] = event_channel(), event_operation()
-    messages |= event_messages()
-    models |= {EventData}
+    channels[HINT_CHANNEL], described["hints"] = hint_channel(), hint_operation()
+    messages |= event_messages() | hint_messages()
+    models |= {EventData, HoldHint}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Booking service over NATS", "version": VERSION, "description": DESCRIPTION},
         "defaultContentType": "application/json",
+        "servers": _SERVERS,
         "channels": channels,
         "operations": described,
-        "components": {"messages": messages, "schemas": schemas_of(models)},
+        "components": {
+            "messages": messages,
+            "schemas": schemas_of(models),
+            "securitySchemes": {"nkey": _NKEY},
+        },
     }
 
 

@@ -90,6 +90,8 @@ class Batcher(Generic[ItemT, ResultT]):
         or OutcomeUnknown if it did not end in time.
         """
         groups = list(_due_together(items))
+        if len(groups) == 1:
+            return list(await self._add(items))
         futures = [self._add([items[index] for index in group]) for group in groups]
         outcomes: dict[int, ResultT | Exception] = {}
         for group, future in zip(groups, futures, strict=True):

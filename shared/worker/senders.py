@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared.contract.caller import ANYONE, Caller, Scope, Share
+from shared.contract.caller import ANYONE, Caller
 from shared.contract.errors import Forbidden
 from shared.contract.operation import Operation
 from shared.process.api_keys import ApiKey, parse_keys
@@ -54,22 +54,16 @@ class Client:
     @classmethod
     def of(cls, key: ApiKey) -> "Client":
         """Return the client whose NATS user has the name of a key."""
-        limits = key.limits
-        capped = limits.holds is not None or limits.bookings is not None
-        caller = Caller(
-            id=key.id,
-            sites=None if key.sites == "all" else key.sites,
-            names=Scope.NAMES in key.scopes,
-            shares=(Share(id=key.id, holds=limits.holds, bookings=limits.bookings),) if capped else (),
-        )
-        return cls(key, caller)
+        return cls(key, key.caller())
 
     def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
         if sent is not None:
             raise Forbidden("The gateway alone may send a caller")
         scope = operation.http.scope if operation.http else None
-        if (scope is not None and scope not in self.key.scopes) or self.key.has_expired(datetime.now(UTC)):
+        if self.key.has_expired(datetime.now(UTC)):
             raise Forbidden
+        if scope is not None and scope not in self.key.scopes:
+            raise Forbidden(f"The key does not have the scope {scope}")
         return self.itself
 
 

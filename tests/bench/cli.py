@@ -18,6 +18,8 @@ storm        bookings; a hundred requests in turn compete for the same slot
 hold         holds; every request has a slot of its own
 alone        bookings of one caller on an idle system
 beside       bookings of one caller while 256 other callers book
+long         bookings of 30 minutes of a resource, and of 60 minutes of two (ours only)
+overlap      bookings of 30 minutes; a hundred requests in turn begin a minute apart (ours only)
 cancel       cancels of stored bookings, over HTTP and in batches over NATS (ours only)
 move         moves of stored bookings to free slots, over HTTP and in batches over NATS (ours only)
 connections  bookings, by the number of connections
@@ -26,6 +28,7 @@ stored       bookings, by the number of stored appointments (ours only)
 reads        an appointment, a doctor's day and its slots, by the number of stored appointments (ours only)
 overload     bookings with ten times the connections; over NATS (ours only) at ten times the peak rate
 nats         bookings straight over NATS, single and in batches (ours only)
+relay        bookings without and with a relay, and a relay that catches up (ours only)
 """
 
 

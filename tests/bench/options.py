@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-AT_ONE_LOAD = ("book", "storm", "hold", "alone", "beside", "cancel", "move")
-SWEEPS = ("connections", "workers", "stored", "reads", "overload", "nats")
+AT_ONE_LOAD = ("book", "storm", "hold", "alone", "beside", "long", "overlap", "cancel", "move")
+SWEEPS = ("connections", "workers", "stored", "reads", "overload", "nats", "relay")
 SCENARIOS = (*AT_ONE_LOAD, *SWEEPS)
 
 

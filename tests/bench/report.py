@@ -21,12 +21,17 @@ X_NAMES = {
 READS = ("appointment", "day", "slots")
 # A scenario of ours, and the bookings of ours in the same run that it is compared with.
 BOOKINGS = {
+    "half hour": "book",
+    "two an hour": "book",
+    "overlap": "storm",
     "cancel": "book",
     "move": "book",
     "nats": "book",
     "nats many": "book",
     "cancel many": "nats many",
     "move many": "nats many",
+    "with relay": "without relay",
+    "catching up": "without relay",
 }
 # The monoliths have no such scenario: it is compared with their bookings.
 _COMPARED_WITH_BOOKINGS = {*BOOKINGS, "workers", "stored", "overload over NATS"}
@@ -40,7 +45,7 @@ def print_report(console: Console, summaries: Sequence[Summary], options: Option
         f"{rounds}, {options.connections} connections; medians, ± half of the range",
         style="dim",
     )
-    at_one_load = dict.fromkeys([*AT_ONE_LOAD, *BOOKINGS])
+    at_one_load = dict.fromkeys([*AT_ONE_LOAD, *BOOKINGS, *BOOKINGS.values()])
     groups = [("one load", at_one_load), *((name, [name]) for name in X_NAMES), ("reads", READS)]
     for title, scenarios in groups:
         chosen = [each for each in summaries if each.scenario in scenarios]

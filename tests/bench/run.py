@@ -12,6 +12,7 @@ from functools import partial
 from tests.bench import nats_load
 from tests.bench.cpu import CpuMeter, peaks, wait_idle
 from tests.bench.options import Options
+from tests.bench.relay import relay
 from tests.bench.results import Measurement, Point
 from tests.bench.scenarios import OVERLOAD, Load, booking, loads_of, readings
 from tests.bench.servers import Servers
@@ -52,8 +53,10 @@ class Run:
         with ExitStack() as resources:
             self._show_progress("starting mongod, Redis and nats-server")
             servers = resources.enter_context(Servers.started())
-            if set(self._options.only) - {"workers", "stored", "reads"}:
+            if set(self._options.only) - {"workers", "stored", "reads", "relay"}:
                 self._at_one_setup(servers)
+            if "relay" in self._options.only:
+                self._beside_a_relay(servers)
             if "workers" in self._options.only:
                 self._over_workers(servers)
             if {"stored", "reads"} & set(self._options.only):
@@ -78,6 +81,23 @@ class Run:
         rate = self._measure(running, turn, Load("overload over NATS", 1, peak)).rate
         flood = partial(nats_load.overload, nats_url, seconds, OVERLOAD * rate)
         self._measure(running, turn, Load("overload over NATS", OVERLOAD, flood))
+
+    def _beside_a_relay(self, servers: Servers) -> None:
+        """Measure bookings without and with a relay, and how fast it publishes what it has missed."""
+        for turn in self._turns([side for side in self._sides if not side.is_monolith]):
+            for relays in _alternating((0, 1), turn):
+                with self._running(servers, turn) as running, relay(servers, running) as beside:
+                    idle = running.pids
+                    running.pids = {**idle, **beside.pids}
+                    if relays:
+                        self._measure(running, turn, booking(running, self._options, "with relay", 1))
+                        continue
+                    wait_idle(running.pids)  # the events of the warm-up are published
+                    beside.stop()
+                    before, running.pids = beside.published(), idle
+                    missed = self._measure(running, turn, booking(running, self._options, "without relay", 1))
+                    catch_up = partial(beside.catch_up, before, missed.statuses[201])
+                    self._measure(running, turn, Load("catching up", 1, catch_up, counts_cpu=False))
 
     def _over_workers(self, servers: Servers) -> None:
         for turn in self._turns([side for side in self._sides if not side.is_monolith]):

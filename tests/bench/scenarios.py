@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from shared.contract import operations
@@ -9,10 +10,16 @@ from tests.bench import changes, nats_load, reads
 from tests.bench.load_result import LoadResult
 from tests.bench.options import Options
 from tests.bench.sides import Running
-from tests.bench.wrk import APPOINTMENTS, BOOK, HOLD, SLOTS, http_load, one_beside
+from tests.bench.wrk import APPOINTMENTS, BOOK, HOLD, SLOTS, Pattern, http_load, one_beside
 
-STORM_SHARE = 100
-"""The number of requests in turn for the same slot, of which one can win."""
+STORM = Pattern(group=100)
+"""A hundred requests in turn are for the same slot, and one of them can win."""
+HALF_HOUR = Pattern(step=timedelta(minutes=30), more=',"durationMinutes":30')
+TWO_FOR_AN_HOUR = Pattern(step=timedelta(hours=1), more=',"durationMinutes":60,"resources":["doctor","room"]')
+OVERLAP = Pattern(
+    step=timedelta(minutes=135), group=100, offset=timedelta(minutes=1), more=',"durationMinutes":30'
+)
+"""A hundred requests in turn begin a minute apart and last half an hour, so a few of them can win."""
 OTHERS_BESIDE = 256
 OVERLOAD = 10
 
@@ -49,7 +56,7 @@ def loads_of(running: Running, options: Options) -> Iterator[Load]:
         run = partial(load_with_key, url, BOOK, callers, seconds)
         return Load(scenario, callers if x is None else x, run)
 
-    storm = partial(load_with_key, url, BOOK, callers, seconds, share=STORM_SHARE, refused=True)
+    storm = partial(load_with_key, url, BOOK, callers, seconds, pattern=STORM, refused=True)
     loads = [
         book("book", callers),
         Load("storm", callers, storm),
@@ -68,6 +75,15 @@ def loads_of(running: Running, options: Options) -> Iterator[Load]:
 def _ours_only(running: Running, nats_url: str, options: Options) -> Iterator[Load]:
     """Yield the loads that the monoliths do not support."""
     seconds, callers, batched = options.seconds, options.connections, nats_load.BATCHED_IN_FLIGHT
+    for scenario, pattern in (("half hour", HALF_HOUR), ("two an hour", TWO_FOR_AN_HOUR)):
+        if "long" in options.only:
+            run = partial(http_load, running.url, BOOK, callers, seconds, pattern=pattern, key=running.key)
+            yield Load(scenario, callers, run)
+    if "overlap" in options.only:
+        run = partial(
+            http_load, running.url, BOOK, callers, seconds, pattern=OVERLAP, refused=True, key=running.key
+        )
+        yield Load("overlap", callers, run)
     if "nats" in options.only:
         yield Load("nats", nats_load.IN_FLIGHT, partial(nats_load.peak, nats_url, seconds))
         subject = operations.BOOK.many_subject

@@ -34,6 +34,7 @@ class Running:
         processes: Sequence[Service],
         mongo_uri: str,
         *,
+        checkout: Path,
         key: str = "",
     ) -> None:
         """`nats_url` is set if the side also takes commands over NATS; `mongo_uri` names its database.
@@ -41,7 +42,7 @@ class Running:
         `key` is the API key that its callers need over HTTP.
         """
         self.key = key
-        self.url, self.nats_url, self.mongo_uri = url, nats_url, mongo_uri
+        self.url, self.nats_url, self.mongo_uri, self.checkout = url, nats_url, mongo_uri, checkout
         pids: dict[str, list[int]] = {}
         for process in processes:
             pids.setdefault(process.kind, []).append(process.pid)
@@ -87,10 +88,12 @@ class Side:
                 for process in processes:
                     process.spawn()
                 for process in reversed(processes):
-                    _wait_ready(process)
+                    wait_ready(process)
                 nats_url = None if self.is_monolith else servers.nats.url
                 url = f"http://{LOOPBACK}:{env['PORT']}"
-                yield Running(servers, url, nats_url, processes, env["MONGO_URI"], key=key)
+                yield Running(
+                    servers, url, nats_url, processes, env["MONGO_URI"], checkout=self.checkout, key=key
+                )
             finally:
                 end(processes, STOP_SECONDS)
         servers.clear(own)
@@ -104,7 +107,7 @@ class Side:
             return [_Monolith(self.name, logs, env, command)]
         kinds = ["booking_worker"] * workers + ["hold_worker"]
         started: list[Service] = [
-            _OurWorker(self.checkout, kind, f"{kind}-{number}", logs / f"{kind}-{number}.log", env)
+            OurWorker(self.checkout, kind, f"{kind}-{number}", logs / f"{kind}-{number}.log", env)
             for number, kind in enumerate(kinds)
         ]
         return [_OurGateway(self.checkout, "gateway", "gateway", logs / "gateway.log", env), *started]
@@ -135,11 +138,11 @@ class _OurGateway(Service):
         return ["env", "-C", str(self._checkout), *super().command()]
 
 
-class _OurWorker(_OurGateway, Worker):
+class OurWorker(_OurGateway, Worker):
     """A worker of a checkout, with a health port of its own."""
 
 
-def _wait_ready(process: Process) -> None:
+def wait_ready(process: Process) -> None:
     ends = time.monotonic() + START_SECONDS
     while problem := process.problem():
         if not process.running:

@@ -1,19 +1,20 @@
 -- Sends requests to one path, and counts the answers by status.
--- A POST books or holds; REQUESTS_A_SLOT of them in turn name the same slot. Any other method appends the next line
--- of a file to the path; a PATCH moves that appointment to a free slot.
--- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MILLISECONDS CELL_MILLISECONDS REQUESTS_A_SLOT FILE [KEY]
+-- A POST books or holds. GROUP requests in turn compete: each is for a slot OFFSET_MS after the one before. The next
+-- group begins STEP_MS later. MORE is the JSON of further fields of each body, with a comma before it, or '-'.
+-- Any other method appends the next line of a file to the path; a PATCH moves that appointment to a free slot.
+-- wrk ... -s wrk.lua URL -- METHOD PATH FIRST_MS STEP_MS GROUP OFFSET_MS MORE FILE [KEY]
 
 statuses = {} -- global, because done() can read only the globals of a thread
 
 local threads = {}
 local sent = 0
-local method, path, first, cell, share
+local method, path, first, step, group, offset
 local lines = {}
 local authorization = ""
 
 local HEAD = "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 local BODIES = {
-  POST = '{"slot":"%s.%03dZ","patientName":"Ada Lovelace"}',
+  POST = '{"slot":"%s.%03dZ","patientName":"Ada Lovelace"MORE}',
   PATCH = '{"slot":"%s.%03dZ"}',
 }
 
@@ -23,11 +24,12 @@ end
 
 function init(args)
   method, path = args[1], args[2]
-  first, cell, share = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
-  if args[7] then
-    authorization = "Authorization: Bearer " .. args[7] .. "\r\n"
+  first, step, group, offset = tonumber(args[3]), tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
+  BODIES.POST = BODIES.POST:gsub('MORE', args[7] == '-' and '' or args[7])
+  if args[9] then
+    authorization = "Authorization: Bearer " .. args[9] .. "\r\n"
   end
-  for line in io.lines(args[6]) do
+  for line in io.lines(args[8]) do
     table.insert(lines, line)
   end
 end
@@ -43,7 +45,7 @@ local function target()
 end
 
 function request()
-  local milliseconds = first + math.floor(sent / share) * cell
+  local milliseconds = first + math.floor(sent / group) * step + sent % group * offset
   local head = HEAD:format(method, target()) .. authorization
   sent = sent + 1
   if not BODIES[method] then

@@ -5,6 +5,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from deploy.local.errors import StackError
@@ -18,6 +20,24 @@ BOOK, HOLD = "/api/book-appointment", "/api/hold-appointment"
 APPOINTMENTS, SLOTS = "/api/appointments", "/api/slots"
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """The slots of POSTs: groups that begin `step` apart, and the fields of each body.
+
+    `group` requests in turn compete: each is for a slot `offset` after the one before. `more` is the JSON of
+    further fields, with a comma before it.
+    """
+
+    step: timedelta = CELL
+    group: int = 1
+    offset: timedelta = timedelta()
+    more: str = ""
+
+
+ONE_CELL = Pattern()
+"""Every request has a slot of its own, of one cell."""
+
+
 class Wrk:
     """A running load: every connection sends its next request after an answer."""
 
@@ -28,7 +48,7 @@ class Wrk:
         connections: int,
         seconds: int,
         *,
-        share: int = 1,
+        pattern: Pattern = ONE_CELL,
         refused: bool = False,
         method: str = "POST",
         lines: Iterable[str] = (),
@@ -36,12 +56,13 @@ class Wrk:
     ) -> None:
         """Start the load; with `refused` a 409 counts as done.
 
-        `share` requests in turn name the same slot. A request other than a POST appends the next of `lines`
-        to the path; only a GET starts over after the last line. `key` is an API key.
+        A request other than a POST appends the next of `lines` to the path; only a GET starts over after the
+        last line. `key` is an API key.
         """
         options = {"-t": 1, "-c": connections, "-d": f"{seconds}s", "--timeout": f"{TIMEOUT_SECONDS}s"}
         words = [str(word) for option in options.items() for word in option]
-        first, cell = (str(round(s * 1000)) for s in (first_slot().timestamp(), CELL.total_seconds()))
+        seconds_of = (first_slot().timestamp(), pattern.step.total_seconds(), pattern.offset.total_seconds())
+        first, step, offset = (str(round(each * 1000)) for each in seconds_of)
         self._also_done = frozenset({409} if refused else ())
         self._file = tempfile.NamedTemporaryFile("w", prefix="bench-lines-")  # noqa: SIM115
         self._file.write("\n".join(lines))
@@ -57,8 +78,10 @@ class Wrk:
                 method,
                 path,
                 first,
-                cell,
-                str(share),
+                step,
+                str(pattern.group),
+                offset,
+                pattern.more or "-",
                 self._file.name,
                 *([key] if key else []),
             ],
@@ -101,7 +124,7 @@ def http_load(
     connections: int,
     seconds: int,
     *,
-    share: int = 1,
+    pattern: Pattern = ONE_CELL,
     refused: bool = False,
     method: str = "POST",
     lines: Iterable[str] = (),
@@ -113,7 +136,7 @@ def http_load(
         path,
         connections,
         seconds,
-        share=share,
+        pattern=pattern,
         refused=refused,
         method=method,
         lines=lines,

@@ -7,9 +7,10 @@ import weakref
 import pytest
 from nats.aio.msg import Msg
 
+from shared.client import attempts
 from shared.client.command_client import CommandClient
 from shared.contract.commands import BookAppointment
-from shared.contract.errors import BeingBooked, Overloaded, Refused, SlotHeld
+from shared.contract.errors import BeingBooked, Overloaded, Refused, SlotHeld, TooManyBookings
 from shared.contract.operations import BOOK
 from tests.integration.stand_in import (
     BOOKED,
@@ -77,6 +78,28 @@ async def test_refusal_leaves_nothing_for_the_garbage_collector(servers: Servers
             assert left() is None
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("replies", "is_final", "outcome"),
+    [
+        pytest.param([refusal(TooManyBookings())], False, "TooManyBookings", id="alone"),
+        pytest.param([None, refusal(TooManyBookings())], False, "OutcomeUnknown", id="after silence"),
+        pytest.param([None, refusal(TooManyBookings())], True, "TooManyBookings", id="control"),
+    ],
+)
+async def test_refusal_by_a_cap_settles_its_own_attempt_alone(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, replies: Replies, is_final: bool, outcome: str
+) -> None:
+    """A 429 is not retried, and is no outcome of an earlier attempt, which may still book.
+
+    Control: if it were final as a 409 is, a refused caller could be booked later.
+    """
+    if is_final:
+        monkeypatch.setattr(attempts, "TooMany", SlotHeld)
+    async with answering(servers, BOOK.many_subject, replies) as client:
+        assert await book(client) == outcome
+    assert not replies
 
 
 async def test_caller_that_gives_up_cancels_one_attempt(servers: Servers) -> None:

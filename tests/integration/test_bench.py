@@ -71,7 +71,7 @@ def test_monolith_keeps_the_same_contract(monolith: httpx.Client) -> None:
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_run_measures_and_leaves_no_process(tmp_path: Path) -> None:
     """A run asks only for free slots, gets an answer to every request, and ends every process it started."""
-    only = "--only book,storm,hold,nats,cancel,move,reads --over-stored 0,1000"
+    only = "--only book,storm,hold,long,overlap,nats,cancel,move,reads --over-stored 0,1000"
     words = f"--sides ours {only} --rounds 1 --seconds 1 --connections 4"
     command = [sys.executable, "-m", "tests.bench", *words.split(), "--output", str(tmp_path)]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -82,6 +82,7 @@ def test_run_measures_and_leaves_no_process(tmp_path: Path) -> None:
     measured = json.loads((tmp_path / "bench.json").read_text())["measurements"]
     over_nats = {"nats", "nats many", "cancel many", "move many"}
     over_http = {"book", "storm", "hold", "cancel", "move", "appointment", "day", "slots"}
+    over_http |= {"half hour", "two an hour", "overlap"}
     assert {each["scenario"] for each in measured} == over_nats | over_http
     for each in measured:
         assert sum(each["statuses"].values()) > 0

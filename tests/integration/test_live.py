@@ -232,6 +232,20 @@ async def test_pages_are_right_by_themselves_without_the_relay(servers: Servers)
             await page.until_shown({}, BY_ITSELF)
 
 
+async def test_control_page_is_not_right_by_itself_without_reads_by_itself(servers: Servers) -> None:
+    """A gateway that reads a window only after an event or a hint does not notice a lost event."""
+    with servers.new_stack() as stack:
+        stack.start_gateway(without="no_reads_by_itself")
+        stack.start("booking_worker")
+        stack.start("hold_worker")
+        stack.wait_ready()
+        body = fresh()
+        async with client_of(stack) as api, watching(api, body["site"]) as page:
+            await book(api, body)
+            with pytest.raises(AssertionError, match="the page shows"):
+                await page.until_shown({AT_NINE: "booked"}, BY_ITSELF)
+
+
 async def test_pages_outlive_their_workers(servers: Servers) -> None:
     """A stream stays open while no worker answers, and is right within seconds of the next one's start."""
     with servers.new_stack() as stack:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 import pytest
@@ -144,7 +143,7 @@ async def test_revoked_client_is_refused_before_nats_is_reloaded(servers: Server
     with servers.new_secure_stack(KEYS) as stack:
         stack.start("booking_worker")
         stack.wait_serving()
-        url, keys_file = stack.env["NATS_URL"], Path(stack.env["API_KEYS_FILE"])
+        url, keys_file = stack.env["NATS_URL"], stack.keys_file
         async with BookingClient(url, access=stack.client_access(FULL)) as client:
             await client.grid()
             for keys in (KEYS[1:], (KEYS[0].model_copy(update={"expires": past}), *KEYS[1:])):

@@ -81,6 +81,19 @@ async def test_holds_of_many_sites_are_honoured_on_all_masters(
         await until(lambda: not any(master.keys() for master in cluster.masters), "used-up holds are removed")
 
 
+async def test_caps_are_counted_on_the_master_of_each_site(servers: Servers, cluster: RedisCluster) -> None:
+    """In one batch, a share with the cap 1 holds and books one of two slots in each site of every master."""
+    bodies = bodies_on(cluster, *cluster.masters)
+    bodies += [{**body, "slot": "2031-05-05T09:00:00Z"} for body in bodies]
+    caller = {"id": "web", "shares": [{"id": "a:1", "holds": 1, "bookings": 1}]}
+    commands = [{"command": body, "caller": caller} for body in bodies]
+    half = len(bodies) // 2
+    async with workers_on(servers, cluster.url) as connection:
+        for subject, done in (("hold.v1.place_many", 200), ("booking.v1.book_many", 201)):
+            answers = statuses(await ask_many(connection, subject, commands))
+            assert answers == [done] * half + [429] * half
+
+
 async def test_a_lost_master_affects_the_holds_of_its_own_sites_alone(
     servers: Servers, cluster: RedisCluster
 ) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from booking_worker.privacy.erasure import erase
 from deploy.local.mongod import DATABASE, Mongod
 from deploy.local.ports import LOOPBACK
+from shared.stores.mongo import connection as mongodb
+from shared.stores.mongo.personal_data import PersonalData, with_ids
 from tests.integration.breakable import http_caller
 from tests.servers import Servers
 from tests.slots import fresh
@@ -32,7 +35,7 @@ def mongod(tmp_path: Path) -> Iterator[StandaloneMongod]:
 
 
 async def test_a_standalone_is_served_with_a_warning(servers: Servers, mongod: StandaloneMongod) -> None:
-    """On a standalone mongod slots are booked, held, refused and replayed as on a replica set."""
+    """On a standalone mongod slots are booked, held, refused, replayed and erased as on a replica set."""
     key = {"Idempotency-Key": "order 4711"}
     with servers.new_stack(MONGO_URI=mongod.url) as stack:
         stack.up(booking_workers=1)
@@ -46,5 +49,10 @@ async def test_a_standalone_is_served_with_a_warning(servers: Servers, mongod: S
             assert (await caller.hold(held)).status == 200
             assert (await caller.book(rivals[0])).error == "Slot already booked"
             assert (await caller.book(rivals[1])).error == "Slot is currently held by another user"
-            assert (await caller.get(booked.body["appointment"]["id"])).status == 200
+            id = booked.body["appointment"]["id"]
+            assert (await caller.get(id)).status == 200
+            database = mongodb.connect(mongod.url)
+            assert (await erase(PersonalData(database), with_ids([id]))).total == 1
+            mongodb.close(database)
+            assert "patientName" not in (await caller.get(id)).body["appointment"]
         assert "mongodb_is_standalone" in stack.workers("booking_worker")[0].log

@@ -91,6 +91,7 @@ def test_the_wheel_has_the_client_the_contract_and_the_command_alone(wheel: Path
     assert {name.name for name in files if "process" in name.parts} == {
         "__init__.py",
         "api_keys.py",
+        "nats_access.py",
         "nats_headers.py",
         "nats_options.py",
         "nats_wire.py",

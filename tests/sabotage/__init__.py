@@ -8,13 +8,34 @@ a service slow or small.
 
 from inspect import isfunction
 
-from tests.sabotage import access, bookings, changes, clients, events, holds, stores, webhooks, workers
+from tests.sabotage import (
+    access,
+    bookings,
+    changes,
+    clients,
+    events,
+    holds,
+    live,
+    shares,
+    stores,
+    webhooks,
+    workers,
+)
 
 SABOTAGES = {
     name: sabotage
-    for module in (access, bookings, changes, clients, events, holds, stores, webhooks, workers)
+    for module in (access, bookings, changes, clients, events, holds, live, shares, stores, webhooks, workers)
     for name, sabotage in vars(module).items()
     if isfunction(sabotage) and sabotage.__module__ == module.__name__ and not name.startswith("_")
 }
-OF_GATEWAYS = frozenset({"late_refusal_ends", "no_identification", "no_look_at_callers", "no_scopes"})
+OF_GATEWAYS = frozenset(
+    {
+        "late_refusal_ends",
+        "no_identification",
+        "no_look_at_callers",
+        "no_reads_by_itself",
+        "no_scopes",
+        "reads_at_once",
+    }
+)
 """The safeguards to remove from a gateway; all others are removed from workers."""

@@ -1,6 +1,5 @@
 """Remove safeguards of holds and intents in Redis."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +7,8 @@ from booking_worker.bookings.move import Mover
 from booking_worker.bookings.move_plan import MovePlan
 from shared.contract.deadline import Deadline
 from shared.stores.mongo.bulk import WriteResult
-from shared.stores.redis import server as redis_server
 from shared.stores.redis.intents import HoldState, IntentStore
+from tests.sabotage.scripts import change_script
 
 
 def no_hold_check() -> None:
@@ -23,12 +22,12 @@ def no_hold_check() -> None:
 
 def no_intents() -> None:
     """Grant holds without regard to the intents of bookings in flight."""
-    _change_script("place_holds", "being_booked = 1", "being_booked = 0")
+    change_script("place_holds", "being_booked = 1", "being_booked = 0")
 
 
 def extension_touches_ttl() -> None:
     """Extend the TTL of granted claims already when the hold is placed again."""
-    _change_script(
+    change_script(
         "place_holds",
         "elseif granted == '' then",
         "elseif granted ~= '' then redis.call('PEXPIRE', KEYS[first + i], ARGV[a + 4] + 60000) else",
@@ -38,19 +37,12 @@ def extension_touches_ttl() -> None:
 def no_release_mark() -> None:
     """Place and grant holds that were asked before the release of their token."""
     for name in ("place_holds", "grant_holds"):
-        _change_script(name, "<= released[#answers + 1]", "< 0")
+        change_script(name, "<= released[#answers + 1]", "< 0")
 
 
 def no_claim_limit() -> None:
     """Let a token hold any number of claims."""
-    _change_script("place_holds", "count_held(token, now) + new > most", "false")
-
-
-def _change_script(name: str, old: str, new: str) -> None:
-    source = redis_server._SOURCES[name]
-    assert old in source, f"{name} does not contain {old}"
-    redis_server._SOURCES[name] = source = source.replace(old, new)
-    redis_server._DIGESTS[name] = hashlib.sha1(source.encode()).hexdigest()  # noqa: S324
+    change_script("place_holds", "count_held(token, now) + new > most", "false")
 
 
 def holds_used_up_first() -> None:

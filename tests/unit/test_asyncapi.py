@@ -64,6 +64,20 @@ def test_examples_match_their_schemas(subject: Subject) -> None:
                 )
 
 
+@pytest.mark.parametrize("channel", ["event.v1.{site}.{type}", "hint.v1.{site}.hold"])
+def test_published_channel_is_described_with_valid_examples(channel: str) -> None:
+    """Events and hints have a channel, an operation that sends, and examples that their schemas accept."""
+    assert DOCUMENT["channels"][channel]["address"] == channel
+    encoded = channel.replace("{", "%7B").replace("}", "%7D")
+    sending = [each for each in DOCUMENT["operations"].values() if each["action"] == "send"]
+    assert [each["channel"]["$ref"] for each in sending].count(f"#/channels/{encoded}") == 1
+    for message in messages_of(channel):
+        assert message["examples"]
+        for example in message["examples"]:
+            assert is_valid(message["payload"], example["payload"])
+            assert not {"holdToken", "token", "patientName"} & set(example["payload"])
+
+
 def test_batch_schema_describes_its_commands() -> None:
     """The schema of a batch limits the number of commands and describes a command."""
     schemas = DOCUMENT["components"]["schemas"]

@@ -189,6 +189,7 @@ def test_stored_booking_that_was_refused_is_a_violation(status: int) -> None:
     """A row whose only request was refused is shown with the refusal."""
     history = valid_history(Random(7), 12)
     own = history.rows[0]
+    assert own.patient
     refusal = asked("book", own.patient, 0, 20, key=own.key, outcome="refused", status=status, error="No")
     alone = replace(record(refusal, booked("Zoe", 0, 1)), rows=history.rows)
 

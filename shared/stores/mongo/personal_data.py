@@ -3,7 +3,7 @@
 No index contains a name, so a search for one reads the whole collection, in the order in which it is stored.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,7 +88,7 @@ class PersonalData:
             {"$project": _SEEN},
         ]
         with answered():
-            async for row in aggregate(self._committed, stages):
+            async for row in self._aggregate(stages):
                 is_erased = all(row.get(field) is None for field in PERSONAL.values())
                 selected = selection.name in (None, row.get("patientName"))
                 yield Seen(row["_id"], row.get("site", ""), row.get("status", ""), is_erased, selected)
@@ -96,7 +96,16 @@ class PersonalData:
     async def read(self, ids: Collection[str]) -> list[Document]:
         """Read whole rows."""
         with answered():
-            return await self._committed.find({"_id": {"$in": list(ids)}}).to_list(None)
+            return [row async for row in self._aggregate([{"$match": {"_id": {"$in": list(ids)}}}])]
+
+    async def _aggregate(self, stages: Sequence[Document]) -> AsyncIterator[Document]:
+        """Run a pipeline on rows that are no older than the primary's last operation.
+
+        A new primary may need a moment to know what a majority has.
+        """
+        hello = await self._latest.database.client.admin.command("hello")
+        async for row in aggregate(self._committed, stages, up_to=hello.get("operationTime")):
+            yield row
 
     async def erase(self, ids: Collection[str], actor: str) -> list[str]:
         """Erase bookings, each by a compare-and-set on the row as it is read here.

@@ -21,16 +21,20 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True)
 class Call:
-    """One booking, batch or hold as a script gets it: its KEYS, and its ARGV after the number of KEYS."""
+    """One booking, batch or hold as a script gets it: its KEYS, and its ARGV after the number of KEYS.
+
+    `work`: the weight of work that its KEYS do not show.
+    """
 
     site: str
     keys: Sequence[str]
     args: Sequence[str | int]
+    work: int = 0
 
     @property
     def weight(self) -> int:
         """How much work it is for Redis."""
-        return CALL_WEIGHT + len(self.keys)
+        return CALL_WEIGHT + len(self.keys) + self.work
 
 
 def in_parts(

@@ -23,6 +23,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from shared.contract.asked_at import LATEST_ATTEMPT_SECONDS
+from shared.contract.caller import Share
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     AskedEarlier,
@@ -31,10 +32,12 @@ from shared.contract.errors import (
     InvalidRequest,
     OutcomeUnknown,
     Refused,
+    TooManyHolds,
 )
 from shared.domain.claim import Claims
 from shared.stores.redis.calls import MOST_FREED, Call
 from shared.stores.redis.keys import Holder, keys_of, token_key
+from shared.stores.redis.quotas import quota_of_holds
 from shared.stores.redis.scripts import Scripts
 
 # How long a placed hold stands after its command's deadline.
@@ -47,11 +50,15 @@ RELEASE_KNOWN_MS = int(LATEST_ATTEMPT_SECONDS * 1000)
 
 @dataclass(frozen=True)
 class HoldRequest:
-    """The claims that a caller asks to hold, and when the caller asked (Unix ms)."""
+    """The claims that a caller asks to hold, and when the caller asked (Unix ms).
+
+    `shares`: the shares that the hold counts in.
+    """
 
     claims: Claims
     holder: Holder
     asked_at: int
+    shares: Sequence[Share] = ()
 
 
 @dataclass(frozen=True)
@@ -111,8 +118,9 @@ class HoldStore:
 
         Returns:
             One result per request. None: another token holds one of the claims. AskedEarlier: the token was
-            released later. InvalidRequest: the token would hold more than `MOST_HELD` claims.
-            HoldsUnreachable: claims that were placed nevertheless expire by themselves.
+            released later. InvalidRequest: the token would hold more than `MOST_HELD` claims. TooManyHolds: a
+            share would hold more than its cap. HoldsUnreachable: claims that were placed nevertheless expire
+            by themselves.
 
         Raises:
             DeadlinePassed: the deadline has passed.
@@ -120,7 +128,10 @@ class HoldStore:
         deadline.check()
         seconds = deadline.remaining
         milliseconds = int(seconds * 1000) + PLACED_MARGIN_MS
-        calls = [_call(r, (r.holder.token, r.holder.digest, r.asked_at, milliseconds)) for r in requests]
+        calls = [
+            _call(r, (r.holder.token, r.holder.digest, r.asked_at, milliseconds, quota_of_holds(r.shares)))
+            for r in requests
+        ]
         answers = await self._scripts.run("place_holds", calls, (MOST_HELD,), seconds=seconds)
         return [_placed(answer) for answer in answers]
 
@@ -183,6 +194,8 @@ def _placed(answer: Any) -> Placed | Refused | None:
             return None
         case 2:
             return AskedEarlier()
+        case 4:
+            return TooManyHolds()
         case _:
             return InvalidRequest(
                 f"holdToken must not hold more than {MOST_HELD} cells of the grid in a site"

@@ -31,15 +31,20 @@ INTENT_MARGIN_MS = 5000
 # How many claims one intent has; a single booking may have more. Registering them takes Redis 1 ms.
 MOST_IN_BATCH = 600
 
+# What the script adds to the state of a booking that it has counted.
+COUNTED = 10
+
 log = structlog.get_logger()
 
 
 class HoldState(IntEnum):
-    """The holds on a booking's claims; the first three numbers are those of `register_intents.lua`."""
+    """The holds on a booking's claims; the first four numbers are those of `register_intents.lua`."""
 
     FREE = 0
     MINE = 1
     OTHERS = 2
+    USED_UP = 3
+    """A share of the caller has booked as much as it may in a day."""
     UNREACHABLE = auto()
     """Redis is lost; the booking proceeds without it."""
     NOT_ASKED = auto()
@@ -49,13 +54,23 @@ class HoldState(IntEnum):
     """
 
 
+BLOCKED = frozenset({HoldState.OTHERS, HoldState.USED_UP})
+"""A booking with one of these states is refused, and has no intent."""
+
+
 @dataclass(eq=False)
 class BookingIntent:
-    """The claims of a booking that is to be inserted. `batch` is set at registration."""
+    """The claims of a booking that is to be inserted.
+
+    `quota`: the shares that it counts in (`quotas.py`). `batch` is set at registration; `counted_at` (Unix
+    ms) too, if this attempt counted the booking.
+    """
 
     claims: Claims
     holder: Holder
+    quota: str = ""
     batch: "Batch | None" = None
+    counted_at: int | None = None
 
 
 @dataclass(eq=False)
@@ -75,7 +90,7 @@ class Batch:
         args: list[str | int] = [self.id, milliseconds, len(self.standing)]
         for intent in self.standing:
             keys += keys_of(intent.claims)
-            args += (len(intent.claims.keys), intent.holder.token, intent.holder.digest)
+            args += (len(intent.claims.keys), intent.holder.token, intent.holder.digest, intent.quota)
         return Call(self.site, keys, args)
 
     def to_text(self) -> str:
@@ -109,7 +124,7 @@ class IntentStore:
         states: dict[BookingIntent, HoldState] = {}
         for batch, answer in zip(batches, answers, strict=True):
             states |= zip(batch.standing, _states(batch, answer), strict=True)
-            batch.standing = [i for i in batch.standing if states[i] is not HoldState.OTHERS]
+            batch.standing = [i for i in batch.standing if states[i] not in BLOCKED]
         found = [states[intent] for intent in intents]
         if unread := found.count(HoldState.UNREACHABLE):
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
@@ -143,6 +158,8 @@ class IntentStore:
     async def clear_intents(self, decided: Sequence[BookingIntent]) -> None:
         """Clear the intents of decided bookings. Pass all bookings of a batch that are decided in one call.
 
+        Those that have `counted_at` are no longer counted: set it to None for a booking that is stored.
+
         Raises:
             HoldsUnreachable: Redis did not answer; an intent that was not cleared expires by itself.
         """
@@ -150,9 +167,11 @@ class IntentStore:
         gone = set(decided)
         for batch in batches:
             batch.standing = [intent for intent in batch.standing if intent not in gone]
-        calls = [
-            Call(batch.site, [intent_key(batch.site, batch.id)], (batch.to_text(),)) for batch in batches
-        ]
+        refused: dict[Batch | None, list[BookingIntent]] = {}
+        for intent in decided:
+            if intent.counted_at is not None:
+                refused.setdefault(intent.batch, []).append(intent)
+        calls = [_to_clear(batch, refused.get(batch, ())) for batch in batches]
         _raise_lost(await self._scripts.run("clear_intents", calls))
 
 
@@ -169,8 +188,19 @@ def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
             yield batch
 
 
+def _to_clear(batch: Batch, refused: Sequence[BookingIntent]) -> Call:
+    counts = "\n".join(f"{intent.counted_at} {intent.quota}" for intent in refused)
+    key = intent_key(batch.site, batch.id)
+    return Call(batch.site, [key], (batch.to_text(), counts), work=sum(len(i.claims.keys) for i in refused))
+
+
 def _states(batch: Batch, answer: Any) -> Sequence[HoldState]:
     if isinstance(answer, list):
+        if len(answer) > len(batch.standing):  # some bookings were counted
+            *answer, counted_at = answer
+            for number, state in enumerate(answer):
+                if state >= COUNTED:
+                    answer[number], batch.standing[number].counted_at = state - COUNTED, counted_at
         return [HoldState(state) for state in answer]
     if isinstance(answer, NoTimeToAsk):
         state = HoldState.NOT_ASKED

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shared.domain.claim import Claims
 
-OF_CLAIMS = ("hold", "intents", "intent", "token", "held", "held_ends", "held_resources")
+OF_CLAIMS = ("hold", "intents", "intent", "token", "held", "held_ends", "held_resources", "share_holds")
 """The kinds of keys whose names or values are cells of the grid. A change of the grid deletes them."""
 
 

@@ -40,7 +40,7 @@ def _read(name: str) -> str:
 def _source(name: str) -> str:
     """Return a script with the shared functions inserted after its first line, which has its flags."""
     flags, line_end, script = _read(name).partition("\n")
-    return flags + line_end + _read("holds") + script
+    return "".join((flags, line_end, *map(_read, ("holds", "shares", "tokens")), script))
 
 
 _SOURCES = {

@@ -115,10 +115,14 @@ def test_a_second_stack_on_the_same_data_is_refused(data: Path) -> None:
 
 
 def test_given_servers_are_used(data: Path, tmp_path: Path) -> None:
-    """Servers in `MONGO_URI`, `REDIS_URL` or `NATS_URL` replace embedded ones, and the screen names them."""
+    """Servers in `MONGO_URI`, `REDIS_URL` or `NATS_URL` replace embedded ones, and the screen names them.
+
+    A file may hold the URL, as `REDIS_URL_FILE` here.
+    """
     with Nats(tmp_path / "nats") as nats, Redis(tmp_path / "redis") as redis:
         nats_url = nats.url.replace("//", "//someone:secret@")
-        stack = LocalStack(data, NATS_URL=nats_url, REDIS_URL=redis.url).ready()
+        (tmp_path / "url").write_text(f"{redis.url}\n")
+        stack = LocalStack(data, NATS_URL=nats_url, REDIS_URL_FILE=str(tmp_path / "url")).ready()
         assert shown(stack.output, "NATS") == f"{nats.url} (from NATS_URL)"
         assert shown(stack.output, "Redis") == f"{redis.url} (from REDIS_URL)"
         assert "secret" not in stack.output

@@ -51,7 +51,7 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
             site=row.site,
             resources=row.resources,
             slot=row.slot,
-            patient=row.patient,
+            patient=row.patient or "",
             key=None,
             token=None,
             invoked=inf,

@@ -100,15 +100,20 @@ def cancelled(patient: str, invoked: float, returned: float | None) -> Operation
     return asked("cancel", patient, invoked, returned, id=patient.lower())
 
 
+def erased(patient: str, invoked: float, returned: float | None) -> Operation:
+    """An erasure of the patient's name; its outcome is unknown if `returned` is None."""
+    return asked("erase", patient, invoked, returned, id=patient.lower())
+
+
 def moved(patient: str, resources: str, invoked: float, returned: float | None, id: str = "m") -> Operation:
     """A move of the patient's booking to other resources, one letter each, at the same instant."""
     to = tuple(resources)
     return asked("move", patient, invoked, returned, id=patient.lower(), resources=to, slot="", move_id=id)
 
 
-def telling(operation: Operation, resources: str, status: str = "booked") -> Operation:
+def telling(operation: Operation, resources: str, status: str = "booked", *, named: bool = True) -> Operation:
     """The operation with an answer that shows the booking at these resources with this status."""
-    return replace(operation, told=BookingState(at(resources), status))
+    return replace(operation, told=BookingState(at(resources), status, named))
 
 
 def history(patient: str, invoked: float, returned: float, *entries: Change) -> Operation:
@@ -131,9 +136,16 @@ def at(resources: str) -> Place:
 def stored(patient: str, *changes: str) -> Row:
     """The row of a booking with that history."""
     told = entries(*changes)
-    status = "cancelled" if told[-1].type == "cancelled" else "booked"
+    types = [each.type for each in told]
     first = row(patient, told[-1].place.resources)
-    return replace(first, status=status, history=told, version=len(told), stored=told[-1].place.claims)
+    return replace(
+        first,
+        patient=None if "erased" in types else patient,
+        status="cancelled" if "cancelled" in types else "booked",
+        history=told,
+        version=len(told),
+        stored=told[-1].place.claims,
+    )
 
 
 def row(patient: str, resources: tuple[str, ...] = RESOURCES) -> Row:

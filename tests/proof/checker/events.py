@@ -7,7 +7,7 @@ from tests.proof.checker.verdict import Rule, Violation, where
 from tests.proof.faults.history import Event, Operation, Row
 from tests.proof.faults.places import Change
 
-ACKNOWLEDGING = ("book", "cancel", "history")
+ACKNOWLEDGING = ("book", "cancel", "history", "erase")
 
 
 def judge_events(
@@ -67,7 +67,7 @@ def _unpublished(answered: Operation, events: Sequence[Event]) -> Iterator[str]:
         for told in answered.changes or ():
             if not any(told.agrees(change) and told.at in (None, change.at) for change in changes):
                 yield f"version {told.version} was told in #{answered.number}, and is no event"
-    types = {"book": "booked", "cancel": "cancelled"}
+    types = {"book": "booked", "cancel": "cancelled", "erase": "erased"}
     if answered.ok and answered.kind in types:
         wanted = types[answered.kind]
         if not any(change.type == wanted for change in changes):

@@ -25,10 +25,13 @@ def judge_histories(operations: Sequence[Operation], rows: Sequence[Row]) -> Ite
 def _wrong(changes: Sequence[Change]) -> Iterator[str]:
     if [each.version for each in changes] != [*range(1, len(changes) + 1)]:
         yield f"has the versions {[each.version for each in changes]}"
-    if [each.type for each in changes].count("booked") != 1 or changes[0].type != "booked":
+    types = [each.type for each in changes]
+    if types.count("booked") != 1 or types[0] != "booked":
         yield "does not begin with the one booking"
-    if any(each.type == "cancelled" for each in changes[:-1]):
+    if "cancelled" in types and {*types[types.index("cancelled") + 1 :]} - {"erased"}:
         yield "goes on after it was cancelled"
+    if types.count("erased") > 1:
+        yield "is erased twice"
     ids = [each.move_id for each in changes if each.move_id]
     if len(ids) != len(set(ids)):
         yield "contains one move twice"

@@ -7,6 +7,7 @@ A refusal as held requires another patient's hold.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import inf
 
@@ -73,7 +74,7 @@ def _ends(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> dic
 def _may_use_up(user: Operation, hold: Operation) -> bool:
     if user.kind == "release":
         return user.token == hold.token and not user.refused and user.outcome != "not_executed"
-    if user.kind == "cancel" or not is_own(hold, user):
+    if user.kind in ("cancel", "erase") or not is_own(hold, user):
         return False
     place = user.told.place if user.told else user.place
     partial = user.kind == "move" and user.told is None
@@ -139,8 +140,11 @@ def _unfounded(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -
         listed = any(state == "held" for _, state in asked.taken)
         if listed and not any(_may_block(hold, asked, redis_faults) for hold in holds):
             yield violation(Rule.HOLD, "a slot that no caller can hold was listed as held", asked)
+    erased = {each.appointment_id for each in operations if each.kind == "erase"}
     for refusal in (each for each in operations if each.refused and each.error == HELD):
-        if not any(_may_block(hold, refusal, redis_faults) for hold in holds):
+        # Without a name, a booking's move is recognised by its token alone.
+        nameless = replace(refusal, patient="") if refusal.appointment_id in erased else refusal
+        if not any(_may_block(hold, nameless, redis_faults) for hold in holds):
             text = (
                 f"#{refusal.number} was refused as held, but no other caller can have held any of its claims"
             )

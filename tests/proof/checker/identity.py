@@ -7,7 +7,8 @@ from tests.proof.checker.model import refused_as_cancelled
 from tests.proof.faults.history import History, Operation, Row
 from tests.proof.faults.places import Place
 
-RequestKey = tuple[Place, str | None, str]
+RequestKey = tuple[Place, str | None, str | None]
+"""A place, an idempotency key, and a patient, who is not known any more once the name is erased."""
 
 
 def identify(history: History) -> tuple[Operation, ...]:

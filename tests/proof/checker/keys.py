@@ -46,7 +46,7 @@ def judge_keys(operations: Sequence[Operation]) -> Iterator[Violation]:
 def _different_answers(confirmed: Sequence[Operation]) -> Iterator[Violation]:
     for other in confirmed[1:]:
         first = confirmed[0]
-        if not _same_request(first, other):
+        if not _same_request(first, other) and not _is_nameless(other):
             text = f"the key {_key(first)} was confirmed for two different requests"
         elif first.appointment_id != other.appointment_id:
             text = f"the key {_key(first)} was answered with two different bookings"
@@ -64,7 +64,7 @@ def _refusals(confirmed: Sequence[Operation], group: Sequence[Operation]) -> Ite
             if not any(is_judged_elsewhere(later) for is_judged_elsewhere in _CONFLICTS):
                 text = f"a retry of the confirmed key {_key(first)} was refused"
                 yield violation(Rule.ONE_KEY, text, first, later)
-        elif later.status != 422:
+        elif later.status != 422 and not _is_nameless(later):
             text = f"the confirmed key {_key(first)} was sent with another request, whose answer must be 422"
             yield violation(Rule.ONE_KEY, text, first, later)
 
@@ -92,6 +92,11 @@ def _replays_of_nothing(group: Sequence[Operation]) -> Iterator[Violation]:
 
 def _same_request(one: Operation, other: Operation) -> bool:
     return (one.place, one.patient) == (other.place, other.patient)
+
+
+def _is_nameless(answer: Operation) -> bool:
+    """Whether the answer shows an erased booking, which is the answer to every request with its key."""
+    return answer.told is not None and not answer.told.named
 
 
 def _key(operation: Operation) -> str | None:

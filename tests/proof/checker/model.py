@@ -1,20 +1,20 @@
 """The sequential model of bookings. Only this module decides which answers are true.
 
 A claim is free, or owned by one booking that is not cancelled. A booking is made once and cancelled at most
-once; in between it may move.
+once; in between it may move. Its name is erased at most once, also after a cancel.
 """
 
 from collections.abc import Set
 from dataclasses import replace
 
-from tests.proof.checker.state import Changes, State, booking_state, is_active, is_prefix
+from tests.proof.checker.state import Changes, State, booking_state, is_active, is_erased, is_prefix
 from tests.proof.faults.history import Operation
 
 # Not imported from the service: a change of its texts must not change what the checker expects.
 BOOKED = "Slot already booked"
 HELD = "Slot is currently held by another user"
 CANCELLED = "Appointment is cancelled"
-CHANGING = ("book", "move", "cancel")
+CHANGING = ("book", "move", "cancel", "erase")
 
 FREE = State()
 
@@ -33,6 +33,8 @@ def apply(state: State, operation: Operation) -> State | None:
             changed = _move(state, changes, operation)
         case "cancel":
             changed = _cancel(state, changes, operation)
+        case "erase":
+            changed = _erase(state, changes, operation)
         case _:
             changed = state if _is_true(state, changes, operation) else None
     if changed is None or (operation.ok and not _matches_answer(changed, operation)):
@@ -75,6 +77,14 @@ def _cancel(state: State, changes: Changes, asked: Operation) -> State | None:
     if not changes:
         return None
     return state.changed(asked, "cancelled", changes[-1].place) if is_active(changes) else state
+
+
+def _erase(state: State, changes: Changes, asked: Operation) -> State | None:
+    if not may_take_effect(asked):  # it found nothing to erase
+        return state
+    if not changes:
+        return None
+    return state if is_erased(changes) else state.changed(asked, "erased", changes[-1].place)
 
 
 def _is_true(state: State, changes: Changes, operation: Operation) -> bool:
@@ -161,9 +171,12 @@ def is_permanently_false(state: State, operation: Operation, changing: Set[str |
 
 
 def _is_over(changes: Changes, operation: Operation) -> bool:
-    """Whether the booking is cancelled, which is final, and the answer shows another state."""
+    """Whether the booking is cancelled, so that only its name may go, and the answer shows another state."""
     told = operation.told
-    return told is not None and not is_active(changes) and told != booking_state(changes)
+    if told is None or is_active(changes):
+        return False
+    now = booking_state(changes)
+    return told not in (now, replace(now, named=False))
 
 
 def is_settled(state: State, operation: Operation) -> bool:

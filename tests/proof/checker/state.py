@@ -69,7 +69,8 @@ class State:
 
 
 def booking_state(changes: Changes) -> BookingState:
-    return BookingState(changes[-1].place, "booked" if is_active(changes) else "cancelled")
+    status = "booked" if is_active(changes) else "cancelled"
+    return BookingState(changes[-1].place, status, not is_erased(changes))
 
 
 def is_prefix(told: Changes, changes: Changes) -> bool:
@@ -78,4 +79,9 @@ def is_prefix(told: Changes, changes: Changes) -> bool:
 
 
 def is_active(changes: Changes) -> bool:
-    return bool(changes) and changes[-1].type != "cancelled"
+    return bool(changes) and all(each.type != "cancelled" for each in changes)
+
+
+def is_erased(changes: Changes) -> bool:
+    """Whether the name is erased. No other change brings it back."""
+    return any(each.type == "erased" for each in changes)

@@ -26,13 +26,14 @@ class BatchCaller(Caller):
     """`Deadline`, `Asked-At` and `First` (never sent before) apply to single commands of a batch."""
 
     connection: Client
+    prefix: str = ""
     name: str = "nats"
     _waiting: dict[Kind, list[Waiting]] = field(default_factory=dict, init=False)
     _in_flight: set["asyncio.Task[None]"] = field(default_factory=set, init=False)
 
     def build(self, kind: Kind, body: Any, headers: dict[str, str]) -> Call:
         if kind not in SUBJECTS:
-            return NatsCaller(self.connection).build(kind, body, headers)
+            return NatsCaller(self.connection, prefix=self.prefix).build(kind, body, headers)
         key = {"idempotencyKey": headers["Idempotency-Key"]} if "Idempotency-Key" in headers else {}
         item: dict[str, Any] = {"command": {**body, **key}}
         if "Deadline" in headers:
@@ -81,7 +82,8 @@ class BatchCaller(Caller):
 
     async def _ask(self, kind: Kind, sending: list[Waiting]) -> None:
         payload = json.dumps({"commands": [item for item, _ in sending]}).encode()
-        message = await self.connection.request(SUBJECTS[kind], payload, timeout=REPLY_SECONDS)
+        subject = self.prefix + SUBJECTS[kind]
+        message = await self.connection.request(subject, payload, timeout=REPLY_SECONDS)
         reply = json.loads(message.data)
         if "replies" not in reply:
             lower = {name.lower(): value for name, value in (message.headers or {}).items()}

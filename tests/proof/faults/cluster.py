@@ -14,6 +14,10 @@ from typing import Self
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.mongod import SET_NAME
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.secure import secure_nats
+from deploy.nats_access.files import access_file
+from deploy.nats_access.permissions import OPERATOR
+from shared.process.nats_access import read_access
 from tests.proof.faults.event_stream import forget_events
 from tests.proof.faults.nodes import MongoNode, NatsNode, forget_bookings, form_set
 from tests.proof.faults.places import GRID_MINUTES
@@ -31,9 +35,9 @@ DATABASE = "faults"
 
 
 class Cluster:
-    """All servers and services of a run, in a temporary directory."""
+    """All servers and services of a run, in a temporary directory. `secure`: NATS has accounts."""
 
-    def __init__(self, *, without: str = "") -> None:
+    def __init__(self, *, without: str = "", secure: bool = False) -> None:
         self._without = without
         self._closing = contextlib.ExitStack()
         self.folder = folder = Path(
@@ -41,10 +45,18 @@ class Cluster:
         )
         routes = [free_port() for _ in range(NODES)]
         self.mongods = {f"mongo-{n}": MongoNode(folder / f"mongo-{n}") for n in range(1, NODES + 1)}
-        self.nats = {f"nats-{n + 1}": NatsNode(folder / f"nats-{n + 1}", routes, n) for n in range(NODES)}
+        access = secure_nats(folder / "access") if secure else None
+        nats_conf = access.configuration if access else None
+        self.nats = {
+            f"nats-{n + 1}": NatsNode(folder / f"nats-{n + 1}", routes, n, nats_conf) for n in range(NODES)
+        }
         self.redis = RedisNode(folder / "redis")
         self.proxy = Proxy(self._ports_of)
-        self.services = Services(Stack({}), without)
+        self.services = Services(Stack({}, access=access.folder if access else None), without)
+        self.operator = read_access(access_file(access.folder, OPERATOR)) if access else None
+        """The user for streams, if NATS has accounts."""
+        self.client = read_access(access.client_file) if access else None
+        """The user for commands."""
 
     @property
     def servers(self) -> dict[str, EmbeddedServer]:
@@ -105,7 +117,7 @@ class Cluster:
         for name in names:
             await asyncio.to_thread(self.services.kill, name)
         await asyncio.to_thread(forget_bookings, self.mongo_uri)
-        await forget_events(self.nats_urls)
+        await forget_events(self.nats_urls, self.operator)
         await asyncio.to_thread(self.redis.forget)
         self.services.without = without
         for name in names:

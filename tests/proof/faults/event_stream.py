@@ -13,6 +13,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from shared.process.nats_access import NatsAccess
 from tests.proof.faults.history import Event, Row
 from tests.proof.faults.places import Change, Place
 from tests.proof.faults.recorder import Recorder
@@ -25,10 +26,14 @@ LOOK_SECONDS = 0.2
 
 
 @asynccontextmanager
-async def jetstream(urls: Sequence[str]) -> AsyncIterator[JetStreamContext]:
+async def jetstream(urls: Sequence[str], operator: NatsAccess | None) -> AsyncIterator[JetStreamContext]:
     """Yield a connection for operators."""
     connection = await nats.connect(
-        list(urls), max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=_ignore
+        list(urls),
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.1,
+        error_cb=_ignore,
+        **(operator.connect if operator else {}),
     )
     try:
         yield connection.jetstream()
@@ -36,30 +41,30 @@ async def jetstream(urls: Sequence[str]) -> AsyncIterator[JetStreamContext]:
         await connection.close()
 
 
-async def delete_events(urls: Sequence[str]) -> None:
+async def delete_events(urls: Sequence[str], operator: NatsAccess | None) -> None:
     """Delete the stream, if there is one.
 
     Raises:
         NatsError, TimeoutError: JetStream does not answer now.
     """
-    async with jetstream(urls) as context:
+    async with jetstream(urls, operator) as context:
         with suppress(NotFoundError):
             await context.delete_stream(STREAM)
 
 
-async def forget_events(urls: Sequence[str]) -> None:
+async def forget_events(urls: Sequence[str], operator: NatsAccess | None) -> None:
     """Delete the stream as soon as JetStream answers."""
     async with asyncio.timeout(FORGOTTEN_SECONDS):
         while True:
             try:
-                return await delete_events(urls)
+                return await delete_events(urls, operator)
             except (NatsError, TimeoutError):
                 await asyncio.sleep(LOOK_SECONDS)
 
 
-async def leader_of_stream(urls: Sequence[str]) -> str:
+async def leader_of_stream(urls: Sequence[str], operator: NatsAccess | None) -> str:
     """Return the name of the node that leads the stream; empty if none is known."""
-    async with jetstream(urls) as context:
+    async with jetstream(urls, operator) as context:
         try:
             cluster = (await context.stream_info(STREAM)).cluster
         except (NatsError, TimeoutError):
@@ -67,14 +72,16 @@ async def leader_of_stream(urls: Sequence[str]) -> str:
     return (cluster.leader if cluster else "") or ""
 
 
-async def read_events(urls: Sequence[str], recorder: Recorder, rows: Sequence[Row]) -> tuple[Event, ...]:
+async def read_events(
+    urls: Sequence[str], operator: NatsAccess | None, recorder: Recorder, rows: Sequence[Row]
+) -> tuple[Event, ...]:
     """Return all events in the order of the stream, once every change in the rows has one.
 
     After half a minute, return what there is.
     """
     wanted = {f"{row.id}:{change.version}" for row in rows for change in row.history}
     ends = asyncio.get_running_loop().time() + PUBLISHED_SECONDS
-    async with jetstream(urls) as context:
+    async with jetstream(urls, operator) as context:
         while True:
             events = tuple(_event(message, recorder) for message in await _messages(context))
             late = asyncio.get_running_loop().time() > ends

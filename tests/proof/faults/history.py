@@ -12,7 +12,7 @@ from tests.callers import Kind
 from tests.proof.faults.places import BookingState, Change, Claim, Place
 
 Outcome = Literal["ok", "refused", "not_executed", "unknown"]
-Via = Literal["http", "nats"]
+Via = Literal["http", "nats", "command"]
 REQUEST_TIMEOUT_SECONDS = 5.0
 """The gateway starts no attempt after this time. A worker counts a missing deadline from the receipt."""
 ATTEMPT_SECONDS = REQUEST_TIMEOUT_SECONDS / 3
@@ -111,7 +111,7 @@ class Row:
     site: str
     resources: tuple[str, ...]
     slot: str
-    patient: str
+    patient: str | None
     key: str
     status: str
     created: float | None = None
@@ -134,7 +134,7 @@ class Row:
 
     @property
     def state(self) -> BookingState:
-        return BookingState(self.place, self.status)
+        return BookingState(self.place, self.status, self.patient is not None)
 
     @cached_property
     def claims(self) -> frozenset[Claim]:

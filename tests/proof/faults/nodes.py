@@ -79,8 +79,10 @@ def forget_bookings(uri: str) -> None:
 class NatsNode(Nats):
     """A member of the cluster. It advertises no other member, since clients would bypass its gate."""
 
-    def __init__(self, data_dir: Path, routes: Sequence[int], number: int) -> None:
-        super().__init__(data_dir, free_port())
+    def __init__(
+        self, data_dir: Path, routes: Sequence[int], number: int, access: Path | None = None
+    ) -> None:
+        super().__init__(data_dir, free_port(), access=access)
         self._routes = routes
         self._number = number
 

@@ -59,17 +59,18 @@ class Place:
 
 @dataclass(frozen=True)
 class BookingState:
-    """The place and status of a booking in an answer."""
+    """The place and status of a booking in an answer, and whether it has a name: not once it is erased."""
 
     place: Place
     status: str
+    named: bool = True
 
 
 @dataclass(frozen=True)
 class Change:
     """An entry of a booking's history. `at` is on the run's clock; only rows contain `move_id`."""
 
-    type: Literal["booked", "moved", "cancelled"]
+    type: Literal["booked", "moved", "cancelled", "erased"]
     place: Place
     version: int
     move_id: str | None = None

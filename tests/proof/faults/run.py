@@ -22,13 +22,16 @@ CAUSED_ERRORS = {"worker_clock": ('"event": "clock_is_wrong"',)}
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The seed, duration and faults of a run; `without` names safeguards that services lack."""
+    """The seed, duration and faults of a run; `without` names safeguards that services lack.
+
+    `secure`: NATS has accounts, so no fault can take commands or listen to replies."""
 
     seed: int
     seconds: float
     kinds: Sequence[str]
     rate: float = 100.0
     without: str = ""
+    secure: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ Watch = Callable[[Recorder, Nemesis], None]
 
 async def run(options: RunOptions, watch: Watch = lambda *_: None) -> RunResult:
     """Start a cluster and run on it; `watch` receives the recorder and the nemesis at the start."""
-    async with Cluster(without=options.without) as cluster:
+    async with Cluster(without=options.without, secure=options.secure) as cluster:
         planned = plan(options.seed, options.kinds)
         return await run_on(cluster, Load(options.seed, options.rate), planned, options.seconds, watch)
 
@@ -71,7 +74,9 @@ async def run_on(
     watch(recorder, nemesis)
     urls = list(cluster.services.urls.values())
     async with receivers(urls[0], recorder) as hooks:
-        async with workload(recorder, load, urls, cluster.nats_urls) as stopping:
+        async with workload(
+            recorder, load, urls, cluster.nats_urls, cluster.mongo_uri, access=cluster.client
+        ) as stopping:
             await nemesis.run(planned, seconds)
             healed = recorder.now()
             await cluster.wait_ready()
@@ -82,7 +87,7 @@ async def run_on(
         await cluster.wait_ready()
         rows = await asyncio.to_thread(read_rows, cluster.mongo_uri, recorder)
         read = recorder.now()
-        events = await read_events(cluster.nats_urls, recorder, rows)
+        events = await read_events(cluster.nats_urls, cluster.operator, recorder, rows)
         published = recorder.now()
         webhooks = await hooks.settled({event.id for event in events})
         delivered = recorder.now()

@@ -35,7 +35,7 @@ async def kill_all_nats(cluster: Cluster, random: Random) -> AsyncIterator[str]:
 @asynccontextmanager
 async def kill_stream_leader(cluster: Cluster, random: Random) -> AsyncIterator[str]:
     """Kill the node that leads the stream of events."""
-    leader = await leader_of_stream(cluster.nats_urls)
+    leader = await leader_of_stream(cluster.nats_urls, cluster.operator)
     if not leader:
         raise FaultNotPossible
     async with _killed(cluster, [leader]) as names:
@@ -46,7 +46,7 @@ async def kill_stream_leader(cluster: Cluster, random: Random) -> AsyncIterator[
 async def delete_stream(cluster: Cluster, random: Random) -> AsyncIterator[str]:
     """Delete the stream of events, as an operator may by mistake."""
     try:
-        await delete_events(cluster.nats_urls)
+        await delete_events(cluster.nats_urls, cluster.operator)
     except (NatsError, TimeoutError):
         raise FaultNotPossible from None
     yield "EVENTS"

@@ -10,9 +10,11 @@ from random import Random
 import httpx
 import nats
 
+from shared.process.nats_access import NatsAccess
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.proof.faults.batch_caller import BatchCaller
 from tests.proof.faults.client import CONTESTS, FaultClient
+from tests.proof.faults.eraser import Eraser
 from tests.proof.faults.history import Via
 from tests.proof.faults.recorder import Recorder
 from tests.proof.faults.slots import Slots
@@ -24,7 +26,8 @@ class Load:
     """How many callers send how many calls in a second, in total and for each slot.
 
     `haste`, `fickle` and `contests` are probabilities: that a caller gives up early, that it soon cancels
-    its own booking, and that it requests a slot that a rival is about to cancel.
+    its own booking, and that it requests a slot that a rival is about to cancel. `erasures` is how many names
+    an operator erases in a second.
     """
 
     seed: int
@@ -34,13 +37,20 @@ class Load:
     haste: float = 0.15
     fickle: float = 0.1
     contests: float = 0.05
+    erasures: float = 2.0
     contest: tuple[str, ...] = CONTESTS
     """The kinds of contest."""
 
 
 @asynccontextmanager
 async def workload(
-    recorder: Recorder, load: Load, gateways: Sequence[str], nats_urls: Sequence[str]
+    recorder: Recorder,
+    load: Load,
+    gateways: Sequence[str],
+    nats_urls: Sequence[str],
+    mongo_uri: str,
+    *,
+    access: NatsAccess | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """Run the callers while the context lasts; it ends after every caller has its last answer.
 
@@ -60,10 +70,14 @@ async def workload(
                 pending_size=-1,
                 error_cb=_ignore,
                 # The prefix keeps these inboxes apart: malformed messages go to gateways only.
-                inbox_prefix="_INBOX_caller",
+                **(access.connect if access else {"inbox_prefix": "_INBOX_caller"}),
             )
             closing.push_async_callback(connection.close)
-            ways += [("nats", NatsCaller(connection)), ("nats", BatchCaller(connection))]
+            prefix = access.subject_prefix if access else ""
+            ways += [
+                ("nats", NatsCaller(connection, prefix=prefix)),
+                ("nats", BatchCaller(connection, prefix)),
+            ]
         slots, known = Slots(recorder.now, load.rate / load.calls_a_slot), list[tuple[str, Visit]]()
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -86,6 +100,8 @@ async def workload(
                     contest=load.contest,
                 )
                 group.create_task(one.run(stopping))
+            eraser = Eraser(mongo_uri, recorder, Random(f"{load.seed}/eraser"), load.erasures, known)
+            group.create_task(eraser.run(stopping))
             try:
                 yield stopping
             finally:

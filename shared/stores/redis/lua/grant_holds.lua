@@ -17,31 +17,31 @@ local answers, first = {}, 0
 a = 3
 while a <= #ARGV do
   local count, token, digest, asked = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
-  local values, granted, latest_asked, answer = {}, {}, {}, nil
+  local values, granted, latest_asked, shares, answer = {}, {}, {}, {}, nil
   if asked <= released[#answers + 1] then
     answer = ASKED_EARLIER
   else
-    local by, at, before, since, _
+    local by, at, before, since, of_value, _
     for i = 1, count do
       local value = set[KEYS[first + i]] or all[first + i]
       values[i] = value
       if i == 1 or value ~= values[i - 1] then -- usually all claims of a hold have the same value
-        by, _, at, before, since = parse(value)
+        by, _, at, before, since, of_value = parse(value)
       end
       if by ~= token or at ~= ARGV[a + 3 + i] then
         answer = LOST
         break
       end
-      granted[i], latest_asked[i] = tonumber(since), math.max(asked, tonumber(before))
+      granted[i], latest_asked[i], shares[i] = tonumber(since), math.max(asked, tonumber(before)), of_value
     end
   end
   if not answer then
     local earliest, latest = math.huge, 0
-    local own_ends, value, expires, expires_text = {}, nil, nil, nil
+    local own_ends, counted, value, expires, expires_text = {}, {}, nil, nil, nil
     for i = 1, count do
       local key, since = KEYS[first + i], granted[i] or now
       if granted[i] or i == 1 or values[i] ~= values[i - 1] then
-        value = string.format('%s %s %s %.0f %.0f', token, digest, ARGV[a + 3 + i], latest_asked[i], since)
+        value = value_of(token, digest, ARGV[a + 3 + i], text(latest_asked[i]), text(since), shares[i])
         expires = math.min(now + ARGV[1], since + ARGV[2])
         if granted[i] then -- an earlier grant is never shortened
           expires = math.max(expires, now + redis.call('PTTL', key))
@@ -59,8 +59,10 @@ while a <= #ARGV do
       append(of.moments, moment, moment)
       append(of.ends, expires_text, moment)
       append(own_ends, expires_text, claim)
+      group(counted, shares[i], expires_text, claim)
     end
     record(token, own_ends, latest, now)
+    count_holds(counted, latest, now)
     answer = {earliest, earliest - now, next(granted) and 1 or 0}
   end
   answers[#answers + 1], first, a = answer, first + count, a + 4 + count

@@ -1,10 +1,11 @@
--- The functions that all scripts share, inserted in each script after its first line, which has the script's flags.
+-- The functions that all scripts share, inserted in each script after its first line, which has the script's flags;
+-- then come shares.lua and tokens.lua.
 -- All keys of a command belong to one site. Keys that a script derives while it runs (a hold's value names its token, a
 -- token's record its claims) have the hash tag of its KEYS, so in a cluster they are on the same server.
 -- Redis does nothing else while a script runs, so a script does a bounded amount of work: it reads and deletes many
 -- keys with one command, and leaves calls beyond its limit for a later run (`LATER`).
--- hold:{site}:<claim>           token, digest, when it was placed, when its caller asked and, once granted, when it was
---                               first granted (Unix ms)
+-- hold:{site}:<claim>           token, digest, when it was placed, when its caller asked, once granted when it was
+--                               first granted (Unix ms), and the shares that it counts in, separated by commas
 -- intents:{site}                the batches of bookings in progress, by the end of each intent (Unix ms)
 -- intent:{site}:<batch>         the claims of a batch that may be booked, a set
 -- token:{site}:<token>          the claims of a token, placed or granted, by the end of each (Unix ms)
@@ -12,6 +13,8 @@
 -- held:{site}:<resource>        the moments at which the resource is held (Unix ms), in order
 -- held_ends:{site}:<resource>   the same moments, by the end of each hold (Unix ms)
 -- held_resources:{site}         the resources that have such moments, by the latest end of a hold (Unix ms)
+-- share_holds:{site}:<share>    the claims that a share's holds have, placed or granted, by the end of each (Unix ms)
+-- share_bookings:{site}:<share> the claims that a share has booked, by the time of booking (Unix ms)
 local tag = string.match(KEYS[1], '{.-}')
 -- The answer to a call that was not executed, as in `calls.py`: run the script again for it.
 local LATER = -1
@@ -34,11 +37,20 @@ local function claim_of(key)
 end
 
 -- The parts of a hold's value: token, digest, when it was placed, when its caller asked, when it was granted ('' if it
--- was not).
+-- was not), its shares ('' if none).
 local function parse(value)
   if value then
-    return string.match(value, '^(%S+) (%S+) (%d+) (%d+) ?(%d*)$')
+    return string.match(value, '^(%S+) (%S+) (%d+) (%d+) ?(%d*) ?(%S*)$')
   end
+end
+
+-- The value of a hold; its parts are texts.
+local function value_of(token, digest, placed, asked, granted, shares)
+  local value = token .. ' ' .. digest .. ' ' .. placed .. ' ' .. asked
+  if shares ~= '' then
+    return value .. ' ' .. granted .. ' ' .. shares
+  end
+  return granted == '' and value or value .. ' ' .. granted
 end
 
 -- The values of `count` KEYS after the `first`; false for a key that does not exist.
@@ -47,14 +59,15 @@ local function values_of(first, count)
 end
 
 -- The holds on the claims of a batch of bookings: KEYS begin after the `first`, ARGV at `a` (register_intents.lua).
+-- `admit`, if given, decides on a booking with a quota that no hold blocks: it returns the booking's state.
 -- Returns the state of each booking, the claims of the bookings that may pass, and where the next batch begins in KEYS
 -- and ARGV.
-local function states_of(first, a)
+local function states_of(first, a, admit)
   local keys, bookings = tonumber(ARGV[a]), tonumber(ARGV[a + 3])
   local values, states, passing, done = values_of(first, keys), {}, {}, 0
   a = a + 4
   for n = 1, bookings do
-    local count, token, digest, state = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], 0
+    local count, token, digest, quota, state = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], 0
     for i = done + 1, done + count do
       local value = values[i]
       if value then
@@ -66,47 +79,17 @@ local function states_of(first, a)
         state = 1
       end
     end
-    if state ~= 2 then
+    if state ~= 2 and admit and quota ~= '' then
+      state = admit(quota, state)
+    end
+    if state ~= 2 and state ~= 3 then
       for i = done + 1, done + count do
         passing[#passing + 1] = claim_of(KEYS[first + i])
       end
     end
-    states[n], done, a = state, done + count, a + 3
+    states[n], done, a = state, done + count, a + 4
   end
   return states, passing, first + keys, a
-end
-
--- When the latest release of each of some tokens was asked for (Unix ms); -1 if none is known.
-local function released_at(tokens)
-  local keys, moments = {}, {}
-  for i, token in ipairs(tokens) do
-    keys[i] = 'released:' .. tag .. ':' .. token
-  end
-  for i, moment in ipairs(redis.call('MGET', unpack(keys))) do
-    moments[i] = tonumber(moment or -1)
-  end
-  return moments
-end
-
--- How many claims a token holds, placed or granted.
-local function count_held(token, now)
-  return redis.call('ZCOUNT', 'token:' .. tag .. ':' .. token, text(now), '+inf')
-end
-
--- Record in a token's key when its claims end: `ends` alternates an end and its claim.
-local function record(token, ends, latest, now)
-  if not ends[1] then
-    return
-  end
-  local key = 'token:' .. tag .. ':' .. token
-  local ttl = redis.call('PTTL', key)
-  redis.call('ZADD', key, unpack(ends))
-  if ttl ~= -2 then -- a token that is used repeatedly keeps no expired claims
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. text(now))
-  end
-  if ttl < latest - now then
-    redis.call('PEXPIREAT', key, text(latest + 1000)) -- a margin, so that not every grant has to set it
-  end
 end
 
 -- Remove moments from the sets of a resource.
@@ -141,45 +124,5 @@ local function list(resource, moments, ends, latest, now)
   if redis.call('PTTL', resources) < latest - now then
     redis.call('PEXPIREAT', resources, text(latest + 1000))
   end
-end
-
--- All holds of a token, and of no other token: the `keys` of its holds, the listed `moments` of each resource, whether
--- it has a claim at a moment (`at`), and when the latest hold was asked for.
-local function find_all(token)
-  local found = {token = token, keys = {}, moments = {}, at = {}, asked = 0}
-  local keys = redis.call('ZRANGE', 'token:' .. tag .. ':' .. token, 0, -1)
-  if not keys[1] then
-    return found
-  end
-  for i, claim in ipairs(keys) do
-    keys[i] = 'hold:' .. tag .. ':' .. claim
-  end
-  local values, by, asked, granted, _ = redis.call('MGET', unpack(keys)), nil, nil, nil, nil
-  for i, value in ipairs(values) do
-    if value ~= values[i - 1] then -- usually all claims of a hold have the same value
-      by, _, _, asked, granted = parse(value)
-    end
-    if by == token then
-      local resource, moment = string.match(keys[i], '}:(.*)/(.*)$')
-      found.keys[#found.keys + 1], found.at[moment] = keys[i], true
-      found.asked = math.max(found.asked, tonumber(asked))
-      if granted ~= '' then
-        found.moments[resource] = found.moments[resource] or {}
-        table.insert(found.moments[resource], moment)
-      end
-    end
-  end
-  return found
-end
-
--- Delete the holds that `find_all` has found.
-local function free(found)
-  if found.keys[1] then
-    redis.call('DEL', unpack(found.keys))
-  end
-  for resource, moments in pairs(found.moments) do
-    unlist(resource, moments)
-  end
-  redis.call('DEL', 'token:' .. tag .. ':' .. found.token)
 end
 

@@ -3,11 +3,11 @@
 -- Claims that the token was granted before stay as they are: only a grant extends them.
 -- KEYS: per hold, one hold key per claim.
 -- ARGV: how many claims a token may hold; then per hold the number of claims, token, digest of the name, when its
--- caller asked (Unix ms), how long it may take until it is granted (ms).
+-- caller asked (Unix ms), how long it may take until it is granted (ms), its caller's shares and caps ('' if none).
 -- Returns per hold when each claim was placed (Unix ms), and 1 if a claim is being booked. If it was not placed: 1 if
 -- another token holds a claim, 2 if it was asked for no later than its token was released, 3 if the token would hold
--- too many claims.
-local ANOTHERS, ASKED_EARLIER, TOO_MUCH = 1, 2, 3
+-- too many claims, 4 if a share would.
+local ANOTHERS, ASKED_EARLIER, TOO_MUCH, SHARE_USED_UP = 1, 2, 3, 4
 -- How many intents of a site are searched; if there are more, any claim may be being booked.
 local MOST_BATCHES, AT_ONCE = 400, 1000
 local now = now_ms()
@@ -40,20 +40,20 @@ end
 local booked = find_being_booked()
 local most = tonumber(ARGV[1])
 local tokens = {}
-for a = 2, #ARGV, 5 do
+for a = 2, #ARGV, 6 do
   tokens[#tokens + 1] = ARGV[a + 1]
 end
 local released, values, set = released_at(tokens), values_of(0, #KEYS), {} -- `set`: by key, what this run has set
 local answers, first = {}, 0
-for a = 2, #ARGV, 5 do
+for a = 2, #ARGV, 6 do
   local count, token, digest, asked = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-  local waits = tonumber(ARGV[a + 4])
-  local placed, waiting, own, new, answer = {}, {}, {}, 0, nil
+  local waits, quota = tonumber(ARGV[a + 4]), ARGV[a + 5]
+  local placed, waiting, own, new, new_shares, answer = {}, {}, {}, 0, '', nil
   if tonumber(asked) <= released[#answers + 1] then
     answer = ASKED_EARLIER
   else
     for i = 1, count do
-      local by, _, at, _, granted = parse(set[KEYS[first + i]] or values[first + i])
+      local by, _, at, _, granted, shares = parse(set[KEYS[first + i]] or values[first + i])
       if by and by ~= token then
         answer = ANOTHERS
         break
@@ -62,32 +62,41 @@ for a = 2, #ARGV, 5 do
       if not by then
         new, waiting[#waiting + 1] = new + 1, i
       elseif granted == '' then
-        waiting[#waiting + 1], own[i] = i, true
+        waiting[#waiting + 1], own[i] = i, shares
       end
     end
-    if not answer and new > 0 and count_held(token, now) + new > most then
-      answer = TOO_MUCH
+    if not answer and new > 0 then
+      local exceeds
+      new_shares, exceeds = shares_of(quota, new, now)
+      if count_held(token, now) + new > most then
+        answer = TOO_MUCH
+      elseif exceeds then
+        answer = SHARE_USED_UP
+      end
     end
   end
   if not answer then
-    local ends, latest = {}, now + waits
-    local format = string.format('%s %s %%.0f %s', token, digest, asked)
-    local new_value, new_ttl, new_end = string.format(format, now), text(waits), text(latest)
+    local ends, counted, latest = {}, {}, now + waits
+    local new_value = value_of(token, digest, text(now), asked, '', new_shares)
+    local new_ttl, new_end = text(waits), text(latest)
     for _, i in ipairs(waiting) do
       local key = KEYS[first + i]
       if own[i] then -- a placed claim is never shortened
         local ttl = math.max(waits, redis.call('PTTL', key))
-        set[key] = string.format(format, placed[i])
+        set[key] = value_of(token, digest, text(placed[i]), asked, '', own[i])
         redis.call('SET', key, set[key], 'PX', text(ttl))
         latest = math.max(latest, now + ttl)
         append(ends, text(now + ttl), claim_of(key))
+        group(counted, own[i], text(now + ttl), claim_of(key))
       else
         set[key] = new_value
         redis.call('SET', key, new_value, 'PX', new_ttl)
         append(ends, new_end, claim_of(key))
+        group(counted, new_shares, new_end, claim_of(key))
       end
     end
     record(token, ends, latest, now)
+    count_holds(counted, latest, now)
     local being_booked = booked and 0 or 1 -- if it is not known, it may be
     if booked and next(booked) then
       for i = first + 1, first + count do
