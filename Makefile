@@ -7,7 +7,7 @@ FLOCK := $(if $(shell command -v flock 2>/dev/null),flock Makefile)
 
 SEEDS ?= $(shell seq 1 20)
 
-.PHONY: help up env prove test soak bench documents check format clean
+.PHONY: help up env prove test soak fuzz bench documents check format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -49,6 +49,9 @@ endif
 
 soak: $(READY)  ## break a cluster for a minute a seed, and judge every answer (SEEDS="1 2 3")
 	@for seed in $(SEEDS); do $(VENV)/bin/python -m tests.proof.faults --seconds 60 --seed $$seed || exit 1; done
+
+fuzz: $(READY)  ## send ten minutes of wrong input over HTTP and NATS (ARGS="--seconds 60 --seed 1")
+	@exec $(VENV)/bin/python -m tests.fuzz $(ARGS)
 
 bench: $(READY)  ## measure it beside the monoliths one would write otherwise; needs wrk, node (ARGS=--quick)
 	@exec $(VENV)/bin/python -m tests.bench $(ARGS)

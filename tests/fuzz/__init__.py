@@ -1,0 +1,1 @@
+"""A fuzzer of the gateway and the workers: any bytes over HTTP and NATS get an answer, and break nothing."""
