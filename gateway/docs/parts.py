@@ -23,6 +23,7 @@ from shared.contract.errors import (
     UriTooLong,
 )
 from shared.contract.headers import (
+    APPOINTMENT_TOKEN,
     AUTHENTICATE,
     ERROR_TYPE,
     ETAG,
@@ -75,6 +76,11 @@ HEADERS: dict[str, dict[str, Any]] = {
     REPLAYED: {
         "description": "Sent if the response is a replay: an earlier attempt made the booking.",
         "schema": {"type": "string", "enum": ["true"]},
+    },
+    APPOINTMENT_TOKEN: {
+        "description": "The secret of the patient's link: its holder reads, moves and cancels this appointment. "
+        "Sent if the gateway has `LINK_KEYS_FILE`.",
+        "schema": {"type": "string", "pattern": "^ml_[a-z0-9]{1,16}_[A-Za-z0-9_-]{43}$"},
     },
     ETAG: {
         "description": "The appointment's version in double quotes, for `If-Match`.",

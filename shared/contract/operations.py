@@ -26,7 +26,7 @@ from .errors import (
     TooManyBookings,
     TooManyHolds,
 )
-from .headers import ETAG, REPLAYED
+from .headers import APPOINTMENT_TOKEN, ETAG, REPLAYED
 from .operation import Call, Operation
 
 BOOKING_GROUP, HOLD_GROUP = "booking_worker", "hold_worker"
@@ -66,7 +66,7 @@ BOOK = Operation(
 Send an `Idempotency-Key`, a new one for every booking. Then a retry is always safe.""",
         body=commands.SlotRequest,
         key=True,
-        answers=(REPLAYED, ETAG),
+        answers=(REPLAYED, ETAG, APPOINTMENT_TOKEN),
         scope=Scope.BOOK,
     ),
 )
