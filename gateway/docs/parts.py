@@ -78,7 +78,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "enum": ["true"]},
     },
     APPOINTMENT_TOKEN: {
-        "description": "The secret of the patient's link: its holder reads, moves and cancels this appointment. "
+        "description": "The secret of a link: its holder reads, moves and cancels this appointment. "
         "Sent if the gateway has `LINK_KEYS_FILE`.",
         "schema": {"type": "string", "pattern": "^ml_[a-z0-9]{1,16}_[A-Za-z0-9_-]{43}$"},
     },
