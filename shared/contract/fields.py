@@ -192,6 +192,11 @@ Resources = Annotated[
         }
     ),
 ]
+Resource = Annotated[
+    str,
+    PlainValidator(_text(_RESOURCE, f"must be {_RESOURCE_TEXT}")),
+    _string_schema(pattern=f"^{_RESOURCE.pattern}$", description="A doctor or room."),
+]
 HoldToken = Annotated[
     str,
     PlainValidator(_uuid),

@@ -71,24 +71,31 @@ def read_key(text: str) -> str:
 
 def describe(error: ErrorDetails) -> str:
     """Describe a validation error in one sentence for the caller."""
-    field = str(error["loc"][-1]) if error["loc"] else ""
+    field, path = str(error["loc"][-1]) if error["loc"] else "", _path(error["loc"])
     match error["type"]:
         case "missing_fields" | "wrong_window" | "nothing_to_change":
             return error["msg"]
         case "missing":
-            return f"Missing {field}"
+            return f"Missing {path}"
         case "extra_forbidden":
-            return f"Unknown field {_echo(field)}".rstrip()
+            where = f" in {_path(error['loc'][:-1])}" if error["loc"][1:] else ""
+            return f"Unknown field {_echo(field)}".rstrip() + where
         case "repeated_field":
             return f"Duplicate field {_echo(error['msg'])}".rstrip()
         case "invalid_field":
-            return f"{field} {error['msg']}"
+            return f"{path} {error['msg']}"
         case "string_type":
-            return f"{field} must be a string"
+            return f"{path} must be a string"
         case "json_invalid":
             return NOT_JSON
         case _:
-            return "Body must be a JSON object"
+            return f"{path or 'Body'} must be a JSON object"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Return the path to a field, such as `weekly[1].to`. All its names are known fields."""
+    names = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(names).removeprefix(".")
 
 
 def _echo(field: str) -> str:

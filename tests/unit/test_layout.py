@@ -77,11 +77,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx": ("shared.cli", "gateway.access.jwks", "gateway.webhooks.delivery", "tests"),
     "jwt": ("gateway.access", "tests"),
     "typer": ("shared.cli", "tests"),
+    "holidays": ("shared.domain.schedule", "tests"),
 }
 
 # The libraries that the pure folders may import, and the standard modules that they may not.
 PURE = ("shared.contract", "shared.domain")
-PURE_LIBRARIES = {"pydantic", "pydantic_core"}
+PURE_LIBRARIES = {"pydantic", "pydantic_core", "holidays"}
 IMPURE = {
     "asyncio",
     "http",
@@ -176,6 +177,7 @@ def test_folder_of_the_product_is_in_the_table() -> None:
         ("shared.domain.booking", "import asyncio"),
         ("shared.contract.commands", "from ..domain.grid import Grid"),
         ("shared.contract.commands", "import structlog"),
+        ("shared.contract.schedules", "import holidays"),
         ("shared.client.command_client", "from ..process.settings import NatsSettings"),
         ("shared.client.__init__", "from ..worker.batcher import Batcher"),
         ("shared.client.client", "import httpx"),
