@@ -11,7 +11,9 @@ from booking_worker.bookings.move import Mover
 from booking_worker.bookings.service import BookingService
 from booking_worker.handlers import handlers
 from booking_worker.reads.service import ReadService
-from shared.contract.operations import BOOKING_GROUP, BOOKING_READY
+from booking_worker.schedules.directory import ScheduleDirectory
+from shared.contract.operation import BOOKING_GROUP
+from shared.contract.operations import BOOKING_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
@@ -43,6 +45,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         )
         reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
         policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
-        async with broker.serve(handlers(service, reads), BOOKING_READY, policy):
+        served = handlers(service, reads, ScheduleDirectory(stores.schedules))
+        async with broker.serve(served, BOOKING_READY, policy):
             yield
         await clearer.drain()

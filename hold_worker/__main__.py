@@ -1,7 +1,7 @@
 """Start a hold worker: `python -m hold_worker`."""
 
 from hold_worker.app import hold_worker
-from shared.contract.operations import HOLD_GROUP
+from shared.contract.operation import HOLD_GROUP
 from shared.worker.run import run
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from hold_worker.handlers import handlers
 from hold_worker.service import HoldService
-from shared.contract.operations import HOLD_GROUP, HOLD_READY
+from shared.contract.operation import HOLD_GROUP
+from shared.contract.operations import HOLD_READY
 from shared.process.settings import NatsSettings, load
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores

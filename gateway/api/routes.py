@@ -28,7 +28,7 @@ _IF_MATCH = {
     "name": IF_MATCH,
     "in": "header",
     "required": False,
-    "description": "Require that the appointment has this version; `*` is any version.",
+    "description": "Require this version; `*` is any version.",
     "schema": {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
 }
 

@@ -10,6 +10,7 @@ from gateway.docs import parts
 from shared.contract.errors import ErrorBody
 from shared.contract.headers import REQUEST_ID
 from shared.contract.operations import APPOINTMENTS, HOLDS, OPERATIONS, SLOTS
+from shared.contract.schedule_operations import SCHEDULES
 from shared.contract.schemas import schemas_of
 
 TITLE = "Booking service"
@@ -25,6 +26,7 @@ TAGS = [
     {"name": APPOINTMENTS, "description": "Book, move, cancel, read."},
     {"name": HOLDS, "description": "Keep a slot while its patient checks out."},
     {"name": SLOTS, "description": "What is taken, and where slots may lie."},
+    {"name": SCHEDULES, "description": "When resources are open, and what they offer."},
     {"name": "health", "description": "For load balancers and operators."},
 ]
 BODIES = {operation.http.body for operation in OPERATIONS if operation.http and operation.http.body}

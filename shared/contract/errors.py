@@ -4,7 +4,7 @@ Refused
 ├── InvalidRequest 400
 ├── Unauthorized 401
 ├── Forbidden 403
-├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchWebhook
+├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchSchedule, NoSuchWebhook
 ├── MethodNotAllowed 405
 ├── TooSlow 408
 ├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled, WebhookDisabled
@@ -111,6 +111,10 @@ class NoSuchAppointment(NotFound):
 
 class NoSuchHold(NotFound):
     message = "No such hold"
+
+
+class NoSuchSchedule(NotFound):
+    message = "No such schedule"
 
 
 class NoSuchWebhook(NotFound):

@@ -10,6 +10,8 @@ from .commands import Command, CommandT
 from .errors import Refused
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
+BOOKING_GROUP, HOLD_GROUP = "booking_worker", "hold_worker"
+"""Queue groups: one worker of the group receives each command."""
 
 
 @dataclass(frozen=True)

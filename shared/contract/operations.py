@@ -27,10 +27,8 @@ from .errors import (
     TooManyHolds,
 )
 from .headers import APPOINTMENT_TOKEN, ETAG, REPLAYED
-from .operation import Call, Operation
-
-BOOKING_GROUP, HOLD_GROUP = "booking_worker", "hold_worker"
-"""Queue groups: one worker of the group receives each command."""
+from .operation import BOOKING_GROUP, HOLD_GROUP, Call, Operation
+from .schedule_operations import SCHEDULE_OPERATIONS
 
 APPOINTMENTS, HOLDS, SLOTS = "appointments", "holds", "slots"
 
@@ -274,6 +272,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GRID,
     PLACE,
     RELEASE,
+    *SCHEDULE_OPERATIONS,
     BOOKING_READY,
     HOLD_READY,
 )

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from .commands import Command
-from .fields import DurationMinutes, Resource, Resources, Site, Version, invalid
+from .fields import Cursor, DurationMinutes, Resource, Resources, Site, Version, invalid
 from .schedule_fields import (
     Buffer,
     Country,
@@ -72,7 +72,9 @@ class ScheduleException(Command):
     date: Date | None = None
     holidays: Country | None = None
     subdivision: Subdivision | None = None
-    hours: Annotated[tuple[Hours, ...], BeforeValidator(at_most(MOST_HOURS))] = ()
+    hours: Annotated[
+        tuple[Hours, ...], BeforeValidator(at_most(MOST_HOURS)), Field(description="The hours of the day.")
+    ] = ()
 
     @field_validator("hours")
     @classmethod
@@ -111,8 +113,16 @@ class Schedule(Command):
     title: Title
     timeZone: TimeZone
     weekly: Annotated[tuple[WeeklyHours, ...], BeforeValidator(at_most(MOST_HOURS))]
-    exceptions: Annotated[tuple[ScheduleException, ...], BeforeValidator(at_most(MOST_EXCEPTIONS))] = ()
-    services: Annotated[tuple[Service, ...], BeforeValidator(at_most(MOST_SERVICES))] = ()
+    exceptions: Annotated[
+        tuple[ScheduleException, ...],
+        BeforeValidator(at_most(MOST_EXCEPTIONS)),
+        Field(description="Days with other hours."),
+    ] = ()
+    services: Annotated[
+        tuple[Service, ...],
+        BeforeValidator(at_most(MOST_SERVICES)),
+        Field(description="What can be booked."),
+    ] = ()
     stepMinutes: StepMinutes = DEFAULT_STEP_MINUTES
     leadMinutes: LeadMinutes = 0
     horizonDays: HorizonDays | None = None
@@ -171,6 +181,7 @@ class ListSchedules(Command):
     """Read the schedules of a site, by resource."""
 
     site: Site
+    cursor: Cursor | None = None
 
 
 def _minutes(time: str) -> int:

@@ -24,7 +24,8 @@ def schemas_of(models: Iterable[type[BaseModel]]) -> dict[str, dict[str, Any]]:
     commands = [(model, "validation") for model in ordered if issubclass(model, Command)]
     replies = [(model, "serialization") for model in ordered if not issubclass(model, Command)]
     found: dict[str, dict[str, Any]] = {}
-    for members, finish in ((commands, nullable), (replies, without_null)):
+    # Commands last: a model that a command and a reply contain is described as the command accepts it.
+    for members, finish in ((replies, without_null), (commands, nullable)):
         _, schemas = models_json_schema(members, ref_template=REFERENCE)  # type: ignore[arg-type]
         for name, schema in schemas.get("$defs", {}).items():
             required = schema.get("required", ())

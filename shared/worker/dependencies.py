@@ -12,6 +12,7 @@ from shared.process.health import bind_health, health_server
 from shared.process.tasks import run_until_cancelled
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.schedules import ScheduleStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
 from shared.stores.mongo.writes import BookingWrites
@@ -29,6 +30,7 @@ class Stores:
     bookings: BookingStore
     writes: BookingWrites
     windows: WindowStore
+    schedules: ScheduleStore
     holds: HoldStore
     held: HoldIndex
     intents: IntentStore
@@ -75,6 +77,7 @@ async def open_stores(
         bookings,
         BookingWrites(database, bookings, schema),
         WindowStore(database, bookings, grid),
+        ScheduleStore(database, bookings),
         HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
         HoldIndex(redis, grid),
         IntentStore(redis),

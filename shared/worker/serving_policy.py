@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.contract.operation import Operation
 from shared.contract.operations import BOOK, CANCEL, GET, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE, RELEASE
+from shared.contract.schedule_operations import SCHEDULE_OPERATIONS
 from shared.process.health import AskReadiness
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.watch import RedisWatch
@@ -13,8 +14,8 @@ NEEDS_INDEXES: tuple[Operation[Any, Any], ...] = (BOOK, CANCEL, MOVE, PLACE)
 """Confirmed only while the unique indexes are verified."""
 NEEDS_REDIS: tuple[Operation[Any, Any], ...] = (PLACE, RELEASE)
 """Impossible without Redis. Bookings go on without it."""
-NEEDS_MONGODB: tuple[Operation[Any, Any], ...] = (GET, HISTORY, LIST, LIST_SLOTS)
-"""Reads of MongoDB."""
+NEEDS_MONGODB: tuple[Operation[Any, Any], ...] = (GET, HISTORY, LIST, LIST_SLOTS, *SCHEDULE_OPERATIONS)
+"""Impossible without MongoDB."""
 
 
 class ServingPolicy:

@@ -56,10 +56,12 @@ def request_of(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
     body = as_json(operation.example, call.body) if call.body else None
     if body and "slot" in body and "patientName" in body:
         body = fresh("Ada")
-    query = WINDOW if "from" in as_json(operation.example) else None
+    example = as_json(operation.example)
+    query = WINDOW if "from" in example else None
+    path = {name: example[name] for name in ("site", "resource") if f"{{{name}}}" in call.path}
     return {
         "method": call.method,
-        "url": call.path.replace("{id}", NOTHING),
+        "url": call.path.format(**path, id=NOTHING),
         **({"json": body} if body else {}),
         **({"params": query} if query else {}),
     }

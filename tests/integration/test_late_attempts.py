@@ -15,7 +15,8 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from shared.contract.operations import BOOK, BOOKING_GROUP, MOVE
+from shared.contract.operation import BOOKING_GROUP
+from shared.contract.operations import BOOK, MOVE
 from shared.process.nats_wire import round_trip
 from tests.integration.life import BOOKED
 from tests.servers import Servers

@@ -45,7 +45,8 @@ def test_subject_is_described_with_its_command(subject: Subject) -> None:
         field.alias or name for name, field in subject.takes.model_fields.items()
     }
     # A `ready` request goes to every worker; any other goes to one worker of the queue group.
-    expected = None if subject.address.endswith(".ready") else f"{subject.address.partition('.')[0]}_worker"
+    worker = "hold_worker" if subject.address.startswith("hold.") else "booking_worker"
+    expected = None if subject.address.endswith(".ready") else worker
     assert operation.get("bindings", {}).get("nats", {}).get("queue") == expected
     assert operation["summary"]
     assert len(operation["reply"]["messages"]) == 2

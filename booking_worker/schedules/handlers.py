@@ -1,0 +1,36 @@
+"""Map the operations on schedules to their use cases and replies."""
+
+from booking_worker.schedules.directory import ScheduleDirectory
+from shared.contract import schedule_operations as operations
+from shared.contract.envelope import Reply
+from shared.contract.headers import ETAG, etag_of
+from shared.contract.schedule_replies import (
+    ResourceSchedule,
+    ScheduleDeleted,
+    ScheduleFound,
+    SchedulesFound,
+    ScheduleStored,
+)
+from shared.worker.dispatcher import Handler, Handlers, unbatched
+
+
+def schedule_handlers(directory: ScheduleDirectory) -> Handlers:
+    """Return the handler of each operation on schedules."""
+    return {
+        operations.PUT: Handler(unbatched(directory.put), _stored),
+        operations.GET: Handler(unbatched(directory.get), _found),
+        operations.DELETE: Handler(unbatched(directory.delete), lambda _: Reply(ScheduleDeleted())),
+        operations.LIST: Handler(unbatched(directory.list), lambda page: Reply.of_json(page, SchedulesFound)),
+    }
+
+
+def _stored(schedule: ResourceSchedule) -> Reply[ScheduleStored]:
+    return Reply(ScheduleStored(schedule=schedule), headers=_etag(schedule))
+
+
+def _found(schedule: ResourceSchedule) -> Reply[ScheduleFound]:
+    return Reply(ScheduleFound(schedule=schedule), headers=_etag(schedule))
+
+
+def _etag(schedule: ResourceSchedule) -> dict[str, str]:
+    return {ETAG: etag_of(schedule.version)}

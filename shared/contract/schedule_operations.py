@@ -1,0 +1,117 @@
+"""The operations on schedules."""
+
+from typing import Any
+
+from . import examples, schedule_replies, schedules
+from .caller import Scope
+from .errors import NoSuchSchedule, PreconditionFailed
+from .headers import ETAG
+from .operation import BOOKING_GROUP, Call, Operation
+
+SCHEDULES = "schedules"
+
+_PATH = "/api/schedules/{site}/{resource}"
+_PLACE: dict[str, Any] = {"site": examples.SITE, "resource": "dr-lee"}
+_SCHEDULE: dict[str, Any] = {
+    "title": "Dr Lee",
+    "timeZone": "Europe/Berlin",
+    "weekly": [
+        {"days": ["mon", "tue", "wed", "thu", "fri"], "from": "09:00", "to": "12:30"},
+        {"days": ["mon", "thu"], "from": "14:00", "to": "18:00"},
+    ],
+    "exceptions": [
+        {"holidays": "DE", "subdivision": "HH"},
+        {"date": "2030-12-24", "hours": [{"from": "09:00", "to": "11:00"}]},
+    ],
+    "services": [
+        {
+            "id": "first-visit",
+            "title": "First visit",
+            "durationMinutes": examples.MINUTES,
+            "bufferAfter": 10,
+            "resources": ["room-2"],
+        }
+    ],
+    "stepMinutes": 15,
+    "leadMinutes": 120,
+    "horizonDays": 90,
+    "cutOffMinutes": 1440,
+    "enforced": True,
+}
+_STORED = schedule_replies.ResourceSchedule(**_SCHEDULE, **_PLACE, version=1)
+
+PUT = Operation(
+    subject="schedule.v1.put",
+    group=BOOKING_GROUP,
+    example=schedules.PutSchedule(**_SCHEDULE, **_PLACE),
+    answer=schedule_replies.ScheduleStored(schedule=_STORED),
+    refusals=(PreconditionFailed,),
+    http=Call(
+        "putSchedule",
+        "PUT",
+        _PATH,
+        SCHEDULES,
+        "Create or replace a schedule",
+        """The opening hours, services and booking rules of a resource. It is in force within 2 s.
+
+Times are of the wall clock of `timeZone`, also on the days on which the clocks change. No booking that stands
+is changed. With `If-Match`, the schedule needs that version; without, it may be absent.""",
+        body=schedules.Schedule,
+        answers=(ETAG,),
+        scope=Scope.SCHEDULES,
+    ),
+)
+GET = Operation(
+    subject="schedule.v1.get",
+    group=BOOKING_GROUP,
+    example=schedules.GetSchedule(**_PLACE),
+    answer=schedule_replies.ScheduleFound(schedule=_STORED),
+    reads=True,
+    refusals=(NoSuchSchedule,),
+    http=Call(
+        "getSchedule",
+        "GET",
+        _PATH,
+        SCHEDULES,
+        "Read a schedule",
+        "The schedule of a resource.",
+        answers=(ETAG,),
+    ),
+)
+DELETE = Operation(
+    subject="schedule.v1.delete",
+    group=BOOKING_GROUP,
+    example=schedules.DeleteSchedule(**_PLACE, ifVersion=1),
+    answer=schedule_replies.ScheduleDeleted(),
+    refusals=(NoSuchSchedule, PreconditionFailed),
+    done_before=NoSuchSchedule,
+    http=Call(
+        "deleteSchedule",
+        "DELETE",
+        _PATH,
+        SCHEDULES,
+        "Delete a schedule",
+        "Its bookings stay. With `If-Match`, the schedule needs that version; a retry of it gets 200 too.",
+        scope=Scope.SCHEDULES,
+    ),
+)
+LIST = Operation(
+    subject="schedule.v1.list",
+    group=BOOKING_GROUP,
+    example=schedules.ListSchedules(site=examples.SITE),
+    answer=schedule_replies.SchedulesFound(schedules=[_STORED]),
+    reads=True,
+    page=True,
+    http=Call(
+        "listSchedules",
+        "GET",
+        "/api/schedules/{site}",
+        SCHEDULES,
+        "List the schedules of a site",
+        """A page of schedules, by resource.
+
+Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
+    ),
+)
+
+SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (PUT, GET, DELETE, LIST)
