@@ -12,9 +12,12 @@ from booking_worker.bookings.service import BookingService
 from booking_worker.handlers import handlers
 from booking_worker.reads.service import ReadService
 from booking_worker.schedules.directory import ScheduleDirectory
+from booking_worker.schedules.free_slots import FreeSlotFinder
+from booking_worker.schedules.handlers import schedule_handlers
 from shared.contract.operation import BOOKING_GROUP
 from shared.contract.operations import BOOKING_READY
 from shared.process.settings import NatsSettings, load
+from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
 from shared.worker.serving_policy import ServingPolicy
@@ -45,7 +48,8 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         )
         reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
         policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
-        served = handlers(service, reads, ScheduleDirectory(stores.schedules))
-        async with broker.serve(served, BOOKING_READY, policy):
+        finder = FreeSlotFinder(ScheduleCache(stores.schedules), stores.windows, stores.held, stores.grid)
+        schedules = schedule_handlers(ScheduleDirectory(stores.schedules), finder)
+        async with broker.serve(handlers(service, reads, schedules), BOOKING_READY, policy):
             yield
         await clearer.drain()

@@ -3,8 +3,6 @@
 from booking_worker.bookings.requests import Booked
 from booking_worker.bookings.service import BookingService
 from booking_worker.reads.service import ReadService
-from booking_worker.schedules.directory import ScheduleDirectory
-from booking_worker.schedules.handlers import schedule_handlers
 from shared.contract import operations
 from shared.contract.envelope import Reply
 from shared.contract.headers import ETAG, REPLAYED, etag_of
@@ -21,10 +19,10 @@ from shared.domain.booking import Booking
 from shared.worker.dispatcher import Handler, Handlers, unbatched
 
 
-def handlers(bookings: BookingService, reads: ReadService, directory: ScheduleDirectory) -> Handlers:
-    """Return the handler of each operation."""
+def handlers(bookings: BookingService, reads: ReadService, schedules: Handlers) -> Handlers:
+    """Return the handler of each operation; `schedules` are those of the operations on schedules."""
     return {
-        **schedule_handlers(directory),
+        **schedules,
         operations.BOOK: Handler(bookings.book, _booked),
         operations.MOVE: Handler(bookings.move, _moved),
         operations.CANCEL: Handler(bookings.cancel, _cancelled),

@@ -11,8 +11,8 @@ from typing import Any
 from shared.contract import audit
 from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.events import STREAM, SUBJECTS, consumer_of
-from shared.contract.operation import Operation
-from shared.contract.operations import BOOKING_GROUP, BOOKING_READY, HOLD_GROUP, HOLD_READY, OPERATIONS
+from shared.contract.operation import BOOKING_GROUP, HOLD_GROUP, Operation
+from shared.contract.operations import BOOKING_READY, HOLD_READY, OPERATIONS
 from shared.process.nats_access import EVENTS_API, GATEWAY, PREFIX, SERVICE, inbox_prefix
 
 Config = dict[str, Any]

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from gateway.docs import parts
 from shared.contract.errors import ErrorBody
 from shared.contract.headers import REQUEST_ID
-from shared.contract.operations import APPOINTMENTS, HOLDS, OPERATIONS, SLOTS
-from shared.contract.schedule_operations import SCHEDULES
+from shared.contract.operations import APPOINTMENTS, HOLDS, OPERATIONS
+from shared.contract.schedule_operations import SCHEDULES, SLOTS
 from shared.contract.schemas import schemas_of
 
 TITLE = "Booking service"

@@ -14,7 +14,8 @@ from gateway.live.stream import HEADERS, LiveResponse
 from shared.contract.commands import ListSlots
 from shared.contract.errors import InvalidRequest
 from shared.contract.operation import Call
-from shared.contract.operations import LIST_SLOTS, SLOTS
+from shared.contract.operations import LIST_SLOTS
+from shared.contract.schedule_operations import SLOTS
 
 LIVE = "/api/live"
 CALL = Call(

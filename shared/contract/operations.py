@@ -28,9 +28,9 @@ from .errors import (
 )
 from .headers import APPOINTMENT_TOKEN, ETAG, REPLAYED
 from .operation import BOOKING_GROUP, HOLD_GROUP, Call, Operation
-from .schedule_operations import SCHEDULE_OPERATIONS
+from .schedule_operations import SCHEDULE_OPERATIONS, SLOTS
 
-APPOINTMENTS, HOLDS, SLOTS = "appointments", "holds", "slots"
+APPOINTMENTS, HOLDS = "appointments", "holds"
 
 ANY: tuple[Refused, ...] = (
     InvalidRequest("Unknown field colour"),

@@ -20,6 +20,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _SUBDIVISION = re.compile(r"[A-Za-z0-9 -]{1,40}")
+_DIGITS = re.compile(r"[0-9]{1,4}")
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -83,6 +84,23 @@ def _days(value: Any) -> tuple[str, ...]:
     if names and all(name in WEEKDAYS for name in names) and len(set(names)) == len(names):
         return tuple(sorted(names, key=WEEKDAYS.index))
     raise invalid(f"must be different days of {', '.join(WEEKDAYS)}")
+
+
+def _asked_minutes(value: Any) -> int:
+    """Read minutes from JSON, or from a query, which has texts alone."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= DAY_MINUTES:
+        return value
+    raise invalid(f"must be a whole number of minutes from 1 to {DAY_MINUTES}")
+
+
+def _asked_switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("1", "true", "0", "false"):
+        return value in ("1", "true")
+    raise invalid("must be 1 or 0")
 
 
 def _switch(value: Any) -> bool:
@@ -170,6 +188,29 @@ CutOffMinutes = Annotated[
     _whole(0, MOST_LEAD_MINUTES),
     _whole_schema(
         0, MOST_LEAD_MINUTES, "From so many minutes before the slot, patients cannot cancel or move."
+    ),
+]
+AskedMinutes = Annotated[
+    int,
+    PlainValidator(_asked_minutes),
+    WithJsonSchema(
+        {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": DAY_MINUTES,
+            "description": "Default: the minutes of the service, or one cell of the grid.",
+        }
+    ),
+]
+AskedSwitch = Annotated[
+    bool,
+    PlainValidator(_asked_switch),
+    WithJsonSchema(
+        {
+            "type": "boolean",
+            "description": "1: one of the resources is enough, and the answer names those that are free. "
+            "Then `resource` may be absent: all of the site that have a schedule (and the service).",
+        }
     ),
 ]
 Switch = Annotated[

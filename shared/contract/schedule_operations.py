@@ -8,7 +8,7 @@ from .errors import NoSuchSchedule, PreconditionFailed
 from .headers import ETAG
 from .operation import BOOKING_GROUP, Call, Operation
 
-SCHEDULES = "schedules"
+SCHEDULES, SLOTS = "schedules", "slots"
 
 _PATH = "/api/schedules/{site}/{resource}"
 _PLACE: dict[str, Any] = {"site": examples.SITE, "resource": "dr-lee"}
@@ -114,4 +114,59 @@ Send `next` of a page as `cursor` to get the next page. The last page has no `ne
     ),
 )
 
-SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (PUT, GET, DELETE, LIST)
+_FREE = schedule_replies.FreeSlotsFound(
+    site=examples.SITE,
+    free=[
+        schedule_replies.FreeSlot(
+            slot=examples.SLOT,
+            local="2030-01-07T10:00:00+01:00",
+            durationMinutes=examples.MINUTES,
+            resources=examples.RESOURCES,
+        )
+    ],
+)
+FREE_SLOTS = Operation(
+    subject="schedule.v1.free_slots",
+    group=BOOKING_GROUP,
+    example=schedules.FindFreeSlots.model_validate({**examples.WINDOW, "service": "first-visit"}),
+    answer=_FREE,
+    reads=True,
+    page=True,
+    refusals=(NoSuchSchedule,),
+    http=Call(
+        "findFreeSlots",
+        "GET",
+        "/api/free-slots",
+        SLOTS,
+        "Find free slots",
+        """Starts at which the resources are open, not booked and not held, within lead and horizon.
+
+Of several resources all are needed, with `any=1` one of them. A `service` sets the duration, and adds buffers
+and resources.
+
+Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
+    ),
+)
+NEXT_FREE = Operation(
+    subject="schedule.v1.next_free",
+    group=BOOKING_GROUP,
+    example=schedules.FindNextFree.model_validate(
+        {"site": examples.SITE, "resource": ["dr-lee"], "service": "first-visit"}
+    ),
+    answer=_FREE,
+    reads=True,
+    page=True,
+    refusals=(NoSuchSchedule,),
+    http=Call(
+        "findNextFree",
+        "GET",
+        "/api/next-free",
+        SLOTS,
+        "Find the next free slot",
+        """The first free slot from `from` on (default: now), at most a year ahead; or none.
+
+The parameters are those of `/api/free-slots`.""",
+    ),
+)
+
+SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (PUT, GET, DELETE, LIST, FREE_SLOTS, NEXT_FREE)

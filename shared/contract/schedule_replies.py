@@ -1,7 +1,10 @@
 """Replies about schedules: the bodies of 2xx answers."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
+from .fields import Instant
 from .schedules import Schedule
 
 _BY_ALIAS = ConfigDict(serialize_by_alias=True)
@@ -38,4 +41,28 @@ class SchedulesFound(BaseModel):
     model_config = _BY_ALIAS
 
     schedules: list[ResourceSchedule]
+    next: str | None = None
+
+
+class FreeSlot(BaseModel):
+    """A start at which `resources` can be booked; if any was asked for, each of them by itself.
+
+    `local` is the slot on the wall clock of the first resource with a schedule, with its offset.
+    """
+
+    slot: Instant
+    local: str
+    durationMinutes: int | None = None
+    resources: tuple[str, ...]
+
+
+class FreeSlotsFound(BaseModel):
+    """A page of free slots, by slot. The last page has no `next`.
+
+    `holds` is `unknown` if Redis does not answer: then some of the slots may be held.
+    """
+
+    site: str
+    free: list[FreeSlot]
+    holds: Literal["unknown"] | None = None
     next: str | None = None

@@ -10,9 +10,21 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from .commands import Command
-from .fields import Cursor, DurationMinutes, Resource, Resources, Site, Version, invalid
+from .commands import DEFAULT_SITE, Command, Window
+from .fields import (
+    Cursor,
+    DurationMinutes,
+    Instant,
+    ListedResources,
+    Resource,
+    Resources,
+    Site,
+    Version,
+    invalid,
+)
 from .schedule_fields import (
+    AskedMinutes,
+    AskedSwitch,
     Buffer,
     Country,
     CutOffMinutes,
@@ -182,6 +194,27 @@ class ListSchedules(Command):
 
     site: Site
     cursor: Cursor | None = None
+
+
+class FindFreeSlots(Window):
+    """Find starts at which resources can be booked: all of them together, or with `any` one of them."""
+
+    service: ServiceId | None = None
+    durationMinutes: AskedMinutes | None = None
+    any: AskedSwitch = False
+
+
+class FindNextFree(Command):
+    """Find the first start at which resources can be booked, from an instant on (default: now)."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    site: Site = DEFAULT_SITE
+    resource: ListedResources | None = None
+    from_: Instant | None = Field(default=None, alias="from")
+    service: ServiceId | None = None
+    durationMinutes: AskedMinutes | None = None
+    any: AskedSwitch = False
 
 
 def _minutes(time: str) -> int:

@@ -80,6 +80,8 @@ def test_operation_ids_are_stable() -> None:
         "getSchedule": "GET /api/schedules/{site}/{resource}",
         "deleteSchedule": "DELETE /api/schedules/{site}/{resource}",
         "listSchedules": "GET /api/schedules/{site}",
+        "findFreeSlots": "GET /api/free-slots",
+        "findNextFree": "GET /api/next-free",
         "createWebhook": "POST /api/webhooks",
         "listWebhooks": "GET /api/webhooks",
         "deleteWebhook": "DELETE /api/webhooks/{id}",

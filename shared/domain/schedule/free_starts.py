@@ -62,8 +62,10 @@ def offered_starts(hours: OpeningHours, span: Span, minutes: int, now: int) -> l
     return found
 
 
-def free_starts(starts: Iterable[int], taken: Iterable[Span], need: Need, grid: Grid) -> list[int]:
-    """Return the starts at which no cell of a booking is taken.
+def free_starts(
+    starts: Iterable[int], taken: Iterable[Span], need: Need, grid: Grid, *, most: int | None = None
+) -> list[int]:
+    """Return the first starts, at most `most`, at which no cell of a booking is taken.
 
     Args:
         starts: starts (Unix ms) in order.
@@ -80,13 +82,15 @@ def free_starts(starts: Iterable[int], taken: Iterable[Span], need: Need, grid: 
             position += 1
         if position == len(busy) or busy[position][0] >= end:
             free.append(at)
+            if len(free) == most:
+                break
     return free
 
 
 def common_starts(starts: Sequence[Sequence[int]]) -> list[int]:
     """Return the starts that are in all of the sequences, in order."""
     one, *others = starts
-    return sorted(set(one).intersection(*others))
+    return sorted(set(one).intersection(*others)) if others else list(one)
 
 
 def _earliest(hours: OpeningHours, now: int) -> int:

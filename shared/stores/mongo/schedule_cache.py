@@ -1,0 +1,90 @@
+"""Keep the schedules of sites in the memory of a worker, for at most a second after they were read."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from shared.contract.errors import Refused
+from shared.domain.schedule.opening_hours import OpeningHours
+from shared.stores.mongo.schedules import ScheduleStore
+
+FRESH_SECONDS = 1.0
+"""A change is in force within 2 s: this, and a read."""
+MOST_SITES = 1000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class SiteSchedules:
+    """The schedules of a site, by resource. `enforced`: whether the site has an enforced one."""
+
+    by_resource: Mapping[str, OpeningHours] = field(default_factory=dict)
+    enforced: bool = False
+
+
+@dataclass(frozen=True)
+class _Entry:
+    read_at: float
+    versions: Mapping[str, int]
+    schedules: SiteSchedules
+
+
+class ScheduleCache:
+    """Reads the schedules of a site again once they are older than `FRESH_SECONDS`.
+
+    It reads their versions, and then only the schedules that have changed.
+    """
+
+    def __init__(self, store: ScheduleStore) -> None:
+        self._store = store
+        self._entries: dict[str, _Entry] = {}
+        self._reads: dict[str, asyncio.Task[_Entry]] = {}
+
+    async def of_site(self, site: str, *, timeout: float) -> SiteSchedules:
+        """Return the schedules of a site. Concurrent callers share a read.
+
+        Raises:
+            NoPrimary, NotExecuted: MongoDB did not answer in time.
+        """
+        entry = self._entries.get(site)
+        if entry is not None and self._now() - entry.read_at < FRESH_SECONDS:
+            return entry.schedules
+        read = self._reads.get(site)
+        if read is None:
+            read = self._reads[site] = asyncio.create_task(self._read(site, entry, timeout))
+            read.add_done_callback(lambda done: self._finish(site, done))
+        return (await asyncio.shield(read)).schedules
+
+    async def _read(self, site: str, before: _Entry | None, timeout: float) -> _Entry:
+        read_at = self._now()  # before the read, so that a change after it is not overlooked for longer
+        versions = await self._store.versions(site, timeout=timeout)
+        if before is not None and versions == before.versions:
+            return _Entry(read_at, versions, before.schedules)
+        known = dict(before.schedules.by_resource) if before else {}
+        old = before.versions if before else {}
+        changed = [name for name, version in versions.items() if old.get(name) != version]
+        for stored in await self._store.get_many(site, changed, timeout=timeout):
+            versions[stored.resource] = stored.version
+            known.pop(stored.resource, None)
+            if stored.content is not None:
+                try:
+                    known[stored.resource] = OpeningHours(stored.schedule)
+                except (Refused, ValueError):
+                    log.warning("schedule_unreadable", site=site, resource=stored.resource)
+        enforced = any(hours.schedule.enforced for hours in known.values())
+        return _Entry(read_at, versions, SiteSchedules(known, enforced))
+
+    def _finish(self, site: str, read: "asyncio.Task[_Entry]") -> None:
+        del self._reads[site]
+        if not read.cancelled() and read.exception() is None:
+            self._entries.pop(site, None)
+            self._entries[site] = read.result()  # at the end: the oldest are first
+            if len(self._entries) > MOST_SITES:
+                del self._entries[next(iter(self._entries))]
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
