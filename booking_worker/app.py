@@ -11,6 +11,7 @@ from booking_worker.bookings.move import Mover
 from booking_worker.bookings.service import BookingService
 from booking_worker.handlers import handlers
 from booking_worker.reads.service import ReadService
+from booking_worker.schedules.conflicts import ConflictReader
 from booking_worker.schedules.directory import ScheduleDirectory
 from booking_worker.schedules.free_slots import FreeSlotFinder
 from booking_worker.schedules.handlers import schedule_handlers
@@ -48,8 +49,12 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         )
         reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
         policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
-        finder = FreeSlotFinder(ScheduleCache(stores.schedules), stores.windows, stores.held, stores.grid)
-        schedules = schedule_handlers(ScheduleDirectory(stores.schedules), finder)
+        cache = ScheduleCache(stores.schedules)
+        schedules = schedule_handlers(
+            ScheduleDirectory(stores.schedules),
+            FreeSlotFinder(cache, stores.windows, stores.held, stores.grid),
+            ConflictReader(stores.schedules, stores.windows),
+        )
         async with broker.serve(handlers(service, reads, schedules), BOOKING_READY, policy):
             yield
         await clearer.drain()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import examples, schedule_replies, schedules
+from . import examples, replies, schedule_replies, schedules
 from .caller import Scope
 from .errors import NoSuchSchedule, PreconditionFailed
 from .headers import ETAG
@@ -169,4 +169,33 @@ The parameters are those of `/api/free-slots`.""",
     ),
 )
 
-SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (PUT, GET, DELETE, LIST, FREE_SLOTS, NEXT_FREE)
+CONFLICTS = Operation(
+    subject="schedule.v1.conflicts",
+    group=BOOKING_GROUP,
+    example=schedules.ListConflicts(**_PLACE),
+    answer=replies.AppointmentsFound(appointments=[examples.BOOKED]),
+    reads=True,
+    page=True,
+    refusals=(NoSuchSchedule,),
+    http=Call(
+        "listConflicts",
+        "GET",
+        _PATH + "/conflicts",
+        SCHEDULES,
+        "List bookings outside the hours",
+        """A page of the booked appointments of the resource that do not lie within its opening hours.
+
+They end after `from` (default: now). A page may be empty and yet have a `next`: send it as `cursor`.""",
+        scope=Scope.READ,
+    ),
+)
+
+SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    PUT,
+    GET,
+    DELETE,
+    LIST,
+    CONFLICTS,
+    FREE_SLOTS,
+    NEXT_FREE,
+)

@@ -196,6 +196,15 @@ class ListSchedules(Command):
     cursor: Cursor | None = None
 
 
+class ListConflicts(SchedulePlace):
+    """Read the bookings of a resource, from an instant on (default: now), that lie outside its hours."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: Instant | None = Field(default=None, alias="from")
+    cursor: Cursor | None = None
+
+
 class FindFreeSlots(Window):
     """Find starts at which resources can be booked: all of them together, or with `any` one of them."""
 

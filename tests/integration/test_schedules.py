@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.callers import NatsCaller
+from tests.callers import HttpCaller, NatsCaller
 from tests.slots import fresh_site
 
 HOURS = {"days": ["mon", "tue"], "from": "09:00", "to": "12:30"}
@@ -145,6 +145,27 @@ async def test_wrong_schedule_is_refused(
     answer = await http.put(path, json={**SCHEDULE, **changes})
     assert (answer.status_code, answer.json()) == (400, {"error": sentence})
     assert (await http.get(path)).status_code == 404
+
+
+async def test_bookings_outside_the_hours_are_listed(
+    http: httpx.AsyncClient, http_caller: HttpCaller
+) -> None:
+    """The conflicts are the future bookings of the resource that its schedule leaves outside, and no others."""
+    path = path_of(site := fresh_site())
+    booked = {}
+    for time, minutes in (("09:00", 30), ("12:15", 15), ("12:15", 30), ("07:00", 15)):
+        resource = "dr-lee" if (time, minutes) != ("12:15", 15) else "room"
+        body = {"slot": f"2031-05-05T{time}:00+02:00", "patientName": "Ada", "durationMinutes": minutes}
+        answer = await http_caller.book({**body, "site": site, "resources": [resource]})
+        booked[time, minutes] = answer.body["appointment"]
+    past = {"slot": "2001-05-06T09:00Z", "patientName": "Ada", "site": site, "resources": ["dr-lee"]}
+    assert (await http_caller.book(past)).status == 201
+    assert (await http.get(f"{path}/conflicts")).json() == ABSENT
+    await http.put(path, json=SCHEDULE)
+    found = await http.get(f"{path}/conflicts")
+    assert found.json() == {"appointments": [booked["07:00", 15], booked["12:15", 30]]}
+    earlier = await http.get(f"{path}/conflicts", params={"from": "2001-01-01T00:00Z"})
+    assert len(earlier.json()["appointments"]) == 3
 
 
 async def test_largest_pages_fit_in_a_message(http: httpx.AsyncClient) -> None:

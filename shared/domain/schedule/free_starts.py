@@ -4,8 +4,10 @@ Starts are counted from each opening. A booking has to lie within opening hours 
 may lie outside of them.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from math import inf
 from typing import Literal
 
 from shared.domain.grid import MINUTE_MS, Grid
@@ -29,7 +31,7 @@ def why_not_offered(hours: OpeningHours | None, slot: int, minutes: int, now: in
         return "unknown_resource"
     end = slot + minutes * MINUTE_MS
     openings = hours.openings(slot, max(end, slot + 1))
-    if not any(begin <= slot < close and end <= close for begin, close in merged(openings)):
+    if not is_within(merged(openings), slot, end):
         return "closed"
     if slot < _earliest(hours, now):
         return "too_soon"
@@ -40,6 +42,12 @@ def why_not_offered(hours: OpeningHours | None, slot: int, minutes: int, now: in
     if not any(begin <= slot < close and (slot - begin) % step == 0 for begin, close in openings):
         return "not_a_start"
     return None
+
+
+def is_within(openings: Sequence[Span], begin: int, end: int) -> bool:
+    """Return whether a booking lies within one of `openings`, which are merged; `end` may equal `begin`."""
+    number = bisect_right(openings, (begin, inf)) - 1
+    return number >= 0 and begin < openings[number][1] and end <= openings[number][1]
 
 
 def offered_starts(hours: OpeningHours, span: Span, minutes: int, now: int) -> list[int]:
