@@ -150,7 +150,7 @@ async def test_wrong_schedule_is_refused(
 async def test_bookings_outside_the_hours_are_listed(
     http: httpx.AsyncClient, http_caller: HttpCaller
 ) -> None:
-    """The conflicts are the future bookings of the resource that its schedule leaves outside, and no others."""
+    """The conflicts are the future bookings of the resource that its schedule leaves outside."""
     path = path_of(site := fresh_site())
     booked = {}
     for time, minutes in (("09:00", 30), ("12:15", 15), ("12:15", 30), ("07:00", 15)):
