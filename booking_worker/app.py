@@ -18,7 +18,6 @@ from booking_worker.schedules.handlers import schedule_handlers
 from shared.contract.operation import BOOKING_GROUP
 from shared.contract.operations import BOOKING_READY
 from shared.process.settings import NatsSettings, load
-from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.worker.broker import WorkerBroker
 from shared.worker.dependencies import open_stores
 from shared.worker.serving_policy import ServingPolicy
@@ -40,19 +39,20 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
                 intents,
                 clearer,
                 lately=lately,
+                schedules=stores.schedule_cache,
                 grid=stores.grid,
                 digests=stores.digests,
             ),
             schema=stores.schema,
+            schedules=stores.schedule_cache,
             grid=stores.grid,
             digests=stores.digests,
         )
         reads = ReadService(stores.bookings, stores.windows, stores.held, stores.grid)
         policy = ServingPolicy(stores.schema, stores.redis, stores.readiness)
-        cache = ScheduleCache(stores.schedules)
         schedules = schedule_handlers(
             ScheduleDirectory(stores.schedules),
-            FreeSlotFinder(cache, stores.windows, stores.held, stores.grid),
+            FreeSlotFinder(stores.schedule_cache, stores.windows, stores.held, stores.grid),
             ConflictReader(stores.schedules, stores.windows),
         )
         async with broker.serve(handlers(service, reads, schedules), BOOKING_READY, policy):

@@ -23,6 +23,7 @@ async def hold_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             stores.holds,
             stores.redis,
             schema=stores.schema,
+            schedules=stores.schedule_cache,
             grid=stores.grid,
             digests=stores.digests,
         )

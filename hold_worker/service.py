@@ -7,11 +7,12 @@ and the client retries it. `shared/stores/redis/holds.py` explains the grant. Ea
 holds in one round trip.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import DEFAULT_RESOURCES, PlaceHold, ReleaseHold
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
@@ -30,7 +31,9 @@ from shared.contract.fields import random_uuid
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid, SlotRange
+from shared.domain.schedule.site import SiteSchedules
 from shared.stores.mongo.bookings import BookingStore, Found
+from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.holds import Granted, HoldRequest, HoldStore, Placed, Release
 from shared.stores.redis.keys import Holder
@@ -106,9 +109,11 @@ class HoldService:
         redis: RedisWatch,
         *,
         schema: Schema,
+        schedules: ScheduleCache,
         grid: Grid,
         digests: Digests,
     ) -> None:
+        self._schedules = schedules
         self._bookings = bookings
         self._holds = holds
         self._redis = redis
@@ -122,15 +127,18 @@ class HoldService:
     async def place(self, attempts: Sequence[Attempt[PlaceHold]]) -> list[Held | Exception]:
         """Hold a slot with all the requested resources, or extend the hold of the command's token.
 
-        Refusals: SlotAlreadyBooked, SlotHeld, InvalidRequest, TooManyHolds, BeingBooked, AskedEarlier,
-        NotExecuted, OutcomeUnknown.
+        Refusals: SlotAlreadyBooked, SlotHeld, SlotNotOffered, InvalidRequest, TooManyHolds, BeingBooked,
+        AskedEarlier, NotExecuted, OutcomeUnknown.
         """
         self._schema.require()
+        sites = {attempt.command.site for attempt in attempts}
+        seconds = max(attempt.deadline.remaining for attempt in attempts)
+        enforced = await self._schedules.of_enforced_sites(sites, timeout=seconds)
         outcomes: dict[int, Held | Exception] = {}
         left: dict[int, HoldAttempt] = {}
         for number, attempt in enumerate(attempts):
             try:
-                left[number] = self._hold_attempt(attempt)
+                left[number] = self._hold_attempt(enforced, attempt)
             except Refused as refused:
                 outcomes[number] = refused
         placed = await self._places.submit(list(left.values()))
@@ -160,8 +168,13 @@ class HoldService:
         released = await self._releases.submit(releases)
         return [done if isinstance(done, Exception) else None if done else NoSuchHold() for done in released]
 
-    def _hold_attempt(self, attempt: Attempt[PlaceHold]) -> HoldAttempt:
+    def _hold_attempt(
+        self, enforced: Mapping[str, SiteSchedules], attempt: Attempt[PlaceHold]
+    ) -> HoldAttempt:
         command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
+        schedules = enforced.get(command.site)
+        if schedules and (refusal := schedules.refusal(command.resources, slot_range, unix_ms_now())):
+            raise refusal
         holder = Holder(command.holdToken or random_uuid(), self._digests.of_name(command.patientName))
         claims, shares = Claims.of(command, slot_range), attempt.caller.shares
         request = HoldRequest(claims, holder, attempt.asked_at, shares)

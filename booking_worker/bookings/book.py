@@ -44,6 +44,7 @@ class Booker:
         """Decide a batch of requests by a deadline.
 
         0. MongoDB: read the claims that were recently found booked, and refuse their requests if they are.
+           Refuse slots that enforced schedules do not offer and their patients do not hold.
         1. Redis: one script reads the holds, and registers intents for the requests that no hold and no cap
            of a share blocks. It counts these in their shares.
         2. MongoDB: insert one request per claim in one bulk. The index decides, also between workers.
@@ -61,12 +62,18 @@ class Booker:
         if suspected := [request for request in requests if self._lately.has_any(request.claims.in_site)]:
             known, _ = await self._explain([], suspected, deadline)
             outcomes |= await self._finality.make_final(known, deadline)
-        left = [request for request in requests if request not in known]
+        not_offered: dict[BookRequest, BookOutcome] = {}
+        if judged := [r for r in requests if r.not_offered and r not in known]:
+            not_offered = await self._not_offered(judged, deadline)
+        left = [request for request in requests if request not in known and request not in not_offered]
         states = await self._intents.register_intents(
             [request.intent for request in left], seconds=deadline.remaining
         )
         hold_states = dict(zip(left, states, strict=True))
-        blocked = {r: REFUSALS[hold_states[r]]() for r in left if hold_states[r] in BLOCKED}
+        blocked: dict[BookRequest, BookOutcome] = {
+            **not_offered,
+            **{r: REFUSALS[hold_states[r]]() for r in left if hold_states[r] in BLOCKED},
+        }
         passing = [request for request in left if hold_states[request] in MAY_PASS]
         rounds_without_progress = 0
         while rounds_without_progress < MOST_ROUNDS_WITHOUT_PROGRESS:
@@ -99,6 +106,20 @@ class Booker:
             if _is_stored(request, outcomes[request])
         )
         return [outcomes[request] for request in requests]
+
+    async def _not_offered(
+        self, requests: Sequence[BookRequest], deadline: Deadline
+    ) -> dict[BookRequest, BookOutcome]:
+        """Return the refusals of slots that enforced schedules do not offer.
+
+        A hold was granted before the schedule was changed, so its patient may still book it.
+        """
+        held = await self._intents.hold_all([r.intent for r in requests], seconds=deadline.remaining)
+        return {
+            request: request.not_offered
+            for request, holds_all in zip(requests, held, strict=True)
+            if request.not_offered and not holds_all
+        }
 
     async def _insert(
         self, requests: Sequence[BookRequest], deadline: Deadline

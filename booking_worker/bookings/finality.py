@@ -13,10 +13,20 @@ from booking_worker.bookings.move_plan import MovePlan
 from booking_worker.bookings.outcomes import MOST_ROUNDS_WITHOUT_PROGRESS, ChangeOutcome
 from booking_worker.bookings.requests import BookOutcome, BookRequest, replay
 from shared.contract.deadline import Deadline
-from shared.contract.errors import AskedEarlier, NotExecuted, OutcomeUnknown, SlotAlreadyBooked, SlotHeld
+from shared.contract.errors import (
+    AskedEarlier,
+    NotExecuted,
+    OutcomeUnknown,
+    SlotAlreadyBooked,
+    SlotHeld,
+    SlotNotOffered,
+)
 from shared.stores.mongo.bookings import BookingStore, InSite
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites, CompareAndSet
+
+FINAL = (SlotAlreadyBooked, SlotHeld, SlotNotOffered)
+"""The refusals after which no earlier attempt may take effect."""
 
 
 class KeyFinality:
@@ -40,7 +50,7 @@ class KeyFinality:
         left = [
             request
             for request, outcome in decided.items()
-            if isinstance(outcome, SlotAlreadyBooked | SlotHeld) and not request.is_first_attempt
+            if isinstance(outcome, FINAL) and not request.is_first_attempt
         ]
         for _ in range(MOST_ROUNDS_WITHOUT_PROGRESS):
             left = await self._reserve_keys(left, outcomes, deadline)
@@ -99,7 +109,7 @@ class MoveFinality:
             time, and None (decide again) if another write changed the booking.
         """
         outcomes = dict(decided)
-        refused = [plan for plan, o in decided.items() if isinstance(o, SlotAlreadyBooked | SlotHeld)]
+        refused = [plan for plan, o in decided.items() if isinstance(o, FINAL)]
         written = await self._writes.guarded(
             self._writes.advance_epochs, [_advance_epoch(plan) for plan in refused], deadline
         )

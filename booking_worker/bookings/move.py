@@ -1,6 +1,7 @@
 """Move a batch of bookings. One write of one row takes the new claims and frees the old ones."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from booking_worker.bookings.finality import MoveFinality
 from booking_worker.bookings.intents import MAY_BE_REGISTERED, MAY_PASS, IntentClearer
@@ -9,13 +10,16 @@ from booking_worker.bookings.move_plan import MovePlan, PendingMove, plan_move, 
 from booking_worker.bookings.outcomes import REFUSALS, ChangeOutcome, refusal_of
 from booking_worker.bookings.preconditions import known_versions
 from booking_worker.bookings.requests import split_competitors
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.deadline import Deadline
 from shared.contract.errors import NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
-from shared.domain.grid import Grid
+from shared.domain.grid import Grid, SlotRange
+from shared.domain.schedule.site import SiteSchedules
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.stores.mongo.writes import BookingWrites
 from shared.stores.redis.intents import BLOCKED, HoldState, IntentStore
 from shared.worker.batcher import HEAVIEST_BATCH
@@ -32,10 +36,12 @@ class Mover:
         clearer: IntentClearer,
         *,
         lately: LatelyBooked,
+        schedules: ScheduleCache,
         grid: Grid,
         digests: Digests,
     ) -> None:
         self._lately = lately
+        self._schedules = schedules
         self._bookings = bookings
         self._writes = writes
         self._intents = intents
@@ -66,12 +72,14 @@ class Mover:
         rows = await self._bookings.get_many(
             {move.id for move in moves}, versions=known_versions(moves), timeout=deadline.remaining
         )
+        sites = {row.site for row in rows.values()}
+        enforced = await self._schedules.of_enforced_sites(sites, timeout=deadline.remaining)
         outcomes: dict[PendingMove, ChangeOutcome] = {}
         plans: list[MovePlan] = []
         for move in moves:
             planned = plan_move(move, rows.get(move.id), self._grid, self._digests)
             if isinstance(planned, MovePlan):
-                plans.append(planned)
+                plans.append(_judged(planned, enforced))
             else:
                 outcomes[move] = planned
         carried_out = await self._carry_out(_fitting(plans), deadline)
@@ -94,12 +102,23 @@ class Mover:
             }
             outcomes |= await self._finality.make_final(taken, deadline)
         changing = [plan for plan in changing if plan not in taken]
+        refused = [plan for plan in changing if plan.not_offered]
+        held = await self._intents.hold_all([plan.intent for plan in refused], seconds=deadline.remaining)
+        not_offered = {
+            plan: plan.not_offered
+            for plan, holds_all in zip(refused, held, strict=True)
+            if plan.not_offered and not holds_all
+        }
+        changing = [plan for plan in changing if plan not in not_offered]
         states = await self._intents.register_intents(
             [plan.intent for plan in changing], seconds=deadline.remaining
         )
         hold_states = dict(zip(changing, states, strict=True))
         outcomes |= dict.fromkeys(changing, NotExecuted())
-        blocked = {p: REFUSALS[hold_states[p]]() for p in changing if hold_states[p] in BLOCKED}
+        blocked: dict[MovePlan, Refused] = {
+            **not_offered,
+            **{p: REFUSALS[hold_states[p]]() for p in changing if hold_states[p] in BLOCKED},
+        }
         firsts, competitors = split_competitors([p for p in changing if hold_states[p] in MAY_PASS])
         written = await self._write([*firsts, *staying], deadline)
         outcomes |= {
@@ -156,6 +175,16 @@ class Mover:
         self._lately.note(claims, found.booked)
         explained = {plan: _explanation(plan, found) for plan in (*tried, *competitors)}
         return explained | {plan: _explanation(plan, found, refusal) for plan, refusal in blocked.items()}
+
+
+def _judged(plan: MovePlan, enforced: Mapping[str, SiteSchedules]) -> MovePlan:
+    """Return the plan with the refusal of an enforced schedule, if the booking is to change its place."""
+    after = plan.change.after
+    schedules = enforced.get(after.site)
+    if schedules is None or plan.stays:
+        return plan
+    slot_range = SlotRange(after.slot, after.duration, after.slot_minutes, ())
+    return replace(plan, not_offered=schedules.refusal(after.resources, slot_range, unix_ms_now()))
 
 
 def _explanation(plan: MovePlan, found: Found, otherwise: ChangeOutcome = None) -> ChangeOutcome:

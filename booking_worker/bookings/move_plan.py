@@ -14,6 +14,7 @@ from shared.contract.errors import (
     NoSuchAppointment,
     PreconditionFailed,
     Refused,
+    SlotNotOffered,
 )
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
@@ -55,12 +56,14 @@ class PendingMove:
 class MovePlan:
     """A move and the compare-and-set that carries it out on the row as it was read.
 
-    If another write changes the row first, the move gets a new plan with a new intent.
+    If another write changes the row first, the move gets a new plan with a new intent. `not_offered`: the
+    refusal of an enforced schedule, which counts unless the patient holds all claims of the target.
     """
 
     move: PendingMove
     change: CompareAndSet
     intent: BookingIntent
+    not_offered: SlotNotOffered | None = None
 
     @property
     def id(self) -> str:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
-from shared.contract.errors import AppointmentCancelled, KeyReused, Refused
+from shared.contract.errors import AppointmentCancelled, KeyReused, Refused, SlotNotOffered
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.stores.mongo.bookings import InSite
@@ -18,7 +18,8 @@ class BookRequest:
     """A command to book, validated and laid on the grid.
 
     `is_first_attempt`: no earlier attempt with this idempotency key exists, so none can book later.
-    `asked_at`: when the caller asked (Unix ms).
+    `asked_at`: when the caller asked (Unix ms). `not_offered`: the refusal of an enforced schedule, which
+    counts unless the patient holds all claims already.
     """
 
     claims: Claims
@@ -28,6 +29,7 @@ class BookRequest:
     intent: BookingIntent
     deadline: Deadline
     asked_at: int
+    not_offered: SlotNotOffered | None = None
 
     @cached_property
     def booking(self) -> Booking:

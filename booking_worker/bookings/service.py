@@ -1,6 +1,6 @@
 """The use cases that change bookings: book, cancel and move. Independent of the transport."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ from booking_worker.bookings.cancel import Canceller, CancelRequest
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.move_plan import PendingMove
 from booking_worker.bookings.requests import Booked, BookRequest
+from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
 from shared.contract.errors import Changing, NoSuchAppointment, Refused
 from shared.contract.fields import is_uuid, random_uuid
@@ -17,6 +18,8 @@ from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove
 from shared.domain.grid import Grid
+from shared.domain.schedule.site import SiteSchedules
+from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder
@@ -46,9 +49,11 @@ class BookingService:
         mover: Mover,
         *,
         schema: Schema,
+        schedules: ScheduleCache,
         grid: Grid,
         digests: Digests,
     ) -> None:
+        self._schedules = schedules
         self._schema = schema
         self._grid = grid
         self._digests = digests
@@ -59,10 +64,14 @@ class BookingService:
     async def book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Booked | Exception]:
         """Book a slot with all the requested resources.
 
-        Refusals: SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, TooManyBookings,
-        InvalidRequest, NotExecuted, OutcomeUnknown.
+        Refusals: SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, KeyReused,
+        TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
-        return await self._retry_until_decided(attempts, self._book_request, self._bookings.submit)
+        sites = {attempt.command.site for attempt in attempts}
+        seconds = max(attempt.deadline.remaining for attempt in attempts)
+        enforced = await self._schedules.of_enforced_sites(sites, timeout=seconds)
+        prepare = partial(self._book_request, enforced)
+        return await self._retry_until_decided(attempts, prepare, self._bookings.submit)
 
     async def cancel(self, attempts: Sequence[Attempt[CancelAppointment]]) -> list[Booking | Exception]:
         """Cancel a booking and free its claims in the same write. A second cancel changes nothing.
@@ -74,12 +83,14 @@ class BookingService:
     async def move(self, attempts: Sequence[Attempt[MoveAppointment]]) -> list[Booking | Exception]:
         """Move a booking in one write. A refused move leaves it unchanged.
 
-        Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, AppointmentCancelled, PreconditionFailed,
-        KeyReused, TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
+        Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled,
+        PreconditionFailed, KeyReused, TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
 
-    def _book_request(self, attempt: Attempt[BookAppointment]) -> BookRequest:
+    def _book_request(
+        self, enforced: Mapping[str, SiteSchedules], attempt: Attempt[BookAppointment]
+    ) -> BookRequest:
         command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
         claims = Claims.of(command, slot_range)
         make = partial(Booking.new, command, slot_range, claims, self._digests, attempt.caller.actor)
@@ -90,7 +101,13 @@ class BookingService:
             claims, holder, quota_of_bookings(attempt.caller.shares, len(claims.keys), name)
         )
         is_first_attempt = key is None or attempt.is_first_attempt
-        return BookRequest(claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at)
+        schedules = enforced.get(command.site)
+        not_offered = None
+        if schedules is not None:
+            not_offered = schedules.refusal(command.resources, slot_range, unix_ms_now())
+        return BookRequest(
+            claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at, not_offered
+        )
 
     def _pending_move(self, attempt: Attempt[MoveAppointment]) -> PendingMove:
         command = attempt.command

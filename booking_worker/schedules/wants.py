@@ -9,7 +9,7 @@ from shared.domain.grid import Grid
 from shared.domain.schedule.free_starts import common_starts, offered_starts
 from shared.domain.schedule.opening_hours import OpeningHours, Span
 from shared.domain.schedule.services import Need, need_of_service
-from shared.stores.mongo.schedule_cache import SiteSchedules
+from shared.domain.schedule.site import SiteSchedules
 
 NO_DURATION = "durationMinutes and service are not accepted here: every slot stands by itself"
 

@@ -16,6 +16,7 @@ from ..contract.errors import (
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
+    SlotNotOffered,
 )
 from ..contract.events import BookingEvent, EventPlace
 from ..contract.replies import Appointment, Change, GridFound, Hold, TakenSlot
@@ -48,5 +49,6 @@ __all__ = [
     "ReleaseHold",
     "SlotAlreadyBooked",
     "SlotHeld",
+    "SlotNotOffered",
     "TakenSlot",
 ]

@@ -7,7 +7,7 @@ Refused
 ├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchSchedule, NoSuchWebhook
 ├── MethodNotAllowed 405
 ├── TooSlow 408
-├── Conflict 409            SlotAlreadyBooked, SlotHeld, AppointmentCancelled, WebhookDisabled
+├── Conflict 409            SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, WebhookDisabled
 ├── PreconditionFailed 412
 ├── TooLarge 413
 ├── UriTooLong 414
@@ -33,12 +33,15 @@ from .replies import Appointment
 RETRY_AFTER_SECONDS = "1"
 
 Outcome = Literal["not_executed", "unknown"]
+Reason = Literal["closed", "too_soon", "too_far", "not_a_start", "unknown_resource"]
+"""Why an enforced schedule does not offer a slot."""
 
 
 class ErrorBody(BaseModel):
     error: str
     outcome: Outcome | None = None
     appointment: Appointment | None = None
+    reason: Reason | None = None
 
 
 class Refused(Exception):
@@ -141,6 +144,31 @@ class SlotAlreadyBooked(Conflict):
 
 class SlotHeld(Conflict):
     message = "Slot is currently held by another user"
+
+
+class SlotNotOffered(Conflict):
+    """An enforced schedule does not offer the slot. The sentence says why, and so decides the `reason`."""
+
+    message = "Slot is outside opening hours"
+    sentences: ClassVar[dict[Reason, str]] = {
+        "closed": message,
+        "too_soon": "Slot begins too soon to be booked",
+        "too_far": "Slot is too far ahead to be booked yet",
+        "not_a_start": "Slot is not one of the offered starts",
+        "unknown_resource": "Resource has no schedule at this site",
+    }
+
+    @classmethod
+    def because(cls, reason: Reason) -> "SlotNotOffered":
+        return cls(cls.sentences[reason])
+
+    @property
+    def reason(self) -> Reason | None:
+        return next((reason for reason, text in self.sentences.items() if text == self.text), None)
+
+    @property
+    def body(self) -> ErrorBody:
+        return ErrorBody(error=self.text, reason=self.reason)
 
 
 class AppointmentCancelled(Conflict):

@@ -23,6 +23,7 @@ from .errors import (
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
+    SlotNotOffered,
     TooManyBookings,
     TooManyHolds,
 )
@@ -52,7 +53,7 @@ BOOK = Operation(
     status=201,
     key="idempotencyKey",
     batched=True,
-    refusals=(SlotAlreadyBooked, SlotHeld, AppointmentCancelled, KeyReused, TooManyBookings),
+    refusals=(SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, KeyReused, TooManyBookings),
     http=Call(
         "bookAppointment",
         "POST",
@@ -81,6 +82,7 @@ MOVE = Operation(
         NoSuchAppointment,
         SlotAlreadyBooked,
         SlotHeld,
+        SlotNotOffered,
         AppointmentCancelled,
         PreconditionFailed,
         KeyReused,
@@ -222,7 +224,7 @@ PLACE = Operation(
     answer=replies.HoldPlaced(message="Slot held for 5 minutes", hold=examples.HOLD),
     key="holdToken",
     batched=True,
-    refusals=(SlotAlreadyBooked, SlotHeld, TooManyHolds),
+    refusals=(SlotAlreadyBooked, SlotHeld, SlotNotOffered, TooManyHolds),
     http=Call(
         "holdAppointment",
         "POST",

@@ -12,7 +12,7 @@ from .names import NAME_LENGTH, read_name
 
 MOST_BUFFER_MINUTES = 480
 MOST_LEAD_MINUTES = 366 * DAY_MINUTES
-MOST_HORIZON_DAYS = 1100
+MOST_HORIZON_DAYS = 3660
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")

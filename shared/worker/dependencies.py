@@ -12,6 +12,7 @@ from shared.process.health import bind_health, health_server
 from shared.process.tasks import run_until_cancelled
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
+from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.stores.mongo.schedules import ScheduleStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
@@ -31,6 +32,7 @@ class Stores:
     writes: BookingWrites
     windows: WindowStore
     schedules: ScheduleStore
+    schedule_cache: ScheduleCache
     holds: HoldStore
     held: HoldIndex
     intents: IntentStore
@@ -73,11 +75,13 @@ async def open_stores(
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     redis = open_redis(settings.load(settings.RedisSettings).redis_url)
     bookings, schema = BookingStore(database), Schema(database, grid.minutes)
+    schedules = ScheduleStore(database, bookings)
     stores = Stores(
         bookings,
         BookingWrites(database, bookings, schema),
         WindowStore(database, bookings, grid),
-        ScheduleStore(database, bookings),
+        schedules,
+        ScheduleCache(schedules),
         HoldStore(redis, hold_ms=holding.soft_hold_seconds * 1000, max_ms=holding.hold_max_seconds * 1000),
         HoldIndex(redis, grid),
         IntentStore(redis),
@@ -92,9 +96,9 @@ async def open_stores(
             try:
                 await stores.schema.wait_until_verified()
                 await stores.redis.look()
-                watches = [
-                    run_until_cancelled(store.watch(), fail) for store in (stores.schema, stores.redis)
-                ]
+                await stores.schedule_cache.look()
+                watched = (stores.schema, stores.redis, stores.schedule_cache)
+                watches = [run_until_cancelled(store.watch(), fail) for store in watched]
                 try:
                     yield stores
                 finally:

@@ -36,6 +36,8 @@ from shared.domain.grid import Grid
 from shared.stores.mongo import connection as mongodb
 from shared.stores.mongo.bookings import BookingStore
 from shared.stores.mongo.bulk import WriteResult
+from shared.stores.mongo.schedule_cache import ScheduleCache
+from shared.stores.mongo.schedules import ScheduleStore
 from shared.stores.mongo.schema import Schema
 from shared.stores.mongo.windows import WindowStore
 from shared.stores.mongo.writes import BookingWrites
@@ -144,17 +146,37 @@ async def use_cases_on(
         intents = IntentStore(scripts)
         clearer = IntentClearer(intents, HintPublisher(lambda: None))
         grid, digests, lately = Grid(slot_minutes), Digests(schema.secret), LatelyBooked()
+        schedules = ScheduleCache(ScheduleStore(database, bookings))
+        await schedules.look()
         one_by_one = OneByOne(
             BookingService(
                 Booker(bookings, writes, intents, clearer, lately),
                 Canceller(bookings, writes),
-                Mover(bookings, writes, intents, clearer, lately=lately, grid=grid, digests=digests),
+                Mover(
+                    bookings,
+                    writes,
+                    intents,
+                    clearer,
+                    lately=lately,
+                    schedules=schedules,
+                    grid=grid,
+                    digests=digests,
+                ),
                 schema=schema,
+                schedules=schedules,
                 grid=grid,
                 digests=digests,
             ),
             ReadService(bookings, WindowStore(database, bookings, grid), HoldIndex(scripts, grid), grid),
-            HoldService(bookings, holds, RedisWatch(scripts), schema=schema, grid=grid, digests=digests),
+            HoldService(
+                bookings,
+                holds,
+                RedisWatch(scripts),
+                schema=schema,
+                schedules=schedules,
+                grid=grid,
+                digests=digests,
+            ),
         )
         yield UseCases(database, clearer, one_by_one, one_by_one, one_by_one, holds, schema, redis)
         await clearer.drain()

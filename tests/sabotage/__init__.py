@@ -16,15 +16,30 @@ from tests.sabotage import (
     events,
     holds,
     live,
+    schedules,
     shares,
     stores,
     webhooks,
     workers,
 )
 
+_MODULES = (
+    access,
+    bookings,
+    changes,
+    clients,
+    events,
+    holds,
+    live,
+    schedules,
+    shares,
+    stores,
+    webhooks,
+    workers,
+)
 SABOTAGES = {
     name: sabotage
-    for module in (access, bookings, changes, clients, events, holds, live, shares, stores, webhooks, workers)
+    for module in _MODULES
     for name, sabotage in vars(module).items()
     if isfunction(sabotage) and sabotage.__module__ == module.__name__ and not name.startswith("_")
 }

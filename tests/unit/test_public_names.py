@@ -32,6 +32,7 @@ NAMES = [
     "ReleaseHold",
     "SlotAlreadyBooked",
     "SlotHeld",
+    "SlotNotOffered",
     "TakenSlot",
 ]
 

@@ -8,14 +8,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from math import inf
-from typing import Literal
 
+from shared.contract.errors import Reason
 from shared.domain.grid import MINUTE_MS, Grid
 from shared.domain.schedule.opening_hours import OpeningHours, Span, merged
 from shared.domain.schedule.services import Need
 from shared.domain.schedule.zones import first_instant, local_time
-
-Reason = Literal["closed", "too_soon", "too_far", "not_a_start", "unknown_resource"]
 
 
 def why_not_offered(hours: OpeningHours | None, slot: int, minutes: int, now: int) -> Reason | None:

@@ -1,28 +1,22 @@
 """Keep the schedules of sites in the memory of a worker, for at most a second after they were read."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
-from shared.contract.errors import Refused
+from shared.contract.errors import NotExecuted, Refused
 from shared.domain.schedule.opening_hours import OpeningHours
+from shared.domain.schedule.site import SiteSchedules
 from shared.stores.mongo.schedules import ScheduleStore
 
-FRESH_SECONDS = 1.0
-"""A change is in force within 2 s: this, and a read."""
+FRESH_SECONDS, LOOK_SECONDS = 1.0, 0.5
+"""A change is in force within 2 s: both, and the reads."""
 MOST_SITES = 1000
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class SiteSchedules:
-    """The schedules of a site, by resource. `enforced`: whether the site has an enforced one."""
-
-    by_resource: Mapping[str, OpeningHours] = field(default_factory=dict)
-    enforced: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,8 @@ class ScheduleCache:
         self._store = store
         self._entries: dict[str, _Entry] = {}
         self._reads: dict[str, asyncio.Task[_Entry]] = {}
+        self.any_enforced = True
+        """Whether any site may have an enforced schedule, so that bookings of all sites have to look."""
 
     async def of_site(self, site: str, *, timeout: float) -> SiteSchedules:
         """Return the schedules of a site. Concurrent callers share a read.
@@ -57,6 +53,28 @@ class ScheduleCache:
             read = self._reads[site] = asyncio.create_task(self._read(site, entry, timeout))
             read.add_done_callback(lambda done: self._finish(site, done))
         return (await asyncio.shield(read)).schedules
+
+    async def of_enforced_sites(self, sites: Collection[str], *, timeout: float) -> dict[str, SiteSchedules]:
+        """Return the schedules of some sites, without the sites that have no enforced schedule.
+
+        Raises:
+            NoPrimary, NotExecuted: MongoDB did not answer in time.
+        """
+        if not self.any_enforced:
+            return {}
+        found = {site: await self.of_site(site, timeout=timeout) for site in sites}
+        return {site: schedules for site, schedules in found.items() if schedules.enforced}
+
+    async def watch(self) -> None:
+        """Keep `any_enforced` up to date; while MongoDB does not answer, it keeps its value."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Read whether any schedule is enforced."""
+        with suppress(NotExecuted):
+            self.any_enforced = await self._store.has_enforced(timeout=FRESH_SECONDS)
 
     async def _read(self, site: str, before: _Entry | None, timeout: float) -> _Entry:
         read_at = self._now()  # before the read, so that a change after it is not overlooked for longer
@@ -74,8 +92,7 @@ class ScheduleCache:
                     known[stored.resource] = OpeningHours(stored.schedule)
                 except (Refused, ValueError):
                     log.warning("schedule_unreadable", site=site, resource=stored.resource)
-        enforced = any(hours.schedule.enforced for hours in known.values())
-        return _Entry(read_at, versions, SiteSchedules(known, enforced))
+        return _Entry(read_at, versions, SiteSchedules(known))
 
     def _finish(self, site: str, read: "asyncio.Task[_Entry]") -> None:
         del self._reads[site]

@@ -104,6 +104,14 @@ class ScheduleStore:
         rows = await self._find(_of_site(site), {"resource": 1, "version": 1}, timeout)
         return {row["resource"]: row["version"] for row in rows}
 
+    async def has_enforced(self, *, timeout: float) -> bool:
+        """Read whether any site has an enforced schedule.
+
+        Raises:
+            NoPrimary, NotExecuted: MongoDB did not answer in time.
+        """
+        return bool(await self._find({"schedule.enforced": True}, {"_id": 1}, timeout, limit=1))
+
     async def get_many(
         self, site: str, resources: Collection[str], *, timeout: float
     ) -> list[StoredSchedule]:

@@ -130,6 +130,18 @@ class IntentStore:
             log.warning("holds_unreachable", effect="booking goes on without them", bookings=unread)
         return found
 
+    async def hold_all(self, intents: Sequence[BookingIntent], *, seconds: float) -> list[bool]:
+        """Read for each booking whether its patient holds all of its claims. Nothing is registered."""
+        if not intents:
+            return []
+        batches = [Batch(intent.claims.site, _claim_by_claim(intent)) for intent in intents]
+        calls = [batch.to_call(0) for batch in batches]
+        answers = await self._scripts.run("look_at_holds", calls, seconds=seconds)
+        return [
+            set(_states(batch, answer)) == {HoldState.MINE}
+            for batch, answer in zip(batches, answers, strict=True)
+        ]
+
     async def _look(self, calls: Sequence[Call]) -> list[Any]:
         """Read the holds for bookings that Redis refuses to register.
 
@@ -173,6 +185,11 @@ class IntentStore:
                 refused.setdefault(intent.batch, []).append(intent)
         calls = [_to_clear(batch, refused.get(batch, ())) for batch in batches]
         _raise_lost(await self._scripts.run("clear_intents", calls))
+
+
+def _claim_by_claim(intent: BookingIntent) -> list[BookingIntent]:
+    site, holder = intent.claims.site, intent.holder
+    return [BookingIntent(Claims(site, (key,)), holder) for key in intent.claims.keys]
 
 
 def _batches(intents: Sequence[BookingIntent]) -> Iterator[Batch]:
