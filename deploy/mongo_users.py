@@ -16,7 +16,7 @@ Client = MongoClient[dict[str, Any]]
 ADMIN = "admin"
 """The user and the database that make the others."""
 ADMIN_ROLES = ["userAdminAnyDatabase", "clusterAdmin"]
-APPOINTMENTS, META, BARRIERS = "appointments", "meta", "barriers"
+APPOINTMENTS, META, BARRIERS, SCHEDULES = "appointments", "meta", "barriers", "schedules"
 _WRITE = ["find", "insert", "update"]
 _SETTLE = {META: _WRITE, BARRIERS: _WRITE}
 # By role, and by collection of the database of `MONGO_URI`.
@@ -25,9 +25,10 @@ ROLES: dict[str, dict[str, list[str]]] = {
         **_SETTLE,
         APPOINTMENTS: [*_WRITE, "listIndexes", "createIndex"],
         BARRIERS: [*_WRITE, "createIndex"],
+        SCHEDULES: _WRITE,
     },
     # Waits until a booking worker has created the indexes.
-    "hold_worker": {**_SETTLE, APPOINTMENTS: ["find", "listIndexes"]},
+    "hold_worker": {**_SETTLE, APPOINTMENTS: ["find", "listIndexes"], SCHEDULES: ["find"]},
     # It updates only to erase people's data (`RETAIN_NAMES_DAYS`).
     "relay": {META: _WRITE, APPOINTMENTS: ["find", "update", "changeStream"]},
     # The commands of an operator: a change of the grid (`collMod` sets the validator), erasure, export, and

@@ -65,6 +65,18 @@ async def test_every_call_works_with_the_least_rights(least: Stack, least_http: 
         "repeat": await http.post("book-appointment", json=wanted, headers={"Idempotency-Key": token}),
     }
     booked = statuses["book"].json()["appointment"]["id"]
+    hours = {"days": ["mon"], "from": "09:00", "to": "18:00"}
+    rules = {"title": "A", "timeZone": "UTC", "weekly": [hours]}
+    schedule = f"schedules/default/{PLACE['resources'][0]}"
+    day = {"from": "2031-03-03T00:00Z", "to": "2031-03-04T00:00Z", "resource": PLACE["resources"][0]}
+    statuses |= {
+        "put schedule": await http.put(schedule, json=rules),
+        "put another schedule": await http.put(schedule, json={**rules, "stepMinutes": 30}),
+        "get schedule": await http.get(schedule),
+        "conflicts": await http.get(f"{schedule}/conflicts"),
+        "free slots": await http.get("free-slots", params=day),
+        "delete schedule": await http.delete(schedule),
+    }
     window = {"from": "2031-03-03T00:00Z", "to": "2031-03-04T00:00Z"}
     later = {**PLACE, "slot": "2031-03-03T12:00:00Z", "holdToken": token}
     statuses |= {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy import mongo_users, passwords
-from shared.stores.mongo import bookings, meta, read_barrier
+from shared.stores.mongo import bookings, meta, read_barrier, schedules
 from shared.stores.redis.keys import OF_CLAIMS
 
 STORES = Path(__file__).parents[2] / "shared/stores/redis"
@@ -63,8 +63,9 @@ def test_every_kind_of_key_has_a_user() -> None:
 
 def test_roles_name_the_collections_of_the_stores() -> None:
     """The roles are written without the code of the stores, so their names are compared here."""
-    stores = {bookings.COLLECTION, meta.COLLECTION, read_barrier.COLLECTION}
-    assert {mongo_users.APPOINTMENTS, mongo_users.META, mongo_users.BARRIERS} == stores
+    stores = {bookings.COLLECTION, meta.COLLECTION, read_barrier.COLLECTION, schedules.COLLECTION}
+    named = {mongo_users.APPOINTMENTS, mongo_users.META, mongo_users.BARRIERS, mongo_users.SCHEDULES}
+    assert named == stores
     assert set(passwords.MONGO_USERS) == {*mongo_users.ROLES, mongo_users.ADMIN}
 
 
