@@ -57,8 +57,10 @@ def request_of(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
     if body and "slot" in body and "patientName" in body:
         body = fresh("Ada")
     example = as_json(operation.example)
-    query = WINDOW if "from" in example else None
     path = {name: example[name] for name in ("site", "resource") if f"{{{name}}}" in call.path}
+    query: dict[str, Any] = dict(WINDOW) if "from" in example else {}
+    if "resource" in example and "resource" not in path:
+        query["resource"] = example["resource"]
     return {
         "method": call.method,
         "url": call.path.format(**path, id=NOTHING),
