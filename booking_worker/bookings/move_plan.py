@@ -117,8 +117,10 @@ def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: D
     digest = digests.of_name(booking.patient_name) if booking.patient_name else ""
     holder = Holder(move.command.holdToken or "", digest)
     # A move counts the cells that it adds, so that short bookings are no way around the caps of long ones.
-    added, name = len(after.claims.keys) - len(booking.claims.keys), partial(digests.of_key, move.move_id)
-    quota = quota_of_bookings(move.caller.shares, added, partial(name, after.claims))
+    # Its count names the booking: otherwise a second booking that is moved to the same cells with the same id
+    # would pass for an attempt of the first move, which is counted already.
+    added, key = len(after.claims.keys) - len(booking.claims.keys), f"{booking.id}/{move.move_id}"
+    quota = quota_of_bookings(move.caller.shares, added, partial(digests.of_key, key, after.claims))
     return MovePlan(move, CompareAndSet(booking, after), BookingIntent(after.claims, holder, quota))
 
 

@@ -68,4 +68,4 @@ class Clients:
         digest = urlsafe_b64encode(hmac.digest(self._secret, network.encode(), sha256)).decode()
         share = Share(id=f"a:{digest[:DIGEST_CHARACTERS]}", holds=self._holds, bookings=self._bookings)
         limited = caller.caller.model_copy(update={"shares": (*caller.caller.shares, share)})
-        return Identified.of(limited, caller.scopes, caller.key)
+        return Identified.of(limited, caller.scopes, caller.key, share.id)

@@ -12,18 +12,25 @@ class Identified:
     """A caller that was identified.
 
     `json`: the JSON of `caller`, which goes with its commands; None: the deployment has no keys.
-    `key`: its API key, if it has one.
+    `key`: its API key, if it has one. `network`: a digest of its network, if all callers there share limits.
     """
 
     caller: Caller
     scopes: frozenset[Scope]
     json: bytes | None = None
     key: ApiKey | None = None
+    network: str | None = None
 
     @classmethod
-    def of(cls, caller: Caller, scopes: frozenset[Scope], key: ApiKey | None = None) -> "Identified":
+    def of(
+        cls,
+        caller: Caller,
+        scopes: frozenset[Scope],
+        key: ApiKey | None = None,
+        network: str | None = None,
+    ) -> "Identified":
         """Return an identified caller; its JSON is made once, not with each command."""
-        return cls(caller, scopes, caller.model_dump_json(exclude_defaults=True).encode(), key)
+        return cls(caller, scopes, caller.model_dump_json(exclude_defaults=True).encode(), key, network)
 
     def require(self, scope: Scope | None) -> None:
         """Refuse a call whose scope the key does not have; None: any key may make the call.

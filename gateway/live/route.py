@@ -48,9 +48,9 @@ def register(app: FastAPI, live: LiveSlots) -> None:
         if window.cursor is not None:
             raise InvalidRequest("Unknown field cursor")
         if BODILESS in scope:
-            live.check_room()
+            live.check_room(identified.network)
             return Response(headers=HEADERS, media_type=LiveResponse.media_type)
-        stream = await live.open(window)
+        stream = await live.open(window, identified.network)
         return LiveResponse(stream, lambda: live.leave(stream))
 
     app.add_api_route(LIVE, watch_slots, methods=["GET"], **_described())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from gateway.access.links import new_link_key, write_link_keys
+from gateway.live.slots import MOST_WINDOWS, PART
 from tests.keys import KeyFile, bearer
 from tests.servers import Servers
 from tests.slots import fresh
@@ -143,6 +145,28 @@ async def test_publishable_key_books_and_holds_without_reading(
     id = answer.json()["appointment"]["id"]
     for method, path in (("GET", PATH), ("GET", f"{PATH}/{id}"), ("DELETE", f"{PATH}/{id}")):
         assert (await http.request(method, path, headers=headers)).status_code == 403
+
+
+async def test_one_address_leaves_live_windows_to_others(
+    http: httpx.AsyncClient, keys: dict[str, str]
+) -> None:
+    """An address watches a tenth of all windows, and gets 429 for another; others watch theirs."""
+    site = fresh()["site"]
+
+    def watch(number: int, address: str) -> AbstractAsyncContextManager[httpx.Response]:
+        asked = {"site": site, "resource": f"dr-{number}", **WINDOW}
+        return http.stream("GET", "/api/live", params=asked, headers=page(keys["web"], address))
+
+    async with AsyncExitStack() as open_streams:
+        for number in range(MOST_WINDOWS // PART):
+            opened = await open_streams.enter_async_context(watch(number, "203.0.113.61"))
+            assert opened.status_code == 200
+        refused = await open_streams.enter_async_context(watch(98, "203.0.113.61"))
+        assert (refused.status_code, refused.headers["Error-Type"]) == (429, "TooManyRequests")
+        assert refused.headers["Retry-After"]
+        for number, address in ((0, "203.0.113.61"), (99, "203.0.113.62")):
+            opened = await open_streams.enter_async_context(watch(number, address))
+            assert opened.status_code == 200
 
 
 async def test_publishable_key_is_refused_in_the_page_of_a_stranger(

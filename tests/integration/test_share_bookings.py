@@ -216,6 +216,36 @@ async def test_move_counts_the_cells_that_it_adds(
     assert await books(use_cases, site, 1, by) is moved
 
 
+@pytest.mark.parametrize(("without", "moved"), [("", False), ("move_names_no_booking", True)])
+async def test_moves_of_two_bookings_with_one_id_count_apart(
+    use_cases: UseCases, monkeypatch: pytest.MonkeyPatch, without: str, moved: bool
+) -> None:
+    """A second booking grows into the cells that the first one grew into and left: its cells count too.
+
+    Control: if the count does not name the booking, each further booking grows without being counted.
+    """
+    remove(monkeypatch, without)
+    site, by, move_id = fresh_site(), caller(4), str(uuid4())
+    first, second = [await book(use_cases, command(site, n, resources=["a"]), by) for n in (0, 1)]
+    assert isinstance(first, Booked)
+    assert isinstance(second, Booked)
+
+    async def is_moved(booked: Booked, **change: Any) -> bool:
+        move = MoveAppointment.model_validate({"id": booked.booking.id, **change})
+        try:
+            await use_cases.bookings.move(move, Deadline.after(30), caller=by)
+        except TooManyBookings:
+            return False
+        finally:
+            await use_cases.clearer.drain()
+        return True
+
+    target = {"slot": command(site, 2).slot, "resources": ["a", "b", "c"], "moveId": move_id}
+    assert await is_moved(first, **target)  # 4 in all
+    assert await is_moved(first, slot=command(site, 3).slot)
+    assert await is_moved(second, **target) is moved
+
+
 async def test_refused_move_gives_its_count_back(use_cases: UseCases) -> None:
     """A move onto a booked slot is 409 and not counted."""
     site, by = fresh_site(), caller(2)

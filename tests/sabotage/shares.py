@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from tests.sabotage.scripts import change_script
 
@@ -37,6 +38,16 @@ def every_refusal_takes_back() -> None:
     change_script("register_intents", "redis.call('ZINCRBY', key, 1, members[1])", "counted = true")
     change_script("register_intents", "    return state\n", "    return state + COUNTED\n")
     change_script("clear_intents", "== tonumber(at)", "> 0")
+
+
+def move_names_no_booking() -> None:
+    """Count moves of different bookings with the same id and target as attempts of one move."""
+    with_booking = Digests.of_key
+
+    def of_key(digests: Digests, key: str, claims: Claims) -> str:
+        return with_booking(digests, key.rpartition("/")[2], claims)
+
+    Digests.of_key = of_key  # type: ignore[assignment,method-assign]
 
 
 def attempts_count_apart() -> None:
