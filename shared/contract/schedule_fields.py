@@ -183,13 +183,6 @@ HorizonDays = Annotated[
         0, MOST_HORIZON_DAYS, "How many local days after today slots are offered. Absent: no limit."
     ),
 ]
-CutOffMinutes = Annotated[
-    int,
-    _whole(0, MOST_LEAD_MINUTES),
-    _whole_schema(
-        0, MOST_LEAD_MINUTES, "From so many minutes before the slot, patients cannot cancel or move."
-    ),
-]
 AskedMinutes = Annotated[
     int,
     PlainValidator(_asked_minutes),

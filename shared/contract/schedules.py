@@ -27,7 +27,6 @@ from .schedule_fields import (
     AskedSwitch,
     Buffer,
     Country,
-    CutOffMinutes,
     Date,
     Days,
     HorizonDays,
@@ -106,7 +105,7 @@ class ScheduleException(Command):
 class Service(Command):
     """A kind of appointment: its duration, its buffers, and the resources that it needs besides.
 
-    The buffers are minutes before and after the appointment in which nobody else can book its resources.
+    The buffers are minutes before and after the appointment that free slots keep free.
     """
 
     id: ServiceId
@@ -138,7 +137,6 @@ class Schedule(Command):
     stepMinutes: StepMinutes = DEFAULT_STEP_MINUTES
     leadMinutes: LeadMinutes = 0
     horizonDays: HorizonDays | None = None
-    cutOffMinutes: CutOffMinutes = 0
     enforced: Switch = False
 
     @field_validator("weekly")

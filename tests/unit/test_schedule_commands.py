@@ -39,7 +39,7 @@ def test_schedule_survives_the_wire() -> None:
 def test_absent_rules_limit_nothing() -> None:
     """A schedule without rules offers slots at once, without end, and is not enforced."""
     command = read(exceptions=None, services=None)
-    assert (command.leadMinutes, command.horizonDays, command.cutOffMinutes) == (0, None, 0)
+    assert (command.leadMinutes, command.horizonDays) == (0, None)
     assert not command.enforced
 
 
