@@ -14,6 +14,8 @@ from .strict_json import read_json
 LARGEST_REQUEST = 16 * 1024
 NOT_JSON = "Body is not valid JSON"
 _ECHOED_FIELD_LENGTH = 32
+ENVELOPES = {"command", "body", "query", "path", "header"}
+"""Where a command is in its batch, or a field in its HTTP request: a caller need not know."""
 _KEY = TypeAdapter[str](IdempotencyKey)
 
 
@@ -71,14 +73,17 @@ def read_key(text: str) -> str:
 
 def describe(error: ErrorDetails) -> str:
     """Describe a validation error in one sentence for the caller."""
-    field, path = str(error["loc"][-1]) if error["loc"] else "", _path(error["loc"])
+    location = error["loc"]
+    if len(location) > 1 and location[0] in ENVELOPES:
+        location = location[1:]
+    field, path = str(location[-1]) if location else "", _path(location)
     match error["type"]:
         case "missing_fields" | "wrong_window" | "nothing_to_change":
             return error["msg"]
         case "missing":
             return f"Missing {path}"
         case "extra_forbidden":
-            where = f" in {_path(error['loc'][:-1])}" if error["loc"][1:] else ""
+            where = f" in {_path(location[:-1])}" if location[1:] else ""
             return f"Unknown field {_echo(field)}".rstrip() + where
         case "repeated_field":
             return f"Duplicate field {_echo(error['msg'])}".rstrip()

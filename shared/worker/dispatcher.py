@@ -93,7 +93,7 @@ class Dispatcher:
             return
         started = time.perf_counter()
         received = self._reader.read(operation, message, many=many)
-        answer = self._answer(operation, handler, message, received, started)
+        answer = self._answer(operation, handler, message, received, subject=control.subject, started=started)
         self._in_flight.begin(answer, commands=len(received.attempts))
         control.count(len(received.attempts))
 
@@ -103,10 +103,12 @@ class Dispatcher:
         handler: Handler[Any, Any],
         message: Msg,
         received: Received[Any],
+        *,
+        subject: str,
         started: float,
     ) -> None:
+        """Answer a message; `subject` is its operation's, without a sender."""
         one = {"request_id": received.request_ids[0]} if len(received.attempts) == 1 else {}
-        subject = operation.many_subject if received.many else operation.subject  # without its sender
         structlog.contextvars.bind_contextvars(subject=subject, **one)
         outcomes = await _decide(handler, received)
         self._in_flight.decided(len(received.attempts))

@@ -37,6 +37,7 @@ def new_booking() -> Booking:
 async def store(servers: Servers) -> AsyncIterator[BookingStore]:
     with servers.new_stack() as stack:
         database = mongodb.connect(stack.env["MONGO_URI"])
+        await database.client.admin.command("ping")  # the driver knows the primary from now on
         yield BookingStore(database)
         database.client.close()
 

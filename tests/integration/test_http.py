@@ -293,7 +293,7 @@ async def test_openapi_has_the_fields_and_outcomes_of_the_contract(http: httpx.A
         "durationMinutes",
         "holdToken",
     }
-    refusals = {"400", "405", "408", "413", "414", "503", "504"}
+    refusals = {"400", "401", "403", "405", "408", "413", "414", "429", "503", "504"}
     assert set(schema["paths"][BOOK]["post"]["responses"]) == {"201", "409", "415", "422", *refusals}
     assert set(schema["paths"][HOLD]["post"]["responses"]) == {"200", "409", "415", *refusals}
     assert set(schema["paths"]["/api/appointments/{id}"]["get"]["responses"]) == {"200", "404", *refusals}
