@@ -94,7 +94,7 @@ def describe(error: ErrorDetails) -> str:
         case "json_invalid":
             return NOT_JSON
         case _:
-            return f"{path or 'Body'} must be a JSON object"
+            return f"{'Body' if path in {'', *ENVELOPES} else path} must be a JSON object"
 
 
 def _path(location: tuple[int | str, ...]) -> str:
