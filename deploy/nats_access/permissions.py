@@ -78,6 +78,7 @@ def services() -> dict[str, Config]:
                     for action in ("CREATE", "INFO", "UPDATE")
                 ),
                 *_consumers(STREAM),
+                f"{_API}.CONSUMER.LIST.{STREAM}",
             ],
         ),
         WEBHOOKS: _permissions(

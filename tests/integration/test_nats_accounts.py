@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from nats.js.errors import NotFoundError
 
 from shared import BookingClient, InvalidRequest, NoSuchAppointment, Refused, SlotAlreadyBooked, SlotHeld
 from shared.contract.errors import Forbidden
 from shared.process.api_keys import write_keys
 from tests.integration.live_page import NINE, watching
 from tests.integration.receiver import receiver
-from tests.integration.secure import FULL, KEYS, OTHER, READER, SMALL, connected_as, secure_stack
+from tests.integration.secure import FULL, KEYS, OTHER, READER, RELAY, SMALL, connected_as, secure_stack
 from tests.servers import Servers
 from tests.slots import fresh
 from tests.stack import Stack
@@ -223,6 +224,47 @@ async def test_client_reads_the_events_of_its_sites(stack: Stack, client: Bookin
     async with BookingClient(url, access=access) as reader:
         with pytest.raises(InvalidRequest):
             reader.events(durable="billing")
+
+
+@pytest.mark.parametrize(
+    ("without", "left"), [("", {FULL}), ("client_consumers_stay", {FULL, OTHER, READER})]
+)
+async def test_client_without_a_valid_key_has_no_events(
+    servers: Servers, without: str, left: set[str]
+) -> None:
+    """The consumer of a key that is revoked or has expired is deleted, though its NATS user still connects.
+
+    Control: if consumers stay, the client goes on to read events.
+    """
+    with servers.new_secure_stack(KEYS) as stack:
+        stack.start(RELAY, without=without)
+        stack.start("booking_worker")
+        stack.wait_serving()
+        async with connected_as(stack, "operator") as (operator, _):
+            jetstream = operator.jetstream()
+
+            async def read_consumers() -> dict[str, list[str]]:
+                with suppress(NotFoundError):
+                    found = await jetstream.consumers_info("EVENTS")
+                    own = [each for each in found if each.name.startswith("client-")]
+                    configs = {each.name.removeprefix("client-"): each.config for each in own}
+                    return {
+                        name: config.filter_subjects or [str(config.filter_subject)]
+                        for name, config in configs.items()
+                    }
+                return {}
+
+            async def until_they_are(names: set[str], of_full: str) -> None:
+                async with asyncio.timeout(30):
+                    while (now := await read_consumers()).keys() != names or now[FULL] != [of_full]:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+
+            await until_they_are({FULL, OTHER, READER}, "event.v1.>")
+            keys = {key.id: key for key in KEYS if key.id != READER}
+            keys[OTHER] = keys[OTHER].model_copy(update={"expires": datetime(2026, 1, 2, tzinfo=UTC)})
+            keys[FULL] = keys[FULL].model_copy(update={"sites": frozenset({"clinic-9"})})
+            write_keys(stack.keys_file, keys.values())
+            await until_they_are(left, "event.v1.clinic-9.*")
 
 
 async def test_live_page_sees_bookings_and_holds(api: httpx.AsyncClient) -> None:

@@ -1,7 +1,9 @@
 """Remove safeguards of the relay."""
 
 from dataclasses import replace
+from typing import Any
 
+from booking_worker.events import client_consumers
 from booking_worker.events.relay import Relay
 from shared.domain.history import Entry
 from shared.stores.mongo.bookings import COLLECTION
@@ -48,3 +50,12 @@ def later_lookup() -> None:
 def no_epoch() -> None:
     """Let a relay store its token whichever relay leads."""
     RelayLease._mine = lambda *_: {"_id": RELAY_ID}  # type: ignore[method-assign]
+
+
+def client_consumers_stay() -> None:
+    """Keep the consumers of clients whose keys were revoked."""
+
+    async def delete_none(*_: Any) -> None:
+        pass
+
+    vars(client_consumers)["_delete_others"] = delete_none
