@@ -5,7 +5,7 @@ from booking_worker.bookings.service import BookingService
 from booking_worker.reads.service import ReadService
 from shared.contract import operations
 from shared.contract.envelope import Reply
-from shared.contract.headers import ETAG, REPLAYED, etag_of
+from shared.contract.headers import ERASED, ETAG, REPLAYED, etag_of
 from shared.contract.replies import (
     AppointmentFound,
     AppointmentsFound,
@@ -41,6 +41,8 @@ def handlers(bookings: BookingService, reads: ReadService, schedules: Handlers) 
 def _booked(booked: Booked) -> Reply[BookingConfirmed]:
     booking = booked.booking
     headers = _etag(booking) | ({REPLAYED: "true"} if booked.replayed else {})
+    if booking.patient_name is None:
+        headers[ERASED] = "true"
     text = f'{{"message":"Booking confirmed","appointment":{booking.to_json()}}}'
     return Reply.of_json(text, BookingConfirmed, 201, headers)
 

@@ -23,7 +23,7 @@ from shared.client.command_client import CommandClient
 from shared.contract.commands import Command
 from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest, OutcomeUnknown
-from shared.contract.headers import APPOINTMENT_TOKEN
+from shared.contract.headers import APPOINTMENT_TOKEN, ERASED
 from shared.contract.operation import Call, Operation
 from shared.contract.operations import BOOK, CANCEL, MOVE, PLACE
 from shared.contract.parsing import validate
@@ -74,7 +74,12 @@ class CallHandler:
         connection.identified.require(self.http.scope)
         client: CommandClient = self._state.client
         reply = await client.send(self.operation, *self.read(headers, body, query, path), connection)
-        if self.operation is BOOK and (links := self._state.links) is not None:
+        # Whoever knows the key of an erased booking gets its replay, and need not be its patient.
+        if (
+            self.operation is BOOK
+            and ERASED not in reply.headers
+            and (links := self._state.links) is not None
+        ):
             reply.headers[APPOINTMENT_TOKEN] = links.secret_of(_id_in(reply.content))
         return reply
 

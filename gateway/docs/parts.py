@@ -25,6 +25,7 @@ from shared.contract.errors import (
 from shared.contract.headers import (
     APPOINTMENT_TOKEN,
     AUTHENTICATE,
+    ERASED,
     ERROR_TYPE,
     ETAG,
     REPLAYED,
@@ -81,6 +82,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "The secret of a link: its holder reads, moves and cancels this appointment. "
         "Sent if the gateway has `LINK_KEYS_FILE`.",
         "schema": {"type": "string", "pattern": "^ml_[a-z0-9]{1,16}_[A-Za-z0-9_-]{43}$"},
+    },
+    ERASED: {
+        "description": "Sent with the replay of a booking whose name was erased. Such a replay has no link.",
+        "schema": {"type": "string", "enum": ["true"]},
     },
     ETAG: {
         "description": "The appointment's version in double quotes, for `If-Match`.",

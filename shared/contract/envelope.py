@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from .errors import ErrorBody, OutcomeUnknown, Refused
-from .headers import ERROR_TYPE, ETAG, REPLAYED
+from .headers import ERASED, ERROR_TYPE, ETAG, REPLAYED
 from .replies import Appointment
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
-_PASSED_ON = (ETAG, REPLAYED)
+_PASSED_ON = (ERASED, ETAG, REPLAYED)
 Envelope = tuple[Any, Mapping[str, str]]
 """A decoded reply, `{"status","body"}`, and its headers."""
 

@@ -10,6 +10,7 @@ APPOINTMENT_TOKEN = "Appointment-Token"  # noqa: S105 - the name of a header
 ASKED_AT = "Asked-At"
 CALLER = "Caller"
 DEADLINE = "Deadline"
+ERASED = "Appointment-Erased"
 ERROR_TYPE = "Error-Type"
 ETAG = "ETag"
 IDEMPOTENCY_KEY = "Idempotency-Key"

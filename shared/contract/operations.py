@@ -27,7 +27,7 @@ from .errors import (
     TooManyBookings,
     TooManyHolds,
 )
-from .headers import APPOINTMENT_TOKEN, ETAG, REPLAYED
+from .headers import APPOINTMENT_TOKEN, ERASED, ETAG, REPLAYED
 from .operation import BOOKING_GROUP, HOLD_GROUP, Call, Operation
 from .schedule_operations import SCHEDULE_OPERATIONS, SLOTS
 
@@ -65,7 +65,7 @@ BOOK = Operation(
 Send an `Idempotency-Key`, a new one for every booking. Then a retry is always safe.""",
         body=commands.SlotRequest,
         key=True,
-        answers=(REPLAYED, ETAG, APPOINTMENT_TOKEN),
+        answers=(REPLAYED, ETAG, APPOINTMENT_TOKEN, ERASED),
         scope=Scope.BOOK,
     ),
 )

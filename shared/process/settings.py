@@ -185,8 +185,8 @@ def _parts(text: str) -> list[str]:
 
 def _checked_networks(text: str) -> str:
     try:
-        for part in _parts(text):
-            ip_network(part)
+        if not all(ip_network(part).prefixlen for part in _parts(text)):
+            raise ValueError
     except ValueError:
         raise ValueError("must be IP addresses or networks, separated by commas") from None
     return text

@@ -8,8 +8,8 @@ from nats.aio.client import Client
 
 from shared.stores.mongo import connection as mongodb
 from tests.integration.event_log import WAIT_SECONDS, EventLog, event_log
+from tests.integration.operators import privacy
 from tests.integration.test_caller import many, single
-from tests.integration.test_erasure import privacy
 from tests.servers import Servers
 from tests.slots import fresh
 

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.access.links import new_link_key, write_link_keys
 from gateway.live.slots import MOST_WINDOWS, PART
+from tests.integration.operators import privacy
 from tests.keys import KeyFile, bearer
 from tests.servers import Servers
 from tests.slots import fresh
@@ -127,6 +128,24 @@ async def test_replay_of_a_booking_gives_the_same_secret(
     taken = await http.post(BOOK, json=body, headers=bearer(keys["desk"]))
     assert taken.status_code == 409
     assert "Appointment-Token" not in taken.headers
+
+
+async def test_replay_of_an_erased_booking_has_no_link(
+    closed: Stack, http: httpx.AsyncClient, keys: dict[str, str]
+) -> None:
+    """Whoever knows the key of an erased booking gets its replay, but not the secret of its patient."""
+    body, headers = fresh("Ada"), {**page(keys["web"], "203.0.113.3"), "Idempotency-Key": "web-4712"}
+    booked = await http.post(BOOK, json=body, headers=headers)
+    assert booked.headers["Appointment-Token"]
+    assert "Appointment-Erased" not in booked.headers
+    id = booked.json()["appointment"]["id"]
+    ended = await privacy(closed, "erase", "--id", id, "--yes")
+    assert ended.code == 0
+    other = {**body, "patientName": "Mallory", "slot": "2031-05-04T16:00:00Z"}
+    replay = await http.post(BOOK, json=other, headers=headers)
+    assert (replay.status_code, replay.json()["appointment"]["id"]) == (201, id)
+    assert replay.headers["Appointment-Erased"] == "true"
+    assert "Appointment-Token" not in replay.headers
 
 
 async def test_publishable_key_books_and_holds_without_reading(

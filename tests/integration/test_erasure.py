@@ -1,12 +1,7 @@
 """Erasures and exports of a person's data, by the command that operators run while workers serve."""
 
-import asyncio
 import json
-import os
 import stat
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +9,17 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from deploy.local.process import ROOT
 from shared.stores.mongo import connection as mongodb
 from tests.callers import Answer, Caller
 from tests.integration.event_log import data_of, event_log
 from tests.integration.life import Life
+from tests.integration.operators import privacy
 from tests.servers import Servers
 from tests.slots import fresh, fresh_site
 from tests.stack import Stack
 
 PATIENT = "Zebra Canary"
 ELEVEN = "2031-05-04T11:00:00.000Z"
-COMMAND_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    errors: str
-
-
-async def privacy(stack: Stack, *arguments: str, stdin: str = "") -> Ended:
-    """Run the command with a stack's settings, and check that it prints no name to its log."""
-
-    def run() -> Ended:
-        done = subprocess.run(
-            [sys.executable, "-m", "booking_worker.privacy", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **stack.env},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
-
-    ended = await asyncio.to_thread(run)
-    assert "Zebra" not in ended.errors
-    assert "Traceback" not in ended.errors, ended.errors
-    return ended
 
 
 async def booked(caller: Caller, key: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +50,7 @@ async def test_replay_of_an_erased_booking_is_201_without_a_name(caller: Caller,
         again = await caller.book({**body, "patientName": name}, **{"Idempotency-Key": "key"})
         assert (again.status, again.body["appointment"]) == (201, {**appointment, "version": 2})
         assert again.headers["idempotency-replayed"] == "true"
+        assert again.headers["appointment-erased"] == "true"
     assert "Zebra" not in str(await row_of(stack, appointment["id"]))
 
 

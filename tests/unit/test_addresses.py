@@ -51,6 +51,7 @@ def test_latest_address_that_no_trusted_proxy_has_is_the_client(peer: str, heade
     ("variable", "value"),
     [
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
         ("TRUSTED_PROXIES", "proxy.example"),
         ("ALLOWED_ORIGINS", "clinic.example"),
         ("ALLOWED_ORIGINS", "https://clinic.example/"),
