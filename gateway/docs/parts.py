@@ -53,7 +53,7 @@ COMMON: tuple[type[Refused], ...] = (
 _MEANINGS = {
     400: "A field or parameter is missing, wrong or unknown: the sentence names it.",
     401: "There is no valid key: it is absent, unknown, wrong, expired or revoked. Nothing was done.",
-    403: "The key does not permit the call: its scope or its site is missing. Nothing was done.",
+    403: "The key does not permit the call: its scope, site or origin is missing. Nothing was done.",
     404: "There is no such thing.",
     405: "The path has other methods: `Allow` names them.",
     408: "The body was not complete within 10 s; nothing was done, and the connection is closed.",

@@ -219,8 +219,8 @@ class AccessSettings(_Settings):
     allowed_origins: Annotated[str, AfterValidator(_checked_origins)] = ""
     trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
     rate_per_client: Annotated[str, Field(pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$")] = "600/minute"
-    holds_per_client: Annotated[int, Field(ge=0, le=1_000_000)] = 60
-    bookings_per_client_a_day: Annotated[int, Field(ge=0, le=1_000_000)] = 144
+    holds_per_client: Annotated[int, Field(ge=0, le=1_000_000)] = 120
+    bookings_per_client_a_day: Annotated[int, Field(ge=0, le=1_000_000)] = 360
 
     @property
     def origins(self) -> frozenset[str]:

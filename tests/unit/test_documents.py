@@ -90,6 +90,17 @@ def test_setting_is_in_the_readme() -> None:
     assert not settings - names_in_tables((ROOT / "README.md").read_text())
 
 
+def test_default_in_the_readme_is_that_of_the_code() -> None:
+    """A row of the settings' table with one number as the default has the number of the code."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    concerns: tuple[type[BaseSettings], ...] = (*CONCERNS, StackSettings)
+    defaults = {
+        name.upper(): field.default for concern in concerns for name, field in concern.model_fields.items()
+    }
+    assert {"HOLDS_PER_CLIENT", "BOOKINGS_PER_CLIENT_A_DAY", "SLOT_MINUTES"} <= dict(rows).keys()
+    assert {name: int(shown) for name, shown in rows} == {name: defaults[name] for name, _ in rows}
+
+
 def test_subject_is_in_the_shared_readme() -> None:
     """Every subject of NATS is a row of the table in shared/README.md."""
     known = {each.subject for each in OPERATIONS} | {each.many_subject for each in OPERATIONS if each.batched}
