@@ -57,7 +57,7 @@ def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: boo
 
           curl -i {url}/api/book-appointment \\
                -H 'Content-Type: application/json' -H 'Idempotency-Key: web-4711'{key} \\
-               -d '{{"slot":"2030-01-07T09:00:00Z","durationMinutes":30,"patientName":"Ada Lovelace"}}'
+               -d '{{"site":"harbour","slot":"2030-01-07T09:00Z","durationMinutes":30,"patientName":"Ada"}}'
         """
     )
     return "\n".join([example, *(f"  {title + ':':<35}{row}" for title, row in rows.items()), ""])

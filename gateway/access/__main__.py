@@ -27,7 +27,8 @@ def main() -> None:
     except (InvalidFile, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SystemExit(f"{arguments.file}: {reason}") from None
-    print(f"{arguments.file} has {len(keys)} keys; the first one makes the links")  # noqa: T201
+    count = f"{len(keys)} keys; the first one" if len(keys) > 1 else "1 key; it"
+    print(f"{arguments.file} has {count} makes the links")  # noqa: T201
 
 
 if __name__ == "__main__":

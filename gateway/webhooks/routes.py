@@ -23,7 +23,7 @@ from gateway.webhooks.calls import CALLS, WebhookCall
 from gateway.webhooks.endpoints import BOTH_SIGN, Replay, StoredWebhook, new_webhook, now
 from gateway.webhooks.store import WebhookStore
 from shared.client.command_client import CommandClient
-from shared.contract.caller import Caller, Scope
+from shared.contract.caller import Caller, Scope, other_site
 from shared.contract.envelope import Reply, read_reply
 from shared.contract.errors import (
     Forbidden,
@@ -41,7 +41,6 @@ from shared.process.settings import WebhookSettings
 
 OWN_HOST_ONLY = "This part of the API answers requests of its own host only"
 NOT_ALL_SITES = "The key does not permit all sites: send a site"
-OTHER_SITE = "The key does not permit this site"
 NO_BODY = "A body is not accepted here"
 TEST_MARGIN_SECONDS = 2.0
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -154,7 +153,7 @@ class WebhookRoutes:
 
     async def _create(self, _id: str, command: messages.CreateWebhook, caller: Caller) -> BaseModel:
         if not _may_use(caller, command):
-            raise Forbidden(NOT_ALL_SITES if command.site is None else OTHER_SITE)
+            raise Forbidden(NOT_ALL_SITES) if command.site is None else other_site(command.site)
         await check_url(command.url, allow_private=self._settings.webhooks_allow_private)
         webhook = new_webhook(command)
         await self._store.add(webhook)

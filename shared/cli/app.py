@@ -15,8 +15,8 @@ Book, hold, move and cancel appointments, and see a resource's day.
 
 A time without an offset is one of this machine's zone.
 
-Exit codes: 0 done, 1 refused (taken, held, not found), 2 wrong request, 3 nothing was done (try again),
-4 it may have been done.
+Exit codes: 0 done, 1 refused (taken, held, not found), 2 wrong request or key,
+3 nothing was done (try again), 4 it may have been done.
 """
 
 

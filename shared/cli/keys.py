@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, NamedTuple, NoReturn
 
@@ -43,6 +43,7 @@ Running gateways and workers read the file again within a second or two. Exit co
 2 wrong request or file.
 """
 ONCE = "The key is shown only now; keep it safe"
+CORS = "Browsers send it only if the gateway has these origins too: ALLOWED_ORIGINS={}"
 _SPAN = re.compile(r"([0-9]{1,4})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -59,6 +60,14 @@ def _read_scopes(text: str) -> frozenset[Scope]:
     if not names <= {str(scope) for scope in Scope}:
         raise typer.BadParameter(f"must be some of {', '.join(Scope)}")
     return frozenset(Scope(name) for name in names)
+
+
+def _read_end(text: str) -> datetime:
+    """Parse a time (as `read_slot`), or a date: its first instant in UTC."""
+    try:
+        return datetime.combine(date.fromisoformat(text.strip()), time(), UTC)
+    except ValueError:
+        return read_slot(text)
 
 
 class _Scopes(NamedTuple):
@@ -89,7 +98,8 @@ Origins = Annotated[
     list[str] | None, typer.Option("--origin", help="A page that may use a publishable key; repeatable")
 ]
 Expires = Annotated[
-    datetime | None, typer.Option("--expires", parser=read_slot, metavar="TIME", help="The end of the key")
+    datetime | None,
+    typer.Option("--expires", parser=_read_end, metavar="TIME", help="The end; a date ends at midnight UTC"),
 ]
 Overlap = Annotated[
     timedelta | None,
@@ -115,6 +125,10 @@ def new(
     """Make a key, and print it once."""
     if bool(site) == all_sites:
         raise typer.BadParameter("needs --site, or --all-sites")
+    if publishable and (holds, bookings) != (None, None):
+        raise typer.BadParameter(
+            "leave out --holds and --bookings for a publishable key: all patients share it"
+        )
     key_id = secrets.token_hex(ID_BYTES)
     kind: Kind = "publishable" if publishable else "secret"
     token, digest = new_token(key_id, kind)
@@ -138,6 +152,8 @@ def new(
         raise typer.BadParameter(f"{field} {first['msg'].removeprefix('Value error, ')}".strip()) from None
     _change(file, lambda keys: [*keys, key])
     _print_once(token, key_id)
+    if key.origins:
+        print(CORS.format(",".join(key.origins)), file=sys.stderr)
 
 
 def list_keys(file: File) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
+from .commands import DEFAULT_SITE
 from .errors import Forbidden, InvalidRequest
 from .fields import Site
 
@@ -79,8 +80,14 @@ class Caller(BaseModel):
         Raises:
             Forbidden
         """
-        if self.sites is not None and getattr(command, "site", None) not in (None, *self.sites):
-            raise Forbidden("The key does not permit this site")
+        site = getattr(command, "site", None)
+        if site is not None and not self.may_use(site):
+            raise other_site(site)
+
+
+def other_site(site: str) -> Forbidden:
+    """Return the refusal of a site; it names the default site, which many callers did not mean."""
+    return Forbidden(f"The key does not permit {f'the site {site}' if site == DEFAULT_SITE else 'this site'}")
 
 
 _MOST_REMEMBERED = 1024

@@ -237,12 +237,12 @@ class TooManyRequests(TooMany):
 
 class TooManyHolds(TooMany):
     retry_after = "60"
-    message = "This client holds too many slots; book or release one, or wait until one expires"
+    message = "This client may not hold so much; ask for less, book or release a hold, or wait"
 
 
 class TooManyBookings(TooMany):
     retry_after = "3600"
-    message = "This client has booked too often today; call the practice"
+    message = "This client may not book so much in 24 hours; ask for less, or call the practice"
 
 
 class NotExecuted(Refused):

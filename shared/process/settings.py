@@ -24,6 +24,7 @@ DRAIN_MARGIN_SECONDS = 3.0
 STOP_MARGIN_SECONDS = 2.0
 Network = IPv4Network | IPv6Network
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
+RATE = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -198,6 +199,12 @@ def _checked_origins(text: str) -> str:
     return text
 
 
+def _checked_rate(text: str) -> str:
+    if not RATE.fullmatch(text):
+        raise ValueError("must be a rate such as 600/minute (second, minute, hour, day)")
+    return text
+
+
 def _cannot_be_forged(url: str) -> str:
     """Require https for another host: the answer names the keys that sign valid tokens."""
     parts = urlsplit(url)
@@ -218,7 +225,7 @@ class AccessSettings(_Settings):
     link_keys_file: Path | None = None
     allowed_origins: Annotated[str, AfterValidator(_checked_origins)] = ""
     trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
-    rate_per_client: Annotated[str, Field(pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$")] = "600/minute"
+    rate_per_client: Annotated[str, AfterValidator(_checked_rate)] = "600/minute"
     holds_per_client: Annotated[int, Field(ge=0, le=1_000_000)] = 120
     bookings_per_client_a_day: Annotated[int, Field(ge=0, le=1_000_000)] = 360
 

@@ -65,6 +65,21 @@ def test_new_key_is_printed_once_and_stored_as_a_digest(file: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_key_that_expires_on_a_date_ends_at_its_midnight_in_utc(file: Path) -> None:
+    """A date needs no clock time, and means the same on every machine."""
+    assert run(file, *NEW, "--expires", "2031-01-01").exit_code == 0
+    assert stored(file)[0]["expires"] == "2031-01-01T00:00:00.000Z"
+
+
+def test_key_of_origins_comes_with_the_setting_that_browsers_need(file: Path) -> None:
+    """Stderr names ALLOWED_ORIGINS with the origins; a key without origins needs no such line."""
+    origins = ("https://one.example", "https://two.example")
+    made = run(file, *NEW, "--publishable", *(word for each in origins for word in ("--origin", each)))
+    assert f"ALLOWED_ORIGINS={','.join(origins)}\n" in made.stderr
+    assert TOKEN.fullmatch(made.stdout.strip())
+    assert "ALLOWED_ORIGINS" not in run(file, *NEW, "--publishable").stderr
+
+
 def test_file_keeps_the_mode_that_an_operator_gave_it(file: Path) -> None:
     """A container's user may be allowed to read it; a later change keeps that."""
     run(file, *NEW)
@@ -135,9 +150,10 @@ def _make(file: Path) -> str:
         (("--scopes", "book"), "--site"),
         (("--site", "a", "--all-sites", "--scopes", "book"), "--site"),
         (("--site", "a", "--scopes", "book,read", "--publishable"), "book and hold alone"),
-        (("--site", "a", "--scopes", "book", "--publishable", "--holds", "3"), "all patients share it"),
+        (("--site", "a", "--scopes", "book", "--publishable", "--holds", "3"), "leave out --holds"),
         (("--site", "a", "--scopes", "book", "--origin", "https://example.org"), "publishable"),
         (("--site", "a", "--scopes", "book", "--expires", "soon"), "--expires"),
+        (("--site", "a", "--scopes", "book", "--expires", "2030-02-30"), "--expires"),
     ],
 )
 def test_wrong_key_is_refused_by_name_of_its_field(file: Path, words: tuple[str, ...], said: str) -> None:

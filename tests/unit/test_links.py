@@ -92,6 +92,7 @@ def test_rotation_keeps_the_secrets_that_patients_have(
     monkeypatch.setattr("sys.argv", ["access", str(path)])
     main()
     assert path.stat().st_mode & 0o777 == 0o600
+    assert capsys.readouterr().out == f"{path} has 1 key; it makes the links\n"
     found = Links(path)
     secret = found.secret_of(ID)
     main()

@@ -20,6 +20,8 @@ from shared.process import settings
         (settings.MongoSettings, "MONGO_URI", "postgres://secret@localhost"),
         (settings.RedisSettings, "REDIS_URL", "localhost"),
         (settings.AccessSettings, "ALLOW_ANONYMOUS", "secret"),
+        (settings.AccessSettings, "RATE_PER_CLIENT", "600"),
+        (settings.AccessSettings, "RATE_PER_CLIENT", "secret/minute"),
         (settings.AccessSettings, "JWKS_URL", "http://issuer.example/secret"),
         (settings.AccessSettings, "JWKS_URL", "http://localhost.issuer.example/secret"),
         (settings.AccessSettings, "JWKS_URL", "https://"),
@@ -42,6 +44,14 @@ def test_wrong_value_is_refused_by_the_name_of_its_variable(
     assert line.startswith(variable)
     assert "\n" not in line
     assert "secret" not in line
+
+
+@pytest.mark.parametrize("rate", ["600", "0/minute", "6/week", "6/minute\n"])
+def test_wrong_rate_is_refused_with_an_example(monkeypatch: pytest.MonkeyPatch, rate: str) -> None:
+    """The sentence has a valid rate instead of a pattern."""
+    monkeypatch.setenv("RATE_PER_CLIENT", rate)
+    with pytest.raises(settings.Misconfigured, match="^RATE_PER_CLIENT: must be a rate such as 600/minute"):
+        settings.load(settings.AccessSettings)
 
 
 def test_defaults_are_those_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
