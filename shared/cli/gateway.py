@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ..contract.errors import MethodNotAllowed, NotExecuted, NotFound, OutcomeUnknown, Refused
 from ..contract.headers import ERROR_TYPE
 from ..contract.replies import AppointmentsFound, SlotsFound, TakenSlot
+from ..process.tls import certificate_problem
 
 # A gateway answers within a minute with any settings. If the connection is not accepted within 5 s, it is
 # down.
@@ -166,7 +167,9 @@ class Gateway:
             yield
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError):
             raise Failed(ExitCode.WRONG, f"{self._shown} is not a URL of HTTP") from None
-        except (httpx.ConnectError, httpx.ConnectTimeout):
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if problem := certificate_problem(error):
+                raise Failed(ExitCode.NOT_EXECUTED, f"{self._shown}: {problem}") from None
             raise Failed(ExitCode.NOT_EXECUTED, f"No gateway answers at {self._shown}") from None
         except httpx.HTTPError:
             lost = f"The gateway at {self._shown} was lost before it answered"

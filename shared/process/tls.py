@@ -47,6 +47,17 @@ def check_server_certificate(prefix: str, cert: Path | None, key: Path | None) -
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), prefix, cert, key)
 
 
+def certificate_problem(error: BaseException | None) -> str | None:
+    """Describe why a client did not trust a server's certificate; None if an error has another cause."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"its certificate is not trusted ({error.verify_message}); SSL_CERT_FILE names the authority"
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _require_both(prefix: str, cert: Path | None, key: Path | None) -> None:
     if bool(cert) != bool(key):
         missing, given = ("KEY", "CERT") if cert else ("CERT", "KEY")

@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from pymongo import MongoClient
 
+from tests.keys import KeyFile, bearer
 from tests.servers import Servers
-from tests.stack import Stack
+from tests.stack import Stack, wait_until
 
 ROOT = Path(__file__).parents[2]
+OTHER_SITE = "The key does not permit this site"
 
 
 def prove(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
@@ -27,6 +31,45 @@ def test_a_sound_deployment_passes(stack: Stack, via: str) -> None:
     result = prove(stack, "--via", via)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("Slot already booked") >= 9
+
+
+@pytest.fixture(scope="module")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> KeyFile:
+    return KeyFile(tmp_path_factory.mktemp("keys") / "keys.json")
+
+
+@pytest.fixture(scope="module")
+def closed(servers: Servers, key_file: KeyFile) -> Iterator[Stack]:
+    with servers.new_stack(API_KEYS_FILE=str(key_file.path)) as stack:
+        yield stack.up(booking_workers=1)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "said"),
+    [
+        (None, "The gateway needs a valid key: SLOTKEEPER_API_KEY"),
+        ("hold cancel read names", "The key does not have the scope book"),
+        ("book cancel read names", "The key does not have the scope hold"),
+        ("book hold read names", "The key does not have the scope cancel"),
+        ("book hold cancel names", "The key does not have the scope read"),
+        ("book hold cancel read names", OTHER_SITE),
+        ("book hold cancel read names", ""),
+    ],
+)
+def test_a_proof_with_a_wrong_key_ends_with_one_line(
+    closed: Stack, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch, scopes: str | None, said: str
+) -> None:
+    """A missing key, scope or site is no violation, and nothing is raced; control: a key of all passes."""
+    if scopes is not None:
+        token = key_file.new(*scopes.split(), sites=["harbour"] if said == OTHER_SITE else "all")
+        grid = f"{closed.url}/api/grid"
+        wait_until(lambda: httpx.get(grid, headers=bearer(token)).is_success, "the key is read")
+        monkeypatch.setenv("SLOTKEEPER_API_KEY", token)
+    result = prove(closed, "--holds")
+    assert result.stderr.startswith(said)
+    assert result.stderr.count("\n") == bool(said), result.stderr
+    assert result.returncode == (2 if said else 0), result.stdout
+    assert bool(result.stdout) != bool(said), result.stdout
 
 
 def test_many_slots_and_holds_pass(stack: Stack, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """TLS between all parts: the services verify their servers, and speak to none in plain text."""
 
 import asyncio
+import os
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -97,6 +99,33 @@ async def test_a_booking_crosses_tls_only(
         async with asyncio.timeout(20):
             event = await anext(aiter(client.events(since="2020-01-01T00:00Z")))
         assert event.id == booked.json()["appointment"]["id"]
+
+
+@pytest.mark.parametrize("module", ["shared.cli", "tests.proof.race"])
+async def test_untrusted_certificate_is_named_and_ssl_cert_file_trusts_it(
+    tls_stack: Stack, certificates: Certificates, module: str
+) -> None:
+    """A command names the reason instead of "no gateway answers"; with SSL_CERT_FILE it is served."""
+    url = tls_stack.url
+    words = (
+        ["day", "--url", url] if module == "shared.cli" else ["--url", url, "--nats", "nats://127.0.0.1:1"]
+    )
+
+    async def run(**env: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, *words),
+            env={**os.environ, **env},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, stderr = await process.communicate()
+        return process.returncode, stderr.decode()
+
+    status, stderr = await run()
+    assert status == (3 if module == "shared.cli" else 2)
+    assert stderr.startswith(f"{url}: its certificate is not trusted (")
+    assert stderr.endswith("SSL_CERT_FILE names the authority\n")
+    assert await run(SSL_CERT_FILE=str(certificates.ca)) == (0, "")
 
 
 async def test_https_response_demands_https(https: httpx.AsyncClient) -> None:

@@ -95,6 +95,7 @@ def test_the_wheel_has_the_client_the_contract_and_the_command_alone(wheel: Path
         "nats_headers.py",
         "nats_options.py",
         "nats_wire.py",
+        "tls.py",
         "watched_file.py",
     }
 

@@ -44,6 +44,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "shared.contract",
         "shared.client",
         "shared.process.api_keys",
+        "shared.process.tls",
         "shared.process.watched_file",
     ),
     "shared.examples": ("slotkeeper",),
@@ -54,6 +55,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.process.nats_access": (),
     "shared.process.nats_options": ("shared.process.nats_access",),
     "shared.process.nats_wire": ("shared.process.nats_headers",),
+    "shared.process.tls": (),
     "deploy": ("shared.contract", "shared.process"),
 }
 

@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 
 from tests.proof.race.cli import parse_options
-from tests.proof.race.connections import UnreachableError
+from tests.proof.race.connections import NotPermittedError, UnreachableError
 from tests.proof.race.proof import prove
 
 OPEN_FILES = 4096
@@ -17,7 +17,7 @@ def main() -> int:
     _allow_many_connections()
     try:
         return asyncio.run(prove(parse_options(), Console(highlight=False)))
-    except (UnreachableError, OSError) as error:
+    except (UnreachableError, NotPermittedError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

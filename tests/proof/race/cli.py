@@ -28,7 +28,7 @@ def parse_options(argv: Sequence[str] | None = None) -> Options:
         prog="python -m tests.proof.race",
         description="Prove on a running deployment that one of many simultaneous requests wins.",
         epilog="Exit status: 0 proved, 1 an invariant was broken or a request not answered, "
-        "2 wrong arguments or nothing answers, 130 interrupted.",
+        "2 wrong arguments or key, or nothing answers, 130 interrupted.",
     )
     parser.add_argument(
         "--url", type=_http_url, help=f"the gateway (default: the local stack's, else {DEFAULT_URL})"

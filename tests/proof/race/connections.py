@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 
 from shared.contract.operations import BOOKING_READY
 from shared.process.nats_access import read_access
+from shared.process.tls import certificate_problem
 from tests import callers
 from tests.callers import Caller, HttpCaller, NatsCaller
 from tests.proof.race.addresses import shown
@@ -33,6 +34,10 @@ class UnreachableError(Exception):
     """No server answers at an address."""
 
 
+class NotPermittedError(Exception):
+    """The deployment needs a key, or the key does not permit what a proof sends."""
+
+
 class Connections(ABC):
     """The connections of one transport; calls use them in turn."""
 
@@ -45,7 +50,8 @@ class Connections(ABC):
         """Open every connection.
 
         Raises:
-            UnreachableError: no server answers, or it refuses some of the connections.
+            UnreachableError: no server answers, or it refuses some of the connections, or its certificate is
+                not trusted.
         """
 
     @abstractmethod
@@ -169,10 +175,17 @@ def _read(answer: callers.Answer) -> Reply:
 
 
 async def _opens(client: httpx.AsyncClient, seconds: float) -> bool:
+    """Whether the server answers.
+
+    Raises:
+        UnreachableError: its certificate is not trusted.
+    """
     try:
         async with asyncio.timeout(seconds):
             await client.get("/livez")
-    except (httpx.HTTPError, TimeoutError):
+    except (httpx.HTTPError, TimeoutError) as error:
+        if problem := certificate_problem(error):
+            raise UnreachableError(f"{shown(str(client.base_url).rstrip('/'))}: {problem}") from None
         return False
     return True
 

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from http import HTTPStatus
+from uuid import uuid4
 
 from rich.console import Console
 
@@ -12,6 +15,7 @@ from tests.proof.race.connections import (
     Connections,
     HttpConnections,
     NatsConnections,
+    NotPermittedError,
     UnreachableError,
 )
 from tests.proof.race.exchanges import Exchange, Run
@@ -27,6 +31,8 @@ from tests.proof.race.verdict import RaceVerdict, judge
 # The most requests in flight at once. If the slots need more, they race in waves, each slot as a whole.
 REQUESTS_AT_ONCE = 600
 NATS_CONNECTIONS = 4
+NEEDS_KEY = "The gateway needs a valid key: SLOTKEEPER_API_KEY"
+ENOUGH = "a proof needs a key of all sites with the scopes book, hold, cancel, read and names"
 
 
 async def prove(options: Options, console: Console) -> int:
@@ -37,11 +43,13 @@ async def prove(options: Options, console: Console) -> int:
 
     Raises:
         UnreachableError: the deployment does not answer at all.
+        NotPermittedError: it needs a key, or another one.
         OSError: the JSON file cannot be written.
     """
     planner = Planner(options)
     report = Report(console, options)
     async with _connections(options) as connections:
+        await _check_key(connections, options)
         report.begin(planner.site, planner.resources)
         with report.progress() as progress:
             task = report.track(progress)
@@ -58,6 +66,30 @@ async def prove(options: Options, console: Console) -> int:
     if options.json:
         write_record(options.json, options, run, verdict)
     return 0 if verdict.proved else 1
+
+
+async def _check_key(connections: dict[Via, Connections], options: Options) -> None:
+    """Check that the key permits each call of a proof, by requests that change nothing.
+
+    Raises:
+        NotPermittedError
+    """
+    planner = Planner(options)
+    slot = planner.slots[0]
+    booking, hold = planner.book("race", slot, planner.resources), planner.hold("race", slot, ())
+    requests = [
+        replace(booking, body={}),  # 400 if it is permitted
+        *([replace(hold, body={})] if options.holds else []),
+        planner.window("find", "list", slot, planner.resources[0]),
+        planner.cancel(slot, str(uuid4())),
+    ]
+    for each in connections.values():
+        for request in requests:
+            reply = await each.build(request)()
+            if reply.status == HTTPStatus.UNAUTHORIZED:
+                raise NotPermittedError(NEEDS_KEY)
+            if reply.status == HTTPStatus.FORBIDDEN:
+                raise NotPermittedError(f"{reply.error}: {ENOUGH}")
 
 
 async def _run(
