@@ -39,7 +39,7 @@ def main() -> None:
     except Unpublished as error:
         raise SystemExit(f"JetStream does not take the events: {error}") from None
     except Unanswered as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(f"MONGO_URI: {error}") from None
     print(f"Published {count} events again")
 
 

@@ -1,5 +1,6 @@
 """Publish old events again, under the same ids, for consumers that have to begin anew."""
 
+import asyncio
 from datetime import datetime
 
 from rich.console import Console
@@ -11,6 +12,8 @@ from shared.process import settings
 from shared.process.nats_options import NatsOptions
 from shared.process.nats_wire import GuardedClient
 from shared.stores.mongo import connection as mongodb
+
+CONNECT_SECONDS = 10.0
 
 
 async def republish(since: datetime) -> int:
@@ -25,7 +28,12 @@ async def republish(since: datetime) -> int:
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()
     try:
-        await connection.connect(**options.connect, pending_size=NOTHING_BUFFERED)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect(**options.connect, pending_size=NOTHING_BUFFERED)
+        except TimeoutError:
+            problem = options.refusal or "no NATS server answers"
+            raise settings.Misconfigured(f"NATS_URL: {problem}") from None
         publisher = EventPublisher(connection, events)
         if not await publisher.has_stream():
             await publisher.create_stream()

@@ -47,7 +47,7 @@ def events(
             async with asyncio.timeout(CONNECT_SECONDS):
                 await client.connect()
         except (TimeoutError, OSError):
-            print("NATS cannot be reached", file=sys.stderr)
+            print(client.refusal or "NATS cannot be reached", file=sys.stderr)
             raise typer.Exit(ExitCode.NOT_EXECUTED) from None
         try:
             async for event in following:

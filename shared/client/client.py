@@ -110,6 +110,11 @@ class BookingClient(ConnectionContext):
     async def close(self) -> None:
         await self._commands.close()
 
+    @property
+    def refusal(self) -> str | None:
+        """What to do, if NATS has refused a connection for want of the right credentials."""
+        return self._commands.refusal
+
     @overload
     async def book(self, slot: BookAppointment, /) -> Booked: ...
     @overload

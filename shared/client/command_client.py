@@ -82,6 +82,11 @@ class CommandClient(ConnectionContext):
             await self._connection.close()
 
     @property
+    def refusal(self) -> str | None:
+        """What to do, if NATS has refused a connection for want of the right credentials."""
+        return self._nats.refusal
+
+    @property
     def connection(self) -> Client:
         """The connection to NATS."""
         return self._connection

@@ -3,6 +3,7 @@
 import re
 import ssl
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,11 @@ RECONNECT_SECONDS = 0.25
 PING_SECONDS = 3
 MOST_DENIED = 100
 """Denied actions that are logged, each once: a program may repeat them without end."""
+LOG_SECONDS = 10.0
+"""How often an error that repeats is logged: a connection that is refused is tried four times a second."""
+NEEDS_ACCESS = "NATS demands an access file (NATS_ACCESS_FILE), or credentials in its URL"
+REFUSES_USER = "NATS does not know this user: run deploy.nats_access again, and reload NATS"
+_REFUSED = "authorization violation"
 _DENIED = re.compile(r"(?i)permissions violation for (publish|subscription) to \"([^\"]*)\"")
 log = structlog.get_logger()
 
@@ -34,6 +40,12 @@ def checked_servers(urls: str) -> str:
         if not usable or any(character.isspace() for character in url.strip()):
             raise ValueError("must be nats://HOST:PORT (or tls, ws, wss), or several, separated by commas")
     return urls
+
+
+def without_credentials(urls: str) -> str:
+    """Return the scheme, host and port of each server, for logs."""
+    parts = [urlsplit(url.strip()) for url in urls.split(",")]
+    return ",".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts)
 
 
 def _nothing() -> None:
@@ -68,6 +80,9 @@ class NatsOptions:
         self._on_closed = on_closed
         self._on_disconnected = on_disconnected
         self._is_logged = False
+        self._last_error, self._log_again_at = "", 0.0
+        self.refusal: str | None = None
+        """What to do, if NATS has refused a connection for want of the right credentials."""
         self.closing = False
         """Set it before closing the connection, so that the end is not logged as a failure."""
 
@@ -115,10 +130,20 @@ class NatsOptions:
         if denied := _DENIED.search(str(error)):
             self._log_denied(*denied.groups())
         elif not isinstance(error, OSError):
-            log.warning("nats_error", error=type(error).__name__)
+            self._log_error(error)
         elif not self._is_logged:
-            log.warning("nats_unreachable", error=type(error).__name__)
+            address = without_credentials(self._url)
+            log.warning("nats_unreachable", error=type(error).__name__, address=address)
             self._is_logged = True
+
+    def _log_error(self, error: Exception) -> None:
+        text, hint, now = str(error), {}, monotonic()
+        if _REFUSED in text.lower():
+            self.refusal = REFUSES_USER if self._access else NEEDS_ACCESS
+            hint = {"hint": self.refusal}
+        if text != self._last_error or now >= self._log_again_at:
+            self._last_error, self._log_again_at = text, now + LOG_SECONDS
+            log.warning("nats_error", error=type(error).__name__, **hint)
 
     def _log_denied(self, action: str, subject: str) -> None:
         """Log a denied action: without this, a denied request looks like one without a reply."""

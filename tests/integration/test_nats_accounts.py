@@ -15,6 +15,7 @@ from nats.js.errors import NotFoundError
 from shared import BookingClient, InvalidRequest, NoSuchAppointment, Refused, SlotAlreadyBooked, SlotHeld
 from shared.contract.errors import Forbidden
 from shared.process.api_keys import write_keys
+from shared.process.nats_options import NEEDS_ACCESS
 from tests.integration.live_page import NINE, watching
 from tests.integration.receiver import receiver
 from tests.integration.secure import FULL, KEYS, OTHER, READER, RELAY, SMALL, connected_as, secure_stack
@@ -265,6 +266,19 @@ async def test_client_without_a_valid_key_has_no_events(
             keys[FULL] = keys[FULL].model_copy(update={"sites": frozenset({"clinic-9"})})
             write_keys(stack.keys_file, keys.values())
             await until_they_are(left, "event.v1.clinic-9.*")
+
+
+async def test_command_without_an_access_file_names_it(stack: Stack) -> None:
+    """`slotkeeper events` ends with 3 and what it needs, and its log does not repeat that."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shared.cli", "events", "--nats", stack.env["NATS_URL"]),
+        env={name: value for name, value in os.environ.items() if name != "NATS_ACCESS_FILE"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    *log, last = stderr.decode().splitlines()
+    assert (process.returncode, last) == (3, NEEDS_ACCESS)
+    assert sum("nats_error" in line for line in log) == 1, log
 
 
 async def test_live_page_sees_bookings_and_holds(api: httpx.AsyncClient) -> None:

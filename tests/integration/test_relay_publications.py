@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from os import environ
 from urllib.parse import urlsplit
 
+import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 
-from deploy.local.ports import LOOPBACK
+from deploy.local.ports import LOOPBACK, free_port
 from tests.integration.breakable import LINK, proxy, until
 from tests.integration.event_log import RELAY, EventLog, data_of, event_log, ids_of
 from tests.integration.many import alone, ask_many, statuses
@@ -144,6 +145,27 @@ async def test_republish_repeats_events_under_the_same_ids(servers: Servers) -> 
     assert [(event.subject, data_of(event)) for event in again] == [
         (event.subject, data_of(event)) for event in events[1:]
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [("NATS_URL", "nats://127.0.0.1:{}"), ("MONGO_URI", "mongodb://127.0.0.1:{}/booking")],
+)
+def test_republish_names_the_server_that_does_not_answer(
+    servers: Servers, variable: str, address: str
+) -> None:
+    """The command ends with 1; the last line begins with the variable."""
+    with servers.new_stack() as stack:
+        done = subprocess.run(
+            [sys.executable, "-m", RELAY, "--republish", "--since", "2030-01-01T00:00Z"],
+            env={**environ, **stack.env, variable: address.format(free_port())},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"{variable}: "), done.stderr
 
 
 async def test_order_survives_a_deleted_stream(servers: Servers) -> None:
