@@ -13,7 +13,7 @@ from deploy import passwords
 from deploy.mongo_users import ROLES
 from deploy.nats_access.files import write_access
 from deploy.nats_access.permissions import USERS
-from shared.process.settings import NatsSettings
+from shared.process.settings import AccessSettings, NatsSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -113,6 +113,12 @@ def test_every_process_has_its_own_password_and_no_other() -> None:
     assert SERVICES["redis"]["secrets"] == ["redis_users"]
     assert "--aclfile /run/secrets/redis_users" in SERVICES["redis"]["command"]
     assert "--keyFile" in SERVICES["mongo"]["command"][-1]
+
+
+def test_gateway_gets_every_setting_of_access() -> None:
+    """Keys, JWTs, links, origins, proxies and limits can be set; the file of a key set is `JWKS_URL` here."""
+    wanted = {name.upper() for name in AccessSettings.model_fields} - {"JWKS_FILE"}
+    assert not wanted - SERVICES["gateway"]["environment"].keys()
 
 
 def test_no_password_stands_in_the_file() -> None:
