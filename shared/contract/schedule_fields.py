@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from .fields import DAY_MINUTES, invalid
-from .names import NAME_LENGTH, read_name
+from .names import NAME_LENGTH, NAME_PATTERN, read_name
 
 MOST_BUFFER_MINUTES = 480
 MOST_LEAD_MINUTES = 366 * DAY_MINUTES
@@ -113,7 +113,13 @@ Title = Annotated[
     str,
     PlainValidator(_title),
     WithJsonSchema(
-        {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "description": "A name for people."}
+        {
+            "type": "string",
+            "pattern": NAME_PATTERN,
+            "minLength": 1,
+            "maxLength": NAME_LENGTH,
+            "description": "A name for people.",
+        }
     ),
 ]
 WallTime = Annotated[
