@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 ALL_SCOPES = ("book", "hold", "cancel", "move", "read", "names", "schedules", "webhooks", "events", "admin")
-NOW = datetime.now(UTC)
 
 
 def at(seconds: float) -> str:
     """Return a time from now on, as the file has it."""
-    return (NOW + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        (datetime.now(UTC) + timedelta(seconds=seconds))
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 class KeyFile:

@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz.stack import fuzz
 from tests.servers import Servers
 
-SEED, SECONDS = 20261129, 40
+SEED, SECONDS = 20261129, 30
 
 
 @pytest.mark.timeout(300)
