@@ -117,7 +117,7 @@ def _add_key(folder: Path, env: dict[str, str]) -> str:
     """Let the gateway need a key, with all that a key may have, and return it."""
     keys = KeyFile(folder / "keys.json")
     env["API_KEYS_FILE"] = str(keys.path)
-    return keys.new("book", "hold", "names", sites=["default", "clinic-1"])
+    return keys.new("book", "hold", "cancel", "move", "names", sites=["default", "clinic-1"])
 
 
 class _Monolith(Service):
