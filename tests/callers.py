@@ -16,6 +16,7 @@ from nats.aio.client import Client
 
 REPLY_SECONDS = 20.0
 BACKOFF_SECONDS = 0.02
+MOST_REPEATS = 500
 
 Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "list", "slots", "erase"]
 """The kinds of requests. No caller sends `erase`: operators do that by a command."""
@@ -53,6 +54,15 @@ class Caller(ABC):
 
     async def hold(self, body: object) -> Answer:
         return await self.build("hold", body, {})()
+
+    async def book_until_done(self, body: object, **headers: str) -> Answer:
+        """Repeat a booking while it gets 503: a worker may doubt a server again just after its return."""
+        for _ in range(MOST_REPEATS):
+            answer = await self.book(body, **headers)
+            if answer.status != 503:
+                break
+            await asyncio.sleep(BACKOFF_SECONDS)
+        return answer
 
     async def get(self, id: str) -> Answer:
         return await self.build("get", {"id": id}, {})()

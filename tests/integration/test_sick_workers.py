@@ -178,7 +178,7 @@ async def test_without_a_ready_worker_the_gateway_names_the_database(
             assert released.status in {400, 404}
             await asyncio.to_thread(mongod.start)
             await until(lambda: httpx.get(f"{stack.url}/readyz").status_code == 200, "the workers are ready")
-            assert (await caller.book(fresh())).status == 201
+            assert (await caller.book_until_done(fresh())).status == 201
             assert (await caller.hold(fresh())).status == 200
             assert (await caller.get(booked)).status == 200
 
