@@ -24,7 +24,7 @@ DOWN, FAILING, HANGING, REDIRECTING, SLOW = "down", "failing", "hanging", "redir
 STATUSES = {HEALTHY: 204, GONE: 410, SLOW: 204, REDIRECTING: 307, FAILING: 500}
 """What each receiver answers. Nothing listens for `down`; `hanging` never answers."""
 SLOW_SECONDS = 1.5
-DELIVERED_SECONDS = 60.0
+DELIVERED_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 PATH = "/api/webhooks"
 

@@ -102,7 +102,13 @@ async def test_without_a_safeguard_its_rule_is_broken(cluster: Cluster, control:
     for seed in range(SEED, SEED + MOST_RUNS):
         print(f"seed {seed}")
         await cluster.start_over(control.without)
-        result = await run_on(cluster, replace(control.load, seed=seed), control.faults, seconds=4)
+        result = await run_on(
+            cluster,
+            replace(control.load, seed=seed),
+            control.faults,
+            seconds=4,
+            with_webhooks=control.rule is Rule.WEBHOOK,
+        )
         broken = {violation.rule for violation in result.verdict.violations}
         if control.rule in broken:
             return
