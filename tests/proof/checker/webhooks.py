@@ -7,6 +7,8 @@ from tests.proof.faults.history import GONE, HEALTHY, TRAP, Delivery, Event, Fau
 
 IN_TIME_SECONDS = 30.0
 """Far longer than the way of an event on a busy machine; a receiver that hangs would delay it for minutes."""
+GONE_SECONDS = 5.0
+"""The longest time until all processes know that a receiver is gone."""
 DELAYING = ("nats_", "webhooks_")
 """The faults that delay deliveries."""
 RECOVERY_SECONDS = 12.0
@@ -58,7 +60,7 @@ def _judge_gone(webhooks: Webhooks, excused: Sequence[tuple[float, float]]) -> I
     if told and webhooks.ended is None:
         yield _violation(f"{GONE}: it answered 410 at {told[0].at:.3f} s, and was not disabled")
     for delivery in told:
-        if webhooks.ended is not None and unexcused(webhooks.ended, delivery.at, excused) > IN_TIME_SECONDS:
+        if webhooks.ended is not None and unexcused(webhooks.ended, delivery.at, excused) > GONE_SECONDS:
             yield _violation(f"{GONE}: it got {delivery.event} at {delivery.at:.3f} s, after its end")
 
 

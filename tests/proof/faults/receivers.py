@@ -51,14 +51,14 @@ class Receivers:
         for webhook in self._webhooks.values():
             await self._gateway.delete(f"{PATH}/{webhook['id']}")
 
-    async def settled(self, events: Collection[str]) -> Webhooks:
+    async def settled(self, events: Collection[str], seconds: float) -> Webhooks:
         """Return all deliveries, once the healthy receiver has all events, and the one that is gone ended.
 
-        After 30 seconds, return what there is.
+        After `seconds`, return what there is.
         """
         ended: float | None = None
         with suppress(TimeoutError):
-            async with asyncio.timeout(DELIVERED_SECONDS):
+            async with asyncio.timeout(seconds):
                 while not set(events) <= self._delivered_to(HEALTHY):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_SECONDS)
                 while self._delivered_to(GONE) and (ended := await self._ended()) is None:  # noqa: ASYNC110

@@ -10,7 +10,7 @@ from tests.proof.faults.cluster import Cluster
 from tests.proof.faults.event_stream import read_events
 from tests.proof.faults.history import History
 from tests.proof.faults.nemesis import Nemesis, PlannedFault, plan
-from tests.proof.faults.receivers import receivers
+from tests.proof.faults.receivers import DELIVERED_SECONDS, receivers
 from tests.proof.faults.recorder import Recorder
 from tests.proof.faults.stored import read_rows
 from tests.proof.faults.workload import Load, workload
@@ -69,14 +69,17 @@ async def run_on(
     seconds: float,
     watch: Watch = lambda *_: None,
     *,
-    with_webhooks: bool = True,
+    webhook_seconds: float = DELIVERED_SECONDS,
 ) -> RunResult:
-    """Run on a started cluster without bookings; `with_webhooks`, deliver its events to receivers too."""
+    """Run on a started cluster without bookings.
+
+    Receivers have `webhook_seconds` after the run to get all events; 0: there are no receivers.
+    """
     recorder = Recorder()
     nemesis = Nemesis(cluster, recorder.now)
     watch(recorder, nemesis)
     urls = list(cluster.services.urls.values())
-    async with receivers(urls[0], recorder) if with_webhooks else nullcontext() as hooks:
+    async with receivers(urls[0], recorder) if webhook_seconds else nullcontext() as hooks:
         async with workload(
             recorder, load, urls, cluster.nats_urls, cluster.mongo_uri, access=cluster.client
         ) as stopping:
@@ -92,7 +95,8 @@ async def run_on(
         read = recorder.now()
         events = await read_events(cluster.nats_urls, cluster.operator, recorder, rows)
         published = recorder.now()
-        webhooks = await hooks.settled({event.id for event in events}) if hooks else None
+        ids = {event.id for event in events}
+        webhooks = await hooks.settled(ids, webhook_seconds) if hooks else None
         delivered = recorder.now()
     history = History(tuple(recorder.operations), rows, tuple(nemesis.faults), events, webhooks)
     verdict = await asyncio.to_thread(check, history)

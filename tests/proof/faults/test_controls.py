@@ -107,7 +107,7 @@ async def test_without_a_safeguard_its_rule_is_broken(cluster: Cluster, control:
             replace(control.load, seed=seed),
             control.faults,
             seconds=4,
-            with_webhooks=control.rule is Rule.WEBHOOK,
+            webhook_seconds=8 if control.rule is Rule.WEBHOOK else 0,
         )
         broken = {violation.rule for violation in result.verdict.violations}
         if control.rule in broken:
