@@ -48,7 +48,7 @@ else
 endif
 
 soak: $(READY)  ## break a cluster for a minute a seed, and judge every answer (SEEDS="1 2 3")
-	ALL_CONTROLS=1 $(PYTEST) tests/proof/faults/test_controls.py -k "one_delivery or redirects"
+	ALL_CONTROLS=1 $(PYTEST) tests/proof/faults/test_controls.py
 	@for seed in $(SEEDS); do $(VENV)/bin/python -m tests.proof.faults --seconds 60 --seed $$seed || exit 1; done
 
 fuzz: $(READY)  ## send ten minutes of wrong input over HTTP and NATS (ARGS="--seconds 60 --seed 1")
