@@ -42,7 +42,8 @@ def _instant(value: Any) -> datetime:
         raise invalid(str(error)) from None
 
 
-def _patient_name(value: Any) -> str:
+def name_of(value: Any) -> str:
+    """Check and normalise a name, as a validator of pydantic does."""
     if not isinstance(value, str):
         raise invalid("must be a string")
     try:
@@ -51,7 +52,9 @@ def _patient_name(value: Any) -> str:
         raise invalid(str(error)) from None
 
 
-def _text(pattern: re.Pattern[str], sentence: str) -> Callable[[Any], str]:
+def matching(pattern: re.Pattern[str], sentence: str) -> Callable[[Any], str]:
+    """Return a check that a value is a text that matches a pattern as a whole; `sentence` says so."""
+
     def check(value: Any) -> str:
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
@@ -82,7 +85,7 @@ def _listed_resources(value: Any) -> tuple[str, ...]:
 
 
 def _uuid(value: Any) -> str:
-    return _text(_UUID, "must be a UUID")(value).lower()
+    return matching(_UUID, "must be a UUID")(value).lower()
 
 
 def _minutes(value: Any) -> int:
@@ -105,7 +108,7 @@ def trim_key(key: Any) -> Any:
 
 
 def _idempotency_key(value: Any) -> str:
-    return _text(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")(trim_key(value))
+    return matching(_PRINTABLE_ASCII, "must be 1 to 255 printable ASCII characters")(trim_key(value))
 
 
 def is_site(text: str) -> bool:
@@ -124,7 +127,8 @@ def random_uuid() -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
-def _string_schema(**more: Any) -> WithJsonSchema:
+def string_schema(**more: Any) -> WithJsonSchema:
+    """Return the JSON Schema of a text, with `more` keywords."""
     return WithJsonSchema({"type": "string", **more})
 
 
@@ -132,7 +136,7 @@ Instant = Annotated[
     datetime,
     PlainValidator(_instant),
     PlainSerializer(format_instant, return_type=str),
-    _string_schema(
+    string_schema(
         format="date-time",
         pattern=INSTANT_PATTERN,
         description="ISO 8601 with an offset, no finer than a millisecond.",
@@ -141,8 +145,8 @@ Instant = Annotated[
 ]
 PatientName = Annotated[
     str,
-    PlainValidator(_patient_name),
-    _string_schema(
+    PlainValidator(name_of),
+    string_schema(
         minLength=1,
         maxLength=NAME_LENGTH,
         pattern=NAME_PATTERN,
@@ -154,13 +158,13 @@ PatientName = Annotated[
 ]
 Site = Annotated[
     str,
-    PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
-    _string_schema(pattern=f"^{_SITE.pattern}$", description="The branch or tenant."),
+    PlainValidator(matching(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
+    string_schema(pattern=f"^{_SITE.pattern}$", description="The branch or tenant."),
 ]
 ConsumerName = Annotated[
     str,
-    PlainValidator(_text(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
-    _string_schema(pattern=f"^{_SITE.pattern}$", description="The name of a durable consumer."),
+    PlainValidator(matching(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
+    string_schema(pattern=f"^{_SITE.pattern}$", description="The name of a durable consumer."),
 ]
 ListedResources = Annotated[
     tuple[str, ...],
@@ -194,18 +198,18 @@ Resources = Annotated[
 ]
 Resource = Annotated[
     str,
-    PlainValidator(_text(_RESOURCE, f"must be {_RESOURCE_TEXT}")),
-    _string_schema(pattern=f"^{_RESOURCE.pattern}$", description="A doctor or room."),
+    PlainValidator(matching(_RESOURCE, f"must be {_RESOURCE_TEXT}")),
+    string_schema(pattern=f"^{_RESOURCE.pattern}$", description="A doctor or room."),
 ]
 HoldToken = Annotated[
     str,
     PlainValidator(_uuid),
-    _string_schema(format="uuid", description="The secret that owns a hold."),
+    string_schema(format="uuid", description="The secret that owns a hold."),
 ]
 Cursor = Annotated[
     str,
-    PlainValidator(_text(_CURSOR, "must be what `next` of the page before says")),
-    _string_schema(pattern=f"^{_CURSOR.pattern}$", description="`next` of the previous page."),
+    PlainValidator(matching(_CURSOR, "must be what `next` of the page before says")),
+    string_schema(pattern=f"^{_CURSOR.pattern}$", description="`next` of the previous page."),
 ]
 DurationMinutes = Annotated[
     int,
@@ -233,9 +237,7 @@ Version = Annotated[
 
 
 def _key_schema(description: str) -> WithJsonSchema:
-    return _string_schema(
-        minLength=1, maxLength=255, pattern="^[!-~]([ -~]*[!-~])?$", description=description
-    )
+    return string_schema(minLength=1, maxLength=255, pattern="^[!-~]([ -~]*[!-~])?$", description=description)
 
 
 _check_key = PlainValidator(_idempotency_key)

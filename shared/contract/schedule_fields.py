@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
-from .fields import DAY_MINUTES, invalid
-from .names import NAME_LENGTH, NAME_PATTERN, read_name
+from .fields import DAY_MINUTES, invalid, matching, name_of, string_schema
+from .names import NAME_LENGTH, NAME_PATTERN
 
 MOST_BUFFER_MINUTES = 480
 MOST_LEAD_MINUTES = 366 * DAY_MINUTES
@@ -35,17 +35,8 @@ def at_most(most: int) -> Callable[[Any], Any]:
     return check
 
 
-def _matching(pattern: re.Pattern[str], sentence: str) -> PlainValidator:
-    def check(value: Any) -> str:
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        raise invalid(sentence)
-
-    return PlainValidator(check)
-
-
 def _text_schema(pattern: re.Pattern[str], description: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^({pattern.pattern})$", "description": description})
+    return string_schema(pattern=f"^({pattern.pattern})$", description=description)
 
 
 def _whole(least: int, most: int) -> PlainValidator:
@@ -59,15 +50,6 @@ def _whole(least: int, most: int) -> PlainValidator:
 
 def _whole_schema(least: int, most: int, description: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "integer", "minimum": least, "maximum": most, "description": description})
-
-
-def _title(value: Any) -> str:
-    if not isinstance(value, str):
-        raise invalid("must be a string")
-    try:
-        return read_name(value)
-    except ValueError as error:
-        raise invalid(str(error)) from None
 
 
 def _date(value: Any) -> datetime.date:
@@ -111,20 +93,12 @@ def _switch(value: Any) -> bool:
 
 Title = Annotated[
     str,
-    PlainValidator(_title),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": NAME_PATTERN,
-            "minLength": 1,
-            "maxLength": NAME_LENGTH,
-            "description": "A name for people.",
-        }
-    ),
+    PlainValidator(name_of),
+    string_schema(pattern=NAME_PATTERN, minLength=1, maxLength=NAME_LENGTH, description="A name for people."),
 ]
 WallTime = Annotated[
     str,
-    _matching(_TIME, "must be a time of the day from 00:00 to 24:00"),
+    PlainValidator(matching(_TIME, "must be a time of the day from 00:00 to 24:00")),
     _text_schema(_TIME, "A time of the wall clock."),
 ]
 Date = Annotated[
@@ -149,28 +123,28 @@ Days = Annotated[
 ]
 TimeZone = Annotated[
     str,
-    _matching(_ZONE, "must be an IANA time zone, for example Europe/Berlin"),
+    PlainValidator(matching(_ZONE, "must be an IANA time zone, for example Europe/Berlin")),
     _text_schema(_ZONE, "An IANA time zone, for example Europe/Berlin."),
 ]
 Country = Annotated[
     str,
-    _matching(_COUNTRY, "must be a country code of two capital letters, for example DE"),
+    PlainValidator(matching(_COUNTRY, "must be a country code of two capital letters, for example DE")),
     _text_schema(_COUNTRY, "All public holidays of this country (ISO 3166-1)."),
 ]
 Subdivision = Annotated[
     str,
-    _matching(_SUBDIVISION, "must be the code of a part of the country"),
+    PlainValidator(matching(_SUBDIVISION, "must be the code of a part of the country")),
     _text_schema(_SUBDIVISION, "A part of the country (ISO 3166-2, without the country)."),
 ]
 ServiceId = Annotated[
     str,
-    _matching(_SERVICE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'"),
+    PlainValidator(matching(_SERVICE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")),
     _text_schema(_SERVICE, "A service of the schedule."),
 ]
 Buffer = Annotated[
     int,
     _whole(0, MOST_BUFFER_MINUTES),
-    _whole_schema(0, MOST_BUFFER_MINUTES, "Minutes beside the appointment in which nobody else can book."),
+    _whole_schema(0, MOST_BUFFER_MINUTES, "Minutes beside the appointment that free slots keep free."),
 ]
 StepMinutes = Annotated[
     int,
