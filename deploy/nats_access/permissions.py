@@ -1,4 +1,4 @@
-"""The permissions of each user of NATS: what it needs, and nothing else.
+"""The least permissions of the users of NATS.
 
 A permission for a subscription with a queue group allows that group alone, so that a worker cannot listen to
 the commands of other workers. Replies are allowed by `allow_responses`: one for each received message, which
@@ -119,7 +119,7 @@ def exports(readers: Iterable[str]) -> list[Config]:
 
 
 def imports(account: str, *, events: bool) -> list[Config]:
-    """Return what a client's account imports: the services, under the name of the account."""
+    """Return the imports of a client's account: the services, under the name of the account."""
     commands = [{"service": {"account": SERVICE, "subject": each}} for each in addresses(account, "*")]
     reading = _reading(account) if events else {}
     return commands + [
@@ -128,7 +128,7 @@ def imports(account: str, *, events: bool) -> list[Config]:
 
 
 def _reading(id: str) -> dict[str, str]:
-    """Return what reads the events of a client's own consumer, which the relay creates.
+    """Return the subjects that read the events of a client's own consumer, which the relay creates.
 
     The keys are the subjects that the client uses: each account answers `$JS.API` itself.
     """
@@ -165,7 +165,7 @@ def _permissions(
 
 
 def _bucket(bucket: str) -> list[str]:
-    """Return what reads and writes a key-value bucket: a list of its keys is a consumer of its stream."""
+    """Return the subjects of a key-value bucket: a list of its keys is a consumer of its stream."""
     stream = f"KV_{bucket}"
     return [
         f"$KV.{bucket}.>",
@@ -178,7 +178,7 @@ def _bucket(bucket: str) -> list[str]:
 
 
 def _consumers(stream: str) -> list[str]:
-    """Return what creates, reads and deletes the consumers of a stream."""
+    """Return the subjects that create, read and delete the consumers of a stream."""
     return [
         f"{_API}.CONSUMER.CREATE.{stream}",
         f"{_API}.CONSUMER.CREATE.{stream}.>",

@@ -25,8 +25,8 @@ Times are ISO 8601 with an offset, no finer than a millisecond; equal instants a
 TAGS = [
     {"name": APPOINTMENTS, "description": "Book, move, cancel, read."},
     {"name": HOLDS, "description": "Keep a slot while its patient checks out."},
-    {"name": SLOTS, "description": "What is taken, and where slots may lie."},
-    {"name": SCHEDULES, "description": "When resources are open, and what they offer."},
+    {"name": SLOTS, "description": "Taken and free slots, and the grid."},
+    {"name": SCHEDULES, "description": "Opening hours and services of resources."},
     {"name": "health", "description": "For load balancers and operators."},
 ]
 BODIES = {operation.http.body for operation in OPERATIONS if operation.http and operation.http.body}

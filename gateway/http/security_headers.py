@@ -1,4 +1,4 @@
-"""Response headers that make browsers careful with what the gateway sends.
+"""Response headers that restrict what browsers do with a response.
 
 https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html
 """

@@ -1,4 +1,4 @@
-"""Find out who sent a message: in a deployment with accounts its subject says so, checked by NATS.
+"""Find the sender of a message: in a deployment with accounts NATS checks it in the subject.
 
 The gateway's user may act for any caller. A direct client is a caller itself: its rights are those of the API
 key whose id is the name of its user.
@@ -20,7 +20,7 @@ from shared.process.settings import Misconfigured
 from shared.process.watched_file import InvalidFile, WatchedFile
 
 ADDRESS = f"{PREFIX}.*.*."
-"""What precedes the subjects that a worker subscribes to in a deployment with accounts."""
+"""The begin of the subjects of a worker in a deployment with accounts."""
 
 
 class Sender(Protocol):
