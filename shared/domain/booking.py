@@ -1,7 +1,7 @@
 """Represent a booking as it is stored: one document of `appointments`."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic_core import to_json
@@ -209,6 +209,7 @@ class Booking:
         return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
+        """Return the row. `begin` is the begin of the buffer before the slot, by which windows are read."""
         row = {
             "_id": self.id,
             "site": self.site,
@@ -226,7 +227,10 @@ class Booking:
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
         }
-        return row if self.service is None else row | self.service.to_document()
+        if self.service is None:
+            return row
+        before = timedelta(minutes=self.service.before)
+        return row | self.service.to_document() | {"begin": self.slot - before if before else None}
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":

@@ -39,8 +39,9 @@ _FIELDS = (
     "service",
     "bufferBefore",
     "bufferAfter",
+    "begin",
 )
-"""The fields of a booking's row that a change may set. A row without a service lacks the last three."""
+"""The fields of a booking's row that a change may set. A row without a service lacks the last four."""
 
 
 @dataclass(frozen=True)
