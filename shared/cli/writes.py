@@ -21,6 +21,7 @@ from .options import (
     NewSlot,
     Patient,
     Resources,
+    Service,
     Site,
     Slot,
     Url,
@@ -34,6 +35,7 @@ def book(
     *,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     hold: HoldToken = None,
     site: Site = None,
     key: Key = None,
@@ -48,6 +50,7 @@ def book(
         patientName=patient,
         resources=resource,
         durationMinutes=minutes,
+        service=service,
         holdToken=hold,
         site=site,
     )
@@ -70,6 +73,7 @@ def hold(
     *,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     token: Annotated[str | None, typer.Option("--token", help="A hold's own, which extends it")] = None,
     site: Site = None,
     url: Url = LOCAL,
@@ -83,6 +87,7 @@ def hold(
         patientName=patient,
         resources=resource,
         durationMinutes=minutes,
+        service=service,
         holdToken=token,
         site=site,
     )
@@ -128,6 +133,7 @@ def move(
     *,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     hold: HoldToken = None,
     key: Key = None,
     if_version: IfVersion = None,
@@ -138,7 +144,9 @@ def move(
     """Move an appointment; what is left out stays as it is."""
     key = trim_key(key) or str(uuid4())
     output = Output(url, json, api_key)
-    body = wire_fields(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
+    body = wire_fields(
+        slot=slot, resources=resource, durationMinutes=minutes, service=service, holdToken=hold
+    )
     answer = output.request(
         "PATCH",
         path_of(id),

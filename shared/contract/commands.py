@@ -131,8 +131,8 @@ class MoveAppointment(MoveRequest):
 class ReleaseHold(Command):
     """End the hold with this token, on all its claims in the site.
 
-    With a `slot`, only if the token holds that slot at some resource. `resources` and `durationMinutes` are
-    accepted and ignored.
+    With a `slot`, only if the token holds that slot at some resource. `resources`, `durationMinutes` and
+    `service` are accepted and ignored.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("holdToken",)
@@ -142,6 +142,7 @@ class ReleaseHold(Command):
     slot: Instant | None = None
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
 
 
 class Window(Command):
