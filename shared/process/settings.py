@@ -153,6 +153,27 @@ class WebhookSettings(_Settings):
     webhooks_first_retry_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 5
 
 
+def _shown_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be the address at which others reach the gateway: https://clinic.example")
+    return url.rstrip("/")
+
+
+class PublicSettings(_Settings):
+    """The address of the gateway for callers outside: for links, and for signatures of text messages."""
+
+    public_url: Annotated[str, AfterValidator(_shown_url)] | None = None
+
+
+class SmsSettings(_Settings):
+    """The secrets of text messages. `sms_secret` makes the HMACs of phone numbers."""
+
+    sms_auth_token: Annotated[str, SECRET] | None = None
+    sms_secret: Annotated[str, SECRET, Field(min_length=32)] | None = None
+    sms_numbers: str = ""
+
+
 class LogSettings(_Settings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
@@ -314,6 +335,8 @@ CONCERNS: tuple[type[_Settings], ...] = (
     EventSettings,
     RetentionSettings,
     WebhookSettings,
+    PublicSettings,
+    SmsSettings,
     LogSettings,
     GatewaySettings,
     AccessSettings,
