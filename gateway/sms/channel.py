@@ -139,9 +139,7 @@ class SmsChannel:
         caller = Caller(id=CALLER, sites=frozenset({line.site}), shares=(share,))
         texter = Texter(text.request_id, caller)
         site = await self._sites.of(line, client, texter)
-        calendar = Calendar(
-            client, texter, line=line, site=site, number=text.number, digests=self._digests
-        )
+        calendar = Calendar(client, texter, line=line, site=site, number=text.number, digests=self._digests)
 
         def facts() -> Facts:
             return Facts(

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import FastAPI, Request, Response
-from starlette.datastructures import FormData
+from starlette.datastructures import ImmutableMultiDict
 from twilio.request_validator import SIGNATURE_HEADER, RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 
@@ -21,6 +21,7 @@ from shared.contract.errors import Forbidden, InvalidRequest, UnsupportedMediaTy
 PATH = "/api/sms"
 FORM = b"application/x-www-form-urlencoded"
 MOST_FIELDS = 200
+Form = ImmutableMultiDict[str, str]
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ def register(app: FastAPI, channel: SmsChannel, auth_token: str, public_url: str
     app.add_api_route(PATH, receive, methods=["POST"], include_in_schema=False)
 
 
-def _read_form(request: Request, body: bytes) -> FormData:
+def _read_form(request: Request, body: bytes) -> Form:
     """Return the fields of a form.
 
     Raises:
@@ -77,22 +78,20 @@ def _read_form(request: Request, body: bytes) -> FormData:
     if not types or types[0].partition(b";")[0].strip().lower() != FORM:
         raise UnsupportedMediaType(f"Content-Type must be {FORM.decode()}")
     try:
-        pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
-        )
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
         raise InvalidRequest("Body must be a form in UTF-8") from None
-    return FormData(pairs)
+    return Form(pairs)
 
 
-def _field(form: FormData, name: str) -> str:
+def _field(form: Form, name: str) -> str:
     """Return the value of a field.
 
     Raises:
         InvalidRequest
     """
     value = form.get(name)
-    if not isinstance(value, str):
+    if value is None:
         raise InvalidRequest(f"Missing {name}")
     return value
 

@@ -6,7 +6,7 @@ Its texts go to the same channel as those of the provider. Only this host may se
 from typing import Annotated
 
 from fastapi import FastAPI, Request, Response
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from gateway.http.body import read_object
 from gateway.http.connection import REQUESTER
@@ -18,7 +18,6 @@ from shared.contract.commands import Command
 from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest
 from shared.contract.parsing import validate
-from pydantic import BaseModel
 
 PATH = "/sms/texts"
 LONGEST_TEXT = 1600

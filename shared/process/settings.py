@@ -168,11 +168,12 @@ class PublicSettings(_Settings):
 
 
 class SmsSettings(_Settings):
-    """The secrets of text messages. `sms_secret` makes the HMACs of phone numbers."""
+    """Text messages. `sms_secret` makes the HMACs of phone numbers."""
 
     sms_auth_token: Annotated[str, SECRET] | None = None
     sms_secret: Annotated[str, SECRET, Field(min_length=32)] | None = None
     sms_numbers: str = ""
+    demo_pages: bool = False
 
 
 class LogSettings(_Settings):
