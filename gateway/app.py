@@ -132,7 +132,8 @@ def create_app(
     webhooks.register(app, webhook_settings or WebhookSettings())
     app.include_router(health.router)
     add_pages(app)
-    web.register(app, page_key, access.origins if access else ())
+    origins = access.origins if access else ()
+    web.register(app, page_key, origins, with_demo=sms is not None and sms.simulator)
     if sms is not None:
         _add_sms(app, sms)
     return app

@@ -111,7 +111,7 @@ class SmsChannel:
             record, revision = await store.read(key)
             if (reply := record.reply_to(text.id)) is not None:
                 return reply
-            now = datetime.now(UTC)
+            now = _now()
             if record.busy_until is not None and record.busy_until > now:
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
@@ -143,7 +143,7 @@ class SmsChannel:
 
         def facts() -> Facts:
             return Facts(
-                now=datetime.now(UTC),
+                now=_now(),
                 message=text.id,
                 phrases=line.phrases,
                 zone=site.zone,
@@ -176,3 +176,9 @@ class SmsChannel:
         if not connection.is_connected:
             raise NotExecuted
         return connection.jetstream()
+
+
+def _now() -> datetime:
+    """Return the current time in whole milliseconds, as instants are sent."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

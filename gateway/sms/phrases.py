@@ -10,7 +10,7 @@ from datetime import datetime
 from gateway.sms.readings import Kind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phrases:
     """A language.
 

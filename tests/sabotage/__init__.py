@@ -18,6 +18,7 @@ from tests.sabotage import (
     live,
     schedules,
     shares,
+    sms,
     stores,
     webhooks,
     workers,
@@ -33,6 +34,7 @@ _MODULES = (
     live,
     schedules,
     shares,
+    sms,
     stores,
     webhooks,
     workers,
@@ -50,6 +52,7 @@ OF_GATEWAYS = frozenset(
         "no_look_at_callers",
         "no_reads_by_itself",
         "no_scopes",
+        "no_signatures",
         "reads_at_once",
     }
 )
