@@ -52,7 +52,7 @@ const slotPart = h("section", { class: "card", hidden: true, "aria-labelledby": 
 
 /** @param {string} text @param {boolean} pressed @param {string} [small] @param {() => void} [onclick] */
 const choice = (text, pressed, small, onclick) =>
-  h("button", { type: "button", "aria-pressed": String(pressed), onclick }, h("span", {}, text), small && h("small", {}, h("span", { class: "unseen" }, ", "), small));
+  h("button", { type: "button", "aria-pressed": String(pressed), onclick }, h("span", {}, text), small && h("small", {}, small));
 
 /** @param {HTMLElement} group @param {number} index */
 function press(group, index) {
@@ -83,7 +83,7 @@ async function start() {
 }
 
 /** @param {Offer} one @param {number} index @param {string} [asked] @param {string} [day] */
-function pickService(one, index, asked = doctor, day = "") {
+function pickService(one, index, asked = doctor, day = picker.day) {
   offer = one;
   press(services, index);
   /** @type {[string, string][]} */
@@ -277,7 +277,7 @@ addEventListener("popstate", () => {
   } else if (!checkout && stage.firstChild && history.state?.step !== "done") {
     stage.replaceChildren();
     choosing.hidden = false;
-    showSlots("");
+    showSlots(picker.day);
   } else if (history.state?.step) history.replaceState(null, "");
 });
 addEventListener("pagehide", () => {

@@ -294,7 +294,7 @@ export class Picker {
     } },
     h("span", { class: "unseen" }, `${longDate(slot, zone)}, `),
     h("span", {}, clock(slot, zone)),
-    there && h("small", {}, h("span", { class: "unseen" }, ", "), there),
+    there && h("small", {}, there),
     h("small", { class: "state" }));
   }
 
@@ -307,7 +307,7 @@ export class Picker {
     }
     shown.state = state;
     const text = t(`slot.${state}`);
-    if (words.textContent !== `, ${text}`) words.replaceChildren(h("span", { class: "unseen" }, ", "), text);
+    if (words.textContent !== text) words.textContent = text;
     words.classList.toggle("unseen", state === "free");
     button.toggleAttribute("data-gone", state !== "free");
     if (state === "free") button.removeAttribute("aria-disabled");
