@@ -82,7 +82,7 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     addresses["NATS_ACCESS_FILE"] = secure.client_file if secure else ""
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
     phone = demo_phone(data)
-    supervisor.start(_services(settings, addresses, logs, health_ports, secure, phone))
+    supervisor.start(_services(settings, addresses, logs, health_ports, secure=secure, phone=phone))
     access_file = secure.environment("gateway")["NATS_ACCESS_FILE"] if secure else ""
     has_demo = _is_new(given) and make_demo_site(addresses["NATS_URL"], access_file, data)
     is_open = not load(AccessSettings).has_keys
@@ -131,6 +131,7 @@ def _services(
     addresses: dict[str, str],
     logs: Path,
     health_ports: Sequence[int],
+    *,
     secure: SecureNats | None,
     phone: Mapping[str, str],
 ) -> list[Process]:
