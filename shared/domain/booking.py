@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic_core import to_json
 
@@ -17,6 +17,8 @@ from shared.domain.grid import SlotRange
 from shared.domain.history import ChangeType, Entry, History, Position, extended
 
 MOST_REFUSED_MOVES = 32
+EXPECTED = "expected"
+"""The attendance of a booking whose patient may still come."""
 _KINDS: dict[str, Any] = {
     "_id": str,
     "resources": list,
@@ -42,7 +44,7 @@ class Booking:
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
     a move that is done or finally refused. `refused_moves` are the ids of the refused moves that were asked
-    for at that moment.
+    for at that moment. `attendance` is None while the patient is expected.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Booking:
     move_asked_at: int | None = None
     refused_moves: tuple[str, ...] = ()
     contact: str | None = None
+    attendance: str | None = None
 
     @property
     def site(self) -> str:
@@ -156,6 +159,29 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
+    def amended(self, name: str | None, attendance: str | None, mark: str, actor: str | None = None) -> Self:
+        """Return the booking with another name or attendance; the same booking if nothing is to change.
+
+        None keeps the value. `mark` identifies the amendment in the history.
+        """
+        name = self.patient_name if name is None else name
+        new = {None: self.attendance, EXPECTED: None}.get(attendance, attendance)
+        renamed = name != self.patient_name
+        if not renamed and new == self.attendance:
+            return self
+        change = self._change(
+            "renamed" if renamed else "attendance",
+            actor,
+            self.position,
+            attendance=None if new == self.attendance else attendance,
+            mark=mark,
+        )
+        return replace(self, patient_name=name, attendance=new, **change)
+
+    def has_amendment(self, mark: str) -> bool:
+        """Return whether an amendment was carried out."""
+        return any(entry.mark == mark for entry in self.history)
+
     def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
         return replace(self, status="cancelled", **self._change("cancelled", actor, self.position))
@@ -195,10 +221,14 @@ class Booking:
         position: Position,
         move_id: str | None = None,
         previous: Position | None = None,
+        **more: str | None,
     ) -> dict[str, Any]:
-        """Return the fields that every change sets; after this one the booking is at `position`."""
+        """Return the fields that every change sets; after this one the booking is at `position`.
+
+        `more`: fields of the entry of an amendment.
+        """
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, position, move_id, previous, actor)
+        entry = Entry(version, type, now, self.site, position, move_id, previous, actor, **more)
         return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
@@ -221,6 +251,8 @@ class Booking:
         }
         if self.contact is not None:
             row["contact"] = self.contact
+        if self.attendance is not None:
+            row["attendance"] = self.attendance
         return row
 
     @classmethod
@@ -233,8 +265,9 @@ class Booking:
         for field, kinds in _KINDS.items():
             if not isinstance(row[field], kinds):
                 raise TypeError(field)
-        if not isinstance(row.get("contact"), str | None):
-            raise TypeError("contact")
+        for field in ("contact", "attendance"):
+            if not isinstance(row.get(field), str | None):
+                raise TypeError(field)
         return cls(
             id=row["_id"],
             resources=tuple(row["resources"]),
@@ -255,6 +288,7 @@ class Booking:
             move_asked_at=row.get("moveAskedAt"),
             refused_moves=tuple(row.get("refusedMoves", ())),
             contact=row.get("contact"),
+            attendance=row.get("attendance"),
         )
 
     def to_appointment(self) -> Appointment:
@@ -267,6 +301,7 @@ class Booking:
             durationMinutes=self.duration,
             patientName=self.patient_name,
             contact=self.contact,
+            attendance=self.attendance,
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
@@ -276,11 +311,12 @@ class Booking:
         """Return the JSON of `to_appointment`. Only the name and the contact may need escapes."""
         name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
         contact = "" if self.contact is None else f'"contact":{to_json(self.contact).decode()},'
+        attendance = "" if self.attendance is None else f'"attendance":"{self.attendance}",'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{attendance}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

@@ -34,6 +34,7 @@ _APPOINTMENT: Document = {
     "durationMinutes": _LASTING,
     "patientName": {"$ifNull": ["$patientName", "$$REMOVE"]},
     "contact": {"$ifNull": ["$contact", "$$REMOVE"]},
+    "attendance": {"$ifNull": ["$attendance", "$$REMOVE"]},
     "status": 1,
     "version": 1,
     "createdAt": {"$dateToString": {"date": "$createdAt", "format": _ISO}},

@@ -37,7 +37,9 @@ _FIELDS = (
     "version",
     "updatedAt",
 )
-"""The fields of a booking's row that a change may set."""
+"""The fields of a booking's row that a change sets."""
+_AMENDED = {"patient_name": "patientName", "attendance": "attendance"}
+"""The fields that an amendment may set, with their names in a row."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,9 @@ def _update(change: CompareAndSet) -> UpdateOne:
     sets, pushes = dict[str, Any](), dict[str, Any]()
     if after.version != before.version:
         sets |= {field: row[field] for field in _FIELDS}
+        for field, name in _AMENDED.items():
+            if getattr(after, field) != getattr(before, field):
+                sets[name] = getattr(after, field)
         _append("history", before.history, row["history"], sets, pushes)
     if after.moves is not before.moves:
         moves = [move.to_document() for move in after.moves]
