@@ -89,6 +89,9 @@ Resources = Annotated[
     list[str] | None, typer.Option("--resource", "-r", help="What is wanted; repeat it for several")
 ]
 Minutes = Annotated[int | None, typer.Option("--minutes", "-m", help="How long, where there is a grid")]
+Service = Annotated[
+    str | None, typer.Option("--service", help="A service of a resource: sets minutes, adds its resources")
+]
 HoldToken = Annotated[str | None, typer.Option("--hold", help="The token of a hold that is used up")]
 IfVersion = Annotated[
     int | None, typer.Option("--if-version", min=1, help="Only if the appointment has this version")

@@ -31,6 +31,7 @@ from .options import (
     NewSlot,
     Patient,
     Resources,
+    Service,
     Site,
     Slot,
     Url,
@@ -45,6 +46,7 @@ def book(
     contact: Contact = None,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     hold: HoldToken = None,
     site: Site = None,
     key: Key = None,
@@ -60,6 +62,7 @@ def book(
         contact=contact,
         resources=resource,
         durationMinutes=minutes,
+        service=service,
         holdToken=hold,
         site=site,
     )
@@ -83,6 +86,7 @@ def hold(
     contact: Contact = None,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     token: Annotated[str | None, typer.Option("--token", help="A hold's own, which extends it")] = None,
     site: Site = None,
     url: Url = LOCAL,
@@ -97,6 +101,7 @@ def hold(
         contact=contact,
         resources=resource,
         durationMinutes=minutes,
+        service=service,
         holdToken=token,
         site=site,
     )
@@ -142,6 +147,7 @@ def move(
     *,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     hold: HoldToken = None,
     key: Key = None,
     if_version: IfVersion = None,
@@ -152,7 +158,9 @@ def move(
     """Move an appointment; what is left out stays as it is."""
     key = trim_key(key) or str(uuid4())
     output = Output(url, json, api_key)
-    body = wire_fields(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
+    body = wire_fields(
+        slot=slot, resources=resource, durationMinutes=minutes, service=service, holdToken=hold
+    )
     answer = output.request(
         "PATCH",
         path_of(id),

@@ -76,6 +76,8 @@ class BookingClient(ConnectionContext):
     - `site`: the branch or tenant to which resources and keys belong; default "default".
     - `resources`: the doctor, the room and so on, booked together: 1 to 8 names; default ["default"].
     - `duration_minutes`: a whole number up to 1440, refused with a grid of 0; default: one cell of the grid.
+    - `service`: the id of a service in the schedule of one of the resources. It sets the duration and the
+      buffers, and adds its own resources. A move without it keeps the appointment's service and buffers.
     - `hold_token`: the UUID of a hold. A hold without a token gets a new one. A booking or a move with the
       token takes the held slot and uses the hold up; so does a booking or a move for the hold's patient.
     - `idempotency_key`: 1 to 255 printable ASCII characters, a new key for every booking. After any failure,
@@ -141,6 +143,7 @@ class BookingClient(ConnectionContext):
         site: str = DEFAULT_SITE,
         resources: Names = DEFAULT_RESOURCES,
         duration_minutes: int | None = None,
+        service: str | None = None,
         hold_token: str | None = None,
         idempotency_key: str | None = None,
     ) -> Booked: ...
@@ -170,6 +173,7 @@ class BookingClient(ConnectionContext):
         site: str = DEFAULT_SITE,
         resources: Names = DEFAULT_RESOURCES,
         duration_minutes: int | None = None,
+        service: str | None = None,
         hold_token: str | None = None,
     ) -> Hold: ...
     async def hold(self, slot: PlaceHold | Time, patient_name: str = "", **options: Any) -> Hold:
@@ -206,12 +210,13 @@ class BookingClient(ConnectionContext):
         slot: Time | None = None,
         resources: Names | None = None,
         duration_minutes: int | None = None,
+        service: str | None = None,
         hold_token: str | None = None,
         move_id: str | None = None,
         if_version: int | None = None,
     ) -> Appointment: ...
     async def move(self, id: MoveAppointment | str, **options: Any) -> Appointment:
-        """Change an appointment's slot, resources or duration; omitted options keep their values.
+        """Change an appointment's slot, resources, duration or service; omitted options keep their values.
 
         Raises:
             NoSuchAppointment, PreconditionFailed

@@ -22,13 +22,14 @@ from .fields import (
     Site,
     Version,
 )
+from .schedule_fields import AskedService
 from .strict_json import Repeating
 
 DEFAULT_SITE = "default"
 DEFAULT_RESOURCE = "default"
 DEFAULT_RESOURCES = (DEFAULT_RESOURCE,)
 MOST_DAYS = 32
-NOTHING_TO_CHANGE = "Nothing to change: send slot, resources or durationMinutes"
+NOTHING_TO_CHANGE = "Nothing to change: send slot, resources, durationMinutes or service"
 NOTHING_TO_AMEND = "Nothing to change: send patientName or attendance"
 
 
@@ -58,7 +59,8 @@ class Command(BaseModel):
 class SlotRequest(Command):
     """A slot and its patient: the HTTP body of a booking and of a hold.
 
-    The command needs all of `resources` (for example the doctor and the room) in one `site`, or none.
+    The command needs all of `resources` (for example the doctor and the room) in one `site`, or none. With a
+    `service`, it needs the resources of the service too.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("slot", "patientName")
@@ -69,6 +71,7 @@ class SlotRequest(Command):
     site: Site = DEFAULT_SITE
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
     holdToken: HoldToken | None = None
 
 
@@ -99,16 +102,22 @@ class CancelAppointment(GetAppointment):
 
 
 class MoveRequest(Command):
-    """The new place of an appointment: the HTTP body of a move. Absent fields keep their value."""
+    """The new place of an appointment: the HTTP body of a move. Absent fields keep their value.
+
+    An appointment keeps its service and its buffers, even with other `resources` or another
+    `durationMinutes`. With `service`, it gets the duration, the buffers and the resources that the service
+    has now, besides `resources`, or else besides those that the appointment has.
+    """
 
     slot: Instant | None = None
     resources: Resources | None = None
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
     holdToken: HoldToken | None = None
 
     @model_validator(mode="after")
     def _check_change(self) -> Self:
-        if self.slot is None and self.resources is None and self.durationMinutes is None:
+        if {self.slot, self.resources, self.durationMinutes, self.service} == {None}:
             raise PydanticCustomError("nothing_to_change", NOTHING_TO_CHANGE)
         return self
 
@@ -151,8 +160,8 @@ class AmendAppointment(AmendRequest):
 class ReleaseHold(Command):
     """End the hold with this token, on all its claims in the site.
 
-    With a `slot`, only if the token holds that slot at some resource. `resources` and `durationMinutes` are
-    accepted and ignored.
+    With a `slot`, only if the token holds that slot at some resource. `resources`, `durationMinutes` and
+    `service` are accepted and ignored.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("holdToken",)
@@ -162,6 +171,7 @@ class ReleaseHold(Command):
     slot: Instant | None = None
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
 
 
 class Window(Command):
