@@ -8,6 +8,7 @@ from gateway.sms.lines import Line
 from shared.client.command_client import CommandClient
 from shared.client.requester import Requester
 from shared.contract.schedule_operations import LIST
+from shared.contract.schedule_replies import ResourceSchedule
 from shared.contract.schedules import ListSchedules
 
 FRESH_SECONDS = 10.0
@@ -44,8 +45,14 @@ class Sites:
 
 
 async def _read(line: Line, client: CommandClient, requester: Requester) -> SiteFacts:
-    reply = await client.send(LIST, ListSchedules(site=line.site), requester=requester)
-    schedules = reply.body.schedules
+    schedules: list[ResourceSchedule] = []
+    cursor: str | None = None
+    while True:
+        command = ListSchedules(site=line.site, cursor=cursor)
+        page = (await client.send(LIST, command, requester=requester)).body
+        schedules += page.schedules
+        if (cursor := page.next) is None:
+            break
     services = [service.id for schedule in schedules for service in schedule.services]
     first = DEFAULT_SERVICE if DEFAULT_SERVICE in services else next(iter(services), None)
     return SiteFacts(

@@ -170,8 +170,8 @@ class PublicSettings(_Settings):
 class SmsSettings(_Settings):
     """Text messages. `sms_secret` makes the HMACs of phone numbers."""
 
-    sms_auth_token: Annotated[str, SECRET] | None = None
-    sms_secret: Annotated[str, SECRET, Field(min_length=32)] | None = None
+    sms_auth_token: Annotated[str | None, SECRET] = None
+    sms_secret: Annotated[str | None, SECRET, Field(min_length=32)] = None
     sms_numbers: str = ""
     demo_pages: bool = False
 
