@@ -80,7 +80,7 @@ def test_numbers_have_site_language_and_service() -> None:
     "text",
     [
         "040555=a:de",
-        "+4940555010",
+        "+4315550100",
         "+4940555010=a",
         "+4940555010=a:fr",
         "+4940555010=a b:de",
