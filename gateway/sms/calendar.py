@@ -142,10 +142,11 @@ class Calendar:
 
     async def _find(self, find: Find) -> tuple[Offer, ...]:
         """Return the first free starts: those of the first day that has some, and of the next ones."""
+        moving = find.moving
         asked = {
             "site": self._site,
-            "resource": (find.resource,) if find.resource else None,
-            "service": self._facts.service,
+            "resource": (moving.resource,) if moving else None,
+            "service": (moving and moving.service) or self._facts.service,
             "any": True,
         }
         offers: list[Offer] = []

@@ -118,9 +118,8 @@ def _choose(state: State, number: int, facts: Facts) -> Step:
 
 
 def _find(state: State, begin: datetime, lead: Lead, reading: Reading | None = None) -> Step:
-    resource = state.moving.resource if state.moving else None
     day = reading.day if reading else None
-    return Step(state, Find(begin, lead, day, resource, state.held))
+    return Step(state, Find(begin, lead, day, state.moving, state.held))
 
 
 def _read(state: State, reading: Reading, facts: Facts) -> Step:
@@ -157,7 +156,11 @@ def _after_read(state: State, outcome: WasRead, facts: Facts) -> Step:
         return Step(state, reply=facts.phrases.too_late.format(full=_full(appointment.slot, facts)))
     if reading.kind is Kind.DROP:
         return Step(state, Drop(own))
-    state = state.model_copy(update={"moving": own, "movable_until": until, "offers": ()})
+    # The practice may have moved it to another doctor, or to another service.
+    names = appointment.resources
+    resource = own.resource if own.resource in names else names[0]
+    moving = Own(id=own.id, resource=resource, service=appointment.service)
+    state = state.model_copy(update={"moving": moving, "movable_until": until, "offers": ()})
     return _find(state, facts.now, Lead.MOVE)
 
 

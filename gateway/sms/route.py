@@ -21,6 +21,7 @@ from shared.contract.errors import Forbidden, InvalidRequest, UnsupportedMediaTy
 PATH = "/api/sms"
 FORM = b"application/x-www-form-urlencoded"
 MOST_FIELDS = 200
+CARRIER_WORDS = {"STOP", "START"}
 Form = ImmutableMultiDict[str, str]
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -62,6 +63,9 @@ def register(app: FastAPI, channel: SmsChannel, auth_token: str, public_url: str
         except ValueError:  # a short code or a name, which cannot be answered
             log.info("sms_from_no_phone")
             return _twiml("")
+        # The provider may have been told other words for STOP and START.
+        if (word := form.get("OptOutType")) in CARRIER_WORDS:
+            body = word
         request_id = request.scope[REQUESTER].request_id
         return _twiml(await channel.answer(IncomingText(line, number, message, body, request_id)))
 

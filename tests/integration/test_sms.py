@@ -234,6 +234,10 @@ async def test_stop_is_obeyed_until_start(texts: Texts) -> None:
         assert await opt_outs.has(phone.number)
     assert await phone.text("Start")
     assert not await opt_outs.has(phone.number)
+    assert await phone.text("Bitte nichts mehr", OptOutType="STOP") == ""
+    assert await opt_outs.has(phone.number)
+    assert await phone.text("Wieder an", OptOutType="START")
+    assert not await opt_outs.has(phone.number)
     assert await phone.text("hi")
     await connection.close()
 
@@ -340,6 +344,23 @@ async def test_control_request_of_a_stranger_is_answered_without_signatures(serv
         wait_until(lambda: httpx.get(f"{stack.url}/livez").status_code == 200, "the gateway serves")
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
             assert (await Phone(http).post("hi", token="x")).status_code == 200
+
+
+async def test_control_texts_at_once_are_judged_by_an_old_state_without_claims(servers: Servers) -> None:
+    """Control: a gateway that claims no conversation answers OK twice as if it were the first one."""
+    site = fresh_site()
+    with servers.new_stack(**texting.settings(site)) as stack:
+        for service in ("booking_worker", "hold_worker"):
+            stack.start(service)
+        stack.start_gateway(without="no_claims")
+        stack.wait_ready()
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
+            await store_schedule(http, site)
+            phone = Phone(http)
+            await phone.text("hi")
+            await phone.text("1")
+            replies = await asyncio.gather(*(phone.text("OK") for _ in range(3)))
+            assert sum(reply.startswith("Booked: ") for reply in replies) > 1
 
 
 async def test_simulator_is_a_phone_for_this_host_alone(servers: Servers) -> None:
