@@ -356,11 +356,16 @@ async def test_control_texts_at_once_are_judged_by_an_old_state_without_claims(s
         stack.wait_ready()
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
             await store_schedule(http, site)
-            phone = Phone(http)
-            await phone.text("hi")
-            await phone.text("1")
-            replies = await asyncio.gather(*(phone.text("OK") for _ in range(3)))
-            assert sum(reply.startswith("Booked: ") for reply in replies) > 1
+            most = 0
+            for _ in range(20):  # the texts of a phone do not always overlap
+                phone = Phone(http)
+                await phone.text("hi")
+                await phone.text("1")
+                replies = await asyncio.gather(*(phone.text("OK") for _ in range(5)))
+                most = max(most, sum(reply.startswith("Booked: ") for reply in replies))
+                if most > 1:
+                    break
+            assert most > 1
 
 
 async def test_simulator_is_a_phone_for_this_host_alone(servers: Servers) -> None:
