@@ -200,6 +200,10 @@ class Booking:
         blank: dict[str, Any] = dict.fromkeys(PERSONAL)
         return replace(self, **blank, **self._change("erased", actor, self.position))
 
+    def fenced(self) -> "Booking":
+        """Return the booking in an epoch in which every change of an earlier read fails."""
+        return replace(self, epoch=(self.epoch or 0) + 1)
+
     def version_before_cancel(self) -> int:
         """Return the version that the cancel of a cancelled booking changed; else the current version."""
         if self.status != "cancelled":
