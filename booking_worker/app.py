@@ -33,7 +33,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         clearer = IntentClearer(intents, broker.hints)
         service = BookingService(
             Booker(stores.bookings, writes, intents, clearer, lately),
-            Canceller(stores.bookings, writes),
+            Canceller(stores.bookings, writes, stores.schedule_cache),
             Mover(
                 stores.bookings,
                 writes,

@@ -88,7 +88,7 @@ class BookingService:
     async def cancel(self, attempts: Sequence[Attempt[CancelAppointment]]) -> list[Booking | Exception]:
         """Cancel a booking and free its claims in the same write. A second cancel changes nothing.
 
-        Refusals: NoSuchAppointment, PreconditionFailed, NotExecuted, OutcomeUnknown.
+        Refusals: NoSuchAppointment, TooLateToChange, PreconditionFailed, NotExecuted, OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, _cancel_request, self._cancels.submit)
 
@@ -96,7 +96,8 @@ class BookingService:
         """Move a booking in one write. A refused move leaves it unchanged.
 
         Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled,
-        PreconditionFailed, KeyReused, TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
+        TooLateToChange, PreconditionFailed, KeyReused, TooManyBookings, InvalidRequest, NotExecuted,
+        OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
 
@@ -243,4 +244,6 @@ def valid_id(id: str) -> str:
 
 def _cancel_request(attempt: Attempt[CancelAppointment]) -> CancelRequest:
     command = attempt.command
-    return CancelRequest(valid_id(command.id), attempt.deadline, command.ifVersion, attempt.caller)
+    return CancelRequest(
+        valid_id(command.id), attempt.deadline, command.ifVersion, attempt.caller, attempt.asked_at
+    )

@@ -8,7 +8,7 @@ Refused
 ├── MethodNotAllowed 405
 ├── TooSlow 408
 ├── Conflict 409            SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, NameErased,
-│                           WebhookDisabled
+│                           TooLateToChange, WebhookDisabled
 ├── PreconditionFailed 412
 ├── TooLarge 413
 ├── UriTooLong 414
@@ -174,6 +174,12 @@ class SlotNotOffered(Conflict):
 
 class AppointmentCancelled(Conflict):
     message = "Appointment is cancelled"
+
+
+class TooLateToChange(Conflict):
+    """The cut-off of a schedule has passed. It binds patients' links only."""
+
+    message = "Too late to change this appointment online"
 
 
 class NameErased(Conflict):

@@ -25,6 +25,7 @@ from .errors import (
     SlotAlreadyBooked,
     SlotHeld,
     SlotNotOffered,
+    TooLateToChange,
     TooManyBookings,
     TooManyHolds,
 )
@@ -85,6 +86,7 @@ MOVE = Operation(
         SlotHeld,
         SlotNotOffered,
         AppointmentCancelled,
+        TooLateToChange,
         PreconditionFailed,
         KeyReused,
         TooManyBookings,
@@ -112,7 +114,7 @@ CANCEL = Operation(
     example=commands.CancelAppointment(id=examples.ID, ifVersion=2),
     answer=replies.BookingCancelled(appointment=examples.CANCELLED),
     batched=True,
-    refusals=(NoSuchAppointment, PreconditionFailed),
+    refusals=(NoSuchAppointment, TooLateToChange, PreconditionFailed),
     http=Call(
         "cancelAppointment",
         "DELETE",

@@ -156,7 +156,7 @@ async def use_cases_on(
         one_by_one = OneByOne(
             BookingService(
                 Booker(bookings, writes, intents, clearer, lately),
-                Canceller(bookings, writes),
+                Canceller(bookings, writes, schedules),
                 Mover(
                     bookings,
                     writes,
