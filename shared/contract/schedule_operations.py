@@ -35,6 +35,7 @@ _SCHEDULE: dict[str, Any] = {
     "stepMinutes": 15,
     "leadMinutes": 120,
     "horizonDays": 90,
+    "cutOffMinutes": 1440,
     "enforced": True,
 }
 _STORED = schedule_replies.ResourceSchedule(**_SCHEDULE, **_PLACE, version=1)
@@ -108,6 +109,24 @@ LIST = Operation(
         SCHEDULES,
         "List the schedules of a site",
         """A page of schedules, by resource.
+
+Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
+    ),
+)
+SITES = Operation(
+    subject="schedule.v1.sites",
+    group=BOOKING_GROUP,
+    example=schedules.ListSites(),
+    answer=schedule_replies.SitesFound(sites=[examples.SITE]),
+    reads=True,
+    page=True,
+    http=Call(
+        "listSites",
+        "GET",
+        "/api/sites",
+        SCHEDULES,
+        "List the sites",
+        """A page of the sites that have a schedule, by name. A key sees its own sites alone.
 
 Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
     ),
@@ -194,6 +213,7 @@ SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GET,
     DELETE,
     LIST,
+    SITES,
     CONFLICTS,
     FREE_SLOTS,
     NEXT_FREE,

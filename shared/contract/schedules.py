@@ -27,6 +27,7 @@ from .schedule_fields import (
     AskedSwitch,
     Buffer,
     Country,
+    CutOffMinutes,
     Date,
     Days,
     HorizonDays,
@@ -138,6 +139,7 @@ class Schedule(Command):
     stepMinutes: StepMinutes = DEFAULT_STEP_MINUTES
     leadMinutes: LeadMinutes = 0
     horizonDays: HorizonDays | None = None
+    cutOffMinutes: CutOffMinutes | None = None
     enforced: Switch = False
 
     @field_validator("weekly")
@@ -192,6 +194,12 @@ class ListSchedules(Command):
     """Read the schedules of a site, by resource."""
 
     site: Site
+    cursor: Cursor | None = None
+
+
+class ListSites(Command):
+    """Read the sites that have a schedule and that the caller may use, by name."""
+
     cursor: Cursor | None = None
 
 
