@@ -81,6 +81,7 @@ def test_operation_ids_are_stable() -> None:
         "deleteSchedule": "DELETE /api/schedules/{site}/{resource}",
         "listSchedules": "GET /api/schedules/{site}",
         "listConflicts": "GET /api/schedules/{site}/{resource}/conflicts",
+        "listOpenings": "GET /api/openings",
         "findFreeSlots": "GET /api/free-slots",
         "findNextFree": "GET /api/next-free",
         "createWebhook": "POST /api/webhooks",
