@@ -25,6 +25,7 @@ STOP_MARGIN_SECONDS = 2.0
 Network = IPv4Network | IPv6Network
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 RATE = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
+PAGE_KEY = re.compile(r"pk_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -158,6 +159,13 @@ class LogSettings(_Settings):
     log_format: Literal["json", "console"] = "json"
 
 
+def _checked_page_key(key: str) -> str:
+    """Refuse a secret key: every visitor of a page can read this one."""
+    if key and not PAGE_KEY.fullmatch(key):
+        raise ValueError("must be a publishable key: pk_...")
+    return key
+
+
 class GatewaySettings(_Settings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 3000
@@ -167,6 +175,7 @@ class GatewaySettings(_Settings):
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     allowed_hosts: str = ""
+    page_key: Annotated[str, AfterValidator(_checked_page_key)] = ""
 
     @model_validator(mode="after")
     def _certificate_is_usable(self) -> "GatewaySettings":
