@@ -76,6 +76,7 @@ async def _serve(
         webhook_settings=webhooks,
         allowed_hosts=settings.hosts,
         page_key=settings.page_key,
+        demo_pages=settings.demo_pages,
     )
     server = HttpServer(gateway, listener, settings.tls_cert_file, settings.tls_key_file)
     tune_gc()

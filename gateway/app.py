@@ -43,6 +43,7 @@ def create_gateway(
     webhook_settings: WebhookSettings | None = None,
     allowed_hosts: Collection[bytes] = frozenset(),
     page_key: str = "",
+    demo_pages: bool = False,
 ) -> ASGIApp:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
@@ -53,6 +54,7 @@ def create_gateway(
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
         allowed_hosts: the names that the header `Host` of a request may have; empty: any.
         page_key: the publishable key of the pages.
+        demo_pages: whether there are pages of a demonstration.
     """
     app = create_app(
         nats,
@@ -62,6 +64,7 @@ def create_gateway(
         live=live,
         webhook_settings=webhook_settings,
         page_key=page_key,
+        demo_pages=demo_pages,
     )
     gateway = RequestMiddleware(
         app,
@@ -82,6 +85,7 @@ def create_app(
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
     page_key: str = "",
+    demo_pages: bool = False,
 ) -> FastAPI:
     """Create the documented API, which lacks only the services of `RequestMiddleware`."""
     live = live or LiveSlots()
@@ -125,7 +129,7 @@ def create_app(
     webhooks.register(app, webhook_settings or WebhookSettings())
     app.include_router(health.router)
     add_pages(app)
-    web.register(app, page_key, access.origins if access else ())
+    web.register(app, page_key, access.origins if access else (), demo_pages=demo_pages)
     return app
 
 

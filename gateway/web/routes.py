@@ -13,16 +13,21 @@ PAGES = (
     Page("/", "sites", preload="api/sites"),
     Page("/book/{site}", "book", preload="api/schedules/{site}", embeddable=True),
     Page("/appointments/{id}", "appointment"),
+    Page("/day/{site}", "day", preload="api/schedules/{site}"),
 )
+DEMO_PAGES = (Page("/proof", "proof"),)
+"""Pages that book for show, which only a demonstration has."""
 EMBED = "book/embed.js"
 """The script by which pages of other sites show the patient's page."""
 
 
-def register(app: FastAPI, page_key: str = "", origins: Collection[str] = ()) -> None:
-    """Add the pages, and `/web/` with their files."""
+def register(
+    app: FastAPI, page_key: str = "", origins: Collection[str] = (), *, demo_pages: bool = False
+) -> None:
+    """Add the pages, with `demo_pages` those of a demonstration too, and `/web/` with their files."""
     assets = Assets()
     renderer = PageRenderer(assets, page_key, origins)
-    for page in PAGES:
+    for page in PAGES + (DEMO_PAGES if demo_pages else ()):
         _add_page(app, page, renderer)
 
     @app.get("/web/embed.js", include_in_schema=False)

@@ -1,0 +1,192 @@
+// The day as a grid: resources side by side, by EventCalendar (https://vkurko.github.io/calendar/).
+import { h } from "../common/dom.js";
+import { language, t } from "../common/i18n.js";
+import { clock, dayOf, instantOf, offsetAt } from "../common/time.js";
+import { endOf } from "./model.js";
+import { wallOf } from "./wall.js";
+
+/** @typedef {import("./model.js").DayModel} DayModel */
+/** @typedef {import("./model.js").Appointment} Appointment */
+
+const VENDOR = new URL("../vendor/event-calendar/event-calendar.min", import.meta.url).href;
+const MINUTE_MS = 60000;
+const [EARLIEST, LATEST] = [8, 18];
+
+/** Load EventCalendar, which is a script and no module. @returns {Promise<any>} */
+async function load() {
+  const style = h("link", { rel: "stylesheet", href: `${VENDOR}.css` });
+  const script = h("script", { src: `${VENDOR}.js` });
+  const loaded = Promise.all([style, script].map((element) => new Promise((done, fail) => Object.assign(element, { onload: done, onerror: fail }))));
+  // The styles of the page come later, so that they win.
+  document.head.prepend(style, script);
+  await loaded;
+  return /** @type {any} */ (globalThis).EventCalendar;
+}
+
+export class Grid {
+  /** @type {any} */ #calendar;
+  #isDragging = false;
+  #zoneOffset = 0;
+
+  /** @param {HTMLElement} element @param {DayModel} model @param {import("./actions.js").Actions} actions */
+  constructor(element, model, actions) {
+    this.element = element;
+    this.model = model;
+    this.actions = actions;
+    this.started = this.#start();
+  }
+
+  async #start() {
+    const library = await load();
+    // EventCalendar knows fixed offsets alone. It gets wall-clock times, so only its line of now needs the offset.
+    this.#zoneOffset = offsetAt(Date.now(), this.model.zone);
+    this.#calendar = library.create(this.element, {
+      view: "resourceTimeGridDay",
+      headerToolbar: { start: "", center: "", end: "" },
+      locale: language,
+      timeZone: offsetText(this.#zoneOffset),
+      allDaySlot: false,
+      nowIndicator: true,
+      editable: true,
+      eventDurationEditable: false,
+      slotDuration: "00:15",
+      slotHeight: 22,
+      height: "auto",
+      columnWidth: "minmax(9rem, 1fr)",
+      eventContent: (/** @type {any} */ info) => this.#content(info.event.extendedProps.one),
+      eventDidMount: (/** @type {any} */ info) => {
+        const { one } = info.event.extendedProps;
+        if (one) info.el.dataset.focus = `open ${one.id}`;
+      },
+      eventClick: (/** @type {any} */ info) => {
+        const one = this.#latest(info.event.extendedProps.one);
+        if (one) this.actions.open(one);
+      },
+      dateClick: (/** @type {any} */ info) => this.actions.book({ at: this.#instant(info.date), resource: info.resource.id }),
+      eventDragStart: () => (this.#isDragging = true),
+      eventDragStop: () => {
+        this.#isDragging = false;
+        setTimeout(() => this.render());
+      },
+      eventDrop: (/** @type {any} */ info) => void this.#drop(info),
+    });
+    this.render();
+  }
+
+  /** @param {(one: Appointment) => boolean} [isShown] */
+  render(isShown = this.isShown) {
+    this.isShown = isShown;
+    if (!this.#calendar || this.#isDragging) return;
+    const { model } = this;
+    const shown = model.appointments.filter(isShown);
+    const spans = [...model.openings, ...shown.map((one) => ({ from: Date.parse(one.slot), to: endOf(one) }))];
+    const begin = instantOf(model.date, model.zone);
+    const hour = (/** @type {number} */ at) => (at - begin) / (60 * MINUTE_MS);
+    const first = Math.max(0, Math.floor(Math.min(spans.length ? 24 : EARLIEST, ...spans.map(({ from }) => hour(from)))));
+    const last = Math.min(24, Math.ceil(Math.max(spans.length ? first + 1 : LATEST, ...spans.map(({ to }) => hour(to)))));
+    const step = Math.min(30, ...model.schedules.map((one) => one.stepMinutes));
+    const set = (/** @type {string} */ name, /** @type {unknown} */ value) => this.#calendar.setOption(name, value);
+    set("resources", model.resources.map(({ id, title }) => ({ id, title })));
+    set("date", model.date);
+    set("slotMinTime", { hours: first });
+    set("slotMaxTime", { hours: last });
+    set("snapDuration", { minutes: step });
+    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.focus : undefined;
+    set("events", [
+      ...model.openings.map((one) => this.#background(one, "open")),
+      ...shown.flatMap((one) => this.#buffers(one)),
+      ...model.held.map((one) => this.#background(one, "held")),
+      ...shown.map((one) => this.#event(one)),
+    ]);
+    requestAnimationFrame(() => {
+      this.#mendRoles();
+      if (focused && document.activeElement === document.body) focusOn(this.element, focused);
+    });
+  }
+
+  /** @type {(one: Appointment) => boolean} */
+  isShown = () => true;
+
+  /** @param {Appointment} one */
+  #event(one) {
+    const zone = this.model.zone;
+    return {
+      id: one.id, resourceIds: one.resources, start: wallOf(one.slot, zone), end: wallOf(endOf(one), zone),
+      title: one.patientName ?? t("noName"), classNames: [one.attendance ?? "expected"], extendedProps: { one },
+    };
+  }
+
+  /** @param {Appointment} one */
+  #buffers(one) {
+    const [from, to] = [Date.parse(one.slot), endOf(one)];
+    return one.resources.flatMap((resource) => [
+      ...(one.bufferBefore ? [this.#background({ resource, from: from - one.bufferBefore * MINUTE_MS, to: from }, "buffer")] : []),
+      ...(one.bufferAfter ? [this.#background({ resource, from: to, to: to + one.bufferAfter * MINUTE_MS }, "buffer")] : []),
+    ]);
+  }
+
+  /** @param {import("./model.js").Span} span @param {string} kind */
+  #background({ resource, from, to }, kind) {
+    const zone = this.model.zone;
+    return { display: "background", resourceIds: [resource], start: wallOf(from, zone), end: wallOf(to, zone), classNames: [`bg-${kind}`] };
+  }
+
+  /** Names are text, never HTML. @param {Appointment | undefined} one */
+  #content(one) {
+    if (!one) return { domNodes: [] };
+    const zone = this.model.zone;
+    const state = one.attendance ? ` · ${t(`state.${one.attendance}`)}` : "";
+    const service = this.model.serviceOf(one)?.title;
+    return {
+      domNodes: [
+        h("span", { class: "ec-event-time" }, `${clock(one.slot, zone)}–${clock(endOf(one), zone)}${state}`),
+        h("strong", { class: "ec-event-title" }, one.patientName ?? t("noName")),
+        ...(service ? [h("span", {}, service)] : []),
+      ],
+    };
+  }
+
+  /** @param {Appointment | undefined} one */
+  #latest(one) {
+    return this.model.appointments.find(({ id }) => id === one?.id);
+  }
+
+  /** @param {any} info */
+  async #drop({ event, oldResource, newResource, revert }) {
+    const one = this.#latest(event.extendedProps.one);
+    if (!one) return revert();
+    const resources = newResource ? one.resources.map((name) => (name === oldResource.id ? newResource.id : name)) : one.resources;
+    const slot = new Date(this.#instant(event.start)).toISOString();
+    const distinct = new Set(resources).size === resources.length;
+    if (!distinct || !(await this.actions.drop(one, { slot, ...(newResource && { resources }) }))) {
+      revert();
+      this.render();
+    }
+  }
+
+  /** The instant of a place in the grid. @param {Date} date of EventCalendar, with the offset that it was given */
+  #instant(date) {
+    const wall = new Date(date.getTime() + this.#zoneOffset * MINUTE_MS).toISOString();
+    return instantOf(wall.slice(0, 10), this.model.zone, wall.slice(11, 16));
+  }
+
+  /** EventCalendar gives its grid half of a table's roles, which is worse than none. The table is the other view. */
+  #mendRoles() {
+    for (const element of this.element.querySelectorAll('[role="table"], [role="row"], [role="columnheader"], [role="cell"]')) {
+      element.setAttribute("role", "presentation");
+    }
+  }
+}
+
+/** Focus the element that stands for the same thing as one that was replaced. @param {HTMLElement} root @param {string} focus */
+export function focusOn(root, focus) {
+  const found = [...root.querySelectorAll("[data-focus]")].find((element) => /** @type {HTMLElement} */ (element).dataset.focus === focus);
+  if (found instanceof HTMLElement) found.focus();
+  return found !== undefined;
+}
+
+/** @param {number} minutes */
+function offsetText(minutes) {
+  const part = (/** @type {number} */ number) => String(number).padStart(2, "0");
+  return `${minutes < 0 ? "-" : "+"}${part(Math.floor(Math.abs(minutes) / 60))}:${part(Math.abs(minutes) % 60)}`;
+}
