@@ -56,7 +56,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.process.nats_options": ("shared.process.nats_access",),
     "shared.process.nats_wire": ("shared.process.nats_headers",),
     "shared.process.tls": (),
-    "deploy": ("shared.contract", "shared.process"),
+    "deploy": ("shared.client", "shared.contract", "shared.process"),
 }
 
 # A library that does I/O, and the only modules, tests included, that may import it.
