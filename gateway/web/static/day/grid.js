@@ -50,24 +50,16 @@ export class Grid {
       editable: true,
       eventDurationEditable: false,
       slotDuration: "00:15",
-      slotHeight: 22,
+      slotHeight: 28,
       height: "auto",
       columnWidth: "minmax(9rem, 1fr)",
       eventContent: (/** @type {any} */ info) => this.#content(info.event.extendedProps.one),
-      eventDidMount: (/** @type {any} */ info) => {
-        const { one } = info.event.extendedProps;
-        if (one) info.el.dataset.focus = `open ${one.id}`;
-      },
-      eventClick: (/** @type {any} */ info) => {
-        const one = this.#latest(info.event.extendedProps.one);
-        if (one) this.actions.open(one);
-      },
       dateClick: (/** @type {any} */ info) => this.actions.book({ at: this.#instant(info.date), resource: info.resource.id }),
       eventDragStart: () => (this.#isDragging = true),
-      eventDragStop: () => {
+      eventDragStop: () => setTimeout(() => {
         this.#isDragging = false;
-        setTimeout(() => this.render());
-      },
+        this.render();
+      }),
       eventDrop: (/** @type {any} */ info) => void this.#drop(info),
     });
     this.render();
@@ -86,14 +78,14 @@ export class Grid {
     const last = Math.min(24, Math.ceil(Math.max(spans.length ? first + 1 : LATEST, ...spans.map(({ to }) => hour(to)))));
     const step = Math.min(30, ...model.schedules.map((one) => one.stepMinutes));
     const set = (/** @type {string} */ name, /** @type {unknown} */ value) => this.#calendar.setOption(name, value);
-    set("resources", model.resources.map(({ id, title }) => ({ id, title })));
+    set("resources", model.resources);
     set("date", model.date);
     set("slotMinTime", { hours: first });
     set("slotMaxTime", { hours: last });
     set("snapDuration", { minutes: step });
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.focus : undefined;
     set("events", [
-      ...model.openings.map((one) => this.#background(one, "open")),
+      ...this.#closed(begin + first * 60 * MINUTE_MS, begin + last * 60 * MINUTE_MS).map((one) => this.#background(one, "closed")),
       ...shown.flatMap((one) => this.#buffers(one)),
       ...model.held.map((one) => this.#background(one, "held")),
       ...shown.map((one) => this.#event(one)),
@@ -116,6 +108,21 @@ export class Grid {
     };
   }
 
+  /** The times at which resources with a schedule are closed. @param {number} from @param {number} to */
+  #closed(from, to) {
+    /** @type {import("./model.js").Span[]} */
+    const closed = [];
+    for (const { resource } of this.model.schedules) {
+      let at = from;
+      for (const opening of this.model.openings.filter((one) => one.resource === resource)) {
+        if (opening.from > at) closed.push({ resource, from: at, to: opening.from });
+        at = Math.max(at, opening.to);
+      }
+      if (at < to) closed.push({ resource, from: at, to });
+    }
+    return closed;
+  }
+
   /** @param {Appointment} one */
   #buffers(one) {
     const [from, to] = [Date.parse(one.slot), endOf(one)];
@@ -131,17 +138,18 @@ export class Grid {
     return { display: "background", resourceIds: [resource], start: wallOf(from, zone), end: wallOf(to, zone), classNames: [`bg-${kind}`] };
   }
 
-  /** Names are text, never HTML. @param {Appointment | undefined} one */
+  /** A real button, for EventCalendar's own is an article. Names are text, never HTML. @param {Appointment | undefined} one */
   #content(one) {
     if (!one) return { domNodes: [] };
-    const zone = this.model.zone;
-    const state = one.attendance ? ` · ${t(`state.${one.attendance}`)}` : "";
-    const service = this.model.serviceOf(one)?.title;
+    const about = [this.model.serviceOf(one)?.title, one.attendance && t(`state.${one.attendance}`)].filter(Boolean).join(", ");
+    const open = () => {
+      const latest = this.#latest(one);
+      if (latest && !this.#isDragging) this.actions.open(latest);
+    };
     return {
       domNodes: [
-        h("span", { class: "ec-event-time" }, `${clock(one.slot, zone)}–${clock(endOf(one), zone)}${state}`),
-        h("strong", { class: "ec-event-title" }, one.patientName ?? t("noName")),
-        ...(service ? [h("span", {}, service)] : []),
+        h("button", { type: "button", class: "event", "data-focus": `open ${one.id}`, onclick: open },
+          h("span", {}, clock(one.slot, this.model.zone)), " ", h("strong", {}, one.patientName ?? t("noName")), about && ` ${about}`),
       ],
     };
   }
@@ -172,8 +180,9 @@ export class Grid {
 
   /** EventCalendar gives its grid half of a table's roles, which is worse than none. The table is the other view. */
   #mendRoles() {
-    for (const element of this.element.querySelectorAll('[role="table"], [role="row"], [role="columnheader"], [role="cell"]')) {
-      element.setAttribute("role", "presentation");
+    for (const element of this.element.querySelectorAll('[role="table"], [role^="row"], [role="columnheader"], [role="cell"]')) {
+      element.removeAttribute("role");
+      element.removeAttribute("aria-colindex");
     }
   }
 }

@@ -42,9 +42,10 @@ export class DayModel extends EventTarget {
     return { from, to };
   }
 
-  /** All resources: those with a schedule, then those that only have appointments. @returns {{id: string, title: string}[]} */
+  /** All resources: those with services, others with a schedule, and those that only have appointments. @returns {{id: string, title: string}[]} */
   get resources() {
-    const known = this.schedules.map((one) => ({ id: one.resource, title: one.title }));
+    const offering = (/** @type {Schedule} */ one) => Number(one.services.length > 0);
+    const known = [...this.schedules].sort((one, other) => offering(other) - offering(one)).map((one) => ({ id: one.resource, title: one.title }));
     const others = new Set(this.appointments.flatMap((one) => one.resources));
     for (const { id } of known) others.delete(id);
     const found = [...known, ...[...others].sort().map((id) => ({ id, title: id }))];
