@@ -73,16 +73,22 @@ class Mover:
             {move.id for move in moves}, versions=known_versions(moves), timeout=deadline.remaining
         )
         sites = {row.site for row in rows.values()}
-        enforced = await self._schedules.of_enforced_sites(sites, timeout=deadline.remaining)
+        served = {rows[m.id].site for m in moves if m.command.service is not None and m.id in rows}
+        schedules = await self._schedules.of_commands(sites, served, timeout=deadline.remaining)
         outcomes: dict[PendingMove, ChangeOutcome] = {}
         plans: list[MovePlan] = []
+        invalid: dict[MovePlan, ChangeOutcome] = {}
         for move in moves:
-            planned = plan_move(move, rows.get(move.id), self._grid, self._digests)
-            if isinstance(planned, MovePlan):
-                plans.append(_judged(planned, enforced))
-            else:
+            planned = plan_move(move, rows.get(move.id), self._grid, self._digests, schedules)
+            if not isinstance(planned, MovePlan):
                 outcomes[move] = planned
-        carried_out = await self._carry_out(_fitting(plans), deadline)
+            elif planned.invalid:
+                invalid[planned] = planned.invalid
+            else:
+                plans.append(_judged(planned, schedules))
+        # An earlier attempt may have found the service in the schedule.
+        carried_out = await self._finality.make_final(invalid, deadline)
+        carried_out |= await self._carry_out(_fitting(plans), deadline)
         outcomes |= {plan.move: outcome for plan, outcome in carried_out.items()}
         return [outcomes.get(move) for move in moves]
 
@@ -177,10 +183,10 @@ class Mover:
         return explained | {plan: _explanation(plan, found, refusal) for plan, refusal in blocked.items()}
 
 
-def _judged(plan: MovePlan, enforced: Mapping[str, SiteSchedules]) -> MovePlan:
+def _judged(plan: MovePlan, by_site: Mapping[str, SiteSchedules]) -> MovePlan:
     """Return the plan with the refusal of an enforced schedule, if the booking is to change its place."""
     after = plan.change.after
-    schedules = enforced.get(after.site)
+    schedules = by_site.get(after.site)
     if schedules is None or plan.stays:
         return plan
     slot_range = SlotRange(after.slot, after.duration, after.slot_minutes, ())

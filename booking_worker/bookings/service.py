@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller, CancelRequest
@@ -11,14 +11,15 @@ from booking_worker.bookings.move_plan import PendingMove
 from booking_worker.bookings.requests import Booked, BookRequest
 from shared.contract.asked_at import unix_ms_now
 from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
-from shared.contract.errors import Changing, NoSuchAppointment, Refused
+from shared.contract.errors import Changing, InvalidRequest, NoSuchAppointment, Refused
 from shared.contract.fields import is_uuid, random_uuid
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove
-from shared.domain.grid import Grid
-from shared.domain.schedule.site import SiteSchedules
+from shared.domain.grid import Grid, Place
+from shared.domain.schedule.services import with_service
+from shared.domain.schedule.site import NO_SCHEDULES, SiteSchedules
 from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.intents import BookingIntent
@@ -68,9 +69,10 @@ class BookingService:
         TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
         sites = {attempt.command.site for attempt in attempts}
+        served = {a.command.site for a in attempts if a.command.service is not None}
         seconds = max(attempt.deadline.remaining for attempt in attempts)
-        enforced = await self._schedules.of_enforced_sites(sites, timeout=seconds)
-        prepare = partial(self._book_request, enforced)
+        schedules = await self._schedules.of_commands(sites, served, timeout=seconds)
+        prepare = partial(self._book_request, schedules)
         return await self._retry_until_decided(attempts, prepare, self._bookings.submit)
 
     async def cancel(self, attempts: Sequence[Attempt[CancelAppointment]]) -> list[Booking | Exception]:
@@ -89,11 +91,29 @@ class BookingService:
         return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
 
     def _book_request(
-        self, enforced: Mapping[str, SiteSchedules], attempt: Attempt[BookAppointment]
+        self, by_site: Mapping[str, SiteSchedules], attempt: Attempt[BookAppointment]
     ) -> BookRequest:
-        command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
-        claims = Claims.of(command, slot_range)
-        make = partial(Booking.new, command, slot_range, claims, self._digests, attempt.caller.actor)
+        command, schedules = attempt.command, by_site.get(attempt.command.site, NO_SCHEDULES)
+        place: Place = command
+        service = None
+        try:
+            if command.service is not None:
+                place, service = with_service(command, command.service, schedules.by_resource)
+            slot_range = self._grid.slot_range(place, service)
+            claims = Claims.of(place, slot_range)
+        except InvalidRequest as invalid:
+            if command.service is None:
+                raise
+            return self._invalid_request(attempt, invalid)
+        make = partial(
+            Booking.new,
+            command,
+            slot_range,
+            claims,
+            self._digests,
+            attempt.caller.actor,
+            resources=place.resources,
+        )
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
         key, asked_at = command.idempotencyKey, attempt.asked_at
         name = partial(self._digests.of_key, key or random_uuid(), claims)
@@ -101,12 +121,37 @@ class BookingService:
             claims, holder, quota_of_bookings(attempt.caller.shares, len(claims.keys), name)
         )
         is_first_attempt = key is None or attempt.is_first_attempt
-        schedules = enforced.get(command.site)
-        not_offered = None
-        if schedules is not None:
-            not_offered = schedules.refusal(command.resources, slot_range, unix_ms_now())
         return BookRequest(
-            claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at, not_offered
+            claims,
+            key,
+            make,
+            is_first_attempt,
+            intent,
+            attempt.deadline,
+            asked_at,
+            partial(self._digests.of_request, command),
+            schedules.refusal(place.resources, slot_range, unix_ms_now()),
+        )
+
+    def _invalid_request(self, attempt: Attempt[BookAppointment], invalid: InvalidRequest) -> BookRequest:
+        """Return the request of a service that cannot be booked. An earlier attempt may have booked it.
+
+        Raises:
+            InvalidRequest: there was no earlier attempt.
+        """
+        command, claims = attempt.command, Claims(attempt.command.site, ())
+        if command.idempotencyKey is None or attempt.is_first_attempt:
+            raise invalid
+        return BookRequest(
+            claims,
+            command.idempotencyKey,
+            partial(_refuse, invalid),
+            False,
+            BookingIntent(claims, Holder("", "")),
+            attempt.deadline,
+            attempt.asked_at,
+            partial(self._digests.of_request, command),
+            invalid=invalid,
         )
 
     def _pending_move(self, attempt: Attempt[MoveAppointment]) -> PendingMove:
@@ -152,6 +197,10 @@ class BookingService:
         outcomes |= dict.fromkeys(left, Changing())
         self._schema.suspect_of(outcomes.values())
         return [outcomes[number] for number in range(len(attempts))]
+
+
+def _refuse(refusal: Refused) -> NoReturn:
+    raise refusal
 
 
 def valid_id(id: str) -> str:

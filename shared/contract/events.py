@@ -13,6 +13,7 @@ from .commands import Command
 from .errors import InvalidRequest
 from .fields import ConsumerName, Instant, Site
 from .instants import format_instant
+from .replies import Served
 
 STREAM = "EVENTS"
 SUBJECTS = "event.v1.>"
@@ -35,7 +36,7 @@ class FollowEvents(Command):
     durable: ConsumerName | None = None
 
 
-class EventPlace(BaseModel):
+class EventPlace(Served):
     """The place of a booking; without `durationMinutes` on a grid of 0."""
 
     resources: tuple[str, ...]
@@ -43,7 +44,7 @@ class EventPlace(BaseModel):
     durationMinutes: int | None = None
 
 
-class EventData(BaseModel):
+class EventData(Served):
     """The body of an event: the booking after the change; after a move, also its previous place.
 
     `erased` may follow any other type, `cancelled` too, and leaves the place as it is.
@@ -105,6 +106,7 @@ class BookingEvent(BaseModel):
             slot=self.place.slot,
             durationMinutes=self.place.durationMinutes,
             previous=self.previous,
+            **{field: getattr(self.place, field, None) for field in Served.model_fields},
         )
         return data.model_dump_json(exclude_none=True).encode()
 
@@ -139,7 +141,7 @@ def read_event(headers: Mapping[str, str], body: bytes) -> BookingEvent:
                 "id": data.id,
                 "version": data.version,
                 "site": data.site,
-                "place": data.model_dump(include={"resources", "slot", "durationMinutes"}),
+                "place": data.model_dump(include=set(EventPlace.model_fields)),
                 "previous": data.previous,
             }
         )

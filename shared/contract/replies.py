@@ -11,7 +11,15 @@ UNANSWERED = "does not answer"
 """The value of a check in `Readiness` if its server cannot be reached."""
 
 
-class Appointment(BaseModel):
+class Served(BaseModel):
+    """The service of an appointment and its buffers (minutes), as of its booking; buffers of 0 are absent."""
+
+    service: str | None = None
+    bufferBefore: int | None = None
+    bufferAfter: int | None = None
+
+
+class Appointment(Served):
     """An appointment.
 
     `patientName` and `contact` are absent once they are erased, and for a caller who may not read names.
@@ -48,7 +56,7 @@ class AppointmentFound(BaseModel):
     appointment: Appointment
 
 
-class Change(BaseModel):
+class Change(Served):
     """A change of an appointment, and its place after the change; `version` is 1 for `booked`."""
 
     version: int
@@ -110,7 +118,9 @@ class GridFound(BaseModel):
     mostClaims: int
 
 
-class Hold(BaseModel):
+class Hold(Served):
+    """A hold. Its resources and its duration are those of its service, if it has one."""
+
     token: str
     site: str
     resources: tuple[str, ...]

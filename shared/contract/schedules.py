@@ -105,7 +105,8 @@ class ScheduleException(Command):
 class Service(Command):
     """A kind of appointment: its duration, its buffers, and the resources that it needs besides.
 
-    The buffers are minutes before and after the appointment that free slots keep free.
+    A booking with the service claims its buffers too: minutes before and after the appointment, which may
+    lie outside the opening hours.
     """
 
     id: ServiceId

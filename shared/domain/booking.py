@@ -10,6 +10,7 @@ from shared.contract.commands import BookAppointment
 from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
+from shared.domain.booked_service import BookedService, fields_of
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove, remember
@@ -35,9 +36,9 @@ PERSONAL = {"patient_name": "patientName", "contact": "contact", "request_hash":
 class Booking:
     """A booking that starts at `slot` and lasts `duration` minutes (None on a grid of 0).
 
-    Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site. `version`
-    counts changes, each with an entry in `history`. An erased booking has no `patient_name`, no
-    `contact` and no `request_hash`.
+    Its claims are cells of a grid of `slot_minutes`, and cover the buffers of its `service` too. `key` is the
+    idempotency key within its site. `version` counts changes, each with an entry in `history`. An erased
+    booking has no `patient_name`, no `contact` and no `request_hash`.
 
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
@@ -64,6 +65,7 @@ class Booking:
     move_asked_at: int | None = None
     refused_moves: tuple[str, ...] = ()
     contact: str | None = None
+    service: BookedService | None = None
 
     @property
     def site(self) -> str:
@@ -76,7 +78,7 @@ class Booking:
 
     @property
     def position(self) -> Position:
-        return Position(self.slot, self.duration, self.resources)
+        return Position(self.slot, self.duration, self.resources, self.service)
 
     @classmethod
     def new(
@@ -86,15 +88,18 @@ class Booking:
         claims: Claims,
         digests: Digests,
         actor: str | None = None,
+        *,
+        resources: tuple[str, ...] = (),
     ) -> "Booking":
         """Create the booking that `command` asks for. It exists once the store has acknowledged it.
 
-        `actor` is the id of the caller, here and in the changes below; None if the caller has no key.
+        `resources` are those of the command and of its service, if it has one. `actor` is the id of the
+        caller, here and in the changes below; None if the caller has no key.
         """
-        now = _now()
+        now, resources = _now(), resources or command.resources
         return cls(
             id=random_uuid(),
-            resources=command.resources,
+            resources=resources,
             slot=slot_range.slot,
             duration=slot_range.duration,
             slot_minutes=slot_range.slot_minutes,
@@ -113,10 +118,11 @@ class Booking:
                     "booked",
                     now,
                     command.site,
-                    Position(slot_range.slot, slot_range.duration, command.resources),
+                    Position(slot_range.slot, slot_range.duration, resources, slot_range.service),
                     actor=actor,
                 ),
             ),
+            service=slot_range.service,
         )
 
     def moved(
@@ -129,9 +135,11 @@ class Booking:
     ) -> "Booking":
         """Return the booking after a move; if it is at that place already, only the move is recorded.
 
-        Slot, duration and resources are compared, not claims: a move within its own cells is a change.
+        Slot, duration, resources and service are compared, not claims: a move within its own cells is a
+        change.
         """
-        moves, target = remember(self.moves, move), Position(slot_range.slot, slot_range.duration, resources)
+        moves = remember(self.moves, move)
+        target = Position(slot_range.slot, slot_range.duration, resources, slot_range.service)
         if target == self.position:
             return self._next_epoch(move.asked_at, moves=moves)
         return self._next_epoch(
@@ -142,6 +150,7 @@ class Booking:
             duration=slot_range.duration,
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
+            service=slot_range.service,
             **self._change("moved", actor, target, move.id, previous=self.position),
         )
 
@@ -221,7 +230,7 @@ class Booking:
         }
         if self.contact is not None:
             row["contact"] = self.contact
-        return row
+        return row if self.service is None else row | self.service.to_document()
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":
@@ -255,6 +264,7 @@ class Booking:
             move_asked_at=row.get("moveAskedAt"),
             refused_moves=tuple(row.get("refusedMoves", ())),
             contact=row.get("contact"),
+            service=BookedService.from_document(row),
         )
 
     def to_appointment(self) -> Appointment:
@@ -270,17 +280,19 @@ class Booking:
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
+            **fields_of(self.service),
         )
 
     def to_json(self) -> str:
         """Return the JSON of `to_appointment`. Only the name and the contact may need escapes."""
+        served = "" if self.service is None else to_json(fields_of(self.service)).decode()[1:-1] + ","
         name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
         contact = "" if self.contact is None else f'"contact":{to_json(self.contact).decode()},'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{served}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

@@ -36,12 +36,17 @@ class Digests:
         asked = f'["{format_instant(request.slot)}", {duration}, ["{resources}"], {name}]'
         if request.contact is not None:
             asked += json.dumps({"contact": request.contact})
+        if request.service is not None:  # by its id, however its schedule changes
+            asked += json.dumps({"service": request.service})
         return self._digest("request", asked)
 
     def of_move(self, request: MoveRequest) -> str:
         """Digest a move without its token, to distinguish a retry from another move with the same id."""
         slot = None if request.slot is None else format_instant(request.slot)
-        return self._digest("move", json.dumps([slot, request.durationMinutes, request.resources]))
+        asked = json.dumps([slot, request.durationMinutes, request.resources])
+        if request.service is not None:
+            asked += json.dumps({"service": request.service})
+        return self._digest("move", asked)
 
     def of_key(self, key: str, claims: Claims) -> str:
         """Digest an idempotency key and the claims of its booking, to recognise attempts of one booking."""

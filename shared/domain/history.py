@@ -11,6 +11,7 @@ from shared.contract.audit import AuditedEvent
 from shared.contract.events import EventPlace
 from shared.contract.fields import is_site
 from shared.contract.replies import Change
+from shared.domain.booked_service import BookedService, fields_of
 
 MOST_ENTRIES = 100
 
@@ -19,22 +20,35 @@ ChangeType = Literal["booked", "moved", "cancelled", "erased"]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place of a booking: from `slot` on for `duration` minutes (None on a grid of 0), at `resources`."""
+    """The place of a booking: from `slot` on for `duration` minutes (None on a grid of 0), at `resources`.
+
+    The buffers of its `service`, if it has one, belong to the place too.
+    """
 
     slot: datetime
     duration: int | None
     resources: tuple[str, ...]
+    service: BookedService | None = None
 
     def to_document(self) -> dict[str, Any]:
-        return {"slot": self.slot, "durationMinutes": self.duration, "resources": list(self.resources)}
+        place = {"slot": self.slot, "durationMinutes": self.duration, "resources": list(self.resources)}
+        return place if self.service is None else place | self.service.to_document()
 
     @classmethod
     def from_document(cls, position: dict[str, Any]) -> "Position":
-        return cls(position["slot"], position["durationMinutes"], tuple(position["resources"]))
+        return cls(
+            position["slot"],
+            position["durationMinutes"],
+            tuple(position["resources"]),
+            BookedService.from_document(position),
+        )
 
     def to_place(self) -> EventPlace:
         return EventPlace.model_construct(
-            resources=self.resources, slot=self.slot, durationMinutes=self.duration
+            resources=self.resources,
+            slot=self.slot,
+            durationMinutes=self.duration,
+            **fields_of(self.service),
         )
 
 
@@ -115,6 +129,7 @@ class Entry:
             slot=self.position.slot,
             durationMinutes=self.position.duration,
             resources=self.position.resources,
+            **fields_of(self.position.service),
         )
 
 

@@ -34,3 +34,7 @@ class SiteSchedules:
                 if reason is not None:
                     return SlotNotOffered.because(reason)
         return None
+
+
+NO_SCHEDULES = SiteSchedules()
+"""The schedules of a site that has none, or of a site whose schedules decide nothing."""

@@ -24,6 +24,7 @@ from shared.stores.mongo.connection import Database, Document, read_apart
 
 _ISO = "%Y-%m-%dT%H:%M:%S.%LZ"
 _LASTING = {"$ifNull": ["$durationMinutes", "$$REMOVE"]}
+_BUFFERS = ("bufferBefore", "bufferAfter")
 _APPOINTMENT: Document = {
     "_id": 0,
     "at": {"$toLong": "$slot"},
@@ -34,6 +35,8 @@ _APPOINTMENT: Document = {
     "durationMinutes": _LASTING,
     "patientName": {"$ifNull": ["$patientName", "$$REMOVE"]},
     "contact": {"$ifNull": ["$contact", "$$REMOVE"]},
+    "service": 1,
+    **{field: {"$cond": [{"$gt": [f"${field}", 0]}, f"${field}", "$$REMOVE"]} for field in _BUFFERS},
     "status": 1,
     "version": 1,
     "createdAt": {"$dateToString": {"date": "$createdAt", "format": _ISO}},

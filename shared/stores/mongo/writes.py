@@ -36,8 +36,11 @@ _FIELDS = (
     "status",
     "version",
     "updatedAt",
+    "service",
+    "bufferBefore",
+    "bufferAfter",
 )
-"""The fields of a booking's row that a change may set."""
+"""The fields of a booking's row that a change may set. A row without a service lacks the last three."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def _update(change: CompareAndSet) -> UpdateOne:
     row = after.to_document()
     sets, pushes = dict[str, Any](), dict[str, Any]()
     if after.version != before.version:
-        sets |= {field: row[field] for field in _FIELDS}
+        sets |= {field: row[field] for field in _FIELDS if field in row}
         _append("history", before.history, row["history"], sets, pushes)
     if after.moves is not before.moves:
         moves = [move.to_document() for move in after.moves]

@@ -1,5 +1,5 @@
 // Instants, days and wall clocks in time zones, by the browser's own data (Intl).
-import { language } from "./i18n.js";
+import { locale } from "./i18n.js";
 
 /** @typedef {string} Day A date, such as "2030-01-07". */
 
@@ -15,10 +15,10 @@ const formats = new Map();
  * @param {string} zone
  * @param {Intl.DateTimeFormatOptions} options
  */
-export function format(instant, zone, options, locale = language) {
-  const key = JSON.stringify([locale, zone, options]);
+export function format(instant, zone, options, where = locale) {
+  const key = JSON.stringify([where, zone, options]);
   let known = formats.get(key);
-  if (!known) formats.set(key, (known = new Intl.DateTimeFormat(locale, { timeZone: zone, ...options })));
+  if (!known) formats.set(key, (known = new Intl.DateTimeFormat(where, { timeZone: zone, ...options })));
   return known.format(new Date(instant));
 }
 
