@@ -59,6 +59,6 @@ export class Actions {
     const whose = `${one.patientName ?? t("noName")}, ${clock(one.slot, this.model.zone)}`;
     const pressed = "aria-pressed" in more ? { "aria-pressed": String(more["aria-pressed"]) } : {};
     return h("button", { type: "button", onclick, "data-focus": `${action} ${one.id}`, ...more, ...pressed },
-      t(`action.${action}`), h("span", { class: "unseen" }, `: ${whose}`));
+      t(`action.${action}`), h("span", { class: "unseen" }, ` ${whose}`));
   }
 }

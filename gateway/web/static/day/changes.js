@@ -1,7 +1,7 @@
 // Changes of appointments, each with the version that the person sees, and how each is undone.
 import { NoAnswer, Refusal, call } from "../common/api.js";
 import { has, t } from "../common/i18n.js";
-import { clock } from "../common/time.js";
+import { clock, dayOf, longDate } from "../common/time.js";
 
 /** @typedef {import("./model.js").Appointment} Appointment */
 /** @typedef {import("./model.js").DayModel} DayModel */
@@ -118,9 +118,10 @@ export class Changes extends EventTarget {
 
   /** @param {string} what @param {Appointment} one */
   #words(what, one) {
+    const { date, zone } = this.model;
     return t(`done.${what}`, {
       name: one.patientName ?? t("noName"),
-      time: clock(one.slot, this.model.zone),
+      time: (dayOf(one.slot, zone) === date ? "" : `${longDate(one.slot, zone)}, `) + clock(one.slot, zone),
       where: one.resources.map(this.model.titleOf).join(", "),
     });
   }

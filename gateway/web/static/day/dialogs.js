@@ -1,9 +1,10 @@
 // The dialogs: book, move, correct a name, and all that can be done with an appointment.
 import { Refusal, call } from "../common/api.js";
-import { h } from "../common/dom.js";
+import { byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { clock, dayOf, instantOf, longDate } from "../common/time.js";
 import { newKey, sentenceOf } from "./changes.js";
+import { focusOn, focused } from "./focus.js";
 import { endOf } from "./model.js";
 import { wallTime } from "./wall.js";
 
@@ -13,6 +14,17 @@ import { wallTime } from "./wall.js";
 /** @typedef {{at: number, resource: string}} Place an instant (Unix ms) and a resource */
 
 let count = 0;
+
+/** Show a dialog. Afterwards, the focus is where it was, or at the day. @param {HTMLDialogElement} dialog */
+function show(dialog) {
+  const before = focused();
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (document.activeElement === document.body && !focusOn(before)) byId("day-heading").focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
 
 /**
  * Show a dialog with a form; it closes once `submit` is done. If that throws, the dialog shows the sentence.
@@ -28,7 +40,7 @@ function showForm(title, content, action, submit, help = async () => []) {
   const send = h("button", { class: "primary" }, action);
   const form = h("form", { method: "dialog" }, h("h2", { id }, title), ...content, alert,
     h("div", { class: "row" }, send, h("button", { type: "button", onclick: () => dialog.close() }, t("back"))));
-  const dialog = h("dialog", { "aria-labelledby": id, onclose: () => dialog.remove() }, form);
+  const dialog = h("dialog", { "aria-labelledby": id }, form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (send.disabled) return;
@@ -43,9 +55,7 @@ function showForm(title, content, action, submit, help = async () => []) {
       send.disabled = false;
     }
   });
-  document.body.append(dialog);
-  dialog.showModal();
-  return dialog;
+  show(dialog);
 }
 
 /** @param {string} label @param {HTMLElement} input @param {string} [hint] */
@@ -147,10 +157,9 @@ export function open(model, one, actions) {
   const id = `dialog-${++count}`;
   const close = h("button", { onclick: () => dialog.close() }, t("back"));
   for (const action of actions) action.addEventListener("click", () => dialog.close(), { capture: true });
-  const dialog = h("dialog", { "aria-labelledby": id, onclose: () => dialog.remove() },
+  const dialog = h("dialog", { "aria-labelledby": id },
     h("h2", { id }, one.patientName ?? t("noName")), describe(model, one), h("div", { class: "row actions" }, ...actions, close));
-  document.body.append(dialog);
-  dialog.showModal();
+  show(dialog);
 }
 
 /** @param {DayModel} model @param {Appointment} one */

@@ -2,6 +2,7 @@
 import { h } from "../common/dom.js";
 import { language, t } from "../common/i18n.js";
 import { clock, dayOf, instantOf, offsetAt } from "../common/time.js";
+import { focusOn, focused } from "./focus.js";
 import { endOf } from "./model.js";
 import { wallOf } from "./wall.js";
 
@@ -26,7 +27,6 @@ async function load() {
 export class Grid {
   /** @type {any} */ #calendar;
   #isDragging = false;
-  #zoneOffset = 0;
 
   /** @param {HTMLElement} element @param {DayModel} model @param {import("./actions.js").Actions} actions */
   constructor(element, model, actions) {
@@ -39,12 +39,11 @@ export class Grid {
   async #start() {
     const library = await load();
     // EventCalendar knows fixed offsets alone. It gets wall-clock times, so only its line of now needs the offset.
-    this.#zoneOffset = offsetAt(Date.now(), this.model.zone);
     this.#calendar = library.create(this.element, {
       view: "resourceTimeGridDay",
       headerToolbar: { start: "", center: "", end: "" },
       locale: language,
-      timeZone: offsetText(this.#zoneOffset),
+      timeZone: offsetText(offsetAt(Date.now(), this.model.zone)),
       allDaySlot: false,
       nowIndicator: true,
       editable: true,
@@ -54,7 +53,7 @@ export class Grid {
       height: "auto",
       columnWidth: "minmax(9rem, 1fr)",
       eventContent: (/** @type {any} */ info) => this.#content(info.event.extendedProps.one),
-      dateClick: (/** @type {any} */ info) => this.actions.book({ at: this.#instant(info.date), resource: info.resource.id }),
+      dateClick: (/** @type {any} */ info) => this.actions.book({ at: this.#instant(info.dateStr), resource: info.resource.id }),
       eventDragStart: () => (this.#isDragging = true),
       eventDragStop: () => setTimeout(() => {
         this.#isDragging = false;
@@ -83,16 +82,17 @@ export class Grid {
     set("slotMinTime", { hours: first });
     set("slotMaxTime", { hours: last });
     set("snapDuration", { minutes: step });
-    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.focus : undefined;
-    set("events", [
+    const events = [
       ...this.#closed(begin + first * 60 * MINUTE_MS, begin + last * 60 * MINUTE_MS).map((one) => this.#background(one, "closed")),
       ...shown.flatMap((one) => this.#buffers(one)),
       ...model.held.map((one) => this.#background(one, "held")),
       ...shown.map((one) => this.#event(one)),
-    ]);
+    ];
+    const before = focused(this.element);
+    set("events", events);
     requestAnimationFrame(() => {
       this.#mendRoles();
-      if (focused && document.activeElement === document.body) focusOn(this.element, focused);
+      if (document.activeElement === document.body) focusOn(before, this.element);
     });
   }
 
@@ -149,7 +149,7 @@ export class Grid {
     return {
       domNodes: [
         h("button", { type: "button", class: "event", "data-focus": `open ${one.id}`, onclick: open },
-          h("span", {}, clock(one.slot, this.model.zone)), " ", h("strong", {}, one.patientName ?? t("noName")), about && ` ${about}`),
+          h("span", {}, clock(one.slot, this.model.zone)), " ", h("strong", {}, one.patientName ?? t("noName")), about && " ", about && h("span", {}, about)),
       ],
     };
   }
@@ -160,11 +160,13 @@ export class Grid {
   }
 
   /** @param {any} info */
-  async #drop({ event, oldResource, newResource, revert }) {
+  async #drop({ event, delta, oldResource, newResource, revert }) {
     const one = this.#latest(event.extendedProps.one);
     if (!one) return revert();
     const resources = newResource ? one.resources.map((name) => (name === oldResource.id ? newResource.id : name)) : one.resources;
-    const slot = new Date(this.#instant(event.start)).toISOString();
+    // The dates of EventCalendar are in the zone of the browser, so only the distance is of use.
+    const wall = Date.parse(`${wallOf(one.slot, this.model.zone)}Z`) + delta.days * 864e5 + delta.seconds * 1000;
+    const slot = new Date(this.#instant(new Date(wall).toISOString())).toISOString();
     const distinct = new Set(resources).size === resources.length;
     if (!distinct || !(await this.actions.drop(one, { slot, ...(newResource && { resources }) }))) {
       revert();
@@ -172,9 +174,8 @@ export class Grid {
     }
   }
 
-  /** The instant of a place in the grid. @param {Date} date of EventCalendar, with the offset that it was given */
-  #instant(date) {
-    const wall = new Date(date.getTime() + this.#zoneOffset * MINUTE_MS).toISOString();
+  /** The instant at which the clock on the wall shows a time. @param {string} wall such as "2030-01-07T09:30:00" */
+  #instant(wall) {
     return instantOf(wall.slice(0, 10), this.model.zone, wall.slice(11, 16));
   }
 
@@ -185,13 +186,6 @@ export class Grid {
       element.removeAttribute("aria-colindex");
     }
   }
-}
-
-/** Focus the element that stands for the same thing as one that was replaced. @param {HTMLElement} root @param {string} focus */
-export function focusOn(root, focus) {
-  const found = [...root.querySelectorAll("[data-focus]")].find((element) => /** @type {HTMLElement} */ (element).dataset.focus === focus);
-  if (found instanceof HTMLElement) found.focus();
-  return found !== undefined;
 }
 
 /** @param {number} minutes */

@@ -1,6 +1,6 @@
 // The editor of opening hours and services. The service checks; its sentence stands at the field that it names.
 import { Refusal, call, readAll } from "../common/api.js";
-import { h } from "../common/dom.js";
+import { announce, h } from "../common/dom.js";
 import { language, t } from "../common/i18n.js";
 import { clock, dayOf, longDate } from "../common/time.js";
 import { sentenceOf } from "./changes.js";
@@ -15,11 +15,11 @@ const NUMBERS = ["stepMinutes", "leadMinutes", "horizonDays", "cutOffMinutes"];
 
 /** Show the editor. @param {HTMLElement} section @param {DayModel} model @param {string} [chosen] a resource */
 export function showHours(section, model, chosen = model.schedules[0]?.resource) {
-  const choice = h("select", { onchange: () => showHours(section, model, choice.value) },
+  const choice = h("select", { onchange: () => place.replaceChildren(editor(section, model, model.schedule(choice.value))) },
     ...model.schedules.map(({ resource, title }) => h("option", { value: resource, selected: resource === chosen }, `${title} (${resource})`)),
     h("option", { value: "", selected: !chosen }, t("newResource")));
-  const schedule = model.schedules.find(({ resource }) => resource === chosen);
-  section.replaceChildren(h("h2", {}, t("part.hours")), h("label", { class: "field" }, t("resource"), choice), editor(section, model, schedule));
+  const place = h("div", {}, editor(section, model, model.schedule(chosen ?? "")));
+  section.replaceChildren(h("h2", {}, t("part.hours")), field(t("resource"), choice), place);
 }
 
 /** @param {HTMLElement} section @param {DayModel} model @param {Schedule} [schedule] undefined: a new one */
@@ -33,7 +33,6 @@ function editor(section, model, schedule) {
   const services = rows("services", stored.services ?? [], () => ({ id: "", title: "", durationMinutes: 30 }), serviceRow);
   const numbers = NUMBERS.map((key) => named(key, { type: "number", min: 0, value: /** @type {any} */ (stored)[key] ?? "" }));
   const enforced = named("enforced", { type: "checkbox", checked: stored.enforced });
-  const result = h("div", { role: "status" });
   const alert = h("div", { role: "alert", class: "error", id: "hours-error" });
   const save = h("button", { class: "primary" }, t("save"));
   const read = () => ({
@@ -46,15 +45,14 @@ function editor(section, model, schedule) {
     if (save.disabled) return;
     save.disabled = true;
     clearErrors(form, alert);
-    result.replaceChildren();
     try {
       await call("PUT", `schedules/${model.site}/${name.value}`, { body: read(), version });
       await model.readSchedules();
       showHours(section, model, name.value);
       void model.refresh();
-      section.append(h("div", { role: "status" }, h("p", {}, t("saved")), await conflicts(model, name.value)));
-      section.querySelector("form button.primary")?.dispatchEvent(new Event("focus"));
-      /** @type {HTMLElement | null} */ (section.querySelector("form button.primary"))?.focus();
+      announce(t("saved"));
+      section.append(h("div", { class: "note", tabindex: -1 }, h("p", {}, t("saved")), await conflicts(model, name.value)));
+      /** @type {HTMLElement} */ (section.lastElementChild).focus();
     } catch (error) {
       showError(form, alert, error);
       if (error instanceof Refusal && error.status === 412) alert.append(h("button", { type: "button", onclick: async () => {
@@ -71,7 +69,7 @@ function editor(section, model, schedule) {
   h("fieldset", {}, h("legend", {}, t("rules")),
     h("div", { class: "fields" }, ...NUMBERS.map((key, number) => field(t(`rule.${key}`), numbers[number]))),
     h("label", { class: "check" }, enforced, " ", t("rule.enforced"))),
-  alert, h("div", { class: "row" }, save), result);
+  alert, h("div", { class: "row" }, save));
   return form;
 }
 
@@ -99,7 +97,7 @@ function rows(name, values, fresh, makeRow) {
       current = current.filter((other) => other !== row);
       row.node.remove();
       more.focus();
-    } }, t("remove"), h("span", { class: "unseen" }, `: ${t(name)}`));
+    } }, t("remove"), h("span", { class: "unseen" }, ` ${t(name)}`));
     const row = { read, node: h("li", { class: "row" }, ...nodes, remove) };
     current.push(row);
     items.append(row.node);
@@ -196,10 +194,11 @@ function clearErrors(form, alert) {
 function showError(form, alert, error) {
   const sentence = sentenceOf(error);
   alert.append(h("p", {}, sentence));
-  /** @type {Element | null} */
+  /** @type {Element} */
   let place = form;
   for (const [, name, number] of (sentence.split(" ")[0] ?? "").matchAll(/([A-Za-z]+)(?:\[(\d+)\])?/g)) {
-    const inner = /** @type {Element} */ (place).querySelector(`[data-name="${name}"]`);
+    /** @type {Element | null} */
+    const inner = place.querySelector(`[data-name="${name}"]`);
     if (!inner) break;
     place = number === undefined ? inner : (inner.querySelectorAll(":scope > ol > li")[Number(number)] ?? inner);
   }

@@ -1,11 +1,13 @@
 // The receptionist's day (`/day/{site}`), and the opening hours of the site (`#hours`).
-import { NoAnswer, Refusal } from "../common/api.js";
-import { announce, byId, h } from "../common/dom.js";
+import { NoAnswer, Refusal, apiKey } from "../common/api.js";
+import { announce, byId, h, meta } from "../common/dom.js";
 import { t } from "../common/i18n.js";
+import { recall, remember } from "../common/session.js";
 import { addDays, dayOf, instantOf, longDate } from "../common/time.js";
 import { Actions } from "./actions.js";
 import { Changes } from "./changes.js";
-import { Grid, focusOn } from "./grid.js";
+import { focusOn, focused } from "./focus.js";
+import { Grid } from "./grid.js";
 import { showHours } from "./hours.js";
 import { askKey } from "./key.js";
 import { DayModel } from "./model.js";
@@ -13,7 +15,7 @@ import { makeTable } from "./table.js";
 
 /** @typedef {import("./model.js").Appointment} Appointment */
 
-const STEP_MS = 15 * 60000;
+const STEP_MS = 5 * 60000;
 const NARROW = matchMedia("(max-width: 60rem)");
 const main = byId("main");
 const site = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
@@ -34,9 +36,9 @@ const gridElement = h("div", { class: "grid-view", role: "group", "aria-label": 
 /** @type {Grid | undefined} */
 let grid;
 /** @type {"table" | "grid"} */
-let view = sessionStorage.getItem("day-view") === "table" || NARROW.matches ? "table" : "grid";
+let view = recall("day-view") === "table" || NARROW.matches ? "table" : "grid";
 
-const day = h("section", { "aria-labelledby": "day-heading" },
+const section = h("section", { "aria-labelledby": "day-heading" },
   h("div", { class: "toolbar row" },
     button("‹", () => go(addDays(model.date, -1)), { "aria-label": t("before") }),
     button(t("today"), () => go(dayOf(Date.now(), model.zone))),
@@ -79,7 +81,7 @@ function showUndo() {
 /** @param {"table" | "grid"} chosen */
 function choose(chosen) {
   view = chosen;
-  sessionStorage.setItem("day-view", chosen);
+  remember("day-view", chosen);
   render();
 }
 
@@ -96,23 +98,36 @@ async function go(chosen) {
   await shown;
 }
 
+const soon = () => Math.ceil(Date.now() / STEP_MS) * STEP_MS;
+
 /** The place that the dialog begins with: the next gap of the day. */
 function nextPlace() {
-  const gaps = model.bookable.flatMap(({ id }) => model.gaps(id, Math.ceil(Date.now() / STEP_MS) * STEP_MS));
+  const gaps = model.bookable.flatMap(({ id }) => model.gaps(id, soon()));
   const [first] = gaps.sort((one, other) => one.from - other.from);
   return first ? { at: first.from, resource: first.resource } : { at: instantOf(model.date, model.zone, "09:00"), resource: model.bookable[0].id };
 }
 
+let shown = "";
+
 function render() {
+  stale.hidden = model.isCurrent;
+  // Elements that are replaced lose a click that is under way.
+  const { date: day, zone, schedules, openings, appointments, held } = model;
+  const now = JSON.stringify([day, zone, schedules, openings, appointments, held, filter.value, view, soon()]);
+  if (now === shown) return;
+  shown = now;
+  showDay();
+}
+
+function showDay() {
   const wanted = filter.value.trim().toLocaleLowerCase();
   const isShown = (/** @type {Appointment} */ one) => !wanted || (one.patientName ?? "").toLocaleLowerCase().includes(wanted);
   found.textContent = wanted ? t("found", { count: model.appointments.filter(isShown).length }) : "";
-  stale.hidden = model.isCurrent;
   for (const [name, chooser] of Object.entries(views)) chooser.setAttribute("aria-pressed", String(name === view));
-  const focused = document.activeElement instanceof HTMLElement && table.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
-  table.replaceChildren(makeTable(model, actions, isShown, wanted !== ""));
-  if (focused && !focusOn(table, focused)) heading.focus();
-  day.dataset.view = view;
+  const before = focused(table);
+  table.replaceChildren(makeTable(model, actions, isShown, wanted ? undefined : soon()));
+  if (before && !focusOn(before, table)) heading.focus();
+  section.dataset.view = view;
   if (view === "grid") {
     grid ??= new Grid(gridElement, model, actions);
     grid.render(isShown);
@@ -121,7 +136,7 @@ function render() {
 
 function showPart() {
   const isHours = location.hash === "#hours";
-  day.hidden = isHours;
+  section.hidden = isHours;
   hours.hidden = !isHours;
   for (const link of main.querySelectorAll("nav a")) {
     const current = /** @type {HTMLAnchorElement} */ (link).hash === (isHours ? "#hours" : "#day");
@@ -134,12 +149,13 @@ function showPart() {
 /** @param {unknown} [refusal] why the last key was not enough */
 async function start(refusal) {
   try {
-    if (refusal) await askKey(main, refusal);
+    // The publishable key of the pages reads no names.
+    if (refusal || (meta("api-key") && apiKey() === meta("api-key"))) await askKey(main, refusal);
     await model.readSchedules();
     main.replaceChildren(
       h("header", { class: "row" }, h("h1", {}, t("heading", { site })),
         h("nav", { "aria-label": t("parts"), class: "row" }, h("a", { href: "#day" }, t("part.day")), h("a", { href: "#hours" }, t("part.hours")))),
-      day, hours);
+      section, hours);
     showUndo();
     showPart();
     const asked = new URLSearchParams(location.search).get("date") ?? "";
