@@ -25,7 +25,7 @@ STOP_MARGIN_SECONDS = 2.0
 Network = IPv4Network | IPv6Network
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 RATE = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
-PAGE_KEY = re.compile(r"pk_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
+PAGE_KEY = re.compile(r"pk_[A-Za-z0-9-]+_[A-Za-z0-9_-]+")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

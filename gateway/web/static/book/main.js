@@ -1,8 +1,7 @@
 // The patient's page (`/book/{site}`): service, doctor, slot; then the slot is held, and booked.
 import { NoAnswer, Refusal, readAll, sleep } from "../common/api.js";
 import { announce, byId, h } from "../common/dom.js";
-import { list, t } from "../common/i18n.js";
-import { clock } from "../common/time.js";
+import { t } from "../common/i18n.js";
 import { Checkout, sendBooking } from "./checkout.js";
 import { fieldsOf, offersOf } from "./choice.js";
 import { doneSection } from "./done.js";
@@ -17,8 +16,8 @@ import { isTaken, sentenceOf } from "./words.js";
 /** @typedef {import("./pending.js").Pending} Pending */
 
 const ANY = "";
-const SUGGESTIONS = 3;
 const OWN_RELEASE_MS = [300, 600, 1200];
+const RELEASE_WAIT_MS = 4000;
 
 const site = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
 const main = byId("main");
@@ -36,6 +35,10 @@ let doctor = ANY;
 let checkout;
 /** @type {Pending | undefined} the choice whose slot is held, or is being held */
 let current;
+/** Whether the answer to a hold is awaited: a second click is the same choice. */
+let holding = false;
+/** When this page last released a hold (`performance.now`), which may still be on its way. */
+let releasedAt = -Infinity;
 /** Counts choices, so that an answer to an earlier one is known as such. */
 let turn = 0;
 /** What the person has written before. */
@@ -49,7 +52,7 @@ const slotPart = h("section", { class: "card", hidden: true, "aria-labelledby": 
 
 /** @param {string} text @param {boolean} pressed @param {string} [small] @param {() => void} [onclick] */
 const choice = (text, pressed, small, onclick) =>
-  h("button", { type: "button", "aria-pressed": String(pressed), onclick }, h("span", {}, text), small && h("small", {}, h("span", { class: "unseen" }, ", "), small));
+  h("button", { type: "button", "aria-pressed": String(pressed), onclick }, h("span", {}, text), small && h("small", {}, small));
 
 /** @param {HTMLElement} group @param {number} index */
 function press(group, index) {
@@ -80,7 +83,7 @@ async function start() {
 }
 
 /** @param {Offer} one @param {number} index @param {string} [asked] @param {string} [day] */
-function pickService(one, index, asked = doctor, day = "") {
+function pickService(one, index, asked = doctor, day = picker.day) {
   offer = one;
   press(services, index);
   /** @type {[string, string][]} */
@@ -124,7 +127,8 @@ function described(pending) {
 }
 
 /** Hold a slot at the first of some resources that has it. @param {string} slot @param {string[]} resources @param {number[]} [pauses] */
-async function choose(slot, resources, pauses = []) {
+async function choose(slot, resources, pauses = OWN_RELEASE_MS) {
+  if (holding) return;
   const mine = ++turn;
   letGo();
   status.replaceChildren();
@@ -132,10 +136,11 @@ async function choose(slot, resources, pauses = []) {
   const of = /** @type {Offer} */ (offer);
   const pending = newPending({ site, slot, resource, candidates, service: of.id, ...written, durationMinutes: undefined, ...fieldsOf(of) });
   current = pending;
+  holding = true;
   announce(t("holding"));
   choosing.setAttribute("aria-busy", "true");
   try {
-    const held = await hold(pending, { onRepeat: (reason) => say(t(reason)) });
+    const held = await hold(pending, { onRepeat: (reason) => say(t(reason)) }).finally(() => (holding = false));
     if (mine !== turn) return release(pending);
     rememberPending(pending);
     openCheckout(pending).start(held);
@@ -143,8 +148,8 @@ async function choose(slot, resources, pauses = []) {
   } catch (error) {
     if (mine !== turn) return;
     current = undefined;
-    if (isTaken(error) && pauses.length && error.type === "SlotHeld") {
-      await sleep(pauses[0]); // the release of the page that was left may be on its way
+    if (isTaken(error) && error.type === "SlotHeld" && pauses.length && performance.now() - releasedAt < RELEASE_WAIT_MS) {
+      await sleep(pauses[0]); // it may be the hold that this page has just released
       if (mine === turn) await choose(slot, resources, pauses.slice(1));
     } else if (isTaken(error) && candidates.length) await choose(slot, candidates);
     else if (isTaken(error)) tellTaken(error, slot);
@@ -165,7 +170,7 @@ function openCheckout(pending) {
       tellTaken(error, pending.slot);
     },
     onBack: () => history.back(),
-    onAgain: () => void choose(pending.slot, [pending.resource, ...pending.candidates], OWN_RELEASE_MS),
+    onAgain: () => void choose(pending.slot, [pending.resource, ...pending.candidates]),
   });
   checkout = opened;
   choosing.hidden = true;
@@ -184,6 +189,7 @@ function letGo() {
   written = { name: current.name, contact: current.contact };
   if (!current.sent) {
     release(current);
+    releasedAt = performance.now();
     rememberPending(undefined);
   }
   current = undefined;
@@ -210,13 +216,7 @@ function tellTaken(error, slot) {
   if (!offer) return;
   const state = error.type === "SlotHeld" ? "held" : "booked";
   picker.mark(slot, state);
-  const { timeZone } = offer.offeredBy[0];
-  const next = picker.nextFree(slot, SUGGESTIONS);
-  const buttons = next.map((free) => h("button", { type: "button", onclick: () => picker.choose(free) }, clock(free.slot, timeZone)));
-  const times = list(next.map((free) => clock(free.slot, timeZone)));
-  const note = h("div", { class: "note warn", role: "alert", tabindex: "-1" },
-    h("p", {}, sentenceOf(error), " ", next.length ? t("nextFree", { times }) : t("nextNone")),
-    next.length > 0 && h("div", { class: "row" }, ...buttons));
+  const note = h("div", { class: "note warn", role: "alert", tabindex: "-1" }, h("p", {}, sentenceOf(error), " "), ...picker.suggestions(slot));
   status.replaceChildren(note);
   note.focus();
 }
@@ -248,7 +248,8 @@ async function resume(pending) {
   pickService(offers[index], index, new URLSearchParams(location.search).get("doctor") ?? ANY);
   if (!pending.sent) {
     rememberPending(undefined);
-    await choose(pending.slot, [pending.resource, ...pending.candidates], OWN_RELEASE_MS);
+    releasedAt = performance.now();
+    await choose(pending.slot, [pending.resource, ...pending.candidates]);
     return;
   }
   current = pending;
@@ -276,7 +277,7 @@ addEventListener("popstate", () => {
   } else if (!checkout && stage.firstChild && history.state?.step !== "done") {
     stage.replaceChildren();
     choosing.hidden = false;
-    showSlots("");
+    showSlots(picker.day);
   } else if (history.state?.step) history.replaceState(null, "");
 });
 addEventListener("pagehide", () => {
@@ -286,7 +287,7 @@ addEventListener("pagehide", () => {
   release(current);
 });
 addEventListener("pageshow", (event) => {
-  if (event.persisted && current && !current.sent) void choose(current.slot, [current.resource, ...current.candidates], OWN_RELEASE_MS);
+  if (event.persisted && current && !current.sent) void choose(current.slot, [current.resource, ...current.candidates]);
 });
 
 start().catch((error) => {

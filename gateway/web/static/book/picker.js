@@ -1,9 +1,9 @@
 // Days and slots of an offer. A slot that somebody takes while one looks stays in its place, and says so.
 import { call, readAll } from "../common/api.js";
 import { announce, h } from "../common/dom.js";
-import { t } from "../common/i18n.js";
+import { list, t } from "../common/i18n.js";
 import { watch } from "../common/live.js";
-import { addDays, clock, dayOf, format, instantOf, longDate, visitorZone, zoneName } from "../common/time.js";
+import { addDays, clock, dayOf, format, formatRange, instantOf, longDate, visitorZone, zoneName } from "../common/time.js";
 import { covered, fieldsOf, needed } from "./choice.js";
 
 /** @typedef {import("./choice.js").Offer} Offer */
@@ -15,6 +15,7 @@ import { covered, fieldsOf, needed } from "./choice.js";
 
 const DAYS = 7;
 const AGAIN_MS = 250;
+const SUGGESTIONS = 3;
 
 export class Picker {
   /** The day that is shown. */
@@ -35,6 +36,7 @@ export class Picker {
   #note = h("p", { class: "soft", role: "status" });
   #earlier = h("button", { type: "button", class: "quiet", onclick: () => this.#turn(-DAYS) }, t("earlier"));
   #later = h("button", { type: "button", class: "quiet", onclick: () => this.#turn(DAYS) }, t("later"));
+  #week = h("b", { class: "week" });
   #zoneNote = h("p", { class: "soft" });
   /** @type {{stop: () => void} | undefined} */
   #watch;
@@ -47,7 +49,7 @@ export class Picker {
   constructor(site, onChoose) {
     this.site = site;
     this.onChoose = onChoose;
-    this.element = h("div", { class: "picker" }, this.#zoneNote, h("div", { class: "weeks" }, this.#earlier, this.#later), this.#days, this.#note, this.#slots);
+    this.element = h("div", { class: "picker" }, this.#zoneNote, h("div", { class: "weeks" }, this.#earlier, this.#week, this.#later), this.#days, this.#note, this.#slots);
   }
 
   /** Show the slots of what is wanted, from a day on; without a day, from the first that has one. @param {Want} want @param {string} [day] */
@@ -66,9 +68,15 @@ export class Picker {
     clearTimeout(this.#again);
   }
 
-  /** The next free slots from an instant on, without a further call. @param {string} slot @param {number} count */
-  nextFree(slot, count) {
-    return this.#free.filter((one) => one.slot > slot && this.#freeOf(one).length).slice(0, count);
+  /** Return a sentence with the free slots after one that is gone, and buttons that choose them. @param {string} slot */
+  suggestions(slot) {
+    const next = this.#free.filter((one) => one.slot > slot && this.#freeOf(one).length).slice(0, SUGGESTIONS);
+    if (!next.length) return [h("p", {}, t("nextNone"))];
+    const zone = this.#zone;
+    const words = (/** @type {FreeSlot} */ one) =>
+      dayOf(one.slot, zone) === dayOf(slot, zone) ? clock(one.slot, zone) : `${format(one.slot, zone, { weekday: "short" })} ${clock(one.slot, zone)}`;
+    const buttons = next.map((one) => h("button", { type: "button", onclick: () => this.choose(one) }, words(one)));
+    return [h("p", {}, t("nextFree", { times: list(next.map(words)) })), h("div", { class: "row" }, ...buttons)];
   }
 
   /** Mark a slot as taken, as a refusal has said; the next events decide anew. @param {string} slot @param {"held" | "booked"} state */
@@ -219,6 +227,7 @@ export class Picker {
     const noon = (/** @type {string} */ day) => instantOf(day, zone, "12:00");
     const buttons = days.map((day) => this.#dayButton(day, noon(day)));
     if (this.#days.children.length !== buttons.length) this.#days.replaceChildren(...buttons);
+    this.#week.textContent = formatRange(noon(days[0]), noon(days[DAYS - 1]), zone, { day: "numeric", month: "short" });
     this.#zoneNote.textContent = t("zone", { city: (zone.split("/").at(-1) ?? zone).replaceAll("_", " "), offset: zoneName(noon(this.day), zone) });
     this.#count();
     this.#renderSlots();
@@ -235,7 +244,7 @@ export class Picker {
       },
     },
     h("span", { "aria-hidden": "true" }, format(noon, this.#zone, { weekday: "short" })),
-    h("b", { "aria-hidden": "true" }, format(noon, this.#zone, { day: "numeric", month: "short" })),
+    h("b", { "aria-hidden": "true" }, format(noon, this.#zone, { day: "numeric" })),
     h("span", { class: "unseen" }, longDate(noon, this.#zone)),
     h("small", {}));
   }
@@ -285,7 +294,7 @@ export class Picker {
     } },
     h("span", { class: "unseen" }, `${longDate(slot, zone)}, `),
     h("span", {}, clock(slot, zone)),
-    there && h("small", {}, h("span", { class: "unseen" }, ", "), there),
+    there && h("small", {}, there),
     h("small", { class: "state" }));
   }
 
@@ -298,7 +307,7 @@ export class Picker {
     }
     shown.state = state;
     const text = t(`slot.${state}`);
-    if (words.textContent !== `, ${text}`) words.replaceChildren(h("span", { class: "unseen" }, ", "), text);
+    if (words.textContent !== text) words.textContent = text;
     words.classList.toggle("unseen", state === "free");
     button.toggleAttribute("data-gone", state !== "free");
     if (state === "free") button.removeAttribute("aria-disabled");
