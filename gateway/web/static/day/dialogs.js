@@ -59,7 +59,11 @@ function showForm(title, content, action, submit, help = async () => []) {
 }
 
 /** @param {string} label @param {HTMLElement} input @param {string} [hint] */
-const field = (label, input, hint) => h("label", { class: "field" }, label, input, hint ? h("small", {}, hint) : "");
+function field(label, input, hint) {
+  const id = (input.id = `field-${++count}`);
+  if (hint) input.setAttribute("aria-describedby", `${id}-hint`);
+  return h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("small", { id: `${id}-hint` }, hint));
+}
 
 /** Fields for a day, a time and a resource. @param {DayModel} model @param {Place} place @param {{id: string, title: string}[]} resources */
 function placeFields(model, place, resources) {
