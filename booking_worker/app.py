@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from booking_worker.bookings.amend import Amender
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller
 from booking_worker.bookings.intents import IntentClearer
@@ -44,6 +45,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
                 grid=stores.grid,
                 digests=stores.digests,
             ),
+            Amender(stores.bookings, writes),
             schema=stores.schema,
             schedules=stores.schedule_cache,
             grid=stores.grid,

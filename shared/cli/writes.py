@@ -7,7 +7,14 @@ import typer
 
 from ..contract.fields import trim_key
 from ..contract.headers import IDEMPOTENCY_KEY, IF_MATCH, etag_of
-from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
+from ..contract.replies import (
+    BookingAmended,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingMoved,
+    HoldPlaced,
+    HoldReleased,
+)
 from .options import (
     LOCAL,
     ApiKey,
@@ -19,6 +26,8 @@ from .options import (
     IfVersion,
     Key,
     Minutes,
+    NewAttendance,
+    NewName,
     NewSlot,
     Patient,
     Resources,
@@ -152,6 +161,23 @@ def move(
         headers={IDEMPOTENCY_KEY: key, **_if_match(if_version)},
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
     )
+    output.print(details(answer.body.message, answer.body.appointment), answer.json)
+
+
+def amend(
+    id: Id,
+    *,
+    name: NewName = None,
+    attendance: NewAttendance = None,
+    if_version: IfVersion = None,
+    url: Url = LOCAL,
+    api_key: ApiKey = None,
+    json: AsJson = False,
+) -> None:
+    """Correct the patient's name, or note whether the patient came."""
+    output = Output(url, json, api_key)
+    body = wire_fields(patientName=name, attendance=attendance)
+    answer = output.request("PATCH", path_of(id), BookingAmended, body=body, headers=_if_match(if_version))
     output.print(details(answer.body.message, answer.body.appointment), answer.json)
 
 

@@ -7,7 +7,8 @@ Refused
 ├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchSchedule, NoSuchWebhook
 ├── MethodNotAllowed 405
 ├── TooSlow 408
-├── Conflict 409            SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, WebhookDisabled
+├── Conflict 409            SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, NameErased,
+│                           WebhookDisabled
 ├── PreconditionFailed 412
 ├── TooLarge 413
 ├── UriTooLong 414
@@ -173,6 +174,10 @@ class SlotNotOffered(Conflict):
 
 class AppointmentCancelled(Conflict):
     message = "Appointment is cancelled"
+
+
+class NameErased(Conflict):
+    message = "The patient's name was erased, and cannot be set again"
 
 
 class WebhookDisabled(Conflict):

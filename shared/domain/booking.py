@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic_core import to_json
 
@@ -18,6 +18,8 @@ from shared.domain.grid import SlotRange
 from shared.domain.history import ChangeType, Entry, History, Position, extended
 
 MOST_REFUSED_MOVES = 32
+EXPECTED = "expected"
+"""The attendance of a booking whose patient may still come."""
 _KINDS: dict[str, Any] = {
     "_id": str,
     "resources": list,
@@ -43,7 +45,7 @@ class Booking:
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
     a move that is done or finally refused. `refused_moves` are the ids of the refused moves that were asked
-    for at that moment.
+    for at that moment. `attendance` is None while the patient is expected.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Booking:
     refused_moves: tuple[str, ...] = ()
     contact: str | None = None
     service: BookedService | None = None
+    attendance: str | None = None
 
     @property
     def site(self) -> str:
@@ -165,6 +168,29 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
+    def amended(self, name: str | None, attendance: str | None, mark: str, actor: str | None = None) -> Self:
+        """Return the booking with another name or attendance; the same booking if nothing is to change.
+
+        None keeps the value. `mark` identifies the amendment in the history.
+        """
+        name = self.patient_name if name is None else name
+        new = {None: self.attendance, EXPECTED: None}.get(attendance, attendance)
+        renamed = name != self.patient_name
+        if not renamed and new == self.attendance:
+            return self
+        change = self._change(
+            "renamed" if renamed else "attendance",
+            actor,
+            self.position,
+            attendance=None if new == self.attendance else attendance,
+            mark=mark,
+        )
+        return replace(self, patient_name=name, attendance=new, **change)
+
+    def has_amendment(self, mark: str) -> bool:
+        """Return whether an amendment was carried out."""
+        return any(entry.mark == mark for entry in self.history)
+
     def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
         return replace(self, status="cancelled", **self._change("cancelled", actor, self.position))
@@ -204,10 +230,14 @@ class Booking:
         position: Position,
         move_id: str | None = None,
         previous: Position | None = None,
+        **more: str | None,
     ) -> dict[str, Any]:
-        """Return the fields that every change sets; after this one the booking is at `position`."""
+        """Return the fields that every change sets; after this one the booking is at `position`.
+
+        `more`: fields of the entry of an amendment.
+        """
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, position, move_id, previous, actor)
+        entry = Entry(version, type, now, self.site, position, move_id, previous, actor, **more)
         return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
@@ -230,6 +260,8 @@ class Booking:
         }
         if self.contact is not None:
             row["contact"] = self.contact
+        if self.attendance is not None:
+            row["attendance"] = self.attendance
         return row if self.service is None else row | self.service.to_document()
 
     @classmethod
@@ -242,8 +274,9 @@ class Booking:
         for field, kinds in _KINDS.items():
             if not isinstance(row[field], kinds):
                 raise TypeError(field)
-        if not isinstance(row.get("contact"), str | None):
-            raise TypeError("contact")
+        for field in ("contact", "attendance"):
+            if not isinstance(row.get(field), str | None):
+                raise TypeError(field)
         return cls(
             id=row["_id"],
             resources=tuple(row["resources"]),
@@ -265,6 +298,7 @@ class Booking:
             refused_moves=tuple(row.get("refusedMoves", ())),
             contact=row.get("contact"),
             service=BookedService.from_document(row),
+            attendance=row.get("attendance"),
         )
 
     def to_appointment(self) -> Appointment:
@@ -277,6 +311,7 @@ class Booking:
             durationMinutes=self.duration,
             patientName=self.patient_name,
             contact=self.contact,
+            attendance=self.attendance,
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
@@ -288,11 +323,12 @@ class Booking:
         served = "" if self.service is None else to_json(fields_of(self.service)).decode()[1:-1] + ","
         name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
         contact = "" if self.contact is None else f'"contact":{to_json(self.contact).decode()},'
+        attendance = "" if self.attendance is None else f'"attendance":"{self.attendance}",'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{served}'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{served}{attendance}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

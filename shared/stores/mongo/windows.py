@@ -37,6 +37,7 @@ _APPOINTMENT: Document = {
     "contact": {"$ifNull": ["$contact", "$$REMOVE"]},
     "service": 1,
     **{field: {"$cond": [{"$gt": [f"${field}", 0]}, f"${field}", "$$REMOVE"]} for field in _BUFFERS},
+    "attendance": {"$ifNull": ["$attendance", "$$REMOVE"]},
     "status": 1,
     "version": 1,
     "createdAt": {"$dateToString": {"date": "$createdAt", "format": _ISO}},
