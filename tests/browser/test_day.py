@@ -199,7 +199,7 @@ async def test_edited_hours_change_what_is_free(open_page: Open, site: Site) -> 
     await expect(day.page.get_by_role("listitem").filter(has_text="Ada")).to_be_visible()
     stored = (await site.http.get(f"/api/schedules/{site.name}/dr-lee")).json()["schedule"]
     assert (stored["weekly"][0]["to"], stored["version"], stored["enforced"]) == ("12:00", 2, True)
-    await day.page.get_by_role("link", name="Day").click()
+    await day.page.get_by_role("link", name="Day", exact=True).click()
     await expect(day.row("9:00–12:00").filter(has_text="Dr Lee")).to_contain_text("free")
 
 
@@ -216,11 +216,10 @@ async def test_hours_that_somebody_else_changed_are_not_overwritten(open_page: O
     )
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
-async def test_every_state_of_the_day_is_accessible(open_page: Open, site: Site, locale: str) -> None:
+async def test_every_state_of_the_day_is_accessible(open_page: Open, site: Site) -> None:
     """Axe finds nothing in grid, table, dialogs and hours, in both schemes; all fits a small phone."""
-    booked = await site.book("10:00", "dr-lee", name="Ada Lovelace")
-    day = await open_page(look=Look(locale=locale, width=1300), part="#day")
+    await site.book("10:00", "dr-lee", name="Ada Lovelace")
+    day = await open_page(look=Look(locale="de-DE", width=1300), part="#day")  # its words are longer
     views = day.page.locator(".views button")
     await views.nth(0).click()
     await expect(day.event("Ada")).to_be_visible()
@@ -239,8 +238,8 @@ async def test_every_state_of_the_day_is_accessible(open_page: Open, site: Site,
     await audit(day.page, "a taken slot")
     await day.page.keyboard.press("Escape")
     await day.page.locator("nav a").last.click()
+    await expect(day.page.locator("form.hours")).to_be_visible()
     await audit(day.page, "hours")
-    assert booked["version"] == 1
 
 
 async def test_the_key_of_the_desk_is_asked_for(browser: Browser, open_page: Open, site: Site) -> None:

@@ -52,9 +52,11 @@ export class Changes extends EventTarget {
 
   /** Move or correct an appointment. @param {Appointment} before @param {Fields} fields @param {"moved" | "renamed" | "arrived" | "missed" | "expected"} kind */
   async change(before, fields, kind) {
-    const said = this.#words(kind, await this.#patch(before, fields));
+    // An amendment takes no key: sent twice, it changes nothing the second time.
+    const keyOf = () => (kind === "moved" ? newKey() : undefined);
+    const said = this.#words(kind, await this.#patch(before, fields, keyOf()));
     const old = Object.fromEntries(Object.keys(fields).map((name) => [name, /** @type {any} */ (before)[name] ?? OLD[name]]));
-    const key = newKey();
+    const key = keyOf();
     this.#push(said, async () => this.#words("restored", await this.#patch(this.#current(before), old, key)));
     return said;
   }
@@ -101,7 +103,7 @@ export class Changes extends EventTarget {
   }
 
   /** @param {{id: string, version: number}} before @param {Record<string, unknown>} fields @param {string} [key] */
-  #patch(before, fields, key = newKey()) {
+  #patch(before, fields, key) {
     return this.#send("PATCH", `appointments/${before.id}`, { body: fields, version: before.version, key });
   }
 
