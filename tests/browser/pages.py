@@ -124,6 +124,10 @@ class BookingPage:
         return self.page.locator(".done")
 
     @property
+    def manage(self) -> Locator:
+        return self.page.get_by_role("link", name="Move or cancel")
+
+    @property
     def name(self) -> Locator:
         return self.page.locator("#name")
 
