@@ -90,7 +90,8 @@ export class Checkout {
         break;
       }
     }
-    if (left === 0 && !this.#sending) this.#runOut();
+    // If the booking may exist already, its own repeat has to find out.
+    if (left === 0 && !this.pending.sent) this.#runOut();
   }
 
   #runOut() {
@@ -125,6 +126,11 @@ export class Checkout {
     }
   }
 
+  /** Whether a booking was sent whose outcome is not known. */
+  get isUnsettled() {
+    return this.pending.sent && !this.#ended;
+  }
+
   /** Send the booking, once however often it is asked for; a repeat has the same key. */
   async book() {
     if (this.#sending || this.#ended) return;
@@ -148,6 +154,7 @@ export class Checkout {
     const isKnown = error instanceof Refusal && error.status < 500;
     if (isKnown) {
       this.pending.sent = false;
+      this.pending.key = crypto.randomUUID(); // the next one may have another name
       rememberPending(this.pending);
     }
     if (isTaken(error)) {
@@ -195,7 +202,8 @@ export class Checkout {
       if (sending) button.setAttribute("aria-disabled", "true");
       else button.removeAttribute("aria-disabled");
     }
-    this.name.readOnly = this.contact.readOnly = sending;
+    // The same key needs the same request.
+    this.name.readOnly = this.contact.readOnly = sending || this.pending.sent;
   }
 }
 
