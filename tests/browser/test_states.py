@@ -93,9 +93,13 @@ async def test_the_patients_page_is_light_and_loads_in_one_round_trip(visit: Vis
     sizes: dict[str, int] = {}
     starts: list[str] = []
 
-    page.page.on("request", lambda request: starts.append(request.url))
     responses: list[Response] = []
-    page.page.on("response", lambda response: responses.append(response))
+
+    def note(response: Response) -> None:
+        starts.append(response.url)
+        responses.append(response)
+
+    page.page.on("response", note)
     await page.page.goto(f"{stack.url}/book/{page.site.name}?lang=en")
     await expect(page.page.locator(".choices button").first).to_be_visible()
     for response in responses:

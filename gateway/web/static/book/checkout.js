@@ -12,6 +12,7 @@ import { isTaken, sentenceOf, whenWords } from "./words.js";
 
 const ANNOUNCED_AT = [60, 20];
 const SECOND = 1000;
+const CAPPED_SECONDS = 2;
 const BOOKING_PATIENCE_SECONDS = 120;
 
 /**
@@ -24,6 +25,9 @@ const BOOKING_PATIENCE_SECONDS = 120;
 
 export class Checkout {
   #timer = 0;
+  #announced = Infinity;
+  /** Seconds of a hold that is not at its cap. */
+  #full = 0;
   #sending = false;
   #ended = false;
   /** @type {Held | undefined} */
@@ -59,6 +63,7 @@ export class Checkout {
   /** Show how long the slot is held. @param {Held} held */
   start(held) {
     this.#held = held;
+    this.#full = Math.max(this.#full, held.seconds);
     clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#tick(), SECOND / 4);
     this.#tick();
@@ -76,8 +81,6 @@ export class Checkout {
     this.pending.name = this.name.value;
     this.pending.contact = this.contact.value;
   }
-
-  #announced = Infinity;
 
   #tick() {
     const left = Math.max(0, Math.ceil((/** @type {Held} */ (this.#held).endsAt - performance.now()) / SECOND));
@@ -107,14 +110,12 @@ export class Checkout {
 
   async #extend() {
     if (this.more.getAttribute("aria-disabled")) return;
-    const before = this.#held;
     this.problem.textContent = "";
     try {
       const held = await hold(this.pending, { signal: this.#ending.signal });
-      const won = held.endsAt - /** @type {Held} */ (before).endsAt;
       this.#announced = Infinity;
       this.start(held);
-      if (won < 2 * SECOND) {
+      if (held.seconds < this.#full - CAPPED_SECONDS) {
         this.more.setAttribute("aria-disabled", "true");
         announce(t("held.most"));
         this.problem.textContent = t("held.most");
