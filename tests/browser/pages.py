@@ -108,7 +108,7 @@ class BookingPage:
 
     @property
     def heading(self) -> Locator:
-        return self.page.get_by_role("heading", level=2)
+        return self.page.locator(".stage h2")
 
     @property
     def alert(self) -> Locator:

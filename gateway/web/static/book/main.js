@@ -271,6 +271,11 @@ async function resume(pending) {
 }
 
 addEventListener("popstate", () => {
+  if (checkout?.isUnsettled) {
+    history.pushState({ step: "checkout" }, ""); // first it has to be known whether the booking exists
+    checkout.submit.focus();
+    return;
+  }
   if (checkout && history.state?.step !== "checkout") {
     closeCheckout();
     byId("slot-heading").focus();
