@@ -9,6 +9,7 @@ from tests.browser.pages import WAIT_MS, Look, Site
 
 View = Literal["grid", "table"]
 HOUR_PX, TOP_PX = 4 * 28, 10
+FIRST_HOUR = 8.5
 
 
 @dataclass
@@ -39,11 +40,11 @@ class DayPage:
         return self.page.locator(".ec-event:not(.ec-preview)", has_text=text).first
 
     async def point(self, resource: str, hour: int) -> tuple[float, float]:
-        """Return where an hour of a resource is in the grid, which begins at 9:00."""
+        """Return where an hour of a resource is in the grid."""
         titles = await self.page.locator(".ec-col-head").all_inner_texts()
         column = await self.page.locator(".ec-body .ec-day").nth(titles.index(resource)).bounding_box()
         assert column
-        return column["x"] + column["width"] / 2, column["y"] + (hour - 9) * HOUR_PX + TOP_PX
+        return column["x"] + column["width"] / 2, column["y"] + (hour - FIRST_HOUR) * HOUR_PX + TOP_PX
 
     async def click_gap(self, resource: str, hour: int) -> None:
         await self.page.mouse.click(*await self.point(resource, hour))

@@ -1,16 +1,19 @@
 """A receptionist runs the day: books, moves, cancels, undoes, and edits the opening hours."""
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
+import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
+from deploy.local.ports import free_port
 from tests.browser.day_page import DayPage, open_day
 from tests.browser.pages import Look, Site
 from tests.browser.test_keyboard import tab_to
 from tests.browser.test_states import audit
-from tests.stack import Stack
+from tests.keys import KeyFile
+from tests.stack import Stack, wait_until
 
 Open = Callable[..., Awaitable[DayPage]]
 NOT_HTML = "<img src=x onerror=alert(1)>"
@@ -200,6 +203,7 @@ async def test_edited_hours_change_what_is_free(open_page: Open, site: Site) -> 
     stored = (await site.http.get(f"/api/schedules/{site.name}/dr-lee")).json()["schedule"]
     assert (stored["weekly"][0]["to"], stored["version"], stored["enforced"]) == ("12:00", 2, True)
     await day.page.get_by_role("link", name="Day", exact=True).click()
+    await day.button("Table").click()
     await expect(day.row("9:00–12:00").filter(has_text="Dr Lee")).to_contain_text("free")
 
 
@@ -242,19 +246,40 @@ async def test_every_state_of_the_day_is_accessible(open_page: Open, site: Site)
     await audit(day.page, "hours")
 
 
-async def test_the_key_of_the_desk_is_asked_for(browser: Browser, open_page: Open, site: Site) -> None:
-    """A refused key is asked for anew, and kept for the tab alone, never in an address."""
-    day = await open_page(part="#day")
-    refusal = {"status": 401, "json": {"error": "No valid key"}, "headers": {"Error-Type": "Unauthorized"}}
-    await day.page.route("**/api/**", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
-    await day.page.reload()
-    await day.page.get_by_label("Key").fill("sk_wrong")
-    await day.button("Use the key").click()
-    await expect(day.page.get_by_role("alert")).to_have_text("This key is not valid.")
-    await day.page.unroute("**/api/**")
-    async with day.page.expect_request(re.compile("/api/appointments")) as sent:
-        await day.page.get_by_label("Key").fill("sk_right")
+@pytest.fixture
+def key_file(tmp_path: Path) -> KeyFile:
+    return KeyFile(tmp_path / "keys.json")
+
+
+@pytest.fixture
+def closed(stack: Stack, key_file: KeyFile) -> str:
+    """Start one more gateway, which has keys; return its address."""
+    port, page_key = free_port(), key_file.new("book", "hold", kind="publishable")
+    stack.start("gateway", PORT=str(port), API_KEYS_FILE=str(key_file.path), PAGE_KEY=page_key)
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, "the gateway is ready")
+    return url
+
+
+async def test_the_key_of_the_desk_is_asked_for(
+    browser: Browser, site: Site, closed: str, key_file: KeyFile
+) -> None:
+    """The pages' own key shows no day. The desk's key is kept for the tab alone, and never in an address."""
+    await site.book("10:00", "dr-lee", name="Ada Lovelace")
+    desk = key_file.new("book", "move", "cancel", "read", "names", "schedules")
+    day = await open_day(browser, closed, site, part="#day")
+    addresses: list[str] = []
+    day.page.on("request", lambda request: addresses.append(request.url))
+    for key, why in (("sk_wrong", "is not valid"), (key_file.new("hold"), "does not permit this")):
+        await day.page.get_by_label("Key").fill(key)
         await day.button("Use the key").click()
-    request = await sent.value
-    assert await request.header_value("Authorization") == "Bearer sk_right"
-    assert "sk_" not in day.page.url + request.url
+        await expect(day.page.get_by_role("alert")).to_contain_text(why)
+    await day.page.get_by_label("Key").fill(desk)
+    await day.button("Use the key").click()
+    await day.button("Table").click()
+    await day.button("Arrived Ada").click()
+    await day.say("Arrived: Ada Lovelace")
+    await day.page.reload()
+    await expect(day.row("Ada Lovelace")).to_contain_text("arrived")
+    assert not any(desk in address for address in addresses)
+    await day.close()

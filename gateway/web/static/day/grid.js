@@ -1,6 +1,6 @@
 // The day as a grid: resources side by side, by EventCalendar (https://vkurko.github.io/calendar/).
 import { h } from "../common/dom.js";
-import { language, t } from "../common/i18n.js";
+import { locale, t } from "../common/i18n.js";
 import { clock, dayOf, instantOf, offsetAt } from "../common/time.js";
 import { focusOn, focused } from "./focus.js";
 import { endOf } from "./model.js";
@@ -42,7 +42,7 @@ export class Grid {
     this.#calendar = library.create(this.element, {
       view: "resourceTimeGridDay",
       headerToolbar: { start: "", center: "", end: "" },
-      locale: language,
+      locale,
       timeZone: offsetText(offsetAt(Date.now(), this.model.zone)),
       allDaySlot: false,
       nowIndicator: true,
@@ -79,11 +79,13 @@ export class Grid {
     const set = (/** @type {string} */ name, /** @type {unknown} */ value) => this.#calendar.setOption(name, value);
     set("resources", model.resources);
     set("date", model.date);
-    set("slotMinTime", { hours: first });
+    // The label of the first line is not shown, so the grid begins half an hour earlier.
+    const top = Math.max(0, first * 60 - 30);
+    set("slotMinTime", { minutes: top });
     set("slotMaxTime", { hours: last });
     set("snapDuration", { minutes: step });
     const events = [
-      ...this.#closed(begin + first * 60 * MINUTE_MS, begin + last * 60 * MINUTE_MS).map((one) => this.#background(one, "closed")),
+      ...this.#closed(begin + top * MINUTE_MS, begin + last * 60 * MINUTE_MS).map((one) => this.#background(one, "closed")),
       ...shown.flatMap((one) => this.#buffers(one)),
       ...model.held.map((one) => this.#background(one, "held")),
       ...shown.map((one) => this.#event(one)),
@@ -179,12 +181,17 @@ export class Grid {
     return instantOf(wall.slice(0, 10), this.model.zone, wall.slice(11, 16));
   }
 
-  /** EventCalendar gives its grid half of a table's roles, which is worse than none. The table is the other view. */
+  /**
+   * EventCalendar gives its grid half of a table's roles and some landmarks, which is worse than none, and makes an
+   * empty article of each time in the background. The table is the other view.
+   */
   #mendRoles() {
     for (const element of this.element.querySelectorAll('[role="table"], [role^="row"], [role="columnheader"], [role="cell"]')) {
       element.removeAttribute("role");
       element.removeAttribute("aria-colindex");
     }
+    for (const element of this.element.querySelectorAll("nav, aside")) element.setAttribute("role", "presentation");
+    for (const element of this.element.querySelectorAll(".ec-bg-event")) element.setAttribute("aria-hidden", "true");
   }
 }
 
