@@ -44,6 +44,7 @@ ifdef ARGS
 	$(PYTEST) $(ARGS)
 else
 	$(PYTEST) -n 3 --dist worksteal tests/unit tests/integration
+	$(PYTEST) tests/browser  # one Chromium and one stack for all; skipped without chromium
 	$(PYTEST) tests/proof/faults  # by themselves: a cluster takes all of a small machine
 endif
 

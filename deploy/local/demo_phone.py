@@ -15,14 +15,12 @@ def demo_phone(data: Path) -> dict[str, str]:
     The secret of the HMACs stays with the data, so conversations outlive a restart.
     """
     given = os.environ
-    pages = given.get("DEMO_PAGES") or "true"
     secret = data / "sms-secret"
     if not secret.exists():
         secret.touch(0o600)
         secret.write_text(token_urlsafe())
     has_secret = given.get("SMS_SECRET") or given.get("SMS_SECRET_FILE")
     return {
-        "DEMO_PAGES": pages,
         "SMS_NUMBERS": given.get("SMS_NUMBERS") or NUMBERS,
         **({} if has_secret else {"SMS_SECRET_FILE": str(secret)}),
     }

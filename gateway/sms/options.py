@@ -36,10 +36,10 @@ def sms_options(
     Raises:
         Misconfigured: settings that belong together are missing.
     """
-    if sms.sms_auth_token is None and not sms.demo_pages:
+    if sms.sms_auth_token is None and not (sms.demo_pages and sms.sms_secret):
         return None
     if sms.sms_secret is None:
-        raise Misconfigured("SMS_SECRET: must be set with SMS_AUTH_TOKEN or DEMO_PAGES")
+        raise Misconfigured("SMS_SECRET: must be set with SMS_AUTH_TOKEN")
     if sms.sms_auth_token is not None and public.public_url is None:
         raise Misconfigured("PUBLIC_URL: must be set with SMS_AUTH_TOKEN, because the provider signs it")
     channel = SmsChannel(

@@ -1,6 +1,6 @@
 """Serve the pages for people, and their files."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -13,19 +13,21 @@ PAGES = (
     Page("/", "sites", preload="api/sites"),
     Page("/book/{site}", "book", preload="api/schedules/{site}", embeddable=True),
     Page("/appointments/{id}", "appointment"),
+    Page("/day/{site}", "day", preload="api/schedules/{site}"),
 )
-DEMO_PAGES = (Page("/sms", "sms"),)
+PROOF, PHONE = Page("/proof", "proof"), Page("/sms", "sms")
+"""Pages that book for show, which only a demonstration has."""
 EMBED = "book/embed.js"
 """The script by which pages of other sites show the patient's page."""
 
 
 def register(
-    app: FastAPI, page_key: str = "", origins: Collection[str] = (), *, with_demo: bool = False
+    app: FastAPI, page_key: str = "", origins: Collection[str] = (), *, demo: Sequence[Page] = ()
 ) -> None:
-    """Add the pages, and `/web/` with their files; with those of `DEMO_PAGES` if that is set."""
+    """Add the pages, `demo` those of a demonstration, and `/web/` with their files."""
     assets = Assets()
     renderer = PageRenderer(assets, page_key, origins)
-    for page in (*PAGES, *(DEMO_PAGES if with_demo else ())):
+    for page in (*PAGES, *demo):
         _add_page(app, page, renderer)
 
     @app.get("/web/embed.js", include_in_schema=False)

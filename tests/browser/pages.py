@@ -108,7 +108,7 @@ class BookingPage:
 
     @property
     def heading(self) -> Locator:
-        return self.page.get_by_role("heading", level=2)
+        return self.page.locator(".stage h2")
 
     @property
     def alert(self) -> Locator:
@@ -122,6 +122,10 @@ class BookingPage:
     @property
     def done(self) -> Locator:
         return self.page.locator(".done")
+
+    @property
+    def manage(self) -> Locator:
+        return self.page.get_by_role("link", name="Move or cancel")
 
     @property
     def name(self) -> Locator:

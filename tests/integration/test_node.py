@@ -22,6 +22,7 @@ from tests.stack import Stack
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "tests" / "typescript"
 DOCUMENTS = ROOT / "gateway" / "docs"
+PAGES = ROOT / "gateway" / "web" / "static"
 OLDEST_NODE = 20
 
 pytestmark = pytest.mark.timeout(400)
@@ -90,6 +91,29 @@ def test_control_a_wrong_field_does_not_compile(project: Path) -> None:
             compile_front_end(project)
     finally:
         page.write_text(right)
+
+
+def test_the_scripts_of_the_pages_have_the_right_types(project: Path) -> None:
+    """The compiler finds no error in the modules of the pages, by their JSDoc and the browser's own types."""
+    check_pages(project, PAGES)
+
+
+def test_control_a_wrong_argument_in_a_page_is_found(project: Path, tmp_path: Path) -> None:
+    """Control: a module that calls another one wrongly does not pass."""
+    shutil.copytree(PAGES, tmp_path / "pages")
+    module = tmp_path / "pages" / "common" / "live.js"
+    module.write_text(module.read_text().replace("sleep(PAUSE_MS *", 'sleep("soon" +'))
+    with pytest.raises(AssertionError, match="not assignable to parameter of type 'number'"):
+        check_pages(project, tmp_path / "pages")
+
+
+def check_pages(folder: Path, pages: Path) -> None:
+    """Check the types of all modules below `pages`."""
+    options = json.loads((SOURCES / "pages.json").read_text())
+    configuration = folder / "pages.json"
+    vendored = str(pages / "vendor")
+    configuration.write_text(json.dumps({**options, "include": [f"{pages}/**/*.js"], "exclude": [vendored]}))
+    run(folder, "node_modules/typescript/bin/tsc", "--project", str(configuration))
 
 
 def test_node_books_over_nats(project: Path, stack: Stack) -> None:

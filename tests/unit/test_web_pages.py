@@ -133,3 +133,9 @@ async def test_a_page_of_another_release_gets_files_that_it_does_not_keep(http: 
     """While releases change, a file is served under an old version too, but not for ever."""
     answer = await http.get("/web/000000000000/common/style.css")
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+
+
+async def test_pages_for_show_are_served_in_a_demonstration_only(http: httpx.AsyncClient) -> None:
+    """`/proof` books real slots, so it exists with `DEMO_PAGES` alone."""
+    assert (await http.get("/proof")).status_code == 404
+    assert (await _client(demo_pages=True).get("/proof")).status_code == 200

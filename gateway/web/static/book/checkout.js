@@ -12,6 +12,7 @@ import { isTaken, sentenceOf, whenWords } from "./words.js";
 
 const ANNOUNCED_AT = [60, 20];
 const SECOND = 1000;
+const CAPPED_SECONDS = 2;
 const BOOKING_PATIENCE_SECONDS = 120;
 
 /**
@@ -24,6 +25,9 @@ const BOOKING_PATIENCE_SECONDS = 120;
 
 export class Checkout {
   #timer = 0;
+  #announced = Infinity;
+  /** Seconds of a hold that is not at its cap. */
+  #full = 0;
   #sending = false;
   #ended = false;
   /** @type {Held | undefined} */
@@ -59,6 +63,7 @@ export class Checkout {
   /** Show how long the slot is held. @param {Held} held */
   start(held) {
     this.#held = held;
+    this.#full = Math.max(this.#full, held.seconds);
     clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#tick(), SECOND / 4);
     this.#tick();
@@ -77,8 +82,6 @@ export class Checkout {
     this.pending.contact = this.contact.value;
   }
 
-  #announced = Infinity;
-
   #tick() {
     const left = Math.max(0, Math.ceil((/** @type {Held} */ (this.#held).endsAt - performance.now()) / SECOND));
     this.clock.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
@@ -90,7 +93,8 @@ export class Checkout {
         break;
       }
     }
-    if (left === 0 && !this.#sending) this.#runOut();
+    // If the booking may exist already, its own repeat has to find out.
+    if (left === 0 && !this.pending.sent) this.#runOut();
   }
 
   #runOut() {
@@ -106,14 +110,12 @@ export class Checkout {
 
   async #extend() {
     if (this.more.getAttribute("aria-disabled")) return;
-    const before = this.#held;
     this.problem.textContent = "";
     try {
       const held = await hold(this.pending, { signal: this.#ending.signal });
-      const won = held.endsAt - /** @type {Held} */ (before).endsAt;
       this.#announced = Infinity;
       this.start(held);
-      if (won < 2 * SECOND) {
+      if (held.seconds < this.#full - CAPPED_SECONDS) {
         this.more.setAttribute("aria-disabled", "true");
         announce(t("held.most"));
         this.problem.textContent = t("held.most");
@@ -123,6 +125,11 @@ export class Checkout {
       if (isTaken(error)) this.handlers.onTaken(error);
       else this.problem.textContent = sentenceOf(error);
     }
+  }
+
+  /** Whether a booking was sent whose outcome is not known. */
+  get isUnsettled() {
+    return this.pending.sent && !this.#ended;
   }
 
   /** Send the booking, once however often it is asked for; a repeat has the same key. */
@@ -148,6 +155,7 @@ export class Checkout {
     const isKnown = error instanceof Refusal && error.status < 500;
     if (isKnown) {
       this.pending.sent = false;
+      this.pending.key = crypto.randomUUID(); // the next one may have another name
       rememberPending(this.pending);
     }
     if (isTaken(error)) {
@@ -195,7 +203,8 @@ export class Checkout {
       if (sending) button.setAttribute("aria-disabled", "true");
       else button.removeAttribute("aria-disabled");
     }
-    this.name.readOnly = this.contact.readOnly = sending;
+    // The same key needs the same request.
+    this.name.readOnly = this.contact.readOnly = sending || this.pending.sent;
   }
 }
 

@@ -77,13 +77,14 @@ async function start() {
   const asked = new URLSearchParams(location.search);
   const index = offers.findIndex((one) => one.id === asked.get("service"));
   const chosen = offers.length === 1 ? 0 : index;
+  picker.day = asked.get("day") ?? "";
   const pending = recallPending(site);
   if (pending) await resume(pending);
-  else if (chosen >= 0) pickService(offers[chosen], chosen, asked.get("doctor") ?? ANY, asked.get("day") ?? "");
+  else if (chosen >= 0) pickService(offers[chosen], chosen, asked.get("doctor") ?? ANY);
 }
 
-/** @param {Offer} one @param {number} index @param {string} [asked] @param {string} [day] */
-function pickService(one, index, asked = doctor, day = picker.day) {
+/** @param {Offer} one @param {number} index @param {string} [asked] the resource */
+function pickService(one, index, asked = doctor) {
   offer = one;
   press(services, index);
   /** @type {[string, string][]} */
@@ -95,18 +96,17 @@ function pickService(one, index, asked = doctor, day = picker.day) {
   doctors.replaceChildren(...rows.map(([resource, title], number) => choice(title, resource === doctor, "", () => {
     doctor = resource;
     press(doctors, number);
-    showSlots(picker.day);
+    showSlots();
   })));
   doctorPart.hidden = !several;
   slotPart.hidden = false;
-  showSlots(day);
+  showSlots();
 }
 
-/** @param {string} day */
-function showSlots(day) {
+function showSlots() {
   const chosen = /** @type {Offer} */ (offer);
   const among = chosen.offeredBy.filter((schedule) => doctor === ANY || schedule.resource === doctor);
-  void picker.show({ offer: chosen, among }, day);
+  void picker.show({ offer: chosen, among }, picker.day);
   keepInAddress();
 }
 
@@ -231,7 +231,7 @@ function showDone(pending, appointment, token) {
   const { section, heading } = doneSection(appointment, token, summary, zone, () => {
     stage.replaceChildren();
     choosing.hidden = false;
-    showSlots(picker.day);
+    showSlots();
     byId("slot-heading").focus();
   });
   choosing.hidden = true;
@@ -271,13 +271,18 @@ async function resume(pending) {
 }
 
 addEventListener("popstate", () => {
+  if (checkout?.isUnsettled) {
+    history.pushState({ step: "checkout" }, ""); // first it has to be known whether the booking exists
+    checkout.submit.focus();
+    return;
+  }
   if (checkout && history.state?.step !== "checkout") {
     closeCheckout();
     byId("slot-heading").focus();
   } else if (!checkout && stage.firstChild && history.state?.step !== "done") {
     stage.replaceChildren();
     choosing.hidden = false;
-    showSlots(picker.day);
+    showSlots();
   } else if (history.state?.step) history.replaceState(null, "");
 });
 addEventListener("pagehide", () => {

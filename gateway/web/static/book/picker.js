@@ -33,6 +33,7 @@ export class Picker {
   #reading = new AbortController();
   #days = h("div", { class: "days", role: "group", "aria-label": t("days") });
   #slots = h("div", { class: "slots-of-day" });
+  #stale = h("p", { class: "soft", role: "status" });
   #note = h("p", { class: "soft", role: "status" });
   #earlier = h("button", { type: "button", class: "quiet", onclick: () => this.#turn(-DAYS) }, t("earlier"));
   #later = h("button", { type: "button", class: "quiet", onclick: () => this.#turn(DAYS) }, t("later"));
@@ -49,7 +50,7 @@ export class Picker {
   constructor(site, onChoose) {
     this.site = site;
     this.onChoose = onChoose;
-    this.element = h("div", { class: "picker" }, this.#zoneNote, h("div", { class: "weeks" }, this.#earlier, this.#week, this.#later), this.#days, this.#note, this.#slots);
+    this.element = h("div", { class: "picker" }, this.#zoneNote, h("div", { class: "weeks" }, this.#earlier, this.#week, this.#later), this.#days, this.#stale, this.#note, this.#slots);
   }
 
   /** Show the slots of what is wanted, from a day on; without a day, from the first that has one. @param {Want} want @param {string} [day] */
@@ -151,7 +152,13 @@ export class Picker {
   #follow() {
     const { offer, among } = /** @type {Want} */ (this.#want);
     const resource = [...new Set(among.flatMap((schedule) => needed(offer, schedule)))];
-    this.#watch = watch({ site: this.site, ...this.#window(), resource }, (taken) => this.#apply(taken));
+    this.#watch = watch({ site: this.site, ...this.#window(), resource }, (taken) => this.#apply(taken), (connected) => this.#setLive(connected));
+  }
+
+  /** Say that slots may be out of date while nothing tells of changes. @param {boolean} connected */
+  #setLive(connected) {
+    if (connected && this.#stale.textContent) void this.#refresh();
+    this.#stale.textContent = connected ? "" : t("stale");
   }
 
   /** @param {Taken[]} taken */
