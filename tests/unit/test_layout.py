@@ -77,6 +77,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "fastapi": ("gateway", "shared.examples", "tests.bench.monoliths", "tests.unit"),
     "granian": ("gateway.http.server",),
     "httpx": ("shared.cli", "gateway.access.jwks", "gateway.webhooks.delivery", "tests"),
+    "icalendar": ("gateway.calendars", "gateway.notify", "tests"),
     "jwt": ("gateway.access", "tests"),
     "typer": ("shared.cli", "tests"),
     "holidays": ("shared.domain.schedule", "tests"),
