@@ -7,7 +7,7 @@ All times are UTC instants (`Z`), so they are right in every zone and across eve
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from icalendar import Calendar, Event, vDuration
+from icalendar import Calendar, Event
 
 from shared.contract.replies import Appointment
 from shared.contract.schedule_replies import ResourceSchedule
@@ -16,7 +16,7 @@ MEDIA_TYPE = "text/calendar; charset=utf-8"
 PRODUCT = "-//slotkeeper//calendar//EN"
 BOOKED = "Booked"
 """The summary of a booking in the calendar of its resource."""
-REFRESH = "PT15M"
+REFRESH, REFRESH_TEXT = timedelta(minutes=15), "PT15M"
 """How often a calendar program is asked to read a calendar again."""
 Schedules = Mapping[str, ResourceSchedule]
 """Schedules by resource; a resource may have none."""
@@ -76,8 +76,8 @@ def subscription_of(resource: str, appointments: Iterable[Appointment], schedule
     events = (event_of(appointment, BOOKED) for appointment in appointments)
     calendar = calendar_of(events, zone_of(schedules))
     calendar.add("x-wr-calname", title_of_resource(resource, schedules))
-    calendar.add("refresh-interval", vDuration.from_ical(REFRESH), parameters={"VALUE": "DURATION"})
-    calendar.add("x-published-ttl", REFRESH)
+    calendar.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})
+    calendar.add("x-published-ttl", REFRESH_TEXT)
     return bytes(calendar.to_ical())
 
 
