@@ -59,6 +59,7 @@ class BookingClient(ConnectionContext):
 
     A time, such as a slot, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
 
+    - `contact`: the patient's phone number or address; read back only by callers that may read names.
     - `site`: the branch or tenant to which resources and keys belong; default "default".
     - `resources`: the doctor, the room and so on, booked together: 1 to 8 names; default ["default"].
     - `duration_minutes`: a whole number up to 1440, refused with a grid of 0; default: one cell of the grid.
@@ -123,6 +124,7 @@ class BookingClient(ConnectionContext):
         slot: Time,
         patient_name: str,
         *,
+        contact: str | None = None,
         site: str = DEFAULT_SITE,
         resources: Names = DEFAULT_RESOURCES,
         duration_minutes: int | None = None,
@@ -151,6 +153,7 @@ class BookingClient(ConnectionContext):
         slot: Time,
         patient_name: str,
         *,
+        contact: str | None = None,
         site: str = DEFAULT_SITE,
         resources: Names = DEFAULT_RESOURCES,
         duration_minutes: int | None = None,

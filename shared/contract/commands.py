@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .fields import (
+    Contact,
     Cursor,
     DurationMinutes,
     HoldToken,
@@ -61,6 +62,7 @@ class SlotRequest(Command):
 
     slot: Instant
     patientName: PatientName
+    contact: Contact | None = None
     site: Site = DEFAULT_SITE
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None

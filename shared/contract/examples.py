@@ -21,6 +21,7 @@ WINDOW = {**DAY, "resource": ["dr-lee"]}
 REQUEST: dict[str, Any] = {
     "slot": SLOT,
     "patientName": "Ada Lovelace",
+    "contact": "+44 20 7946 0958",
     "site": SITE,
     "resources": RESOURCES,
     "durationMinutes": MINUTES,

@@ -156,6 +156,17 @@ PatientName = Annotated[
         ),
     ),
 ]
+Contact = Annotated[
+    str,
+    PlainValidator(name_of),
+    string_schema(
+        minLength=1,
+        maxLength=NAME_LENGTH,
+        pattern=NAME_PATTERN,
+        description="Where the patient is reached: a phone number or an address. Checked like `patientName`.",
+        examples=["+49 40 1234567"],
+    ),
+]
 Site = Annotated[
     str,
     PlainValidator(matching(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),

@@ -12,7 +12,10 @@ UNANSWERED = "does not answer"
 
 
 class Appointment(BaseModel):
-    """An appointment. `patientName` is absent once it is erased, and for a caller who may not read names."""
+    """An appointment.
+
+    `patientName` and `contact` are absent once they are erased, and for a caller who may not read names.
+    """
 
     id: str
     site: str
@@ -20,6 +23,7 @@ class Appointment(BaseModel):
     slot: Instant
     durationMinutes: int | None = None
     patientName: str | None = None
+    contact: str | None = None
     status: Literal["booked", "cancelled"]
     version: int
     createdAt: Instant

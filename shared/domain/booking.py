@@ -27,7 +27,7 @@ _KINDS: dict[str, Any] = {
     "createdAt": datetime,
 }
 """The types of a row's fields that callers see."""
-PERSONAL = {"patient_name": "patientName", "request_hash": "requestHash"}
+PERSONAL = {"patient_name": "patientName", "contact": "contact", "request_hash": "requestHash"}
 """The fields that an erasure sets to None, with their names in a row."""
 
 
@@ -36,8 +36,8 @@ class Booking:
     """A booking that starts at `slot` and lasts `duration` minutes (None on a grid of 0).
 
     Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site. `version`
-    counts changes, each with an entry in `history`. An erased booking has no `patient_name` and no
-    `request_hash`.
+    counts changes, each with an entry in `history`. An erased booking has no `patient_name`, no
+    `contact` and no `request_hash`.
 
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
@@ -63,6 +63,7 @@ class Booking:
     moves: tuple[DoneMove, ...] = ()
     move_asked_at: int | None = None
     refused_moves: tuple[str, ...] = ()
+    contact: str | None = None
 
     @property
     def site(self) -> str:
@@ -99,6 +100,7 @@ class Booking:
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
             patient_name=command.patientName,
+            contact=command.contact,
             status="booked",
             key=command.idempotencyKey or random_uuid(),
             request_hash=digests.of_request(command),
@@ -200,7 +202,7 @@ class Booking:
         return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
-        return {
+        row = {
             "_id": self.id,
             "site": self.site,
             "resources": list(self.resources),
@@ -217,6 +219,9 @@ class Booking:
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
         }
+        if self.contact is not None:
+            row["contact"] = self.contact
+        return row
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":
@@ -228,6 +233,8 @@ class Booking:
         for field, kinds in _KINDS.items():
             if not isinstance(row[field], kinds):
                 raise TypeError(field)
+        if not isinstance(row.get("contact"), str | None):
+            raise TypeError("contact")
         return cls(
             id=row["_id"],
             resources=tuple(row["resources"]),
@@ -247,6 +254,7 @@ class Booking:
             moves=tuple(DoneMove.from_document(move) for move in row.get("moves", ())),
             move_asked_at=row.get("moveAskedAt"),
             refused_moves=tuple(row.get("refusedMoves", ())),
+            contact=row.get("contact"),
         )
 
     def to_appointment(self) -> Appointment:
@@ -258,19 +266,21 @@ class Booking:
             slot=self.slot,
             durationMinutes=self.duration,
             patientName=self.patient_name,
+            contact=self.contact,
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
         )
 
     def to_json(self) -> str:
-        """Return the JSON of `to_appointment`. Only the name may need escapes."""
+        """Return the JSON of `to_appointment`. Only the name and the contact may need escapes."""
         name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
+        contact = "" if self.contact is None else f'"contact":{to_json(self.contact).decode()},'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}{name}'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

@@ -27,13 +27,15 @@ class Digests:
         """Digest a request, to distinguish a retry from another request with the same key.
 
         Equal instants and names give equal digests. The duration counts as it was sent: no duration differs
-        from the duration of one cell.
+        from the duration of one cell. A field that is newer than stored digests counts only if it was sent.
         """
         duration = "null" if request.durationMinutes is None else request.durationMinutes
         resources = '", "'.join(request.resources)
         name = encode_basestring_ascii(request.patientName)
         # As `json.dumps` writes the list of them, which takes five times as long.
         asked = f'["{format_instant(request.slot)}", {duration}, ["{resources}"], {name}]'
+        if request.contact is not None:
+            asked += json.dumps({"contact": request.contact})
         return self._digest("request", asked)
 
     def of_move(self, request: MoveRequest) -> str:

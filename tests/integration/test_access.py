@@ -174,7 +174,7 @@ async def live(closed: Stack, key_file: KeyFile, *scopes: str, sites: Any = "all
 
 async def test_key_without_names_reads_no_name(http: httpx.AsyncClient, key_of: dict[str, str]) -> None:
     """201, GET, a list and the answers to a cancel leave it out; a key with `names` reads it."""
-    body = fresh("Zoe-canary")
+    body = fresh("Zoe-canary", contact="canary@example.org")
     booked = await book(http, key_of["book"], body)
     assert booked.status_code == 201
     one = f"/api/appointments/{booked.json()['appointment']['id']}"
@@ -188,7 +188,8 @@ async def test_key_without_names_reads_no_name(http: httpx.AsyncClient, key_of: 
     assert [answer.status_code for answer in answers] == [201, 200, 200, 200]
     assert not [answer.text for answer in answers if "canary" in answer.text]
     shown = await http.get(one, headers=bearer(key_of["all"]))
-    assert shown.json()["appointment"]["patientName"] == "Zoe-canary"
+    appointment = shown.json()["appointment"]
+    assert (appointment["patientName"], appointment["contact"]) == ("Zoe-canary", "canary@example.org")
 
 
 async def test_key_of_a_site_is_confined_to_it(

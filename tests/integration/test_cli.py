@@ -22,7 +22,7 @@ CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
             "book",
             "2031-05-04 11:00",
             "Ada",
-            *["-r", "dr-lee", "-r", "room-2", "-m", "45", "-s", "harbour", "--hold"],
+            *["-r", "dr-lee", "-r", "room-2", "-m", "45", "-s", "harbour", "--contact", "+49 40", "--hold"],
             TOKEN,
         ),
         BOOKED,
@@ -32,6 +32,7 @@ CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
             {
                 "slot": NINE,
                 "patientName": "Ada",
+                "contact": "+49 40",
                 "resources": ["dr-lee", "room-2"],
                 "durationMinutes": 45,
                 "holdToken": TOKEN,

@@ -23,7 +23,9 @@ NINE = datetime(2031, 5, 4, 9, tzinfo=UTC)
 
 async def answers(client: BookingClient) -> None:
     assert_type(await client.book("2031-05-04T09:00Z", "Ada"), Booked)
-    assert_type(await client.book(NINE, "Ada", resources=["dr-lee"], idempotency_key="web-1"), Booked)
+    assert_type(
+        await client.book(NINE, "Ada", contact="+49", resources=["d"], idempotency_key="web-1"), Booked
+    )
     assert_type(await client.book(BookAppointment(slot=NINE, patientName="Ada")), Booked)
     assert_type(await client.hold(NINE, "Ada", duration_minutes=30, site="harbour"), Hold)
     assert_type(await client.hold(PlaceHold(slot=NINE, patientName="Ada", holdToken="…")), Hold)

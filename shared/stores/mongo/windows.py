@@ -33,6 +33,7 @@ _APPOINTMENT: Document = {
     "slot": {"$dateToString": {"date": "$slot", "format": _ISO}},
     "durationMinutes": _LASTING,
     "patientName": {"$ifNull": ["$patientName", "$$REMOVE"]},
+    "contact": {"$ifNull": ["$contact", "$$REMOVE"]},
     "status": 1,
     "version": 1,
     "createdAt": {"$dateToString": {"date": "$createdAt", "format": _ISO}},

@@ -173,7 +173,7 @@ def erasure(booking: Booking, actor: str) -> UpdateOne:
     """Return the compare-and-set that erases a booking. It leaves the booking's place alone."""
     erased = booking.erased(actor)
     row, sets, pushes = erased.to_document(), dict[str, Any](), dict[str, Any]()
-    sets |= {field: row[field] for field in ("version", "updatedAt", *PERSONAL.values())}
+    sets |= {field: row.get(field) for field in ("version", "updatedAt", *PERSONAL.values())}
     _append("history", booking.history, row["history"], sets, pushes)
     return UpdateOne(_as_read(booking), {"$set": sets, "$push": pushes} if pushes else {"$set": sets})
 
