@@ -75,6 +75,7 @@ async def _serve(
         live=live,
         webhook_settings=webhooks,
         allowed_hosts=settings.hosts,
+        page_key=settings.page_key,
     )
     server = HttpServer(gateway, listener, settings.tls_cert_file, settings.tls_key_file)
     tune_gc()

@@ -23,6 +23,7 @@ from gateway.http.metrics import CLIENT
 from gateway.http.middleware import RequestMiddleware
 from gateway.live import route as live_route
 from gateway.live.slots import LiveSlots
+from gateway.web import routes as web
 from gateway.webhooks import calls as webhook_calls
 from gateway.webhooks import routes as webhooks
 from shared.client.command_client import CommandClient
@@ -42,6 +43,7 @@ def create_gateway(
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
     allowed_hosts: Collection[bytes] = frozenset(),
+    page_key: str = "",
 ) -> ASGIApp:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
@@ -51,6 +53,7 @@ def create_gateway(
         access: identifies callers.
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
         allowed_hosts: the names that the header `Host` of a request may have; empty: any.
+        page_key: the publishable key of the pages.
     """
     app = create_app(
         nats,
@@ -59,6 +62,7 @@ def create_gateway(
         health_listener=health_listener,
         live=live,
         webhook_settings=webhook_settings,
+        page_key=page_key,
     )
     gateway = RequestMiddleware(
         app,
@@ -78,6 +82,7 @@ def create_app(
     health_listener: socket.socket | None = None,
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
+    page_key: str = "",
 ) -> FastAPI:
     """Create the documented API, which lacks only the services of `RequestMiddleware`."""
     live = live or LiveSlots()
@@ -122,6 +127,7 @@ def create_app(
     webhooks.register(app, webhook_settings or WebhookSettings())
     app.include_router(health.router)
     add_pages(app)
+    web.register(app, page_key, access.origins if access else ())
     return app
 
 

@@ -7,8 +7,8 @@ from pydantic_core import to_json
 
 from booking_worker.reads.cursors import cursor_after, read_cursor
 from shared.contract.errors import Changing, NoSuchSchedule, PreconditionFailed
-from shared.contract.schedule_replies import ResourceSchedule
-from shared.contract.schedules import DeleteSchedule, GetSchedule, ListSchedules, PutSchedule
+from shared.contract.schedule_replies import ResourceSchedule, SitesFound
+from shared.contract.schedules import DeleteSchedule, GetSchedule, ListSchedules, ListSites, PutSchedule
 from shared.domain.schedule.opening_hours import OpeningHours
 from shared.domain.time_range import PagePosition
 from shared.stores.mongo.schedules import ScheduleStore, StoredSchedule
@@ -18,6 +18,7 @@ MOST_TRIES = 5
 PAGE_SCHEDULES = 30
 """Each is at most as large as a request, and a page half as large as the largest NATS message."""
 CHANGED = "The schedule was changed or deleted since the version in If-Match (ifVersion)"
+PAGE_SITES = 1000
 Change = Callable[[StoredSchedule | None], StoredSchedule]
 
 
@@ -104,6 +105,24 @@ class ScheduleDirectory:
         more = len(found) > PAGE_SCHEDULES
         cursor = {"next": cursor_after(PagePosition(0, found[PAGE_SCHEDULES - 1].resource))} if more else {}
         return to_json({**page, **cursor}, by_alias=True, exclude_none=True).decode()
+
+    async def sites(self, attempt: Attempt[ListSites]) -> SitesFound:
+        """Return a page of the sites that have a schedule and that the caller may use.
+
+        Raises:
+            InvalidRequest: the cursor is invalid.
+            NotExecuted: MongoDB did not answer in time.
+        """
+        after = read_cursor(attempt.command.cursor)
+        found = await self._store.sites(
+            after.name if after else "",
+            attempt.caller.sites,
+            PAGE_SITES + 1,
+            timeout=attempt.deadline.remaining,
+        )
+        more = len(found) > PAGE_SITES
+        cursor = cursor_after(PagePosition(0, found[PAGE_SITES - 1])) if more else None
+        return SitesFound(sites=found[:PAGE_SITES], next=cursor)
 
     async def _change(
         self, attempt: Attempt[PutSchedule] | Attempt[DeleteSchedule], change: Change

@@ -27,6 +27,7 @@ def schedule_handlers(
         operations.GET: Handler(unbatched(directory.get), _found),
         operations.DELETE: Handler(unbatched(directory.delete), lambda _: Reply(ScheduleDeleted())),
         operations.LIST: Handler(unbatched(directory.list), lambda page: Reply.of_json(page, SchedulesFound)),
+        operations.SITES: Handler(unbatched(directory.sites), Reply),
         operations.CONFLICTS: Handler(
             unbatched(conflicts.list), lambda page: Reply.of_json(page, AppointmentsFound)
         ),

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.local.demo import SITE
 from deploy.local.ports import shown
 from deploy.local.process import ROOT
 from deploy.local.state import DATA
@@ -22,11 +23,13 @@ def print_line(line: str) -> None:
         print(line, flush=True)
 
 
-def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: bool, is_open: bool) -> str:
+def ready_message(
+    url: str, data: Path, given: Mapping[str, str], *, secure: bool, is_open: bool, has_demo: bool
+) -> str:
     """Describe how to use a stack that is ready.
 
     `given` are the addresses, by variable, of servers that the stack did not start. `secure`: its NATS has
-    accounts. `is_open`: its gateway has no keys.
+    accounts. `is_open`: its gateway has no keys. `has_demo`: it has the demo site.
     """
     prove, env = "make prove", "make env"
     if data != DATA:
@@ -40,7 +43,9 @@ def ready_message(url: str, data: Path, given: Mapping[str, str], *, secure: boo
         "then start it with": "API_KEYS_FILE=keys.json make up",
     }
     key = "" if is_open else ' -H "Authorization: Bearer $KEY"'
+    page = f"{url}/book/{SITE}" if has_demo and is_open else f"{url}/"
     rows = {
+        "Book in a browser": page,
         "Prove that it cannot double-book": prove,
         "Addresses and process ids": env,
         **servers,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy.local.binaries import find_binary
 from deploy.local.console import print_line, ready_message
+from deploy.local.demo import make_demo_site
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.errors import StackError
 from deploy.local.mongod import Mongod
@@ -23,7 +24,7 @@ from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
 from shared.process.secret_files import UnusableSecret, read_secret
-from shared.process.settings import AccessSettings, Misconfigured, NatsSettings, load
+from shared.process.settings import AccessSettings, GridSettings, Misconfigured, NatsSettings, load
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
@@ -80,9 +81,20 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     addresses["NATS_ACCESS_FILE"] = secure.client_file if secure else ""
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
     supervisor.start(_services(settings, addresses, logs, health_ports, secure))
+    access_file = secure.environment("gateway")["NATS_ACCESS_FILE"] if secure else ""
+    has_demo = _is_new(given) and make_demo_site(addresses["NATS_URL"], access_file, data)
     is_open = not load(AccessSettings).has_keys
-    print_line(ready_message(settings.url, data, given, secure=secure is not None, is_open=is_open))
+    print_line(
+        ready_message(
+            settings.url, data, given, secure=secure is not None, is_open=is_open, has_demo=has_demo
+        )
+    )
     supervisor.watch()
+
+
+def _is_new(given: dict[str, str]) -> bool:
+    """Whether the demo site may be made: in no database of others, and on a grid that has durations."""
+    return not any(given.values()) and load(GridSettings).slot_minutes > 0
 
 
 def _secure_nats(settings: StackSettings, given: dict[str, str], data: Path) -> SecureNats | None:

@@ -31,6 +31,7 @@ USERS = {
 HINTS, EVERY_HINT = "hint.v1.*.hold", "hint.v1.>"
 WEBHOOK_TEST = "webhook.v1.test"
 WEBHOOK_BUCKET, DELIVERY_BUCKET = "webhooks", "webhook_deliveries"
+SMS_BUCKETS = ("sms_conversations", "sms_opt_out")
 REPLY_MARGIN_SECONDS = 10
 _API = "$JS.API"
 _READY = (BOOKING_READY, HOLD_READY)
@@ -62,7 +63,13 @@ def services() -> dict[str, Config]:
     return {
         GATEWAY: _permissions(
             GATEWAY,
-            publish=[*addresses(SERVICE, GATEWAY), WEBHOOK_TEST, *both_buckets, purge],
+            publish=[
+                *addresses(SERVICE, GATEWAY),
+                WEBHOOK_TEST,
+                *both_buckets,
+                purge,
+                *(subject for bucket in SMS_BUCKETS for subject in _own_bucket(bucket)),
+            ],
             subscribe=[SUBJECTS, EVERY_HINT],
         ),
         BOOKING_WORKER: _worker(BOOKING_WORKER, BOOKING_READY),
@@ -175,6 +182,11 @@ def _bucket(bucket: str) -> list[str]:
         *_consumers(stream),
         f"$JS.FC.{stream}.>",
     ]
+
+
+def _own_bucket(bucket: str) -> list[str]:
+    """Return the subjects of a key-value bucket that its user also creates."""
+    return [*_bucket(bucket), f"{_API}.STREAM.CREATE.KV_{bucket}"]
 
 
 def _consumers(stream: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from gateway.docs.assets import add_asset
 from gateway.docs.policy import page_policy
@@ -39,10 +39,6 @@ _ASYNCAPI_PAGE = f"""<!doctype html>
 
 def add_pages(app: FastAPI) -> None:
     """Serve `/docs` of HTTP and `/asyncapi` of NATS, their scripts and styles, and `/asyncapi.json`."""
-
-    @app.get("/", include_in_schema=False)
-    async def start() -> RedirectResponse:
-        return RedirectResponse("docs")
 
     for slash, root in _TO_ROOT.items():
         _add_page(app, f"/docs{slash}", _swagger_page(app.title, root))

@@ -112,6 +112,24 @@ LIST = Operation(
 Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
     ),
 )
+SITES = Operation(
+    subject="schedule.v1.sites",
+    group=BOOKING_GROUP,
+    example=schedules.ListSites(),
+    answer=schedule_replies.SitesFound(sites=[examples.SITE]),
+    reads=True,
+    page=True,
+    http=Call(
+        "listSites",
+        "GET",
+        "/api/sites",
+        SCHEDULES,
+        "List the sites",
+        """A page of the sites that have a schedule, by name. A key sees its own sites alone.
+
+Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
+    ),
+)
 
 _FREE = schedule_replies.FreeSlotsFound(
     site=examples.SITE,
@@ -194,6 +212,7 @@ SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GET,
     DELETE,
     LIST,
+    SITES,
     CONFLICTS,
     FREE_SLOTS,
     NEXT_FREE,

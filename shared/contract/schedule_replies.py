@@ -44,6 +44,13 @@ class SchedulesFound(BaseModel):
     next: str | None = None
 
 
+class SitesFound(BaseModel):
+    """A page of sites. The last page has no `next`."""
+
+    sites: list[str]
+    next: str | None = None
+
+
 class FreeSlot(BaseModel):
     """A start at which `resources` can be booked; if any was asked for, each of them by itself.
 

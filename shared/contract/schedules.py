@@ -194,6 +194,12 @@ class ListSchedules(Command):
     cursor: Cursor | None = None
 
 
+class ListSites(Command):
+    """Read the sites that have a schedule and that the caller may use, by name."""
+
+    cursor: Cursor | None = None
+
+
 class ListConflicts(SchedulePlace):
     """Read the bookings of a resource, from an instant on (default: now), that lie outside its hours."""
 

@@ -25,6 +25,7 @@ STOP_MARGIN_SECONDS = 2.0
 Network = IPv4Network | IPv6Network
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 RATE = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
+PAGE_KEY = re.compile(r"pk_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -153,9 +154,37 @@ class WebhookSettings(_Settings):
     webhooks_first_retry_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 5
 
 
+def _shown_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be the address at which others reach the gateway: https://clinic.example")
+    return url.rstrip("/")
+
+
+class PublicSettings(_Settings):
+    """The address of the gateway for callers outside: for links, and for signatures of text messages."""
+
+    public_url: Annotated[str, AfterValidator(_shown_url)] | None = None
+
+
+class SmsSettings(_Settings):
+    """The secrets of text messages. `sms_secret` makes the HMACs of phone numbers."""
+
+    sms_auth_token: Annotated[str, SECRET] | None = None
+    sms_secret: Annotated[str, SECRET, Field(min_length=32)] | None = None
+    sms_numbers: str = ""
+
+
 class LogSettings(_Settings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+
+def _checked_page_key(key: str) -> str:
+    """Refuse a secret key: every visitor of a page can read this one."""
+    if key and not PAGE_KEY.fullmatch(key):
+        raise ValueError("must be a publishable key: pk_...")
+    return key
 
 
 class GatewaySettings(_Settings):
@@ -167,6 +196,7 @@ class GatewaySettings(_Settings):
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     allowed_hosts: str = ""
+    page_key: Annotated[str, AfterValidator(_checked_page_key)] = ""
 
     @model_validator(mode="after")
     def _certificate_is_usable(self) -> "GatewaySettings":
@@ -314,6 +344,8 @@ CONCERNS: tuple[type[_Settings], ...] = (
     EventSettings,
     RetentionSettings,
     WebhookSettings,
+    PublicSettings,
+    SmsSettings,
     LogSettings,
     GatewaySettings,
     AccessSettings,

@@ -225,6 +225,11 @@ async def test_key_of_a_site_is_confined_to_it(
     assert [answer.status_code for answer in hidden] == [404] * len(hidden)
     own = await book(http, token, {**fresh("Ada"), "site": "clinic-2"})
     assert own.status_code == 201
+    for site in ("clinic-2", elsewhere["site"]):
+        schedule = {"title": "Dr Lee", "timeZone": "UTC", "weekly": []}
+        path = f"/api/schedules/{site}/dr-lee"
+        assert (await http.put(path, json=schedule, headers=bearer(key_of["all"]))).status_code == 200
+    assert (await http.get("/api/sites", headers=headers)).json() == {"sites": ["clinic-2"]}
     assert (await http.get(one, headers=bearer(key_of["all"]))).json()["appointment"]["status"] == "booked"
 
 

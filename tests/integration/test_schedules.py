@@ -180,3 +180,24 @@ async def test_largest_pages_fit_in_a_message(http: httpx.AsyncClient) -> None:
     assert {answer.status_code for answer in stored} == {200}
     page = (await http.get(f"/api/schedules/{site}")).json()
     assert len(page["schedules"]) == 30
+
+
+async def test_sites_with_a_schedule_are_listed(http: httpx.AsyncClient, nats_caller: NatsCaller) -> None:
+    """A site appears with its first schedule, once, and disappears with its last one."""
+    site = fresh_site()
+    assert site not in await sites(http)
+    for resource in ("dr-lee", "room"):
+        await http.put(path_of(site, resource), json=SCHEDULE)
+    assert (await sites(http)).count(site) == 1
+    assert site in (await nats_caller.request("schedule.v1.sites", {})).body["sites"]
+    for resource in ("dr-lee", "room"):
+        await http.delete(path_of(site, resource))
+    assert site not in await sites(http)
+
+
+async def sites(http: httpx.AsyncClient) -> list[str]:
+    answer = await http.get("/api/sites")
+    assert answer.status_code == 200
+    found: list[str] = answer.json()["sites"]
+    assert found == sorted(found)
+    return found

@@ -56,7 +56,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.process.nats_options": ("shared.process.nats_access",),
     "shared.process.nats_wire": ("shared.process.nats_headers",),
     "shared.process.tls": (),
-    "deploy": ("shared.contract", "shared.process"),
+    "deploy": ("shared.client", "shared.contract", "shared.process"),
 }
 
 # A library that does I/O, and the only modules, tests included, that may import it.
@@ -68,6 +68,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "shared.client",
         "shared.worker",
         "booking_worker.events",
+        "gateway.sms",
         "gateway.webhooks",
         "shared.process.nats_options",
         "shared.process.nats_wire",
@@ -78,6 +79,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "granian": ("gateway.http.server",),
     "httpx": ("shared.cli", "gateway.access.jwks", "gateway.webhooks.delivery", "tests"),
     "icalendar": ("gateway.calendars", "gateway.notify", "tests"),
+    "phonenumbers": ("gateway.sms", "tests"),
+    "twilio": ("gateway.notify", "gateway.sms", "tests"),
     "jwt": ("gateway.access", "tests"),
     "typer": ("shared.cli", "tests"),
     "holidays": ("shared.domain.schedule", "tests"),

@@ -84,6 +84,7 @@ def test_operation_ids_are_stable() -> None:
         "getSchedule": "GET /api/schedules/{site}/{resource}",
         "deleteSchedule": "DELETE /api/schedules/{site}/{resource}",
         "listSchedules": "GET /api/schedules/{site}",
+        "listSites": "GET /api/sites",
         "listConflicts": "GET /api/schedules/{site}/{resource}/conflicts",
         "findFreeSlots": "GET /api/free-slots",
         "findNextFree": "GET /api/next-free",

@@ -132,6 +132,28 @@ class ScheduleStore:
         query = {**_of_site(site, after), "schedule": {"$ne": None}}
         return [_stored(row) for row in await self._find(query, None, timeout, limit=limit)]
 
+    async def sites(
+        self, after: str, among: Collection[str] | None, limit: int, *, timeout: float
+    ) -> list[str]:
+        """Read the names of the sites after a site that have a schedule, of all or `among` some.
+
+        Raises:
+            NoPrimary, NotExecuted: MongoDB did not answer in time.
+        """
+        await self._bookings.find_primary(timeout=timeout)
+        site: Document = {"$gt": after} if among is None else {"$gt": after, "$in": sorted(among)}
+        pipeline = [
+            {"$match": {"site": site, "schedule": {"$ne": None}}},
+            {"$group": {"_id": "$site"}},
+            {"$sort": {"_id": 1}},
+            {"$limit": limit},
+        ]
+        try:
+            with within(timeout):
+                return [row["_id"] for row in await self._committed.aggregate(pipeline).to_list(None)]
+        except (PyMongoError, TimeoutError):
+            raise NotExecuted("The schedules could not be read") from None
+
     async def _find(
         self, query: Document, projection: Document | None, timeout: float, *, limit: int = 0
     ) -> Sequence[Document]:
