@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
+import phonenumbers
 import structlog
 
 from gateway.access.links import Links
@@ -93,13 +94,16 @@ def channels_of(own: settings.NotifySettings, opt_outs: OptOuts | None) -> Chann
         Misconfigured
     """
     sms = settings.load(settings.SmsSettings)
-    if own.smtp_url is None and own.twilio_account_sid is None:
+    if not own.has_provider:
         raise Misconfigured("SMTP_URL: must be set, or TWILIO_ACCOUNT_SID")
     lines = read_lines(sms.sms_numbers).values()
     languages = _with(PerSite.parse(own.notify_language), {each.site: each.phrases.code for each in lines})
     numbers = _with(PerSite.parse(own.sms_from), {each.site: each.number for each in lines})
     if not languages.values <= LANGUAGES.keys():
         raise Misconfigured(f"NOTIFY_LANGUAGE: must be of {', '.join(LANGUAGES)}, such as en,harbour=de")
+    regions = PerSite.parse(own.notify_region)
+    if not regions.values <= {"", *phonenumbers.SUPPORTED_REGIONS}:
+        raise Misconfigured("NOTIFY_REGION: must be of countries (ISO 3166), such as DE,downtown=US")
     text_messages = None
     if own.twilio_account_sid is not None:
         if not (sms.sms_auth_token and opt_outs and numbers.default):
@@ -117,7 +121,7 @@ def channels_of(own: settings.NotifySettings, opt_outs: OptOuts | None) -> Chann
         mail_from=own.mail_from or "",
         quiet=QuietHours.parse(own.quiet_hours),
         languages=languages,
-        regions=PerSite.parse(own.notify_region),
+        regions=regions,
         link_of=_link_of(),
     )
 

@@ -214,6 +214,11 @@ class NotifySettings(_Settings):
     notify_language: str = "en"
     notify_region: str = ""
 
+    @property
+    def has_provider(self) -> bool:
+        """Whether messages can leave at all."""
+        return self.twilio_account_sid is not None or self.smtp_url is not None
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.smtp_url and not self.mail_from:

@@ -87,7 +87,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "aiosmtplib": ("gateway.notify.mail",),
     "icalendar": ("gateway.calendars", "gateway.notify", "tests"),
-    "phonenumbers": ("gateway.notify.contacts", "gateway.sms", "tests"),
+    "phonenumbers": ("gateway.notify", "gateway.sms", "tests"),
     "twilio": ("gateway.sms", "tests"),
     "jwt": ("gateway.access", "tests"),
     "typer": ("shared.cli", "tests"),
