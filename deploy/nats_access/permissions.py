@@ -111,7 +111,7 @@ def services() -> dict[str, Config]:
                 *_durable(audit.STREAM, NOTIFY),
                 *(subject for bucket in NOTICE_BUCKETS for subject in _own_bucket(bucket)),
                 f"{_API}.STREAM.PURGE.KV_{NOTICE_BUCKETS[0]}",
-                *_own_bucket(OPT_OUT_BUCKET),
+                *_readable_bucket(OPT_OUT_BUCKET),
             ],
         ),
         OPERATOR: _permissions(
@@ -202,6 +202,13 @@ def _bucket(bucket: str) -> list[str]:
 def _own_bucket(bucket: str) -> list[str]:
     """Return the subjects of a key-value bucket that its user also creates."""
     return [*_bucket(bucket), f"{_API}.STREAM.CREATE.KV_{bucket}"]
+
+
+def _readable_bucket(bucket: str) -> list[str]:
+    """Return the subjects that read the entries of a key-value bucket, or create it empty."""
+    actions = ("INFO", "MSG.GET", "CREATE")
+    stream = f"KV_{bucket}"
+    return [*(f"{_API}.STREAM.{action}.{stream}" for action in actions), f"{_API}.DIRECT.GET.{stream}.>"]
 
 
 def _durable(stream: str, consumer: str) -> list[str]:

@@ -60,6 +60,7 @@ class Followers:
             Refused: JetStream does not answer; the event comes again.
         """
         began = await self._store.began()
+        await self._store.sweep(self._clock())
         wanted = FollowEvents(since=EPOCH, durable=CONSUMER)
         async with aclosing(read_events(self._connection, wanted)) as events:
             async for event in events:

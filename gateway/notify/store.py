@@ -25,6 +25,7 @@ from shared.contract.fields import Instant
 PENDING, SENT = "notices", "notices_sent"
 DAYS_BACK = 2
 """A notice is sent, or given up, within two days: the days of its key that are read."""
+SWEPT_DAYS = 40
 MARK_SECONDS = 7 * 24 * 60 * 60.0
 """Much longer than the time after which an event may come again and still be told."""
 LEASE = timedelta(seconds=90)
@@ -61,6 +62,13 @@ class NoticeStore:
             info = await self._jetstream.stream_info(f"KV_{PENDING}")
         created: datetime | None = info.created
         return datetime.now(UTC) if created is None else created
+
+    async def sweep(self, now: datetime) -> None:
+        """Remove old notices that no process was there to send: `due` does not read their days."""
+        async with self._pending.open():
+            for days in range(DAYS_BACK + 1, SWEPT_DAYS):
+                keys = f"{day_of(now - timedelta(days=days))}.>"
+                await self._jetstream.purge_stream(f"KV_{PENDING}", subject=f"$KV.{PENDING}.{keys}")
 
     async def add(self, notice: Notice) -> None:
         """Store a notice, unless it is there or was sent."""

@@ -64,7 +64,9 @@ async def mail_server(*answers: str) -> AsyncIterator[MailServer]:
 def itip_in(mail: EmailMessage) -> tuple[str, Any]:
     """Return the method and the event of the iTIP object in a mail, which a strict reader has read."""
     (part,) = (part for part in mail.walk() if part.get_content_type() == "text/calendar")
-    calendar = Calendar.from_ical(part.get_payload(decode=True))
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    calendar = Calendar.from_ical(content)
     assert not calendar.errors
     (event,) = calendar.events
     assert part.get_param("method") == calendar["METHOD"]
