@@ -27,10 +27,7 @@ PERMANENT = 500
 
 @dataclass(frozen=True, repr=False)
 class SmtpServer:
-    """A server of `SMTP_URL`: `smtps` is TLS from the first byte, `smtp` upgrades to it.
-
-    Only a server on this host may do without TLS.
-    """
+    """A server of `SMTP_URL`: `smtps` begins with TLS, `smtp` upgrades to it, except on this host."""
 
     host: str
     port: int
@@ -60,8 +57,6 @@ class Mail:
 
     async def send(self, message: Message[Mailbox]) -> None:
         server = self._server
-        # Without TLS only on this host: there it is used if the server offers it.
-        start_tls = False if server.is_tls else None if is_loopback(server.host) else True
         try:
             await aiosmtplib.send(
                 self._compose(message),
@@ -70,7 +65,7 @@ class Mail:
                 username=server.user,
                 password=server.password,
                 use_tls=server.is_tls,
-                start_tls=start_tls,
+                start_tls=not (server.is_tls or is_loopback(server.host)),
                 tls_context=self._tls,
                 timeout=SECONDS,
             )

@@ -24,8 +24,10 @@ class MailServer:
     answers: list[str] = field(default_factory=lambda: [ACCEPTED])
     received: list[EmailMessage] = field(default_factory=list)
     url: str = ""
+    with_tls: list[bool] = field(default_factory=list)
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        self.with_tls.append(session.ssl is not None)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer.startswith("250"):
             content = envelope.content
@@ -48,11 +50,11 @@ class MailServer:
 
 
 @asynccontextmanager
-async def mail_server(*answers: str) -> AsyncIterator[MailServer]:
-    """Serve on loopback."""
+async def mail_server(*answers: str, **options: Any) -> AsyncIterator[MailServer]:
+    """Serve on loopback, with `options` of aiosmtpd."""
     server = MailServer(list(answers) or [ACCEPTED])
     loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: SMTP(server, loop=loop), LOOPBACK, 0)
+    listening = await loop.create_server(lambda: SMTP(server, loop=loop, **options), LOOPBACK, 0)
     server.url = f"smtp://{LOOPBACK}:{listening.sockets[0].getsockname()[1]}"
     try:
         yield server
