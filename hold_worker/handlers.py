@@ -6,6 +6,7 @@ from shared.contract.commands import PlaceHold, ReleaseHold
 from shared.contract.envelope import Reply
 from shared.contract.hints import HoldHint
 from shared.contract.replies import Hold, HoldPlaced, HoldReleased
+from shared.domain.booked_service import fields_of
 from shared.worker.dispatcher import Handler, Handlers
 
 
@@ -22,23 +23,26 @@ def _placed(held: Held) -> Reply[HoldPlaced]:
     hold = Hold.model_construct(  # without validation: all values are validated already
         token=held.token,
         site=command.site,
-        resources=command.resources,
+        resources=held.attempt.resources,
         slot=slot_range.slot,
         durationMinutes=slot_range.duration,
         expiresAt=held.granted.expires_at,
+        **fields_of(slot_range.service),
     )
     message = f"Slot held for {describe_seconds(held.seconds)}"
     return Reply(HoldPlaced.model_construct(message=message, hold=hold))
 
 
 def _placed_hint(command: PlaceHold, held: Held) -> HoldHint:
+    slot_range = held.attempt.slot_range
     return HoldHint.model_construct(
         type="extended" if held.granted.extended else "placed",
         site=command.site,
-        resources=command.resources,
-        slot=held.attempt.slot_range.slot,
-        durationMinutes=held.attempt.slot_range.duration,
+        resources=held.attempt.resources,
+        slot=slot_range.slot,
+        durationMinutes=slot_range.duration,
         expiresAt=held.granted.expires_at,
+        **fields_of(slot_range.service),
     )
 
 

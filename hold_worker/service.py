@@ -26,12 +26,14 @@ from shared.contract.errors import (
     Refused,
     SlotAlreadyBooked,
     SlotHeld,
+    SlotNotOffered,
 )
 from shared.contract.fields import random_uuid
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
-from shared.domain.grid import Grid, SlotRange
-from shared.domain.schedule.site import SiteSchedules
+from shared.domain.grid import Grid, Place, SlotRange
+from shared.domain.schedule.services import with_service
+from shared.domain.schedule.site import NO_SCHEDULES, SiteSchedules
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.stores.mongo.schema import Schema
@@ -48,13 +50,17 @@ AnswerT = TypeVar("AnswerT")
 class HoldAttempt:
     """An attempt to hold a slot, laid on the grid.
 
-    `placed`: the hold as Redis placed it; None before that, or if another token holds one of its claims.
+    `resources`: those of the command and of its service. `not_offered`: the refusal of an enforced schedule,
+    which counts unless the token holds all claims already. `placed`: the hold as Redis placed it; None before
+    that, or if another token holds one of its claims.
     """
 
     command: PlaceHold
+    resources: tuple[str, ...]
     slot_range: SlotRange
     request: HoldRequest
     deadline: Deadline
+    not_offered: SlotNotOffered | None = None
     placed: Placed | None = None
 
     @property
@@ -132,15 +138,19 @@ class HoldService:
         """
         self._schema.require()
         sites = {attempt.command.site for attempt in attempts}
+        served = {a.command.site for a in attempts if a.command.service is not None}
         seconds = max(attempt.deadline.remaining for attempt in attempts)
-        enforced = await self._schedules.of_enforced_sites(sites, timeout=seconds)
+        schedules = await self._schedules.of_commands(sites, served, timeout=seconds)
         outcomes: dict[int, Held | Exception] = {}
         left: dict[int, HoldAttempt] = {}
         for number, attempt in enumerate(attempts):
             try:
-                left[number] = self._hold_attempt(enforced, attempt)
+                left[number] = self._hold_attempt(schedules, attempt)
             except Refused as refused:
                 outcomes[number] = refused
+        for number, refusal in (await self._not_offered(left)).items():
+            outcomes[number] = refusal
+            del left[number]
         placed = await self._places.submit(list(left.values()))
         for (number, hold), place in zip(list(left.items()), placed, strict=True):
             if isinstance(place, Exception):
@@ -168,17 +178,34 @@ class HoldService:
         released = await self._releases.submit(releases)
         return [done if isinstance(done, Exception) else None if done else NoSuchHold() for done in released]
 
-    def _hold_attempt(
-        self, enforced: Mapping[str, SiteSchedules], attempt: Attempt[PlaceHold]
-    ) -> HoldAttempt:
-        command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
-        schedules = enforced.get(command.site)
-        if schedules and (refusal := schedules.refusal(command.resources, slot_range, unix_ms_now())):
-            raise refusal
+    def _hold_attempt(self, by_site: Mapping[str, SiteSchedules], attempt: Attempt[PlaceHold]) -> HoldAttempt:
+        command, schedules = attempt.command, by_site.get(attempt.command.site, NO_SCHEDULES)
+        place: Place = command
+        service = None
+        if command.service is not None:
+            place, service = with_service(command, command.service, schedules.by_resource)
+        slot_range = self._grid.slot_range(place, service)
+        not_offered = schedules.refusal(place.resources, slot_range, unix_ms_now())
         holder = Holder(command.holdToken or random_uuid(), self._digests.of_name(command.patientName))
-        claims, shares = Claims.of(command, slot_range), attempt.caller.shares
+        claims, shares = Claims.of(place, slot_range), attempt.caller.shares
         request = HoldRequest(claims, holder, attempt.asked_at, shares)
-        return HoldAttempt(command, slot_range, request, attempt.deadline)
+        return HoldAttempt(command, place.resources, slot_range, request, attempt.deadline, not_offered)
+
+    async def _not_offered(self, holds: Mapping[int, HoldAttempt]) -> dict[int, SlotNotOffered]:
+        """Return the refusals of slots that enforced schedules do not offer.
+
+        A hold that was placed before its schedule was changed may be extended.
+        """
+        judged = {number: hold for number, hold in holds.items() if hold.not_offered}
+        if not judged:
+            return {}
+        deadline = Deadline(max(hold.deadline.unix_ms for hold in judged.values()))
+        held = await self._holds.hold_all([hold.request for hold in judged.values()], deadline)
+        return {
+            number: hold.not_offered
+            for (number, hold), holds_all in zip(judged.items(), held, strict=True)
+            if hold.not_offered and not holds_all
+        }
 
     def _cell_of(self, command: ReleaseHold) -> str | None:
         """Return the cell (Unix ms) of the slot of a release, if it has a slot."""

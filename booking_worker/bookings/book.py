@@ -44,7 +44,8 @@ class Booker:
         """Decide a batch of requests by a deadline.
 
         0. MongoDB: read the claims that were recently found booked, and refuse their requests if they are.
-           Refuse slots that enforced schedules do not offer and their patients do not hold.
+           Refuse services that cannot be booked, unless an earlier attempt has booked them. Refuse slots that
+           enforced schedules do not offer and their patients do not hold.
         1. Redis: one script reads the holds, and registers intents for the requests that no hold and no cap
            of a share blocks. It counts these in their shares.
         2. MongoDB: insert one request per claim in one bulk. The index decides, also between workers.
@@ -58,9 +59,11 @@ class Booker:
             One outcome per request, in order.
         """
         outcomes: dict[BookRequest, BookOutcome] = dict.fromkeys(requests, NotExecuted())
-        known: dict[BookRequest, BookOutcome] = {}
-        if suspected := [request for request in requests if self._lately.has_any(request.claims.in_site)]:
-            known, _ = await self._explain([], suspected, deadline)
+        known: dict[BookRequest, BookOutcome] = {r: r.invalid for r in requests if r.invalid}
+        suspected = [request for request in requests if self._lately.has_any(request.claims.in_site)]
+        if suspected or known:
+            explained, _ = await self._explain([], [*known, *suspected], deadline)
+            known |= explained
             outcomes |= await self._finality.make_final(known, deadline)
         not_offered: dict[BookRequest, BookOutcome] = {}
         if judged := [r for r in requests if r.not_offered and r not in known]:

@@ -15,18 +15,23 @@ from booking_worker.bookings.requests import BookOutcome, BookRequest, replay
 from shared.contract.deadline import Deadline
 from shared.contract.errors import (
     AskedEarlier,
+    InvalidRequest,
     NotExecuted,
     OutcomeUnknown,
     SlotAlreadyBooked,
     SlotHeld,
     SlotNotOffered,
+    TooLateToChange,
 )
 from shared.stores.mongo.bookings import BookingStore, InSite
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 
-FINAL = (SlotAlreadyBooked, SlotHeld, SlotNotOffered)
-"""The refusals after which no earlier attempt may take effect."""
+FINAL = (SlotAlreadyBooked, SlotHeld, SlotNotOffered, TooLateToChange, InvalidRequest)
+"""The refusals after which no earlier attempt may take effect.
+
+InvalidRequest is the refusal of a service, which an earlier attempt may have found in the schedule.
+"""
 
 
 class KeyFinality:

@@ -1,5 +1,6 @@
 """Plan a move from the row of its booking, or refuse it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +16,7 @@ from shared.contract.errors import (
     PreconditionFailed,
     Refused,
     SlotNotOffered,
+    TooLateToChange,
 )
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
@@ -22,6 +24,7 @@ from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove
 from shared.domain.grid import Grid
 from shared.domain.move import moved
+from shared.domain.schedule.site import NO_SCHEDULES, SiteSchedules
 from shared.stores.mongo.writes import CompareAndSet
 from shared.stores.redis.intents import BookingIntent
 from shared.stores.redis.keys import Holder
@@ -58,12 +61,15 @@ class MovePlan:
 
     If another write changes the row first, the move gets a new plan with a new intent. `not_offered`: the
     refusal of an enforced schedule, which counts unless the patient holds all claims of the target.
+    `invalid`: why the booking cannot get the service, or why its patient may not move it any more. Such a
+    plan changes nothing.
     """
 
     move: PendingMove
     change: CompareAndSet
     intent: BookingIntent
     not_offered: SlotNotOffered | None = None
+    invalid: InvalidRequest | TooLateToChange | None = None
 
     @property
     def id(self) -> str:
@@ -93,11 +99,19 @@ class MovePlan:
         return BookingIntent(booking.claims, self.intent.holder)
 
 
-def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: Digests) -> MovePlan | Refused:
+def plan_move(
+    move: PendingMove,
+    booking: Booking | None,
+    grid: Grid,
+    digests: Digests,
+    schedules: Mapping[str, SiteSchedules],
+) -> MovePlan | Refused:
     """Plan a move of `booking`, or return its refusal; None is a booking that does not exist.
 
-    A booking in a site that the caller may not use counts as one that does not exist.
+    A booking in a site that the caller may not use counts as one that does not exist. `schedules` are those
+    of sites, for the service of the move.
     """
+    invalid = None
     if booking is None or not move.caller.may_use(booking.site):
         return NoSuchAppointment()
     if booking.done_move(move.move_id):
@@ -110,9 +124,12 @@ def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: D
         return PreconditionFailed()
     else:
         try:
-            after = moved(booking, move.command, move.mark, grid, move.caller.actor)
-        except InvalidRequest as invalid:
-            return invalid
+            of_site = schedules.get(booking.site, NO_SCHEDULES)
+            after = moved(booking, move.command, move.mark, grid, of_site, actor=move.caller.actor)
+        except InvalidRequest as refusal:
+            if move.command.service is None:
+                return refusal
+            after, invalid = booking, refusal
     # An erased booking has no name to find its patient's holds by: their token does.
     digest = digests.of_name(booking.patient_name) if booking.patient_name else ""
     holder = Holder(move.command.holdToken or "", digest)
@@ -121,7 +138,8 @@ def plan_move(move: PendingMove, booking: Booking | None, grid: Grid, digests: D
     # would pass for an attempt of the first move, which is counted already.
     added, key = len(after.claims.keys) - len(booking.claims.keys), f"{booking.id}/{move.move_id}"
     quota = quota_of_bookings(move.caller.shares, added, partial(digests.of_key, key, after.claims))
-    return MovePlan(move, CompareAndSet(booking, after), BookingIntent(after.claims, holder, quota))
+    intent = BookingIntent(after.claims, holder, quota)
+    return MovePlan(move, CompareAndSet(booking, after), intent, invalid=invalid)
 
 
 def replay_move(move: PendingMove, booking: Booking) -> Booking | Refused | None:

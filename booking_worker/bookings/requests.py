@@ -6,7 +6,13 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from shared.contract.deadline import Deadline
-from shared.contract.errors import AppointmentCancelled, KeyReused, Refused, SlotNotOffered
+from shared.contract.errors import (
+    AppointmentCancelled,
+    InvalidRequest,
+    KeyReused,
+    Refused,
+    SlotNotOffered,
+)
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.stores.mongo.bookings import InSite
@@ -18,8 +24,10 @@ class BookRequest:
     """A command to book, validated and laid on the grid.
 
     `is_first_attempt`: no earlier attempt with this idempotency key exists, so none can book later.
-    `asked_at`: when the caller asked (Unix ms). `not_offered`: the refusal of an enforced schedule, which
-    counts unless the patient holds all claims already.
+    `asked_at`: when the caller asked (Unix ms). `request_hash`: computes the digest of the command.
+    `not_offered`: the refusal of an enforced schedule, which counts unless the patient holds all claims
+    already. `invalid`: why the service cannot be booked, which counts unless an earlier attempt has booked
+    it. Such a request has no claims.
     """
 
     claims: Claims
@@ -29,7 +37,9 @@ class BookRequest:
     intent: BookingIntent
     deadline: Deadline
     asked_at: int
+    request_hash: Callable[[], str]
     not_offered: SlotNotOffered | None = None
+    invalid: InvalidRequest | None = None
 
     @cached_property
     def booking(self) -> Booking:
@@ -38,7 +48,7 @@ class BookRequest:
 
     @property
     def weight(self) -> int:
-        return len(self.claims.keys)
+        return len(self.claims.keys) or 1
 
     @property
     def key(self) -> InSite:
@@ -62,7 +72,7 @@ def replay(request: BookRequest, own: Booking) -> BookOutcome:
 
     An erased booking has no hash to compare: every request with its key is taken for its retry.
     """
-    if own.request_hash not in (None, request.booking.request_hash):
+    if own.request_hash not in (None, request.request_hash()):
         return KeyReused()
     if own.status == "cancelled":
         return AppointmentCancelled(appointment=own.to_appointment())

@@ -1,24 +1,33 @@
-"""The use cases that change bookings: book, cancel and move. Independent of the transport."""
+"""The use cases that change bookings: book, cancel, move and amend. Independent of the transport."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
+from booking_worker.bookings.amend import Amender, AmendRequest
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller, CancelRequest
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.move_plan import PendingMove
 from booking_worker.bookings.requests import Booked, BookRequest
 from shared.contract.asked_at import unix_ms_now
-from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
-from shared.contract.errors import Changing, NoSuchAppointment, Refused
+from shared.contract.caller import Scope
+from shared.contract.commands import (
+    AmendAppointment,
+    BookAppointment,
+    CancelAppointment,
+    CommandT,
+    MoveAppointment,
+)
+from shared.contract.errors import Changing, Forbidden, InvalidRequest, NoSuchAppointment, Refused
 from shared.contract.fields import is_uuid, random_uuid
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove
-from shared.domain.grid import Grid
-from shared.domain.schedule.site import SiteSchedules
+from shared.domain.grid import Grid, Place
+from shared.domain.schedule.services import with_service
+from shared.domain.schedule.site import NO_SCHEDULES, SiteSchedules
 from shared.stores.mongo.schedule_cache import ScheduleCache
 from shared.stores.mongo.schema import Schema
 from shared.stores.redis.intents import BookingIntent
@@ -47,6 +56,7 @@ class BookingService:
         booker: Booker,
         canceller: Canceller,
         mover: Mover,
+        amender: Amender,
         *,
         schema: Schema,
         schedules: ScheduleCache,
@@ -60,6 +70,7 @@ class BookingService:
         self._bookings = Batcher(booker.commit, "book")
         self._cancels = Batcher(canceller.commit, "cancel")
         self._moves = Batcher(mover.commit, "move")
+        self._amendments = Batcher(amender.commit, "amend")
 
     async def book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Booked | Exception]:
         """Book a slot with all the requested resources.
@@ -68,15 +79,16 @@ class BookingService:
         TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
         """
         sites = {attempt.command.site for attempt in attempts}
+        served = {a.command.site for a in attempts if a.command.service is not None}
         seconds = max(attempt.deadline.remaining for attempt in attempts)
-        enforced = await self._schedules.of_enforced_sites(sites, timeout=seconds)
-        prepare = partial(self._book_request, enforced)
+        schedules = await self._schedules.of_commands(sites, served, timeout=seconds)
+        prepare = partial(self._book_request, schedules)
         return await self._retry_until_decided(attempts, prepare, self._bookings.submit)
 
     async def cancel(self, attempts: Sequence[Attempt[CancelAppointment]]) -> list[Booking | Exception]:
         """Cancel a booking and free its claims in the same write. A second cancel changes nothing.
 
-        Refusals: NoSuchAppointment, PreconditionFailed, NotExecuted, OutcomeUnknown.
+        Refusals: NoSuchAppointment, TooLateToChange, PreconditionFailed, NotExecuted, OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, _cancel_request, self._cancels.submit)
 
@@ -84,16 +96,43 @@ class BookingService:
         """Move a booking in one write. A refused move leaves it unchanged.
 
         Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled,
-        PreconditionFailed, KeyReused, TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
+        TooLateToChange, PreconditionFailed, KeyReused, TooManyBookings, InvalidRequest, NotExecuted,
+        OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
 
+    async def amend(self, attempts: Sequence[Attempt[AmendAppointment]]) -> list[Booking | Exception]:
+        """Correct the name of a booking's patient, or note the attendance. The booking keeps its place.
+
+        Refusals: Forbidden, NoSuchAppointment, AppointmentCancelled, NameErased, PreconditionFailed,
+        NotExecuted, OutcomeUnknown.
+        """
+        return await self._retry_until_decided(attempts, self._amend_request, self._amendments.submit)
+
     def _book_request(
-        self, enforced: Mapping[str, SiteSchedules], attempt: Attempt[BookAppointment]
+        self, by_site: Mapping[str, SiteSchedules], attempt: Attempt[BookAppointment]
     ) -> BookRequest:
-        command, slot_range = attempt.command, self._grid.slot_range(attempt.command)
-        claims = Claims.of(command, slot_range)
-        make = partial(Booking.new, command, slot_range, claims, self._digests, attempt.caller.actor)
+        command, schedules = attempt.command, by_site.get(attempt.command.site, NO_SCHEDULES)
+        place: Place = command
+        service = None
+        try:
+            if command.service is not None:
+                place, service = with_service(command, command.service, schedules.by_resource)
+            slot_range = self._grid.slot_range(place, service)
+            claims = Claims.of(place, slot_range)
+        except InvalidRequest as invalid:
+            if command.service is None:
+                raise
+            return self._invalid_request(attempt, invalid)
+        make = partial(
+            Booking.new,
+            command,
+            slot_range,
+            claims,
+            self._digests,
+            attempt.caller.actor,
+            resources=place.resources,
+        )
         holder = Holder(command.holdToken or "", self._digests.of_name(command.patientName))
         key, asked_at = command.idempotencyKey, attempt.asked_at
         name = partial(self._digests.of_key, key or random_uuid(), claims)
@@ -101,12 +140,37 @@ class BookingService:
             claims, holder, quota_of_bookings(attempt.caller.shares, len(claims.keys), name)
         )
         is_first_attempt = key is None or attempt.is_first_attempt
-        schedules = enforced.get(command.site)
-        not_offered = None
-        if schedules is not None:
-            not_offered = schedules.refusal(command.resources, slot_range, unix_ms_now())
         return BookRequest(
-            claims, key, make, is_first_attempt, intent, attempt.deadline, asked_at, not_offered
+            claims,
+            key,
+            make,
+            is_first_attempt,
+            intent,
+            attempt.deadline,
+            asked_at,
+            partial(self._digests.of_request, command),
+            schedules.refusal(place.resources, slot_range, unix_ms_now()),
+        )
+
+    def _invalid_request(self, attempt: Attempt[BookAppointment], invalid: InvalidRequest) -> BookRequest:
+        """Return the request of a service that cannot be booked. An earlier attempt may have booked it.
+
+        Raises:
+            InvalidRequest: there was no earlier attempt.
+        """
+        command, claims = attempt.command, Claims(attempt.command.site, ())
+        if command.idempotencyKey is None or attempt.is_first_attempt:
+            raise invalid
+        return BookRequest(
+            claims,
+            command.idempotencyKey,
+            partial(_refuse, invalid),
+            False,
+            BookingIntent(claims, Holder("", "")),
+            attempt.deadline,
+            attempt.asked_at,
+            partial(self._digests.of_request, command),
+            invalid=invalid,
         )
 
     def _pending_move(self, attempt: Attempt[MoveAppointment]) -> PendingMove:
@@ -115,6 +179,15 @@ class BookingService:
         return PendingMove(
             valid_id(command.id), command, mark, attempt.deadline, command.ifVersion, attempt.caller
         )
+
+    def _amend_request(self, attempt: Attempt[AmendAppointment]) -> AmendRequest:
+        command, caller = attempt.command, attempt.caller
+        if caller.is_patient:
+            raise Forbidden("A patient's link changes neither the name nor the attendance")
+        if command.patientName is not None and not caller.names:
+            raise Forbidden(f"The key does not have the scope {Scope.NAMES}")
+        mark = self._digests.of_amendment(command)
+        return AmendRequest(valid_id(command.id), command, mark, attempt.deadline, command.ifVersion, caller)
 
     async def _retry_until_decided(
         self,
@@ -154,6 +227,10 @@ class BookingService:
         return [outcomes[number] for number in range(len(attempts))]
 
 
+def _refuse(refusal: Refused) -> NoReturn:
+    raise refusal
+
+
 def valid_id(id: str) -> str:
     """Return an id as rows spell it, in lower case.
 
@@ -167,4 +244,6 @@ def valid_id(id: str) -> str:
 
 def _cancel_request(attempt: Attempt[CancelAppointment]) -> CancelRequest:
     command = attempt.command
-    return CancelRequest(valid_id(command.id), attempt.deadline, command.ifVersion, attempt.caller)
+    return CancelRequest(
+        valid_id(command.id), attempt.deadline, command.ifVersion, attempt.caller, attempt.asked_at
+    )

@@ -161,5 +161,6 @@ class WatchedWindow:
         listed: Sequence[str] | None = self._window.resource
         if listed is not None and not set(listed) & set(place.resources):
             return False
-        ends = place.slot + timedelta(minutes=place.durationMinutes or 0)
-        return place.slot - LONGEST_CELL < self._window.to and ends + LONGEST_CELL > self._window.from_
+        begins = place.slot - timedelta(minutes=place.bufferBefore or 0)
+        ends = place.slot + timedelta(minutes=(place.durationMinutes or 0) + (place.bufferAfter or 0))
+        return begins - LONGEST_CELL < self._window.to and ends + LONGEST_CELL > self._window.from_

@@ -82,7 +82,5 @@ def _read_hint(message: Msg) -> SiteChange:
         return SiteChange()
     if hint.resources is None or hint.slot is None:
         return SiteChange()
-    place = EventPlace.model_construct(
-        resources=hint.resources, slot=hint.slot, durationMinutes=hint.durationMinutes
-    )
+    place = EventPlace.model_construct(**hint.model_dump(include=set(EventPlace.model_fields)))
     return SiteChange((place,), hint.expiresAt)

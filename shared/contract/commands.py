@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .fields import (
+    AmendId,
+    Attendance,
     Contact,
     Cursor,
     DurationMinutes,
@@ -20,13 +22,15 @@ from .fields import (
     Site,
     Version,
 )
+from .schedule_fields import AskedService
 from .strict_json import Repeating
 
 DEFAULT_SITE = "default"
 DEFAULT_RESOURCE = "default"
 DEFAULT_RESOURCES = (DEFAULT_RESOURCE,)
 MOST_DAYS = 32
-NOTHING_TO_CHANGE = "Nothing to change: send slot, resources or durationMinutes"
+NOTHING_TO_CHANGE = "Nothing to change: send slot, resources, durationMinutes or service"
+NOTHING_TO_AMEND = "Nothing to change: send patientName or attendance"
 
 
 class Command(BaseModel):
@@ -55,7 +59,8 @@ class Command(BaseModel):
 class SlotRequest(Command):
     """A slot and its patient: the HTTP body of a booking and of a hold.
 
-    The command needs all of `resources` (for example the doctor and the room) in one `site`, or none.
+    The command needs all of `resources` (for example the doctor and the room) in one `site`, or none. With a
+    `service`, it needs the resources of the service too.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("slot", "patientName")
@@ -66,6 +71,7 @@ class SlotRequest(Command):
     site: Site = DEFAULT_SITE
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
     holdToken: HoldToken | None = None
 
 
@@ -96,16 +102,22 @@ class CancelAppointment(GetAppointment):
 
 
 class MoveRequest(Command):
-    """The new place of an appointment: the HTTP body of a move. Absent fields keep their value."""
+    """The new place of an appointment: the HTTP body of a move. Absent fields keep their value.
+
+    An appointment keeps its service and its buffers, even with other `resources` or another
+    `durationMinutes`. With `service`, it gets the duration, the buffers and the resources that the service
+    has now, besides `resources`, or else besides those that the appointment has.
+    """
 
     slot: Instant | None = None
     resources: Resources | None = None
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
     holdToken: HoldToken | None = None
 
     @model_validator(mode="after")
     def _check_change(self) -> Self:
-        if self.slot is None and self.resources is None and self.durationMinutes is None:
+        if {self.slot, self.resources, self.durationMinutes, self.service} == {None}:
             raise PydanticCustomError("nothing_to_change", NOTHING_TO_CHANGE)
         return self
 
@@ -121,11 +133,35 @@ class MoveAppointment(MoveRequest):
     ifVersion: Version | None = None
 
 
+class AmendRequest(Command):
+    """What is to be corrected in an appointment: the HTTP body of an amendment. It stays at its place."""
+
+    patientName: PatientName | None = None
+    attendance: Attendance | None = None
+
+    @model_validator(mode="after")
+    def _check_change(self) -> Self:
+        if self.patientName is None and self.attendance is None:
+            raise PydanticCustomError("nothing_to_change", NOTHING_TO_AMEND)
+        return self
+
+
+class AmendAppointment(AmendRequest):
+    """Correct the name of an appointment's patient, or note whether the patient came.
+
+    `amendId` is the idempotency key of the amendment: one with the same id is not executed again.
+    """
+
+    id: str = Field(strict=True)
+    amendId: AmendId | None = None
+    ifVersion: Version | None = None
+
+
 class ReleaseHold(Command):
     """End the hold with this token, on all its claims in the site.
 
-    With a `slot`, only if the token holds that slot at some resource. `resources` and `durationMinutes` are
-    accepted and ignored.
+    With a `slot`, only if the token holds that slot at some resource. `resources`, `durationMinutes` and
+    `service` are accepted and ignored.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("holdToken",)
@@ -135,6 +171,7 @@ class ReleaseHold(Command):
     slot: Instant | None = None
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
 
 
 class Window(Command):

@@ -13,6 +13,7 @@ from .commands import Command
 from .errors import InvalidRequest
 from .fields import ConsumerName, Instant, Site
 from .instants import format_instant
+from .replies import Served
 
 STREAM = "EVENTS"
 SUBJECTS = "event.v1.>"
@@ -21,7 +22,7 @@ MESSAGE_ID = "Nats-Msg-Id"
 CONTENT_TYPE = "application/json"
 _TYPE_PREFIX = "appointment."
 
-EventType = Literal["booked", "moved", "cancelled", "erased"]
+EventType = Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"]
 
 
 class FollowEvents(Command):
@@ -35,7 +36,7 @@ class FollowEvents(Command):
     durable: ConsumerName | None = None
 
 
-class EventPlace(BaseModel):
+class EventPlace(Served):
     """The place of a booking; without `durationMinutes` on a grid of 0."""
 
     resources: tuple[str, ...]
@@ -43,10 +44,11 @@ class EventPlace(BaseModel):
     durationMinutes: int | None = None
 
 
-class EventData(BaseModel):
+class EventData(Served):
     """The body of an event: the booking after the change; after a move, also its previous place.
 
-    `erased` may follow any other type, `cancelled` too, and leaves the place as it is.
+    `erased`, `renamed` and `attendance` leave the place as it is; `erased` may follow `cancelled` too.
+    `attendance` is the new one, if it changed.
     """
 
     id: str
@@ -56,6 +58,7 @@ class EventData(BaseModel):
     slot: Instant
     durationMinutes: int | None = None
     previous: EventPlace | None = None
+    attendance: str | None = None
 
 
 class BookingEvent(BaseModel):
@@ -68,6 +71,7 @@ class BookingEvent(BaseModel):
     site: str
     place: EventPlace
     previous: EventPlace | None = None
+    attendance: str | None = None
 
     @property
     def event_id(self) -> str:
@@ -105,6 +109,8 @@ class BookingEvent(BaseModel):
             slot=self.place.slot,
             durationMinutes=self.place.durationMinutes,
             previous=self.previous,
+            attendance=self.attendance,
+            **{field: getattr(self.place, field, None) for field in Served.model_fields},
         )
         return data.model_dump_json(exclude_none=True).encode()
 
@@ -139,8 +145,9 @@ def read_event(headers: Mapping[str, str], body: bytes) -> BookingEvent:
                 "id": data.id,
                 "version": data.version,
                 "site": data.site,
-                "place": data.model_dump(include={"resources", "slot", "durationMinutes"}),
+                "place": data.model_dump(include=set(EventPlace.model_fields)),
                 "previous": data.previous,
+                "attendance": data.attendance,
             }
         )
     except (KeyError, ValidationError):

@@ -5,12 +5,11 @@ A hint is best effort: it may be lost, and no program may rely on it. It contain
 
 from typing import Literal
 
-from pydantic import BaseModel
-
 from .fields import Instant
+from .replies import Served
 
 
-class HoldHint(BaseModel):
+class HoldHint(Served):
     """A change of a hold, as far as it is known: a release knows only the site, a use not the slot.
 
     A hold that expires has no hint: it ends at `expiresAt`.

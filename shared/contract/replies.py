@@ -11,10 +11,19 @@ UNANSWERED = "does not answer"
 """The value of a check in `Readiness` if its server cannot be reached."""
 
 
-class Appointment(BaseModel):
+class Served(BaseModel):
+    """The service of an appointment and its buffers (minutes), as of its booking; buffers of 0 are absent."""
+
+    service: str | None = None
+    bufferBefore: int | None = None
+    bufferAfter: int | None = None
+
+
+class Appointment(Served):
     """An appointment.
 
     `patientName` and `contact` are absent once they are erased, and for a caller who may not read names.
+    Without `attendance`, the patient is expected.
     """
 
     id: str
@@ -24,6 +33,7 @@ class Appointment(BaseModel):
     durationMinutes: int | None = None
     patientName: str | None = None
     contact: str | None = None
+    attendance: Literal["arrived", "missed"] | None = None
     status: Literal["booked", "cancelled"]
     version: int
     createdAt: Instant
@@ -44,19 +54,28 @@ class BookingCancelled(BaseModel):
     appointment: Appointment
 
 
+class BookingAmended(BaseModel):
+    message: str = "Booking amended"
+    appointment: Appointment
+
+
 class AppointmentFound(BaseModel):
     appointment: Appointment
 
 
-class Change(BaseModel):
-    """A change of an appointment, and its place after the change; `version` is 1 for `booked`."""
+class Change(Served):
+    """A change of an appointment, and its place after the change; `version` is 1 for `booked`.
+
+    `attendance`: the new one, if it changed.
+    """
 
     version: int
-    type: Literal["booked", "moved", "cancelled", "erased"]
+    type: Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"]
     at: Instant
     slot: Instant
     durationMinutes: int | None = None
     resources: tuple[str, ...]
+    attendance: Literal["expected", "arrived", "missed"] | None = None
 
 
 class HistoryFound(BaseModel):
@@ -110,7 +129,9 @@ class GridFound(BaseModel):
     mostClaims: int
 
 
-class Hold(BaseModel):
+class Hold(Served):
+    """A hold. Its resources and its duration are those of its service, if it has one."""
+
     token: str
     site: str
     resources: tuple[str, ...]

@@ -136,15 +136,29 @@ Subdivision = Annotated[
     PlainValidator(matching(_SUBDIVISION, "must be the code of a part of the country")),
     _text_schema(_SUBDIVISION, "A part of the country (ISO 3166-2, without the country)."),
 ]
+_check_service = PlainValidator(
+    matching(_SERVICE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")
+)
 ServiceId = Annotated[
     str,
-    PlainValidator(matching(_SERVICE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-'")),
+    _check_service,
     _text_schema(_SERVICE, "A service of the schedule."),
+]
+AskedService = Annotated[
+    str,
+    _check_service,
+    _text_schema(
+        _SERVICE,
+        "A service in the schedule of one of the resources. It sets the duration and the buffers, and adds "
+        "its own resources. Another `durationMinutes` is refused.",
+    ),
 ]
 Buffer = Annotated[
     int,
     _whole(0, MOST_BUFFER_MINUTES),
-    _whole_schema(0, MOST_BUFFER_MINUTES, "Minutes beside the appointment that free slots keep free."),
+    _whole_schema(
+        0, MOST_BUFFER_MINUTES, "Minutes beside the appointment in which its resources cannot be booked."
+    ),
 ]
 StepMinutes = Annotated[
     int,
@@ -161,6 +175,15 @@ HorizonDays = Annotated[
     _whole(0, MOST_HORIZON_DAYS),
     _whole_schema(
         0, MOST_HORIZON_DAYS, "How many local days after today slots are offered. Absent: no limit."
+    ),
+]
+CutOffMinutes = Annotated[
+    int,
+    _whole(0, MOST_LEAD_MINUTES),
+    _whole_schema(
+        0,
+        MOST_LEAD_MINUTES,
+        "How many minutes before its slot a patient's link may last cancel or move it. Absent: no limit.",
     ),
 ]
 AskedMinutes = Annotated[

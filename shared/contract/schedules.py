@@ -27,6 +27,7 @@ from .schedule_fields import (
     AskedSwitch,
     Buffer,
     Country,
+    CutOffMinutes,
     Date,
     Days,
     HorizonDays,
@@ -105,7 +106,8 @@ class ScheduleException(Command):
 class Service(Command):
     """A kind of appointment: its duration, its buffers, and the resources that it needs besides.
 
-    The buffers are minutes before and after the appointment that free slots keep free.
+    A booking with the service claims its buffers too: minutes before and after the appointment, which may
+    lie outside the opening hours.
     """
 
     id: ServiceId
@@ -137,6 +139,7 @@ class Schedule(Command):
     stepMinutes: StepMinutes = DEFAULT_STEP_MINUTES
     leadMinutes: LeadMinutes = 0
     horizonDays: HorizonDays | None = None
+    cutOffMinutes: CutOffMinutes | None = None
     enforced: Switch = False
 
     @field_validator("weekly")

@@ -1,8 +1,8 @@
 """Represent a booking as it is stored: one document of `appointments`."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
 
 from pydantic_core import to_json
 
@@ -10,6 +10,7 @@ from shared.contract.commands import BookAppointment
 from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
+from shared.domain.booked_service import BookedService, fields_of
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
 from shared.domain.done_move import DoneMove, remember
@@ -17,6 +18,8 @@ from shared.domain.grid import SlotRange
 from shared.domain.history import ChangeType, Entry, History, Position, extended
 
 MOST_REFUSED_MOVES = 32
+EXPECTED = "expected"
+"""The attendance of a booking whose patient may still come."""
 _KINDS: dict[str, Any] = {
     "_id": str,
     "resources": list,
@@ -35,14 +38,14 @@ PERSONAL = {"patient_name": "patientName", "contact": "contact", "request_hash":
 class Booking:
     """A booking that starts at `slot` and lasts `duration` minutes (None on a grid of 0).
 
-    Its claims are cells of a grid of `slot_minutes`. `key` is the idempotency key within its site. `version`
-    counts changes, each with an entry in `history`. An erased booking has no `patient_name`, no
-    `contact` and no `request_hash`.
+    Its claims are cells of a grid of `slot_minutes`, and cover the buffers of its `service` too. `key` is the
+    idempotency key within its site. `version` counts changes, each with an entry in `history`. An erased
+    booking has no `patient_name`, no `contact` and no `request_hash`.
 
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
     a move that is done or finally refused. `refused_moves` are the ids of the refused moves that were asked
-    for at that moment.
+    for at that moment. `attendance` is None while the patient is expected.
     """
 
     id: str
@@ -64,6 +67,8 @@ class Booking:
     move_asked_at: int | None = None
     refused_moves: tuple[str, ...] = ()
     contact: str | None = None
+    attendance: str | None = None
+    service: BookedService | None = None
 
     @property
     def site(self) -> str:
@@ -76,7 +81,7 @@ class Booking:
 
     @property
     def position(self) -> Position:
-        return Position(self.slot, self.duration, self.resources)
+        return Position(self.slot, self.duration, self.resources, self.service)
 
     @classmethod
     def new(
@@ -86,15 +91,18 @@ class Booking:
         claims: Claims,
         digests: Digests,
         actor: str | None = None,
+        *,
+        resources: tuple[str, ...] = (),
     ) -> "Booking":
         """Create the booking that `command` asks for. It exists once the store has acknowledged it.
 
-        `actor` is the id of the caller, here and in the changes below; None if the caller has no key.
+        `resources` are those of the command and of its service, if it has one. `actor` is the id of the
+        caller, here and in the changes below; None if the caller has no key.
         """
-        now = _now()
+        now, resources = _now(), resources or command.resources
         return cls(
             id=random_uuid(),
-            resources=command.resources,
+            resources=resources,
             slot=slot_range.slot,
             duration=slot_range.duration,
             slot_minutes=slot_range.slot_minutes,
@@ -113,10 +121,11 @@ class Booking:
                     "booked",
                     now,
                     command.site,
-                    Position(slot_range.slot, slot_range.duration, command.resources),
+                    Position(slot_range.slot, slot_range.duration, resources, slot_range.service),
                     actor=actor,
                 ),
             ),
+            service=slot_range.service,
         )
 
     def moved(
@@ -129,9 +138,11 @@ class Booking:
     ) -> "Booking":
         """Return the booking after a move; if it is at that place already, only the move is recorded.
 
-        Slot, duration and resources are compared, not claims: a move within its own cells is a change.
+        Slot, duration, resources and service are compared, not claims: a move within its own cells is a
+        change.
         """
-        moves, target = remember(self.moves, move), Position(slot_range.slot, slot_range.duration, resources)
+        moves = remember(self.moves, move)
+        target = Position(slot_range.slot, slot_range.duration, resources, slot_range.service)
         if target == self.position:
             return self._next_epoch(move.asked_at, moves=moves)
         return self._next_epoch(
@@ -142,6 +153,7 @@ class Booking:
             duration=slot_range.duration,
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
+            service=slot_range.service,
             **self._change("moved", actor, target, move.id, previous=self.position),
         )
 
@@ -156,6 +168,29 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
+    def amended(self, name: str | None, attendance: str | None, mark: str, actor: str | None = None) -> Self:
+        """Return the booking with another name or attendance; the same booking if nothing is to change.
+
+        None keeps the value. `mark` identifies the amendment in the history.
+        """
+        name = self.patient_name if name is None else name
+        new = {None: self.attendance, EXPECTED: None}.get(attendance, attendance)
+        renamed = name != self.patient_name
+        if not renamed and new == self.attendance:
+            return self
+        change = self._change(
+            "renamed" if renamed else "attendance",
+            actor,
+            self.position,
+            attendance=None if new == self.attendance else attendance,
+            mark=mark,
+        )
+        return replace(self, patient_name=name, attendance=new, **change)
+
+    def has_amendment(self, mark: str) -> bool:
+        """Return whether an amendment was carried out."""
+        return any(entry.mark == mark for entry in self.history)
+
     def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
         return replace(self, status="cancelled", **self._change("cancelled", actor, self.position))
@@ -164,6 +199,10 @@ class Booking:
         """Return the booking without the data of its person. It keeps its key, so that a retry finds it."""
         blank: dict[str, Any] = dict.fromkeys(PERSONAL)
         return replace(self, **blank, **self._change("erased", actor, self.position))
+
+    def fenced(self) -> "Booking":
+        """Return the booking in an epoch in which every change of an earlier read fails."""
+        return replace(self, epoch=(self.epoch or 0) + 1)
 
     def version_before_cancel(self) -> int:
         """Return the version that the cancel of a cancelled booking changed; else the current version."""
@@ -195,13 +234,18 @@ class Booking:
         position: Position,
         move_id: str | None = None,
         previous: Position | None = None,
+        **more: str | None,
     ) -> dict[str, Any]:
-        """Return the fields that every change sets; after this one the booking is at `position`."""
+        """Return the fields that every change sets; after this one the booking is at `position`.
+
+        `more`: fields of the entry of an amendment.
+        """
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, position, move_id, previous, actor)
+        entry = Entry(version, type, now, self.site, position, move_id, previous, actor, **more)
         return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
+        """Return the row. `begin` is the begin of the buffer before the slot, by which windows are read."""
         row = {
             "_id": self.id,
             "site": self.site,
@@ -221,7 +265,12 @@ class Booking:
         }
         if self.contact is not None:
             row["contact"] = self.contact
-        return row
+        if self.attendance is not None:
+            row["attendance"] = self.attendance
+        if self.service is None:
+            return row
+        before = timedelta(minutes=self.service.before)
+        return row | self.service.to_document() | {"begin": self.slot - before if before else None}
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":
@@ -233,8 +282,9 @@ class Booking:
         for field, kinds in _KINDS.items():
             if not isinstance(row[field], kinds):
                 raise TypeError(field)
-        if not isinstance(row.get("contact"), str | None):
-            raise TypeError("contact")
+        for field in ("contact", "attendance"):
+            if not isinstance(row.get(field), str | None):
+                raise TypeError(field)
         return cls(
             id=row["_id"],
             resources=tuple(row["resources"]),
@@ -255,6 +305,8 @@ class Booking:
             move_asked_at=row.get("moveAskedAt"),
             refused_moves=tuple(row.get("refusedMoves", ())),
             contact=row.get("contact"),
+            attendance=row.get("attendance"),
+            service=BookedService.from_document(row),
         )
 
     def to_appointment(self) -> Appointment:
@@ -267,20 +319,24 @@ class Booking:
             durationMinutes=self.duration,
             patientName=self.patient_name,
             contact=self.contact,
+            attendance=self.attendance,
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
+            **fields_of(self.service),
         )
 
     def to_json(self) -> str:
         """Return the JSON of `to_appointment`. Only the name and the contact may need escapes."""
+        served = "" if self.service is None else to_json(fields_of(self.service)).decode()[1:-1] + ","
         name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
         contact = "" if self.contact is None else f'"contact":{to_json(self.contact).decode()},'
+        attendance = "" if self.attendance is None else f'"attendance":"{self.attendance}",'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{attendance}{served}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

@@ -28,9 +28,16 @@ class Claims:
         """Compute the claims of a place over `slot_range`.
 
         Raises:
-            InvalidRequest: more than `MOST_CLAIMS`. The message names the longest possible duration.
+            InvalidRequest: more than `MOST_CLAIMS`. The message names the longest possible duration, or with
+                a service the most cells.
         """
         if len(place.resources) * len(slot_range.cells) > MOST_CLAIMS:
+            if slot_range.service is not None:
+                raise InvalidRequest(
+                    "durationMinutes with the buffers of service must touch at most "
+                    f"{MOST_CLAIMS // len(place.resources)} cells of {slot_range.slot_minutes} minutes with "
+                    "these resources"
+                )
             longest = _longest(len(place.resources), slot_range)
             raise InvalidRequest(
                 f"durationMinutes must be at most {longest} with these resources: "

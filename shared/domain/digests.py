@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 
-from shared.contract.commands import MoveRequest, SlotRequest
+from shared.contract.commands import AmendAppointment, MoveRequest, SlotRequest
+from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
 from shared.domain.claim import Claims
 
@@ -36,12 +37,25 @@ class Digests:
         asked = f'["{format_instant(request.slot)}", {duration}, ["{resources}"], {name}]'
         if request.contact is not None:
             asked += json.dumps({"contact": request.contact})
+        if request.service is not None:  # by its id, however its schedule changes
+            asked += json.dumps({"service": request.service})
         return self._digest("request", asked)
 
     def of_move(self, request: MoveRequest) -> str:
         """Digest a move without its token, to distinguish a retry from another move with the same id."""
         slot = None if request.slot is None else format_instant(request.slot)
-        return self._digest("move", json.dumps([slot, request.durationMinutes, request.resources]))
+        asked = json.dumps([slot, request.durationMinutes, request.resources])
+        if request.service is not None:
+            asked += json.dumps({"service": request.service})
+        return self._digest("move", asked)
+
+    def of_amendment(self, command: AmendAppointment) -> str:
+        """Digest an amendment with its id, to recognise its retry.
+
+        The id is random and not stored, so the digest of a name cannot be found by hashing names.
+        """
+        asked = json.dumps([command.amendId or random_uuid(), command.patientName, command.attendance])
+        return self._digest("amendment", asked)[:32]
 
     def of_key(self, key: str, claims: Claims) -> str:
         """Digest an idempotency key and the claims of its booking, to recognise attempts of one booking."""

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from shared.contract.errors import InvalidRequest
 from shared.contract.instants import unix_milliseconds
+from shared.domain.booked_service import BookedService
 
 MINUTE_MS = 60_000
-YEAR_10000_MS = 253_402_300_800_000
+YEAR_1_MS, YEAR_10000_MS = -62_135_596_800_000, 253_402_300_800_000
 
 
 class Place(Protocol):
@@ -29,17 +30,28 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
+class RequestedPlace:
+    """A place that is not a command: it has the rest of its fields from a booking or from a service."""
+
+    site: str
+    resources: tuple[str, ...]
+    slot: datetime
+    durationMinutes: int | None  # as the messages call it
+
+
+@dataclass(frozen=True)
 class SlotRange:
     """The time from `slot` on for `duration` minutes, and the cells that it touches.
 
-    `cells` are the first instants of the cells (Unix ms) on a grid of `slot_minutes`. `duration` is None on a
-    grid of 0.
+    `cells` are the first instants of the cells (Unix ms) on a grid of `slot_minutes`. They also cover the
+    buffers of `service`, if there is one. `duration` is None on a grid of 0.
     """
 
     slot: datetime
     duration: int | None
     slot_minutes: int
     cells: Sequence[int]
+    service: BookedService | None = None
 
 
 @dataclass(frozen=True)
@@ -48,22 +60,30 @@ class Grid:
 
     minutes: int
 
-    def slot_range(self, place: Place) -> SlotRange:
-        """Return the time that a place covers; without a duration, one cell's length.
+    def slot_range(self, place: Place, service: BookedService | None = None) -> SlotRange:
+        """Return the time that a place and the buffers of its service cover.
+
+        Without a duration, the place lasts as long as one cell.
 
         Raises:
-            InvalidRequest: it has a duration on a grid of 0, or ends after the year 9999.
+            InvalidRequest: it has a duration or a service on a grid of 0, or leaves the years 1 to 9999.
         """
         duration, begin = place.durationMinutes, unix_milliseconds(place.slot)
         if self.minutes == 0:
-            if duration is not None:
-                raise InvalidRequest("durationMinutes is not accepted here: every slot stands by itself")
+            if duration is not None or service is not None:
+                field = "durationMinutes" if service is None else "service"
+                raise InvalidRequest(f"{field} is not accepted here: every slot stands by itself")
             return SlotRange(place.slot, None, 0, range(begin, begin + self.cell_ms))
         duration = self.minutes if duration is None else duration
         end = begin + duration * MINUTE_MS
         if end >= YEAR_10000_MS:
             raise InvalidRequest("slot plus durationMinutes must end before the year 10000")
-        return SlotRange(place.slot, duration, self.minutes, range(*self.cells_of(begin, end), self.cell_ms))
+        if service is not None:
+            begin, end = begin - service.before * MINUTE_MS, end + service.after * MINUTE_MS
+            if begin < YEAR_1_MS or end >= YEAR_10000_MS:
+                raise InvalidRequest("slot with the buffers of service must be in the years 1 to 9999")
+        cells = range(*self.cells_of(begin, end), self.cell_ms)
+        return SlotRange(place.slot, duration, self.minutes, cells, service)
 
     @property
     def cell_ms(self) -> int:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from shared.contract.errors import InvalidRequest
 from shared.contract.fields import MOST_RESOURCES
+from shared.domain.booked_service import BookedService
+from shared.domain.grid import Place, RequestedPlace
 from shared.domain.schedule.opening_hours import OpeningHours
 
 
@@ -16,6 +18,19 @@ class Need:
     minutes: int
     before: int = 0
     after: int = 0
+
+
+def with_service(
+    place: Place, service_id: str, schedules: Mapping[str, OpeningHours]
+) -> tuple[RequestedPlace, BookedService]:
+    """Return a place with all that a service needs there now, and the service as a booking keeps it.
+
+    Raises:
+        InvalidRequest: as `need_of_service`.
+    """
+    need = need_of_service(service_id, place.resources, schedules, place.durationMinutes)
+    needed = RequestedPlace(place.site, need.resources, place.slot, need.minutes)
+    return needed, BookedService(service_id, need.before, need.after)
 
 
 def need_of_service(

@@ -54,16 +54,21 @@ class ScheduleCache:
             read.add_done_callback(lambda done: self._finish(site, done))
         return (await asyncio.shield(read)).schedules
 
-    async def of_enforced_sites(self, sites: Collection[str], *, timeout: float) -> dict[str, SiteSchedules]:
-        """Return the schedules of some sites, without the sites that have no enforced schedule.
+    async def of_commands(
+        self, sites: Collection[str], with_service: Collection[str], *, timeout: float
+    ) -> dict[str, SiteSchedules]:
+        """Return the schedules by which commands are judged. Most commands need none.
+
+        Args:
+            sites: the sites of all commands. If any schedule is enforced, their schedules are read.
+            with_service: the sites of the commands with a service, whose schedules are always read.
+            timeout: in seconds.
 
         Raises:
             NoPrimary, NotExecuted: MongoDB did not answer in time.
         """
-        if not self.any_enforced:
-            return {}
-        found = {site: await self.of_site(site, timeout=timeout) for site in sites}
-        return {site: schedules for site, schedules in found.items() if schedules.enforced}
+        wanted = sites if self.any_enforced else with_service
+        return {site: await self.of_site(site, timeout=timeout) for site in wanted}
 
     async def watch(self) -> None:
         """Keep `any_enforced` up to date; while MongoDB does not answer, it keeps its value."""

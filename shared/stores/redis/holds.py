@@ -36,6 +36,7 @@ from shared.contract.errors import (
 )
 from shared.domain.claim import Claims
 from shared.stores.redis.calls import MOST_FREED, Call
+from shared.stores.redis.intents import BookingIntent, IntentStore
 from shared.stores.redis.keys import Holder, keys_of, token_key
 from shared.stores.redis.quotas import quota_of_holds
 from shared.stores.redis.scripts import Scripts
@@ -134,6 +135,11 @@ class HoldStore:
         ]
         answers = await self._scripts.run("place_holds", calls, (MOST_HELD,), seconds=seconds)
         return [_placed(answer) for answer in answers]
+
+    async def hold_all(self, requests: Sequence[HoldRequest], deadline: Deadline) -> list[bool]:
+        """Read for each request whether its token holds all of its claims already. Nothing changes."""
+        of_token = [BookingIntent(r.claims, Holder(r.holder.token, digest="")) for r in requests]
+        return await IntentStore(self._scripts).hold_all(of_token, seconds=deadline.remaining)
 
     async def grant_many(self, placed: Sequence[tuple[HoldRequest, Placed]]) -> list[Granted | Refused]:
         """Grant placed holds: give each its full time.
