@@ -1,7 +1,7 @@
 """The conversation with a phone, as a pure function: (state, text or outcome, facts) -> step.
 
-Any text gets free times, numbered. A number holds one; OK or a name books it. LIST, MOVE 1 and DROP 1 show and
-change the appointments that this phone booked. A list of free times gives up what is held.
+Any text gets free times, numbered. A number holds one; OK or a name books it. LIST, MOVE 1 and DROP 1 show
+and change the appointments that this phone booked. A list of free times gives up what is held.
 """
 
 from collections.abc import Sequence
@@ -76,8 +76,8 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
     phrases = facts.phrases
     match outcome:
         case Found(find, offers):
-            update = {"offers": offers, "choice": facts.message, "held": None}
-            return Step(state.model_copy(update=update), reply=_offers(state, find, offers, facts))
+            state = state.model_copy(update={"offers": offers, "choice": facts.message, "held": None})
+            return Step(state, reply=_offers(find, offers, facts))
         case Held(offer, minutes):
             held = phrases.held.format(minutes=minutes, full=_full(offer.slot, facts), who=_who(offer, facts))
             return Step(state.model_copy(update={"held": offer, "choice": facts.message}), reply=held)
@@ -96,8 +96,8 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
             return Step(state, reply=phrases.dropped.format(full=_full(appointment.slot, facts)))
         case Gone(id):
             left = tuple(each for each in state.own if each.id != id)
-            update = {"own": left, "moving": None, "offers": ()}
-            return Step(state.model_copy(update=update), reply=phrases.gone)
+            state = state.model_copy(update={"own": left, "moving": None, "offers": ()})
+            return Step(state, reply=phrases.gone)
         case WasRead():
             return _after_read(state, outcome, facts)
         case Denied(too_many):
@@ -118,9 +118,8 @@ def _choose(state: State, number: int, facts: Facts) -> Step:
 
 
 def _find(state: State, begin: datetime, lead: Lead, reading: Reading | None = None) -> Step:
-    resource = state.moving.resource if state.moving else None
     day = reading.day if reading else None
-    return Step(state, Find(begin, lead, day, resource, state.held))
+    return Step(state, Find(begin, lead, day, state.moving, state.held))
 
 
 def _read(state: State, reading: Reading, facts: Facts) -> Step:
@@ -157,7 +156,11 @@ def _after_read(state: State, outcome: WasRead, facts: Facts) -> Step:
         return Step(state, reply=facts.phrases.too_late.format(full=_full(appointment.slot, facts)))
     if reading.kind is Kind.DROP:
         return Step(state, Drop(own))
-    state = state.model_copy(update={"moving": own, "movable_until": until, "offers": ()})
+    # The practice may have moved it to another doctor, or to another service.
+    names = appointment.resources
+    resource = own.resource if own.resource in names else names[0]
+    moving = Own(id=own.id, resource=resource, service=appointment.service)
+    state = state.model_copy(update={"moving": moving, "movable_until": until, "offers": ()})
     return _find(state, facts.now, Lead.MOVE)
 
 
@@ -170,7 +173,7 @@ def _list(state: State, coming: Sequence[Appointment], facts: Facts) -> Step:
     return Step(state, reply="\n".join([facts.phrases.listed, *lines, facts.phrases.list_tail]))
 
 
-def _offers(state: State, find: Find, offers: Sequence[Offer], facts: Facts) -> str:
+def _offers(find: Find, offers: Sequence[Offer], facts: Facts) -> str:
     phrases = facts.phrases
     if not offers:
         return phrases.none

@@ -28,7 +28,7 @@ def read_lines(text: str) -> dict[str, Line]:
     """
     lines: dict[str, Line] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
-        number_text, _, served = entry.partition("=")
+        number_text, _, served = (part.strip() for part in entry.partition("="))
         site, language, *service = served.split(":")[:3] if served.count(":") in (1, 2) else ("", "")
         try:
             number = read_number(number_text)

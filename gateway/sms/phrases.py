@@ -10,7 +10,7 @@ from datetime import datetime
 from gateway.sms.readings import Kind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phrases:
     """A language.
 
@@ -60,7 +60,10 @@ class Phrases:
         return self.short.format(**self._fields(local), far=year)
 
     def full_time(self, local: datetime) -> str:
-        """Return a time in full words: "Monday 7 January 2030 at 09:00"; with its offset if it comes twice."""
+        """Return a time in full words: "Monday 7 January 2030 at 09:00".
+
+        An hour that a clock change repeats has its offset.
+        """
         twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
         text = self.full.format(**self._fields(local))
         return f"{text} ({local:UTC%z})" if twice else text
@@ -123,8 +126,42 @@ ENGLISH = Phrases(
     commands=_COMMANDS,
     fine=frozenset({"please", "thanks", "thank", "you", "thx", "great", "good", "fine"}),
     not_names=frozenset(
-        "yes yeah no nope not hi hello hey what when where why who how wait later change sorry wrong the "
-        "a an is are can could i me my it this that time appointment".split()
+        [
+            "yes",
+            "yeah",
+            "no",
+            "nope",
+            "not",
+            "hi",
+            "hello",
+            "hey",
+            "what",
+            "when",
+            "where",
+            "why",
+            "who",
+            "how",
+            "wait",
+            "later",
+            "change",
+            "sorry",
+            "wrong",
+            "the",
+            "a",
+            "an",
+            "is",
+            "are",
+            "can",
+            "could",
+            "i",
+            "me",
+            "my",
+            "it",
+            "this",
+            "that",
+            "time",
+            "appointment",
+        ]
     ),
     free="Free times:",
     none="No free time found. Text a day (mon, 12/24) or call us.",
@@ -185,8 +222,43 @@ GERMAN = Phrases(
     },
     fine=frozenset({"bitte", "danke", "vielen", "dank", "gut", "gerne", "super", "please", "thanks"}),
     not_names=frozenset(
-        "ja nein nicht yes no hi hallo hey was wann wo warum wer wie warte warten später falsch der die das "
-        "ein eine ist sind kann ich mir mein termin zeit uhr guten tag morgen".split()
+        [
+            "ja",
+            "nein",
+            "nicht",
+            "yes",
+            "no",
+            "hi",
+            "hallo",
+            "hey",
+            "was",
+            "wann",
+            "wo",
+            "warum",
+            "wer",
+            "wie",
+            "warte",
+            "warten",
+            "später",
+            "falsch",
+            "der",
+            "die",
+            "das",
+            "ein",
+            "eine",
+            "ist",
+            "sind",
+            "kann",
+            "ich",
+            "mir",
+            "mein",
+            "termin",
+            "zeit",
+            "uhr",
+            "guten",
+            "tag",
+            "morgen",
+        ]
     ),
     free="Freie Termine:",
     none="Kein freier Termin gefunden. Senden Sie einen Tag (mo, 24.12.) oder rufen Sie an.",

@@ -24,12 +24,13 @@ class Offer(BaseModel):
 
 
 class Own(BaseModel):
-    """An appointment that this phone booked at a resource."""
+    """An appointment that this phone booked at a resource, and its service while it is moved."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     resource: str
+    service: str | None = None
 
 
 class State(BaseModel):
@@ -62,12 +63,15 @@ class Lead(StrEnum):
 
 @dataclass(frozen=True)
 class Find:
-    """Find free times from `start` on, after giving up what is held; at one `resource`, or at any."""
+    """Find free times from `start` on, after giving up what is held (`release`).
+
+    `moving`: the appointment that needs a time at its resource; None: any resource of the site does.
+    """
 
     start: datetime
     lead: Lead = Lead.FREE
     day: date | None = None
-    resource: str | None = None
+    moving: Own | None = None
     release: Offer | None = None
 
 

@@ -13,7 +13,20 @@ LONGEST_TEXT = 160
 """A longer text is a letter to the practice, and no command."""
 LONGEST_NAME, MOST_WORDS = 60, 5
 STOP_WORDS = frozenset(
-    "stop stopall unsubscribe cancel end quit revoke optout arret arrêt stopp abmelden".split()
+    [
+        "stop",
+        "stopall",
+        "unsubscribe",
+        "cancel",
+        "end",
+        "quit",
+        "revoke",
+        "optout",
+        "arret",
+        "arrêt",
+        "stopp",
+        "abmelden",
+    ]
 )
 START_WORDS = frozenset({"start", "unstop", "yes"})
 """As carriers know them, which block a number after a single such word, and answer it themselves."""

@@ -14,7 +14,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 STATIC = Path(__file__).with_name("static")
-_IMPORT = re.compile(r"""^\s*(?:import|export)\b[^"';]*["'](\.[^"']+)["']""", re.MULTILINE)
+_IMPORT = re.compile(
+    r"""^\s*(?:import\s*|(?:import|export)\b[^"';]*\bfrom\s*)["'](\.[^"']+)["']""", re.MULTILINE
+)
 _SMALLEST_COMPRESSED = 512
 _FOR_EVER, _ASK_EACH_TIME = "public, max-age=31536000, immutable", "no-cache"
 

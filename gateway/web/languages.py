@@ -1,14 +1,14 @@
 """Choose the language of a page: by `?lang=`, else by `Accept-Language`, else English."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.web.assets import Assets
 
 LANGUAGES = {"en": "ltr", "de": "ltr"}
 """The languages that have texts, and the direction of their writing. The first is the default."""
+NAMES = {"en": "English", "de": "Deutsch"}
 DEFAULT = next(iter(LANGUAGES))
-_COMMON = "common"
 
 
 def choose_language(asked: str | None, accepted: str) -> str:
@@ -32,11 +32,11 @@ def choose_language(asked: str | None, accepted: str) -> str:
     return DEFAULT
 
 
-def texts_of(assets: Assets, folder: str, language: str) -> Mapping[str, str]:
-    """Return the texts of a page: those of all pages, and those of its own folder."""
+def texts_of(assets: Assets, folders: Iterable[str], language: str) -> Mapping[str, str]:
+    """Return the texts of some folders; those of a later folder count."""
     texts: dict[str, str] = {}
-    for place in (_COMMON, folder):
-        path = f"{place}/{language}.json"
+    for folder in folders:
+        path = f"{folder}/{language}.json"
         if path in assets:
             texts |= json.loads(assets[path].content)
     return texts

@@ -8,9 +8,9 @@ from string import Template
 from urllib.parse import quote
 
 from gateway.web.assets import Asset, Assets
-from gateway.web.languages import LANGUAGES, texts_of
+from gateway.web.languages import LANGUAGES, NAMES, texts_of
 
-_SHELL, _STYLE = "common/shell.html", "common/style.css"
+_COMMON, _SHELL = "common", "common/shell.html"
 _POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; object-src 'none'; frame-ancestors {}"
 
 
@@ -18,7 +18,8 @@ _POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; object-src '
 class Page:
     """A page: the template of its path, and the folder that has its `main.js`.
 
-    The folder may have a `style.css`, and texts (`en.json`, `de.json`) with the `title` of the page.
+    That folder, and those of the modules that it imports, may have a `style.css` and texts (`en.json`,
+    `de.json`); the texts of the page's own folder have its `title`.
     `preload`: the path of a call that the page makes first, `{site}` in it. `embeddable`: pages of
     `ALLOWED_ORIGINS` may show it in a frame.
     """
@@ -46,11 +47,12 @@ class PageRenderer:
 
     def render(self, page: Page, language: str, site: str = "") -> Asset:
         """Return the HTML of a page."""
-        texts = texts_of(self._assets, page.folder, language)
         root = "../" * (page.path.count("/") - 1)
         files = f"{root}web/{self._assets.version}/"
         modules = self._assets.modules_of(f"{page.folder}/main.js")
-        styles = [path for path in (_STYLE, f"{page.folder}/style.css") if path in self._assets]
+        folders = dict.fromkeys([_COMMON, *(path.rpartition("/")[0] for path in reversed(modules))])
+        texts = texts_of(self._assets, folders, language)
+        styles = [path for folder in folders if (path := f"{folder}/style.css") in self._assets]
         links = [f'<link rel="stylesheet" href="{files}{path}">' for path in styles]
         links += [f'<link rel="modulepreload" href="{files}{path}">' for path in modules[1:]]
         if page.preload and not self._key:
@@ -66,6 +68,7 @@ class PageRenderer:
             files=files,
             key=escape(self._key),
             links="\n".join(links),
+            languages="\n".join(_link(each) for each in LANGUAGES if each != language),
             main=f"{files}{modules[0]}",
             texts=json.dumps(texts, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
         )
@@ -75,3 +78,8 @@ class PageRenderer:
         """Return the Content-Security-Policy of a page."""
         embedding = ["'self'", *self._origins] if page.embeddable else ["'none'"]
         return _POLICY.format(" ".join(embedding))
+
+
+def _link(language: str) -> str:
+    """Return the link to the page in another language."""
+    return f'<a href="?lang={language}" hreflang="{language}" lang="{language}">{NAMES[language]}</a>'

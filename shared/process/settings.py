@@ -25,7 +25,7 @@ STOP_MARGIN_SECONDS = 2.0
 Network = IPv4Network | IPv6Network
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 RATE = re.compile(r"[1-9][0-9]{0,6}/(second|minute|hour|day)")
-PAGE_KEY = re.compile(r"pk_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
+PAGE_KEY = re.compile(r"pk_[A-Za-z0-9-]+_[A-Za-z0-9_-]+")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -168,11 +168,12 @@ class PublicSettings(_Settings):
 
 
 class SmsSettings(_Settings):
-    """The secrets of text messages. `sms_secret` makes the HMACs of phone numbers."""
+    """Text messages. `sms_secret` makes the HMACs of phone numbers."""
 
-    sms_auth_token: Annotated[str, SECRET] | None = None
-    sms_secret: Annotated[str, SECRET, Field(min_length=32)] | None = None
+    sms_auth_token: Annotated[str | None, SECRET] = None
+    sms_secret: Annotated[str | None, SECRET, Field(min_length=32)] = None
     sms_numbers: str = ""
+    demo_pages: bool = False
 
 
 def _needs_tls(url: str) -> str:

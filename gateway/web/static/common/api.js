@@ -1,5 +1,6 @@
 // Calls of the service. A call that got no answer, 503 or 504 is repeated with the same key: that is always safe.
 import { ROOT, meta } from "./dom.js";
+import { recall, remember } from "./session.js";
 
 /**
  * @typedef {object} Options
@@ -42,13 +43,10 @@ export class NoAnswer extends Error {
 }
 
 /** The key of this tab, else the publishable one of the page. */
-export const apiKey = () => sessionStorage.getItem(SESSION_KEY) || meta("api-key");
+export const apiKey = () => recall(SESSION_KEY) || meta("api-key");
 
 /** Keep a key for this tab; "" forgets it. @param {string} key */
-export function useKey(key) {
-  if (key) sessionStorage.setItem(SESSION_KEY, key);
-  else sessionStorage.removeItem(SESSION_KEY);
-}
+export const useKey = (key) => remember(SESSION_KEY, key);
 
 /** The URL of a call. @param {string} path below /api/ @param {Options["query"]} [query] */
 export function urlOf(path, query = {}) {

@@ -30,3 +30,15 @@ export const has = (key) => key in texts;
  * @param {"conjunction" | "disjunction" | "unit"} [type]
  */
 export const list = (parts, type = "unit") => new Intl.ListFormat(language, { type, style: "short" }).format(parts);
+
+/** The language with the reader's country, which decides between 13:30 and 1:30 PM. */
+export const locale = navigator.languages.find((each) => each.split("-")[0] === language) ?? language;
+
+// A link to another language keeps the rest of the address: the choice, and the secret of a patient's link.
+for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[hreflang]"))) {
+  link.addEventListener("click", () => {
+    const url = new URL(location.href);
+    url.searchParams.set("lang", link.hreflang);
+    link.href = url.href;
+  });
+}

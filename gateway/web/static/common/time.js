@@ -1,5 +1,5 @@
 // Instants, days and wall clocks in time zones, by the browser's own data (Intl).
-import { language } from "./i18n.js";
+import { locale } from "./i18n.js";
 
 /** @typedef {string} Day A date, such as "2030-01-07". */
 
@@ -15,11 +15,20 @@ const formats = new Map();
  * @param {string} zone
  * @param {Intl.DateTimeFormatOptions} options
  */
-export function format(instant, zone, options, locale = language) {
-  const key = JSON.stringify([locale, zone, options]);
+export const format = (instant, zone, options, where = locale) => formatOf(zone, options, where).format(new Date(instant));
+
+/**
+ * Format two instants as a range.
+ * @param {number} from @param {number} to @param {string} zone @param {Intl.DateTimeFormatOptions} options
+ */
+export const formatRange = (from, to, zone, options) => formatOf(zone, options, locale).formatRange(from, to);
+
+/** @param {string} zone @param {Intl.DateTimeFormatOptions} options @param {string} where */
+function formatOf(zone, options, where) {
+  const key = JSON.stringify([where, zone, options]);
   let known = formats.get(key);
-  if (!known) formats.set(key, (known = new Intl.DateTimeFormat(locale, { timeZone: zone, ...options })));
-  return known.format(new Date(instant));
+  if (!known) formats.set(key, (known = new Intl.DateTimeFormat(where, { timeZone: zone, ...options })));
+  return known;
 }
 
 /** The wall clock, such as "10:30" or "10:30 AM". @param {string | number | Date} instant @param {string} zone */
