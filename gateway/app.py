@@ -14,6 +14,7 @@ from gateway.access.access import Access
 from gateway.access.origins import share_with
 from gateway.api.calls import HotCalls
 from gateway.api.routes import register
+from gateway.calendars import routes as calendars
 from gateway.docs.document import DESCRIPTION, TITLE, DocumentedApi
 from gateway.docs.pages import add_pages
 from gateway.http import health
@@ -131,6 +132,7 @@ def create_app(
     )
     app.state.links = access.links if access else None
     install_error_handlers(app)
+    calendars.register(app)
     register(app)
     live_route.register(app, live)
     webhooks.register(app, webhook_settings or WebhookSettings())

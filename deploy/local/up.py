@@ -25,7 +25,14 @@ from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
 from shared.process.secret_files import UnusableSecret, read_secret
-from shared.process.settings import AccessSettings, GridSettings, Misconfigured, NatsSettings, load
+from shared.process.settings import (
+    AccessSettings,
+    GridSettings,
+    Misconfigured,
+    NatsSettings,
+    NotifySettings,
+    load,
+)
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
@@ -151,6 +158,7 @@ def _services(
         ("hold_worker", "hold_worker"): settings.hold_workers,
         ("booking_worker.events", "relay"): settings.relays,
         ("gateway.webhooks", "webhooks"): settings.webhook_workers,
+        ("gateway.notify", "notify"): int(load(NotifySettings).has_provider),
     }
 
     def env_of(kind: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from shared.contract.commands import Command
 from shared.contract.errors import Forbidden
 from shared.contract.operation import Operation
 from shared.process.api_keys import ApiKey, parse_keys
-from shared.process.nats_access import GATEWAY, PREFIX, SERVICE
+from shared.process.nats_access import GATEWAY, NOTIFY, PREFIX, SERVICE
 from shared.process.settings import Misconfigured
 from shared.process.watched_file import InvalidFile, WatchedFile
 
@@ -75,6 +75,16 @@ class Unknown:
         raise Forbidden
 
 
+class Reader:
+    """The service that sends messages to patients: it reads names and contacts, and changes nothing."""
+
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+        if sent is not None or not operation.reads:
+            raise Forbidden
+        return ANYONE
+
+
+_OF_SERVICES: dict[str, Sender] = {GATEWAY: TRUSTED, NOTIFY: Reader()}
 UNKNOWN = Unknown()
 Senders = Callable[[str], Sender]
 """Returns the sender of a message by its subject."""
@@ -102,7 +112,7 @@ def senders_with_accounts(keys_file: Path | None) -> Senders:
     def sender_of(subject: str) -> Sender:
         account, user = _sender_in(subject)
         if account == SERVICE:
-            return TRUSTED if user == GATEWAY else UNKNOWN
+            return _OF_SERVICES.get(user, UNKNOWN)
         clients = watched.content if watched else {}
         return clients.get(user, UNKNOWN) if account == user else UNKNOWN
 

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.app import create_app
+from gateway.calendars.routes import CALLS as CALENDAR_CALLS
 from gateway.docs.document import BODIES
 from gateway.webhooks.calls import MODELS
 from shared.contract import errors
@@ -51,6 +52,7 @@ def test_call_of_the_api_names_its_scope_and_its_refusals_of_keys() -> None:
     """Generated clients and the Authorize button of /docs follow from `security`; health checks are open."""
     assert DOCUMENT["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     scopes = {each.http.name: each.http.scope for each in OPERATIONS if each.http}
+    scopes |= {call.name: call.scope for call in CALENDAR_CALLS}
     for name, (_, path, operation) in CALLS.items():
         if not path.startswith("/api/"):
             assert "security" not in operation
@@ -70,6 +72,8 @@ def test_operation_ids_are_stable() -> None:
         "moveAppointment": "PATCH /api/appointments/{id}",
         "cancelAppointment": "DELETE /api/appointments/{id}",
         "getAppointment": "GET /api/appointments/{id}",
+        "downloadAppointment": "GET /api/appointments/{id}.ics",
+        "getCalendar": "GET /api/calendars/{site}/{resource}.ics",
         "getHistory": "GET /api/appointments/{id}/history",
         "listAppointments": "GET /api/appointments",
         "holdAppointment": "POST /api/hold-appointment",

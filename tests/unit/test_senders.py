@@ -7,7 +7,7 @@ import pytest
 
 from shared.contract.caller import ANYONE, Caller, Scope, Share
 from shared.contract.errors import Forbidden
-from shared.contract.operations import BOOK, BOOKING_READY, CANCEL, GRID, LIST_SLOTS
+from shared.contract.operations import BOOK, BOOKING_READY, CANCEL, GET, GRID, LIST_SLOTS
 from shared.process.api_keys import ApiKey, Limits, SecretDigest, write_keys
 from shared.process.settings import Misconfigured
 from shared.worker.senders import Senders, any_sender, senders_with_accounts
@@ -44,6 +44,17 @@ def test_gateway_names_the_caller(senders: Senders) -> None:
     gateway = senders(subject("SERVICE", "gateway"))
     assert gateway.caller(CANCEL, OTHER, CANCEL.example) is OTHER
     assert gateway.caller(CANCEL, None, CANCEL.example) is ANYONE
+
+
+def test_service_that_tells_patients_reads_alone(senders: Senders) -> None:
+    """It reads names and contacts of all sites, in its own name, and changes nothing."""
+    notify = senders(subject("SERVICE", "notify"))
+    assert notify.caller(GET, None) is ANYONE
+    for operation in (BOOK, CANCEL):
+        with pytest.raises(Forbidden):
+            notify.caller(operation, None)
+    with pytest.raises(Forbidden):
+        notify.caller(GET, OTHER)
 
 
 def test_client_is_the_caller_of_its_key(senders: Senders) -> None:
