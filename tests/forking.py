@@ -40,7 +40,7 @@ def fork(
     environment: Mapping[str, str],
     output: BinaryIO,
     *,
-    imported: Sequence[str],
+    imported: str,
 ) -> "Forked":
     """Run a module, as `python -m` does.
 
@@ -49,10 +49,11 @@ def fork(
         arguments: the command line after the module.
         environment: all environment variables.
         output: receives stdout and stderr.
-        imported: the modules to import beforehand.
+        imported: the module to import beforehand.
     """
     with _lock:
-        return _nursery(module, tuple(imported)).fork(arguments, environment, output)
+        nursery = _nursery(module, imported)
+    return nursery.fork(arguments, environment, output)
 
 
 class Forked(subprocess.Popen[bytes]):
@@ -83,13 +84,14 @@ class Forked(subprocess.Popen[bytes]):
 
 
 class _Nursery:
-    """A process that has imported some modules, and forks."""
+    """A process that has imported a module, and forks to run a module."""
 
-    def __init__(self, module: str, imported: tuple[str, ...]) -> None:
+    def __init__(self, module: str, imported: str) -> None:
+        self._lock = Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.nursery", str(theirs.fileno()), module, *imported],
+                [sys.executable, "-m", "tests.nursery", str(theirs.fileno()), module, imported],
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -102,10 +104,11 @@ class _Nursery:
         request = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode()
         exit_code, theirs = os.pipe()
         try:
-            socket.send_fds(self._socket, [request], [output.fileno(), theirs])
+            with self._lock:
+                socket.send_fds(self._socket, [request], [output.fileno(), theirs])
+                return Forked(int(self._socket.recv(16)), exit_code)
         finally:
             os.close(theirs)
-        return Forked(int(self._socket.recv(16)), exit_code)
 
     def close(self) -> None:
         self._socket.close()

@@ -1,4 +1,4 @@
-"""Import modules, and fork for each request: `python -m tests.nursery SOCKET MODULE [IMPORTED ...]`.
+"""Import a module, and fork for each request: `python -m tests.nursery SOCKET MODULE IMPORTED`.
 
 A child runs MODULE as `python -m` does. See `tests.forking`.
 """
@@ -18,12 +18,11 @@ from typing import Any
 LARGEST_REQUEST = 2**18
 
 
-def import_all(modules: list[str]) -> None:
-    """Import modules; a `__main__` among them is then imported again as it runs."""
-    for module in modules:
-        importlib.import_module(module)
-        if module.endswith(".__main__"):
-            del sys.modules[module]
+def import_before(module: str) -> None:
+    """Import a module; a `__main__` is imported again as it runs."""
+    importlib.import_module(module)
+    if module.endswith(".__main__"):
+        del sys.modules[module]
     gc.collect()
     gc.freeze()  # else the collectors of the children write to these pages, and so copy them
 
@@ -87,8 +86,8 @@ def become(request: dict[str, Any], output: int) -> None:
 
 
 if __name__ == "__main__":
-    _, descriptor, module, *imported = sys.argv
-    import_all(imported)
+    _, descriptor, module, imported = sys.argv
+    import_before(imported)
     child = serve(socket.socket(fileno=int(descriptor)))
     if child:
         become(*child)

@@ -47,16 +47,10 @@ class Service(Process):
         environment = self.environment()
         if not (self.forks and can_fork(environment)):
             return super()._execute(command, output)
-        imported = [f"{self.kind}.__main__"]
-        if not self._without:
-            return fork(self.kind, [], environment, output, imported=imported)
-        return fork(
-            "tests.sabotage",
-            [self._without, self.kind],
-            environment,
-            output,
-            imported=["tests.sabotage", *imported],
-        )
+        if self._without:
+            arguments = [self._without, self.kind]
+            return fork("tests.sabotage", arguments, environment, output, imported="tests.sabotage")
+        return fork(self.kind, [], environment, output, imported=f"{self.kind}.__main__")
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "LOG_FORMAT": "json", **self._env}
