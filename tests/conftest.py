@@ -8,16 +8,18 @@ import hypothesis  # noqa: F401  # else its plugin imports it at the end, where 
 import pytest
 
 from tests.servers import NoServers, Servers, choose_kind, choose_servers
+from tests.stack import Service
 
 
 def pytest_configure() -> None:
-    """Choose the servers of this run once, for the processes of pytest-xdist too."""
+    """Choose the servers of this run once, for the processes of pytest-xdist too; fork services."""
     try:
         kind, _ = choose_kind()
     except NoServers as error:
         raise pytest.UsageError(str(error)) from None
     if kind != "given":
         os.environ["TEST_SERVERS"] = kind
+    Service.forks = True
 
 
 def pytest_report_header() -> str:

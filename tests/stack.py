@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import httpx
 import psutil
@@ -18,13 +19,19 @@ from deploy.local.ports import free_port
 from deploy.local.process import Process, end
 from deploy.nats_access.files import access_file, client_file
 from deploy.nats_access.permissions import USERS
+from tests.forking import can_fork, fork
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
 
 class Service(Process):
-    """One process of a service, which runs `without` some safeguards of `tests.sabotage` or with all."""
+    """One process of a service, which runs `without` some safeguards of `tests.sabotage` or with all.
+
+    With `forks`, it is forked if its environment permits that.
+    """
+
+    forks = False
 
     def __init__(self, kind: str, log_file: Path, env: Mapping[str, str], without: str = "") -> None:
         super().__init__(log_file.stem, log_file)
@@ -35,6 +42,15 @@ class Service(Process):
     def command(self) -> list[str]:
         sabotage = ["tests.sabotage", self._without] if self._without else []
         return [sys.executable, "-m", *sabotage, self.kind]
+
+    def _execute(self, command: list[str], output: BinaryIO) -> "subprocess.Popen[bytes]":
+        environment = self.environment()
+        if not (self.forks and can_fork(environment)):
+            return super()._execute(command, output)
+        if self._without:
+            arguments = [self._without, self.kind]
+            return fork("tests.sabotage", arguments, environment, output, imported="tests.sabotage")
+        return fork(self.kind, [], environment, output, imported=f"{self.kind}.__main__")
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "LOG_FORMAT": "json", **self._env}

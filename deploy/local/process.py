@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from deploy.local.errors import StackError
 
@@ -63,18 +63,21 @@ class Process(ABC):
         with self.log_file.open("ab") as output:
             self._log_start = output.tell()
             try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=self.environment(),
-                    cwd=ROOT,
-                    start_new_session=True,
-                )
+                self._process = self._execute(command, output)
             except OSError as error:
                 raise StackError(f"{self.name}: cannot run {command[0]}: {error.strerror}") from None
         self.started_at = time.monotonic()
+
+    def _execute(self, command: list[str], output: BinaryIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=self.environment(),
+            cwd=ROOT,
+            start_new_session=True,
+        )
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

@@ -19,6 +19,7 @@ from tests.integration.stand_in import (
     answer_all,
     answering,
     attempts_of,
+    deadline_of,
     items_of,
     refusal,
 )
@@ -26,7 +27,6 @@ from tests.servers import Servers
 from tests.slots import fresh
 
 CALLERS = 300
-LONG = 30.0
 
 
 def counted(client: CommandClient) -> dict[str, int]:
@@ -104,7 +104,7 @@ async def test_refusal_by_a_cap_settles_its_own_attempt_alone(
 
 async def test_caller_that_gives_up_cancels_one_attempt(servers: Servers) -> None:
     """A first attempt counts as cancelled if its caller gives up before the deadline."""
-    async with attempts_of(servers) as (client, met):
+    async with attempts_of(servers) as (client, met, _):
         asked = asyncio.create_task(book(client))
         await met.get()
         asked.cancel()
@@ -114,11 +114,13 @@ async def test_caller_that_gives_up_cancels_one_attempt(servers: Servers) -> Non
 
 async def test_all_callers_without_an_answer_are_retried(servers: Servers) -> None:
     """If many first attempts pass their deadlines together, each caller's command is retried."""
-    async with asyncio.timeout(LONG), attempts_of(servers, patience=LONG / 4) as (client, met):
+    async with attempts_of(servers) as (client, met, clock):
         asked = asyncio.gather(*(book(client) for _ in range(CALLERS)))
         silent: list[str] = []
         while len(silent) < CALLERS:
-            silent += keys(await met.get())
+            message = await met.get()
+            silent += keys(message)
+        clock.skip_to(clock.at(deadline_of(message)))
         retried: list[str] = []
         while not set(silent) <= set(retried):
             message = await met.get()

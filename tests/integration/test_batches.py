@@ -22,7 +22,16 @@ from shared.contract.errors import NoResponders, NotExecuted, OutcomeUnknown, Re
 from shared.contract.operations import BOOK
 from shared.contract.parsing import LARGEST_REQUEST
 from shared.process import nats_wire
-from tests.integration.stand_in import BOOKED, answer_all, answer_in_order, answer_no_responders, items_of
+from tests.integration.loop_clock import skipping
+from tests.integration.stand_in import (
+    BOOKED,
+    PATIENCE,
+    answer_all,
+    answer_in_order,
+    answer_no_responders,
+    deadline_of,
+    items_of,
+)
 from tests.servers import Servers
 from tests.slots import fresh
 
@@ -240,11 +249,14 @@ async def test_commands_of_a_batch_share_the_fate_of_its_answer(
     worker: Worker, answer: Callable[[Msg], Awaitable[None]], refusal: type[Refused]
 ) -> None:
     """If a batch's answer is lost or incomplete, every caller gets the outcome as its own exception."""
-    asked = [worker.ask(number, seconds=0.3) for number in range(3)]
-    message = await worker.next()
-    assert len(items_of(message)) == 3
-    await answer(message)
-    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    with skipping() as clock:
+        asked = [worker.ask(number) for number in range(3)]
+        message = await worker.next()
+        assert len(items_of(message)) == 3
+        await answer(message)
+        if answer is nothing:
+            clock.skip(LONG)
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {refusal}
     assert len({id(outcome) for outcome in outcomes}) == 3
 
@@ -288,15 +300,18 @@ async def test_command_carries_its_own_request_id(worker: Worker) -> None:
 
 async def test_command_of_a_batch_is_retried_alone(worker: Worker) -> None:
     """If one of two commands in a batch is unknown, the client retries it alone, with the same bytes."""
-    async with CommandClient(worker.url, timeout=0.6) as client:
-        asked = [asyncio.create_task(client.send(BOOK, BookAppointment(**fresh()))) for _ in range(2)]
-        first = await worker.next()
-        await answer_in_order(first, BOOKED, UNKNOWN)
-        assert (await asked[0]).status == 201
-        second = await worker.next()
-        assert commands(second) == commands(first)[1:]
-        await answer_all(second, BOOKED)
-        assert (await asked[1]).status == 201
+    with skipping() as clock:
+        async with CommandClient(worker.url, timeout=PATIENCE) as client:
+            asked = [asyncio.create_task(client.send(BOOK, BookAppointment(**fresh()))) for _ in range(2)]
+            first = await worker.next()
+            deadline = clock.at(deadline_of(first))
+            await answer_in_order(first, BOOKED, UNKNOWN)
+            assert (await asked[0]).status == 201
+            clock.skip_to(deadline)
+            second = await worker.next()
+            assert commands(second) == commands(first)[1:]
+            await answer_all(second, BOOKED)
+            assert (await asked[1]).status == 201
 
 
 def commands(message: Msg) -> list[Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from shared import BookAppointment, BookingClient, InvalidRequest, MoveAppointment, PlaceHold
 from shared.contract.operations import BOOK, LIST, LIST_SLOTS, MOVE
-from tests.integration.stand_in import BOOKED, standing_in
+from tests.integration.stand_in import BOOKED, PATIENCE, standing_in
 from tests.servers import Servers
 
 ID = "0b5f2a53-6f0e-4d1c-9a53-0c9f1f3a2c11"
@@ -24,10 +24,18 @@ def ok(**body: Any) -> bytes:
     return json.dumps({"status": 200, "body": body}).encode()
 
 
+def patient(url: str) -> BookingClient:
+    """Make a client that no answer reaches too late."""
+    return BookingClient(url, timeout=PATIENCE)
+
+
 async def test_booking_by_plain_arguments(servers: Servers) -> None:
     """Every option of `book` has its field on the wire, and the result is the appointment."""
     met: list[dict[str, Any]] = []
-    async with standing_in(servers, BOOK.many_subject, [REPLAYED], met) as url, BookingClient(url) as client:
+    async with (
+        standing_in(servers, BOOK.many_subject, [REPLAYED], met) as url,
+        patient(url) as client,
+    ):
         booked = await client.book(
             "2031-05-04T11:00+02:00",
             "Ada",
@@ -52,9 +60,12 @@ async def test_booking_by_plain_arguments(servers: Servers) -> None:
 async def test_command_and_arguments_send_the_same(servers: Servers) -> None:
     """A command object and the same arguments send the same command, and return the same result."""
     met: list[dict[str, Any]] = []
-    replies: list[bytes | None] = [BOOKED, BOOKED]
+    replies: list[bytes] = [BOOKED, BOOKED]
     command = BookAppointment(slot=NINE, patientName="Ada", resources=("dr-lee",), idempotencyKey="web-1")
-    async with standing_in(servers, BOOK.many_subject, replies, met) as url, BookingClient(url) as client:
+    async with (
+        standing_in(servers, BOOK.many_subject, replies, met) as url,
+        patient(url) as client,
+    ):
         by_command = await client.book(command)
         by_arguments = await client.book(NINE, "Ada", resources=["dr-lee"], idempotency_key="web-1")
     assert met[0]["command"] == met[1]["command"]
@@ -66,8 +77,11 @@ async def test_move_sends_only_the_named_fields(servers: Servers) -> None:
     """A field that a move leaves out is not sent, so it keeps its value."""
     met: list[dict[str, Any]] = []
     moved = ok(message="Booking moved", appointment=APPOINTMENT)
-    replies: list[bytes | None] = [moved, moved]
-    async with standing_in(servers, MOVE.many_subject, replies, met) as url, BookingClient(url) as client:
+    replies: list[bytes] = [moved, moved]
+    async with (
+        standing_in(servers, MOVE.many_subject, replies, met) as url,
+        patient(url) as client,
+    ):
         appointment = await client.move(ID, slot=NINE, move_id=TOKEN)
         await client.move(MoveAppointment(id=ID, durationMinutes=30, moveId=TOKEN))
     assert [item["command"] for item in met] == [
@@ -80,14 +94,14 @@ async def test_move_sends_only_the_named_fields(servers: Servers) -> None:
 async def test_pages_are_read_lazily(servers: Servers) -> None:
     """A page is requested with the cursor of the previous one, and only when the loop needs it."""
     met: list[dict[str, Any]] = []
-    pages: list[bytes | None] = [
+    pages: list[bytes] = [
         ok(appointments=[APPOINTMENT], next="abc"),
         ok(appointments=[], next="def"),
         ok(appointments=[APPOINTMENT]),
     ]
     async with (
         standing_in(servers, LIST.subject, pages, met) as url,
-        BookingClient(url) as client,
+        patient(url) as client,
     ):
         appointments = client.appointments(NINE, "2031-05-05T09:00Z", resource="dr-lee")
         assert (await anext(appointments)).id == "4711"
@@ -108,8 +122,11 @@ async def test_taken_slots_of_all_pages_come_in_one_loop(servers: Servers) -> No
     window = {"site": "default", "from": day[0], "to": day[1], "holds": "known"}
     at = {"resource": "default", "slot": "2031-05-04T09:00:00.000Z"}
     booked, held = ({**at, "state": state} for state in ("booked", "held"))
-    pages: list[bytes | None] = [ok(**window, taken=[booked], next="abc"), ok(**window, taken=[held])]
-    async with standing_in(servers, LIST_SLOTS.subject, pages) as url, BookingClient(url) as client:
+    pages: list[bytes] = [ok(**window, taken=[booked], next="abc"), ok(**window, taken=[held])]
+    async with (
+        standing_in(servers, LIST_SLOTS.subject, pages) as url,
+        patient(url) as client,
+    ):
         taken = [slot async for slot in client.slots(*day)]
     assert [(slot.slot, slot.state) for slot in taken] == [(NINE, "booked"), (NINE, "held")]
 

@@ -2,17 +2,12 @@
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
-import nats
 import pytest
-from nats.aio.msg import Msg
 
-from shared.client.command_client import CommandClient
+from shared.client.attempts import attempt_seconds
 from shared.contract.commands import BookAppointment, PlaceHold
 from shared.contract.errors import (
     Conflict,
@@ -24,15 +19,15 @@ from shared.contract.errors import (
     SlotHeld,
 )
 from shared.contract.operations import BOOK, PLACE
-from shared.process.nats_wire import round_trip
 from tests.integration.stand_in import (
     BOOKED,
     NO_RESPONDERS,
+    PATIENCE,
     Replies,
     answer_all,
-    answer_no_responders,
     answering,
-    items_of,
+    attempts_of,
+    deadline_of,
 )
 from tests.servers import Servers
 from tests.slots import fresh
@@ -46,38 +41,19 @@ NO_PRIMARY = (
     b'{"status":503,"body":{"error":"The booking database cannot be reached; nothing was done",'
     b'"outcome":"not_executed"},"headers":{"Error-Type":"NoPrimary"}}'
 )
+LONG = 0.8 * attempt_seconds(PATIENCE)
+"""A worker that takes so long answers in time, and leaves no time for a fourth attempt."""
+SOON = 0.05
 UNKNOWN = b'{"status":504,"body":{"error":"Not known","outcome":"unknown"}}'
-
-
-@asynccontextmanager
-async def slow_to_answer(
-    servers: Servers, before: Replies, *, seconds: float
-) -> AsyncIterator[CommandClient]:
-    """Yield a client that gets `before`, and then a booking `seconds` after its next attempt."""
-
-    async def answer(message: Msg) -> None:
-        if before:
-            await answer_no_responders(message)
-            before.pop()
-        else:
-            await asyncio.sleep(seconds)
-            await answer_all(message, BOOKED)
-
-    with servers.new_stack() as stack:
-        async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            await connection.subscribe(BOOK.many_subject, cb=answer)
-            await round_trip(connection)
-            async with CommandClient(stack.env["NATS_URL"], timeout=6) as client:
-                yield client
 
 
 @pytest.mark.parametrize("reply", [NOT_EXECUTED], ids=["503"])
 @pytest.mark.parametrize("subject", [BOOK.many_subject, PLACE.many_subject])
-async def test_not_executed_retries_leave_a_lost_attempt_unknown(
+async def test_not_executed_retry_leaves_a_lost_attempt_unknown(
     servers: Servers, subject: str, reply: bytes
 ) -> None:
-    """If the first attempt got no answer and its retries were not executed, the outcome is unknown."""
-    async with answering(servers, subject, [None, reply, reply]) as client:
+    """If the first attempt got no answer and its retry was not executed, the outcome is unknown."""
+    async with answering(servers, subject, [None, reply]) as client:
         book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
         with pytest.raises(OutcomeUnknown):
             await (client.send(BOOK, book) if subject == BOOK.many_subject else client.send(PLACE, hold))
@@ -86,23 +62,24 @@ async def test_not_executed_retries_leave_a_lost_attempt_unknown(
 @pytest.mark.parametrize("reply", [None, UNKNOWN], ids=["silence", "504"])
 async def test_attempts_never_overlap(servers: Servers, reply: bytes | None) -> None:
     """An attempt is sent once the previous one's deadline has passed; three attempts fill the timeout."""
-    met: list[tuple[float, int]] = []
-    with servers.new_stack() as stack:
-        async with await nats.connect(stack.env["NATS_URL"]) as connection:
-
-            async def note(message: Msg) -> None:
-                met.append((time.time() * 1000, items_of(message)[0]["deadline"]))
-                if reply:
-                    await answer_all(message, reply)
-
-            await connection.subscribe(BOOK.many_subject, cb=note)
-            await round_trip(connection)
-            async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
-                with pytest.raises(OutcomeUnknown):
-                    await client.send(BOOK, BookAppointment.model_validate(fresh()))
-    assert len(met) == 3
+    met: list[tuple[float, float]] = []  # when an attempt came, and its deadline
+    async with attempts_of(servers) as (client, messages, clock):
+        asked = asyncio.create_task(client.send(BOOK, BookAppointment.model_validate(fresh())))
+        for _ in range(3):
+            message = await messages.get()
+            deadline = clock.at(deadline_of(message))
+            met.append((clock.time(), deadline))
+            if reply:
+                await answer_all(message, reply)
+            clock.skip_to(
+                deadline - SOON
+            )  # an attempt that is sent too early comes before the rest has passed
+        clock.skip(PATIENCE)
+        with pytest.raises(OutcomeUnknown):
+            await asked
+        assert messages.empty()
     assert all(later[0] >= earlier[1] for earlier, later in pairwise(met))
-    assert all(deadline - received <= 200 for received, deadline in met)
+    assert all(deadline - received <= PATIENCE / 3 for received, deadline in met)
 
 
 @pytest.mark.parametrize(
@@ -113,23 +90,13 @@ async def test_all_attempts_carry_the_generated_key_or_token(
 ) -> None:
     """The client generates a missing key or token once: else a retry would meet its own earlier attempt."""
     met: list[dict[str, Any]] = []
-    with servers.new_stack() as stack:
-        async with await nats.connect(stack.env["NATS_URL"]) as connection:
-
-            async def note(message: Msg) -> None:
-                met.append(items_of(message)[0]["command"])
-
-            await connection.subscribe(subject, cb=note)
-            await round_trip(connection)
-            async with CommandClient(stack.env["NATS_URL"], timeout=0.6) as client:
-                book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
-                with pytest.raises(OutcomeUnknown):
-                    await (
-                        client.send(BOOK, book) if subject == BOOK.many_subject else client.send(PLACE, hold)
-                    )
-    assert len(met) == 3
-    assert met[0] == met[1] == met[2]
-    assert met[0][field]
+    book, hold = BookAppointment.model_validate(fresh()), PlaceHold.model_validate(fresh())
+    async with answering(servers, subject, [None] * 3, met) as client:
+        with pytest.raises(OutcomeUnknown):
+            await (client.send(BOOK, book) if subject == BOOK.many_subject else client.send(PLACE, hold))
+    first, *retries = (item["command"] for item in met)
+    assert retries == [first, first]
+    assert first[field]
 
 
 async def test_last_attempt_may_still_succeed(servers: Servers) -> None:
@@ -152,15 +119,17 @@ async def test_no_responders_leave_a_lost_attempt_unknown(
     servers: Servers,
 ) -> None:
     """Retries without responders do not decide the outcome of the unanswered attempt before them."""
-    async with answering(servers, BOOK.many_subject, [None, *[NO_RESPONDERS] * 50]) as client:
+    async with answering(
+        servers, BOOK.many_subject, [None, NO_RESPONDERS, NO_RESPONDERS], takes=LONG
+    ) as client:
         with pytest.raises(OutcomeUnknown):
             await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
 
 async def test_attempts_without_responders_use_up_no_attempt(servers: Servers) -> None:
     """However often there are no responders, the attempt that reaches a worker gets its full time."""
-    replies: Replies = [NO_RESPONDERS] * 4
-    async with slow_to_answer(servers, replies, seconds=1) as client:
+    replies: Replies = [*[NO_RESPONDERS] * 4, BOOKED]
+    async with answering(servers, BOOK.many_subject, replies, takes=PATIENCE / 8) as client:
         reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
     assert not replies
@@ -168,7 +137,7 @@ async def test_attempts_without_responders_use_up_no_attempt(servers: Servers) -
 
 async def test_without_responders_nothing_was_executed(servers: Servers) -> None:
     """If no worker subscribes before the timeout, the caller gets NoResponders: nothing was executed."""
-    async with answering(servers, BOOK.many_subject, [NO_RESPONDERS] * 50) as client:
+    async with answering(servers, BOOK.many_subject, [NO_RESPONDERS] * 3, takes=LONG) as client:
         with pytest.raises(NoResponders):
             await client.send(BOOK, BookAppointment.model_validate(fresh()))
 
@@ -193,19 +162,11 @@ async def test_refusal_is_known_by_its_type_not_its_sentence(
 
 async def test_moment_without_workers_is_bridged(servers: Servers) -> None:
     """While the only worker restarts, the client retries after "no responders"."""
-    with servers.new_stack() as stack:
-        async with await nats.connect(stack.env["NATS_URL"]) as connection:
-            back = time.monotonic() + 0.15
-
-            async def answer(message: Msg) -> None:
-                there = time.monotonic() >= back
-                await answer_all(message, BOOKED) if there else await answer_no_responders(message)
-
-            await connection.subscribe(BOOK.many_subject, cb=answer)
-            await round_trip(connection)
-            async with CommandClient(stack.env["NATS_URL"]) as client:
-                reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
+    replies: Replies = [NO_RESPONDERS, NO_RESPONDERS, BOOKED]
+    async with answering(servers, BOOK.many_subject, replies) as client:
+        reply = await client.send(BOOK, BookAppointment.model_validate(fresh()))
     assert reply.status == 201
+    assert not replies
 
 
 async def test_missing_primary_is_retried(servers: Servers) -> None:
@@ -218,10 +179,10 @@ async def test_missing_primary_is_retried(servers: Servers) -> None:
 async def test_no_primary_in_time_is_not_executed(servers: Servers) -> None:
     """If no attempt met a primary, nothing was executed; if one attempt is unknown, the outcome is too."""
     command = BookAppointment.model_validate(fresh())
-    async with answering(servers, BOOK.many_subject, [NO_PRIMARY] * 3) as client:
+    async with answering(servers, BOOK.many_subject, [NO_PRIMARY] * 3, takes=LONG) as client:
         with pytest.raises(NotExecuted):
             await client.send(BOOK, command)
-    async with answering(servers, BOOK.many_subject, [UNKNOWN, NO_PRIMARY, NO_PRIMARY]) as client:
+    async with answering(servers, BOOK.many_subject, [UNKNOWN, NO_PRIMARY, NO_PRIMARY], takes=LONG) as client:
         with pytest.raises(OutcomeUnknown):
             await client.send(BOOK, command)
 

@@ -7,7 +7,7 @@ identifies a member by its process. That makes any partition of the set possible
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Self
 
@@ -106,9 +106,9 @@ class Cluster:
         }
         await asyncio.to_thread(form_set, self.mongods["mongo-1"], [gates[name] for name in self.mongods])
         await asyncio.to_thread(self._wait_for_primary)
-        for module, count in COUNTS.items():
-            for number in range(1, count + 1):
-                self.services.start(f"{module}-{number}")
+        await self._start(
+            f"{module}-{number}" for module, count in COUNTS.items() for number in range(1, count + 1)
+        )
         await self.wait_ready()
 
     async def start_over(self, without: str = "") -> None:
@@ -120,10 +120,13 @@ class Cluster:
         await forget_events(self.nats_urls, self.operator)
         await asyncio.to_thread(self.redis.forget)
         self.services.without = without
-        for name in names:
-            self.services.start(name)
+        await self._start(names)
         await asyncio.to_thread(self.services.stack.wait_serving)
         await self.wait_ready()
+
+    async def _start(self, names: Iterable[str]) -> None:
+        """Start services at once, in threads: meanwhile the proxy must go on."""
+        await asyncio.gather(*(asyncio.to_thread(self.services.start, name) for name in names))
 
     async def wait_ready(self) -> None:
         """Wait until every gateway is ready."""

@@ -15,6 +15,8 @@ POLL_SECONDS = 0.02
 class PipedService(Service):
     """A thread reads a small pipe and writes the log file."""
 
+    forks = False
+
     def __init__(self, kind: str, log_file: Path, env: Mapping[str, str], without: str = "") -> None:
         super().__init__(kind, log_file, env, without)
         self._pipe = log_file.with_suffix(".pipe")
