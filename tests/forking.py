@@ -16,8 +16,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
-from typing import BinaryIO
+from typing import IO
 
 from deploy.local.process import ROOT
 
@@ -34,11 +37,41 @@ def _of_exec(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(EXEC_PREFIXES)}
 
 
+def run(
+    module: str, *arguments: str, environment: Mapping[str, str], stdin: str = "", seconds: float
+) -> "subprocess.CompletedProcess[str]":
+    """Run a module until it ends, as `python -m` does; return its exit code and output.
+
+    Raises:
+        TimeoutExpired: it has not ended after `seconds`, and was killed.
+    """
+    with TemporaryFile() as given, TemporaryFile() as output, TemporaryFile() as errors:
+        given.write(stdin.encode())
+        given.seek(0)
+        if can_fork(environment):
+            imported = f"{module}.__main__" if find_spec(f"{module}.__main__") else "runpy"
+            files = (given, output, errors)
+            process: subprocess.Popen[bytes] = _fork(module, arguments, environment, files, imported)
+        else:
+            command = [sys.executable, "-m", module, *arguments]
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=given, stdout=output, stderr=errors
+            )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(module, code, output.read().decode(), errors.read().decode())
+
+
 def fork(
     module: str,
     arguments: Sequence[str],
     environment: Mapping[str, str],
-    output: BinaryIO,
+    output: IO[bytes],
     *,
     imported: str,
 ) -> "Forked":
@@ -51,9 +84,20 @@ def fork(
         output: receives stdout and stderr.
         imported: the module to import beforehand.
     """
+    with Path(os.devnull).open("rb") as nothing:
+        return _fork(module, arguments, environment, (nothing, output, output), imported)
+
+
+def _fork(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    files: Sequence[IO[bytes]],
+    imported: str,
+) -> "Forked":
     with _lock:
         nursery = _nursery(module, imported)
-    return nursery.fork(arguments, environment, output)
+    return nursery.fork(arguments, environment, files)
 
 
 class Forked(subprocess.Popen[bytes]):
@@ -100,12 +144,14 @@ class _Nursery:
             )
         atexit.register(self.close)
 
-    def fork(self, arguments: Sequence[str], environment: Mapping[str, str], output: BinaryIO) -> Forked:
+    def fork(
+        self, arguments: Sequence[str], environment: Mapping[str, str], files: Sequence[IO[bytes]]
+    ) -> Forked:
         request = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode()
         exit_code, theirs = os.pipe()
         try:
             with self._lock:
-                socket.send_fds(self._socket, [request], [output.fileno(), theirs])
+                socket.send_fds(self._socket, [request], [*(each.fileno() for each in files), theirs])
                 return Forked(int(self._socket.recv(16)), exit_code)
         finally:
             os.close(theirs)

@@ -27,11 +27,11 @@ def import_before(module: str) -> None:
     gc.freeze()  # else the collectors of the children write to these pages, and so copy them
 
 
-def serve(requests: socket.socket) -> tuple[dict[str, Any], int] | None:
+def serve(requests: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Fork for each request and send the pid; send each child's exit code to the request's pipe.
 
     Returns:
-        In a child, its request and its output; in this process, None once nobody can send a request.
+        In a child, its request and its standard files; in this process, None once nobody can send a request.
     """
     exit_codes: dict[int, int] = {}
     ended, wakeup = os.pipe()
@@ -48,17 +48,18 @@ def serve(requests: socket.socket) -> tuple[dict[str, Any], int] | None:
                     os.read(ended, 1024)
                     reap(exit_codes)
                     continue
-                data, (*descriptors,), _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 2)
+                data, descriptors, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 4)
                 if not data:
                     return None
-                output, exit_code = descriptors
+                *files, exit_code = descriptors
                 if (pid := os.fork()) == 0:
                     requests.close()
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    return json.loads(data), output
+                    return json.loads(data), files
                 exit_codes[pid] = exit_code
-                os.close(output)
+                for file in files:
+                    os.close(file)
                 requests.send(str(pid).encode())
 
 
@@ -73,11 +74,11 @@ def reap(exit_codes: dict[int, int]) -> None:
         os.close(pipe)
 
 
-def become(request: dict[str, Any], output: int) -> None:
-    """Give this process its own session, output and environment."""
+def become(request: dict[str, Any], files: list[int]) -> None:
+    """Give this process its own session, standard files and environment."""
     os.setsid()
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for standard, file in enumerate(files):
+        os.dup2(file, standard)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
     os.environ.update(request["environment"])

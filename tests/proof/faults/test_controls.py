@@ -71,27 +71,28 @@ class Control:
         return [PlannedFault(self.fault, self.pause, self.lasting, after_previous=True, seed=str(SEED))]
 
 
-# `make soak` runs these, too: `make test` has to end in minutes, and has another control of each rule.
+# `make soak` runs these, too: `make test` has to end in minutes, and has another control of each rule. The
+# safeguards of the last three also have controls in tests/integration, which `make test` runs.
 SLOW_CONTROLS = (
     Control("first_claim_only", Rule.ONE_WINNER),
     Control("history_apart", Rule.LINEARIZABLE),
     Control("secondary_reads", Rule.LINEARIZABLE, TOGETHER, BEHIND),
     Control("one_delivery_at_a_time", Rule.WEBHOOK),
     Control("redirects_followed", Rule.WEBHOOK),
+    Control("no_intents,sluggish_store", Rule.HOLD),
+    Control("no_release_mark,no_look_at_callers", Rule.TRUE_REFUSAL, HOLDING, FIRST_LOST, 0.0, 4.0),
+    Control("no_compare_and_set", Rule.HISTORY),
 )
 CONTROLS = (
     Control("no_index_check", Rule.ONE_WINNER),
     Control("write_concern_one", Rule.DURABLE, APART, DEPOSED),
     Control("no_deadline", Rule.IN_TIME, APART, PAUSED),
     Control("no_hold_check", Rule.HOLD),
-    Control("no_intents,sluggish_store", Rule.HOLD),
     Control("no_key_lookup", Rule.TRUE_REFUSAL, APART),
     Control("no_final_refusals,no_look_at_callers", Rule.FINAL, BOOKING, FIRST_LOST, 0.0, 4.0),
     Control("late_refusal_ends", Rule.KNOWN_OUTCOME, WAITING, ANSWERED_LATE, 0.0, 4.0),
-    Control("no_release_mark,no_look_at_callers", Rule.TRUE_REFUSAL, HOLDING, FIRST_LOST, 0.0, 4.0),
     Control("move_in_two_writes", Rule.HISTORY),
     Control("late_freeing", Rule.LINEARIZABLE),
-    Control("no_compare_and_set", Rule.HISTORY),
     Control("later_lookup", Rule.EVENT),
     Control("gone_goes_on", Rule.WEBHOOK),
     *(SLOW_CONTROLS if "ALL_CONTROLS" in os.environ else ()),
