@@ -21,7 +21,7 @@ EMBED = "book/embed.js"
 def register(app: FastAPI, page_key: str = "", origins: Collection[str] = ()) -> None:
     """Add the pages, and `/web/` with their files."""
     assets = Assets()
-    renderer = PageRenderer(assets, page_key, origins)
+    renderer = PageRenderer(assets, PAGES, page_key, origins)
     for page in PAGES:
         _add_page(app, page, renderer)
 
