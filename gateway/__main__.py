@@ -10,6 +10,7 @@ from gateway.access.access import Access
 from gateway.app import create_gateway
 from gateway.http.server import HttpServer
 from gateway.live.slots import LiveSlots
+from gateway.sms.options import SmsOptions, sms_options
 from shared.process.garbage import tune_gc
 from shared.process.health import bind_health
 from shared.process.listening import bind
@@ -17,10 +18,13 @@ from shared.process.logs import configure_logs
 from shared.process.metrics import set_build_info
 from shared.process.settings import (
     AccessSettings,
+    EventSettings,
     GatewaySettings,
     LogSettings,
     Misconfigured,
     NatsSettings,
+    PublicSettings,
+    SmsSettings,
     WebhookSettings,
     load,
 )
@@ -40,13 +44,21 @@ def main() -> None:
     access_settings = load(AccessSettings)
     access_settings.check_host(settings.host)
     access = Access(access_settings)
+    sms = sms_options(load(SmsSettings), load(PublicSettings), load(EventSettings), access_settings)
     listener = bind(settings.host, settings.port, variable="PORT", share=settings.share_port)
     health = bind_health(settings.host, settings.health_port, variable="HEALTH_PORT")
     live = LiveSlots(settings.live_streams_max)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         stopped_by_signal = runner.run(
             _serve(
-                listener, health, nats=nats, live=live, webhooks=webhooks, settings=settings, access=access
+                listener,
+                health,
+                nats=nats,
+                live=live,
+                webhooks=webhooks,
+                settings=settings,
+                access=access,
+                sms=sms,
             )
         )
     if not stopped_by_signal:
@@ -62,6 +74,7 @@ async def _serve(
     webhooks: WebhookSettings,
     settings: GatewaySettings,
     access: Access,
+    sms: SmsOptions | None,
 ) -> bool:
     """Serve, and return whether a signal alone ended it."""
     stop, cut_off = asyncio.Event(), asyncio.Event()
@@ -76,6 +89,7 @@ async def _serve(
         webhook_settings=webhooks,
         allowed_hosts=settings.hosts,
         page_key=settings.page_key,
+        sms=sms,
     )
     server = HttpServer(gateway, listener, settings.tls_cert_file, settings.tls_key_file)
     tune_gc()

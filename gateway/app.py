@@ -14,6 +14,7 @@ from gateway.access.access import Access
 from gateway.access.origins import share_with
 from gateway.api.calls import HotCalls
 from gateway.api.routes import register
+from gateway.calendars import routes as calendars
 from gateway.docs.document import DESCRIPTION, TITLE, DocumentedApi
 from gateway.docs.pages import add_pages
 from gateway.http import health
@@ -22,6 +23,9 @@ from gateway.http.metrics import CLIENT
 from gateway.http.middleware import RequestMiddleware
 from gateway.live import route as live_route
 from gateway.live.slots import LiveSlots
+from gateway.sms import route as sms_route
+from gateway.sms import simulator
+from gateway.sms.options import SmsOptions
 from gateway.web import routes as web
 from gateway.webhooks import calls as webhook_calls
 from gateway.webhooks import routes as webhooks
@@ -43,6 +47,7 @@ def create_gateway(
     webhook_settings: WebhookSettings | None = None,
     allowed_hosts: Collection[bytes] = frozenset(),
     page_key: str = "",
+    sms: SmsOptions | None = None,
 ) -> ASGIApp:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
@@ -53,6 +58,7 @@ def create_gateway(
         health_listener: the socket of `HEALTH_PORT`, if that is set; the same health checks answer there.
         allowed_hosts: the names that the header `Host` of a request may have; empty: any.
         page_key: the publishable key of the pages.
+        sms: the channel of text messages; None: there is none.
     """
     app = create_app(
         nats,
@@ -62,6 +68,7 @@ def create_gateway(
         live=live,
         webhook_settings=webhook_settings,
         page_key=page_key,
+        sms=sms,
     )
     gateway = RequestMiddleware(
         app,
@@ -82,6 +89,7 @@ def create_app(
     live: LiveSlots | None = None,
     webhook_settings: WebhookSettings | None = None,
     page_key: str = "",
+    sms: SmsOptions | None = None,
 ) -> FastAPI:
     """Create the documented API, which lacks only the services of `RequestMiddleware`."""
     live = live or LiveSlots()
@@ -120,13 +128,25 @@ def create_app(
     )
     app.state.links = access.links if access else None
     install_error_handlers(app)
+    calendars.register(app)
     register(app)
     live_route.register(app, live)
     webhooks.register(app, webhook_settings or WebhookSettings())
     app.include_router(health.router)
     add_pages(app)
-    web.register(app, page_key, access.origins if access else ())
+    origins = access.origins if access else ()
+    web.register(app, page_key, origins, with_demo=sms is not None and sms.simulator)
+    if sms is not None:
+        _add_sms(app, sms)
     return app
+
+
+def _add_sms(app: FastAPI, sms: SmsOptions) -> None:
+    sms.channel.app_state = app.state
+    if sms.auth_token is not None:
+        sms_route.register(app, sms.channel, sms.auth_token, sms.public_url)
+    if sms.simulator:
+        simulator.register(app, sms.channel)
 
 
 async def _connect(client: CommandClient, on_cut_off: Callable[[], None]) -> None:

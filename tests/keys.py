@@ -32,7 +32,8 @@ class KeyFile:
     def new(self, *scopes: str, sites: Any = "all", **more: Any) -> str:
         """Add a key, and return its token."""
         id = f"key-{next(self._numbers)}"
-        token = f"{'pk' if more.get('kind') == 'publishable' else 'sk'}_{id}_{os.urandom(32).hex()}"
+        prefix = {"publishable": "pk", "calendar": "ck"}.get(more.get("kind", ""), "sk")
+        token = f"{prefix}_{id}_{os.urandom(32).hex()}"
         key = {
             "id": id,
             "name": "a test",

@@ -3,14 +3,17 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 
 from shared.contract.errors import InvalidRequest
 from shared.contract.instants import EPOCH, format_instant
+from shared.contract.schedule_fields import MOST_BUFFER_MINUTES
 from shared.domain.claim import Claims
 from shared.domain.grid import Grid, SlotRange
 from shared.stores.mongo.regridding import BookedPlace, TargetGrid
 
 MOST_NAMED = 20
+LONGEST_BUFFER = timedelta(minutes=MOST_BUFFER_MINUTES)
 
 
 class Unfit(Exception):
@@ -62,7 +65,7 @@ def placed_on(target: TargetGrid, booked: BookedPlace) -> tuple[SlotRange, Claim
         duration = target.duration
     place = replace(booked, durationMinutes=duration)
     try:
-        slot_range = Grid(target.minutes).slot_range(place)
+        slot_range = Grid(target.minutes).slot_range(place, booked.service)
         return slot_range, Claims.of(place, slot_range)
     except InvalidRequest as error:
         raise Unfit(f"{booked.id}: {error}") from None
@@ -71,12 +74,12 @@ def placed_on(target: TargetGrid, booked: BookedPlace) -> tuple[SlotRange, Claim
 async def find_obstacles(bookings: AsyncIterator[BookedPlace], target: TargetGrid) -> Obstacles:
     """Find the obstacles on the new grid; `bookings` are ordered by site and slot.
 
-    Memory holds only the bookings of one site that reach into the current cell.
+    Memory holds only the bookings of one site that reach into the current cell, or begin soon after it.
     """
     obstacles = Obstacles()
     site: str | None = None
     open_until: dict[str, list[tuple[int, str]]] = {}  # resource -> [(last cell in Unix ms, id)]
-    async for booked in bookings:
+    async for booked in _by_begin(bookings):
         if booked.site != site:
             site, open_until = booked.site, {}
         try:
@@ -91,6 +94,19 @@ async def find_obstacles(bookings: AsyncIterator[BookedPlace], target: TargetGri
                 obstacles.add(Conflict(booked.site, resource, cell, (earlier, booked.id)))
             open_until[resource] = [*reaching, (last, booked.id)]
     return obstacles
+
+
+async def _by_begin(bookings: AsyncIterator[BookedPlace]) -> AsyncIterator[BookedPlace]:
+    """Yield bookings, which are ordered by site and slot, by site and the begin of their buffers."""
+    waiting: list[tuple[datetime, str, BookedPlace]] = []  # a heap, of one site
+    async for booked in bookings:
+        while waiting and (
+            booked.site != waiting[0][2].site or waiting[0][0] <= booked.slot - LONGEST_BUFFER
+        ):
+            yield heappop(waiting)[2]
+        heappush(waiting, (booked.begin, booked.id, booked))
+    while waiting:
+        yield heappop(waiting)[2]
 
 
 def _cell_ranges(claims: Claims) -> dict[str, tuple[int, int]]:

@@ -27,7 +27,7 @@ def stop_order(service_seconds: float) -> tuple[tuple[tuple[str, ...], float], .
     return (
         (("gateway",), service_seconds),
         (("booking_worker", "hold_worker"), service_seconds),
-        (("booking_worker.events", "gateway.webhooks"), service_seconds),
+        (("booking_worker.events", "gateway.webhooks", "gateway.notify"), service_seconds),
         (("nats",), 0.5),
         (("redis",), 1.0),
         (("mongod",), 2.0),

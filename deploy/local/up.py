@@ -2,13 +2,14 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.binaries import find_binary
 from deploy.local.console import print_line, ready_message
 from deploy.local.demo import make_demo_site
+from deploy.local.demo_phone import demo_phone
 from deploy.local.embedded import EmbeddedServer
 from deploy.local.errors import StackError
 from deploy.local.mongod import Mongod
@@ -24,7 +25,14 @@ from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
 from shared.process.secret_files import UnusableSecret, read_secret
-from shared.process.settings import AccessSettings, GridSettings, Misconfigured, NatsSettings, load
+from shared.process.settings import (
+    AccessSettings,
+    GridSettings,
+    Misconfigured,
+    NatsSettings,
+    NotifySettings,
+    load,
+)
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 
@@ -80,7 +88,8 @@ def _run(supervisor: Supervisor, settings: StackSettings, addresses: dict[str, s
     health_ports = _health_ports(settings)
     addresses["NATS_ACCESS_FILE"] = secure.client_file if secure else ""
     addresses["HEALTH_PORTS"] = " ".join(map(str, health_ports))
-    supervisor.start(_services(settings, addresses, logs, health_ports, secure))
+    phone = demo_phone(data)
+    supervisor.start(_services(settings, addresses, logs, health_ports, secure=secure, phone=phone))
     access_file = secure.environment("gateway")["NATS_ACCESS_FILE"] if secure else ""
     has_demo = _is_new(given) and make_demo_site(addresses["NATS_URL"], access_file, data)
     is_open = not load(AccessSettings).has_keys
@@ -129,7 +138,9 @@ def _services(
     addresses: dict[str, str],
     logs: Path,
     health_ports: Sequence[int],
+    *,
     secure: SecureNats | None,
+    phone: Mapping[str, str],
 ) -> list[Process]:
     env = {
         **{variable: addresses[variable] for variable in EMBEDDED},
@@ -146,6 +157,7 @@ def _services(
         ("hold_worker", "hold_worker"): settings.hold_workers,
         ("booking_worker.events", "relay"): settings.relays,
         ("gateway.webhooks", "webhooks"): settings.webhook_workers,
+        ("gateway.notify", "notify"): int(load(NotifySettings).has_provider),
     }
 
     def env_of(kind: str) -> dict[str, str]:
@@ -161,7 +173,7 @@ def _services(
             "gateway",
             f"gateway-{n}",
             logs / f"gateway-{n}.log",
-            {**env_of("gateway"), "HEALTH_PORT": str(port)},
+            {**env_of("gateway"), **phone, "HEALTH_PORT": str(port)},
         )
         for n, port in enumerate(health_ports, 1)
     ]

@@ -12,8 +12,9 @@ from shared.contract import audit
 from shared.contract.deadline import LONGEST_TIMEOUT_SECONDS
 from shared.contract.events import STREAM, SUBJECTS, consumer_of
 from shared.contract.operation import BOOKING_GROUP, HOLD_GROUP, Operation
-from shared.contract.operations import BOOKING_READY, HOLD_READY, OPERATIONS
-from shared.process.nats_access import EVENTS_API, GATEWAY, PREFIX, SERVICE, inbox_prefix
+from shared.contract.operations import BOOKING_READY, GET, HISTORY, HOLD_READY, OPERATIONS
+from shared.contract.schedule_operations import GET as GET_SCHEDULE
+from shared.process.nats_access import EVENTS_API, GATEWAY, NOTIFY, PREFIX, SERVICE, inbox_prefix
 
 Config = dict[str, Any]
 
@@ -26,11 +27,15 @@ USERS = {
     "hold_worker": HOLD_WORKER,
     "booking_worker.events": RELAY,
     "gateway.webhooks": WEBHOOKS,
+    "gateway.notify": NOTIFY,
 }
 """The user of each service, by its module."""
 HINTS, EVERY_HINT = "hint.v1.*.hold", "hint.v1.>"
 WEBHOOK_TEST = "webhook.v1.test"
 WEBHOOK_BUCKET, DELIVERY_BUCKET = "webhooks", "webhook_deliveries"
+SMS_BUCKETS = ("sms_conversations", "sms_opt_out")
+OPT_OUT_BUCKET = SMS_BUCKETS[1]
+NOTICE_BUCKETS = ("notices", "notices_sent")
 REPLY_MARGIN_SECONDS = 10
 _API = "$JS.API"
 _READY = (BOOKING_READY, HOLD_READY)
@@ -62,7 +67,13 @@ def services() -> dict[str, Config]:
     return {
         GATEWAY: _permissions(
             GATEWAY,
-            publish=[*addresses(SERVICE, GATEWAY), WEBHOOK_TEST, *both_buckets, purge],
+            publish=[
+                *addresses(SERVICE, GATEWAY),
+                WEBHOOK_TEST,
+                *both_buckets,
+                purge,
+                *(subject for bucket in SMS_BUCKETS for subject in _own_bucket(bucket)),
+            ],
             subscribe=[SUBJECTS, EVERY_HINT],
         ),
         BOOKING_WORKER: _worker(BOOKING_WORKER, BOOKING_READY),
@@ -91,6 +102,17 @@ def services() -> dict[str, Config]:
             ],
             subscribe=[f"{WEBHOOK_TEST} {WEBHOOKS}"],
             responds=True,
+        ),
+        NOTIFY: _permissions(
+            NOTIFY,
+            publish=[
+                *(f"{PREFIX}.{SERVICE}.{NOTIFY}.{each.subject}" for each in (GET, HISTORY, GET_SCHEDULE)),
+                *_durable(STREAM, NOTIFY),
+                *_durable(audit.STREAM, NOTIFY),
+                *(subject for bucket in NOTICE_BUCKETS for subject in _own_bucket(bucket)),
+                f"{_API}.STREAM.PURGE.KV_{NOTICE_BUCKETS[0]}",
+                *_readable_bucket(OPT_OUT_BUCKET),
+            ],
         ),
         OPERATOR: _permissions(
             OPERATOR, publish=["$JS.>", "$KV.>"], subscribe=[SUBJECTS, audit.SUBJECTS, EVERY_HINT]
@@ -174,6 +196,28 @@ def _bucket(bucket: str) -> list[str]:
         f"{_API}.DIRECT.GET.{stream}.>",
         *_consumers(stream),
         f"$JS.FC.{stream}.>",
+    ]
+
+
+def _own_bucket(bucket: str) -> list[str]:
+    """Return the subjects of a key-value bucket that its user also creates."""
+    return [*_bucket(bucket), f"{_API}.STREAM.CREATE.KV_{bucket}"]
+
+
+def _readable_bucket(bucket: str) -> list[str]:
+    """Return the subjects that read the entries of a key-value bucket, or create it empty."""
+    actions = ("INFO", "MSG.GET", "CREATE")
+    stream = f"KV_{bucket}"
+    return [*(f"{_API}.STREAM.{action}.{stream}" for action in actions), f"{_API}.DIRECT.GET.{stream}.>"]
+
+
+def _durable(stream: str, consumer: str) -> list[str]:
+    """Return the subjects of one durable consumer of a stream, which its user creates."""
+    return [
+        f"{_API}.CONSUMER.CREATE.{stream}.{consumer}",
+        f"{_API}.CONSUMER.CREATE.{stream}.{consumer}.>",
+        *(f"{_API}.CONSUMER.{action}.{stream}.{consumer}" for action in ("INFO", "MSG.NEXT")),
+        f"$JS.ACK.{stream}.{consumer}.>",
     ]
 
 

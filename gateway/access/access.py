@@ -1,10 +1,15 @@
-"""Identify the caller of a request by its header `Authorization`, before its command is read."""
+"""Identify the caller of a request by its header `Authorization`, before its command is read.
+
+Calendar programs cannot send a header, so the key of a calendar is in the query of its path, and is valid
+nowhere else.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
 from gateway.access import links
@@ -24,6 +29,7 @@ _AUTHORIZATION, _BEARER = b"authorization", b"bearer"
 _JWT_DOTS = 2
 LINK = links.PREFIX.encode()
 APPOINTMENTS = "/api/appointments"
+DOWNLOAD, CALENDARS, KEY = ".ics", "/api/calendars/", "key"
 
 BuiltT = TypeVar("BuiltT")
 
@@ -88,15 +94,18 @@ class Access:
         except Unauthorized:
             self._clients.count_network(headers, scope)
             raise
-        if identified.key is not None and identified.key.kind == "publishable":
-            self._check_origin(identified.key, headers)
-        elif identified is not PATIENT:
+        key = identified.key
+        if key is not None and key.kind == "publishable":
+            self._check_origin(key, headers)
+        elif identified is not PATIENT and (key is None or key.kind == "secret"):
             self._clients.count_key(identified)
             return identified
         return self._clients.sharing(identified, self._clients.count_network(headers, scope))
 
     def _identify(self, headers: Mapping[bytes, bytes], scope: Scope) -> Identified:
-        sent = headers.get(_AUTHORIZATION, b"")
+        sent = headers.get(_AUTHORIZATION)
+        if sent is None:
+            return self._subscriber_of(scope)
         scheme, _, token = sent.partition(b" ")
         if scheme.lower() != _BEARER or len(token) > LONGEST_TOKEN:
             raise Unauthorized
@@ -109,14 +118,29 @@ class Access:
             return self._jwts.identify(token)
         if self._keys is None:
             raise Unauthorized
-        return self._keys.identify(token)
+        identified = self._keys.identify(token)
+        if identified.key is not None and identified.key.kind == "calendar":
+            raise Unauthorized
+        return identified
+
+    def _subscriber_of(self, scope: Scope) -> Identified:
+        """Return the caller with the key in the query of the calendar that the key opens."""
+        if not scope["path"].startswith(CALENDARS) or self._keys is None:
+            raise Unauthorized
+        tokens = QueryParams(scope["query_string"]).getlist(KEY)
+        if len(tokens) != 1 or len(tokens[0]) > LONGEST_TOKEN:
+            raise Unauthorized
+        identified = self._keys.identify(tokens[0].encode())
+        if identified.key is None or identified.key.calendar != scope["path"]:
+            raise Unauthorized
+        return identified
 
     def _patient_of(self, token: bytes, scope: Scope) -> Identified:
         """Return the patient whose link opens the appointment in the path of a request."""
         prefix, _, appointment_id = scope["path"].rpartition("/")
         if prefix != APPOINTMENTS or self.links is None:
             raise Unauthorized
-        if not self.links.verify(token.decode("latin-1"), appointment_id):
+        if not self.links.verify(token.decode("latin-1"), appointment_id.removesuffix(DOWNLOAD)):
             raise Unauthorized
         return PATIENT
 

@@ -27,6 +27,8 @@ from shared.contract.headers import REQUEST_ID, accept_request_id
 MOST_IN_FLIGHT = 4000
 PROTECTED = "/api/"
 """The begin of the paths whose callers are identified. The others have neither names nor keys."""
+SIGNED = frozenset({"/api/sms"})
+"""Paths below it whose requests are signed by their sender, who has no key."""
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _CLOSE = (b"connection", b"close")
 
@@ -122,7 +124,7 @@ class RequestMiddleware:
             return
         try:
             check_head(scope, headers, self._allowed_hosts)
-            is_protected = scope["path"].startswith(PROTECTED)
+            is_protected = scope["path"].startswith(PROTECTED) and scope["path"] not in SIGNED
             identified = self._identify(headers, scope) if is_protected else NOBODY
         except Refused as error:
             await _refuse(scope, response, error)

@@ -14,15 +14,19 @@ PAGES = (
     Page("/book/{site}", "book", preload="api/schedules/{site}", embeddable=True),
     Page("/appointments/{id}", "appointment"),
 )
+DEMO_PAGES = (Page("/sms", "sms"),)
 EMBED = "book/embed.js"
 """The script by which pages of other sites show the patient's page."""
 
 
-def register(app: FastAPI, page_key: str = "", origins: Collection[str] = ()) -> None:
-    """Add the pages, and `/web/` with their files."""
+def register(
+    app: FastAPI, page_key: str = "", origins: Collection[str] = (), *, with_demo: bool = False
+) -> None:
+    """Add the pages, and `/web/` with their files; with those of `DEMO_PAGES` if that is set."""
     assets = Assets()
-    renderer = PageRenderer(assets, PAGES, page_key, origins)
-    for page in PAGES:
+    pages = (*PAGES, *(DEMO_PAGES if with_demo else ()))
+    renderer = PageRenderer(assets, pages, page_key, origins)
+    for page in pages:
         _add_page(app, page, renderer)
 
     @app.get("/web/embed.js", include_in_schema=False)

@@ -1,8 +1,6 @@
 """Answers the calls of `/api/webhooks`: reads and writes the buckets. `gateway.webhooks.app` delivers."""
 
-import re
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -16,6 +14,7 @@ from gateway.api.calls import NO_QUERY
 from gateway.api.preconditions import PRECONDITIONS, refuse_others
 from gateway.http.body import read_object
 from gateway.http.connection import REQUESTER
+from gateway.http.own_host import refuse_strangers
 from gateway.http.response import to_response
 from gateway.webhooks import calls, messages
 from gateway.webhooks.addresses import check_url
@@ -39,12 +38,9 @@ from shared.contract.instants import EPOCH
 from shared.contract.parsing import validate
 from shared.process.settings import WebhookSettings
 
-OWN_HOST_ONLY = "This part of the API answers requests of its own host only"
 NOT_ALL_SITES = "The key does not permit all sites: send a site"
 NO_BODY = "A body is not accepted here"
 TEST_MARGIN_SECONDS = 2.0
-_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
-_OWN_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]*)?", re.IGNORECASE)
 Handler = Callable[[str, Any, Caller], Awaitable[BaseModel]]
 
 
@@ -63,7 +59,7 @@ def _endpoint(call: WebhookCall, routes: "WebhookRoutes") -> Callable[[Request],
         identified: Identified = request.scope[REQUESTER].identified
         identified.require(Scope.WEBHOOKS)
         if identified is OPEN:
-            _refuse_strangers(request)
+            refuse_strangers(request)
         command = await _read(call, request)
         webhook_id = request.path_params.get("id", "").lower()
         if "id" in request.path_params and not is_uuid(webhook_id):
@@ -73,24 +69,6 @@ def _endpoint(call: WebhookCall, routes: "WebhookRoutes") -> Callable[[Request],
         return to_response(Reply(await handler(webhook_id, command, identified.caller), call.status))
 
     return endpoint
-
-
-def _refuse_strangers(request: Request) -> None:
-    """Refuse a request from another host, for another name, or with a header that proxies add.
-
-    The name in `Host` keeps out a page whose name was made to resolve to loopback (DNS rebinding).
-
-    Raises:
-        Forbidden
-    """
-    peer = request.client.host if request.client else ""
-    try:
-        is_local = ip_address(peer.removeprefix("::ffff:")).is_loopback
-    except ValueError:
-        is_local = False
-    is_own = _OWN_HOST.fullmatch(request.headers.get("host", ""))
-    if not is_local or not is_own or any(name in request.headers for name in _FORWARDED):
-        raise Forbidden(OWN_HOST_ONLY)
 
 
 async def _read(call: WebhookCall, request: Request) -> Any:

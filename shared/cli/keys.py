@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -18,8 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ..contract.caller import Scope
+from ..contract.commands import DEFAULT_SITE
 from ..contract.instants import format_instant
 from ..process.api_keys import (
+    CALENDAR_SCOPES,
     MOST_SECRETS,
     ApiKey,
     Kind,
@@ -32,6 +34,7 @@ from ..process.api_keys import (
 from ..process.watched_file import InvalidFile
 from .commands import Commands
 from .gateway import ExitCode
+from .options import LOCAL
 from .times import read_slot
 
 ID_BYTES = 6
@@ -39,8 +42,8 @@ DEFAULT_OVERLAP = timedelta(days=1)
 HELP = """\
 Make, list, rotate and revoke API keys. The file has digests only; a key is printed once.
 
-Running gateways and workers read the file again within a second or two. Exit codes: 0 done, 1 no such key,
-2 wrong request or file.
+`calendar` makes the secret link of a resource's calendar. Running gateways and workers read the file again
+within a second or two. Exit codes: 0 done, 1 no such key, 2 wrong request or file.
 """
 ONCE = "The key is shown only now; keep it safe"
 CORS = "Browsers send it only if the gateway has these origins too: ALLOWED_ORIGINS={}"
@@ -129,31 +132,44 @@ def new(
         raise typer.BadParameter(
             "leave out --holds and --bookings for a publishable key: all patients share it"
         )
-    key_id = secrets.token_hex(ID_BYTES)
-    kind: Kind = "publishable" if publishable else "secret"
-    token, digest = new_token(key_id, kind)
-    try:
-        key = ApiKey(
-            id=key_id,
-            name=name,
-            kind=kind,
-            secrets=(SecretDigest(sha256=digest),),
-            scopes=scopes.scopes,
-            sites="all" if all_sites else frozenset(site or ()),
-            limits=Limits(rate=rate, holds=holds, bookings=bookings),
-            origins=tuple(origin or ()),
-            created=_now(),
-            expires=expires,
-            nats=nats,
-        )
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        field = str(first["loc"][0]) if first["loc"] else ""
-        raise typer.BadParameter(f"{field} {first['msg'].removeprefix('Value error, ')}".strip()) from None
-    _change(file, lambda keys: [*keys, key])
-    _print_once(token, key_id)
+    key, token = _new_key(
+        file,
+        kind="publishable" if publishable else "secret",
+        name=name,
+        scopes=scopes.scopes,
+        sites="all" if all_sites else frozenset(site or ()),
+        limits=Limits(rate=rate, holds=holds, bookings=bookings),
+        origins=tuple(origin or ()),
+        expires=expires,
+        nats=nats,
+    )
+    _print_once(token, key.id)
     if key.origins:
         print(CORS.format(",".join(key.origins)), file=sys.stderr)
+
+
+def calendar(
+    resource: Annotated[str, typer.Argument(metavar="RESOURCE", help="The resource of the calendar")],
+    name: Name,
+    file: File,
+    *,
+    site: Annotated[str, typer.Option("--site", "-s", help="Its site")] = DEFAULT_SITE,
+    url: Annotated[
+        str, typer.Option("--url", envvar="PUBLIC_URL", help="The address of the gateway outside")
+    ] = LOCAL,
+    expires: Expires = None,
+) -> None:
+    """Make the secret link of a resource's calendar, and print it once."""
+    key, token = _new_key(
+        file,
+        kind="calendar",
+        name=name,
+        scopes=CALENDAR_SCOPES,
+        sites=frozenset({site}),
+        resource=resource,
+        expires=expires,
+    )
+    _print_once(f"{url.rstrip('/')}{key.calendar}?key={token}", key.id)
 
 
 def list_keys(file: File) -> None:
@@ -165,6 +181,8 @@ def list_keys(file: File) -> None:
     )
     for key in _read(file):
         sites = key.sites if key.sites == "all" else ", ".join(sorted(key.sites))
+        if key.resource is not None:
+            sites = f"{sites}/{key.resource}"
         limits = ", ".join(f"{name} {limit}" for name, limit in key.limits if limit is not None)
         expires = format_instant(key.expires) if key.expires else "never"
         table.add_row(
@@ -202,6 +220,20 @@ def rotate(id: KeyId, file: File, *, overlap: Overlap = None) -> None:
 
     _change(file, renewed)
     _print_once(token, id)
+
+
+def _new_key(file: Path, *, kind: Kind, **fields: Any) -> tuple[ApiKey, str]:
+    """Add a key to the file; return it and its token."""
+    key_id = secrets.token_hex(ID_BYTES)
+    token, digest = new_token(key_id, kind)
+    try:
+        key = ApiKey(id=key_id, kind=kind, secrets=(SecretDigest(sha256=digest),), created=_now(), **fields)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else ""
+        raise typer.BadParameter(f"{field} {first['msg'].removeprefix('Value error, ')}".strip()) from None
+    _change(file, lambda keys: [*keys, key])
+    return key, token
 
 
 def _print_once(token: str, id: str) -> None:
@@ -259,6 +291,7 @@ app = typer.Typer(
     cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.command()(new)
+app.command()(calendar)
 app.command("list")(list_keys)
 app.command()(revoke)
 app.command()(rotate)

@@ -51,6 +51,10 @@ Patient = Annotated[str, typer.Argument(help="The patient's name")]
 Contact = Annotated[
     str | None, typer.Option("--contact", metavar="TEXT", help="The patient's phone number or address")
 ]
+NewName = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="The right name of the patient")]
+NewAttendance = Annotated[
+    str | None, typer.Option("--attendance", metavar="TEXT", help="expected, arrived or missed")
+]
 Id = Annotated[str, typer.Argument(parser=_read_id, metavar="ID", help="The appointment's id")]
 Key = Annotated[
     str | None,
@@ -85,6 +89,9 @@ Resources = Annotated[
     list[str] | None, typer.Option("--resource", "-r", help="What is wanted; repeat it for several")
 ]
 Minutes = Annotated[int | None, typer.Option("--minutes", "-m", help="How long, where there is a grid")]
+Service = Annotated[
+    str | None, typer.Option("--service", help="A service of a resource: sets minutes, adds its resources")
+]
 HoldToken = Annotated[str | None, typer.Option("--hold", help="The token of a hold that is used up")]
 IfVersion = Annotated[
     int | None, typer.Option("--if-version", min=1, help="Only if the appointment has this version")

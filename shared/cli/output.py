@@ -140,6 +140,7 @@ def details(title: str, of: Appointment | Hold) -> str:
             ("id", of.id),
             ("patient", of.patientName or NOT_SHOWN),
             ("contact", of.contact or ""),
+            ("attendance", of.attendance or ""),
             ("status", of.status),
             ("version", str(of.version)),
         ]
@@ -148,6 +149,7 @@ def details(title: str, of: Appointment | Hold) -> str:
     )
     place = [
         ("slot", format_time(of.slot) + format_minutes(of.durationMinutes, ", {} minutes")),
+        ("service", (of.service or "") + _format_buffers(of)),
         ("resources", ", ".join(of.resources)),
         ("site", of.site),
     ]
@@ -170,6 +172,11 @@ def _table(title: str, headings: Row, rows: Iterable[Row]) -> Table:
     for row in rows:
         listed.add_row(*row)
     return listed
+
+
+def _format_buffers(of: Appointment | Hold) -> str:
+    buffers = [(of.bufferBefore, "before"), (of.bufferAfter, "after")]
+    return "".join(f", {minutes} minutes {where}" for minutes, where in buffers if minutes)
 
 
 def format_minutes(minutes: int | None, form: str = "{}") -> str:

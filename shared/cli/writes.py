@@ -7,7 +7,14 @@ import typer
 
 from ..contract.fields import trim_key
 from ..contract.headers import IDEMPOTENCY_KEY, IF_MATCH, etag_of
-from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
+from ..contract.replies import (
+    BookingAmended,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingMoved,
+    HoldPlaced,
+    HoldReleased,
+)
 from .options import (
     LOCAL,
     ApiKey,
@@ -19,9 +26,12 @@ from .options import (
     IfVersion,
     Key,
     Minutes,
+    NewAttendance,
+    NewName,
     NewSlot,
     Patient,
     Resources,
+    Service,
     Site,
     Slot,
     Url,
@@ -36,6 +46,7 @@ def book(
     contact: Contact = None,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     hold: HoldToken = None,
     site: Site = None,
     key: Key = None,
@@ -51,6 +62,7 @@ def book(
         contact=contact,
         resources=resource,
         durationMinutes=minutes,
+        service=service,
         holdToken=hold,
         site=site,
     )
@@ -74,6 +86,7 @@ def hold(
     contact: Contact = None,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     token: Annotated[str | None, typer.Option("--token", help="A hold's own, which extends it")] = None,
     site: Site = None,
     url: Url = LOCAL,
@@ -88,6 +101,7 @@ def hold(
         contact=contact,
         resources=resource,
         durationMinutes=minutes,
+        service=service,
         holdToken=token,
         site=site,
     )
@@ -133,6 +147,7 @@ def move(
     *,
     resource: Resources = None,
     minutes: Minutes = None,
+    service: Service = None,
     hold: HoldToken = None,
     key: Key = None,
     if_version: IfVersion = None,
@@ -143,7 +158,9 @@ def move(
     """Move an appointment; what is left out stays as it is."""
     key = trim_key(key) or str(uuid4())
     output = Output(url, json, api_key)
-    body = wire_fields(slot=slot, resources=resource, durationMinutes=minutes, holdToken=hold)
+    body = wire_fields(
+        slot=slot, resources=resource, durationMinutes=minutes, service=service, holdToken=hold
+    )
     answer = output.request(
         "PATCH",
         path_of(id),
@@ -152,6 +169,23 @@ def move(
         headers={IDEMPOTENCY_KEY: key, **_if_match(if_version)},
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
     )
+    output.print(details(answer.body.message, answer.body.appointment), answer.json)
+
+
+def amend(
+    id: Id,
+    *,
+    name: NewName = None,
+    attendance: NewAttendance = None,
+    if_version: IfVersion = None,
+    url: Url = LOCAL,
+    api_key: ApiKey = None,
+    json: AsJson = False,
+) -> None:
+    """Correct the patient's name, or note whether the patient came."""
+    output = Output(url, json, api_key)
+    body = wire_fields(patientName=name, attendance=attendance)
+    answer = output.request("PATCH", path_of(id), BookingAmended, body=body, headers=_if_match(if_version))
     output.print(details(answer.body.message, answer.body.appointment), answer.json)
 
 

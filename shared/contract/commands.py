@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .fields import (
+    AmendId,
+    Attendance,
     Contact,
     Cursor,
     DurationMinutes,
@@ -28,6 +30,7 @@ DEFAULT_RESOURCE = "default"
 DEFAULT_RESOURCES = (DEFAULT_RESOURCE,)
 MOST_DAYS = 32
 NOTHING_TO_CHANGE = "Nothing to change: send slot, resources, durationMinutes or service"
+NOTHING_TO_AMEND = "Nothing to change: send patientName or attendance"
 
 
 class Command(BaseModel):
@@ -130,11 +133,35 @@ class MoveAppointment(MoveRequest):
     ifVersion: Version | None = None
 
 
+class AmendRequest(Command):
+    """What is to be corrected in an appointment: the HTTP body of an amendment. It stays at its place."""
+
+    patientName: PatientName | None = None
+    attendance: Attendance | None = None
+
+    @model_validator(mode="after")
+    def _check_change(self) -> Self:
+        if self.patientName is None and self.attendance is None:
+            raise PydanticCustomError("nothing_to_change", NOTHING_TO_AMEND)
+        return self
+
+
+class AmendAppointment(AmendRequest):
+    """Correct the name of an appointment's patient, or note whether the patient came.
+
+    `amendId` is the idempotency key of the amendment: one with the same id is not executed again.
+    """
+
+    id: str = Field(strict=True)
+    amendId: AmendId | None = None
+    ifVersion: Version | None = None
+
+
 class ReleaseHold(Command):
     """End the hold with this token, on all its claims in the site.
 
-    With a `slot`, only if the token holds that slot at some resource. `resources` and `durationMinutes` are
-    accepted and ignored.
+    With a `slot`, only if the token holds that slot at some resource. `resources`, `durationMinutes` and
+    `service` are accepted and ignored.
     """
 
     required_together: ClassVar[tuple[str, ...]] = ("holdToken",)
@@ -144,6 +171,7 @@ class ReleaseHold(Command):
     slot: Instant | None = None
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
+    service: AskedService | None = None
 
 
 class Window(Command):

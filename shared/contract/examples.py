@@ -28,6 +28,7 @@ REQUEST: dict[str, Any] = {
 }
 BOOKED = replies.Appointment(**REQUEST, id=ID, status="booked", version=1, createdAt=MADE)
 MOVED = BOOKED.model_copy(update={"slot": LATER, "version": 2})
+AMENDED = MOVED.model_copy(update={"attendance": "arrived", "version": 3})
 CANCELLED = MOVED.model_copy(update={"status": "cancelled", "version": 3})
 HOLD = replies.Hold(
     token=TOKEN,

@@ -63,6 +63,11 @@ def matching(pattern: re.Pattern[str], sentence: str) -> Callable[[Any], str]:
     return check
 
 
+def one_of(*names: str) -> Callable[[Any], str]:
+    """Return a check that a value is one of some texts."""
+    return matching(re.compile("|".join(names)), f"must be one of {', '.join(names)}")
+
+
 def _resources(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_RESOURCES:
         raise invalid(f"must be a list of 1 to {MOST_RESOURCES} names")
@@ -234,6 +239,12 @@ DurationMinutes = Annotated[
         }
     ),
 ]
+ATTENDANCES = ("expected", "arrived", "missed")
+Attendance = Annotated[
+    str,
+    PlainValidator(one_of(*ATTENDANCES)),
+    string_schema(enum=list(ATTENDANCES), description="Whether the patient came."),
+]
 Version = Annotated[
     int,
     PlainValidator(_version),
@@ -263,4 +274,9 @@ MoveId = Annotated[
     str,
     _check_key,
     _key_schema("A new key for every move of an appointment, the same key for every retry of it."),
+]
+AmendId = Annotated[
+    str,
+    _check_key,
+    _key_schema("A new key for every amendment of an appointment, the same key for every retry of it."),
 ]

@@ -23,6 +23,7 @@ class Appointment(Served):
     """An appointment.
 
     `patientName` and `contact` are absent once they are erased, and for a caller who may not read names.
+    Without `attendance`, the patient is expected.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Appointment(Served):
     durationMinutes: int | None = None
     patientName: str | None = None
     contact: str | None = None
+    attendance: Literal["arrived", "missed"] | None = None
     status: Literal["booked", "cancelled"]
     version: int
     createdAt: Instant
@@ -52,19 +54,28 @@ class BookingCancelled(BaseModel):
     appointment: Appointment
 
 
+class BookingAmended(BaseModel):
+    message: str = "Booking amended"
+    appointment: Appointment
+
+
 class AppointmentFound(BaseModel):
     appointment: Appointment
 
 
 class Change(Served):
-    """A change of an appointment, and its place after the change; `version` is 1 for `booked`."""
+    """A change of an appointment, and its place after the change; `version` is 1 for `booked`.
+
+    `attendance`: the new one, if it changed.
+    """
 
     version: int
-    type: Literal["booked", "moved", "cancelled", "erased"]
+    type: Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"]
     at: Instant
     slot: Instant
     durationMinutes: int | None = None
     resources: tuple[str, ...]
+    attendance: Literal["expected", "arrived", "missed"] | None = None
 
 
 class HistoryFound(BaseModel):

@@ -1,8 +1,8 @@
 """Represent a booking as it is stored: one document of `appointments`."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
 
 from pydantic_core import to_json
 
@@ -18,6 +18,8 @@ from shared.domain.grid import SlotRange
 from shared.domain.history import ChangeType, Entry, History, Position, extended
 
 MOST_REFUSED_MOVES = 32
+EXPECTED = "expected"
+"""The attendance of a booking whose patient may still come."""
 _KINDS: dict[str, Any] = {
     "_id": str,
     "resources": list,
@@ -43,7 +45,7 @@ class Booking:
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
     a move that is done or finally refused. `refused_moves` are the ids of the refused moves that were asked
-    for at that moment.
+    for at that moment. `attendance` is None while the patient is expected.
     """
 
     id: str
@@ -65,6 +67,7 @@ class Booking:
     move_asked_at: int | None = None
     refused_moves: tuple[str, ...] = ()
     contact: str | None = None
+    attendance: str | None = None
     service: BookedService | None = None
 
     @property
@@ -165,6 +168,29 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
+    def amended(self, name: str | None, attendance: str | None, mark: str, actor: str | None = None) -> Self:
+        """Return the booking with another name or attendance; the same booking if nothing is to change.
+
+        None keeps the value. `mark` identifies the amendment in the history.
+        """
+        name = self.patient_name if name is None else name
+        new = {None: self.attendance, EXPECTED: None}.get(attendance, attendance)
+        renamed = name != self.patient_name
+        if not renamed and new == self.attendance:
+            return self
+        change = self._change(
+            "renamed" if renamed else "attendance",
+            actor,
+            self.position,
+            attendance=None if new == self.attendance else attendance,
+            mark=mark,
+        )
+        return replace(self, patient_name=name, attendance=new, **change)
+
+    def has_amendment(self, mark: str) -> bool:
+        """Return whether an amendment was carried out."""
+        return any(entry.mark == mark for entry in self.history)
+
     def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
         return replace(self, status="cancelled", **self._change("cancelled", actor, self.position))
@@ -173,6 +199,10 @@ class Booking:
         """Return the booking without the data of its person. It keeps its key, so that a retry finds it."""
         blank: dict[str, Any] = dict.fromkeys(PERSONAL)
         return replace(self, **blank, **self._change("erased", actor, self.position))
+
+    def fenced(self) -> "Booking":
+        """Return the booking in an epoch in which every change of an earlier read fails."""
+        return replace(self, epoch=(self.epoch or 0) + 1)
 
     def version_before_cancel(self) -> int:
         """Return the version that the cancel of a cancelled booking changed; else the current version."""
@@ -204,13 +234,18 @@ class Booking:
         position: Position,
         move_id: str | None = None,
         previous: Position | None = None,
+        **more: str | None,
     ) -> dict[str, Any]:
-        """Return the fields that every change sets; after this one the booking is at `position`."""
+        """Return the fields that every change sets; after this one the booking is at `position`.
+
+        `more`: fields of the entry of an amendment.
+        """
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, position, move_id, previous, actor)
+        entry = Entry(version, type, now, self.site, position, move_id, previous, actor, **more)
         return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
+        """Return the row. `begin` is the begin of the buffer before the slot, by which windows are read."""
         row = {
             "_id": self.id,
             "site": self.site,
@@ -230,7 +265,12 @@ class Booking:
         }
         if self.contact is not None:
             row["contact"] = self.contact
-        return row if self.service is None else row | self.service.to_document()
+        if self.attendance is not None:
+            row["attendance"] = self.attendance
+        if self.service is None:
+            return row
+        before = timedelta(minutes=self.service.before)
+        return row | self.service.to_document() | {"begin": self.slot - before if before else None}
 
     @classmethod
     def from_document(cls, row: dict[str, Any]) -> "Booking":
@@ -242,8 +282,9 @@ class Booking:
         for field, kinds in _KINDS.items():
             if not isinstance(row[field], kinds):
                 raise TypeError(field)
-        if not isinstance(row.get("contact"), str | None):
-            raise TypeError("contact")
+        for field in ("contact", "attendance"):
+            if not isinstance(row.get(field), str | None):
+                raise TypeError(field)
         return cls(
             id=row["_id"],
             resources=tuple(row["resources"]),
@@ -264,6 +305,7 @@ class Booking:
             move_asked_at=row.get("moveAskedAt"),
             refused_moves=tuple(row.get("refusedMoves", ())),
             contact=row.get("contact"),
+            attendance=row.get("attendance"),
             service=BookedService.from_document(row),
         )
 
@@ -277,6 +319,7 @@ class Booking:
             durationMinutes=self.duration,
             patientName=self.patient_name,
             contact=self.contact,
+            attendance=self.attendance,
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
@@ -288,11 +331,12 @@ class Booking:
         served = "" if self.service is None else to_json(fields_of(self.service)).decode()[1:-1] + ","
         name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
         contact = "" if self.contact is None else f'"contact":{to_json(self.contact).decode()},'
+        attendance = "" if self.attendance is None else f'"attendance":"{self.attendance}",'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{served}'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{attendance}{served}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 
-from shared.contract.commands import MoveRequest, SlotRequest
+from shared.contract.commands import AmendAppointment, MoveRequest, SlotRequest
+from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
 from shared.domain.claim import Claims
 
@@ -47,6 +48,14 @@ class Digests:
         if request.service is not None:
             asked += json.dumps({"service": request.service})
         return self._digest("move", asked)
+
+    def of_amendment(self, command: AmendAppointment) -> str:
+        """Digest an amendment with its id, to recognise its retry.
+
+        The id is random and not stored, so the digest of a name cannot be found by hashing names.
+        """
+        asked = json.dumps([command.amendId or random_uuid(), command.patientName, command.attendance])
+        return self._digest("amendment", asked)[:32]
 
     def of_key(self, key: str, claims: Claims) -> str:
         """Digest an idempotency key and the claims of its booking, to recognise attempts of one booking."""

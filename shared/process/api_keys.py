@@ -1,6 +1,7 @@
 """API keys: the file that has their digests, and their tokens.
 
-A token is `sk_<id>_<secret>`, or `pk_<id>_<secret>` for a publishable key; the secret has 256 random bits.
+A token is `sk_<id>_<secret>`, `pk_<id>_<secret>` for a publishable key, or `ck_<id>_<secret>` for a calendar;
+the secret has 256 random bits.
 The file has the SHA-256 of the token. A slow hash would add nothing: 256 random bits cannot be guessed.
 """
 
@@ -24,14 +25,15 @@ from pydantic import (
 )
 
 from ..contract.caller import Caller, Cap, Scope, Share
-from ..contract.fields import Instant, Site
+from ..contract.fields import Instant, Resource, Site
 from .watched_file import InvalidFile, replace_file
 
 SECRET_BYTES = 32
 MOST_SECRETS = 4
-Kind = Literal["secret", "publishable"]
-PREFIXES: dict[Kind, str] = {"secret": "sk", "publishable": "pk"}
+Kind = Literal["secret", "publishable", "calendar"]
+PREFIXES: dict[Kind, str] = {"secret": "sk", "publishable": "pk", "calendar": "ck"}
 PUBLISHABLE_SCOPES = frozenset({Scope.BOOK, Scope.HOLD})
+CALENDAR_SCOPES = frozenset({Scope.READ})
 JWT_PREFIX = "jwt-"
 """The begin of the ids of callers with a JWT. Histories show ids of callers: no key may have such an id."""
 RESERVED_IDS = frozenset({"anyone", "nobody", "patient"})
@@ -72,6 +74,7 @@ class ApiKey(_Strict):
     """A key.
 
     `sites`: the sites it may use, or `all`. `origins`: the web pages that may use a publishable key.
+    `resource`: of a calendar key, which opens the calendar of that resource and nothing else.
     `nats`: whether the id is also the name of a NATS user, who needs no secret here.
     """
 
@@ -81,6 +84,7 @@ class ApiKey(_Strict):
     secrets: Annotated[tuple[SecretDigest, ...], Field(max_length=MOST_SECRETS)] = ()
     scopes: Scopes
     sites: Sites
+    resource: Resource | None = None
     limits: Limits = Limits()
     origins: tuple[Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")], ...] = ()
     created: Instant
@@ -100,11 +104,30 @@ class ApiKey(_Strict):
                 raise ValueError("nats is not for a publishable key: it is no secret")
         elif self.origins:
             raise ValueError("origins belong to a publishable key")
+        if self.kind == "calendar":
+            self._check_calendar()
+        elif self.resource is not None:
+            raise ValueError("resource belongs to a calendar key")
         if self.id in RESERVED_IDS or self.id.startswith(JWT_PREFIX):
             raise ValueError("id is reserved for callers without a key of this file")
         if not self.secrets and not self.nats:
             raise ValueError("secrets are missing")
         return self
+
+    def _check_calendar(self) -> None:
+        if self.scopes != CALENDAR_SCOPES:
+            raise ValueError("scopes of a calendar key are read alone")
+        if self.sites == "all" or len(self.sites) != 1 or self.resource is None:
+            raise ValueError("sites of a calendar key are one site, and it needs a resource")
+        if self.limits != Limits():
+            raise ValueError("limits are not for a calendar key: its requests count against their network")
+        if self.nats:
+            raise ValueError("nats is not for a calendar key")
+
+    @property
+    def calendar(self) -> str | None:
+        """The path of the calendar that a calendar key opens; None for other keys."""
+        return None if self.resource is None else f"/api/calendars/{''.join(self.sites)}/{self.resource}.ics"
 
     def has_expired(self, at: datetime) -> bool:
         """Return whether the key is not valid any more."""

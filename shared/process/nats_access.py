@@ -16,6 +16,8 @@ SERVICE = "SERVICE"
 """The account of the services. Ids of clients, which name the other accounts, are in lower case."""
 GATEWAY = "gateway"
 """The user of the service that may act for others: it names the caller of each command itself."""
+NOTIFY = "notify"
+"""The user of the service that sends messages to patients: it reads everything, and changes nothing."""
 
 EVENTS_API = "events"
 """The prefix of the API of JetStream for a client in an account of its own."""

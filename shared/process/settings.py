@@ -154,6 +154,79 @@ class WebhookSettings(_Settings):
     webhooks_first_retry_seconds: Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)] = 5
 
 
+def _shown_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be the address at which others reach the gateway: https://clinic.example")
+    return url.rstrip("/")
+
+
+class PublicSettings(_Settings):
+    """The address of the gateway for callers outside: for links, and for signatures of text messages."""
+
+    public_url: Annotated[str, AfterValidator(_shown_url)] | None = None
+
+
+class SmsSettings(_Settings):
+    """Text messages. `sms_secret` makes the HMACs of phone numbers."""
+
+    sms_auth_token: Annotated[str | None, SECRET] = None
+    sms_secret: Annotated[str | None, SECRET, Field(min_length=32)] = None
+    sms_numbers: str = ""
+    demo_pages: bool = False
+
+
+def _needs_tls(url: str) -> str:
+    """Require https for another host: what it answers is believed, and what it is sent is secret."""
+    parts = urlsplit(url)
+    if parts.hostname and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    ):
+        return url
+    raise ValueError("must begin with https://; http:// is for loopback only")
+
+
+def _checked_quiet(text: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError("must be two times such as 21:00-08:00; equal times: never quiet")
+    return text
+
+
+def _checked_smtp(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        is_usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("must be such as smtps://user:password@mail.example, or smtp:// with STARTTLS")
+    return url
+
+
+class NotifySettings(_Settings):
+    """How messages to patients leave. Settings of a site follow the default: `en,harbour=de`."""
+
+    twilio_account_sid: Annotated[str, Field(pattern="^[A-Za-z0-9]{1,64}$")] | None = None
+    twilio_url: Annotated[str, AfterValidator(_needs_tls)] = "https://api.twilio.com"
+    sms_from: Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=,_-]*$")] = ""
+    smtp_url: Annotated[str, SECRET, AfterValidator(_checked_smtp)] | None = None
+    mail_from: Annotated[str, Field(pattern=r"^[^@\s<>]+@[^@\s<>]+$")] | None = None
+    quiet_hours: Annotated[str, AfterValidator(_checked_quiet)] = "21:00-08:00"
+    notify_language: str = "en"
+    notify_region: str = ""
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether messages can leave at all."""
+        return self.twilio_account_sid is not None or self.smtp_url is not None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.smtp_url and not self.mail_from:
+            raise ValueError("MAIL_FROM must be set with SMTP_URL")
+        return self
+
+
 class LogSettings(_Settings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
@@ -214,21 +287,11 @@ def _checked_rate(text: str) -> str:
     return text
 
 
-def _cannot_be_forged(url: str) -> str:
-    """Require https for another host: the answer names the keys that sign valid tokens."""
-    parts = urlsplit(url)
-    if parts.hostname and (
-        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
-    ):
-        return url
-    raise ValueError("must begin with https://; http:// is for loopback only")
-
-
 class AccessSettings(_Settings):
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
     jwks_file: Path | None = None
-    jwks_url: Annotated[str, AfterValidator(_cannot_be_forged)] | None = None
+    jwks_url: Annotated[str, AfterValidator(_needs_tls)] | None = None
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
     link_keys_file: Path | None = None
@@ -323,6 +386,9 @@ CONCERNS: tuple[type[_Settings], ...] = (
     EventSettings,
     RetentionSettings,
     WebhookSettings,
+    PublicSettings,
+    SmsSettings,
+    NotifySettings,
     LogSettings,
     GatewaySettings,
     AccessSettings,

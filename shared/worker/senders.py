@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.contract.caller import ANYONE, Caller
+from shared.contract.commands import Command
 from shared.contract.errors import Forbidden
 from shared.contract.operation import Operation
 from shared.process.api_keys import ApiKey, parse_keys
-from shared.process.nats_access import GATEWAY, PREFIX, SERVICE
+from shared.process.nats_access import GATEWAY, NOTIFY, PREFIX, SERVICE
 from shared.process.settings import Misconfigured
 from shared.process.watched_file import InvalidFile, WatchedFile
 
@@ -26,7 +27,7 @@ ADDRESS = f"{PREFIX}.*.*."
 class Sender(Protocol):
     """The sender of a message."""
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         """Return the caller of a command; `sent` is the one that the message names.
 
         Raises:
@@ -37,7 +38,7 @@ class Sender(Protocol):
 class TrustedSender:
     """The gateway, or any program in a deployment without accounts: it names the caller itself."""
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         return sent or ANYONE
 
 
@@ -56,24 +57,34 @@ class Client:
         """Return the client whose NATS user has the name of a key."""
         return cls(key, key.caller())
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         if sent is not None:
             raise Forbidden("The gateway alone may send a caller")
-        scope = operation.http.scope if operation.http else None
         if self.key.has_expired(datetime.now(UTC)):
             raise Forbidden
-        if scope is not None and scope not in self.key.scopes:
-            raise Forbidden(f"The key does not have the scope {scope}")
+        for scope in operation.http.scopes_of(command) if operation.http else ():
+            if scope not in self.key.scopes:
+                raise Forbidden(f"The key does not have the scope {scope}")
         return self.itself
 
 
 class Unknown:
     """A user without a key: it was revoked, or it never was a client."""
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         raise Forbidden
 
 
+class Reader:
+    """The service that sends messages to patients: it reads names and contacts, and changes nothing."""
+
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+        if sent is not None or not operation.reads:
+            raise Forbidden
+        return ANYONE
+
+
+_OF_SERVICES: dict[str, Sender] = {GATEWAY: TRUSTED, NOTIFY: Reader()}
 UNKNOWN = Unknown()
 Senders = Callable[[str], Sender]
 """Returns the sender of a message by its subject."""
@@ -101,7 +112,7 @@ def senders_with_accounts(keys_file: Path | None) -> Senders:
     def sender_of(subject: str) -> Sender:
         account, user = _sender_in(subject)
         if account == SERVICE:
-            return TRUSTED if user == GATEWAY else UNKNOWN
+            return _OF_SERVICES.get(user, UNKNOWN)
         clients = watched.content if watched else {}
         return clients.get(user, UNKNOWN) if account == user else UNKNOWN
 

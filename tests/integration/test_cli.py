@@ -72,6 +72,12 @@ CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
         ("Booking moved",),
     ),
     (
+        ("amend", ID, "--name", "Ada", "--attendance", "arrived"),
+        {"message": "Booking amended", "appointment": {**APPOINTMENT, "attendance": "arrived"}},
+        Request("PATCH", f"/api/appointments/{ID}", {"patientName": "Ada", "attendance": "arrived"}),
+        ("Booking amended", "attendance  arrived"),
+    ),
+    (
         ("show", "a/b?c"),
         {"appointment": APPOINTMENT},
         Request("GET", "/api/appointments/a%2Fb%3Fc"),
@@ -159,7 +165,9 @@ def test_replay_of_a_cancelled_booking_explains_itself() -> None:
     assert ended.stderr == "This booking was cancelled; send a new Idempotency-Key to book again\n"
 
 
-@pytest.mark.parametrize("command", [("cancel", ID), ("move", ID, NINE, "--key", "desk")])
+@pytest.mark.parametrize(
+    "command", [("cancel", ID), ("move", ID, NINE, "--key", "desk"), ("amend", ID, "--name", "Ada")]
+)
 def test_change_may_require_a_version(command: tuple[str, ...]) -> None:
     """`--if-version` and a move's `--key` are sent as headers."""
     with canned((200, {"message": "Done", "appointment": APPOINTMENT})) as (url, received):

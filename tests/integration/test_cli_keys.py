@@ -19,7 +19,7 @@ from tests.integration.canned import canned
 from tests.integration.cli_calls import APPOINTMENT, ID
 from tests.keys import digest
 
-TOKEN = re.compile(r"(sk|pk)_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+TOKEN = re.compile(r"(sk|pk|ck)_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 CANARY = "sk_0123456789ab_canary-canary-canary-canary-canary-canary-1"
 NEW = ("new", "--name", "web", "--site", "clinic-1", "--scopes", "book,hold")
 
@@ -63,6 +63,34 @@ def test_new_key_is_printed_once_and_stored_as_a_digest(file: Path) -> None:
         {"rate": 60, "holds": 5},
     )
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_link_of_a_calendar_is_printed_once_and_stored_as_a_digest(file: Path) -> None:
+    """Stdout has the URL alone; the key is of one resource, and is listed and revoked as others are."""
+    made = run(
+        file, "calendar", "dr-lee", "--site", "harbour", "--name", "a phone", "--url", "https://a.example/"
+    )
+    address, _, token = made.stdout.strip().partition("?key=")
+    (key,) = stored(file)
+    assert address == "https://a.example/api/calendars/harbour/dr-lee.ics"
+    assert TOKEN.fullmatch(token)
+    assert token not in made.stderr
+    assert key["secrets"] == [{"sha256": digest(token)}]
+    assert (key["kind"], key["scopes"], key["sites"], key["resource"]) == (
+        *("calendar", ["read"]),
+        *(["harbour"], "dr-lee"),
+    )
+    assert "harbour/dr-lee" in run(file, "list").stdout
+    assert run(file, "revoke", key["id"]).exit_code == 0
+    assert stored(file) == []
+
+
+def test_link_of_a_wrong_resource_is_not_made(file: Path) -> None:
+    """A name that no resource has is refused, and stays out of the message."""
+    made = run(file, "calendar", "canary/x", "--name", "a phone")
+    assert made.exit_code == 2
+    assert "resource must be" in made.stderr
+    assert not file.exists()
 
 
 def test_key_that_expires_on_a_date_ends_at_its_midnight_in_utc(file: Path) -> None:

@@ -18,6 +18,7 @@ from tests.sabotage import (
     live,
     schedules,
     shares,
+    sms,
     stores,
     webhooks,
     workers,
@@ -33,6 +34,7 @@ _MODULES = (
     live,
     schedules,
     shares,
+    sms,
     stores,
     webhooks,
     workers,
@@ -46,10 +48,12 @@ SABOTAGES = {
 OF_GATEWAYS = frozenset(
     {
         "late_refusal_ends",
+        "no_claims",
         "no_identification",
         "no_look_at_callers",
         "no_reads_by_itself",
         "no_scopes",
+        "no_signatures",
         "reads_at_once",
     }
 )

@@ -8,7 +8,9 @@ from booking_worker.bookings import finality
 from booking_worker.bookings.finality import KeyFinality, MoveFinality
 from booking_worker.bookings.requests import BookOutcome, BookRequest, replay
 from shared.contract.deadline import Deadline
+from shared.domain.booked_service import BookedService
 from shared.domain.booking import Booking
+from shared.domain.grid import Grid, Place, SlotRange
 from shared.stores.mongo.bookings import BookingStore, Found
 from shared.stores.mongo.indexes import INDEXES
 from shared.worker import attempts as worker_attempts
@@ -61,3 +63,13 @@ def first_claim_only() -> None:
         return list(firsts.values()), rivals
 
     vars(decisions)["split_competitors"] = split_by_first_claim
+
+
+def no_buffers() -> None:
+    """Compute claims without the buffers of services."""
+    slot_range = Grid.slot_range
+
+    def without(grid: Grid, place: Place, service: BookedService | None = None) -> SlotRange:
+        return replace(slot_range(grid, place), service=service)
+
+    Grid.slot_range = without  # type: ignore[method-assign]

@@ -21,6 +21,7 @@ VALID = {
     "created": "2030-01-01T00:00Z",
 }
 CANARY = "canary-canary"
+CALENDAR = {"kind": "calendar", "scopes": ["read"], "sites": ["harbour"], "resource": "dr-lee"}
 
 
 def parse(**more: Any) -> None:
@@ -49,6 +50,14 @@ def parse(**more: Any) -> None:
         ({"kind": "publishable", "scopes": ["names"]}, "keys.0: scopes"),
         ({"kind": "publishable", "origins": [f"https://{CANARY}/page"]}, "keys.0.origins.0"),
         ({"origins": ["https://example.org"]}, "keys.0: origins"),
+        ({"resource": "dr-lee"}, "keys.0: resource"),
+        ({"kind": "calendar", "sites": ["harbour"], "resource": "dr-lee"}, "keys.0: scopes"),
+        ({"kind": "calendar", "scopes": ["read"], "resource": "dr-lee"}, "keys.0: sites"),
+        ({"kind": "calendar", "scopes": ["read"], "sites": ["harbour"]}, "keys.0: sites"),
+        ({**CALENDAR, "sites": ["harbour", "north"]}, "keys.0: sites"),
+        ({**CALENDAR, "resource": f"{CANARY}/x"}, "keys.0.resource"),
+        ({**CALENDAR, "limits": {"rate": 5}}, "keys.0: limits"),
+        ({**CALENDAR, "nats": True}, "keys.0: nats"),
         ({"id": "anyone"}, "keys.0: id is reserved"),
         ({"id": "jwt-0123"}, "keys.0: id is reserved"),
     ],
@@ -62,10 +71,11 @@ def test_wrong_field_of_a_key_is_named_without_its_value(more: dict[str, Any], f
 
 
 def test_control_valid_keys_are_read() -> None:
-    """A minimal key, a publishable one and a NATS user without a secret are valid; two of an id are not."""
+    """Keys of each kind and a NATS user without a secret are valid; two of an id are not."""
     parse()
     parse(kind="publishable", origins=["https://example.org"], limits={"rate": 5})
     parse(nats=True, secrets=None)
+    parse(**CALENDAR)
     with pytest.raises(InvalidFile, match="two keys have the same id"):
         parse_keys(json.dumps({"keys": [VALID, VALID]}).encode())
 

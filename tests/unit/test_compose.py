@@ -74,7 +74,7 @@ def test_only_the_gateway_is_published_and_on_loopback() -> None:
 
 
 def test_stores_are_reached_by_their_users_only() -> None:
-    """Neither the gateway nor webhooks reach MongoDB or Redis, and no network of the stores has a way out."""
+    """Gateway, webhooks and notices reach neither store, and no network of the stores has a way out."""
     internal = {name for name, network in COMPOSE["networks"].items() if (network or {}).get("internal")}
     assert internal == {"stores", "commands"}
     assert {name for name in SERVICES if "stores" in networks(name)} - STORES == {
@@ -84,7 +84,10 @@ def test_stores_are_reached_by_their_users_only() -> None:
         "operator",
         "relay",
     }
-    assert {name for name in SERVICES if not networks(name) <= internal} == {"gateway", "webhooks"}
+    assert {name for name in SERVICES if not networks(name) <= internal} == {
+        *("gateway", "notify"),
+        "webhooks",
+    }
 
 
 def test_every_image_is_pinned_by_its_version() -> None:
@@ -106,7 +109,7 @@ def test_every_process_has_its_own_password_and_no_other() -> None:
         files = {
             key: value
             for key, value in SERVICES[name]["environment"].items()
-            if key.endswith(("_URI_FILE", "_URL_FILE"))
+            if value and key.endswith(("_URI_FILE", "_URL_FILE"))
         }
         assert set(files.values()) == {f"/run/secrets/{secret}" for secret in own}, name
     assert set(SERVICES["mongo-init"]["secrets"]) == {f"mongo_uri_{user}" for user in ("admin", *ROLES)}

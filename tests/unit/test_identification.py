@@ -62,7 +62,7 @@ def identify(access: Access, *values: bytes | str) -> Identified:
     """Identify a request with these headers `Authorization`."""
     sent = [value.encode() if isinstance(value, str) else value for value in values]
     headers = [(b"host", b"a"), *((b"authorization", value) for value in sent)]
-    return access.identify(dict(headers), {"type": "http", "headers": headers})
+    return access.identify(dict(headers), {"type": "http", "path": "/api/slots", "headers": headers})
 
 
 def refuses(access: Access, *values: bytes | str) -> bool:

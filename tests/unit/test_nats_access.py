@@ -8,6 +8,8 @@ import pytest
 
 from deploy.nats_access import permissions
 from deploy.nats_access.files import CONFIGURATION, access_file, client_file, write_access
+from gateway.sms.opt_outs import OPT_OUTS
+from gateway.sms.store import CONVERSATIONS
 from gateway.webhooks import messages, store
 from shared.contract.caller import Scope
 from shared.process.api_keys import ApiKey
@@ -59,10 +61,11 @@ def test_unusable_access_file_is_described_without_its_content(tmp_path: Path, c
     assert "seed" not in str(refused.value)
 
 
-def test_names_in_the_permissions_are_those_of_the_webhooks() -> None:
+def test_names_in_the_permissions_are_those_of_the_gateway() -> None:
     """The permissions repeat names of the gateway, which `deploy` does not import."""
     assert permissions.WEBHOOK_TEST == messages.TEST_SUBJECT
     assert (permissions.WEBHOOK_BUCKET, permissions.DELIVERY_BUCKET) == (store.ENDPOINTS, store.DELIVERIES)
+    assert permissions.SMS_BUCKETS == (CONVERSATIONS, OPT_OUTS)
 
 
 def test_files_are_readable_by_containers_if_wanted(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.app import create_app
+from gateway.calendars.routes import CALLS as CALENDAR_CALLS
 from gateway.docs.document import BODIES
 from gateway.webhooks.calls import MODELS
 from shared.contract import errors
@@ -51,12 +52,14 @@ def test_call_of_the_api_names_its_scope_and_its_refusals_of_keys() -> None:
     """Generated clients and the Authorize button of /docs follow from `security`; health checks are open."""
     assert DOCUMENT["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     scopes = {each.http.name: each.http.scope for each in OPERATIONS if each.http}
+    scopes |= {call.name: call.scope for call in CALENDAR_CALLS}
     for name, (_, path, operation) in CALLS.items():
         if not path.startswith("/api/"):
             assert "security" not in operation
             continue
         scope = Scope.WEBHOOKS if path.startswith("/api/webhooks") else scopes.get(name)
-        assert operation["security"] == [{"key": [scope] if scope else []}]
+        others = [Scope.NAMES] if name == "moveAppointment" else []  # an amendment of the name
+        assert operation["security"] == [{"key": [each] if each else []} for each in (scope, *others)]
         assert (f"the scope `{scope}`" if scope else "Needs any key") in operation["description"]
         assert {"401", "403", "429"} <= set(operation["responses"])
         assert "WWW-Authenticate" in resolve(operation["responses"]["401"])["headers"]
@@ -69,6 +72,8 @@ def test_operation_ids_are_stable() -> None:
         "moveAppointment": "PATCH /api/appointments/{id}",
         "cancelAppointment": "DELETE /api/appointments/{id}",
         "getAppointment": "GET /api/appointments/{id}",
+        "downloadAppointment": "GET /api/appointments/{id}.ics",
+        "getCalendar": "GET /api/calendars/{site}/{resource}.ics",
         "getHistory": "GET /api/appointments/{id}/history",
         "listAppointments": "GET /api/appointments",
         "holdAppointment": "POST /api/hold-appointment",
@@ -129,9 +134,12 @@ def test_example_body_of_a_call_is_accepted(name: str) -> None:
         return
     content = body["content"]["application/json"]
     models: dict[str, Any] = {model.__name__: model for model in BODIES | MODELS}
-    model = models[content["schema"]["$ref"].rpartition("/")[2]]
-    validate(model, content["example"])
-    assert set(resolve(content["schema"])["properties"]) == set(model.model_fields)
+    examples = content["examples"].values() if "examples" in content else [{"value": content["example"]}]
+    schemas = content["schema"].get("anyOf", [content["schema"]])
+    for schema, example in zip(schemas, examples, strict=True):
+        model = models[schema["$ref"].rpartition("/")[2]]
+        validate(model, example["value"])
+        assert set(resolve(schema)["properties"]) == set(model.model_fields)
     assert "415" in CALLS[name][2]["responses"]
 
 

@@ -31,6 +31,10 @@ INDEXES: dict[str, dict[str, Any]] = {
         "key": {"site": 1, "slot": 1, "_id": 1},
         "partialFilterExpression": {"status": STATUS_BOOKED},
     },
+    "by_site_and_begin": {
+        "key": {"site": 1, "begin": 1, "resources": 1},
+        "partialFilterExpression": {"status": STATUS_BOOKED, "begin": {"$exists": True}},
+    },
     "by_updated_at": {"key": {"updatedAt": 1}, "partialFilterExpression": {"updatedAt": {"$exists": True}}},
     "refused_rows_expire": {
         "key": {"refusedAt": 1},

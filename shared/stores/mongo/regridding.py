@@ -17,11 +17,12 @@ conflict there. On the old grid the index excludes that, on the new one the chec
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pymongo
 from pymongo import UpdateOne
 
+from shared.domain.booked_service import BookedService
 from shared.domain.claim import Claims
 from shared.domain.grid import SlotRange
 from shared.process.settings import Misconfigured
@@ -35,7 +36,16 @@ from shared.stores.mongo.meta import ID, OTHER_VERSION, VERSION
 
 STEP_SECONDS = 30.0
 ROWS_AT_ONCE = 500
-_PLACE = {"site": 1, "resources": 1, "slot": 1, "durationMinutes": 1, "version": 1}
+_PLACE = {
+    "site": 1,
+    "resources": 1,
+    "slot": 1,
+    "durationMinutes": 1,
+    "version": 1,
+    "service": 1,
+    "bufferBefore": 1,
+    "bufferAfter": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,12 @@ class BookedPlace:
     resources: tuple[str, ...]
     slot: datetime
     durationMinutes: int | None  # as the messages call it
+    service: BookedService | None = None
+
+    @property
+    def begin(self) -> datetime:
+        """The begin of the buffer before the slot; without one, the slot."""
+        return self.slot - timedelta(minutes=self.service.before) if self.service else self.slot
 
     @classmethod
     def from_document(cls, row: Document) -> "BookedPlace":
@@ -78,6 +94,7 @@ class BookedPlace:
             tuple(row["resources"]),
             row["slot"],
             row["durationMinutes"],
+            BookedService.from_document(row),
         )
 
 

@@ -60,6 +60,7 @@ def read_back(rows: Iterable[Row], operations: Sequence[Operation]) -> list[Oper
             status=200,
             appointment_id=row.id,
             minutes=row.minutes,
+            service=row.service,
             told=row.state if row.history else None,
             changes=row.history or None,
         )

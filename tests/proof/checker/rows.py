@@ -44,7 +44,7 @@ def _lost(
 
 def _differences(book: Operation, row: Row, may_be_cancelled: bool) -> str:
     """Return the fields that differ from the request. The current place is judged with the moves."""
-    names = ("site", "resources", "slot", "minutes")
+    names = ("site", "resources", "slot", "minutes", "service")
     wrong = [name for name in names if getattr(book.place, name) != getattr(row.first, name)]
     wrong += ["patient"] if row.patient not in (book.patient, None) else []  # the search judges its absence
     wrong += ["key"] if book.key not in (None, row.key) else []

@@ -69,6 +69,7 @@ def describe(operation: Operation) -> str:
         "key": operation.key,
         "token": operation.token,
         "minutes": operation.minutes,
+        "service": operation.service and operation.service.id,
         "move": operation.move_id,
         "asked": operation.asked and f"{operation.asked:.3f}",
         "until": operation.expires and f"{operation.expires:.3f}",
@@ -88,4 +89,5 @@ def describe(operation: Operation) -> str:
 
 def _at(place: Place) -> str:
     length = "" if place.minutes is None else f"/{place.minutes}"
-    return f"{'+'.join(place.resources)} {place.slot}{length}"
+    service = "" if place.service is None else f" with {place.service.id}"
+    return f"{'+'.join(place.resources)} {place.slot}{length}{service}"

@@ -61,6 +61,7 @@ class Eraser:
             outcome="unknown",
             appointment_id=id,
             minutes=place.minutes,
+            service=place.service,
         )
 
         async def command() -> Answer:

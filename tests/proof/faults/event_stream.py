@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 
 from shared.process.nats_access import NatsAccess
 from tests.proof.faults.history import Event, Row
-from tests.proof.faults.places import Change, Place
+from tests.proof.faults.places import Change, Place, Service
 from tests.proof.faults.recorder import Recorder
 
 STREAM, SUBJECTS = "EVENTS", "event.v1.>"
@@ -117,7 +117,8 @@ def _event(message: Msg, recorder: Recorder) -> Event:
 
 
 def _place(data: dict[str, Any], site: str) -> Place:
-    return Place(data.get("site", site), tuple(data["resources"]), data["slot"], data.get("durationMinutes"))
+    minutes, service = data.get("durationMinutes"), Service.of(data)
+    return Place(data.get("site", site), tuple(data["resources"]), data["slot"], minutes, service)
 
 
 async def _ignore(_error: Exception) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from tests.callers import Kind
-from tests.proof.faults.places import BookingState, Change, Claim, Place
+from tests.proof.faults.places import BookingState, Change, Claim, Place, Service
 
 Outcome = Literal["ok", "refused", "not_executed", "unknown"]
 Via = Literal["http", "nats", "command"]
@@ -63,6 +63,7 @@ class Operation:
     """The operation takes effect before this time or never; None: no such time is known."""
     minutes: int | None = None
     """The duration; None: the instant alone."""
+    service: Service | None = None
     until: str = ""
     """The end of a list's window."""
     move_id: str | None = None
@@ -77,7 +78,7 @@ class Operation:
 
     @property
     def place(self) -> Place:
-        return Place(self.site, self.resources, self.slot, self.minutes)
+        return Place(self.site, self.resources, self.slot, self.minutes, self.service)
 
     @cached_property
     def claims(self) -> frozenset[Claim]:
@@ -117,6 +118,7 @@ class Row:
     created: float | None = None
     """Its `createdAt`, on the run's clock."""
     minutes: int | None = None
+    service: Service | None = None
     version: int = 1
     history: tuple[Change, ...] = ()
     """Empty: the history is unknown, and the booking counts as never moved."""
@@ -125,7 +127,7 @@ class Row:
 
     @property
     def place(self) -> Place:
-        return Place(self.site, self.resources, self.slot, self.minutes)
+        return Place(self.site, self.resources, self.slot, self.minutes, self.service)
 
     @property
     def first(self) -> Place:

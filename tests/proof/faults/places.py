@@ -3,10 +3,11 @@
 This is written independently of the service's own rule, so that the checker can find an error in it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from shared.process.settings import GridSettings
 
@@ -18,8 +19,28 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
+class Service:
+    """A service as a booking has it, with the minutes that it claims before and after."""
+
+    id: str
+    before: int = 0
+    after: int = 0
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Service | None":
+        """Read the service of a row, an appointment, an event or a history entry."""
+        if told.get("service") is None:
+            return None
+        return cls(told["service"], told.get("bufferBefore", 0), told.get("bufferAfter", 0))
+
+
+VISIT, VISIT_MINUTES = Service("visit", 5, 5), 10
+"""The service that all resources of a run offer, and its duration."""
+
+
+@dataclass(frozen=True)
 class Place:
-    """The site, resources, slot and duration of a booking. `minutes` None: the instant alone.
+    """The site, resources, slot, duration and service of a booking. `minutes` None: the instant alone.
 
     In a requested move, an empty field or None keeps the booking's own value.
     """
@@ -28,6 +49,7 @@ class Place:
     resources: tuple[str, ...]
     slot: str
     minutes: int | None = None
+    service: Service | None = None
 
     @cached_property
     def claims(self) -> frozenset[Claim]:
@@ -36,7 +58,7 @@ class Place:
         return frozenset(
             (self.site, resource, cell)
             for resource in self.resources
-            for cell in cells(self.slot, self.minutes)
+            for cell in cells(self.slot, self.minutes, self.service)
         )
 
     def moved(self, asked: "Place") -> "Place":
@@ -46,6 +68,7 @@ class Place:
             asked.resources or self.resources,
             asked.slot or self.slot,
             asked.minutes or self.minutes,
+            asked.service or self.service,
         )
 
     def overlaps(self, since: str, until: str) -> bool:
@@ -85,12 +108,14 @@ class Change:
 
 
 @lru_cache(100_000)
-def cells(slot: str, minutes: int | None) -> tuple[str, ...]:
-    """Return the cells that the time from the slot on touches, each by its first instant."""
+def cells(slot: str, minutes: int | None, service: Service | None = None) -> tuple[str, ...]:
+    """Return the cells that the time from the slot on, with buffers, touches, each by its first instant."""
     if minutes is None:
         return (slot,)
     begin, cell = datetime.fromisoformat(slot), timedelta(minutes=GRID_MINUTES)
     end = begin + timedelta(minutes=minutes)
+    if service is not None:
+        begin, end = begin - timedelta(minutes=service.before), end + timedelta(minutes=service.after)
     first = begin - (begin - _EPOCH) % cell
     return tuple(slot_text(first + number * cell) for number in range(-((first - end) // cell)))
 

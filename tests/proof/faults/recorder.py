@@ -13,7 +13,7 @@ from nats.errors import NoRespondersError, OutboundBufferLimitError
 
 from tests.callers import Answer, Kind
 from tests.proof.faults.history import REQUEST_TIMEOUT_SECONDS, Operation, Outcome
-from tests.proof.faults.places import BookingState, Change, Place, cells
+from tests.proof.faults.places import BookingState, Change, Place, Service, cells
 
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
 LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
@@ -161,6 +161,7 @@ def _mismatches(answer: Answer, answered: Operation) -> Iterator[str]:
             "resources": sorted(answered.resources),
             "slot": answered.slot,
             "durationMinutes": answered.minutes,
+            "service": answered.service.id if answered.service else None,
         }
     if answered.replayed or cancelled:  # the booking may have moved since
         wanted = {"site": answered.site}
@@ -184,4 +185,5 @@ def booking_state(appointment: dict[str, Any]) -> BookingState:
 
 def place_of(told: dict[str, Any], site: str = "") -> Place:
     """Read a booking's place from an appointment, or from a history entry, which names no site."""
-    return Place(told.get("site", site), tuple(told["resources"]), told["slot"], told.get("durationMinutes"))
+    minutes, service = told.get("durationMinutes"), Service.of(told)
+    return Place(told.get("site", site), tuple(told["resources"]), told["slot"], minutes, service)

@@ -10,6 +10,7 @@ from tests.proof.faults.cluster import Cluster
 from tests.proof.faults.event_stream import read_events
 from tests.proof.faults.history import History
 from tests.proof.faults.nemesis import Nemesis, PlannedFault, plan
+from tests.proof.faults.offers import offer_services
 from tests.proof.faults.receivers import DELIVERED_SECONDS, receivers
 from tests.proof.faults.recorder import Recorder
 from tests.proof.faults.stored import read_rows
@@ -79,6 +80,7 @@ async def run_on(
     nemesis = Nemesis(cluster, recorder.now)
     watch(recorder, nemesis)
     urls = list(cluster.services.urls.values())
+    await offer_services(urls[0])
     async with receivers(urls[0], recorder) if webhook_seconds else nullcontext() as hooks:
         async with workload(
             recorder, load, urls, cluster.nats_urls, cluster.mongo_uri, access=cluster.client

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from tests.proof.faults.places import GRID_MINUTES, Place, slot_text
+from tests.proof.faults.places import GRID_MINUTES, VISIT, VISIT_MINUTES, Place, slot_text
 
 SITES = ("clinic", "annexe")
 RESOURCES = ("dr-who", "room-1", "room-2")
 ELSEWHERE = 0.15
+WITH_SERVICE = 0.2
 FIRST = datetime(2031, 1, 1, tzinfo=UTC)
 FAR = timedelta(days=3650)
 CROWD_AT_LAST = 6.0
@@ -52,6 +53,8 @@ class Slots:
         late = random.choice((0, 0, 0, 1, 2))
         early = random.choice((0, 0, 0, 1, 2))
         slot = slot_text(hour + timedelta(minutes=step * GRID_MINUTES + late))
+        if random.random() < WITH_SERVICE:
+            return Place(site, resources, slot, VISIT_MINUTES, VISIT)
         return Place(site, resources, slot, steps * GRID_MINUTES - late - early)
 
     def _choose_hour(self, random: Random) -> datetime:

@@ -7,7 +7,7 @@ from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 
 from tests.proof.faults.history import Row
-from tests.proof.faults.places import Change, Place, slot_text
+from tests.proof.faults.places import Change, Place, Service, slot_text
 from tests.proof.faults.recorder import Recorder
 
 COLLECTION = "appointments"
@@ -32,6 +32,7 @@ def _row(row: dict[str, Any], recorder: Recorder) -> Row:
         status=row["status"],
         created=recorder.moment(row["createdAt"]),
         minutes=place.minutes,
+        service=place.service,
         version=row["version"],
         history=tuple(
             Change(
@@ -52,4 +53,5 @@ def _row(row: dict[str, Any], recorder: Recorder) -> Row:
 
 def _place(stored: dict[str, Any], site: str) -> Place:
     slot = slot_text(stored["slot"])
-    return Place(site, tuple(stored["resources"]), slot, stored.get("durationMinutes"))
+    minutes, service = stored.get("durationMinutes"), Service.of(stored)
+    return Place(site, tuple(stored["resources"]), slot, minutes, service)

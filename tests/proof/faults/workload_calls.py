@@ -34,7 +34,11 @@ class Visit:
         place = self.place
         wanted = {"site": place.site, "resources": place.resources, "slot": place.slot}
         # A request without a duration asks for one cell.
-        lasting = {} if place.minutes in (None, GRID_MINUTES) else {"durationMinutes": place.minutes}
+        lasting: dict[str, Any] = (
+            {} if place.minutes in (None, GRID_MINUTES) else {"durationMinutes": place.minutes}
+        )
+        if place.service is not None:
+            lasting = {"service": place.service.id}
         token = {"holdToken": self.token} if self.token else {}
         return {**wanted, **lasting, "patientName": self.patient, **token}
 
@@ -97,6 +101,7 @@ class WorkloadCalls:
         """Move the booking to the visit's place; empty fields and None are not sent."""
         place = visit.place
         wanted = {"slot": place.slot, "resources": place.resources, "durationMinutes": place.minutes}
+        wanted |= {"service": place.service.id, "durationMinutes": None} if place.service else {}
         body = {name: value for name, value in wanted.items() if value} | {"id": id}
         body |= {"holdToken": visit.token} if visit.token else {}
         body |= {"moveId": move_id} if move_id else {}
@@ -172,6 +177,7 @@ class WorkloadCalls:
             deadline=deadline,
             asked=asked_at,
             minutes=place.minutes,
+            service=place.service,
             **more,
         )
 

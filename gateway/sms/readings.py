@@ -1,0 +1,36 @@
+"""What a text message means, before anything is known about its conversation."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The kinds of texts."""
+
+    NUMBER = "number"
+    OK = "ok"
+    NAME = "name"
+    DAY = "day"
+    MORE = "more"
+    LIST = "list"
+    DROP = "drop"
+    MOVE = "move"
+    HELP = "help"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text that was read.
+
+    `number`: of NUMBER, and of DROP and MOVE if it was sent. `day`: of DAY. `name`: of NAME.
+    """
+
+    kind: Kind
+    number: int | None = None
+    day: date | None = None
+    name: str | None = None
+
+
+UNCLEAR = Reading(Kind.UNCLEAR)

@@ -1,0 +1,126 @@
+"""Read a text as people write it: "  2 ", "ok!", "Drop 1", "mon", "24.12."."""
+
+import re
+import unicodedata
+from datetime import date, timedelta
+from typing import Literal
+
+from gateway.sms.phrases import Phrases
+from gateway.sms.readings import UNCLEAR, Kind, Reading
+from shared.contract.names import read_name
+
+LONGEST_TEXT = 160
+"""A longer text is a letter to the practice, and no command."""
+LONGEST_NAME, MOST_WORDS = 60, 5
+STOP_WORDS = frozenset(
+    [
+        "stop",
+        "stopall",
+        "unsubscribe",
+        "cancel",
+        "end",
+        "quit",
+        "revoke",
+        "optout",
+        "arret",
+        "arrêt",
+        "stopp",
+        "abmelden",
+    ]
+)
+START_WORDS = frozenset({"start", "unstop", "yes"})
+"""As carriers know them, which block a number after a single such word, and answer it themselves."""
+_DROPPED = {"Cc", "So", "Sk", "Cf", "Cs", "Co", "Cn", "Me"}
+"""Categories of emoji and invisible characters."""
+_VARIATION = range(0xFE00, 0xFE10)
+_NUMBER = re.compile(r"(?:nr|no|number|nummer)?[#.]* *(\d{1,2})[.):!]*")
+_COMMAND = re.compile(r"([^\W\d]+)[ .:#]*(?:(?:nr|no)[. ]*)?(\d{1,2})?[.!)]*")
+_ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_DATE = re.compile(r"(\d{1,2})[./](\d{1,2})[./]?(?:(\d{4}|\d{2})\.?)?")
+_NAME = re.compile(r"[^\W\d_][^\d_<>{}()\[\]?!/\\@#*=+:;\"]*")
+
+
+def read_carrier_word(text: str) -> Literal["stop", "start"] | None:
+    """Return what a carrier takes a text for, if it takes it for itself."""
+    word = _clean(text).casefold().strip(" .!")
+    if word in STOP_WORDS:
+        return "stop"
+    return "start" if word in START_WORDS else None
+
+
+def read_text(text: str, phrases: Phrases, today: date) -> Reading:
+    """Return what a text means in a language; `today` is the date at the site."""
+    if len(text) > LONGEST_TEXT:
+        return UNCLEAR
+    clean = _clean(text)
+    plain = unicodedata.normalize("NFKC", clean).casefold().strip(" .,!")
+    words = [word for word in re.split(r"[ ,.!]+", plain) if word]
+    asked = " ".join(word for word in plain.split() if word.strip(",.!") not in phrases.fine)
+    if plain == "?":
+        return Reading(Kind.HELP)
+    if found := _NUMBER.fullmatch(asked):
+        return Reading(Kind.NUMBER, number=int(found[1]))
+    if day := _read_day(asked, phrases, today):
+        return Reading(Kind.DAY, day=day)
+    if (found := _COMMAND.fullmatch(asked)) and (kind := phrases.commands.get(found[1])):
+        number = int(found[2]) if found[2] else None
+        if kind in (Kind.DROP, Kind.MOVE):
+            return Reading(kind, number=number)
+        return UNCLEAR if number else Reading(kind)
+    is_ok = bool(words) and phrases.commands.get(words[0]) is Kind.OK
+    return _read_name(re.sub(r"^\w+[ ,.!]*", "", clean) if is_ok else clean, phrases)
+
+
+def _clean(text: str) -> str:
+    """Return a text without emoji and invisible characters, its white space collapsed."""
+    kept = (
+        " " if unicodedata.category(character) in _DROPPED or character.isspace() else character
+        for character in unicodedata.normalize("NFC", text)
+        if ord(character) not in _VARIATION and character != "\u20e3"
+    )
+    return " ".join("".join(kept).split())
+
+
+def _read_day(text: str, phrases: Phrases, today: date) -> date | None:
+    """Return the day that a text names, from today on; None if it names none."""
+    if text == phrases.today:
+        return today
+    if text == phrases.tomorrow:
+        return today + timedelta(days=1)
+    word = text.rstrip(".")
+    for number, name in enumerate(phrases.days):
+        if len(word) >= phrases.shortest and name.startswith(word):
+            return today + timedelta(days=(number - today.weekday()) % 7)
+    if found := _ISO.fullmatch(text):
+        return _date(*map(int, found.groups()))
+    if found := _DATE.fullmatch(text):
+        first, second = int(found[1]), int(found[2])
+        month_first = phrases.month_first and "/" in text and first <= 12
+        month, day = (first, second) if month_first else (second, first)
+        if found[3]:
+            return _date(int(found[3]) + (2000 if len(found[3]) == 2 else 0), month, day)
+        this_year = _date(today.year, month, day)
+        return this_year if this_year and this_year >= today else _date(today.year + 1, month, day)
+    return None
+
+
+def _date(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _read_name(text: str, phrases: Phrases) -> Reading:
+    """Return a text as a name, if it may be one: a sentence is none."""
+    name = text.strip(" .,!-")
+    words = [word.strip(".,'") for word in name.casefold().split()]
+    strange = phrases.not_names | phrases.fine | phrases.commands.keys() | STOP_WORDS | START_WORDS
+    if len(name) > LONGEST_NAME or len(words) > MOST_WORDS or not strange.isdisjoint(words):
+        return UNCLEAR
+    if sum(character.isalpha() for character in name) < 2 or not _NAME.fullmatch(name):
+        return UNCLEAR
+    try:
+        return Reading(Kind.NAME, name=read_name(name))
+    except ValueError:  # a name that no booking may have
+        return UNCLEAR
