@@ -16,6 +16,7 @@ from booking_worker.schedules.conflicts import ConflictReader
 from booking_worker.schedules.directory import ScheduleDirectory
 from booking_worker.schedules.free_slots import FreeSlotFinder
 from booking_worker.schedules.handlers import schedule_handlers
+from booking_worker.schedules.openings import OpeningReader
 from shared.contract.operation import BOOKING_GROUP
 from shared.contract.operations import BOOKING_READY
 from shared.process.settings import NatsSettings, load
@@ -56,6 +57,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
             ScheduleDirectory(stores.schedules),
             FreeSlotFinder(stores.schedule_cache, stores.windows, stores.held, stores.grid),
             ConflictReader(stores.schedules, stores.windows),
+            OpeningReader(stores.schedules),
         )
         async with broker.serve(handlers(service, reads, schedules), BOOKING_READY, policy):
             yield

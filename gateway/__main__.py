@@ -90,6 +90,7 @@ async def _serve(
         allowed_hosts=settings.hosts,
         page_key=settings.page_key,
         sms=sms,
+        demo_pages=settings.demo_pages,
     )
     server = HttpServer(gateway, listener, settings.tls_cert_file, settings.tls_key_file)
     tune_gc()

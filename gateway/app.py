@@ -48,6 +48,7 @@ def create_gateway(
     allowed_hosts: Collection[bytes] = frozenset(),
     page_key: str = "",
     sms: SmsOptions | None = None,
+    demo_pages: bool = False,
 ) -> ASGIApp:
     """Create the gateway. It starts without NATS too, and answers 503 until NATS is reachable.
 
@@ -59,6 +60,7 @@ def create_gateway(
         allowed_hosts: the names that the header `Host` of a request may have; empty: any.
         page_key: the publishable key of the pages.
         sms: the channel of text messages; None: there is none.
+        demo_pages: whether there are pages of a demonstration.
     """
     app = create_app(
         nats,
@@ -69,6 +71,7 @@ def create_gateway(
         webhook_settings=webhook_settings,
         page_key=page_key,
         sms=sms,
+        demo_pages=demo_pages,
     )
     gateway = RequestMiddleware(
         app,
@@ -90,6 +93,7 @@ def create_app(
     webhook_settings: WebhookSettings | None = None,
     page_key: str = "",
     sms: SmsOptions | None = None,
+    demo_pages: bool = False,
 ) -> FastAPI:
     """Create the documented API, which lacks only the services of `RequestMiddleware`."""
     live = live or LiveSlots()
@@ -135,7 +139,8 @@ def create_app(
     app.include_router(health.router)
     add_pages(app)
     origins = access.origins if access else ()
-    web.register(app, page_key, origins, with_demo=sms is not None and sms.simulator)
+    has_phone = sms is not None and sms.simulator
+    web.register(app, page_key, origins, demo_pages=demo_pages, has_phone=has_phone)
     if sms is not None:
         _add_sms(app, sms)
     return app

@@ -3,12 +3,14 @@
 from booking_worker.schedules.conflicts import ConflictReader
 from booking_worker.schedules.directory import ScheduleDirectory
 from booking_worker.schedules.free_slots import FreeSlotFinder
+from booking_worker.schedules.openings import OpeningReader
 from shared.contract import schedule_operations as operations
 from shared.contract.envelope import Reply
 from shared.contract.headers import ETAG, etag_of
 from shared.contract.replies import AppointmentsFound
 from shared.contract.schedule_replies import (
     FreeSlotsFound,
+    OpeningsFound,
     ResourceSchedule,
     ScheduleDeleted,
     ScheduleFound,
@@ -19,7 +21,7 @@ from shared.worker.dispatcher import Handler, Handlers, unbatched
 
 
 def schedule_handlers(
-    directory: ScheduleDirectory, finder: FreeSlotFinder, conflicts: ConflictReader
+    directory: ScheduleDirectory, finder: FreeSlotFinder, conflicts: ConflictReader, openings: OpeningReader
 ) -> Handlers:
     """Return the handler of each operation on schedules."""
     return {
@@ -30,6 +32,9 @@ def schedule_handlers(
         operations.SITES: Handler(unbatched(directory.sites), Reply),
         operations.CONFLICTS: Handler(
             unbatched(conflicts.list), lambda page: Reply.of_json(page, AppointmentsFound)
+        ),
+        operations.OPENINGS: Handler(
+            unbatched(openings.list), lambda page: Reply.of_json(page, OpeningsFound)
         ),
         operations.FREE_SLOTS: Handler(unbatched(finder.free_slots), _free),
         operations.NEXT_FREE: Handler(unbatched(finder.next_free), _free),

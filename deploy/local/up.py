@@ -150,6 +150,7 @@ def _services(
         "SHARE_PORT": str(settings.share_port or settings.gateways > 1),
         # Not one that this shell has of another stack.
         **({} if os.environ.get("NATS_URL") else {"NATS_ACCESS_FILE": ""}),
+        "DEMO_PAGES": os.environ.get("DEMO_PAGES") or "true",
         "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "console",
     }
     counts = {

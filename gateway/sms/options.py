@@ -36,10 +36,11 @@ def sms_options(
     Raises:
         Misconfigured: settings that belong together are missing.
     """
-    if sms.sms_auth_token is None and not sms.demo_pages:
+    has_phone = sms.demo_pages and sms.sms_secret is not None
+    if sms.sms_auth_token is None and not has_phone:
         return None
     if sms.sms_secret is None:
-        raise Misconfigured("SMS_SECRET: must be set with SMS_AUTH_TOKEN or DEMO_PAGES")
+        raise Misconfigured("SMS_SECRET: must be set with SMS_AUTH_TOKEN")
     if sms.sms_auth_token is not None and public.public_url is None:
         raise Misconfigured("PUBLIC_URL: must be set with SMS_AUTH_TOKEN, because the provider signs it")
     channel = SmsChannel(
@@ -49,4 +50,4 @@ def sms_options(
         holds=access.holds_per_client,
         bookings=access.bookings_per_client_a_day,
     )
-    return SmsOptions(channel, sms.sms_auth_token, public.public_url or "", sms.demo_pages)
+    return SmsOptions(channel, sms.sms_auth_token, public.public_url or "", has_phone)

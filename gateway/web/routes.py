@@ -13,18 +13,25 @@ PAGES = (
     Page("/", "sites", preload="api/sites"),
     Page("/book/{site}", "book", preload="api/schedules/{site}", embeddable=True),
     Page("/appointments/{id}", "appointment"),
+    Page("/day/{site}", "day", preload="api/schedules/{site}"),
 )
-DEMO_PAGES = (Page("/sms", "sms"),)
+PROOF, PHONE = Page("/proof", "proof"), Page("/sms", "sms")
+"""Pages for show, which only a demonstration has."""
 EMBED = "book/embed.js"
 """The script by which pages of other sites show the patient's page."""
 
 
 def register(
-    app: FastAPI, page_key: str = "", origins: Collection[str] = (), *, with_demo: bool = False
+    app: FastAPI,
+    page_key: str = "",
+    origins: Collection[str] = (),
+    *,
+    demo_pages: bool = False,
+    has_phone: bool = False,
 ) -> None:
-    """Add the pages, and `/web/` with their files; with those of `DEMO_PAGES` if that is set."""
+    """Add the pages, and `/web/` with their files; `PROOF` and `PHONE` only if they are wanted."""
     assets = Assets()
-    pages = (*PAGES, *(DEMO_PAGES if with_demo else ()))
+    pages = [*PAGES, *([PROOF] if demo_pages else []), *([PHONE] if has_phone else [])]
     renderer = PageRenderer(assets, pages, page_key, origins)
     for page in pages:
         _add_page(app, page, renderer)

@@ -208,6 +208,30 @@ They end after `from` (default: now). A page may be empty and yet have a `next`:
     ),
 )
 
+OPENINGS = Operation(
+    subject="schedule.v1.openings",
+    group=BOOKING_GROUP,
+    example=schedules.ListOpenings.model_validate(examples.WINDOW),
+    answer=schedule_replies.OpeningsFound(
+        site=examples.SITE,
+        open=[schedule_replies.Opening(resource="dr-lee", from_=examples.SLOT, to=examples.LATER)],
+    ),
+    reads=True,
+    page=True,
+    http=Call(
+        "listOpenings",
+        "GET",
+        "/api/openings",
+        SLOTS,
+        "List opening hours as instants",
+        """When resources are open: the openings that overlap a window, whole, by resource and time.
+
+Exceptions, public holidays and clock changes are accounted for. A page may be empty and yet have a `next`.
+
+Send `next` of a page as `cursor` to get the next page. The last page has no `next`.""",
+    ),
+)
+
 SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     PUT,
     GET,
@@ -215,6 +239,7 @@ SCHEDULE_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     LIST,
     SITES,
     CONFLICTS,
+    OPENINGS,
     FREE_SLOTS,
     NEXT_FREE,
 )

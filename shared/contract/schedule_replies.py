@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .fields import Instant
 from .schedules import Schedule
@@ -41,6 +41,26 @@ class SchedulesFound(BaseModel):
     model_config = _BY_ALIAS
 
     schedules: list[ResourceSchedule]
+    next: str | None = None
+
+
+class Opening(BaseModel):
+    """A time at which a resource is open: an interval of its hours on one day."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+
+    resource: str
+    from_: Instant = Field(alias="from")
+    to: Instant
+
+
+class OpeningsFound(BaseModel):
+    """A page of openings, by resource and time. The last page has no `next`."""
+
+    model_config = _BY_ALIAS
+
+    site: str
+    open: list[Opening]
     next: str | None = None
 
 

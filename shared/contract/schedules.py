@@ -212,6 +212,10 @@ class ListConflicts(SchedulePlace):
     cursor: Cursor | None = None
 
 
+class ListOpenings(Window):
+    """Read when resources are open in a window. A resource without a schedule has no openings."""
+
+
 class FindFreeSlots(Window):
     """Find starts at which resources can be booked: all of them together, or with `any` one of them."""
 

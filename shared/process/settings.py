@@ -249,6 +249,7 @@ class GatewaySettings(_Settings):
     tls_key_file: Path | None = None
     allowed_hosts: str = ""
     page_key: Annotated[str, AfterValidator(_checked_page_key)] = ""
+    demo_pages: bool = False
 
     @model_validator(mode="after")
     def _certificate_is_usable(self) -> "GatewaySettings":

@@ -31,7 +31,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture(scope="session")
 def stack(browser: Browser, servers: Servers) -> Iterator[Stack]:
     """Start a gateway and a worker of each kind."""
-    with servers.new_stack() as stack:
+    with servers.new_stack(DEMO_PAGES="true") as stack:
         yield stack.up(booking_workers=1)
 
 

@@ -87,6 +87,7 @@ def test_operation_ids_are_stable() -> None:
         "listSchedules": "GET /api/schedules/{site}",
         "listSites": "GET /api/sites",
         "listConflicts": "GET /api/schedules/{site}/{resource}/conflicts",
+        "listOpenings": "GET /api/openings",
         "findFreeSlots": "GET /api/free-slots",
         "findNextFree": "GET /api/next-free",
         "createWebhook": "POST /api/webhooks",

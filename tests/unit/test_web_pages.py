@@ -157,3 +157,9 @@ def test_modules_with_other_exports_are_not_joined(tmp_path: Path) -> None:
     assets = Assets(tmp_path)
     assert assets.modules_of("main.js") == ["vendored.js", "main.js"]
     assert join_modules(assets, ["vendored.js", "main.js"]) is None
+
+
+async def test_pages_for_show_are_served_in_a_demonstration_only(http: httpx.AsyncClient) -> None:
+    """`/proof` books real slots, so it exists with `DEMO_PAGES` alone."""
+    assert (await http.get("/proof")).status_code == 404
+    assert (await _client(demo_pages=True).get("/proof")).status_code == 200
