@@ -138,8 +138,9 @@ def create_app(
     webhooks.register(app, webhook_settings or WebhookSettings())
     app.include_router(health.router)
     add_pages(app)
-    demo = [*([web.PROOF] if demo_pages else []), *([web.PHONE] if sms and sms.simulator else [])]
-    web.register(app, page_key, access.origins if access else (), demo=demo)
+    origins = access.origins if access else ()
+    has_phone = sms is not None and sms.simulator
+    web.register(app, page_key, origins, demo_pages=demo_pages, has_phone=has_phone)
     if sms is not None:
         _add_sms(app, sms)
     return app

@@ -36,7 +36,8 @@ def sms_options(
     Raises:
         Misconfigured: settings that belong together are missing.
     """
-    if sms.sms_auth_token is None and not (sms.demo_pages and sms.sms_secret):
+    has_phone = sms.demo_pages and sms.sms_secret is not None
+    if sms.sms_auth_token is None and not has_phone:
         return None
     if sms.sms_secret is None:
         raise Misconfigured("SMS_SECRET: must be set with SMS_AUTH_TOKEN")
@@ -49,4 +50,4 @@ def sms_options(
         holds=access.holds_per_client,
         bookings=access.bookings_per_client_a_day,
     )
-    return SmsOptions(channel, sms.sms_auth_token, public.public_url or "", sms.demo_pages)
+    return SmsOptions(channel, sms.sms_auth_token, public.public_url or "", has_phone)

@@ -67,6 +67,10 @@ class Assets:
     def __getitem__(self, path: str) -> Asset:
         return self._assets[path]
 
+    def add(self, path: str, asset: Asset) -> None:
+        """Serve one more file, which is made of the others."""
+        self._assets[path] = asset
+
     def __contains__(self, path: str) -> bool:
         return path in self._assets
 
@@ -82,16 +86,19 @@ class Assets:
         return asset.response(asked, {"Cache-Control": caching})
 
     def modules_of(self, path: str) -> list[str]:
-        """Return the path of a module, and the paths of all modules that it imports."""
-        found, waiting = list[str](), [path]
-        while waiting:
-            module = waiting.pop()
-            if module in found:
-                continue
-            found.append(module)
-            source = self._assets[module].content.decode()
+        """Return the paths of a module and of all that it imports, each after those that it imports."""
+        found, seen = list[str](), set[str]()
+
+        def visit(module: str) -> None:
+            seen.add(module)
             folder = posixpath.dirname(module)
-            waiting += [posixpath.normpath(posixpath.join(folder, name)) for name in _IMPORT.findall(source)]
+            for name in _IMPORT.findall(self._assets[module].content.decode()):
+                imported = posixpath.normpath(posixpath.join(folder, name))
+                if imported not in seen:
+                    visit(imported)
+            found.append(module)
+
+        visit(path)
         return found
 
 

@@ -1,6 +1,6 @@
 """Serve the pages for people, and their files."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -16,18 +16,24 @@ PAGES = (
     Page("/day/{site}", "day", preload="api/schedules/{site}"),
 )
 PROOF, PHONE = Page("/proof", "proof"), Page("/sms", "sms")
-"""Pages that book for show, which only a demonstration has."""
+"""Pages for show, which only a demonstration has."""
 EMBED = "book/embed.js"
 """The script by which pages of other sites show the patient's page."""
 
 
 def register(
-    app: FastAPI, page_key: str = "", origins: Collection[str] = (), *, demo: Sequence[Page] = ()
+    app: FastAPI,
+    page_key: str = "",
+    origins: Collection[str] = (),
+    *,
+    demo_pages: bool = False,
+    has_phone: bool = False,
 ) -> None:
-    """Add the pages, `demo` those of a demonstration, and `/web/` with their files."""
+    """Add the pages, and `/web/` with their files; `PROOF` and `PHONE` only if they are wanted."""
     assets = Assets()
-    renderer = PageRenderer(assets, page_key, origins)
-    for page in (*PAGES, *demo):
+    pages = [*PAGES, *([PROOF] if demo_pages else []), *([PHONE] if has_phone else [])]
+    renderer = PageRenderer(assets, pages, page_key, origins)
+    for page in pages:
         _add_page(app, page, renderer)
 
     @app.get("/web/embed.js", include_in_schema=False)

@@ -23,6 +23,11 @@ SERVICES = [
     },
     {"id": "check-up", "title": "Check-up", "durationMinutes": 20},
 ]
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "dr-lee": {"title": "Dr Lee", "services": SERVICES},
+    "dr-khan": {"title": "Dr Khan", "services": SERVICES},
+    ROOM: {"title": "Room 1"},
+}
 RULES = {
     "timeZone": ZONE.key,
     "weekly": [{"days": ALL_DAYS, "from": "09:00", "to": "18:00"}],
@@ -47,10 +52,8 @@ class Site:
     async def new(cls, http: httpx.AsyncClient) -> Self:
         """Store the schedules of two doctors and a room."""
         site = cls(http)
-        doctors = {"dr-lee": "Dr Lee", "dr-khan": "Dr Khan"}
-        for resource, title in doctors.items():
-            await site.store(resource, {"title": title, "services": SERVICES})
-        await site.store(ROOM, {"title": "Room 1"})
+        for resource, schedule in SCHEDULES.items():
+            await site.store(resource, schedule)
         return site
 
     async def store(self, resource: str, schedule: dict[str, Any]) -> None:

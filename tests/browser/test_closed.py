@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from deploy.local.ports import free_port
 from gateway.access.links import new_link_key, write_link_keys
 from tests.browser.conftest import Visit
-from tests.browser.pages import BookingPage, Site
+from tests.browser.pages import SCHEDULES, BookingPage, Site
 from tests.keys import KeyFile
 from tests.stack import Stack, wait_until
 
@@ -95,6 +95,33 @@ async def test_a_patient_books_moves_and_cancels_by_a_link(visit: Visit, site: S
     await page.button("Yes, cancel it").click()
     await expect(page.alert).to_contain_text("Your appointment is cancelled.")
     assert await site.appointments() == []
+
+
+async def test_a_booking_can_be_saved_for_a_calendar(visit: Visit, site: Site, closed: str) -> None:
+    """The file has the appointment; it comes by the patient's link, without a key that may read."""
+    page = await booked_page(visit, closed)
+    async with page.page.expect_download() as started:
+        await page.page.get_by_role("link", name="Add to calendar").click()
+    download = await started.value
+    (booked,) = await site.appointments()
+    assert download.suggested_filename == f"{booked['id'][:8].upper()}.ics"
+    text = Path(await download.path()).read_text()
+    assert text.startswith("BEGIN:VCALENDAR")
+    assert booked["id"] in text
+
+
+async def test_after_the_cut_off_the_page_sends_patients_to_the_phone(
+    visit: Visit, site: Site, closed: str
+) -> None:
+    """A patient who wants to cancel too late is told so, and keeps the appointment."""
+    for resource, schedule in SCHEDULES.items():
+        await site.store(resource, {**schedule, "cutOffMinutes": 7 * 24 * 60})
+    page = await booked_page(visit, closed)
+    await page.manage.click()
+    await page.button("Cancel appointment").click()
+    await page.button("Yes, cancel it").click()
+    await expect(page.alert).to_contain_text("It is too late to change this appointment online.")
+    assert len(await site.appointments()) == 1
 
 
 async def test_a_move_to_a_slot_that_is_gone_keeps_the_appointment(

@@ -3,12 +3,14 @@
 import gzip
 import json
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from gateway.web.assets import STATIC, Assets
+from gateway.web.joined import join_modules
 from gateway.web.languages import LANGUAGES, choose_language
 from gateway.web.routes import PAGES, register
 
@@ -34,13 +36,11 @@ async def test_a_page_names_all_of_its_files(http: httpx.AsyncClient) -> None:
     """A browser loads all styles and modules of a page at once, for it need not read one to find the next."""
     html = (await http.get(PAGE)).text
     named = _files(html)
-    assert any(name.endswith("book/main.js") for name in named)
+    assert any(name.endswith("joined/book.js") for name in named)
     for name in named:
         answer = await http.get(f"/{name}")
         assert answer.status_code == 200
         assert "immutable" in answer.headers["Cache-Control"]
-        for imported in re.findall(r'from "(\.[^"]+)"', answer.text if name.endswith(".js") else ""):
-            assert str(httpx.URL(f"/{name}").join(imported)).lstrip("/") in named
 
 
 async def test_no_page_has_an_inline_script_or_style(http: httpx.AsyncClient) -> None:
@@ -133,6 +133,30 @@ async def test_a_page_of_another_release_gets_files_that_it_does_not_keep(http: 
     """While releases change, a file is served under an old version too, but not for ever."""
     answer = await http.get("/web/000000000000/common/style.css")
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+
+
+def test_modules_are_joined_in_the_order_of_their_imports() -> None:
+    """A joined script has the exports of each module before the modules that import them, and no import."""
+    assets = Assets()
+    modules = assets.modules_of("book/main.js")
+    joined = join_modules(assets, modules)
+    assert joined
+    source = joined.content.decode()
+    places = [source.index(f'$modules["{path}"] =') for path in modules]
+    assert places == sorted(places)
+    assert modules[-1] == "book/main.js"
+    assert not re.search(r"^(import|export)\b", source, re.MULTILINE)
+    for used in re.finditer(r'= \$modules\["([^"]+)"\];', source):
+        assert source.index(f'$modules["{used[1]}"] =') < used.start()
+
+
+def test_modules_with_other_exports_are_not_joined(tmp_path: Path) -> None:
+    """A module that exports a list of names, as vendored ones do, stays a file, and so do the others."""
+    (tmp_path / "vendored.js").write_text("const a = 1;\nexport { a as b };\n")
+    (tmp_path / "main.js").write_text('import { b } from "./vendored.js";\nconsole.log(b);\n')
+    assets = Assets(tmp_path)
+    assert assets.modules_of("main.js") == ["vendored.js", "main.js"]
+    assert join_modules(assets, ["vendored.js", "main.js"]) is None
 
 
 async def test_pages_for_show_are_served_in_a_demonstration_only(http: httpx.AsyncClient) -> None:
