@@ -133,7 +133,8 @@ export function book(model, changes, at, tell) {
 /** Move an appointment. @param {DayModel} model @param {Changes} changes @param {Appointment} one @param {(said: string) => void} tell */
 export function move(model, changes, one, tell) {
   const main = model.mainResourceOf(one);
-  const choices = model.resources.filter(({ id }) => id === main || !one.resources.includes(id));
+  const offered = model.bookable.some(({ id }) => id === main) ? model.bookable : model.resources;
+  const choices = offered.filter(({ id }) => id === main || !one.resources.includes(id));
   const place = placeFields(model, { at: Date.parse(one.slot), resource: main }, choices);
   const minutes = h("input", { type: "number", min: 1, max: 1440, value: one.durationMinutes, required: true });
   const submit = async () => {
