@@ -17,7 +17,7 @@ from gateway.sms.numbers import NumberDigests
 from gateway.sms.opt_outs import OptOuts
 from gateway.sms.sites import Sites
 from gateway.sms.steps import Facts, State
-from gateway.sms.store import Changed, RecordStore
+from gateway.sms.store import Changed, Record, RecordStore
 from gateway.sms.words import read_carrier_word
 from shared.client.command_client import CommandClient
 from shared.contract.caller import Caller, Share
@@ -108,17 +108,11 @@ class SmsChannel:
         """
         store = RecordStore(self._jetstream, self._replicas)
         key = self._digests.of(f"{text.number}\n{text.line.number}")
-        while True:
-            record, revision = await store.read(key)
-            if (reply := record.reply_to(text.id)) is not None:
-                return reply
-            now = _now()
-            if record.busy_until is not None and record.busy_until > now:
-                await asyncio.sleep(LOOK_SECONDS)
-                continue
-            with suppress(Changed):
-                revision = await store.write(key, record.claimed(now), revision)
-                break
+        claim = await _claim(store, key, text.id)
+        if isinstance(claim, str):
+            return claim
+        record, revision = claim
+        asked = record
 
         async def save(state: State) -> None:
             nonlocal record, revision
@@ -130,7 +124,9 @@ class SmsChannel:
 
         try:
             state, reply = await self._run(record.state, text, save)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, NotExecuted):  # nothing was sent, so nothing is unsure
+                record = asked
             with suppress(Changed, Refused, TimeoutError):
                 async with asyncio.timeout(GIVE_BACK_SECONDS):
                     await store.write(key, record.unclaimed(), revision)
@@ -190,6 +186,21 @@ class SmsChannel:
         if not connection.is_connected:
             raise NotExecuted
         return connection.jetstream()
+
+
+async def _claim(store: RecordStore, key: str, message: str) -> tuple[Record, int] | str:
+    """Wait for the texts before; return the record with its new revision, or the reply if there is one."""
+    while True:
+        record, revision = await store.read(key)
+        if (reply := record.reply_to(message)) is not None:
+            return reply
+        now = _now()
+        if record.busy_until is None or record.busy_until <= now:
+            try:
+                return record, await store.write(key, record.claimed(now), revision)
+            except Changed:
+                continue
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _now() -> datetime:
