@@ -1,11 +1,12 @@
 """The phone for text messages on `/sms`: a conversation with the keyboard alone, without findings of axe."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Request, expect
 
 from tests.browser.pages import Site
 from tests.browser.test_states import audit
@@ -64,7 +65,12 @@ async def test_a_text_that_was_not_delivered_is_sent_again_once(phone: tuple[Pag
     page, _ = phone
     field = page.get_by_label("Nachricht")
     ids: list[str] = []
-    page.on("request", lambda sent: ids.append(sent.post_data_json["id"]) if sent.method == "POST" else None)
+
+    def note(sent: Request) -> None:
+        if sent.method == "POST":
+            ids.append(json.loads(sent.post_data or "")["id"])
+
+    page.on("request", note)
     await page.route("**/sms/texts", lambda route: route.abort(), times=1)
     await field.fill("Hallo")
     await field.press("Enter")

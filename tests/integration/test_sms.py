@@ -255,6 +255,18 @@ async def test_slot_that_somebody_takes_while_it_is_offered(texts: Texts) -> Non
     assert (await phone.text("OK")).startswith("Booked")
 
 
+async def test_change_after_the_cut_off_is_refused_kindly(texts: Texts) -> None:
+    """DROP and MOVE later than `cutOffMinutes` before the appointment change nothing."""
+    await store_schedule(texts.http, f"{SITE}-b", cutOffMinutes=24 * 60)
+    phone = texts.phone(to=texting.OURS_OF_ANOTHER_SITE)
+    await phone.text("hi")
+    await phone.text("1")
+    assert (await phone.text("Ada")).startswith("Booked")
+    for text in ("DROP 1", "MOVE 1"):
+        assert (await phone.text(text)).startswith("It is too late to change ")
+    assert (await phone.text("LIST")).startswith("Your appointments:")
+
+
 async def test_race_of_a_phone_a_page_and_a_service(texts: Texts) -> None:
     """One of them gets the slot, and the two others are told so."""
     connection = await nats.connect(texts.stack.env["NATS_URL"])
