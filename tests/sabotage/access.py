@@ -30,4 +30,4 @@ def no_calendar_path() -> None:
         identified: Identified = access._keys.identify(key.encode())
         return identified
 
-    Access._subscriber_of = subscriber_of  # type: ignore[method-assign]
+    Access._subscriber_of = subscriber_of  # type: ignore[assignment,method-assign]
