@@ -142,7 +142,7 @@ class ScheduleStore:
         """
         await self._bookings.find_primary(timeout=timeout)
         site: Document = {"$gt": after} if among is None else {"$gt": after, "$in": sorted(among)}
-        pipeline = [
+        pipeline: list[Document] = [
             {"$match": {"site": site, "schedule": {"$ne": None}}},
             {"$group": {"_id": "$site"}},
             {"$sort": {"_id": 1}},
