@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from booking_worker.bookings.amend import Amender
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller
 from booking_worker.bookings.intents import IntentClearer
@@ -32,7 +33,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
         clearer = IntentClearer(intents, broker.hints)
         service = BookingService(
             Booker(stores.bookings, writes, intents, clearer, lately),
-            Canceller(stores.bookings, writes),
+            Canceller(stores.bookings, writes, stores.schedule_cache),
             Mover(
                 stores.bookings,
                 writes,
@@ -43,6 +44,7 @@ async def booking_worker(fail: Callable[[], None]) -> AsyncIterator[None]:
                 grid=stores.grid,
                 digests=stores.digests,
             ),
+            Amender(stores.bookings, writes),
             schema=stores.schema,
             schedules=stores.schedule_cache,
             grid=stores.grid,

@@ -9,6 +9,7 @@ from shared.contract.headers import ERASED, ETAG, REPLAYED, etag_of
 from shared.contract.replies import (
     AppointmentFound,
     AppointmentsFound,
+    BookingAmended,
     BookingCancelled,
     BookingConfirmed,
     BookingMoved,
@@ -26,6 +27,7 @@ def handlers(bookings: BookingService, reads: ReadService, schedules: Handlers) 
         operations.BOOK: Handler(bookings.book, _booked),
         operations.MOVE: Handler(bookings.move, _moved),
         operations.CANCEL: Handler(bookings.cancel, _cancelled),
+        operations.AMEND: Handler(bookings.amend, _amended),
         operations.GET: Handler(reads.get, _found),
         operations.HISTORY: Handler(reads.get, _history),
         operations.LIST: Handler(
@@ -55,6 +57,11 @@ def _moved(booking: Booking) -> Reply[BookingMoved]:
 def _cancelled(booking: Booking) -> Reply[BookingCancelled]:
     text = f'{{"message":"Booking cancelled","appointment":{booking.to_json()}}}'
     return Reply.of_json(text, BookingCancelled, headers=_etag(booking))
+
+
+def _amended(booking: Booking) -> Reply[BookingAmended]:
+    text = f'{{"message":"Booking amended","appointment":{booking.to_json()}}}'
+    return Reply.of_json(text, BookingAmended, headers=_etag(booking))
 
 
 def _found(booking: Booking) -> Reply[AppointmentFound]:

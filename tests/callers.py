@@ -18,7 +18,9 @@ REPLY_SECONDS = 20.0
 BACKOFF_SECONDS = 0.02
 MOST_REPEATS = 500
 
-Kind = Literal["book", "hold", "release", "get", "cancel", "move", "history", "list", "slots", "erase"]
+Kind = Literal[
+    "book", "hold", "release", "get", "cancel", "move", "amend", "history", "list", "slots", "erase"
+]
 """The kinds of requests. No caller sends `erase`: operators do that by a command."""
 
 
@@ -83,9 +85,11 @@ class HttpCaller(Caller):
             url = path.format(**body)
             request = self.client.build_request(method, url, params=query, headers=headers)
         else:
-            if kind == "move":
+            if kind in ("move", "amend"):
                 path = path.format(**body)
-                body = {name: value for name, value in body.items() if name not in ("id", "moveId")}
+                body = {
+                    name: value for name, value in body.items() if name not in ("id", "moveId", "amendId")
+                }
             headers = {"Content-Type": "application/json", **headers}
             request = self.client.build_request(method, path, content=_encode(body), headers=headers)
 
@@ -142,7 +146,7 @@ _SUBJECTS: dict[Kind, str] = {
     "book": "booking.v1.book",
     "hold": "hold.v1.place",
     "release": "hold.v1.release",
-    **{kind: f"booking.v1.{kind}" for kind in ("get", "cancel", "move", "history", "list", "slots")},
+    **{kind: f"booking.v1.{kind}" for kind in ("get", "cancel", "move", "amend", "history", "list", "slots")},
 }
 _ROUTES: dict[Kind, tuple[str, str]] = {
     "book": ("POST", "/api/book-appointment"),
@@ -151,6 +155,7 @@ _ROUTES: dict[Kind, tuple[str, str]] = {
     "get": ("GET", "/api/appointments/{id}"),
     "cancel": ("DELETE", "/api/appointments/{id}"),
     "move": ("PATCH", "/api/appointments/{id}"),
+    "amend": ("PATCH", "/api/appointments/{id}"),
     "history": ("GET", "/api/appointments/{id}/history"),
     "list": ("GET", "/api/appointments"),
     "slots": ("GET", "/api/slots"),

@@ -21,12 +21,13 @@ from shared.contract.errors import (
     SlotAlreadyBooked,
     SlotHeld,
     SlotNotOffered,
+    TooLateToChange,
 )
 from shared.stores.mongo.bookings import BookingStore, InSite
 from shared.stores.mongo.bulk import WriteResult
 from shared.stores.mongo.writes import BookingWrites, CompareAndSet
 
-FINAL = (SlotAlreadyBooked, SlotHeld, SlotNotOffered, InvalidRequest)
+FINAL = (SlotAlreadyBooked, SlotHeld, SlotNotOffered, TooLateToChange, InvalidRequest)
 """The refusals after which no earlier attempt may take effect.
 
 InvalidRequest is the refusal of a service, which an earlier attempt may have found in the schedule.

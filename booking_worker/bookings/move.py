@@ -12,7 +12,7 @@ from booking_worker.bookings.preconditions import known_versions
 from booking_worker.bookings.requests import split_competitors
 from shared.contract.asked_at import unix_ms_now
 from shared.contract.deadline import Deadline
-from shared.contract.errors import NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked
+from shared.contract.errors import NotExecuted, OutcomeUnknown, Refused, SlotAlreadyBooked, TooLateToChange
 from shared.domain.booking import Booking
 from shared.domain.digests import Digests
 from shared.domain.grid import Grid, SlotRange
@@ -73,7 +73,8 @@ class Mover:
             {move.id for move in moves}, versions=known_versions(moves), timeout=deadline.remaining
         )
         sites = {row.site for row in rows.values()}
-        served = {rows[m.id].site for m in moves if m.command.service is not None and m.id in rows}
+        needed = [m for m in moves if m.command.service is not None or m.caller.is_patient]
+        served = {rows[move.id].site for move in needed if move.id in rows}
         schedules = await self._schedules.of_commands(sites, served, timeout=deadline.remaining)
         outcomes: dict[PendingMove, ChangeOutcome] = {}
         plans: list[MovePlan] = []
@@ -82,10 +83,12 @@ class Mover:
             planned = plan_move(move, rows.get(move.id), self._grid, self._digests, schedules)
             if not isinstance(planned, MovePlan):
                 outcomes[move] = planned
-            elif planned.invalid:
-                invalid[planned] = planned.invalid
+                continue
+            judged = _judged(planned, schedules)
+            if judged.invalid:
+                invalid[judged] = judged.invalid
             else:
-                plans.append(_judged(planned, schedules))
+                plans.append(judged)
         # An earlier attempt may have found the service in the schedule.
         carried_out = await self._finality.make_final(invalid, deadline)
         carried_out |= await self._carry_out(_fitting(plans), deadline)
@@ -184,11 +187,14 @@ class Mover:
 
 
 def _judged(plan: MovePlan, by_site: Mapping[str, SiteSchedules]) -> MovePlan:
-    """Return the plan with the refusal of an enforced schedule, if the booking is to change its place."""
-    after = plan.change.after
+    """Return the plan with the refusal of a schedule, if the booking is to change its place."""
+    before, after = plan.change.before, plan.change.after
     schedules = by_site.get(after.site)
     if schedules is None or plan.stays:
         return plan
+    asked_at, is_patient = plan.move.asked_at, plan.move.caller.is_patient
+    if is_patient and schedules.is_too_late(before.resources, before.slot, asked_at):
+        return replace(plan, invalid=TooLateToChange())
     slot_range = SlotRange(after.slot, after.duration, after.slot_minutes, ())
     return replace(plan, not_offered=schedules.refusal(after.resources, slot_range, unix_ms_now()))
 

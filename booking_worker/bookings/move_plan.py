@@ -16,6 +16,7 @@ from shared.contract.errors import (
     PreconditionFailed,
     Refused,
     SlotNotOffered,
+    TooLateToChange,
 )
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
@@ -60,14 +61,15 @@ class MovePlan:
 
     If another write changes the row first, the move gets a new plan with a new intent. `not_offered`: the
     refusal of an enforced schedule, which counts unless the patient holds all claims of the target.
-    `invalid`: why the booking cannot get the service. Such a plan changes nothing.
+    `invalid`: why the booking cannot get the service, or why its patient may not move it any more. Such a
+    plan changes nothing.
     """
 
     move: PendingMove
     change: CompareAndSet
     intent: BookingIntent
     not_offered: SlotNotOffered | None = None
-    invalid: InvalidRequest | None = None
+    invalid: InvalidRequest | TooLateToChange | None = None
 
     @property
     def id(self) -> str:

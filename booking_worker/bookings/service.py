@@ -1,17 +1,25 @@
-"""The use cases that change bookings: book, cancel and move. Independent of the transport."""
+"""The use cases that change bookings: book, cancel, move and amend. Independent of the transport."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import NoReturn, TypeVar
 
+from booking_worker.bookings.amend import Amender, AmendRequest
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller, CancelRequest
 from booking_worker.bookings.move import Mover
 from booking_worker.bookings.move_plan import PendingMove
 from booking_worker.bookings.requests import Booked, BookRequest
 from shared.contract.asked_at import unix_ms_now
-from shared.contract.commands import BookAppointment, CancelAppointment, CommandT, MoveAppointment
-from shared.contract.errors import Changing, InvalidRequest, NoSuchAppointment, Refused
+from shared.contract.caller import Scope
+from shared.contract.commands import (
+    AmendAppointment,
+    BookAppointment,
+    CancelAppointment,
+    CommandT,
+    MoveAppointment,
+)
+from shared.contract.errors import Changing, Forbidden, InvalidRequest, NoSuchAppointment, Refused
 from shared.contract.fields import is_uuid, random_uuid
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
@@ -48,6 +56,7 @@ class BookingService:
         booker: Booker,
         canceller: Canceller,
         mover: Mover,
+        amender: Amender,
         *,
         schema: Schema,
         schedules: ScheduleCache,
@@ -61,6 +70,7 @@ class BookingService:
         self._bookings = Batcher(booker.commit, "book")
         self._cancels = Batcher(canceller.commit, "cancel")
         self._moves = Batcher(mover.commit, "move")
+        self._amendments = Batcher(amender.commit, "amend")
 
     async def book(self, attempts: Sequence[Attempt[BookAppointment]]) -> list[Booked | Exception]:
         """Book a slot with all the requested resources.
@@ -78,7 +88,7 @@ class BookingService:
     async def cancel(self, attempts: Sequence[Attempt[CancelAppointment]]) -> list[Booking | Exception]:
         """Cancel a booking and free its claims in the same write. A second cancel changes nothing.
 
-        Refusals: NoSuchAppointment, PreconditionFailed, NotExecuted, OutcomeUnknown.
+        Refusals: NoSuchAppointment, TooLateToChange, PreconditionFailed, NotExecuted, OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, _cancel_request, self._cancels.submit)
 
@@ -86,9 +96,18 @@ class BookingService:
         """Move a booking in one write. A refused move leaves it unchanged.
 
         Refusals: NoSuchAppointment, SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled,
-        PreconditionFailed, KeyReused, TooManyBookings, InvalidRequest, NotExecuted, OutcomeUnknown.
+        TooLateToChange, PreconditionFailed, KeyReused, TooManyBookings, InvalidRequest, NotExecuted,
+        OutcomeUnknown.
         """
         return await self._retry_until_decided(attempts, self._pending_move, self._moves.submit)
+
+    async def amend(self, attempts: Sequence[Attempt[AmendAppointment]]) -> list[Booking | Exception]:
+        """Correct the name of a booking's patient, or note the attendance. The booking keeps its place.
+
+        Refusals: Forbidden, NoSuchAppointment, AppointmentCancelled, NameErased, PreconditionFailed,
+        NotExecuted, OutcomeUnknown.
+        """
+        return await self._retry_until_decided(attempts, self._amend_request, self._amendments.submit)
 
     def _book_request(
         self, by_site: Mapping[str, SiteSchedules], attempt: Attempt[BookAppointment]
@@ -161,6 +180,15 @@ class BookingService:
             valid_id(command.id), command, mark, attempt.deadline, command.ifVersion, attempt.caller
         )
 
+    def _amend_request(self, attempt: Attempt[AmendAppointment]) -> AmendRequest:
+        command, caller = attempt.command, attempt.caller
+        if caller.is_patient:
+            raise Forbidden("A patient's link changes neither the name nor the attendance")
+        if command.patientName is not None and not caller.names:
+            raise Forbidden(f"The key does not have the scope {Scope.NAMES}")
+        mark = self._digests.of_amendment(command)
+        return AmendRequest(valid_id(command.id), command, mark, attempt.deadline, command.ifVersion, caller)
+
     async def _retry_until_decided(
         self,
         attempts: Sequence[Attempt[CommandT]],
@@ -216,4 +244,6 @@ def valid_id(id: str) -> str:
 
 def _cancel_request(attempt: Attempt[CancelAppointment]) -> CancelRequest:
     command = attempt.command
-    return CancelRequest(valid_id(command.id), attempt.deadline, command.ifVersion, attempt.caller)
+    return CancelRequest(
+        valid_id(command.id), attempt.deadline, command.ifVersion, attempt.caller, attempt.asked_at
+    )

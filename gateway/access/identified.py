@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.contract.caller import ANYONE, Caller, Scope
+from shared.contract.caller import ANYONE, PATIENT_ID, Caller, Scope
 from shared.contract.errors import Forbidden, Unauthorized
 from shared.process.api_keys import ApiKey
 
@@ -48,7 +48,7 @@ OPEN = Identified(ANYONE, frozenset(Scope))
 """The caller in a deployment without keys."""
 ANONYMOUS = Identified(ANYONE, frozenset(Scope))
 """The caller in a deployment without keys that listens to other hosts."""
-PATIENT = Identified(Caller(id="patient", names=True), frozenset({Scope.READ, Scope.MOVE, Scope.CANCEL}))
+PATIENT = Identified(Caller(id=PATIENT_ID, names=True), frozenset({Scope.READ, Scope.MOVE, Scope.CANCEL}))
 """The holder of a patient's link, in requests for that one appointment."""
 NOBODY = Identified(Caller(id="nobody", sites=frozenset()), frozenset())
 """The caller of a path that needs no key. A call that needs a scope, or any key, refuses it."""

@@ -9,14 +9,14 @@ because it trusts no sender. A call passes a valid body on as bytes, which the c
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
 from starlette.datastructures import State
 
 from gateway.api.preconditions import PRECONDITIONS, header_fields, read_preconditions, refuse_others
-from gateway.api.query import path_fields, read_query
+from gateway.api.query import read_query
 from gateway.http.body import Headers, read_object
 from gateway.http.connection import ClientConnection
 from shared.client.command_client import CommandClient
@@ -25,11 +25,14 @@ from shared.contract.envelope import Reply
 from shared.contract.errors import InvalidRequest, OutcomeUnknown
 from shared.contract.headers import APPOINTMENT_TOKEN, ERASED
 from shared.contract.operation import Call, Operation
-from shared.contract.operations import BOOK, CANCEL, MOVE, PLACE
+from shared.contract.operations import AMEND, BOOK, CANCEL, MOVE, PLACE
 from shared.contract.parsing import validate
 
-HOT = (BOOK, PLACE, MOVE, CANCEL)
-"""The operations whose calls the middleware makes without FastAPI: nearly all requests are such calls."""
+HOT = (BOOK, PLACE, MOVE, AMEND, CANCEL)
+"""The operations whose calls the middleware makes without FastAPI: nearly all requests are such calls.
+
+AMEND is among them because it shares the path and the method of MOVE.
+"""
 # In bytes. White space can make a valid body much larger than its command: the client then serializes the
 # command. With the fields of the path and the headers, this size stays far below a worker's limit.
 LARGEST_PASSED_ON = 1024
@@ -41,7 +44,8 @@ _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 class CallHandler:
     """Handles the HTTP requests of one operation.
 
-    `path` is the template of the call's path, which the log names as the route.
+    `path` is the template of the call's path, which the log names as the route. `others`: the handlers of
+    further operations with the same method and path; the fields of a body choose the operation.
 
     Args:
         operation: the operation.
@@ -51,10 +55,11 @@ class CallHandler:
 
     def __init__(self, operation: Operation[Any, Any], call: Call, state: State) -> None:
         self.operation, self.http, self.path = operation, call, call.path
+        self.others: list[CallHandler] = []
         self._body, self._state = call.body, state
         self._header_fields = header_fields(operation, call)
-        in_path = path_fields(operation, call) if call.body else set()
-        self._outside_body = frozenset({*self._header_fields.values(), *in_path})
+        others = operation.command.model_fields.keys() - call.body.model_fields.keys() if call.body else ()
+        self._outside_body = frozenset({*self._header_fields.values(), *others})
 
     async def handle(
         self,
@@ -71,9 +76,14 @@ class CallHandler:
             InvalidRequest: the request is wrong; nothing was sent.
             Refused: as `CommandClient.send`.
         """
-        connection.identified.require(self.http.scope)
+        content = read_object(headers, body) if self.others else None
+        call = self._chosen_by(content) if self.others else self
+        connection.identified.require(call.http.scope)
+        command, payload = call.read(headers, body, query, path, content)
+        for scope in call.http.scopes_of(command):
+            connection.identified.require(scope)
         client: CommandClient = self._state.client
-        reply = await client.send(self.operation, *self.read(headers, body, query, path), connection)
+        reply = await client.send(call.operation, command, payload, connection)
         # Whoever knows the key of an erased booking gets its replay, and need not be its patient.
         if (
             self.operation is BOOK
@@ -83,10 +93,37 @@ class CallHandler:
             reply.headers[APPOINTMENT_TOKEN] = links.secret_of(_id_in(reply.content))
         return reply
 
+    def _chosen_by(self, content: Any) -> "CallHandler":
+        """Return the handler of the operation whose fields a body has.
+
+        Raises:
+            InvalidRequest: it has fields of two operations.
+        """
+        if isinstance(content, dict):
+            sent = {name for name, value in content.items() if value is not None}
+            for other in self.others:
+                if theirs := sent & other.own_fields:
+                    if ours := sent & self.own_fields:
+                        raise InvalidRequest(
+                            f"{min(theirs)} and {min(ours)} cannot change together: send two requests"
+                        )
+                    return other
+        return self
+
+    @property
+    def own_fields(self) -> Set[str]:
+        """The fields that the body may have."""
+        return self._body.model_fields.keys() if self._body else frozenset()
+
     def read(
-        self, headers: Headers, body: bytes, query: bytes, path: Mapping[str, str]
+        self,
+        headers: Headers,
+        body: bytes,
+        query: bytes,
+        path: Mapping[str, str],
+        content: Any = None,
     ) -> tuple[Command, bytes | None]:
-        """Return the command, and its JSON if the body can be passed on.
+        """Return the command, and its JSON if the body can be passed on; `content`: the body, if parsed.
 
         Raises:
             InvalidRequest, UnsupportedMediaType
@@ -97,7 +134,7 @@ class CallHandler:
         if preconditions:
             refuse_others(preconditions, self._header_fields)
         if self._body is not None:
-            content = read_object(headers, body)
+            content = read_object(headers, body) if content is None else content
         else:
             content = read_query(self.operation.command, path, query, body)
         passed_on = self._body is not None and _can_pass_on(content, body)
@@ -154,8 +191,15 @@ def _with_fields(body: bytes, fields: dict[str, Any]) -> bytes:
 
 
 def handlers_of(operations: Iterable[Operation[Any, Any]], state: State) -> list[CallHandler]:
-    """Return the handlers of the `operations` that have an HTTP call."""
-    return [CallHandler(operation, operation.http, state) for operation in operations if operation.http]
+    """Return the handlers of the `operations` that have an HTTP call, one for each method and path."""
+    handlers: dict[tuple[str, str], CallHandler] = {}
+    for operation in operations:
+        if operation.http:
+            handler = CallHandler(operation, operation.http, state)
+            first = handlers.setdefault((operation.http.method, operation.http.path), handler)
+            if first is not handler:
+                first.others.append(handler)
+    return list(handlers.values())
 
 
 class HotCalls:

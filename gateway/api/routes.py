@@ -3,7 +3,9 @@
 FastAPI cannot derive the parameters and bodies of the calls, because the calls parse requests themselves.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +16,7 @@ from gateway.api.query import path_fields
 from gateway.docs import parts
 from gateway.http.connection import REQUESTER
 from gateway.http.response import to_response
+from shared.contract.caller import Scope
 from shared.contract.headers import IDEMPOTENCY_KEY, IF_MATCH
 from shared.contract.operation import Call, Operation
 from shared.contract.operations import OPERATIONS, as_json
@@ -39,7 +42,7 @@ def register(app: FastAPI, operations: Iterable[Operation[Any, Any]] = OPERATION
     The routes belong to `app` itself, because Starlette searches an included router twice.
     """
     for call in handlers_of(operations, app.state):
-        described = describe(call.operation, call.http)
+        described = describe(call.operation, call.http, [other.operation for other in call.others])
         app.add_api_route(call.path, _endpoint(call), methods=[call.http.method], **described)
 
 
@@ -55,28 +58,43 @@ def _endpoint(call: CallHandler) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def describe(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
-    """Return the arguments of `add_api_route` that describe an operation's call."""
-    has_body = call.body is not None
+def describe(
+    operation: Operation[Any, Any], call: Call, others: Sequence[Operation[Any, Any]] = ()
+) -> dict[str, Any]:
+    """Return the arguments of `add_api_route` that describe an operation's call.
+
+    `others`: the further operations of the call, one of which is carried out if the body has its fields.
+    """
+    described = [(operation, call), *((other, other.http) for other in others if other.http)]
+    scopes = [scope for _, each in described for scope in _scopes(each)]
+    own = dict.fromkeys(kind for each, _ in described for kind in each.refusals)
     extra: dict[str, Any] = {
         "parameters": _parameters(operation, call),
-        "responses": parts.refusals(operation.refusals, has_body=has_body),
-        "security": parts.security(call.scope),
+        "responses": parts.refusals(own, has_body=call.body is not None),
+        "security": [part for scope in dict.fromkeys(scopes) for part in parts.security(scope)],
     }
     if call.body is not None:
-        extra["requestBody"] = parts.body_of(call.body, as_json(operation.example, call.body))
+        bodies = {its.body: as_json(each.example, its.body) for each, its in described if its.body}
+        extra["requestBody"] = parts.body_of(bodies)
     success = parts.success(as_json(operation.answer))
     success["headers"] |= {name: parts.header(name) for name in call.answers}
     return {
         "operation_id": call.name,
         "summary": call.summary,
-        "description": parts.with_scope(call.description, call.scope),
+        "description": "\n\n".join(
+            parts.with_scope(its.description, its.scope, its.field_scopes) for _, its in described
+        ),
         "tags": [call.tag],
         "status_code": operation.status,
-        "response_model": operation.reply,
+        "response_model": reduce(or_, [each.reply for each, _ in described]),
         "responses": {operation.status: success},
         "openapi_extra": extra,
     }
+
+
+def _scopes(call: Call) -> list[Scope | None]:
+    """Return the scopes of which a key needs one; None: any key may make the call."""
+    return [scope for _, scope in call.field_scopes] or [call.scope]
 
 
 def _parameters(operation: Operation[Any, Any], call: Call) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ DESCRIPTION = """Books appointment slots so that no two callers ever get the sam
 Every refusal is `{"error": "..."}`, a sentence for people; its name for programs is in `Error-Type`.
 Every GET answers HEAD too.
 Calls below `/api/` need the header `Authorization: Bearer <key>`, unless the gateway is open, on loopback.
-Answers to a key without the scope `names` leave out patients' names.
+Answers to a key without the scope `names` leave out patients' names and contacts.
 After 503 and 504, wait for `Retry-After` and retry with the same key or token: that is always safe.
 Times are ISO 8601 with an offset, no finer than a millisecond; equal instants are one slot."""
 TAGS = [

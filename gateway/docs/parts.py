@@ -1,7 +1,7 @@
 """Build the parts of a call's OpenAPI description: bodies, responses, headers and examples."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.contract.caller import Scope
@@ -141,15 +141,22 @@ def security(scope: Scope | None) -> list[dict[str, list[str]]]:
     return [{KEY: [] if scope is None else [str(scope)]}]
 
 
-def with_scope(description: str, scope: Scope | None) -> str:
-    """Return the description of a call, with the scope that it needs."""
-    needed = "any key" if scope is None else f"a key with the scope `{scope}`"
+def with_scope(description: str, scope: Scope | None, of_fields: Iterable[tuple[str, Scope]] = ()) -> str:
+    """Return the description of a call, with the scope that it needs, and those that its fields need."""
+    scopes = [f"`{scope}`"] if scope is not None else []
+    scopes += [f"`{needed}` for `{field}`" for field, needed in of_fields]
+    needed = f"a key with the scope {' and '.join(scopes)}" if scopes else "any key"
     return f"{description}\n\nNeeds {needed}."
 
 
-def body_of(model: type[Command], example: dict[str, object]) -> dict[str, Any]:
-    """Return the `requestBody` of a call."""
-    content = {"schema": reference_to(model), "example": example}
+def body_of(bodies: Mapping[type[Command], dict[str, object]]) -> dict[str, Any]:
+    """Return the `requestBody` of a call that takes one of some models, each with its example."""
+    schemas = [reference_to(model) for model in bodies]
+    if len(bodies) == 1:
+        content: dict[str, Any] = {"schema": schemas[0], "example": next(iter(bodies.values()))}
+    else:
+        examples = {model.__name__: {"value": example} for model, example in bodies.items()}
+        content = {"schema": {"anyOf": schemas}, "examples": examples}
     return {"required": True, "content": {"application/json": content}}
 
 

@@ -67,7 +67,7 @@ class WebhookCall:
             "security": parts.security(Scope.WEBHOOKS),
         }
         if self.body is not None:
-            extra["requestBody"] = parts.body_of(type(self.body), as_json(self.body))
+            extra["requestBody"] = parts.body_of({type(self.body): as_json(self.body)})
         return {
             "operation_id": self.name,
             "summary": self.summary,

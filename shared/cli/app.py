@@ -8,10 +8,10 @@ from ..contract.version import VERSION
 from .commands import Commands
 from .events import events
 from .reads import day, history, show, slots, watch
-from .writes import book, cancel, hold, move, release
+from .writes import amend, book, cancel, hold, move, release
 
 HELP = """\
-Book, hold, move and cancel appointments, and see a resource's day.
+Book, hold, move, amend and cancel appointments, and see a resource's day.
 
 A time without an offset is one of this machine's zone.
 
@@ -38,5 +38,5 @@ app = typer.Typer(
     cls=Commands, help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.callback(help=HELP)(slotkeeper)
-for command in (book, hold, release, cancel, move, show, history, day, slots, watch, events):
+for command in (book, hold, release, cancel, move, amend, show, history, day, slots, watch, events):
     app.command()(command)

@@ -48,6 +48,13 @@ HeldSlot = Annotated[
     typer.Option("--slot", parser=read_slot, metavar="SLOT", help="Only if the hold has this slot"),
 ]
 Patient = Annotated[str, typer.Argument(help="The patient's name")]
+Contact = Annotated[
+    str | None, typer.Option("--contact", metavar="TEXT", help="The patient's phone number or address")
+]
+NewName = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="The right name of the patient")]
+NewAttendance = Annotated[
+    str | None, typer.Option("--attendance", metavar="TEXT", help="expected, arrived or missed")
+]
 Id = Annotated[str, typer.Argument(parser=_read_id, metavar="ID", help="The appointment's id")]
 Key = Annotated[
     str | None,

@@ -139,6 +139,8 @@ def details(title: str, of: Appointment | Hold) -> str:
         [
             ("id", of.id),
             ("patient", of.patientName or NOT_SHOWN),
+            ("contact", of.contact or ""),
+            ("attendance", of.attendance or ""),
             ("status", of.status),
             ("version", str(of.version)),
         ]

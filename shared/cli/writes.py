@@ -7,17 +7,27 @@ import typer
 
 from ..contract.fields import trim_key
 from ..contract.headers import IDEMPOTENCY_KEY, IF_MATCH, etag_of
-from ..contract.replies import BookingCancelled, BookingConfirmed, BookingMoved, HoldPlaced, HoldReleased
+from ..contract.replies import (
+    BookingAmended,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingMoved,
+    HoldPlaced,
+    HoldReleased,
+)
 from .options import (
     LOCAL,
     ApiKey,
     AsJson,
+    Contact,
     HeldSlot,
     HoldToken,
     Id,
     IfVersion,
     Key,
     Minutes,
+    NewAttendance,
+    NewName,
     NewSlot,
     Patient,
     Resources,
@@ -33,6 +43,7 @@ def book(
     slot: Slot,
     patient: Patient,
     *,
+    contact: Contact = None,
     resource: Resources = None,
     minutes: Minutes = None,
     service: Service = None,
@@ -48,6 +59,7 @@ def book(
     body = wire_fields(
         slot=slot,
         patientName=patient,
+        contact=contact,
         resources=resource,
         durationMinutes=minutes,
         service=service,
@@ -71,6 +83,7 @@ def hold(
     slot: Slot,
     patient: Patient,
     *,
+    contact: Contact = None,
     resource: Resources = None,
     minutes: Minutes = None,
     service: Service = None,
@@ -85,6 +98,7 @@ def hold(
     body = wire_fields(
         slot=slot,
         patientName=patient,
+        contact=contact,
         resources=resource,
         durationMinutes=minutes,
         service=service,
@@ -155,6 +169,23 @@ def move(
         headers={IDEMPOTENCY_KEY: key, **_if_match(if_version)},
         if_unknown=f"To learn what became of it, repeat it with --key {key}",
     )
+    output.print(details(answer.body.message, answer.body.appointment), answer.json)
+
+
+def amend(
+    id: Id,
+    *,
+    name: NewName = None,
+    attendance: NewAttendance = None,
+    if_version: IfVersion = None,
+    url: Url = LOCAL,
+    api_key: ApiKey = None,
+    json: AsJson = False,
+) -> None:
+    """Correct the patient's name, or note whether the patient came."""
+    output = Output(url, json, api_key)
+    body = wire_fields(patientName=name, attendance=attendance)
+    answer = output.request("PATCH", path_of(id), BookingAmended, body=body, headers=_if_match(if_version))
     output.print(details(answer.body.message, answer.body.appointment), answer.json)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 from ..contract.commands import (
     DEFAULT_RESOURCES,
     DEFAULT_SITE,
+    AmendAppointment,
     AskGrid,
     BookAppointment,
     CancelAppointment,
@@ -23,7 +24,19 @@ from ..contract.errors import InvalidRequest
 from ..contract.events import BookingEvent, FollowEvents, consumer_of
 from ..contract.headers import REPLAYED
 from ..contract.operation import Operation
-from ..contract.operations import BOOK, CANCEL, GET, GRID, HISTORY, LIST, LIST_SLOTS, MOVE, PLACE, RELEASE
+from ..contract.operations import (
+    AMEND,
+    BOOK,
+    CANCEL,
+    GET,
+    GRID,
+    HISTORY,
+    LIST,
+    LIST_SLOTS,
+    MOVE,
+    PLACE,
+    RELEASE,
+)
 from ..contract.replies import Appointment, AppointmentsFound, Change, GridFound, Hold, SlotsFound, TakenSlot
 from ..process.nats_access import read_access
 from ..process.nats_options import checked_servers
@@ -59,6 +72,7 @@ class BookingClient(ConnectionContext):
 
     A time, such as a slot, is a string in ISO 8601 with an offset, or an aware `datetime`. The options:
 
+    - `contact`: the patient's phone number or address; read back only by callers that may read names.
     - `site`: the branch or tenant to which resources and keys belong; default "default".
     - `resources`: the doctor, the room and so on, booked together: 1 to 8 names; default ["default"].
     - `duration_minutes`: a whole number up to 1440, refused with a grid of 0; default: one cell of the grid.
@@ -69,7 +83,7 @@ class BookingClient(ConnectionContext):
     - `idempotency_key`: 1 to 255 printable ASCII characters, a new key for every booking. After any failure,
       even in another process, you may retry `book` with the same key: it never books twice.
     - `move_id`: the idempotency key of a move of one appointment.
-    - `if_version`: a move or cancel is carried out only if the appointment has this `version`.
+    - `if_version`: a move, amendment or cancel is carried out only if the appointment has this `version`.
 
     `BookAppointment`, `PlaceHold`, `MoveAppointment` and `ReleaseHold` have the same options as one object.
 
@@ -125,6 +139,7 @@ class BookingClient(ConnectionContext):
         slot: Time,
         patient_name: str,
         *,
+        contact: str | None = None,
         site: str = DEFAULT_SITE,
         resources: Names = DEFAULT_RESOURCES,
         duration_minutes: int | None = None,
@@ -154,6 +169,7 @@ class BookingClient(ConnectionContext):
         slot: Time,
         patient_name: str,
         *,
+        contact: str | None = None,
         site: str = DEFAULT_SITE,
         resources: Names = DEFAULT_RESOURCES,
         duration_minutes: int | None = None,
@@ -210,6 +226,29 @@ class BookingClient(ConnectionContext):
         """
         command = command_of(MoveAppointment, id, "id", **options)
         return (await self._commands.send(MOVE, command)).body.appointment
+
+    async def amend(
+        self,
+        id: str,
+        *,
+        patient_name: str | None = None,
+        attendance: str | None = None,
+        if_version: int | None = None,
+    ) -> Appointment:
+        """Correct the name of the patient, or note the attendance: "expected", "arrived" or "missed".
+
+        Raises:
+            NoSuchAppointment, PreconditionFailed
+            AppointmentCancelled, NameErased: subclasses of `Conflict`.
+        """
+        command = validated(
+            AmendAppointment,
+            id=id,
+            patientName=patient_name,
+            attendance=attendance,
+            if_version=if_version,
+        )
+        return (await self._commands.send(AMEND, command)).body.appointment
 
     async def cancel(self, id: str, *, if_version: int | None = None) -> Appointment:
         """Cancel an appointment; a second cancel changes nothing.

@@ -22,6 +22,8 @@ _PERMISSIONS: dict[EventType, str] = {
     "moved": Scope.MOVE,
     "cancelled": Scope.CANCEL,
     "erased": "erase",
+    "renamed": Scope.NAMES,
+    "attendance": Scope.MOVE,
 }
 """The last token of a subject, by the type of a change: the scope of a key, or `erase`."""
 

@@ -32,6 +32,8 @@ class Scope(StrEnum):
 CallerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ShareId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:-]{1,64}$")]
 Cap = Annotated[int, Field(ge=0, le=1_000_000)]
+PATIENT_ID = "patient"
+"""The id of the holder of a patient's link."""
 MOST_SHARES = 3
 """How many shares a caller has (address, phone number, key): Redis counts each held or booked cell in all."""
 
@@ -64,6 +66,11 @@ class Caller(BaseModel):
     sites: frozenset[Site] | None = None
     names: bool = False
     shares: Annotated[tuple[Share, ...], Field(max_length=MOST_SHARES)] = ()
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether the caller has a patient's link."""
+        return self.id == PATIENT_ID
 
     @property
     def actor(self) -> str | None:

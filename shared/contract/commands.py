@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .fields import (
+    AmendId,
+    Attendance,
+    Contact,
     Cursor,
     DurationMinutes,
     HoldToken,
@@ -27,6 +30,7 @@ DEFAULT_RESOURCE = "default"
 DEFAULT_RESOURCES = (DEFAULT_RESOURCE,)
 MOST_DAYS = 32
 NOTHING_TO_CHANGE = "Nothing to change: send slot, resources, durationMinutes or service"
+NOTHING_TO_AMEND = "Nothing to change: send patientName or attendance"
 
 
 class Command(BaseModel):
@@ -63,6 +67,7 @@ class SlotRequest(Command):
 
     slot: Instant
     patientName: PatientName
+    contact: Contact | None = None
     site: Site = DEFAULT_SITE
     resources: Resources = DEFAULT_RESOURCES
     durationMinutes: DurationMinutes | None = None
@@ -125,6 +130,30 @@ class MoveAppointment(MoveRequest):
 
     id: str = Field(strict=True)
     moveId: MoveId | None = None
+    ifVersion: Version | None = None
+
+
+class AmendRequest(Command):
+    """What is to be corrected in an appointment: the HTTP body of an amendment. It stays at its place."""
+
+    patientName: PatientName | None = None
+    attendance: Attendance | None = None
+
+    @model_validator(mode="after")
+    def _check_change(self) -> Self:
+        if self.patientName is None and self.attendance is None:
+            raise PydanticCustomError("nothing_to_change", NOTHING_TO_AMEND)
+        return self
+
+
+class AmendAppointment(AmendRequest):
+    """Correct the name of an appointment's patient, or note whether the patient came.
+
+    `amendId` is the idempotency key of the amendment: one with the same id is not executed again.
+    """
+
+    id: str = Field(strict=True)
+    amendId: AmendId | None = None
     ifVersion: Version | None = None
 
 

@@ -20,7 +20,7 @@ Envelope = tuple[Any, Mapping[str, str]]
 
 
 # A quotation mark inside a JSON string is escaped, so this matches fields only. Another field precedes it.
-_NAME = re.compile(r',"patientName":"(?:[^"\\]|\\.)*"')
+_PERSONAL = re.compile(r',"(?:patientName|contact)":"(?:[^"\\]|\\.)*"')
 _FOUND = b'{"status":200,"body":'
 
 
@@ -101,9 +101,9 @@ class Reply(Generic[BodyT]):
         return Reply.of_json(self.json, type(self.body), self.status, self.headers)
 
     def without_names(self) -> "Reply[BodyT]":
-        """Return the same reply without the names of patients."""
+        """Return the same reply without the names and contacts of patients."""
         model = self._body.model if isinstance(self._body, _Json | _Received) else type(self._body)
-        return Reply.of_json(_NAME.sub("", self.json), model, self.status, self.headers)
+        return Reply.of_json(_PERSONAL.sub("", self.json), model, self.status, self.headers)
 
     def to_wire(self) -> tuple[bytes, dict[str, str]]:
         """Return the NATS payload and headers of this reply."""

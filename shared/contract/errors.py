@@ -7,7 +7,8 @@ Refused
 ├── NotFound 404            NoSuchAppointment, NoSuchHold, NoSuchSchedule, NoSuchWebhook
 ├── MethodNotAllowed 405
 ├── TooSlow 408
-├── Conflict 409            SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, WebhookDisabled
+├── Conflict 409            SlotAlreadyBooked, SlotHeld, SlotNotOffered, AppointmentCancelled, NameErased,
+│                           TooLateToChange, WebhookDisabled
 ├── PreconditionFailed 412
 ├── TooLarge 413
 ├── UriTooLong 414
@@ -173,6 +174,16 @@ class SlotNotOffered(Conflict):
 
 class AppointmentCancelled(Conflict):
     message = "Appointment is cancelled"
+
+
+class TooLateToChange(Conflict):
+    """The cut-off of a schedule has passed. It binds patients' links only."""
+
+    message = "Too late to change this appointment online"
+
+
+class NameErased(Conflict):
+    message = "The patient's name was erased, and cannot be set again"
 
 
 class WebhookDisabled(Conflict):

@@ -22,7 +22,7 @@ MESSAGE_ID = "Nats-Msg-Id"
 CONTENT_TYPE = "application/json"
 _TYPE_PREFIX = "appointment."
 
-EventType = Literal["booked", "moved", "cancelled", "erased"]
+EventType = Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"]
 
 
 class FollowEvents(Command):
@@ -47,7 +47,8 @@ class EventPlace(Served):
 class EventData(Served):
     """The body of an event: the booking after the change; after a move, also its previous place.
 
-    `erased` may follow any other type, `cancelled` too, and leaves the place as it is.
+    `erased`, `renamed` and `attendance` leave the place as it is; `erased` may follow `cancelled` too.
+    `attendance` is the new one, if it changed.
     """
 
     id: str
@@ -57,6 +58,7 @@ class EventData(Served):
     slot: Instant
     durationMinutes: int | None = None
     previous: EventPlace | None = None
+    attendance: str | None = None
 
 
 class BookingEvent(BaseModel):
@@ -69,6 +71,7 @@ class BookingEvent(BaseModel):
     site: str
     place: EventPlace
     previous: EventPlace | None = None
+    attendance: str | None = None
 
     @property
     def event_id(self) -> str:
@@ -106,6 +109,7 @@ class BookingEvent(BaseModel):
             slot=self.place.slot,
             durationMinutes=self.place.durationMinutes,
             previous=self.previous,
+            attendance=self.attendance,
             **{field: getattr(self.place, field, None) for field in Served.model_fields},
         )
         return data.model_dump_json(exclude_none=True).encode()
@@ -143,6 +147,7 @@ def read_event(headers: Mapping[str, str], body: bytes) -> BookingEvent:
                 "site": data.site,
                 "place": data.model_dump(include=set(EventPlace.model_fields)),
                 "previous": data.previous,
+                "attendance": data.attendance,
             }
         )
     except (KeyError, ValidationError):

@@ -21,12 +21,14 @@ WINDOW = {**DAY, "resource": ["dr-lee"]}
 REQUEST: dict[str, Any] = {
     "slot": SLOT,
     "patientName": "Ada Lovelace",
+    "contact": "+44 20 7946 0958",
     "site": SITE,
     "resources": RESOURCES,
     "durationMinutes": MINUTES,
 }
 BOOKED = replies.Appointment(**REQUEST, id=ID, status="booked", version=1, createdAt=MADE)
 MOVED = BOOKED.model_copy(update={"slot": LATER, "version": 2})
+AMENDED = MOVED.model_copy(update={"attendance": "arrived", "version": 3})
 CANCELLED = MOVED.model_copy(update={"status": "cancelled", "version": 3})
 HOLD = replies.Hold(
     token=TOKEN,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from secrets import token_hex
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -61,6 +61,11 @@ def matching(pattern: re.Pattern[str], sentence: str) -> Callable[[Any], str]:
         raise invalid(sentence)
 
     return check
+
+
+def one_of(*names: str) -> Callable[[Any], str]:
+    """Return a check that a value is one of some texts."""
+    return matching(re.compile("|".join(names)), f"must be one of {', '.join(names)}")
 
 
 def _resources(value: Any) -> tuple[str, ...]:
@@ -156,6 +161,17 @@ PatientName = Annotated[
         ),
     ),
 ]
+Contact = Annotated[
+    str,
+    PlainValidator(name_of),
+    string_schema(
+        minLength=1,
+        maxLength=NAME_LENGTH,
+        pattern=NAME_PATTERN,
+        description="Where the patient is reached: a phone number or an address. Checked like `patientName`.",
+        examples=["+49 40 1234567"],
+    ),
+]
 Site = Annotated[
     str,
     PlainValidator(matching(_SITE, "must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")),
@@ -223,6 +239,13 @@ DurationMinutes = Annotated[
         }
     ),
 ]
+AttendanceName = Literal["expected", "arrived", "missed"]
+ATTENDANCES = get_args(AttendanceName)
+Attendance = Annotated[
+    AttendanceName,
+    PlainValidator(one_of(*ATTENDANCES)),
+    string_schema(enum=list(ATTENDANCES), description="Whether the patient came."),
+]
 Version = Annotated[
     int,
     PlainValidator(_version),
@@ -252,4 +275,9 @@ MoveId = Annotated[
     str,
     _check_key,
     _key_schema("A new key for every move of an appointment, the same key for every retry of it."),
+]
+AmendId = Annotated[
+    str,
+    _check_key,
+    _key_schema("A new key for every amendment of an appointment, the same key for every retry of it."),
 ]

@@ -22,7 +22,8 @@ class Call:
     `key`: whether the header `Idempotency-Key` carries the operation's key. A command with `ifVersion` takes
     the header `If-Match`.
     `answers`: the headers of its 2xx, besides the headers of all answers.
-    `scope`: the scope that a key needs; None: any key may make the call.
+    `scope`: the scope that a key needs; None: any key may make the call. `field_scopes`: the scopes that a
+    key needs besides, if the command has these fields.
     """
 
     name: str
@@ -35,6 +36,15 @@ class Call:
     key: bool = False
     answers: tuple[str, ...] = ()
     scope: Scope | None = None
+    field_scopes: tuple[tuple[str, Scope], ...] = ()
+
+    def scopes_of(self, command: Command) -> list[Scope]:
+        """Return the scopes that a command needs: `scope`, and those of its fields."""
+        needed = [self.scope] if self.scope is not None else []
+        for field, scope in self.field_scopes:
+            if getattr(command, field) is not None:
+                needed.append(scope)
+        return needed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

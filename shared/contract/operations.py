@@ -13,6 +13,7 @@ from .errors import (
     HoldsUnreachable,
     InvalidRequest,
     KeyReused,
+    NameErased,
     NoPrimary,
     NoResponders,
     NoSuchAppointment,
@@ -24,6 +25,7 @@ from .errors import (
     SlotAlreadyBooked,
     SlotHeld,
     SlotNotOffered,
+    TooLateToChange,
     TooManyBookings,
     TooManyHolds,
 )
@@ -84,6 +86,7 @@ MOVE = Operation(
         SlotHeld,
         SlotNotOffered,
         AppointmentCancelled,
+        TooLateToChange,
         PreconditionFailed,
         KeyReused,
         TooManyBookings,
@@ -111,7 +114,7 @@ CANCEL = Operation(
     example=commands.CancelAppointment(id=examples.ID, ifVersion=2),
     answer=replies.BookingCancelled(appointment=examples.CANCELLED),
     batched=True,
-    refusals=(NoSuchAppointment, PreconditionFailed),
+    refusals=(NoSuchAppointment, TooLateToChange, PreconditionFailed),
     http=Call(
         "cancelAppointment",
         "DELETE",
@@ -123,6 +126,28 @@ CANCEL = Operation(
 With `If-Match`, the cancel needs that version; a retry of it gets 200 too.""",
         answers=(ETAG,),
         scope=Scope.CANCEL,
+    ),
+)
+AMEND = Operation(
+    subject="booking.v1.amend",
+    group=BOOKING_GROUP,
+    example=commands.AmendAppointment(id=examples.ID, attendance="arrived", ifVersion=2),
+    answer=replies.BookingAmended(appointment=examples.AMENDED),
+    key="amendId",
+    refusals=(NoSuchAppointment, AppointmentCancelled, NameErased, PreconditionFailed),
+    http=Call(
+        "amendAppointment",
+        "PATCH",
+        "/api/appointments/{id}",
+        APPOINTMENTS,
+        "Correct the name, note the attendance",
+        """With `patientName` or `attendance` in place of these fields, the appointment stays where it is.
+
+A change to what is there already is 200. It takes no `Idempotency-Key`: send `If-Match`, so that a late retry
+does not undo a later change.""",
+        body=commands.AmendRequest,
+        answers=(ETAG,),
+        field_scopes=(("patientName", Scope.NAMES), ("attendance", Scope.MOVE)),
     ),
 )
 GET = Operation(
@@ -267,6 +292,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     BOOK,
     MOVE,
     CANCEL,
+    AMEND,
     GET,
     HISTORY,
     LIST,

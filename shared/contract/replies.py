@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .fields import Instant
+from .fields import AttendanceName, Instant
 
 OK = "ok"
 UNANSWERED = "does not answer"
@@ -20,7 +20,11 @@ class Served(BaseModel):
 
 
 class Appointment(Served):
-    """An appointment. `patientName` is absent once it is erased, and for a caller who may not read names."""
+    """An appointment.
+
+    `patientName` and `contact` are absent once they are erased, and for a caller who may not read names.
+    Without `attendance`, the patient is expected.
+    """
 
     id: str
     site: str
@@ -28,6 +32,8 @@ class Appointment(Served):
     slot: Instant
     durationMinutes: int | None = None
     patientName: str | None = None
+    contact: str | None = None
+    attendance: Literal["arrived", "missed"] | None = None
     status: Literal["booked", "cancelled"]
     version: int
     createdAt: Instant
@@ -48,19 +54,28 @@ class BookingCancelled(BaseModel):
     appointment: Appointment
 
 
+class BookingAmended(BaseModel):
+    message: str = "Booking amended"
+    appointment: Appointment
+
+
 class AppointmentFound(BaseModel):
     appointment: Appointment
 
 
 class Change(Served):
-    """A change of an appointment, and its place after the change; `version` is 1 for `booked`."""
+    """A change of an appointment, and its place after the change; `version` is 1 for `booked`.
+
+    `attendance`: the new one, if it changed.
+    """
 
     version: int
-    type: Literal["booked", "moved", "cancelled", "erased"]
+    type: Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"]
     at: Instant
     slot: Instant
     durationMinutes: int | None = None
     resources: tuple[str, ...]
+    attendance: AttendanceName | None = None
 
 
 class HistoryFound(BaseModel):

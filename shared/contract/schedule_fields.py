@@ -177,6 +177,15 @@ HorizonDays = Annotated[
         0, MOST_HORIZON_DAYS, "How many local days after today slots are offered. Absent: no limit."
     ),
 ]
+CutOffMinutes = Annotated[
+    int,
+    _whole(0, MOST_LEAD_MINUTES),
+    _whole_schema(
+        0,
+        MOST_LEAD_MINUTES,
+        "How many minutes before its slot a patient's link may last cancel or move it. Absent: no limit.",
+    ),
+]
 AskedMinutes = Annotated[
     int,
     PlainValidator(_asked_minutes),

@@ -35,6 +35,7 @@ _SCHEDULE: dict[str, Any] = {
     "stepMinutes": 15,
     "leadMinutes": 120,
     "horizonDays": 90,
+    "cutOffMinutes": 1440,
     "enforced": True,
 }
 _STORED = schedule_replies.ResourceSchedule(**_SCHEDULE, **_PLACE, version=1)

@@ -27,6 +27,7 @@ from .schedule_fields import (
     AskedSwitch,
     Buffer,
     Country,
+    CutOffMinutes,
     Date,
     Days,
     HorizonDays,
@@ -138,6 +139,7 @@ class Schedule(Command):
     stepMinutes: StepMinutes = DEFAULT_STEP_MINUTES
     leadMinutes: LeadMinutes = 0
     horizonDays: HorizonDays | None = None
+    cutOffMinutes: CutOffMinutes | None = None
     enforced: Switch = False
 
     @field_validator("weekly")

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic_core import to_json
 
 from shared.contract.commands import BookAppointment
-from shared.contract.fields import random_uuid
+from shared.contract.fields import AttendanceName, random_uuid
 from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
 from shared.domain.booked_service import BookedService, fields_of
@@ -28,7 +28,7 @@ _KINDS: dict[str, Any] = {
     "createdAt": datetime,
 }
 """The types of a row's fields that callers see."""
-PERSONAL = {"patient_name": "patientName", "request_hash": "requestHash"}
+PERSONAL = {"patient_name": "patientName", "contact": "contact", "request_hash": "requestHash"}
 """The fields that an erasure sets to None, with their names in a row."""
 
 
@@ -38,12 +38,12 @@ class Booking:
 
     Its claims are cells of a grid of `slot_minutes`, and cover the buffers of its `service` too. `key` is the
     idempotency key within its site. `version` counts changes, each with an entry in `history`. An erased
-    booking has no `patient_name` and no `request_hash`.
+    booking has no `patient_name`, no `contact` and no `request_hash`.
 
     `epoch` counts the writes that decide a move (None: there was no such write); it invalidates late writes
     that leave `version` as it is. `move_asked_at` is the latest moment (Unix ms) at which a caller asked for
     a move that is done or finally refused. `refused_moves` are the ids of the refused moves that were asked
-    for at that moment.
+    for at that moment. `attendance` is None while the patient is expected.
     """
 
     id: str
@@ -64,6 +64,8 @@ class Booking:
     moves: tuple[DoneMove, ...] = ()
     move_asked_at: int | None = None
     refused_moves: tuple[str, ...] = ()
+    contact: str | None = None
+    attendance: Literal["arrived", "missed"] | None = None
     service: BookedService | None = None
 
     @property
@@ -104,6 +106,7 @@ class Booking:
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
             patient_name=command.patientName,
+            contact=command.contact,
             status="booked",
             key=command.idempotencyKey or random_uuid(),
             request_hash=digests.of_request(command),
@@ -163,6 +166,33 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
+    def amended(
+        self, name: str | None, attendance: AttendanceName | None, mark: str, actor: str | None = None
+    ) -> Self:
+        """Return the booking with another name or attendance; the same booking if nothing is to change.
+
+        None keeps the value. `mark` identifies the amendment in the history.
+        """
+        name = self.patient_name if name is None else name
+        new = self.attendance
+        if attendance is not None:
+            new = None if attendance == "expected" else attendance
+        renamed = name != self.patient_name
+        if not renamed and new == self.attendance:
+            return self
+        change = self._change(
+            "renamed" if renamed else "attendance",
+            actor,
+            self.position,
+            attendance=None if new == self.attendance else attendance,
+            mark=mark,
+        )
+        return replace(self, patient_name=name, attendance=new, **change)
+
+    def has_amendment(self, mark: str) -> bool:
+        """Return whether an amendment was carried out."""
+        return any(entry.mark == mark for entry in self.history)
+
     def cancelled(self, actor: str | None = None) -> "Booking":
         """Return the booking cancelled. It keeps its claims, which the index no longer counts."""
         return replace(self, status="cancelled", **self._change("cancelled", actor, self.position))
@@ -171,6 +201,10 @@ class Booking:
         """Return the booking without the data of its person. It keeps its key, so that a retry finds it."""
         blank: dict[str, Any] = dict.fromkeys(PERSONAL)
         return replace(self, **blank, **self._change("erased", actor, self.position))
+
+    def fenced(self) -> "Booking":
+        """Return the booking in an epoch in which every change of an earlier read fails."""
+        return replace(self, epoch=(self.epoch or 0) + 1)
 
     def version_before_cancel(self) -> int:
         """Return the version that the cancel of a cancelled booking changed; else the current version."""
@@ -202,10 +236,14 @@ class Booking:
         position: Position,
         move_id: str | None = None,
         previous: Position | None = None,
+        **more: Any,
     ) -> dict[str, Any]:
-        """Return the fields that every change sets; after this one the booking is at `position`."""
+        """Return the fields that every change sets; after this one the booking is at `position`.
+
+        `more`: fields of the entry of an amendment.
+        """
         now, version = _now(), self.version + 1
-        entry = Entry(version, type, now, self.site, position, move_id, previous, actor)
+        entry = Entry(version, type, now, self.site, position, move_id, previous, actor, **more)
         return {"version": version, "updated_at": now, "history": extended(self.history, entry)}
 
     def to_document(self) -> dict[str, Any]:
@@ -227,6 +265,10 @@ class Booking:
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
         }
+        if self.contact is not None:
+            row["contact"] = self.contact
+        if self.attendance is not None:
+            row["attendance"] = self.attendance
         if self.service is None:
             return row
         before = timedelta(minutes=self.service.before)
@@ -241,6 +283,9 @@ class Booking:
         """
         for field, kinds in _KINDS.items():
             if not isinstance(row[field], kinds):
+                raise TypeError(field)
+        for field in ("contact", "attendance"):
+            if not isinstance(row.get(field), str | None):
                 raise TypeError(field)
         return cls(
             id=row["_id"],
@@ -261,6 +306,8 @@ class Booking:
             moves=tuple(DoneMove.from_document(move) for move in row.get("moves", ())),
             move_asked_at=row.get("moveAskedAt"),
             refused_moves=tuple(row.get("refusedMoves", ())),
+            contact=row.get("contact"),
+            attendance=row.get("attendance"),
             service=BookedService.from_document(row),
         )
 
@@ -273,6 +320,8 @@ class Booking:
             slot=self.slot,
             durationMinutes=self.duration,
             patientName=self.patient_name,
+            contact=self.contact,
+            attendance=self.attendance,
             status=self.status,
             version=self.version,
             createdAt=self.created_at,
@@ -280,14 +329,16 @@ class Booking:
         )
 
     def to_json(self) -> str:
-        """Return the JSON of `to_appointment`. Only the name may need escapes."""
+        """Return the JSON of `to_appointment`. Only the name and the contact may need escapes."""
         served = "" if self.service is None else to_json(fields_of(self.service)).decode()[1:-1] + ","
         name = "" if self.patient_name is None else f'"patientName":{to_json(self.patient_name).decode()},'
+        contact = "" if self.contact is None else f'"contact":{to_json(self.contact).decode()},'
+        attendance = "" if self.attendance is None else f'"attendance":"{self.attendance}",'
         lasting = "" if self.duration is None else f'"durationMinutes":{self.duration},'
         resources = '","'.join(self.resources)
         return (
             f'{{"id":"{self.id}","site":"{self.site}","resources":["{resources}"],'
-            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{served}'
+            f'"slot":"{format_instant(self.slot)}",{lasting}{name}{contact}{attendance}{served}'
             f'"status":"{self.status}","version":{self.version},"createdAt":"{format_instant(self.created_at)}"}}'
         )
 

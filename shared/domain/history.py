@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from shared.contract.audit import AuditedEvent
 from shared.contract.events import EventPlace
-from shared.contract.fields import is_site
+from shared.contract.fields import AttendanceName, is_site
 from shared.contract.replies import Change
 from shared.domain.booked_service import BookedService, fields_of
 
 MOST_ENTRIES = 100
 
-ChangeType = Literal["booked", "moved", "cancelled", "erased"]
+ChangeType = Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class Entry:
     """A change of a booking of `site`, and its position after it.
 
     `move_id` identifies the move that a `moved` entry records, and `previous` is the position before it.
-    `actor` is the id of the caller that made the change, for the audit stream alone.
+    `actor` is the id of the caller that made the change, for the audit stream alone. `attendance` is the new
+    one, if it changed. `mark` identifies the amendment that the entry records (`Digests.of_amendment`).
     """
 
     version: int
@@ -68,6 +69,8 @@ class Entry:
     move_id: str | None = None
     previous: Position | None = None
     actor: str | None = None
+    attendance: AttendanceName | None = None
+    mark: str | None = None
 
     def to_document(self) -> dict[str, Any]:
         document = {
@@ -83,6 +86,10 @@ class Entry:
             document["previous"] = self.previous.to_document()
         if self.actor is not None:
             document["actor"] = self.actor
+        if self.attendance is not None:
+            document["attendance"] = self.attendance
+        if self.mark is not None:
+            document["mark"] = self.mark
         return document
 
     @classmethod
@@ -105,6 +112,8 @@ class Entry:
             entry.get("moveId"),
             None if previous is None else Position.from_document(previous),
             entry.get("actor"),
+            entry.get("attendance"),
+            entry.get("mark"),
         )
 
     def to_event(self, booking_id: str) -> AuditedEvent:
@@ -118,6 +127,7 @@ class Entry:
             place=self.position.to_place(),
             previous=None if self.previous is None else self.previous.to_place(),
             actor=self.actor,
+            attendance=self.attendance,
         )
 
     def to_change(self) -> Change:
@@ -129,6 +139,7 @@ class Entry:
             slot=self.position.slot,
             durationMinutes=self.position.duration,
             resources=self.position.resources,
+            attendance=self.attendance,
             **fields_of(self.position.service),
         )
 

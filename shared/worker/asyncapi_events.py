@@ -13,7 +13,13 @@ _BOOKED = EventPlace(resources=("dr-lee",), slot=datetime(2030, 1, 7, 9, tzinfo=
 _MOVED = EventPlace(resources=("dr-lee",), slot=datetime(2030, 1, 7, 10, tzinfo=UTC), durationMinutes=45)
 
 
-def _example(kind: EventType, version: int, place: EventPlace, previous: EventPlace | None) -> BookingEvent:
+def _example(
+    kind: EventType,
+    version: int,
+    place: EventPlace,
+    previous: EventPlace | None,
+    attendance: str | None = None,
+) -> BookingEvent:
     return BookingEvent(
         type=kind,
         at=datetime(2029, 12, 1, 8, 15, 30, tzinfo=UTC),
@@ -22,6 +28,7 @@ def _example(kind: EventType, version: int, place: EventPlace, previous: EventPl
         site="harbour",
         place=place,
         previous=previous,
+        attendance=attendance,
     )
 
 
@@ -29,7 +36,9 @@ EXAMPLES = [
     _example("booked", 1, _BOOKED, None),
     _example("moved", 2, _MOVED, _BOOKED),
     _example("cancelled", 3, _MOVED, None),
-    _example("erased", 4, _MOVED, None),
+    _example("renamed", 4, _MOVED, None),
+    _example("attendance", 5, _MOVED, None, "arrived"),
+    _example("erased", 6, _MOVED, None),
 ]
 
 

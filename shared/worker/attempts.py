@@ -93,7 +93,7 @@ class Reader:
         deadline.check()
         command = parse_command(operation.command, data, _key(operation, headers))
         sent = headers.get(CALLER.lower())
-        caller = sender.caller(operation, None if sent is None else read_caller(sent))
+        caller = sender.caller(operation, None if sent is None else read_caller(sent), command)
         caller.check_site_of(command)
         return Attempt(command, deadline, accept_asked_at(asked_at, received_at), caller=caller)
 
@@ -123,7 +123,7 @@ class Reader:
                 due = latest if one.deadline is None else Deadline(min(one.deadline, latest.unix_ms))
                 due.check()
                 asked_at = accept_asked_at(one.askedAt, received_at)
-                caller = sender.caller(operation, one.caller)
+                caller = sender.caller(operation, one.caller, one.command)
                 caller.check_site_of(one.command)
                 received.attempts.append(
                     Attempt(one.command, due, asked_at, one.first is True, alone, caller)

@@ -172,7 +172,7 @@ def _replies(
 
 
 def _permitted(reply: Reply[Any], asked: Attempt[Any] | Exception) -> Reply[Any]:
-    """Leave out the names of patients, unless the caller may read them."""
+    """Leave out the names and contacts of patients, unless the caller may read them."""
     if isinstance(asked, Attempt) and not asked.caller.names:
         return reply.without_names()
     return reply

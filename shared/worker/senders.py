@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.contract.caller import ANYONE, Caller
+from shared.contract.commands import Command
 from shared.contract.errors import Forbidden
 from shared.contract.operation import Operation
 from shared.process.api_keys import ApiKey, parse_keys
@@ -26,7 +27,7 @@ ADDRESS = f"{PREFIX}.*.*."
 class Sender(Protocol):
     """The sender of a message."""
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         """Return the caller of a command; `sent` is the one that the message names.
 
         Raises:
@@ -37,7 +38,7 @@ class Sender(Protocol):
 class TrustedSender:
     """The gateway, or any program in a deployment without accounts: it names the caller itself."""
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         return sent or ANYONE
 
 
@@ -56,21 +57,21 @@ class Client:
         """Return the client whose NATS user has the name of a key."""
         return cls(key, key.caller())
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         if sent is not None:
             raise Forbidden("The gateway alone may send a caller")
-        scope = operation.http.scope if operation.http else None
         if self.key.has_expired(datetime.now(UTC)):
             raise Forbidden
-        if scope is not None and scope not in self.key.scopes:
-            raise Forbidden(f"The key does not have the scope {scope}")
+        for scope in operation.http.scopes_of(command) if operation.http else ():
+            if scope not in self.key.scopes:
+                raise Forbidden(f"The key does not have the scope {scope}")
         return self.itself
 
 
 class Unknown:
     """A user without a key: it was revoked, or it never was a client."""
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         raise Forbidden
 
 

@@ -18,7 +18,11 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if isinstance(case.body, dict):
         case.body.pop("durationMinutes", None)  # the grid has 0 minutes: no durations
     if case.method == "PATCH" and isinstance(case.body, dict):
-        case.body["slot"] = "2030-01-07T10:30:00.000Z"  # a move must change something
+        if not {"patientName", "attendance"} & case.body.keys():
+            case.body["slot"] = "2030-01-07T10:30:00.000Z"  # a move must change something
+        else:
+            case.body = {"attendance": "arrived"}  # an amendment too, and it takes no key
+            case.headers.pop("Idempotency-Key", None)
     if isinstance(case.body, dict) and "url" in case.body:
         case.body["url"] = "http://127.0.0.1:9/hook"  # a host that can be resolved
     if isinstance(case.body, dict) and "timeZone" in case.body:  # a zone of the data, and hours in order

@@ -71,7 +71,9 @@ def request_of(operation: Operation[Any, Any], call: Call) -> dict[str, Any]:
 
 
 OF_OPERATIONS = [
-    (each.http.scope, request_of(each, each.http)) for each in OPERATIONS if each.http is not None
+    (next(iter(each.http.scopes_of(each.example)), None), request_of(each, each.http))
+    for each in OPERATIONS
+    if each.http is not None
 ]
 OF_WEBHOOKS = [
     (
@@ -174,7 +176,7 @@ async def live(closed: Stack, key_file: KeyFile, *scopes: str, sites: Any = "all
 
 async def test_key_without_names_reads_no_name(http: httpx.AsyncClient, key_of: dict[str, str]) -> None:
     """201, GET, a list and the answers to a cancel leave it out; a key with `names` reads it."""
-    body = fresh("Zoe-canary")
+    body = fresh("Zoe-canary", contact="canary@example.org")
     booked = await book(http, key_of["book"], body)
     assert booked.status_code == 201
     one = f"/api/appointments/{booked.json()['appointment']['id']}"
@@ -188,7 +190,33 @@ async def test_key_without_names_reads_no_name(http: httpx.AsyncClient, key_of: 
     assert [answer.status_code for answer in answers] == [201, 200, 200, 200]
     assert not [answer.text for answer in answers if "canary" in answer.text]
     shown = await http.get(one, headers=bearer(key_of["all"]))
-    assert shown.json()["appointment"]["patientName"] == "Zoe-canary"
+    appointment = shown.json()["appointment"]
+    assert (appointment["patientName"], appointment["contact"]) == ("Zoe-canary", "canary@example.org")
+
+
+async def amended_by(http: httpx.AsyncClient, key_of: dict[str, str], by: str, **what: str) -> int:
+    """Amend a booking by a key; return the status."""
+    booked = await book(http, key_of["all"], fresh("Zoe"))
+    one = f"/api/appointments/{booked.json()['appointment']['id']}"
+    return (await http.patch(one, json=what, headers=bearer(key_of[by]))).status_code
+
+
+async def test_amendment_needs_the_scope_of_its_field(
+    http: httpx.AsyncClient, key_of: dict[str, str]
+) -> None:
+    """A name needs `names`, an attendance `move`, and both need both scopes."""
+    both = {"patientName": "Ada", "attendance": "missed"}
+    assert await amended_by(http, key_of, "names", patientName="Ada") == 200
+    assert await amended_by(http, key_of, "move", attendance="missed") == 200
+    assert await amended_by(http, key_of, "all", **both) == 200
+    for by, what in (
+        ("move", {"patientName": "Ada"}),
+        ("names", {"attendance": "missed"}),
+        ("move", both),
+        ("names", both),
+        ("read", {"attendance": "missed"}),
+    ):
+        assert await amended_by(http, key_of, by, **what) == 403
 
 
 async def test_key_of_a_site_is_confined_to_it(

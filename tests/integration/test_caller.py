@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+import nats
 import pytest
 from nats.aio.client import Client
 
 from tests.callers import Answer, NatsCaller
+from tests.servers import Servers
 from tests.slots import fresh
 
 NAMELESS = {"id": "web"}
@@ -32,29 +34,45 @@ async def single(connection: Client, subject: str, command: object, caller: obje
 
 
 async def test_answer_to_a_caller_without_names_has_no_name(nats_connection: Client) -> None:
-    """201, a read, a list, a move, a cancel and a 409 AppointmentCancelled leave the name out."""
-    key = fresh('Zoë "Ö" \\', idempotencyKey="web-4711")
-    booked = await many(nats_connection, "booking.v1.book_many", key, NAMELESS)
+    """201, a read, a list, a cancel and a 409 AppointmentCancelled leave name and contact out."""
+    assert "Zo" not in str(await answers_without_names(nats_connection))
+
+
+async def answers_without_names(connection: Client) -> list[Any]:
+    """Book, read, list, cancel and book again for a caller that may not read names."""
+    body = fresh('Zoë "Ö" \\', contact='"Zoë", +49', idempotencyKey="web-4711")
+    window = {"site": body["site"], "from": "2031-05-04T00:00Z", "to": "2031-05-05T00:00Z"}
+    booked = await many(connection, "booking.v1.book_many", body, NAMELESS)
     assert booked["status"] == 201
-    appointment = booked["body"]["appointment"]
-    answers = [
-        booked,
-        (await single(nats_connection, "booking.v1.get", {"id": appointment["id"]}, NAMELESS)).body,
-        await many(nats_connection, "booking.v1.cancel_many", {"id": appointment["id"]}, NAMELESS),
-    ]
-    cancelled = await many(nats_connection, "booking.v1.book_many", key, NAMELESS)
-    assert cancelled["status"] == 409
-    assert cancelled["body"]["appointment"]["status"] == "cancelled"
-    for answer in (*answers, cancelled):
-        assert "patientName" not in json.dumps(answer)
-        assert "Zo" not in json.dumps(answer, ensure_ascii=False)
+    id = {"id": booked["body"]["appointment"]["id"]}
+    read = await single(connection, "booking.v1.get", id, NAMELESS)
+    listed = await single(connection, "booking.v1.list", window, NAMELESS)
+    assert (read.status, len(listed.body["appointments"])) == (200, 1)
+    cancelled = await many(connection, "booking.v1.cancel_many", id, NAMELESS)
+    again = await many(connection, "booking.v1.book_many", body, NAMELESS)
+    assert (again["status"], again["body"]["appointment"]["status"]) == (409, "cancelled")
+    return [booked, read, listed, cancelled, again]
+
+
+async def test_contact_is_answered_if_names_alone_are_left_out(servers: Servers) -> None:
+    """Control: without the rule for contacts, the same answers have them."""
+    with servers.new_stack() as stack:
+        stack.start("booking_worker", without="contact_shown")
+        stack.wait_serving()
+        connection = await nats.connect(stack.env["NATS_URL"])
+        try:
+            answers = await answers_without_names(connection)
+        finally:
+            await connection.close()
+    assert all("Zo" in str(answer) for answer in answers)
 
 
 async def test_answer_to_a_caller_with_names_has_the_name(nats_connection: Client) -> None:
     """Control: with `names`, the same answers have the name."""
-    body = fresh("Ada")
+    body = fresh("Ada", contact="ada@example.org")
     booked = await many(nats_connection, "booking.v1.book_many", body, of_site(body))
-    assert booked["body"]["appointment"]["patientName"] == "Ada"
+    appointment = booked["body"]["appointment"]
+    assert (appointment["patientName"], appointment["contact"]) == ("Ada", "ada@example.org")
 
 
 @pytest.mark.parametrize("kind", ["cancel", "move", "get", "history"])

@@ -23,7 +23,7 @@ CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
             "book",
             "2031-05-04 11:00",
             "Ada",
-            *["-r", "dr-lee", "-r", "room-2", "-m", "45", "-s", "harbour", "--hold"],
+            *["-r", "dr-lee", "-r", "room-2", "-m", "45", "-s", "harbour", "--contact", "+49 40", "--hold"],
             TOKEN,
         ),
         BOOKED,
@@ -33,6 +33,7 @@ CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
             {
                 "slot": NINE,
                 "patientName": "Ada",
+                "contact": "+49 40",
                 "resources": ["dr-lee", "room-2"],
                 "durationMinutes": 45,
                 "holdToken": TOKEN,
@@ -96,6 +97,12 @@ CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
         {"message": "Booking moved", "appointment": {**APPOINTMENT, **SERVED}},
         Request("PATCH", f"/api/appointments/{ID}", {"service": "visit"}),
         ("Booking moved", "visit"),
+    ),
+    (
+        ("amend", ID, "--name", "Ada", "--attendance", "arrived"),
+        {"message": "Booking amended", "appointment": {**APPOINTMENT, "attendance": "arrived"}},
+        Request("PATCH", f"/api/appointments/{ID}", {"patientName": "Ada", "attendance": "arrived"}),
+        ("Booking amended", "attendance  arrived"),
     ),
     (
         ("show", "a/b?c"),
@@ -185,7 +192,9 @@ def test_replay_of_a_cancelled_booking_explains_itself() -> None:
     assert ended.stderr == "This booking was cancelled; send a new Idempotency-Key to book again\n"
 
 
-@pytest.mark.parametrize("command", [("cancel", ID), ("move", ID, NINE, "--key", "desk")])
+@pytest.mark.parametrize(
+    "command", [("cancel", ID), ("move", ID, NINE, "--key", "desk"), ("amend", ID, "--name", "Ada")]
+)
 def test_change_may_require_a_version(command: tuple[str, ...]) -> None:
     """`--if-version` and a move's `--key` are sent as headers."""
     with canned((200, {"message": "Done", "appointment": APPOINTMENT})) as (url, received):

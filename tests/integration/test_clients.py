@@ -94,6 +94,18 @@ async def test_patient_reads_moves_and_cancels_with_the_secret_of_a_201(
     assert (await http.delete(url, headers=own)).status_code == 200
 
 
+@pytest.mark.parametrize("body", [{"attendance": "arrived"}, {"patientName": "Eve"}])
+async def test_patient_changes_neither_name_nor_attendance(
+    http: httpx.AsyncClient, keys: dict[str, str], body: dict[str, str]
+) -> None:
+    """The practice does: an amendment with a patient's link is 403, and changes nothing."""
+    appointment, secret = await booked(http, keys["desk"])
+    url, own = f"{PATH}/{appointment['id']}", bearer(secret)
+    answer = await http.patch(url, json=body, headers=own)
+    assert (answer.status_code, answer.headers["Error-Type"]) == (403, "Forbidden")
+    assert (await http.get(url, headers=own)).json()["appointment"]["version"] == 1
+
+
 async def test_secret_of_a_patient_opens_nothing_else(http: httpx.AsyncClient, keys: dict[str, str]) -> None:
     """Another appointment, the history, lists, slots, bookings and holds answer 401."""
     (mine, secret), (other, _) = await booked(http, keys["desk"]), await booked(http, keys["desk"])

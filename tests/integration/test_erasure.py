@@ -41,17 +41,17 @@ async def row_of(stack: Stack, id: str) -> dict[str, Any]:
 
 async def test_replay_of_an_erased_booking_is_201_without_a_name(caller: Caller, stack: Stack) -> None:
     """A retry with the key of an erased booking gets that booking without a name, whatever name it sends."""
-    body = fresh(PATIENT)
+    body = fresh(PATIENT, contact="zebra@example.org")
     appointment = await booked(caller, "key", body)
     ended = await privacy(stack, "erase", "--id", appointment["id"].upper(), "--yes")
     assert (ended.code, "1 bookings erased" in ended.out) == (0, True)
-    del appointment["patientName"]
+    del appointment["patientName"], appointment["contact"]
     for name in (PATIENT, "Grace Hopper"):
         again = await caller.book({**body, "patientName": name}, **{"Idempotency-Key": "key"})
         assert (again.status, again.body["appointment"]) == (201, {**appointment, "version": 2})
         assert again.headers["idempotency-replayed"] == "true"
         assert again.headers["appointment-erased"] == "true"
-    assert "Zebra" not in str(await row_of(stack, appointment["id"]))
+    assert "zebra" not in str(await row_of(stack, appointment["id"])).lower()
 
 
 async def replay_of_erased(servers: Servers, without: str) -> Answer:

@@ -15,7 +15,7 @@ CANARY = "Zebra-Canary"
 
 async def provoke(caller: Caller) -> list[Answer]:
     """Cause every kind of answer by requests that have the name in every field that takes text."""
-    body = fresh(CANARY)
+    body = fresh(CANARY, contact=f"+49 {CANARY}")
     rival = {**body, "patientName": f"{CANARY} Junior"}
     requests = [
         caller.hold(body),
@@ -25,6 +25,8 @@ async def provoke(caller: Caller) -> list[Answer]:
         caller.book(rival),
         caller.hold(rival),
         caller.book(fresh(CANARY * 100)),
+        caller.book(fresh("Ada", contact=CANARY * 100)),
+        caller.hold(fresh("Ada", contact=f"{CANARY}\n{CANARY}")),
         caller.book(fresh(CANARY, slot=CANARY)),
         caller.book(fresh(CANARY, site=f"{CANARY}!")),
         caller.book(fresh(CANARY, resources=[f"{CANARY}!"])),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from booking_worker.bookings.amend import Amender
 from booking_worker.bookings.book import Booker
 from booking_worker.bookings.cancel import Canceller
 from booking_worker.bookings.intents import IntentClearer
@@ -18,6 +19,7 @@ from booking_worker.bookings.service import BookingService
 from booking_worker.reads.service import ReadService
 from hold_worker.service import Held, HoldService
 from shared.contract.commands import (
+    AmendAppointment,
     AskGrid,
     BookAppointment,
     CancelAppointment,
@@ -65,6 +67,9 @@ class OneByOne:
 
     async def cancel(self, command: CancelAppointment, deadline: Deadline, **sent: Any) -> Booking:
         return await _only(self._bookings.cancel, command, deadline, sent)
+
+    async def amend(self, command: AmendAppointment, deadline: Deadline, **sent: Any) -> Booking:
+        return await _only(self._bookings.amend, command, deadline, sent)
 
     async def move(self, command: MoveAppointment, deadline: Deadline, **sent: Any) -> Booking:
         return await _only(self._bookings.move, command, deadline, sent)
@@ -151,7 +156,7 @@ async def use_cases_on(
         one_by_one = OneByOne(
             BookingService(
                 Booker(bookings, writes, intents, clearer, lately),
-                Canceller(bookings, writes),
+                Canceller(bookings, writes, schedules),
                 Mover(
                     bookings,
                     writes,
@@ -162,6 +167,7 @@ async def use_cases_on(
                     grid=grid,
                     digests=digests,
                 ),
+                Amender(bookings, writes),
                 schema=schema,
                 schedules=schedules,
                 grid=grid,

@@ -1,10 +1,12 @@
 """Remove safeguards of worker processes: drains, deadlines, queue groups, messages and logs."""
 
+import re
 from typing import Any
 
 import structlog
 from nats.protocol.parser import Parser
 
+from shared.contract import envelope
 from shared.contract.deadline import Deadline
 from shared.process import logs, nats_wire
 from shared.process.nats_wire import GuardedClient
@@ -44,6 +46,11 @@ def no_log_filter() -> None:
 def no_sender_check() -> None:
     """Believe every sender, whoever NATS says that it is."""
     vars(broker)["senders_with_accounts"] = lambda _: any_sender
+
+
+def contact_shown() -> None:
+    """Leave the names of patients out of answers, but not their contacts."""
+    envelope._PERSONAL = re.compile(r',"patientName":"(?:[^"\\]|\\.)*"')
 
 
 async def _nothing(*_: Any) -> None:

@@ -23,13 +23,16 @@ NINE = datetime(2031, 5, 4, 9, tzinfo=UTC)
 
 async def answers(client: BookingClient) -> None:
     assert_type(await client.book("2031-05-04T09:00Z", "Ada"), Booked)
-    assert_type(await client.book(NINE, "Ada", resources=["dr-lee"], idempotency_key="web-1"), Booked)
+    assert_type(
+        await client.book(NINE, "Ada", contact="+49", resources=["d"], idempotency_key="web-1"), Booked
+    )
     assert_type(await client.book(BookAppointment(slot=NINE, patientName="Ada")), Booked)
     assert_type(await client.book(NINE, "Ada", resources=["dr-lee"], service="check-up"), Booked)
     assert_type(await client.hold(NINE, "Ada", duration_minutes=30, site="harbour"), Hold)
     assert_type(await client.hold(PlaceHold(slot=NINE, patientName="Ada", holdToken="…")), Hold)
     assert_type(await client.move("id", slot=NINE, resources=("dr-lee", "room-2")), Appointment)
     assert_type(await client.move(MoveAppointment(id="id", durationMinutes=30)), Appointment)
+    assert_type(await client.amend("id", attendance="arrived"), Appointment)
     assert_type(await client.cancel("id"), Appointment)
     assert_type(await client.appointment("id"), Appointment)
     assert_type(await client.history("id"), list[Change])
@@ -50,7 +53,7 @@ async def fields(booked: Booked, change: Change, taken: TakenSlot, hold: Hold) -
     assert_type(appointment.durationMinutes, int | None)
     assert_type(appointment.service, str | None)
     assert_type(appointment.status, Literal["booked", "cancelled"])
-    assert_type(change.type, Literal["booked", "moved", "cancelled", "erased"])
+    assert_type(change.type, Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"])
     assert_type(taken.state, Literal["booked", "held"])
     assert_type(hold.expiresAt, datetime)
 

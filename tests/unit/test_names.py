@@ -150,6 +150,24 @@ def test_the_digest_of_a_request_is_that_of_its_json(
     assert Digests(b"ours").of_request(asked) == expected
 
 
+def test_digest_of_a_request_covers_its_contact_if_it_has_one() -> None:
+    """Two requests that differ in their contact alone, or in having one, are different requests."""
+    without = request("Ada")
+    digests = Digests(b"ours")
+    kinds = [without, *(without.model_copy(update={"contact": text}) for text in ("a@b.org", "c@d.org"))]
+    assert len({digests.of_request(kind) for kind in kinds}) == len(kinds)
+
+
+@pytest.mark.parametrize("contact", ["", " \u200b", "x" * 201, "+49\n40", "\u202e+49", 49, [], True])
+def test_contact_is_checked_like_a_name(contact: object) -> None:
+    """A wrong contact is refused by a sentence that names the field."""
+    with pytest.raises(ValidationError) as caught:
+        SlotRequest.model_validate({"slot": SLOT, "patientName": "Ada", "contact": contact})
+    assert caught.value.errors()[0]["loc"] == ("contact",)
+    spaced = {"slot": SLOT, "patientName": "Ada", "contact": " +49  40\u00a012 "}
+    assert SlotRequest.model_validate(spaced).contact == "+49 40 12"
+
+
 def test_equal_names_have_equal_digests() -> None:
     """A name has the same digest in any composition."""
     digests = Digests(b"ours")

@@ -21,6 +21,7 @@ NAMES = [
     "InvalidRequest",
     "KeyReused",
     "MoveAppointment",
+    "NameErased",
     "NoSuchAppointment",
     "NoSuchHold",
     "NotExecuted",

@@ -42,8 +42,8 @@ def subject(account: str, user: str) -> str:
 def test_gateway_names_the_caller(senders: Senders) -> None:
     """The gateway's caller is believed; without one, its callers may do everything."""
     gateway = senders(subject("SERVICE", "gateway"))
-    assert gateway.caller(CANCEL, OTHER) is OTHER
-    assert gateway.caller(CANCEL, None) is ANYONE
+    assert gateway.caller(CANCEL, OTHER, CANCEL.example) is OTHER
+    assert gateway.caller(CANCEL, None, CANCEL.example) is ANYONE
 
 
 def test_client_is_the_caller_of_its_key(senders: Senders) -> None:
@@ -53,11 +53,11 @@ def test_client_is_the_caller_of_its_key(senders: Senders) -> None:
         id="billing", sites=frozenset({"clinic-1"}), names=True, shares=(Share(id="billing", holds=3),)
     )
     for operation in (BOOK, LIST_SLOTS, GRID, BOOKING_READY):
-        assert client.caller(operation, None) == expected
+        assert client.caller(operation, None, operation.example) == expected
     with pytest.raises(Forbidden):
-        client.caller(CANCEL, None)
+        client.caller(CANCEL, None, CANCEL.example)
     with pytest.raises(Forbidden):
-        client.caller(BOOK, OTHER)
+        client.caller(BOOK, OTHER, BOOK.example)
 
 
 @pytest.mark.parametrize(
@@ -77,20 +77,20 @@ def test_nobody_else_may_do_anything(senders: Senders, account: str, user: str) 
     """Other services, users of another account's name, and keys that are not for NATS are refused."""
     for sent in (None, OTHER):
         with pytest.raises(Forbidden):
-            senders(subject(account, user)).caller(GRID, sent)
+            senders(subject(account, user)).caller(GRID, sent, GRID.example)
 
 
 def test_without_accounts_every_sender_is_believed() -> None:
     """Without accounts the plain subject says nothing about the sender."""
-    assert any_sender("booking.v1.book").caller(BOOK, OTHER) is OTHER
+    assert any_sender("booking.v1.book").caller(BOOK, OTHER, BOOK.example) is OTHER
 
 
 def test_without_a_key_file_there_are_no_clients() -> None:
     """Without API_KEYS_FILE, the gateway alone is served."""
     senders = senders_with_accounts(None)
-    assert senders(subject("SERVICE", "gateway")).caller(BOOK, None) is ANYONE
+    assert senders(subject("SERVICE", "gateway")).caller(BOOK, None, BOOK.example) is ANYONE
     with pytest.raises(Forbidden):
-        senders(subject("billing", "billing")).caller(BOOK, None)
+        senders(subject("billing", "billing")).caller(BOOK, None, BOOK.example)
 
 
 def test_wrong_key_file_stops_the_worker(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from shared.contract.errors import SlotNotOffered
 from shared.contract.instants import unix_milliseconds
-from shared.domain.grid import SlotRange
+from shared.domain.grid import MINUTE_MS, SlotRange
 from shared.domain.schedule.free_starts import why_not_offered
 from shared.domain.schedule.opening_hours import OpeningHours
 
@@ -21,6 +22,15 @@ class SiteSchedules:
     def enforced(self) -> bool:
         """Whether the site has an enforced schedule. Then a resource without a schedule is unknown."""
         return any(hours.schedule.enforced for hours in self.by_resource.values())
+
+    def is_too_late(self, resources: Iterable[str], slot: datetime, asked_at: int) -> bool:
+        """Return whether a patient asked (Unix ms) after the cut-off of a booking to change it.
+
+        Of several resources, the earliest cut-off counts.
+        """
+        of_resources = (self.by_resource[name].schedule for name in resources if name in self.by_resource)
+        cut_offs = [each.cutOffMinutes for each in of_resources if each.cutOffMinutes is not None]
+        return bool(cut_offs) and asked_at > unix_milliseconds(slot) - max(cut_offs) * MINUTE_MS
 
     def refusal(self, resources: Iterable[str], slot_range: SlotRange, now: int) -> SlotNotOffered | None:
         """Return the refusal of a booking that an enforced schedule does not offer at `now` (Unix ms)."""

@@ -39,6 +39,8 @@ _APPOINTMENT: Document = {
     "slot": {"$dateToString": {"date": "$slot", "format": _ISO}},
     "durationMinutes": _LASTING,
     "patientName": {"$ifNull": ["$patientName", "$$REMOVE"]},
+    "contact": {"$ifNull": ["$contact", "$$REMOVE"]},
+    "attendance": {"$ifNull": ["$attendance", "$$REMOVE"]},
     "service": 1,
     **{field: {"$cond": [{"$gt": [f"${field}", 0]}, f"${field}", "$$REMOVE"]} for field in _BUFFERS},
     "status": 1,

@@ -41,7 +41,9 @@ _FIELDS = (
     "bufferAfter",
     "begin",
 )
-"""The fields of a booking's row that a change may set. A row without a service lacks the last four."""
+"""The fields of a booking's row that a change sets. A row without a service lacks the last four."""
+_AMENDED = {"patient_name": "patientName", "attendance": "attendance"}
+"""The fields that an amendment may set, with their names in a row."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def erasure(booking: Booking, actor: str) -> UpdateOne:
     """Return the compare-and-set that erases a booking. It leaves the booking's place alone."""
     erased = booking.erased(actor)
     row, sets, pushes = erased.to_document(), dict[str, Any](), dict[str, Any]()
-    sets |= {field: row[field] for field in ("version", "updatedAt", *PERSONAL.values())}
+    sets |= {field: row.get(field) for field in ("version", "updatedAt", *PERSONAL.values())}
     _append("history", booking.history, row["history"], sets, pushes)
     return UpdateOne(_as_read(booking), {"$set": sets, "$push": pushes} if pushes else {"$set": sets})
 
@@ -188,6 +190,9 @@ def _update(change: CompareAndSet) -> UpdateOne:
     sets, pushes = dict[str, Any](), dict[str, Any]()
     if after.version != before.version:
         sets |= {field: row[field] for field in _FIELDS if field in row}
+        for field, name in _AMENDED.items():
+            if getattr(after, field) != getattr(before, field):
+                sets[name] = getattr(after, field)
         _append("history", before.history, row["history"], sets, pushes)
     if after.moves is not before.moves:
         moves = [move.to_document() for move in after.moves]
