@@ -163,7 +163,7 @@ export function open(model, one, actions) {
   const close = h("button", { onclick: () => dialog.close() }, t("back"));
   for (const action of actions) action.addEventListener("click", () => dialog.close(), { capture: true });
   const dialog = h("dialog", { "aria-labelledby": id },
-    h("h2", { id }, one.patientName ?? t("noName")), describe(model, one), h("div", { class: "row actions" }, ...actions, close));
+    h("h2", { id }, one.patientName ?? t("noName")), describe(model, { ...one, patientName: undefined }), h("div", { class: "row actions" }, ...actions, close));
   show(dialog);
 }
 
