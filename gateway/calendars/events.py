@@ -15,7 +15,7 @@ from shared.contract.schedule_replies import ResourceSchedule
 MEDIA_TYPE = "text/calendar; charset=utf-8"
 PRODUCT = "-//slotkeeper//calendar//EN"
 BOOKED = "Booked"
-"""The summary of a booking in the calendar of its resource."""
+"""The summary of a booking without a service in the calendar of its resource."""
 REFRESH, REFRESH_TEXT = timedelta(minutes=15), "PT15M"
 """How often a calendar program is asked to read a calendar again."""
 Schedules = Mapping[str, ResourceSchedule]
@@ -44,8 +44,16 @@ def event_of(appointment: Appointment, summary: str, *, at: datetime | None = No
 
 
 def title_of(appointment: Appointment, schedules: Schedules) -> str:
-    """Return the titles of an appointment's resources; a resource without a schedule has its name."""
-    return ", ".join(title_of_resource(name, schedules) for name in appointment.resources)
+    """Return the titles of an appointment's service, if it has one, and of its resources."""
+    resources = [title_of_resource(name, schedules) for name in appointment.resources]
+    service = title_of_service(appointment, schedules)
+    return ", ".join([service, *resources] if service else resources)
+
+
+def title_of_service(appointment: Appointment, schedules: Schedules) -> str | None:
+    """Return the title of an appointment's service; None if no schedule has the service any more."""
+    offered = (service for schedule in schedules.values() for service in schedule.services)
+    return next((service.title for service in offered if service.id == appointment.service), None)
 
 
 def title_of_resource(resource: str, schedules: Schedules) -> str:
@@ -73,7 +81,10 @@ def calendar_of(events: Iterable[Event], zone: str | None) -> Calendar:
 
 def subscription_of(resource: str, appointments: Iterable[Appointment], schedules: Schedules) -> bytes:
     """Make the calendar of a resource, to which calendar programs subscribe."""
-    events = (event_of(appointment, BOOKED) for appointment in appointments)
+    events = (
+        event_of(appointment, title_of_service(appointment, schedules) or BOOKED)
+        for appointment in appointments
+    )
     calendar = calendar_of(events, zone_of(schedules))
     calendar.add("x-wr-calname", title_of_resource(resource, schedules))
     calendar.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})

@@ -201,7 +201,7 @@ class Calendar:
             booked = await self._send(BOOK, book)
         except KeyReused:  # a text with another name was carried out, and its answer was lost
             if command.name is None:
-                raise
+                raise OutcomeUnknown from None
             return await self._book(Book(offer, command.choice, None))
         return Booked(booked.appointment, offer.resources[0])
 

@@ -1,6 +1,7 @@
 """Answer the texts of phones: one at a time for each phone, each of them once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from nats.js import JetStreamContext
 from starlette.datastructures import State as AppState
 
 from gateway.sms.calendar import Calendar
-from gateway.sms.conversation import follow, start
+from gateway.sms.conversation import before, follow, start
 from gateway.sms.lines import Line
 from gateway.sms.numbers import NumberDigests
 from gateway.sms.opt_outs import OptOuts
@@ -102,8 +103,8 @@ class SmsChannel:
     async def _converse(self, text: IncomingText) -> str:
         """Claim the conversation, go through its steps, and store the reply with the new state.
 
-        A gateway that dies leaves the state as it was before the text. The commands of the same text, or of
-        the next choice of the same time, then have the same keys.
+        A gateway that dies leaves the state as it was before the text, or before its booking was sent. The
+        commands of the same text, sent again, then have the same keys.
         """
         store = RecordStore(self._jetstream, self._replicas)
         key = self._digests.of(f"{text.number}\n{text.line.number}")
@@ -118,8 +119,17 @@ class SmsChannel:
             with suppress(Changed):
                 revision = await store.write(key, record.claimed(now), revision)
                 break
+
+        async def save(state: State) -> None:
+            nonlocal record, revision
+            record = record.model_copy(update={"state": state})
+            try:
+                revision = await store.write(key, record.claimed(_now()), revision)
+            except Changed:  # another gateway has gone on
+                raise NotExecuted from None
+
         try:
-            state, reply = await self._run(record.state, text)
+            state, reply = await self._run(record.state, text, save)
         except BaseException:
             with suppress(Changed, Refused, TimeoutError):
                 async with asyncio.timeout(GIVE_BACK_SECONDS):
@@ -131,7 +141,9 @@ class SmsChannel:
             return (await store.read(key))[0].reply_to(text.id) or reply
         return reply
 
-    async def _run(self, state: State, text: IncomingText) -> tuple[State, str]:
+    async def _run(
+        self, state: State, text: IncomingText, save: Callable[[State], Awaitable[None]]
+    ) -> tuple[State, str]:
         line, client = text.line, self._client
         share = Share(
             id=f"p:{self._digests.of(text.number)[:SHARE_DIGITS]}", holds=self._holds, bookings=self._bookings
@@ -153,6 +165,8 @@ class SmsChannel:
 
         step = start(state, text.body, facts())
         while step.command is not None:
+            if (ahead := before(step)) is not None:
+                await save(ahead)
             step = follow(step.state, await calendar.carry_out(step.command), facts())
         return step.state, step.reply
 

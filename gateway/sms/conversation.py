@@ -48,6 +48,9 @@ def start(state: State, text: str, facts: Facts) -> Step:
         state = State(own=state.own)
     state = state.model_copy(update={"at": facts.now})
     reading = read_text(text, facts.phrases, facts.now.astimezone(facts.zone).date())
+    if state.unsure and reading.kind not in (Kind.OK, Kind.NAME):
+        # It may be booked: offering other times, or the same one, could make it two.
+        return Step(state, reply=facts.phrases.settle)
     match reading.kind:
         case Kind.HELP:
             return Step(state, reply=facts.phrases.help)
@@ -71,9 +74,18 @@ def start(state: State, text: str, facts: Facts) -> Step:
     return _find(state, facts.now, Lead.FREE)
 
 
+def before(step: Step) -> State | None:
+    """Return the state to store before the command of a step is sent; None if none is needed.
+
+    A booking whose outcome is never known leaves it: then the phone has to send its OK or name again.
+    """
+    return step.state.model_copy(update={"unsure": True}) if isinstance(step.command, Book) else None
+
+
 def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
     """Return the step after a command of the one before."""
     phrases = facts.phrases
+    state = state.model_copy(update={"unsure": False})
     match outcome:
         case Found(find, offers):
             state = state.model_copy(update={"offers": offers, "choice": facts.message, "held": None})

@@ -52,6 +52,7 @@ class Phrases:
     too_many: str
     call: str
     retry: str
+    settle: str
     help: str
 
     def short_time(self, local: datetime, now: datetime) -> str:
@@ -182,6 +183,7 @@ ENGLISH = Phrases(
     too_many="This phone may not book more just now. Please call us.",
     call="We cannot do this by text. Please call us.",
     retry="We could not reach the calendar just now. Please send the same text again in a minute.",
+    settle="We do not know yet whether your time is booked. Please send your OK or name once more.",
     help=(
         "Text a number to choose, a day (mon, 12/24), MORE for free times, LIST for your appointments, "
         "MOVE 1 or DROP 1 to change one."
@@ -282,6 +284,7 @@ GERMAN = Phrases(
     too_many="Dieses Telefon kann gerade nicht mehr buchen. Bitte rufen Sie an.",
     call="Das geht nicht per SMS. Bitte rufen Sie an.",
     retry="Der Kalender antwortet gerade nicht. Bitte senden Sie dieselbe SMS in einer Minute noch einmal.",
+    settle="Noch ist unklar, ob Ihr Termin gebucht ist. Bitte senden Sie OK oder Ihren Namen noch einmal.",
     help=(
         "Senden Sie eine Nummer, einen Tag (mo, 24.12.), MEHR für freie Termine, LISTE für Ihre Termine, "
         "UMBUCHEN 1 oder ABSAGE 1."

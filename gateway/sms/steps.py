@@ -37,8 +37,9 @@ class State(BaseModel):
     """What is remembered about a phone: neither its number nor a name.
 
     `offers`: the free times that it was sent last, by message `choice`. `held`: the one that is held for it,
-    at one resource. `moving`: the appointment for which it chooses a new time, until `movable_until`.
-    `own`: its appointments. `listed`: the ids that it was sent last, in order. `at`: when it wrote last.
+    at one resource. `unsure`: a booking of what is held was sent, and its outcome is not known. `moving`: the
+    appointment for which it chooses a new time, until `movable_until`. `own`: its appointments. `listed`: the
+    ids that it was sent last, in order. `at`: when it wrote last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +47,7 @@ class State(BaseModel):
     offers: tuple[Offer, ...] = ()
     choice: str = ""
     held: Offer | None = None
+    unsure: bool = False
     moving: Own | None = None
     movable_until: Instant | None = None
     own: tuple[Own, ...] = ()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from secrets import token_hex
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -239,9 +239,10 @@ DurationMinutes = Annotated[
         }
     ),
 ]
-ATTENDANCES = ("expected", "arrived", "missed")
+AttendanceName = Literal["expected", "arrived", "missed"]
+ATTENDANCES = get_args(AttendanceName)
 Attendance = Annotated[
-    str,
+    AttendanceName,
     PlainValidator(one_of(*ATTENDANCES)),
     string_schema(enum=list(ATTENDANCES), description="Whether the patient came."),
 ]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .fields import Instant
+from .fields import AttendanceName, Instant
 
 OK = "ok"
 UNANSWERED = "does not answer"
@@ -75,7 +75,7 @@ class Change(Served):
     slot: Instant
     durationMinutes: int | None = None
     resources: tuple[str, ...]
-    attendance: Literal["expected", "arrived", "missed"] | None = None
+    attendance: AttendanceName | None = None
 
 
 class HistoryFound(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic_core import to_json
 
 from shared.contract.commands import BookAppointment
-from shared.contract.fields import random_uuid
+from shared.contract.fields import AttendanceName, random_uuid
 from shared.contract.instants import format_instant
 from shared.contract.replies import Appointment
 from shared.domain.booked_service import BookedService, fields_of
@@ -18,8 +18,6 @@ from shared.domain.grid import SlotRange
 from shared.domain.history import ChangeType, Entry, History, Position, extended
 
 MOST_REFUSED_MOVES = 32
-EXPECTED = "expected"
-"""The attendance of a booking whose patient may still come."""
 _KINDS: dict[str, Any] = {
     "_id": str,
     "resources": list,
@@ -67,7 +65,7 @@ class Booking:
     move_asked_at: int | None = None
     refused_moves: tuple[str, ...] = ()
     contact: str | None = None
-    attendance: str | None = None
+    attendance: Literal["arrived", "missed"] | None = None
     service: BookedService | None = None
 
     @property
@@ -168,13 +166,17 @@ class Booking:
             return replace(refused, move_asked_at=asked_at + 1, refused_moves=())
         return replace(refused, refused_moves=(*refused.refused_moves, move_id))
 
-    def amended(self, name: str | None, attendance: str | None, mark: str, actor: str | None = None) -> Self:
+    def amended(
+        self, name: str | None, attendance: AttendanceName | None, mark: str, actor: str | None = None
+    ) -> Self:
         """Return the booking with another name or attendance; the same booking if nothing is to change.
 
         None keeps the value. `mark` identifies the amendment in the history.
         """
         name = self.patient_name if name is None else name
-        new = {None: self.attendance, EXPECTED: None}.get(attendance, attendance)
+        new = self.attendance
+        if attendance is not None:
+            new = None if attendance == "expected" else attendance
         renamed = name != self.patient_name
         if not renamed and new == self.attendance:
             return self
@@ -234,7 +236,7 @@ class Booking:
         position: Position,
         move_id: str | None = None,
         previous: Position | None = None,
-        **more: str | None,
+        **more: Any,
     ) -> dict[str, Any]:
         """Return the fields that every change sets; after this one the booking is at `position`.
 

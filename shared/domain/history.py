@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from shared.contract.audit import AuditedEvent
 from shared.contract.events import EventPlace
-from shared.contract.fields import is_site
+from shared.contract.fields import AttendanceName, is_site
 from shared.contract.replies import Change
 from shared.domain.booked_service import BookedService, fields_of
 
@@ -69,7 +69,7 @@ class Entry:
     move_id: str | None = None
     previous: Position | None = None
     actor: str | None = None
-    attendance: str | None = None
+    attendance: AttendanceName | None = None
     mark: str | None = None
 
     def to_document(self) -> dict[str, Any]:

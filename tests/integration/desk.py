@@ -161,6 +161,7 @@ async def desk_on(servers: Servers) -> AsyncIterator[Desk]:
             await client.connect()
             async with mail_server() as mail, receiver(201) as twilio:
                 desk = Desk(stack, connection, client, mail, twilio)
+                await desk.store.began()  # earlier bookings are not confirmed
                 async with following(desk):
                     yield desk
                 assert desk.channels.sms is not None

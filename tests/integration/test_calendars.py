@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -211,3 +212,19 @@ async def test_open_gateway_needs_no_key(stack: Stack) -> None:
         assert events(await client.get("/api/calendars/nowhere/nobody.ics")) == {}
         wrong = await client.get("/api/calendars/no+where/nobody.ics")
     assert (wrong.status_code, wrong.json()["error"].split()[0]) == (400, "site")
+
+
+async def test_control_gateway_that_looks_at_the_key_alone_opens_another_calendar(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """The refusals can fail: without the comparison of the path, a link opens the calendar of anybody."""
+    keys = KeyFile(tmp_path / "keys.json")
+    link = calendar_key(keys, "dr-lee")
+    with servers.new_stack(API_KEYS_FILE=str(keys.path)) as stack:
+        stack.start_gateway(without="no_calendar_path")
+        stack.start("booking_worker")
+        stack.start("hold_worker")
+        stack.wait_ready()
+        async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+            other = await client.get(f"/api/calendars/{SITE}/dr-khan.ics", params={"key": link})
+    assert other.status_code == 200

@@ -61,7 +61,7 @@ async def test_patient_changes_a_booking_until_the_earliest_cut_off(life: Life) 
     site = fresh_site()
     await store(life, site, "room", 30)
     await store(life, site, "lee", 90)
-    body = {"site": site, "resources": ["lee", "room"]}
+    body: dict[str, Any] = {"site": site, "resources": ["lee", "room"]}
     soon = await life.booked(fresh(**body | {"slot": slot_in(60)}))
     for answer in (await cancel(life, soon["id"]), await move(life, soon["id"])):
         assert (answer.status, answer.body) == (409, TOO_LATE)
@@ -87,7 +87,7 @@ async def test_change_counts_as_of_when_the_patient_asked(life: Life) -> None:
 async def test_repeat_of_a_change_that_was_done_is_200_after_the_cut_off(life: Life) -> None:
     """The move's own id, the place where the booking is, and a cancelled booking come before the cut-off."""
     site, slot = fresh_site(), slot_in(60)
-    body = {"site": site, "resources": ["lee"]}
+    body: dict[str, Any] = {"site": site, "resources": ["lee"]}
     moved, gone = await life.booked(fresh(**body)), await life.booked(fresh(**body, slot=slot_in(90)))
     first = await move(life, moved["id"], moveId="one", slot=slot)
     assert (await cancel(life, gone["id"])).status == first.status == 200

@@ -255,6 +255,18 @@ async def test_slot_that_somebody_takes_while_it_is_offered(texts: Texts) -> Non
     assert (await phone.text("OK")).startswith("Booked")
 
 
+async def test_change_after_the_cut_off_is_refused_kindly(texts: Texts) -> None:
+    """DROP and MOVE later than `cutOffMinutes` before the appointment change nothing."""
+    await store_schedule(texts.http, f"{SITE}-b", cutOffMinutes=24 * 60)
+    phone = texts.phone(to=texting.OURS_OF_ANOTHER_SITE)
+    await phone.text("hi")
+    await phone.text("1")
+    assert (await phone.text("Ada")).startswith("Booked")
+    for text in ("DROP 1", "MOVE 1"):
+        assert (await phone.text(text)).startswith("It is too late to change ")
+    assert (await phone.text("LIST")).startswith("Your appointments:")
+
+
 async def test_race_of_a_phone_a_page_and_a_service(texts: Texts) -> None:
     """One of them gets the slot, and the two others are told so."""
     connection = await nats.connect(texts.stack.env["NATS_URL"])
@@ -331,6 +343,7 @@ async def test_phone_without_a_calendar_is_asked_to_try_again(servers: Servers) 
             stack.services = [one for one in stack.services if one.running]
             stack.start("booking_worker")
             stack.wait_ready()
+            assert (await phone.text("2")).startswith("We do not know yet whether your time is booked.")
             assert (await phone.text("OK", message="SM-ok")).startswith("Booked")
             again = await phone.text("LIST")
             assert len(again.splitlines()) == 3
@@ -356,11 +369,16 @@ async def test_control_texts_at_once_are_judged_by_an_old_state_without_claims(s
         stack.wait_ready()
         async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
             await store_schedule(http, site)
-            phone = Phone(http)
-            await phone.text("hi")
-            await phone.text("1")
-            replies = await asyncio.gather(*(phone.text("OK") for _ in range(3)))
-            assert sum(reply.startswith("Booked: ") for reply in replies) > 1
+            most = 0
+            for _ in range(20):  # the texts of a phone do not always overlap
+                phone = Phone(http)
+                await phone.text("hi")
+                await phone.text("1")
+                replies = await asyncio.gather(*(phone.text("OK") for _ in range(5)))
+                most = max(most, sum(reply.startswith("Booked: ") for reply in replies))
+                if most > 1:
+                    break
+            assert most > 1
 
 
 async def test_simulator_is_a_phone_for_this_host_alone(servers: Servers) -> None:

@@ -12,17 +12,17 @@ from xml.etree import ElementTree
 import httpx
 
 TOKEN, SECRET = "12345678901234567890123456789012", "s" * 40
-OURS, OURS_GERMAN = "+4940555010", "+4940555011"
+OURS, OURS_GERMAN, OURS_OF_ANOTHER_SITE = "+4940555010", "+4940555011", "+4940555012"
 PUBLIC = "https://clinic.example"
 _numbers = count(uuid4().int % 10**6)
 
 
 def settings(site: str, **more: str) -> dict[str, str]:
-    """Return the environment of a gateway with two numbers that serve a site."""
+    """Return the environment of a gateway with two numbers of a site, and one of the site `<site>-b`."""
     return {
         "SMS_AUTH_TOKEN": TOKEN,
         "SMS_SECRET": SECRET,
-        "SMS_NUMBERS": f"{OURS}={site}:en,{OURS_GERMAN}={site}:de",
+        "SMS_NUMBERS": f"{OURS}={site}:en,{OURS_GERMAN}={site}:de,{OURS_OF_ANOTHER_SITE}={site}-b:en",
         "PUBLIC_URL": PUBLIC,
         **more,
     }

@@ -48,6 +48,7 @@ SABOTAGES = {
 OF_GATEWAYS = frozenset(
     {
         "late_refusal_ends",
+        "no_calendar_path",
         "no_claims",
         "no_identification",
         "no_look_at_callers",

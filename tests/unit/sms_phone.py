@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from zoneinfo import ZoneInfo
 
-from gateway.sms.conversation import follow, start
+from gateway.sms.conversation import before, follow, start
 from gateway.sms.phrases import LANGUAGES
 from gateway.sms.steps import (
     Book,
@@ -56,6 +56,9 @@ class Phone:
     names: list[str | None] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     title: str = "Dr Lee"
+    is_lost: bool = False
+    """Whether the next answer to a booking is lost, after it was carried out."""
+    keys: dict[str, str] = field(default_factory=dict)
     _ids: "count[int]" = field(default_factory=lambda: count(1))
 
     def text(self, *texts: str) -> str:
@@ -65,6 +68,7 @@ class Phone:
             step = start(self.state, text, facts)
             while step.command is not None:
                 self.commands.append(step.command)
+                self.state = before(step) or self.state
                 step = follow(step.state, self._carry_out(step.command), facts)
             self.state = step.state
         return step.reply
@@ -91,12 +95,8 @@ class Phone:
                     return Taken()
                 self.held = offer.slot
                 return Held(offer, 5)
-            case Book(offer, _, name):
-                if offer.slot not in self.free:
-                    return Taken()
-                self.free.remove(offer.slot)
-                self.names.append(name)
-                return Booked(self._store(f"{len(self.booked):08x}", offer.slot), "dr-lee")
+            case Book():
+                return self._book(command)
             case Read(own):
                 return WasRead(command, {one.id: self.booked[one.id] for one in own if one.id in self.booked})
             case Drop(own):
@@ -108,6 +108,21 @@ class Phone:
                 if offer.slot not in self.free:
                     return Taken()
                 return Moved(self._store(own.id, offer.slot), own.resource)
+
+    def _book(self, command: Book) -> Outcome:
+        slot, choice = command.offer.slot, command.choice
+        if choice in self.keys:
+            return Booked(self.booked[self.keys[choice]], "dr-lee")
+        if slot not in self.free:
+            return Taken()
+        self.free.remove(slot)
+        self.names.append(command.name)
+        booked = self._store(f"{len(self.booked):08x}", slot)
+        self.keys[choice] = booked.id
+        if self.is_lost:
+            self.is_lost = False
+            raise TimeoutError
+        return Booked(booked, "dr-lee")
 
     def _store(self, id: str, slot: datetime) -> Appointment:
         self.booked[id] = Appointment(

@@ -80,6 +80,18 @@ def test_download_names_the_resources_and_tells_of_a_cancel() -> None:
     assert b"canary" not in download_of(appointment(), {"dr-lee": BERLIN})
 
 
+def test_booking_of_a_service_has_its_title() -> None:
+    """In the calendar of the resource it is the summary; a patient reads whose service it is, too."""
+    service = {"id": "first-visit", "title": "First visit", "durationMinutes": 45}
+    schedule = ResourceSchedule.model_validate({**BERLIN.model_dump(by_alias=True), "services": [service]})
+    booked, schedules = appointment(service="first-visit"), {"dr-lee": schedule}
+    (event,) = Calendar.from_ical(subscription_of("dr-lee", [booked], schedules)).events
+    (own,) = Calendar.from_ical(download_of(booked, schedules)).events
+    assert (event["SUMMARY"], own["SUMMARY"]) == ("First visit", "First visit, Dr Lee, room-2")
+    (event,) = Calendar.from_ical(subscription_of("dr-lee", [booked], {"dr-lee": BERLIN})).events
+    assert event["SUMMARY"] == "Booked"
+
+
 def test_title_cannot_add_a_property() -> None:
     """A title with a line break or a comma stays one escaped value."""
     schedule = BERLIN.model_copy(update={"title": "Dr\r\nATTENDEE:mailto:x@example.org, Lee; B"})

@@ -98,6 +98,19 @@ def test_second_ok_books_nothing_more() -> None:
     assert len(phone.booked) == 1
 
 
+def test_booking_of_unknown_outcome_is_settled_before_anything_else() -> None:
+    """A phone whose OK got no answer is not told that its own time is taken, and books no second one."""
+    phone = Phone(is_lost=True)
+    phone.text("hi", "1")
+    with pytest.raises(TimeoutError):
+        phone.text("OK")
+    for text in ("1", "2", "more", "list", "hi?", "mon"):
+        assert phone.text(text) == ENGLISH.settle
+    assert phone.text("OK").startswith("Booked: Tuesday 4 December 2029 at 09:00, Dr Lee.")
+    assert len(phone.booked) == 1
+    assert phone.text("LIST").startswith("Your appointments:")
+
+
 def test_another_number_changes_the_choice() -> None:
     """The first time is given up once the second one is held."""
     phone = Phone()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tests.callers import Kind
 from tests.proof.checker.model import BOOKED
+from tests.proof.checker.state import attendance_of
 from tests.proof.faults.history import History, Operation, Outcome, Row
 from tests.proof.faults.places import BookingState, Change, Place
 
@@ -105,15 +106,28 @@ def erased(patient: str, invoked: float, returned: float | None) -> Operation:
     return asked("erase", patient, invoked, returned, id=patient.lower())
 
 
+def amended(patient: str, attendance: str, invoked: float, returned: float | None) -> Operation:
+    """An amendment of the patient's booking; its outcome is unknown if `returned` is None."""
+    noted = asked("amend", patient, invoked, returned, id=patient.lower())
+    return replace(noted, attendance=attendance)
+
+
 def moved(patient: str, resources: str, invoked: float, returned: float | None, id: str = "m") -> Operation:
     """A move of the patient's booking to other resources, one letter each, at the same instant."""
     to = tuple(resources)
     return asked("move", patient, invoked, returned, id=patient.lower(), resources=to, slot="", move_id=id)
 
 
-def telling(operation: Operation, resources: str, status: str = "booked", *, named: bool = True) -> Operation:
+def telling(
+    operation: Operation,
+    resources: str,
+    status: str = "booked",
+    *,
+    named: bool = True,
+    attendance: str | None = None,
+) -> Operation:
     """The operation with an answer that shows the booking at these resources with this status."""
-    return replace(operation, told=BookingState(at(resources), status, named))
+    return replace(operation, told=BookingState(at(resources), status, named, attendance))
 
 
 def history(patient: str, invoked: float, returned: float, *entries: Change) -> Operation:
@@ -121,11 +135,13 @@ def history(patient: str, invoked: float, returned: float, *entries: Change) -> 
 
 
 def entries(*changes: str) -> tuple[Change, ...]:
-    """Parse changes such as `booked a`, `moved ab m1`, `cancelled ab`."""
+    """Parse changes such as `booked a`, `moved ab m1`, `attendance ab missed`, `cancelled ab`."""
     words = [change.split() for change in changes]
     return tuple(
-        Change(type, at(resources), version, *move)  # type: ignore[arg-type]
-        for version, (type, resources, *move) in enumerate(words, start=1)
+        Change(type, at(resources), version, attendance=more[0])  # type: ignore[arg-type]
+        if type == "attendance"
+        else Change(type, at(resources), version, *more)  # type: ignore[arg-type]
+        for version, (type, resources, *more) in enumerate(words, start=1)
     )
 
 
@@ -142,6 +158,7 @@ def stored(patient: str, *changes: str) -> Row:
         first,
         patient=None if "erased" in types else patient,
         status="cancelled" if "cancelled" in types else "booked",
+        attendance=attendance_of(told),
         history=told,
         version=len(told),
         stored=told[-1].place.claims,

@@ -40,6 +40,8 @@ def judge_deadlines(
 def _can_have_made(attempt: Operation, change: Change) -> bool:
     if attempt.kind == "cancel":
         return change.type == "cancelled"
+    if attempt.kind == "amend":
+        return change.type == "attendance" and change.attendance == attempt.attendance
     if attempt.kind == "erase":
         return change.type == "erased"
     same_id = None in (attempt.move_id, change.move_id) or attempt.move_id == change.move_id

@@ -149,7 +149,7 @@ def add_gateway_attempts(operations: Sequence[Operation]) -> tuple[list[Operatio
     numbers = count(max((each.number for each in operations), default=0) + 1)
     found, source = list(operations), dict[int, Operation]()
     for each in operations:
-        if each.kind in ("move", "book") and each.via == "http" and refused_as_cancelled(each):
+        if each.kind in ("move", "amend", "book") and each.via == "http" and refused_as_cancelled(each):
             attempt = replace(
                 each,
                 number=next(numbers),
@@ -229,13 +229,13 @@ def _until_released(hold: Operation, releases: Iterable[Operation], latest: Late
 
 
 def drop_overtaken_answers(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """Drop the booking's state from answers to moves that another change may have followed.
+    """Drop the booking's state from answers to moves and amendments that another change may have followed.
 
     A move that was executed, and retried because its reply was lost, returns the state at the retry.
     """
     changes: dict[str | None, list[Operation]] = defaultdict(list)
     for each in operations:
-        if each.kind in ("move", "cancel") and may_take_effect(each):
+        if each.kind in ("move", "amend", "cancel") and may_take_effect(each):
             changes[each.appointment_id].append(each)
 
     def may_be_news(move: Operation) -> bool:
@@ -244,7 +244,7 @@ def drop_overtaken_answers(operations: Sequence[Operation]) -> tuple[Operation, 
 
     return tuple(
         replace(each, told=None)
-        if each.kind == "move" and each.ok and each.told and may_be_news(each)
+        if each.kind in ("move", "amend") and each.ok and each.told and may_be_news(each)
         else each
         for each in operations
     )

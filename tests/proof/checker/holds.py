@@ -74,7 +74,7 @@ def _ends(operations: Sequence[Operation], redis_faults: Sequence[Fault]) -> dic
 def _may_use_up(user: Operation, hold: Operation) -> bool:
     if user.kind == "release":
         return user.token == hold.token and not user.refused and user.outcome != "not_executed"
-    if user.kind in ("cancel", "erase") or not is_own(hold, user):
+    if user.kind in ("cancel", "amend", "erase") or not is_own(hold, user):
         return False
     place = user.told.place if user.told else user.place
     partial = user.kind == "move" and user.told is None

@@ -59,14 +59,14 @@ def _infer(
         claims, made_it = witness.told.place.claims, attempts
     else:
         claims = frozenset[Claim]().union(*(each.claims for each in made_it))
-    freeing = tuple(each for each in changes if each.kind != "book" and each not in attempts)
+    freeing = tuple(each for each in changes if each.kind not in ("book", "amend") and each not in attempts)
     return InferredBooking(tuple(attempts), claims, min(each.invoked for each in made_it), witness, freeing)
 
 
 def _may_lead_to(change: Operation, move: Operation) -> bool:
     """Whether this change may have moved the booking to the place in the move's answer."""
     place = move.told.place if move.told else move.place
-    return change.kind != "cancel" and place.moved(change.place) == place
+    return change.kind not in ("cancel", "amend") and place.moved(change.place) == place
 
 
 def is_own(hold: Operation, asked: Operation) -> bool:

@@ -7,14 +7,22 @@ once; in between it may move. Its name is erased at most once, also after a canc
 from collections.abc import Set
 from dataclasses import replace
 
-from tests.proof.checker.state import Changes, State, booking_state, is_active, is_erased, is_prefix
+from tests.proof.checker.state import (
+    Changes,
+    State,
+    attendance_of,
+    booking_state,
+    is_active,
+    is_erased,
+    is_prefix,
+)
 from tests.proof.faults.history import Operation
 
 # Not imported from the service: a change of its texts must not change what the checker expects.
 BOOKED = "Slot already booked"
 HELD = "Slot is currently held by another user"
 CANCELLED = "Appointment is cancelled"
-CHANGING = ("book", "move", "cancel", "erase")
+CHANGING = ("book", "move", "cancel", "amend", "erase")
 
 FREE = State()
 
@@ -33,6 +41,8 @@ def apply(state: State, operation: Operation) -> State | None:
             changed = _move(state, changes, operation)
         case "cancel":
             changed = _cancel(state, changes, operation)
+        case "amend":
+            changed = _amend(state, changes, operation)
         case "erase":
             changed = _erase(state, changes, operation)
         case _:
@@ -77,6 +87,17 @@ def _cancel(state: State, changes: Changes, asked: Operation) -> State | None:
     if not changes:
         return None
     return state.changed(asked, "cancelled", changes[-1].place) if is_active(changes) else state
+
+
+def _amend(state: State, changes: Changes, asked: Operation) -> State | None:
+    if not_found(asked):
+        return None if changes else state
+    if not may_take_effect(asked):
+        return state
+    if not is_active(changes):
+        return None
+    is_noted = asked.attendance == (attendance_of(changes) or "expected")
+    return state if is_noted else state.changed(asked, "attendance", changes[-1].place)
 
 
 def _erase(state: State, changes: Changes, asked: Operation) -> State | None:
@@ -165,6 +186,8 @@ def is_permanently_false(state: State, operation: Operation, changing: Set[str |
         return True
     if operation.kind == "history" and operation.changes is not None:
         return not is_prefix(operation.changes, changes)
+    if operation.kind == "amend" and not is_active(changes):
+        return operation.ok
     if operation.kind == "move" and not is_active(changes):
         return operation.ok or refused_as_booked(operation) or refused_as_held(operation)
     return operation.kind in ("get", "cancel") and operation.ok and _is_over(changes, operation)
@@ -184,8 +207,8 @@ def is_settled(state: State, operation: Operation) -> bool:
     if operation.unknown or apply(state, operation) != state:
         return False
     changes = state.changes(operation.appointment_id)
-    may_move_later = operation.kind == "move" and operation.ok and not state.was_done(operation)
-    return not (may_move_later and is_active(changes))
+    may_change_later = operation.kind in ("move", "amend") and operation.ok and not state.was_done(operation)
+    return not (may_change_later and is_active(changes))
 
 
 def refused_as_booked(operation: Operation) -> bool:
@@ -205,7 +228,7 @@ def lists_booked(slots: Operation) -> bool:
 
 
 def not_found(operation: Operation) -> bool:
-    about_one = operation.kind in ("get", "history", "cancel", "move")
+    about_one = operation.kind in ("get", "history", "cancel", "move", "amend")
     return about_one and operation.refused and operation.status == 404
 
 

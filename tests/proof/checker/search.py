@@ -27,7 +27,7 @@ from tests.proof.checker.state import State
 from tests.proof.faults.history import Operation
 
 DEEPEST = 100_000
-JUDGED = ("book", "move", "cancel", "get", "history", "list", "slots", "hold", "erase")
+JUDGED = ("book", "move", "cancel", "get", "history", "list", "slots", "hold", "amend", "erase")
 
 
 def linearizable(operations: Sequence[Operation]) -> bool:

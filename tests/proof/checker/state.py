@@ -40,7 +40,8 @@ class State:
 
     def changed(self, operation: Operation, type: str, place: Place) -> "State":
         id, before = operation.appointment_id or "", self.changes(operation.appointment_id)
-        entry = Change(type, place, len(before) + 1, operation.move_id)  # type: ignore[arg-type]
+        attendance = operation.attendance if type == "attendance" else None
+        entry = Change(type, place, len(before) + 1, operation.move_id, None, attendance)  # type: ignore[arg-type]
         others = self.bookings - {(id, before)}
         return State(others | {(id, (*before, entry))}, self.no_op_moves)
 
@@ -70,7 +71,13 @@ class State:
 
 def booking_state(changes: Changes) -> BookingState:
     status = "booked" if is_active(changes) else "cancelled"
-    return BookingState(changes[-1].place, status, not is_erased(changes))
+    return BookingState(changes[-1].place, status, not is_erased(changes), attendance_of(changes))
+
+
+def attendance_of(changes: Changes) -> str | None:
+    """Return the attendance that was noted last; None if the patient is expected."""
+    noted = [each.attendance for each in changes if each.attendance]
+    return noted[-1] if noted and noted[-1] != "expected" else None
 
 
 def is_prefix(told: Changes, changes: Changes) -> bool:

@@ -26,6 +26,7 @@ SOONEST_CANCEL, LATEST_CANCEL = 0.0, 1.0
 ATTEMPTS_END = 1.5, 3.0
 """How many seconds after the first attempt a gateway sends its last one."""
 WHILE_WAITING = 0.5, 1.5
+ATTENDANCES = ("expected", "arrived", "missed")
 CONTESTS = ("book", "wait", "move", "hold")
 LATEST, ANY = 40, 500
 """How many of the latest bookings are changed, and how many are read."""
@@ -61,7 +62,8 @@ class FaultClient(WorkloadCalls):
     async def _use_known_booking(self) -> None:
         id, visit = self.random.choice(self.known[-ANY:] if self.chance(0.5) else self.known[-LATEST:])
         recent, owner = self.random.choice(self.known[-LATEST:])
-        match self.random.choices(("get", "history", "window", "move", "cancel"), (20, 15, 15, 35, 15))[0]:
+        uses = {"get": 20, "history": 15, "window": 15, "move": 35, "amend": 10, "cancel": 15}
+        match self.random.choices([*uses], [*uses.values()])[0]:
             case "get":
                 await self.get(id, visit)
             case "history":
@@ -72,6 +74,8 @@ class FaultClient(WorkloadCalls):
                 await self.window(kind, visit.place, slot_text(until))  # type: ignore[arg-type]
             case "move":
                 await self._move(recent, owner)
+            case "amend":
+                await self.amend(recent, owner, self.random.choice(ATTENDANCES))
             case _:
                 await self._until_known(partial(self.cancel, recent, owner))
 

@@ -110,7 +110,7 @@ def _event(message: Msg, recorder: Recorder) -> Event:
     headers, data = message.headers or {}, json.loads(message.data)
     site, type = message.subject.split(".")[2:]
     at = recorder.moment(datetime.fromisoformat(headers["ce-time"]))
-    change = Change(type, _place(data, site), data["version"], at=at)  # type: ignore[arg-type]
+    change = Change(type, _place(data, site), data["version"], None, at, data.get("attendance"))  # type: ignore[arg-type]
     left = data.get("previous")
     stored = recorder.moment(message.metadata.timestamp)
     return Event(headers["ce-id"], data["id"], change, _place(left, site) if left else None, stored)

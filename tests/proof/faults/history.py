@@ -67,6 +67,8 @@ class Operation:
     until: str = ""
     """The end of a list's window."""
     move_id: str | None = None
+    attendance: str | None = None
+    """What an amendment notes."""
     told: BookingState | None = None
     """The booking's place and status in the answer; None: absent, or not judged."""
     changes: tuple[Change, ...] | None = None
@@ -120,6 +122,7 @@ class Row:
     minutes: int | None = None
     service: Service | None = None
     version: int = 1
+    attendance: str | None = None
     history: tuple[Change, ...] = ()
     """Empty: the history is unknown, and the booking counts as never moved."""
     stored: frozenset[Claim] | None = None
@@ -136,7 +139,7 @@ class Row:
 
     @property
     def state(self) -> BookingState:
-        return BookingState(self.place, self.status, self.patient is not None)
+        return BookingState(self.place, self.status, self.patient is not None, self.attendance)
 
     @cached_property
     def claims(self) -> frozenset[Claim]:

@@ -87,24 +87,28 @@ class BookingState:
     place: Place
     status: str
     named: bool = True
+    attendance: str | None = None
+    """None: the patient is expected."""
 
 
 @dataclass(frozen=True)
 class Change:
     """An entry of a booking's history. `at` is on the run's clock; only rows contain `move_id`."""
 
-    type: Literal["booked", "moved", "cancelled", "erased"]
+    type: Literal["booked", "moved", "cancelled", "erased", "renamed", "attendance"]
     place: Place
     version: int
     move_id: str | None = None
     at: float | None = None
+    attendance: str | None = None
+    """The new one, if it changed."""
 
     def agrees(self, other: "Change") -> bool:
         """Whether both entries can be the same change, as far as both are known."""
         known = None not in (self.move_id, other.move_id)
-        return (self.type, self.place, self.version) == (other.type, other.place, other.version) and (
-            not known or self.move_id == other.move_id
-        )
+        same_id = not known or self.move_id == other.move_id
+        mine, theirs = ((one.type, one.place, one.version, one.attendance) for one in (self, other))
+        return mine == theirs and same_id
 
 
 @lru_cache(100_000)

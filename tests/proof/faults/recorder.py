@@ -17,7 +17,7 @@ from tests.proof.faults.places import BookingState, Change, Place, Service, cell
 
 NOT_SENT = (httpx.ConnectError, NoRespondersError, OutboundBufferLimitError)
 LONGEST_ANSWER_SECONDS = 2 * REQUEST_TIMEOUT_SECONDS
-CHANGING = ("book", "move", "cancel")
+CHANGING = ("book", "move", "cancel", "amend")
 CANCELLED = "Appointment is cancelled"
 EXPECTED: dict[Kind, tuple[int, ...]] = {
     "book": (201, 409, 422),
@@ -26,6 +26,7 @@ EXPECTED: dict[Kind, tuple[int, ...]] = {
     "get": (200, 404),
     "cancel": (200, 404),
     "move": (200, 404, 409, 422),
+    "amend": (200, 404, 409),
     "history": (200, 404),
     "list": (200,),
     "slots": (200,),
@@ -113,7 +114,9 @@ class Recorder:
 
     def _change(self, entry: dict[str, Any], site: str) -> Change:
         at = self.moment(datetime.fromisoformat(entry["at"]))
-        return Change(entry["type"], place_of(entry, site), entry["version"], at=at)
+        return Change(
+            entry["type"], place_of(entry, site), entry["version"], None, at, entry.get("attendance")
+        )
 
     def _note(self, asked: Operation, oddity: str) -> None:
         self.oddities.append(f"#{asked.number} {asked.invoked:.3f} s {asked.kind} via {asked.via}: {oddity}")
@@ -150,7 +153,7 @@ def _mismatches(answer: Answer, answered: Operation) -> Iterator[str]:
     if (
         told is None
         and answered.outcome == "ok"
-        and answered.kind in ("book", "hold", "get", "cancel", "move")
+        and answered.kind in ("book", "hold", "get", "cancel", "move", "amend")
     ):
         yield "contains no booking and no hold"
     if told is None:
@@ -170,7 +173,7 @@ def _mismatches(answer: Answer, answered: Operation) -> Iterator[str]:
     else:
         # The checker judges whether a name may be absent.
         wanted |= {"patientName": answered.patient} if "patientName" in told else {}
-    if answered.kind in ("book", "move", "cancel"):
+    if answered.kind in CHANGING:
         wanted |= {"status": "cancelled" if cancelled or answered.kind == "cancel" else "booked"}
     if answered.kind != "book" and answered.appointment_id:
         wanted |= {"id": answered.appointment_id}
@@ -180,7 +183,8 @@ def _mismatches(answer: Answer, answered: Operation) -> Iterator[str]:
 
 
 def booking_state(appointment: dict[str, Any]) -> BookingState:
-    return BookingState(place_of(appointment), appointment["status"], "patientName" in appointment)
+    named, attendance = "patientName" in appointment, appointment.get("attendance")
+    return BookingState(place_of(appointment), appointment["status"], named, attendance)
 
 
 def place_of(told: dict[str, Any], site: str = "") -> Place:

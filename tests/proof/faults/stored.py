@@ -34,6 +34,7 @@ def _row(row: dict[str, Any], recorder: Recorder) -> Row:
         minutes=place.minutes,
         service=place.service,
         version=row["version"],
+        attendance=row.get("attendance"),
         history=tuple(
             Change(
                 entry["type"],
@@ -41,6 +42,7 @@ def _row(row: dict[str, Any], recorder: Recorder) -> Row:
                 entry["version"],
                 entry.get("moveId"),
                 recorder.moment(entry["at"]),
+                entry.get("attendance"),
             )
             for entry in row["history"]
         ),

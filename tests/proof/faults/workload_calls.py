@@ -11,7 +11,7 @@ from uuid import UUID
 from tests.callers import Answer, Caller, Kind
 from tests.proof.faults.history import Operation, Via
 from tests.proof.faults.places import GRID_MINUTES, Place
-from tests.proof.faults.recorder import Recorder
+from tests.proof.faults.recorder import CHANGING, Recorder
 
 PATIENCE_SECONDS = 12.0
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.3, 1.0
@@ -108,6 +108,11 @@ class WorkloadCalls:
         key = {"Idempotency-Key": move_id} if move_id and self.via == "http" else {}
         return await self._ask("move", visit, body, id=id, move_id=move_id, headers=key, options=options)
 
+    async def amend(self, id: str, visit: Visit, attendance: str) -> Operation:
+        """Note an attendance. It has no id, so another request would be another amendment."""
+        body = {"id": id, "attendance": attendance}
+        return await self._ask("amend", replace(visit, token=None), body, id=id, attendance=attendance)
+
     async def get(self, id: str, visit: Visit) -> Operation:
         return await self._ask("get", replace(visit, token=None), {"id": id}, id=id)
 
@@ -139,7 +144,7 @@ class WorkloadCalls:
         if not options.at_once:
             await self.pause(self.random.expovariate(self.pace))
         sent_headers, deadline = dict(headers or {}), None
-        if self.via == "nats" and kind in ("book", "move", "cancel") and self.chance(0.4):
+        if self.via == "nats" and kind in CHANGING and self.chance(0.4):
             latest = datetime.now(UTC) + timedelta(
                 seconds=self.random.uniform(SHORTEST_DEADLINE, LONGEST_DEADLINE)
             )
