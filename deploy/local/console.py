@@ -46,6 +46,7 @@ def ready_message(
     page = f"{url}/book/{SITE}" if has_demo and is_open else f"{url}/"
     rows = {
         "Book in a browser": page,
+        **({"See the day at the desk": f"{url}/day/{SITE}"} if has_demo else {}),
         **({"Book by text message": f"{url}/sms"} if has_demo else {}),
         "Prove that it cannot double-book": prove,
         "Addresses and process ids": env,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from deploy.local.ports import free_port
 from tests.browser.day_page import DayPage, open_day
@@ -133,6 +133,30 @@ async def test_undo_goes_back_through_own_changes_alone(open_page: Open, site: S
     await day.button("Undo").click()
     await day.say("Somebody else changed this in the meantime.")
     assert (await slots(site))["Ada"][0] == site.slot("16:00")
+
+
+async def test_a_booking_whose_reply_is_lost_is_made_once(open_page: Open, site: Site) -> None:
+    """The page says that it waits, and repeats the request with the same key."""
+    day = await open_page()
+    keys: list[str | None] = []
+
+    async def lose_the_reply(route: Route) -> None:
+        keys.append(await route.request.header_value("Idempotency-Key"))
+        if len(keys) == 1:
+            await route.fetch()
+            await route.abort()
+        else:
+            await expect(day.dialog.get_by_role("alert")).to_have_text("No connection. We keep trying.")
+            await route.continue_()
+
+    await day.page.route("**/api/book-appointment", lose_the_reply)
+    await day.button("New appointment").click()
+    await day.fill(Name="Ada")
+    await day.dialog.get_by_role("button", name="Book").click()
+    await day.say("Booked: Ada")
+    assert len(await site.appointments()) == 1
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
 
 
 async def test_attendance_and_name_are_corrected(open_page: Open, site: Site) -> None:

@@ -22,7 +22,10 @@ export function sentenceOf(error) {
   return error.status === 503 || error.status === 504 ? t("noAnswer") : error.message;
 }
 
-/** Every method throws what `call` throws, after the day was read again. Emits `change` if what can be undone changed. */
+/**
+ * Every method throws what `call` throws, after the day was read again. Emits `change` if what can be undone changed,
+ * and `waiting`, with the reason in `detail`, while a call without an answer is repeated.
+ */
 export class Changes extends EventTarget {
   /** @type {{what: string, run: () => Promise<string>}[]} */ #done = [];
   /** What became of an appointment here: its version after the last change, and its new id if it was booked anew. */
@@ -110,7 +113,8 @@ export class Changes extends EventTarget {
   /** @param {string} method @param {string} path @param {import("../common/api.js").Options} options @returns {Promise<Appointment>} */
   async #send(method, path, options) {
     try {
-      const { appointment } = (await call(method, path, options)).body;
+      const onRepeat = (/** @type {string} */ reason) => this.dispatchEvent(new CustomEvent("waiting", { detail: reason }));
+      const { appointment } = (await call(method, path, { ...options, onRepeat })).body;
       this.#latest.set(appointment.id, appointment);
       return appointment;
     } finally {

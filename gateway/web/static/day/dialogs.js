@@ -133,7 +133,8 @@ export function book(model, changes, at, tell) {
 /** Move an appointment. @param {DayModel} model @param {Changes} changes @param {Appointment} one @param {(said: string) => void} tell */
 export function move(model, changes, one, tell) {
   const main = model.mainResourceOf(one);
-  const choices = model.resources.filter(({ id }) => id === main || !one.resources.includes(id));
+  const offered = model.bookable.some(({ id }) => id === main) ? model.bookable : model.resources;
+  const choices = offered.filter(({ id }) => id === main || !one.resources.includes(id));
   const place = placeFields(model, { at: Date.parse(one.slot), resource: main }, choices);
   const minutes = h("input", { type: "number", min: 1, max: 1440, value: one.durationMinutes, required: true });
   const submit = async () => {
@@ -162,7 +163,7 @@ export function open(model, one, actions) {
   const close = h("button", { onclick: () => dialog.close() }, t("back"));
   for (const action of actions) action.addEventListener("click", () => dialog.close(), { capture: true });
   const dialog = h("dialog", { "aria-labelledby": id },
-    h("h2", { id }, one.patientName ?? t("noName")), describe(model, one), h("div", { class: "row actions" }, ...actions, close));
+    h("h2", { id }, one.patientName ?? t("noName")), describe(model, { ...one, patientName: undefined }), h("div", { class: "row actions" }, ...actions, close));
   show(dialog);
 }
 

@@ -60,6 +60,11 @@ model.addEventListener("failed", (event) => {
   if (error instanceof Refusal && (error.status === 401 || error.status === 403)) void start(error);
 });
 changes.addEventListener("change", showUndo);
+changes.addEventListener("waiting", (event) => {
+  // Behind an open dialog, nothing is read.
+  const place = document.querySelector("dialog[open] [role=alert]") ?? message;
+  place.textContent = t(/** @type {CustomEvent} */ (event).detail);
+});
 addEventListener("hashchange", showPart);
 
 /** @param {string} words @param {() => void} onclick @param {Record<string, unknown>} [more] */
