@@ -82,5 +82,5 @@ def _read_hint(message: Msg) -> SiteChange:
         return SiteChange()
     if hint.resources is None or hint.slot is None:
         return SiteChange()
-    place = EventPlace.model_construct(**hint.model_dump(include=set(EventPlace.model_fields)))
+    place = EventPlace.model_construct(**{name: getattr(hint, name) for name in EventPlace.model_fields})
     return SiteChange((place,), hint.expiresAt)

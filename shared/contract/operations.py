@@ -97,7 +97,7 @@ MOVE = Operation(
         "/api/appointments/{id}",
         APPOINTMENTS,
         "Move an appointment",
-        """Change the slot, the duration or the resources. Fields that are not sent keep their value.
+        """Change slot, duration, resources or service. Fields that are not sent keep their value.
 
 The id stays the same. If the target is taken, the appointment stays where it is; otherwise its old slot is
 free at the same instant. A move to the current place is 200. Send an `Idempotency-Key`, a new one for every

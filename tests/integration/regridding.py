@@ -14,6 +14,7 @@ from redis import Redis
 
 from deploy.local.process import ROOT
 from shared.contract.commands import BookAppointment
+from shared.domain.booked_service import BookedService
 from shared.domain.booking import Booking
 from shared.domain.claim import Claims
 from shared.domain.digests import Digests
@@ -55,21 +56,21 @@ class Old:
         await schema.wait_until_verified()
         await schema.give_up_lease()
 
-    async def book(self, body: dict[str, Any]) -> Booking | None:
+    async def book(self, body: dict[str, Any], service: BookedService | None = None) -> Booking | None:
         """Book as a worker of this grid does; return None if the slot is taken."""
-        booking = self.new(body)
+        booking = self.new(body, service)
         (written,) = await self.writes.insert_many([booking], timeout=10)
         assert written in {WriteResult.DONE, WriteResult.DUPLICATE}
         return booking if written is WriteResult.DONE else None
 
-    def new(self, body: dict[str, Any]) -> Booking:
+    def new(self, body: dict[str, Any], service: BookedService | None = None) -> Booking:
         """Return the booking that a worker of this grid would insert."""
         command = BookAppointment.model_validate(
             {"patientName": CANARY, "idempotencyKey": str(uuid4()), **body}
         )
         return Booking.new(
             command,
-            span := Grid(self.minutes).slot_range(command),
+            span := Grid(self.minutes).slot_range(command, service),
             Claims.of(command, span),
             Digests(b"secret"),
         )

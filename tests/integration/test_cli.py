@@ -16,6 +16,7 @@ BOOKED = {"message": "Booking confirmed", "appointment": APPOINTMENT}
 
 
 pytestmark = pytest.mark.usefixtures("in_berlin")
+SERVED = {"service": "visit", "bufferBefore": 10, "bufferAfter": 5}
 CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
     (
         (
@@ -70,6 +71,32 @@ CALLS: list[tuple[tuple[str, ...], Any, Request, tuple[str, ...]]] = [
         {"message": "Booking moved", "appointment": APPOINTMENT},
         Request("PATCH", f"/api/appointments/{ID}", {"durationMinutes": 30}),
         ("Booking moved",),
+    ),
+    (
+        ("book", "2031-05-04 11:00", "Ada", "-r", "dr-lee", "--service", "visit"),
+        {"message": "Booking confirmed", "appointment": {**APPOINTMENT, **SERVED}},
+        Request(
+            "POST",
+            "/api/book-appointment",
+            {"slot": NINE, "patientName": "Ada", "resources": ["dr-lee"], "service": "visit"},
+        ),
+        ("Booking confirmed", "visit, 10 minutes before, 5 minutes after"),
+    ),
+    (
+        ("hold", "2031-05-04T09:00Z", "Ada", "--token", TOKEN, "--service", "visit"),
+        {"message": "Slot held for 5 minutes", "hold": {**HOLD, "service": "visit"}},
+        Request(
+            "POST",
+            "/api/hold-appointment",
+            {"slot": NINE, "patientName": "Ada", "service": "visit", "holdToken": TOKEN},
+        ),
+        ("Slot held for 5 minutes", "visit"),
+    ),
+    (
+        ("move", ID, "--service", "visit"),
+        {"message": "Booking moved", "appointment": {**APPOINTMENT, **SERVED}},
+        Request("PATCH", f"/api/appointments/{ID}", {"service": "visit"}),
+        ("Booking moved", "visit"),
     ),
     (
         ("amend", ID, "--name", "Ada", "--attendance", "arrived"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -102,6 +103,20 @@ async def test_granted_hold_may_still_be_booked(http: httpx.AsyncClient, http_ca
     stranger = request(site, "08:00", durationMinutes=15, patientName="Eve")
     assert (await http_caller.book(stranger)).status == 409
     assert (await http_caller.book(request(site, "08:00", durationMinutes=15, **token))).status == 201
+
+
+async def test_granted_hold_may_still_be_extended(http: httpx.AsyncClient, caller: Caller) -> None:
+    """Only the token of a hold may extend it after a schedule has closed it, and not to further cells."""
+    site = fresh_site()
+    token = {"holdToken": str(uuid4())}
+    asked = request(site, "08:00", durationMinutes=15, **token)
+    assert (await caller.hold(asked)).status == 200
+    await enforce(http, site)
+    extended = await caller.hold(asked)
+    assert (extended.status, extended.body["hold"]["token"]) == (200, token["holdToken"])
+    assert seen(await caller.hold({**asked, "durationMinutes": 20})) == (409, CLOSED)
+    other = {**asked, "holdToken": str(uuid4())}
+    assert seen(await caller.hold(other)) == (409, CLOSED)
 
 
 async def test_schedule_that_is_not_enforced_refuses_nothing(

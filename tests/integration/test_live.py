@@ -105,6 +105,22 @@ async def test_pages_see_a_hold_its_use_and_a_release(api: httpx.AsyncClient) ->
         await page.until_shown({AT_NINE: "booked"}, SOON)
 
 
+async def test_page_sees_a_buffer_that_reaches_into_its_window(api: httpx.AsyncClient) -> None:
+    """A booking and a hold outside the window, whose buffers reach far into it, are seen as they are made."""
+    service = {"id": "visit", "title": "Visit", "durationMinutes": 30, "bufferBefore": 480}
+    site = fresh_site()
+    schedule = {"title": "Lee", "timeZone": "UTC", "weekly": [], "services": [service]}
+    assert (await api.put(f"/api/schedules/{site}/default", json=schedule)).is_success
+    # The page shows a day, and both begin in the next one.
+    body = {"slot": "2031-05-05T07:50:00Z", "patientName": "Ada", "site": site, "service": "visit"}
+    begin = ("2031-05-04T23:50:00.000Z", "default")
+    async with watching(api, site) as page:
+        await hold(api, {**body, "holdToken": str(uuid4())})
+        await page.until_shown({begin: "held"}, SOON)
+        await book(api, body)
+        await page.until_shown({begin: "booked"}, SOON)
+
+
 async def test_hold_that_expires_is_freed_at_its_end(api: httpx.AsyncClient) -> None:
     """A page frees a hold within a second of its end, though nothing announces the end."""
     body = fresh()

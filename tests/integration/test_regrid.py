@@ -34,8 +34,9 @@ def claims_of(row: dict[str, Any], minutes: int) -> set[str]:
     """Return a row's claims on a grid, computed independently of the service."""
     if minutes == 0:
         return {f"{name}/{ms(row)}" for name in row["resources"]}
-    width, begin, lasts = minutes * MINUTE_MS, ms(row), row["durationMinutes"]
-    first, end = begin - begin % width, begin + lasts * MINUTE_MS
+    width, lasts = minutes * MINUTE_MS, row["durationMinutes"] + row.get("bufferAfter", 0)
+    begin, end = ms(row) - row.get("bufferBefore", 0) * MINUTE_MS, ms(row) + lasts * MINUTE_MS
+    first = begin - begin % width
     return {f"{name}/{cell}" for name in row["resources"] for cell in range(first, end, width)}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from booking_worker.regrid.conflicts import MOST_NAMED
 from booking_worker.regrid.steps import Refusal, Regridding
+from shared.domain.booked_service import BookedService
 from shared.stores.mongo.regridding import RegridStore, TargetGrid
 from shared.stores.redis.scripts import Scripts
 from tests.integration.places import GRIDS, RESOURCES, Place, width_ms
@@ -47,7 +48,9 @@ async def test_random_bookings_are_rewritten_or_refused_as_a_model_predicts(
                 )
                 lasts = random.randint(1, 3 * before) if before else None
                 place = Place(before, resources, begin % (12 * 3_600_000), lasts)
-                await old.book(place.body("s1", CANARY))
+                buffers = [random.choice([0, 0, 7, 60, 140]) for _ in range(2)]
+                service = BookedService("visit", *buffers) if before and random.random() < 0.4 else None
+                await old.book(place.body("s1", CANARY), service)
             await assert_changed_as_the_model_predicts(old, TargetGrid(after, random.randint(1, 2 * after)))
 
 

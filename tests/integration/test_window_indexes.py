@@ -18,14 +18,20 @@ from tests.slots import fresh_site
 
 
 async def explained(
-    use_cases: UseCases, resources: tuple[str, ...] | None, slots: tuple[int, int], limit: int, site: str
+    use_cases: UseCases,
+    resources: tuple[str, ...] | None,
+    slots: tuple[int, int],
+    limit: int,
+    site: str,
+    *,
+    field: str = "slot",
 ) -> dict[str, Any]:
-    """Return MongoDB's plan for reading rows between two minutes of the day in order."""
+    """Return MongoDB's plan for reading rows between two minutes of the day in order of a field."""
     first, end = (unix_milliseconds(DAY) + minutes * 60_000 for minutes in slots)
     between = {"$gte": DatetimeMS(first), "$lt": DatetimeMS(end)}
-    [stage], index = query_of(TimeRange(site, resources, first, end), between)
+    [stage], index = query_of(TimeRange(site, resources, first, end), between, field)
     found = use_cases.database.get_collection("appointments").find(stage["$match"])
-    plan: dict[str, Any] = await found.sort("slot", 1).limit(limit).hint(index).explain()
+    plan: dict[str, Any] = await found.sort(field, 1).limit(limit).hint(index).explain()
     return plan
 
 

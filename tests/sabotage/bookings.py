@@ -72,4 +72,4 @@ def no_buffers() -> None:
     def without(grid: Grid, place: Place, service: BookedService | None = None) -> SlotRange:
         return replace(slot_range(grid, place), service=service)
 
-    Grid.slot_range = without  # type: ignore[method-assign]
+    Grid.slot_range = without  # type: ignore[assignment,method-assign]

@@ -8,6 +8,7 @@ import pytest
 from tests.proof.checker import Rule
 from tests.proof.checker.builders import (
     asked,
+    at,
     booked,
     held,
     lost,
@@ -15,9 +16,11 @@ from tests.proof.checker.builders import (
     record,
     refused,
     row,
+    stored,
 )
 from tests.proof.checker.model import HELD
 from tests.proof.faults.history import Operation
+from tests.proof.faults.places import VISIT, VISIT_MINUTES
 from tests.unit.verdicts import LATER, broken_rules
 
 
@@ -99,3 +102,28 @@ def test_unrequested_row_with_one_shared_resource_is_a_violation() -> None:
     assert broken_rules(
         record(of("ab", refused("Bob", 0, 1, HELD)), of("a", held("Zoe", 0, 1, 9)), rows=(strange,))
     ) == {Rule.KNOWN_OUTCOME}
+
+
+def test_row_without_the_claims_of_its_buffers_is_found() -> None:
+    """A stored booking with a service claims its buffers; one that claims its slot alone is a violation."""
+    place = replace(at("a"), minutes=VISIT_MINUTES, service=VISIT)
+    booking = stored("Ada", "booked a")
+    told = (replace(booking.history[0], place=place),)
+    whole = replace(
+        booking, minutes=VISIT_MINUTES, service=VISIT, history=told, resources=("a",), stored=place.claims
+    )
+    book = replace(of("a", booked("Ada", 0, 1)), minutes=VISIT_MINUTES, service=VISIT)
+    assert len(place.claims) == 4
+    assert broken_rules(record(book, rows=(whole,))) == set()
+    alone = replace(whole, stored=replace(place, service=None).claims)
+    assert broken_rules(record(book, rows=(alone,))) == {Rule.HISTORY}
+
+
+def test_booking_inside_a_buffer_is_found() -> None:
+    """Two confirmed bookings of which one lies in the buffer of the other cannot both be true."""
+    visit = replace(of("a", booked("Ada", 0, 1)), minutes=VISIT_MINUTES, service=VISIT)
+    after = "2031-05-04T09:10:00.000Z"
+    inside = replace(of("a", booked("Bob", 2, 3)), slot=after, minutes=5)
+    beside = replace(inside, slot="2031-05-04T09:15:00.000Z")
+    assert Rule.LINEARIZABLE in broken_rules(record(visit, inside))
+    assert Rule.LINEARIZABLE not in broken_rules(record(visit, beside))
