@@ -15,13 +15,14 @@ from gateway.web.assets import Asset, Assets
 _IMPORT = re.compile(r'^import\s+(?:(\{[^}]*\})\s+from\s+)?"(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 _COMMENT = re.compile(r"^[ ]*(?://[^\n]*|/\*\*(?:(?!\*/)[\s\S])*\*/[ ]*)\n", re.MULTILINE)
-_ELSE = re.compile(r"^(?:import|export)\b", re.MULTILINE)
+_ELSE = re.compile(r"^(?:import|export)\b|\bimport\.meta\b|(?<![{\w.])import\(", re.MULTILINE)
 
 
 def join_modules(assets: Assets, modules: Iterable[str]) -> Asset | None:
-    """Return a script that does what the last of `modules` does, or None if one has other imports or exports.
+    """Return a script that does what the last of `modules` does, or None if one cannot be joined.
 
-    Each module stands after those that it imports.
+    Each module stands after those that it imports. It imports names, exports declarations, and does not use
+    its own address.
     """
     parts = ["const $modules = {};\n"]
     for path in modules:

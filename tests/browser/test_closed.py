@@ -1,5 +1,6 @@
 """The pages of a gateway with keys: the publishable key of the page, patients' links, and embedding."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -105,7 +106,7 @@ async def test_a_booking_can_be_saved_for_a_calendar(visit: Visit, site: Site, c
     download = await started.value
     (booked,) = await site.appointments()
     assert download.suggested_filename == f"{booked['id'][:8].upper()}.ics"
-    text = Path(await download.path()).read_text()
+    text = (await asyncio.to_thread(Path(await download.path()).read_bytes)).decode()
     assert text.startswith("BEGIN:VCALENDAR")
     assert booked["id"] in text
 

@@ -11,6 +11,7 @@ from shared.process import settings
         (settings.GatewaySettings, "PORT", "http"),
         (settings.GatewaySettings, "PORT", "70000"),
         (settings.GatewaySettings, "HEALTH_PORT", "-5"),
+        (settings.GatewaySettings, "PAGE_KEY", "sk_desk_secret"),
         (settings.NatsSettings, "NATS_URL", "localhost:4222"),
         (settings.NatsSettings, "NATS_URL", "nats://localhost:port"),
         (settings.NatsSettings, "NATS_URL", "nats://localhost:4222,"),

@@ -10,7 +10,7 @@ import { isTaken, sentenceOf, whenWords } from "../book/words.js";
 /** @typedef {import("../book/done.js").Appointment} Appointment */
 /** @typedef {import("../book/choice.js").Offer} Offer */
 /** @typedef {import("../book/choice.js").Schedule} Schedule */
-/** @typedef {import("../book/picker.js").FreeSlot} FreeSlot */
+/** @typedef {import("../book/availability.js").FreeSlot} FreeSlot */
 
 const id = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
 const token = location.hash.slice(1);

@@ -4,14 +4,15 @@ import { announce, h } from "../common/dom.js";
 import { list, t } from "../common/i18n.js";
 import { watch } from "../common/live.js";
 import { addDays, clock, dayOf, format, formatRange, instantOf, longDate, visitorZone, zoneName } from "../common/time.js";
-import { covered, fieldsOf, needed } from "./choice.js";
+import { Availability } from "./availability.js";
+import { fieldsOf, needed } from "./choice.js";
 
-/** @typedef {import("./choice.js").Offer} Offer */
 /** @typedef {import("./choice.js").Schedule} Schedule */
+/** @typedef {import("./availability.js").FreeSlot} FreeSlot */
+/** @typedef {import("./availability.js").State} State */
+/** @typedef {import("./availability.js").Want} Want */
 /** @typedef {import("../common/live.js").Taken} Taken */
-/** @typedef {{slot: string, local: string, durationMinutes?: number, resources: string[]}} FreeSlot */
-/** @typedef {{offer: Offer, among: Schedule[]}} Want an offer, and the resources of which any will do */
-/** @typedef {{button: HTMLButtonElement, free: FreeSlot, state: "free" | "held" | "booked"}} Shown */
+/** @typedef {{button: HTMLButtonElement, free: FreeSlot, state: State}} Shown */
 
 const DAYS = 7;
 const AGAIN_MS = 250;
@@ -20,14 +21,9 @@ const SUGGESTIONS = 3;
 export class Picker {
   /** The day that is shown. */
   day = "";
-  /** @type {Want | undefined} */
-  #want;
+  #available = new Availability({ offer: { id: "", title: "", minutes: [], offeredBy: [] }, among: [] });
   #from = "";
   #zone = "";
-  /** @type {FreeSlot[]} */
-  #free = [];
-  /** @type {Taken[]} */
-  #taken = [];
   /** @type {Map<string, Shown>} */
   #shown = new Map();
   #reading = new AbortController();
@@ -55,7 +51,7 @@ export class Picker {
 
   /** Show the slots of what is wanted, from a day on; without a day, from the first that has one. @param {Want} want @param {string} [day] */
   async show(want, day = "") {
-    this.#want = want;
+    this.#available = new Availability(want);
     this.#zone = want.among[0].timeZone;
     const today = dayOf(Date.now(), this.#zone);
     this.day = day > today ? day : "";
@@ -71,7 +67,7 @@ export class Picker {
 
   /** Return a sentence with the free slots after one that is gone, and buttons that choose them. @param {string} slot */
   suggestions(slot) {
-    const next = this.#free.filter((one) => one.slot > slot && this.#freeOf(one).length).slice(0, SUGGESTIONS);
+    const next = this.#available.free((one) => one.slot > slot).slice(0, SUGGESTIONS);
     if (!next.length) return [h("p", {}, t("nextNone"))];
     const zone = this.#zone;
     const words = (/** @type {FreeSlot} */ one) =>
@@ -80,7 +76,7 @@ export class Picker {
     return [h("p", {}, t("nextFree", { times: list(next.map(words)) })), h("div", { class: "row" }, ...buttons)];
   }
 
-  /** Mark a slot as taken, as a refusal has said; the next events decide anew. @param {string} slot @param {"held" | "booked"} state */
+  /** Mark a slot as taken, as a refusal has said; the next events decide anew. @param {string} slot @param {State} state */
   mark(slot, state) {
     const shown = this.#shown.get(slot);
     if (shown) this.#setState(shown, state);
@@ -88,7 +84,7 @@ export class Picker {
 
   /** Choose a free slot, as a click on it would. @param {FreeSlot} free */
   choose(free) {
-    const among = this.#freeOf(free);
+    const among = this.#available.resourcesAt(free);
     if (among.length) this.onChoose(free, among);
     else announce(t("slot.goneNow", { time: clock(free.slot, this.#zone) }));
   }
@@ -106,12 +102,11 @@ export class Picker {
     this.stop();
     const { signal } = (this.#reading = new AbortController());
     this.#from = from;
-    this.#free = [];
     this.#clear();
     this.#note.textContent = t("loading");
     try {
       await this.#read(signal);
-      if (search && !this.#free.length) {
+      if (search && !this.#available.slots.length) {
         const { body } = await call("GET", "next-free", { query: { ...this.#query(), from: this.#window().to }, ...this.#calling(signal) });
         if (body.free.length) {
           this.#from = dayOf(body.free[0].slot, this.#zone);
@@ -131,7 +126,7 @@ export class Picker {
   /** @param {AbortSignal} signal */
   async #read(signal) {
     const query = { ...this.#query(), ...this.#window() };
-    this.#free = await readAll("free-slots", "free", { query, ...this.#calling(signal) });
+    this.#available.renew(await readAll("free-slots", "free", { query, ...this.#calling(signal) }));
   }
 
   /** @param {AbortSignal} signal */
@@ -140,7 +135,7 @@ export class Picker {
   }
 
   #query() {
-    const { offer, among } = /** @type {Want} */ (this.#want);
+    const { offer, among } = this.#available.want;
     return { site: this.site, ...fieldsOf(offer), any: 1, resource: among.map((schedule) => schedule.resource) };
   }
 
@@ -150,7 +145,7 @@ export class Picker {
   }
 
   #follow() {
-    const { offer, among } = /** @type {Want} */ (this.#want);
+    const { offer, among } = this.#available.want;
     const resource = [...new Set(among.flatMap((schedule) => needed(offer, schedule)))];
     this.#watch = watch({ site: this.site, ...this.#window(), resource }, (taken) => this.#apply(taken), (connected) => this.#setLive(connected));
   }
@@ -163,12 +158,10 @@ export class Picker {
 
   /** @param {Taken[]} taken */
   #apply(taken) {
-    const before = new Set(this.#taken.map((row) => `${row.resource} ${row.slot}`));
-    this.#taken = taken;
-    for (const row of taken) before.delete(`${row.resource} ${row.slot}`);
-    for (const shown of this.#shown.values()) this.#setState(shown, this.#stateOf(shown.free));
+    const isFreed = this.#available.note(taken);
+    for (const shown of this.#shown.values()) this.#setState(shown, this.#available.stateOf(shown.free));
     this.#count();
-    if (before.size) {
+    if (isFreed) {
       // Something became free: it may be a slot that was never listed.
       clearTimeout(this.#again);
       this.#again = setTimeout(() => void this.#refresh(), AGAIN_MS);
@@ -176,58 +169,29 @@ export class Picker {
   }
 
   async #refresh() {
-    const known = this.#free;
     const { signal } = this.#reading;
     try {
       await this.#read(signal);
     } catch {
       return; // what is shown stays, and the stream goes on
     }
-    const fresh = new Set(this.#free.map((one) => one.slot));
-    const gone = known.filter((one) => !fresh.has(one.slot) && Date.parse(one.slot) > Date.now());
-    this.#free = [...this.#free, ...gone].sort((one, other) => (one.slot < other.slot ? -1 : 1));
     this.#render();
-  }
-
-  /** The resources of a slot that are free now. @param {FreeSlot} free */
-  #freeOf(free) {
-    const { among } = /** @type {Want} */ (this.#want);
-    return among.filter((schedule) => free.resources.includes(schedule.resource) && !this.#inTheWay(free, schedule).length);
-  }
-
-  /** @param {FreeSlot} free @param {Schedule} schedule */
-  #inTheWay(free, schedule) {
-    const { offer } = /** @type {Want} */ (this.#want);
-    const names = needed(offer, schedule);
-    const [from, to] = covered(offer, schedule, free.slot);
-    return this.#taken.filter((row) => {
-      const begin = Date.parse(row.slot);
-      return names.includes(row.resource) && begin < to && begin + row.durationMinutes * 60000 > from;
-    });
-  }
-
-  /** @param {FreeSlot} free @returns {Shown["state"]} */
-  #stateOf(free) {
-    if (this.#freeOf(free).length) return "free";
-    const { among } = /** @type {Want} */ (this.#want);
-    const rows = among.filter((one) => free.resources.includes(one.resource)).map((one) => this.#inTheWay(free, one));
-    return rows.some((each) => each.every((row) => row.state === "held")) ? "held" : "booked";
   }
 
   #clear() {
     this.#days.replaceChildren();
     this.#slots.replaceChildren();
     this.#shown.clear();
-    this.#taken = [];
+    this.#available = new Availability(this.#available.want);
   }
 
   #render() {
     const zone = this.#zone;
     const days = Array.from({ length: DAYS }, (_, number) => addDays(this.#from, number));
-    const withFree = days.find((day) => this.#free.some((one) => dayOf(one.slot, zone) === day && this.#freeOf(one).length));
+    const withFree = days.find((day) => this.#available.free((one) => dayOf(one.slot, zone) === day).length);
     if (!days.includes(this.day)) this.day = withFree ?? days[0];
     const today = dayOf(Date.now(), zone);
-    const { among } = /** @type {Want} */ (this.#want);
+    const { among } = this.#available.want;
     const horizon = Math.max(...among.map((schedule) => schedule.horizonDays ?? 366));
     this.#earlier.disabled = this.#from <= today;
     this.#later.disabled = addDays(this.#from, DAYS) > addDays(today, horizon);
@@ -260,7 +224,7 @@ export class Picker {
   #count() {
     for (const button of this.#days.children) {
       const day = button.getAttribute("data-day");
-      const count = this.#free.filter((one) => dayOf(one.slot, this.#zone) === day && this.#freeOf(one).length).length;
+      const count = this.#available.free((one) => dayOf(one.slot, this.#zone) === day).length;
       const small = /** @type {HTMLElement} */ (button.querySelector("small"));
       small.textContent = count ? t("free", { count }) : t("none");
       button.classList.toggle("empty", !count);
@@ -269,7 +233,7 @@ export class Picker {
 
   #renderSlots() {
     const zone = this.#zone;
-    const ofDay = this.#free.filter((one) => dayOf(one.slot, zone) === this.day);
+    const ofDay = this.#available.slots.filter((one) => dayOf(one.slot, zone) === this.day);
     const focused = [...this.#shown].find(([, shown]) => shown.button === document.activeElement)?.[0];
     const before = this.#shown;
     this.#shown = new Map();
@@ -279,7 +243,7 @@ export class Picker {
       const shown = before.get(free.slot) ?? { button: this.#slotButton(free.slot), free, state: /** @type {const} */ ("free") };
       shown.free = free;
       this.#shown.set(free.slot, shown);
-      this.#setState(shown, this.#stateOf(free));
+      this.#setState(shown, this.#available.stateOf(free));
       const hour = Number(format(free.slot, zone, { hour: "2-digit", hourCycle: "h23" }, "en").slice(0, 2));
       const part = hour < 12 ? "morning" : hour < 17 ? "afternoon" : "evening";
       parts.set(part, [...(parts.get(part) ?? []), h("li", {}, shown.button)]);
