@@ -192,7 +192,9 @@ def _checked_quiet(text: str) -> str:
     return text
 
 
-def _checked_smtp(url: str) -> str:
+def _checked_smtp(url: str | None) -> str | None:
+    if url is None:
+        return None
     parts = urlsplit(url)
     try:
         is_usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
@@ -209,7 +211,7 @@ class NotifySettings(_Settings):
     twilio_account_sid: Annotated[str, Field(pattern="^[A-Za-z0-9]{1,64}$")] | None = None
     twilio_url: Annotated[str, AfterValidator(_needs_tls)] = "https://api.twilio.com"
     sms_from: Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=,_-]*$")] = ""
-    smtp_url: Annotated[str, SECRET, AfterValidator(_checked_smtp)] | None = None
+    smtp_url: Annotated[str | None, SECRET, AfterValidator(_checked_smtp)] = None
     mail_from: Annotated[str, Field(pattern=r"^[^@\s<>]+@[^@\s<>]+$")] | None = None
     quiet_hours: Annotated[str, AfterValidator(_checked_quiet)] = "21:00-08:00"
     notify_language: str = "en"

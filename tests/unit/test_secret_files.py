@@ -12,9 +12,12 @@ VARIABLES: dict[str, tuple[type[BaseSettings], str]] = {
     "MONGO_URI": (settings.MongoSettings, "mongodb://ada:zebra@one/booking"),
     "REDIS_URL": (settings.RedisSettings, "redis://ada:zebra@one"),
     "NATS_URL": (settings.NatsSettings, "nats://ada:zebra@one:4222"),
+    "SMS_AUTH_TOKEN": (settings.SmsSettings, "zebra"),
+    "SMS_SECRET": (settings.SmsSettings, "zebra" * 8),
+    "SMTP_URL": (settings.NotifySettings, "smtps://ada:zebra@one"),
 }
 
-PUBLIC = {"jwks_url"}
+PUBLIC = {"jwks_url", "public_url", "twilio_url"}
 """Settings whose values are no secrets."""
 
 
@@ -22,6 +25,7 @@ PUBLIC = {"jwks_url"}
 def _no_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("MAIL_FROM", "desk@clinic.example")
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
