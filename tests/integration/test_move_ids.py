@@ -111,11 +111,11 @@ async def test_over_http_the_move_id_is_the_idempotency_key_header(http: AsyncCl
 async def test_a_move_without_a_target_is_refused(
     http: AsyncClient, life: Life, body: dict[str, Any]
 ) -> None:
-    """A move without slot, resources and duration gets 400, and the error names these fields."""
+    """A move without slot, resources, duration and service gets 400, and the error names these fields."""
     appointment = await life.booked(fresh())
     answer = await http.patch(f"/api/appointments/{appointment['id']}", json=body)
     assert answer.status_code == 400
-    assert answer.json() == {"error": "Nothing to change: send slot, resources or durationMinutes"}
+    assert answer.json() == {"error": "Nothing to change: send slot, resources, durationMinutes or service"}
     assert (await life.move(appointment["id"], **body)).body == answer.json()
 
 

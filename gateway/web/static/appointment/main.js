@@ -1,5 +1,5 @@
 // One appointment (`/appointments/{id}`): its patient sees, moves and cancels it, by the secret in the fragment.
-import { NoAnswer, Refusal, call, readAll } from "../common/api.js";
+import { NoAnswer, Refusal, call, newKey, readAll } from "../common/api.js";
 import { ROOT, byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { offersOf } from "../book/choice.js";
@@ -102,7 +102,7 @@ function openMove() {
 }
 
 /** Move at once, without a hold: the old slot is kept if the new one is gone. @param {FreeSlot} free @param {string} [key] */
-async function move(free, key = crypto.randomUUID()) {
+async function move(free, key = newKey()) {
   await change("moving", () => call("PATCH", path, { body: { slot: free.slot }, key, version: appointment.version, token, onRepeat: tell }), "moved",
     (error) => {
       if (isTaken(error)) tellTaken(error, free);

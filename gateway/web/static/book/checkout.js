@@ -1,5 +1,5 @@
 // The slot is held: a countdown, the person's name, and the booking.
-import { NoAnswer, Refusal, call } from "../common/api.js";
+import { NoAnswer, Refusal, call, newKey } from "../common/api.js";
 import { announce, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { fieldsOfBooking, hold } from "./hold.js";
@@ -155,7 +155,7 @@ export class Checkout {
     const isKnown = error instanceof Refusal && error.status < 500;
     if (isKnown) {
       this.pending.sent = false;
-      this.pending.key = crypto.randomUUID(); // the next one may have another name
+      this.pending.key = newKey(); // the next one may have another name
       rememberPending(this.pending);
     }
     if (isTaken(error)) {

@@ -1,4 +1,5 @@
 // The booking that is under way in this tab. It survives a reload, so that a repeat has the same key.
+import { newKey } from "../common/api.js";
 import { recall, remember } from "../common/session.js";
 
 /**
@@ -32,4 +33,4 @@ export function recallPending(site) {
 export const rememberPending = (pending) => remember(NAME, pending ? JSON.stringify(pending) : "");
 
 /** Return a choice of a slot, with a new key and token. @param {Omit<Pending, "key" | "token" | "sent">} choice @returns {Pending} */
-export const newPending = (choice) => ({ ...choice, key: crypto.randomUUID(), token: crypto.randomUUID(), sent: false });
+export const newPending = (choice) => ({ ...choice, key: newKey(), token: newKey(), sent: false });

@@ -48,6 +48,15 @@ export const apiKey = () => recall(SESSION_KEY) || meta("api-key");
 /** Keep a key for this tab; "" forgets it. @param {string} key */
 export const useKey = (key) => remember(SESSION_KEY, key);
 
+/** Return a random UUID, as a key or token. `crypto.randomUUID` is missing in pages that came over plain http. */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
 /** The URL of a call. @param {string} path below /api/ @param {Options["query"]} [query] */
 export function urlOf(path, query = {}) {
   const url = new URL(`api/${path}`, ROOT);

@@ -1,5 +1,5 @@
 // Changes of appointments, each with the version that the person sees, and how each is undone.
-import { NoAnswer, Refusal, call } from "../common/api.js";
+import { NoAnswer, Refusal, call, newKey } from "../common/api.js";
 import { has, t } from "../common/i18n.js";
 import { clock, dayOf, longDate } from "../common/time.js";
 
@@ -9,9 +9,6 @@ import { clock, dayOf, longDate } from "../common/time.js";
 /** @typedef {{slot?: string, resources?: string[], durationMinutes?: number, patientName?: string, attendance?: string}} Fields */
 
 const MOST_UNDONE = 20;
-
-/** Return a new idempotency key. */
-export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Return the sentence for a call that failed. @param {unknown} error */
 export function sentenceOf(error) {

@@ -1,9 +1,9 @@
 // The dialogs: book, move, correct a name, and all that can be done with an appointment.
-import { Refusal, call } from "../common/api.js";
+import { Refusal, call, newKey } from "../common/api.js";
 import { byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { clock, dayOf, instantOf, longDate } from "../common/time.js";
-import { newKey, sentenceOf } from "./changes.js";
+import { sentenceOf } from "./changes.js";
 import { focusOn, focused } from "./focus.js";
 import { endOf } from "./model.js";
 import { wallTime } from "./wall.js";

@@ -1,8 +1,8 @@
 // A race to look at (`/proof`): many rivals ask for one slot, and one of them gets it.
-import { NoAnswer, Refusal, call, readAll } from "../common/api.js";
+import { NoAnswer, Refusal, call, newKey, readAll } from "../common/api.js";
 import { byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
-import { newKey, sentenceOf } from "../day/changes.js";
+import { sentenceOf } from "../day/changes.js";
 import { askKey } from "../day/key.js";
 
 const CHOICES = [10, 25, 50, 100];

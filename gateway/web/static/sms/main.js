@@ -1,4 +1,5 @@
 // A phone on a page (`/sms`), to try the conversation by text message.
+import { newKey } from "../common/api.js";
 import { ROOT, announce, byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 
@@ -40,7 +41,7 @@ function show(lines) {
 
   const submit = async () => {
     const text = field.value;
-    const id = unanswered?.text === text ? unanswered.id : crypto.randomUUID().replaceAll("-", "");
+    const id = unanswered?.text === text ? unanswered.id : newKey().replaceAll("-", "");
     unanswered = { text, id };
     add("you", text || " ");
     field.value = "";
