@@ -291,6 +291,8 @@ async def test_openapi_has_the_fields_and_outcomes_of_the_contract(http: httpx.A
         "site",
         "resources",
         "durationMinutes",
+        "service",
+        "contact",
         "holdToken",
     }
     refusals = {"400", "401", "403", "405", "408", "413", "414", "429", "503", "504"}
