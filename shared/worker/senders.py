@@ -78,7 +78,7 @@ class Unknown:
 class Reader:
     """The service that sends messages to patients: it reads names and contacts, and changes nothing."""
 
-    def caller(self, operation: Operation[Any, Any], sent: Caller | None) -> Caller:
+    def caller(self, operation: Operation[Any, Any], sent: Caller | None, command: Command) -> Caller:
         if sent is not None or not operation.reads:
             raise Forbidden
         return ANYONE

@@ -49,12 +49,12 @@ def test_gateway_names_the_caller(senders: Senders) -> None:
 def test_service_that_tells_patients_reads_alone(senders: Senders) -> None:
     """It reads names and contacts of all sites, in its own name, and changes nothing."""
     notify = senders(subject("SERVICE", "notify"))
-    assert notify.caller(GET, None) is ANYONE
+    assert notify.caller(GET, None, GET.example) is ANYONE
     for operation in (BOOK, CANCEL):
         with pytest.raises(Forbidden):
-            notify.caller(operation, None)
+            notify.caller(operation, None, operation.example)
     with pytest.raises(Forbidden):
-        notify.caller(GET, OTHER)
+        notify.caller(GET, OTHER, GET.example)
 
 
 def test_client_is_the_caller_of_its_key(senders: Senders) -> None:
