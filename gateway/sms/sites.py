@@ -59,5 +59,5 @@ async def _read(line: Line, client: CommandClient, requester: Requester) -> Site
         zone=ZoneInfo(schedules[0].timeZone if schedules else "UTC"),
         service=line.service or first,
         titles={schedule.resource: schedule.title for schedule in schedules},
-        cut_offs={schedule.resource: getattr(schedule, "cutOffMinutes", 0) for schedule in schedules},
+        cut_offs={schedule.resource: schedule.cutOffMinutes or 0 for schedule in schedules},
     )
