@@ -18,6 +18,8 @@ BOOKED = "Booked"
 """The summary of a booking without a service in the calendar of its resource."""
 REFRESH, REFRESH_TEXT = timedelta(minutes=15), "PT15M"
 """How often a calendar program is asked to read a calendar again."""
+MOST_REMEMBERED = 20_000
+"""Events of subscriptions that are kept, of some 500 bytes each."""
 Schedules = Mapping[str, ResourceSchedule]
 """Schedules by resource; a resource may have none."""
 
@@ -81,15 +83,34 @@ def calendar_of(events: Iterable[Event], zone: str | None) -> Calendar:
 
 def subscription_of(resource: str, appointments: Iterable[Appointment], schedules: Schedules) -> bytes:
     """Make the calendar of a resource, to which calendar programs subscribe."""
-    events = (
-        event_of(appointment, title_of_service(appointment, schedules) or BOOKED)
-        for appointment in appointments
-    )
-    calendar = calendar_of(events, zone_of(schedules))
+    calendar = calendar_of([], zone_of(schedules))
     calendar.add("x-wr-calname", title_of_resource(resource, schedules))
     calendar.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})
     calendar.add("x-published-ttl", REFRESH_TEXT)
-    return bytes(calendar.to_ical())
+    begin, end, rest = bytes(calendar.to_ical()).partition(b"END:VCALENDAR")
+    events = (
+        _remembered_event(appointment, title_of_service(appointment, schedules) or BOOKED)
+        for appointment in appointments
+    )
+    return b"".join([begin, *events, end, rest])
+
+
+_remembered: dict[tuple[object, ...], bytes] = {}
+
+
+def _remembered_event(appointment: Appointment, summary: str) -> bytes:
+    """Return the event of a version of an appointment, which calendar programs ask for again and again.
+
+    To make it takes as long as ten bookings.
+    """
+    # A change of the grid may set a duration under the same version.
+    key = appointment.id, appointment.version, appointment.slot, appointment.durationMinutes, summary
+    event = _remembered.get(key)
+    if event is None:
+        if len(_remembered) >= MOST_REMEMBERED:
+            _remembered.clear()
+        event = _remembered[key] = bytes(event_of(appointment, summary).to_ical())
+    return event
 
 
 def download_of(appointment: Appointment, schedules: Schedules) -> bytes:

@@ -33,7 +33,9 @@ def read_contact(text: str, region: str | None) -> Phone | Mailbox | None:
     """
     text = text.strip()
     if "@" in text:
-        return Mailbox(text) if len(text) <= LONGEST_ADDRESS and _ADDRESS.fullmatch(text) else None
+        # An encoded word (RFC 2047) in an address would be decoded into another recipient, or another line.
+        is_address = _ADDRESS.fullmatch(text) and "=?" not in text and len(text) <= LONGEST_ADDRESS
+        return Mailbox(text) if is_address else None
     try:
         number = phonenumbers.parse(text, region)
     except NumberParseException:

@@ -83,7 +83,9 @@ class Mail:
 
     def _compose(self, message: Message[Mailbox]) -> EmailMessage:
         mail = EmailMessage()
-        mail["From"], mail["To"], mail["Subject"] = self._sender, message.to.address, message.subject
+        # An encoded word (RFC 2047) in a title would be decoded, and could begin another header.
+        subject = message.subject.replace("=?", "= ?")
+        mail["From"], mail["To"], mail["Subject"] = self._sender, message.to.address, subject
         mail["Date"] = format_datetime(self._now())
         mail["Message-ID"] = f"<{message.id}@{self._sender.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"

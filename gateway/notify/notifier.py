@@ -29,6 +29,8 @@ from shared.contract.replies import Appointment
 
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=30), timedelta(minutes=15)
 AT_ONCE = 8
+ATTEMPT_SECONDS = 45.0
+"""How long a provider may take for a message, in all: well below the lease, after which others send it."""
 MOST_TRIES = 20
 """After the attempts of some four hours a notice is given up."""
 NOTICES = Counter("booking_notices", "Notices that were settled or retried", ["channel", "outcome"])
@@ -103,7 +105,8 @@ class Notifier:
                 outcome: Outcome = prepared
             else:
                 channel = "sms" if isinstance(prepared.to, Phone) else "mail"
-                await self._hand_over(prepared)
+                async with asyncio.timeout(ATTEMPT_SECONDS):
+                    await self._hand_over(prepared)
                 outcome = "sent"
         except Undeliverable as refusal:
             NOTICES.labels(channel, "refused").inc()
@@ -111,6 +114,9 @@ class Notifier:
             outcome = "dropped"
         except (Unsent, Refused) as failure:
             await self._retry(pending, channel, failure)
+            return
+        except Exception as failure:  # one notice must never keep all others from being sent
+            await self._retry(pending, channel, Unsent(type(failure).__name__))
             return
         if outcome == "postponed":
             return

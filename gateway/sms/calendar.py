@@ -167,8 +167,8 @@ class Calendar:
         for resource in hold.offer.resources:
             place = PlaceHold(
                 slot=hold.offer.slot,
-                patientName=self._number,
-                contact=self._number,
+                # A hold yields to a booking with its name, and others may know the number.
+                patientName=self._token(hold.offer),
                 site=self._site,
                 resources=(resource,),
                 service=self._facts.service,

@@ -18,10 +18,10 @@ from tests.integration.mailbox import MailServer, mail_server
 TO = "canary@example.org"
 
 
-async def send(server: MailServer, login: str = "") -> None:
+async def send(server: MailServer, login: str = "", *, subject: str = "subject") -> None:
     url = server.url.replace("//", f"//{login}") if login else server.url
     mail = Mail(SmtpServer.parse(url), "desk@clinic.example", lambda: datetime.now(UTC))
-    await mail.send(Message("id.1", "harbour", Mailbox(TO), "text", subject="subject"))
+    await mail.send(Message("id.1", "harbour", Mailbox(TO), "text", subject=subject))
 
 
 @pytest.fixture
@@ -46,6 +46,15 @@ async def test_server_on_this_host_needs_no_tls() -> None:
     async with mail_server() as server:
         await send(server)
     assert server.with_tls == [False]
+
+
+async def test_title_cannot_begin_another_header() -> None:
+    """A title that is an encoded word with line ends is sent as text: the mail has no header of its own."""
+    async with mail_server() as server:
+        await send(server, subject="Booked: =?utf-8?q?x=0d=0aBcc:_eve=40example.org=0d=0a?=")
+    (mail,) = server.received
+    assert (mail["Bcc"], mail["To"]) == (None, TO)
+    assert mail["Subject"].startswith("Booked: = ?utf-8?q?x=0d=0aBcc:")
 
 
 async def test_server_elsewhere_is_upgraded_to_tls(elsewhere: None, tls: ssl.SSLContext) -> None:

@@ -8,7 +8,9 @@ from itertools import count
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.notify import notifier
 from gateway.notify.consumers import CONSUMER
+from gateway.notify.mail import Mail, SmtpServer
 from gateway.notify.notices import Notice
 from gateway.notify.notifier import FIRST_RETRY, MOST_TRIES
 from gateway.notify.per_site import PerSite
@@ -313,6 +315,47 @@ async def test_message_is_given_up_after_a_bounded_time(desk: Desk) -> None:
             desk.ahead += timedelta(minutes=15)
     assert len(desk.texts(to)) == MOST_TRIES
     assert [line["code"] for line in lines if line["event"] == "notice_given_up"] == ["500"]
+
+
+async def test_notice_that_cannot_be_composed_keeps_no_other_from_being_sent(desk: Desk) -> None:
+    """A defect with one booking is a failed attempt: it is logged by its class, repeated and given up."""
+    poisoned, other = address(), address()
+    site = fresh_site()
+    cursed = await desk.book(poisoned, slot_in(5), site=site)
+    await desk.book(other, slot_in(5), site=site, resources=["dr-lee"])
+
+    def link_of(booking: str) -> str:
+        if booking == cursed["id"]:
+            raise ValueError(poisoned)
+        return f"https://clinic.example/appointments/{booking}"
+
+    with capture_logs() as lines:
+        await desk.send(link_of=link_of)
+    assert (len(desk.mail.to(poisoned)), len(desk.mail.to(other))) == (0, 1)
+    assert [line["code"] for line in lines if line["event"] == "notice_not_sent"] == ["ValueError"]
+    assert poisoned not in str(lines)
+    desk.ahead += 2 * FIRST_RETRY
+    await desk.send()
+    assert (len(desk.mail.to(poisoned)), len(desk.mail.to(other))) == (1, 1)
+
+
+async def test_slow_provider_loses_the_notice_before_its_lease_ends(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt ends, however slowly the provider goes on, before another process would send too."""
+    assert LEASE.total_seconds() > notifier.ATTEMPT_SECONDS * 1.5
+    monkeypatch.setattr(notifier, "ATTEMPT_SECONDS", 0.5)
+    to = address()
+    await desk.book(to, slot_in(5), site=fresh_site())
+    silent = await asyncio.start_server(lambda _reader, writer: writer.write(b"220-wait\r\n"), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    with capture_logs() as lines:
+        await desk.send(mail=Mail(SmtpServer.parse(f"smtp://127.0.0.1:{port}"), SENDER, desk.now))
+    silent.close()
+    assert [line["code"] for line in lines if line["event"] == "notice_not_sent"] == ["TimeoutError"]
+    desk.ahead += 2 * FIRST_RETRY
+    await desk.send()
+    assert len(desk.mail.to(to)) == 1
 
 
 async def test_refused_number_is_not_tried_again(desk: Desk) -> None:

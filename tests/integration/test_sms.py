@@ -136,6 +136,18 @@ async def test_ok_without_a_name_books_for_the_number(texts: Texts) -> None:
     assert [each["patientName"] for each in await texts.of(other)] == [other.number]
 
 
+async def test_time_held_for_a_phone_is_not_for_others_who_know_its_number(texts: Texts) -> None:
+    """The number is no secret: a booking under it, without the token of the hold, is refused."""
+    phone = texts.phone()
+    first = await texts.free()
+    await phone.text("hi")
+    assert (await phone.text("1")).startswith("Held")
+    body = {"site": SITE, "resources": ["dr-lee"], "slot": first["slot"], "service": "check-up"}
+    taken = await texts.http.post("/api/book-appointment", json={**body, "patientName": phone.number})
+    assert (taken.status_code, taken.headers["Error-Type"]) == (409, "SlotHeld")
+    assert (await phone.text("OK")).startswith("Booked: ")
+
+
 async def test_same_message_books_once_and_is_answered_alike(texts: Texts) -> None:
     """A provider that repeats a request gets the same reply, and the calendar one booking."""
     phone = texts.phone()

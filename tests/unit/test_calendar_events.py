@@ -4,11 +4,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import ics
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from icalendar import Calendar
+from icalendar import Calendar, Event
 
+from gateway.calendars import events
 from gateway.calendars.events import download_of, subscription_of
+from shared.contract.fields import random_uuid
 from shared.contract.replies import Appointment
 from shared.contract.schedule_replies import ResourceSchedule
 
@@ -54,6 +57,26 @@ def test_event_is_at_the_instants_of_its_booking_on_every_day(
     assert isinstance(event.start, datetime)
     assert event.start.astimezone(ZoneInfo(zone)).utcoffset() == slot.astimezone(ZoneInfo(zone)).utcoffset()
     assert content.count(b"Z\r\n") >= 3
+
+
+def test_event_is_made_once_for_each_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calendar that is read again costs little: only what has changed is made anew."""
+    first, other = appointment(id=random_uuid()), appointment(id=random_uuid())
+    content = subscription_of("dr-lee", [first, other], {})
+    assert content.count(b"BEGIN:VEVENT") == 2
+    made: list[str] = []
+    make = events.event_of
+
+    def counted(of: Appointment, summary: str) -> Event:
+        made.append(of.id)
+        return make(of, summary)
+
+    monkeypatch.setattr(events, "event_of", counted)
+    assert subscription_of("dr-lee", [first, other], {}) == content
+    assert not made
+    moved = other.model_copy(update={"version": 4, "slot": datetime(2030, 1, 8, 9, tzinfo=UTC)})
+    assert subscription_of("dr-lee", [first, moved], {}).count(b"DTSTART:20300108T090000Z") == 1
+    assert made == [other.id]
 
 
 def test_subscription_is_valid_and_has_no_name() -> None:

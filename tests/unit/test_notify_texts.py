@@ -70,6 +70,8 @@ def test_mail_of_a_cancel_has_no_link() -> None:
         ("ada@example.org, eve@example.org", None, None),
         ("Ada <ada@example.org>", None, None),
         ("ada@example.org\nBcc: eve@example.org", None, None),
+        ("=?utf-8?q?eve=40example.org=2C?=@example.org", None, None),
+        ("=?utf-8?q?=ff=0d=0aBcc=3a_eve?=@example.org", None, None),
         ("call my mother", "DE", None),
         ("+49 1", None, None),
         ("@", None, None),
