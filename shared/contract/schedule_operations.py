@@ -214,7 +214,11 @@ OPENINGS = Operation(
     example=schedules.ListOpenings.model_validate(examples.WINDOW),
     answer=schedule_replies.OpeningsFound(
         site=examples.SITE,
-        open=[schedule_replies.Opening(resource="dr-lee", from_=examples.SLOT, to=examples.LATER)],
+        open=[
+            schedule_replies.Opening.model_validate(
+                {"resource": "dr-lee", "from": examples.SLOT, "to": examples.LATER}
+            )
+        ],
     ),
     reads=True,
     page=True,
