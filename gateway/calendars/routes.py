@@ -20,7 +20,7 @@ from gateway.http.connection import REQUESTER, ClientConnection
 from shared.client.command_client import CommandClient
 from shared.contract import examples
 from shared.contract.caller import Scope
-from shared.contract.commands import GetAppointment
+from shared.contract.commands import Command, GetAppointment
 from shared.contract.errors import InvalidRequest, NoSuchAppointment
 from shared.contract.fields import is_uuid
 from shared.contract.operation import Call
@@ -54,6 +54,7 @@ CALLS = (SUBSCRIPTION, DOWNLOAD)
 KEY = "key"
 _EXAMPLE = download_of(examples.BOOKED, {}).decode()
 _NO_QUERY = frozenset[str]()
+_SECRET = {"type": "string", "description": "The secret of the calendar."}
 
 
 def register(app: FastAPI) -> None:
@@ -83,8 +84,8 @@ def register(app: FastAPI) -> None:
         response.headers["Content-Disposition"] = 'attachment; filename="appointment.ics"'
         return response
 
-    _declare(app, SUBSCRIPTION, subscription, ("site", "resource"))
-    _declare(app, DOWNLOAD, download, ("id",))
+    _declare(app, SUBSCRIPTION, subscription, GetSchedule)
+    _declare(app, DOWNLOAD, download, GetAppointment)
 
 
 def _admit(request: Request, call: Call, parameters: frozenset[str]) -> ClientConnection:
@@ -114,12 +115,13 @@ def _answer(request: Request, content: bytes) -> Response:
 
 
 def _declare(
-    app: FastAPI, call: Call, endpoint: Callable[[Request], Awaitable[Response]], in_path: tuple[str, ...]
+    app: FastAPI, call: Call, endpoint: Callable[[Request], Awaitable[Response]], in_path: type[Command]
 ) -> None:
     has_key = call is SUBSCRIPTION
-    parameters = [_parameter(name, "path", f"The {name}.", required=True) for name in in_path]
+    fields = in_path.model_json_schema()["properties"]
+    parameters = [_parameter(name, "path", schema, required=True) for name, schema in fields.items()]
     if has_key:
-        parameters.append(_parameter(KEY, "query", "The secret of the calendar.", required=False))
+        parameters.append(_parameter(KEY, "query", _SECRET, required=False))
     refusals = () if has_key else (NoSuchAppointment,)
     extra: dict[str, Any] = {
         "parameters": [*parameters, parts.REQUEST_ID_REFERENCE],
@@ -144,11 +146,11 @@ class _Calendar(Response):
     media_type = "text/calendar"
 
 
-def _parameter(name: str, place: str, description: str, *, required: bool) -> dict[str, Any]:
+def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
     return {
         "name": name,
         "in": place,
         "required": required,
-        "description": description,
-        "schema": {"type": "string"},
+        "description": schema.get("description", f"The {name}."),
+        "schema": {name: value for name, value in schema.items() if name in ("type", "pattern")},
     }

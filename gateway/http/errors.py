@@ -59,8 +59,12 @@ def _answer(request: Request, error: Refused) -> Response:
 
 
 def _methods(request: Request, first: str | None) -> str:
-    """Return the methods of all routes of a path; Starlette names only those of the `first` route."""
+    """Return the methods of all routes of a path; Starlette names only those of the `first` route.
+
+    A route of a later path that matches too, as `/{id}` matches `/{id}.ics`, is another resource.
+    """
     routes = (route for route in request.app.routes if isinstance(route, Route))
-    partial = (route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL)
-    methods = {method for route in partial for method in route.methods or ()} or {first or "GET"}
+    partial = [route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
+    same = (route for route in partial if route.path == partial[0].path)
+    methods = {method for route in same for method in route.methods or ()} or {first or "GET"}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

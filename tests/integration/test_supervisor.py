@@ -142,5 +142,5 @@ def test_services_have_the_time_that_requests_take(timeout: float) -> None:
     assert stop_order(seconds)[:3] == (
         (("gateway",), seconds),
         (("booking_worker", "hold_worker"), seconds),
-        (("booking_worker.events", "gateway.webhooks"), seconds),
+        (("booking_worker.events", "gateway.webhooks", "gateway.notify"), seconds),
     )
