@@ -137,7 +137,7 @@ class Booking:
         """Return the booking after a move; if it is at that place already, only the move is recorded.
 
         Slot, duration, resources and service are compared, not claims: a move within its own cells is a
-        change.
+        change. At another slot the patient is expected again.
         """
         moves = remember(self.moves, move)
         target = Position(slot_range.slot, slot_range.duration, resources, slot_range.service)
@@ -152,6 +152,7 @@ class Booking:
             slot_minutes=slot_range.slot_minutes,
             claims=claims,
             service=slot_range.service,
+            attendance=self.attendance if slot_range.slot == self.slot else None,
             **self._change("moved", actor, target, move.id, previous=self.position),
         )
 

@@ -65,6 +65,17 @@ async def test_name_and_attendance_change_and_nothing_else(caller: Caller) -> No
     assert "Ada" not in told.text
 
 
+async def test_patient_of_a_moved_appointment_is_expected_again(caller: Caller) -> None:
+    """A move to another slot ends the attendance; a move to another resource alone keeps it."""
+    id = {"id": (await booked(caller, fresh()))["id"]}
+    await caller.ask("amend", {**id, "attendance": "missed"})
+    elsewhere = await caller.ask("move", {**id, "resources": ["dr-khan"]})
+    assert elsewhere.body["appointment"]["attendance"] == "missed"
+    later = await caller.ask("move", {**id, "slot": "2031-05-06T09:00Z"})
+    assert "attendance" not in later.body["appointment"]
+    assert "attendance" not in (await caller.get(id["id"])).body["appointment"]
+
+
 async def test_amendment_to_what_is_there_changes_nothing(caller: Caller) -> None:
     """It is 200 with the same version, and adds nothing to the history."""
     appointment = await booked(caller, fresh("Ada"))

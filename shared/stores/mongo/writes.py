@@ -43,7 +43,7 @@ _FIELDS = (
 )
 """The fields of a booking's row that a change sets. A row without a service lacks the last four."""
 _AMENDED = {"patient_name": "patientName", "attendance": "attendance"}
-"""The fields that an amendment may set, with their names in a row."""
+"""The fields that an amendment may set, with their names in a row. A move may end an attendance."""
 
 
 @dataclass(frozen=True)

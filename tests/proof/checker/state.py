@@ -75,9 +75,13 @@ def booking_state(changes: Changes) -> BookingState:
 
 
 def attendance_of(changes: Changes) -> str | None:
-    """Return the attendance that was noted last; None if the patient is expected."""
-    noted = [each.attendance for each in changes if each.attendance]
-    return noted[-1] if noted and noted[-1] != "expected" else None
+    """Return the attendance that was noted last; None if the patient is expected, as after a new slot."""
+    noted, slot = None, ""
+    for change in changes:
+        if change.attendance or change.place.slot != slot:
+            noted = change.attendance
+        slot = change.place.slot
+    return None if noted == "expected" else noted
 
 
 def is_prefix(told: Changes, changes: Changes) -> bool:
