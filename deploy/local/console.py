@@ -13,7 +13,8 @@ from deploy.local.ports import shown
 from deploy.local.process import ROOT
 from deploy.local.state import DATA
 
-NEW_KEY = "slotkeeper-keys new -f keys.json --name me --all-sites --scopes book,hold,move,cancel,read,names"
+SCOPES = "book,hold,move,cancel,read,names,schedules"
+NEW_KEY = f"slotkeeper-keys new -f keys.json --name me --all-sites --scopes {SCOPES}"
 SERVERS = {"MONGO_URI": "MongoDB", "REDIS_URL": "Redis", "NATS_URL": "NATS"}
 
 
@@ -44,9 +45,11 @@ def ready_message(
     }
     key = "" if is_open else ' -H "Authorization: Bearer $KEY"'
     page = f"{url}/book/{SITE}" if has_demo and is_open else f"{url}/"
+    needs_page_key = not is_open and not os.environ.get("PAGE_KEY")
+    desk = f"{url}/day/{SITE}" + ("" if is_open else f"  (its key needs site {SITE} and schedules)")
     rows = {
-        "Book in a browser": page,
-        **({"See the day at the desk": f"{url}/day/{SITE}"} if has_demo else {}),
+        "Book in a browser": f"{page}  (first set PAGE_KEY)" if needs_page_key else page,
+        **({"See the day at the desk": desk} if has_demo else {}),
         **({"Book by text message": f"{url}/sms"} if has_demo else {}),
         "Prove that it cannot double-book": prove,
         "Addresses and process ids": env,
@@ -63,7 +66,7 @@ def ready_message(
         The booking service is ready at {url}  (API: {url}/docs)
 
           curl -i {url}/api/book-appointment \\
-               -H 'Content-Type: application/json' -H 'Idempotency-Key: web-4711'{key} \\
+               -H 'Content-Type: application/json' -H 'Idempotency-Key: first-1'{key} \\
                -d '{{"site":"harbour","slot":"2030-01-07T09:00Z","durationMinutes":30,"patientName":"Ada"}}'
         """
     )
