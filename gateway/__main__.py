@@ -12,22 +12,13 @@ from gateway.http.server import HttpServer
 from gateway.live.slots import LiveSlots
 from gateway.sms.options import SmsOptions, sms_options
 from shared.process.garbage import tune_gc
+from shared.process.gateway_settings import AccessSettings, GatewaySettings, PublicSettings, WebhookSettings
 from shared.process.health import bind_health
 from shared.process.listening import bind
 from shared.process.logs import configure_logs
+from shared.process.message_settings import SmsSettings
 from shared.process.metrics import set_build_info
-from shared.process.settings import (
-    AccessSettings,
-    EventSettings,
-    GatewaySettings,
-    LogSettings,
-    Misconfigured,
-    NatsSettings,
-    PublicSettings,
-    SmsSettings,
-    WebhookSettings,
-    load,
-)
+from shared.process.settings import EventSettings, LogSettings, Misconfigured, NatsSettings, load
 
 
 def main() -> None:

@@ -31,8 +31,9 @@ from gateway.webhooks import calls as webhook_calls
 from gateway.webhooks import routes as webhooks
 from shared.client.command_client import CommandClient
 from shared.contract.version import VERSION
+from shared.process.gateway_settings import WebhookSettings
 from shared.process.health import health_server
-from shared.process.settings import NatsSettings, WebhookSettings
+from shared.process.settings import NatsSettings
 
 log = structlog.get_logger()
 

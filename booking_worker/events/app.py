@@ -13,6 +13,7 @@ from booking_worker.events.relay import Relay
 from booking_worker.privacy.retention import retain_daily
 from shared.contract.replies import OK
 from shared.process import settings
+from shared.process.gateway_settings import AccessSettings
 from shared.process.nats_process import connected
 from shared.process.nats_wire import GuardedClient
 from shared.process.tasks import run_until_cancelled
@@ -34,7 +35,7 @@ async def relay(fail: Callable[[], None]) -> AsyncIterator[None]:
     events = settings.load(settings.EventSettings)
     days = settings.load(settings.RetentionSettings).retain_names_days
     access = settings.load(settings.NatsSettings).nats_access
-    keys_file = settings.load(settings.AccessSettings).api_keys_file
+    keys_file = settings.load(AccessSettings).api_keys_file
     keys = watch_keys(keys_file) if keys_file and access else None
     database = mongodb.connect(settings.load(settings.MongoSettings).mongo_uri)
     connection = GuardedClient()

@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from deploy.local.ports import reachable
-from shared.process.settings import CONCERNS, AccessSettings, GatewaySettings, load
+from shared.process.concerns import CONCERNS
+from shared.process.gateway_settings import AccessSettings, GatewaySettings
+from shared.process.settings import load
 
 Count = Annotated[int, Field(ge=1, le=64)]
 

@@ -24,15 +24,10 @@ from deploy.local.services import Gateway, Worker
 from deploy.local.settings import StackSettings, load_settings
 from deploy.local.state import State, StateFile
 from deploy.local.supervisor import Stopped, Supervisor, stop_order
+from shared.process.gateway_settings import AccessSettings
+from shared.process.message_settings import NotifySettings
 from shared.process.secret_files import UnusableSecret, read_secret
-from shared.process.settings import (
-    AccessSettings,
-    GridSettings,
-    Misconfigured,
-    NatsSettings,
-    NotifySettings,
-    load,
-)
+from shared.process.settings import GridSettings, Misconfigured, NatsSettings, load
 
 EMBEDDED: dict[str, type[EmbeddedServer]] = {"MONGO_URI": Mongod, "REDIS_URL": Redis, "NATS_URL": Nats}
 

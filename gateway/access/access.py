@@ -21,7 +21,8 @@ from gateway.access.keys import KeyIdentifier
 from gateway.access.links import Links
 from shared.contract.errors import Forbidden, Unauthorized
 from shared.process.api_keys import ApiKey
-from shared.process.settings import AccessSettings, Misconfigured
+from shared.process.gateway_settings import AccessSettings
+from shared.process.settings import Misconfigured
 from shared.process.watched_file import InvalidFile
 
 LONGEST_TOKEN = 8 * 1024

@@ -18,7 +18,7 @@ from gateway.access.addresses import Addresses
 from gateway.access.identified import Identified
 from gateway.access.rates import Rates
 from shared.contract.caller import Share
-from shared.process.settings import AccessSettings
+from shared.process.gateway_settings import AccessSettings
 
 MOST_CACHED = 4096
 DIGEST_CHARACTERS = 22

@@ -24,6 +24,8 @@ from shared.client.command_client import CommandClient
 from shared.contract.errors import Refused
 from shared.contract.replies import OK
 from shared.process import settings
+from shared.process.gateway_settings import AccessSettings, PublicSettings
+from shared.process.message_settings import NotifySettings, SmsSettings
 from shared.process.nats_process import connected
 from shared.process.nats_wire import GuardedClient
 from shared.process.settings import Misconfigured
@@ -51,7 +53,7 @@ async def notify(fail: Callable[[], None]) -> AsyncIterator[None]:
     jetstream = connection.jetstream()
     store = NoticeStore(jetstream, replicas)
     with_opt_outs = _opt_outs(jetstream, replicas)
-    channels = channels_of(settings.load(settings.NotifySettings), with_opt_outs)
+    channels = channels_of(settings.load(NotifySettings), with_opt_outs)
     client = CommandClient(
         nats.nats_url,
         timeout=nats.request_timeout_seconds,
@@ -85,7 +87,7 @@ async def notify(fail: Callable[[], None]) -> AsyncIterator[None]:
                 await provider.close()
 
 
-def channels_of(own: settings.NotifySettings, opt_outs: OptOuts | None) -> Channels:
+def channels_of(own: NotifySettings, opt_outs: OptOuts | None) -> Channels:
     """Return the channels that the settings describe.
 
     A site of `SMS_NUMBERS` has that number and language, unless `SMS_FROM` or `NOTIFY_LANGUAGE` name it.
@@ -93,7 +95,7 @@ def channels_of(own: settings.NotifySettings, opt_outs: OptOuts | None) -> Chann
     Raises:
         Misconfigured
     """
-    sms = settings.load(settings.SmsSettings)
+    sms = settings.load(SmsSettings)
     if not own.has_provider:
         raise Misconfigured("SMTP_URL: must be set, or TWILIO_ACCOUNT_SID")
     lines = read_lines(sms.sms_numbers).values()
@@ -172,7 +174,7 @@ def _with(chosen: PerSite, of_lines: dict[str, str]) -> PerSite:
 
 
 def _opt_outs(jetstream: object, replicas: int) -> OptOuts | None:
-    secret = settings.load(settings.SmsSettings).sms_secret
+    secret = settings.load(SmsSettings).sms_secret
     return OptOuts(jetstream, NumberDigests(secret), replicas) if secret else None  # type: ignore[arg-type]
 
 
@@ -182,8 +184,8 @@ def _link_of() -> Callable[[str], str] | None:
     Raises:
         Misconfigured: `LINK_KEYS_FILE` is wrong.
     """
-    url = settings.load(settings.PublicSettings).public_url
-    path = settings.load(settings.AccessSettings).link_keys_file
+    url = settings.load(PublicSettings).public_url
+    path = settings.load(AccessSettings).link_keys_file
     if url is None or path is None:
         return None
     try:

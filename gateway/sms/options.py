@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from gateway.sms.channel import SmsChannel
 from gateway.sms.lines import read_lines
 from gateway.sms.numbers import NumberDigests
-from shared.process.settings import (
-    AccessSettings,
-    EventSettings,
-    Misconfigured,
-    PublicSettings,
-    SmsSettings,
-)
+from shared.process.gateway_settings import AccessSettings, PublicSettings
+from shared.process.message_settings import SmsSettings
+from shared.process.settings import EventSettings, Misconfigured
 
 
 @dataclass(frozen=True, eq=False)

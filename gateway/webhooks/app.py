@@ -22,6 +22,7 @@ from shared.contract.fields import random_uuid
 from shared.contract.instants import format_instant
 from shared.contract.replies import OK
 from shared.process import settings
+from shared.process.gateway_settings import WebhookSettings
 from shared.process.nats_process import connected
 from shared.process.nats_wire import GuardedClient
 from shared.process.tasks import run_until_cancelled
@@ -43,7 +44,7 @@ async def webhooks(fail: Callable[[], None]) -> AsyncIterator[None]:
     connection = GuardedClient()
     deliveries = Deliveries(
         connection,
-        settings.load(settings.WebhookSettings),
+        settings.load(WebhookSettings),
         replicas=settings.load(settings.EventSettings).events_replicas,
         drain_seconds=settings.load(settings.NatsSettings).drain_seconds,
         fail=fail,
@@ -67,7 +68,7 @@ class Deliveries:
     def __init__(
         self,
         connection: Client,
-        webhook_settings: settings.WebhookSettings,
+        webhook_settings: WebhookSettings,
         *,
         replicas: int,
         drain_seconds: float,

@@ -22,7 +22,7 @@ from gateway.webhooks.store import KEPT_DELIVERIES, WebhookStore
 from shared.contract.errors import InvalidRequest, NoSuchWebhook, Refused
 from shared.contract.events import STREAM, BookingEvent, read_event
 from shared.contract.instants import format_instant
-from shared.process.settings import WebhookSettings
+from shared.process.gateway_settings import WebhookSettings
 
 ACK_MARGIN_SECONDS = 5.0
 FETCH_SECONDS = 5.0

@@ -15,8 +15,8 @@ from gateway.webhooks.addresses import PORTS, PrivateAddress, resolve
 from gateway.webhooks.endpoints import Secret, StoredWebhook, now
 from gateway.webhooks.messages import Delivery
 from shared.contract.version import VERSION
+from shared.process.gateway_settings import WebhookSettings
 from shared.process.metrics import SECONDS
-from shared.process.settings import WebhookSettings
 
 # The schedule of the specification, in multiples of the first delay of 5 s; in all some three days.
 _DELAYS = (1, 60, 360, 1440, 3600, 7200, 10080, 14400, 17280)

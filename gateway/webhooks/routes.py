@@ -36,7 +36,7 @@ from shared.contract.errors import (
 from shared.contract.fields import is_uuid
 from shared.contract.instants import EPOCH
 from shared.contract.parsing import validate
-from shared.process.settings import WebhookSettings
+from shared.process.gateway_settings import WebhookSettings
 
 NOT_ALL_SITES = "The key does not permit all sites: send a site"
 NO_BODY = "A body is not accepted here"

@@ -15,8 +15,9 @@ from nats.errors import Error as NatsError
 
 from shared.contract.operation import Operation
 from shared.process import nats_wire
+from shared.process.gateway_settings import AccessSettings
 from shared.process.nats_options import RECONNECT_SECONDS, NatsOptions
-from shared.process.settings import AccessSettings, NatsSettings, load
+from shared.process.settings import NatsSettings, load
 from shared.process.tasks import run_until_cancelled
 from shared.worker.dispatcher import Dispatcher, Handler, Handlers
 from shared.worker.draining import drain

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.access.addresses import Addresses
-from shared.process.settings import AccessSettings, Misconfigured, load
+from shared.process.gateway_settings import AccessSettings
+from shared.process.settings import Misconfigured, load
 
 PROXIES = "10.0.0.0/8, fd00::/8"
 

@@ -6,6 +6,7 @@ import pytest
 import trustme
 
 from shared.process import settings
+from shared.process.gateway_settings import GatewaySettings
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_wrong_certificate_is_refused_by_its_variable(
     """One line names the variable, and contains nothing of a file."""
     for variable, name in files.items():
         monkeypatch.setenv(variable, str(folder / name))
-    concern = settings.NatsSettings if "NATS_CA_FILE" in files else settings.GatewaySettings
+    concern = settings.NatsSettings if "NATS_CA_FILE" in files else GatewaySettings
     with pytest.raises(settings.Misconfigured) as refused:
         settings.load(concern)
     assert str(refused.value).startswith(beginning)
@@ -54,5 +55,5 @@ def test_right_certificates_are_accepted(monkeypatch: pytest.MonkeyPatch, folder
         monkeypatch.setenv(f"{prefix}_CERT_FILE", str(folder / "one.pem"))
         monkeypatch.setenv(f"{prefix}_KEY_FILE", str(folder / "one.key"))
     monkeypatch.setenv("NATS_CA_FILE", str(folder / "ca.pem"))
-    assert settings.load(settings.GatewaySettings).tls_cert_file == folder / "one.pem"
+    assert settings.load(GatewaySettings).tls_cert_file == folder / "one.pem"
     assert settings.load(settings.NatsSettings).tls() is not None

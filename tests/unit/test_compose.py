@@ -13,7 +13,8 @@ from deploy import passwords
 from deploy.mongo_users import ROLES
 from deploy.nats_access.files import write_access
 from deploy.nats_access.permissions import USERS
-from shared.process.settings import AccessSettings, NatsSettings
+from shared.process.gateway_settings import AccessSettings
+from shared.process.settings import NatsSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.settings import StackSettings
 from shared.contract.operations import OPERATIONS
-from shared.process.settings import CONCERNS
+from shared.process.concerns import CONCERNS
 
 ROOT = Path(__file__).parents[2]
 LONGEST_LINE = 120

@@ -18,7 +18,8 @@ from gateway.access.jwts import LEEWAY_SECONDS
 from shared.contract.caller import Caller, Scope, remember_caller
 from shared.contract.errors import Forbidden, Unauthorized
 from shared.process import watched_file
-from shared.process.settings import AccessSettings, Misconfigured
+from shared.process.gateway_settings import AccessSettings
+from shared.process.settings import Misconfigured
 from tests.keys import KeyFile, at, digest
 from tests.stack import wait_until
 

@@ -8,7 +8,8 @@ from gateway.notify.mail import SmtpServer
 from gateway.sms.numbers import NumberDigests
 from gateway.sms.opt_outs import OptOuts
 from shared.process import settings
-from shared.process.settings import Misconfigured, NotifySettings
+from shared.process.message_settings import NotifySettings
+from shared.process.settings import Misconfigured
 
 MAIL = {"SMTP_URL": "smtp://mail.example", "MAIL_FROM": "desk@clinic.example"}
 TEXTS = {"TWILIO_ACCOUNT_SID": "AC1", "SMS_AUTH_TOKEN": "token", "SMS_FROM": "+15550100000"}

@@ -6,15 +6,17 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from shared.process import settings
+from shared.process.concerns import CONCERNS
+from shared.process.message_settings import NotifySettings, SmsSettings
 from shared.process.secret_files import SECRET
 
 VARIABLES: dict[str, tuple[type[BaseSettings], str]] = {
     "MONGO_URI": (settings.MongoSettings, "mongodb://ada:zebra@one/booking"),
     "REDIS_URL": (settings.RedisSettings, "redis://ada:zebra@one"),
     "NATS_URL": (settings.NatsSettings, "nats://ada:zebra@one:4222"),
-    "SMS_AUTH_TOKEN": (settings.SmsSettings, "zebra"),
-    "SMS_SECRET": (settings.SmsSettings, "zebra" * 8),
-    "SMTP_URL": (settings.NotifySettings, "smtps://ada:zebra@one"),
+    "SMS_AUTH_TOKEN": (SmsSettings, "zebra"),
+    "SMS_SECRET": (SmsSettings, "zebra" * 8),
+    "SMTP_URL": (NotifySettings, "smtps://ada:zebra@one"),
 }
 
 PUBLIC = {"jwks_url", "public_url", "twilio_url"}
@@ -76,13 +78,13 @@ def test_every_url_may_be_a_file() -> None:
     """Every setting that may contain a password is marked as a secret: all URLs and URIs."""
     marked = {
         name.upper()
-        for concern in settings.CONCERNS
+        for concern in CONCERNS
         for name, field in concern.model_fields.items()
         if SECRET in field.metadata
     }
     urls = {
         name.upper()
-        for concern in settings.CONCERNS
+        for concern in CONCERNS
         for name in concern.model_fields
         if name.endswith(("_url", "_uri", "password", "secret", "token")) and name not in PUBLIC
     }

@@ -3,15 +3,16 @@
 import pytest
 
 from shared.process import settings
+from shared.process.gateway_settings import AccessSettings, GatewaySettings
 
 
 @pytest.mark.parametrize(
     ("concern", "variable", "value"),
     [
-        (settings.GatewaySettings, "PORT", "http"),
-        (settings.GatewaySettings, "PORT", "70000"),
-        (settings.GatewaySettings, "HEALTH_PORT", "-5"),
-        (settings.GatewaySettings, "PAGE_KEY", "sk_desk_secret"),
+        (GatewaySettings, "PORT", "http"),
+        (GatewaySettings, "PORT", "70000"),
+        (GatewaySettings, "HEALTH_PORT", "-5"),
+        (GatewaySettings, "PAGE_KEY", "sk_desk_secret"),
         (settings.NatsSettings, "NATS_URL", "localhost:4222"),
         (settings.NatsSettings, "NATS_URL", "nats://localhost:port"),
         (settings.NatsSettings, "NATS_URL", "nats://localhost:4222,"),
@@ -20,12 +21,12 @@ from shared.process import settings
         (settings.NatsSettings, "REQUEST_TIMEOUT_SECONDS", "0.9"),
         (settings.MongoSettings, "MONGO_URI", "postgres://secret@localhost"),
         (settings.RedisSettings, "REDIS_URL", "localhost"),
-        (settings.AccessSettings, "ALLOW_ANONYMOUS", "secret"),
-        (settings.AccessSettings, "RATE_PER_CLIENT", "600"),
-        (settings.AccessSettings, "RATE_PER_CLIENT", "secret/minute"),
-        (settings.AccessSettings, "JWKS_URL", "http://issuer.example/secret"),
-        (settings.AccessSettings, "JWKS_URL", "http://localhost.issuer.example/secret"),
-        (settings.AccessSettings, "JWKS_URL", "https://"),
+        (AccessSettings, "ALLOW_ANONYMOUS", "secret"),
+        (AccessSettings, "RATE_PER_CLIENT", "600"),
+        (AccessSettings, "RATE_PER_CLIENT", "secret/minute"),
+        (AccessSettings, "JWKS_URL", "http://issuer.example/secret"),
+        (AccessSettings, "JWKS_URL", "http://localhost.issuer.example/secret"),
+        (AccessSettings, "JWKS_URL", "https://"),
         (settings.HoldSettings, "SOFT_HOLD_SECONDS", "0"),
         (settings.HoldSettings, "HOLD_MAX_SECONDS", "60"),
         (settings.GridSettings, "SLOT_MINUTES", "7"),
@@ -52,14 +53,14 @@ def test_wrong_rate_is_refused_with_an_example(monkeypatch: pytest.MonkeyPatch, 
     """The sentence has a valid rate instead of a pattern."""
     monkeypatch.setenv("RATE_PER_CLIENT", rate)
     with pytest.raises(settings.Misconfigured, match="^RATE_PER_CLIENT: must be a rate such as 600/minute"):
-        settings.load(settings.AccessSettings)
+        settings.load(AccessSettings)
 
 
 def test_defaults_are_those_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without variables, the services use servers on this host and hold for five minutes."""
     for variable in ("PORT", "NATS_URL", "MONGO_URI", "REDIS_URL", "SOFT_HOLD_SECONDS", "SLOT_MINUTES"):
         monkeypatch.delenv(variable, raising=False)
-    assert settings.load(settings.GatewaySettings).port == 3000
+    assert settings.load(GatewaySettings).port == 3000
     assert settings.load(settings.NatsSettings).nats_url == "nats://localhost:4222"
     assert settings.load(settings.HoldSettings).soft_hold_seconds == 300
     assert settings.load(settings.GridSettings).slot_minutes == 5
@@ -84,19 +85,19 @@ def test_settings_of_access_that_contradict_each_other_are_refused(
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     with pytest.raises(settings.Misconfigured, match=f"^{named}"):
-        settings.load(settings.AccessSettings)
+        settings.load(AccessSettings)
 
 
 @pytest.mark.parametrize("url", ["https://issuer.example/jwks", "http://127.0.0.1:1/a", "http://localhost/a"])
 def test_key_set_is_fetched_from_https_or_loopback(url: str) -> None:
     """Control: valid URLs are accepted."""
-    assert settings.AccessSettings(jwks_url=url, jwt_audience="a", jwt_issuer="b").jwks_url == url
+    assert AccessSettings(jwks_url=url, jwt_audience="a", jwt_issuer="b").jwks_url == url
 
 
 def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """`PORT= make up` uses the default."""
     monkeypatch.setenv("PORT", "")
-    assert settings.load(settings.GatewaySettings).port == 3000
+    assert settings.load(GatewaySettings).port == 3000
 
 
 @pytest.mark.parametrize("timeout", [1, 5, 60])
@@ -109,6 +110,6 @@ def test_shutdown_lasts_longer_than_any_request(timeout: float) -> None:
 def test_allowed_hosts_are_names_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names are separated by commas; without ALLOWED_HOSTS, any name is allowed."""
     monkeypatch.delenv("ALLOWED_HOSTS", raising=False)
-    assert settings.load(settings.GatewaySettings).hosts == frozenset()
+    assert settings.load(GatewaySettings).hosts == frozenset()
     monkeypatch.setenv("ALLOWED_HOSTS", "Example.org, [::1]")
-    assert settings.load(settings.GatewaySettings).hosts == {b"example.org", b"[::1]"}
+    assert settings.load(GatewaySettings).hosts == {b"example.org", b"[::1]"}

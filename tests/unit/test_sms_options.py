@@ -6,14 +6,9 @@ import pytest
 
 from gateway.sms.lines import read_lines
 from gateway.sms.options import SmsOptions, sms_options
-from shared.process.settings import (
-    AccessSettings,
-    EventSettings,
-    Misconfigured,
-    PublicSettings,
-    SmsSettings,
-    load,
-)
+from shared.process.gateway_settings import AccessSettings, PublicSettings
+from shared.process.message_settings import SmsSettings
+from shared.process.settings import EventSettings, Misconfigured, load
 
 SECRET = "0123456789abcdef0123456789abcdef"
 WHOLE = {"SMS_AUTH_TOKEN": "token", "SMS_SECRET": SECRET, "PUBLIC_URL": "https://clinic.example/"}

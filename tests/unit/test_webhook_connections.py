@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.webhooks.delivery import Sender
 from gateway.webhooks.endpoints import StoredWebhook, new_webhook
 from gateway.webhooks.messages import CreateWebhook, Delivery
-from shared.process.settings import WebhookSettings
+from shared.process.gateway_settings import WebhookSettings
 from tests.asgi_server import read_body, serve
 
 HERE, SILENT = "127.0.0.1", "127.0.0.2"
