@@ -62,6 +62,23 @@ async def test_of_two_browsers_one_gets_the_slot_and_one_is_told_kindly(visit: V
     assert booked == {site.slot("10:00"): "Ada", site.slot("11:00"): "Grace"}
 
 
+async def test_after_a_lost_race_only_times_that_are_free_are_offered(visit: Visit, site: Site) -> None:
+    """The times are read after the refusal, and follow what others book from then on."""
+    page = await visit(query=FIRST_VISIT)
+    await page.page.route("**/api/live?*", lambda route: route.abort())
+    await page.page.reload()
+    await page.see_slots()
+    await asyncio.gather(site.book("10:00", "room-1"), site.book("11:00", "room-1"))
+    await page.slot("10:00").click()
+    await expect(page.alert).to_contain_text("Somebody was faster. Free next: 12:00, 13:00, 14:00")
+    await expect(page.slot("11:00")).to_have_accessible_name(re.compile("11:00 taken$"))
+    await page.page.unroute("**/api/live?*")
+    await site.book("12:00", "room-1")
+    await expect(page.alert).to_contain_text("Free next: 13:00, 14:00, 15:00")
+    await page.alert.get_by_role("button", name="13:00").click()
+    await expect(page.held).to_be_visible()
+
+
 async def test_a_slot_that_somebody_takes_says_so_while_one_looks(visit: Visit, site: Site) -> None:
     """A slot goes grey with words, cannot be chosen, and comes back when it is free again."""
     page = await visit(query=FIRST_VISIT)
@@ -72,7 +89,7 @@ async def test_a_slot_that_somebody_takes_says_so_while_one_looks(visit: Visit, 
     await expect(slot).to_have_accessible_name(re.compile("10:00 taken$"))
     await expect(slot).to_have_attribute("aria-disabled", "true")
     await slot.click(force=True)
-    await expect(page.page.get_by_role("status").filter(has_text="10:00 was just taken")).to_be_attached()
+    await expect(page.alert).to_contain_text("10:00 was just taken. Free next: 11:00, 12:00, 13:00")
     await site.http.delete(f"/api/appointments/{booked['id']}")
     await expect(slot).to_have_accessible_name(re.compile("10:00 free$"))
     await page.hold("10:00")

@@ -2,6 +2,7 @@
 import { NoAnswer, Refusal, call, newKey, readAll } from "../common/api.js";
 import { ROOT, byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
+import { dayOf } from "../common/time.js";
 import { offersOf } from "../book/choice.js";
 import { calendarLink, referenceOf } from "../book/done.js";
 import { Picker } from "../book/picker.js";
@@ -93,11 +94,11 @@ function openMove() {
   const wanted = /** @type {Offer} */ (offer());
   const at = doctor();
   const among = at ? [at] : wanted.offeredBy;
-  const opened = (picker = new Picker(appointment.site, (free) => void move(free)));
+  const opened = (picker = new Picker(appointment.site, (free) => void move(free), offerNext));
   const heading = h("h2", { tabindex: "-1" }, t("move.title"));
   const stay = h("button", { type: "button", class: "quiet", onclick: () => { close(); focusOn("button"); } }, t("move.stay"));
   stage.replaceChildren(h("section", { class: "card", "aria-label": t("move.title") }, heading, opened.element, h("div", { class: "row" }, stay)));
-  void opened.show({ offer: wanted, among });
+  void opened.show({ offer: wanted, among }, dayOf(appointment.slot, among[0].timeZone));
   heading.focus();
 }
 
@@ -149,10 +150,13 @@ async function change(meanwhile, send, done, onError) {
 
 /** @param {unknown} error @param {FreeSlot} free */
 function tellTaken(error, free) {
-  const now = picker;
-  if (!now) return;
-  now.mark(free.slot, "booked");
-  say(`${sentenceOf(error)} ${t("stillYours")}`, "warn", ...now.suggestions(free.slot)).focus();
+  picker?.mark(free.slot, "booked");
+  offerNext(free.slot, sentenceOf(error));
+}
+
+/** @param {string} slot that is gone @param {string} sentence */
+function offerNext(slot, sentence) {
+  if (picker) say(`${sentence} ${t("stillYours")}`, "warn", picker.suggestions(slot)).focus();
 }
 
 /** @param {unknown} error @param {() => void} again */

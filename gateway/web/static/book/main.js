@@ -46,7 +46,7 @@ let written = { name: "", contact: "" };
 
 const services = h("div", { class: "choices", role: "group", "aria-labelledby": "service-heading" });
 const doctors = h("div", { class: "choices", role: "group", "aria-labelledby": "doctor-heading" });
-const picker = new Picker(site, (free, among) => void choose(free.slot, among.map((one) => one.resource)));
+const picker = new Picker(site, (free, among) => void choose(free.slot, among.map((one) => one.resource)), offerNext);
 const doctorPart = h("section", { class: "card", hidden: true }, h("h2", { id: "doctor-heading" }, t("doctor.title")), doctors);
 const slotPart = h("section", { class: "card", hidden: true, "aria-labelledby": "slot-heading" }, h("h2", { id: "slot-heading", tabindex: "-1" }, t("slot.title")), picker.element);
 
@@ -214,9 +214,13 @@ function say(text, kind = "") {
 /** Say as a person would that a slot is gone, and offer the next ones. @param {Refusal} error @param {string} slot */
 function tellTaken(error, slot) {
   if (!offer) return;
-  const state = error.type === "SlotHeld" ? "held" : "booked";
-  picker.mark(slot, state);
-  const note = h("div", { class: "note warn", role: "alert", tabindex: "-1" }, h("p", {}, sentenceOf(error), " "), ...picker.suggestions(slot));
+  picker.mark(slot, error.type === "SlotHeld" ? "held" : "booked");
+  offerNext(slot, sentenceOf(error));
+}
+
+/** @param {string} slot that is gone @param {string} sentence */
+function offerNext(slot, sentence) {
+  const note = h("div", { class: "note warn", role: "alert", tabindex: "-1" }, h("p", {}, sentence, " "), picker.suggestions(slot));
   status.replaceChildren(note);
   note.focus();
 }
