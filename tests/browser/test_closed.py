@@ -76,7 +76,7 @@ async def booked_page(visit: Visit, closed: str) -> BookingPage:
 
 
 async def test_a_patient_books_moves_and_cancels_by_a_link(visit: Visit, site: Site, closed: str) -> None:
-    """The page's key books; the link that it gets moves the appointment at once, and cancels it."""
+    """The page's key books; the link moves the appointment at once, from its own day on, and cancels it."""
     page = await booked_page(visit, closed)
     sent: list[str] = []
     page.page.on("request", lambda request: sent.append(request.url.partition("#")[0]))
@@ -85,7 +85,6 @@ async def test_a_patient_books_moves_and_cancels_by_a_link(visit: Visit, site: S
     assert "#ml_" in page.page.url
     assert not any("ml_" in url for url in sent)
     await page.button("Move").click()
-    await page.page.locator(f'[data-day="{site.day}"]').click()
     await page.slot("15:00").click()
     await expect(page.alert).to_contain_text("Your appointment was moved.")
     (moved,) = await site.appointments()
@@ -96,6 +95,27 @@ async def test_a_patient_books_moves_and_cancels_by_a_link(visit: Visit, site: S
     await page.button("Yes, cancel it").click()
     await expect(page.alert).to_contain_text("Your appointment is cancelled.")
     assert await site.appointments() == []
+
+
+async def test_a_confirmation_stays_in_its_tab_until_another_booking(
+    visit: Visit, site: Site, closed: str
+) -> None:
+    """A reload and Back show the appointment as it stands, with its only link; no name is stored."""
+    page = await booked_page(visit, closed)
+    await page.page.reload()
+    await expect(page.done).to_contain_text("10:00")
+    assert "Ada" not in await page.page.evaluate("JSON.stringify(sessionStorage)")
+    await page.manage.click()
+    await page.button("Move").click()
+    await page.slot("15:00").click()
+    await expect(page.alert).to_contain_text("Your appointment was moved.")
+    await page.page.go_back()
+    await expect(page.done).to_contain_text("15:00")
+    await page.button("Book another").click()
+    await page.see_slots()
+    await page.page.reload()
+    await page.see_slots()
+    await expect(page.done).to_have_count(0)
 
 
 async def test_a_booking_can_be_saved_for_a_calendar(visit: Visit, site: Site, closed: str) -> None:

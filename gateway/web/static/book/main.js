@@ -4,6 +4,7 @@ import { announce, byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { Checkout, sendBooking } from "./checkout.js";
 import { fieldsOf, offersOf } from "./choice.js";
+import { current as asItStands, recallConfirmed, rememberConfirmed } from "./confirmed.js";
 import { doneSection } from "./done.js";
 import "./embedded.js";
 import { hold, release } from "./hold.js";
@@ -72,15 +73,16 @@ async function start() {
     status.append(h("p", { class: "note" }, t("noSite")));
     return;
   }
-  choosing.append(h("section", { class: "card" }, h("h2", { id: "service-heading" }, t("service.title")), services), doctorPart, slotPart);
+  choosing.append(h("section", { class: "card" }, h("h2", { id: "service-heading", tabindex: "-1" }, t("service.title")), services), doctorPart, slotPart);
   offers.forEach((one, index) => services.append(choice(one.title, false, one.minutes.map((count) => t("minutes", { count })).join(" / "), () => pickService(one, index))));
   const asked = new URLSearchParams(location.search);
   const index = offers.findIndex((one) => one.id === asked.get("service"));
   const chosen = offers.length === 1 ? 0 : index;
   picker.day = asked.get("day") ?? "";
   const pending = recallPending(site);
-  if (pending) await resume(pending);
-  else if (chosen >= 0) pickService(offers[chosen], chosen, asked.get("doctor") ?? ANY);
+  if (pending) return resume(pending);
+  if (chosen >= 0) pickService(offers[chosen], chosen, asked.get("doctor") ?? ANY);
+  await showConfirmed();
 }
 
 /** @param {Offer} one @param {number} index @param {string} [asked] the resource */
@@ -119,7 +121,7 @@ function keepInAddress() {
   history.replaceState(history.state, "", url);
 }
 
-/** @param {Pending} pending @returns {{summary: [string, string][], zone: string}} */
+/** @param {{service: string, resource: string}} pending @returns {{summary: [string, string][], zone: string}} */
 function described(pending) {
   const of = offers.find((one) => one.id === pending.service) ?? offers[0];
   const schedule = of.offeredBy.find((one) => one.resource === pending.resource) ?? of.offeredBy[0];
@@ -164,7 +166,7 @@ function openCheckout(pending) {
   checkout?.stop();
   const { summary, zone } = described(pending);
   const opened = new Checkout(pending, summary, zone, {
-    onBooked: ({ body, headers }) => showDone(pending, body.appointment, headers.get("Appointment-Token") ?? ""),
+    onBooked: (answer) => finish(pending, answer),
     onTaken: (error) => {
       closeCheckout();
       tellTaken(error, pending.slot);
@@ -225,18 +227,43 @@ function offerNext(slot, sentence) {
   note.focus();
 }
 
-/** @param {Pending} pending @param {import("./done.js").Appointment} appointment @param {string} token */
-function showDone(pending, appointment, token) {
+/** @param {Pending} pending @param {import("../common/api.js").Answer} answer */
+function finish({ service, resource }, { body, headers }) {
+  const { id, slot } = /** @type {import("./done.js").Appointment} */ (body.appointment);
   rememberPending(undefined);
   current = checkout = undefined;
   written = { name: "", contact: "" };
+  showDone({ site, id, slot, service, resource, token: headers.get("Appointment-Token") ?? "" });
+}
+
+/** Show the last booking of this tab, unless it is cancelled by now. */
+async function showConfirmed() {
+  const kept = recallConfirmed(site);
+  if (!kept) return;
+  choosing.hidden = true;
+  status.replaceChildren(h("p", { class: "soft", role: "status" }, t("loading")));
+  const confirmed = await asItStands(kept);
+  if (confirmed) showDone(confirmed);
+  else leaveDone();
+}
+
+function leaveDone() {
+  rememberConfirmed(undefined);
+  status.replaceChildren();
+  stage.replaceChildren();
+  choosing.hidden = false;
+  history.replaceState(null, "");
+  if (offer) showSlots();
+}
+
+/** @param {import("./confirmed.js").Confirmed} confirmed */
+function showDone(confirmed) {
+  rememberConfirmed(confirmed);
   picker.stop();
-  const { summary, zone } = described(pending);
-  const { section, heading } = doneSection(appointment, token, summary, zone, () => {
-    stage.replaceChildren();
-    choosing.hidden = false;
-    showSlots();
-    byId("slot-heading").focus();
+  const { summary, zone } = described(confirmed);
+  const { section, heading } = doneSection(confirmed, summary, zone, () => {
+    leaveDone();
+    byId(offer ? "slot-heading" : "service-heading").focus();
   });
   choosing.hidden = true;
   status.replaceChildren();
@@ -259,8 +286,7 @@ async function resume(pending) {
   current = pending;
   say(t("finishing"));
   try {
-    const { body, headers } = await sendBooking(pending, new AbortController().signal, (reason) => say(t(reason)));
-    showDone(pending, body.appointment, headers.get("Appointment-Token") ?? "");
+    finish(pending, await sendBooking(pending, new AbortController().signal, (reason) => say(t(reason))));
   } catch (error) {
     if (error instanceof NoAnswer || (error instanceof Refusal && error.status >= 500)) {
       say(t("unknown"), "warn");
@@ -283,10 +309,6 @@ addEventListener("popstate", () => {
   if (checkout && history.state?.step !== "checkout") {
     closeCheckout();
     byId("slot-heading").focus();
-  } else if (!checkout && stage.firstChild && history.state?.step !== "done") {
-    stage.replaceChildren();
-    choosing.hidden = false;
-    showSlots();
   } else if (history.state?.step) history.replaceState(null, "");
 });
 addEventListener("pagehide", () => {
@@ -296,7 +318,9 @@ addEventListener("pagehide", () => {
   release(current);
 });
 addEventListener("pageshow", (event) => {
-  if (event.persisted && current && !current.sent) void choose(current.slot, [current.resource, ...current.candidates]);
+  if (!event.persisted) return;
+  if (current && !current.sent) void choose(current.slot, [current.resource, ...current.candidates]);
+  else if (!current) void showConfirmed();
 });
 
 start().catch((error) => {
