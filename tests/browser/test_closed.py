@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -172,6 +173,28 @@ async def test_a_wrong_link_opens_nothing(visit: Visit, site: Site, closed: str)
         await page.page.goto(f"{closed}/appointments/{booked['id']}{secret}")
         await expect(page.alert).to_contain_text("This link is not")
         await expect(page.page.get_by_text("Ada Lovelace")).to_have_count(0)
+
+
+async def test_without_a_page_key_patients_and_operators_read_why(
+    visit: Visit, site: Site, stack: Stack, key_file: KeyFile, closed: str
+) -> None:
+    """The pages say that nothing is set up; the console names PAGE_KEY. A bad link stays a bad link."""
+    port = free_port()
+    stack.start("gateway", PORT=str(port), API_KEYS_FILE=str(key_file.path))
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, "the gateway is ready")
+    page = await visit()
+    hints: list[str] = []
+    page.page.on("console", lambda message: hints.append(message.text))
+    for path in ("", f"book/{site.name}"):
+        hints.clear()
+        await page.page.goto(f"{url}/{path}")
+        await expect(page.page.get_by_role("alert")).to_have_text(
+            "Online booking is not set up here yet. Please phone us instead."
+        )
+        assert any("PAGE_KEY" in hint for hint in hints)
+    await page.page.goto(f"{url}/appointments/{uuid4()}#ml_x_{43 * 'A'}")
+    await expect(page.alert).to_contain_text("This link is not valid")
 
 
 async def test_leaving_releases_a_hold_that_was_placed_with_a_key(

@@ -1,6 +1,6 @@
 // One appointment (`/appointments/{id}`): its patient sees, moves and cancels it, by the secret in the fragment.
 import { NoAnswer, Refusal, call, newKey, readAll } from "../common/api.js";
-import { ROOT, byId, h } from "../common/dom.js";
+import { ROOT, announce, byId, h, nameInPath } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { dayOf } from "../common/time.js";
 import { offersOf } from "../book/choice.js";
@@ -13,7 +13,7 @@ import { isTaken, sentenceOf, whenWords } from "../book/words.js";
 /** @typedef {import("../book/choice.js").Schedule} Schedule */
 /** @typedef {import("../book/availability.js").FreeSlot} FreeSlot */
 
-const id = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
+const id = nameInPath();
 const token = location.hash.slice(1);
 const path = `appointments/${encodeURIComponent(id)}`;
 const main = byId("main");
@@ -31,6 +31,11 @@ let busy = false;
 
 async function start() {
   main.append(status, card, stage);
+  if (!id) {
+    card.remove();
+    say(t("refused.NoSuchAppointment"), "bad");
+    return;
+  }
   card.replaceChildren(h("p", { class: "soft" }, t("loading")));
   ({ appointment } = (await call("GET", path, { token, onRepeat: (reason) => say(t(reason)) })).body);
   // The names of doctors and services; without them, the page shows their ids.
@@ -77,6 +82,7 @@ function show() {
 
 /** @param {string} text @param {string} [kind] @param {...Node} more */
 function say(text, kind = "", ...more) {
+  announce("");
   const note = h("div", { class: `note ${kind}`, role: "alert", tabindex: "-1" }, h("p", {}, text), ...more);
   status.replaceChildren(note);
   return note;
@@ -104,8 +110,10 @@ function openMove() {
 
 /** Move at once, without a hold: the old slot is kept if the new one is gone. @param {FreeSlot} free @param {string} [key] */
 async function move(free, key = newKey()) {
+  if (picker && !busy) picker.own = free.slot;
   await change("moving", () => call("PATCH", path, { body: { slot: free.slot }, key, version: appointment.version, token, onRepeat: tell }), "moved",
     (error) => {
+      if (picker) picker.own = "";
       if (isTaken(error)) tellTaken(error, free);
       else tellFailed(error, () => void move(free, key));
     });

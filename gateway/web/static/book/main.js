@@ -1,6 +1,6 @@
 // The patient's page (`/book/{site}`): service, doctor, slot; then the slot is held, and booked.
-import { NoAnswer, Refusal, readAll, sleep } from "../common/api.js";
-import { announce, byId, h } from "../common/dom.js";
+import { NoAnswer, Refusal, lacksKey, readAll, sleep } from "../common/api.js";
+import { announce, byId, h, nameInPath } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { Checkout, sendBooking } from "./checkout.js";
 import { fieldsOf, offersOf } from "./choice.js";
@@ -17,10 +17,11 @@ import { isTaken, sentenceOf } from "./words.js";
 /** @typedef {import("./pending.js").Pending} Pending */
 
 const ANY = "";
+const SITE_NAME = /^[\w-]{1,64}$/;
 const OWN_RELEASE_MS = [300, 600, 1200];
 const RELEASE_WAIT_MS = 4000;
 
-const site = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
+const site = nameInPath();
 const main = byId("main");
 const status = h("div", { class: "status" });
 const choosing = h("div", { class: "choosing" });
@@ -62,6 +63,10 @@ function press(group, index) {
 
 async function start() {
   main.append(status, choosing, stage);
+  if (!SITE_NAME.test(site)) {
+    status.append(h("p", { class: "note" }, t("noSite")));
+    return;
+  }
   const waiting = h("p", { class: "soft", role: "status" }, t("loading"));
   status.append(waiting);
   const schedules = /** @type {Schedule[]} */ (
@@ -139,6 +144,7 @@ async function choose(slot, resources, pauses = OWN_RELEASE_MS) {
   const pending = newPending({ site, slot, resource, candidates, service: of.id, ...written, durationMinutes: undefined, ...fieldsOf(of) });
   current = pending;
   holding = true;
+  picker.own = slot;
   announce(t("holding"));
   choosing.setAttribute("aria-busy", "true");
   try {
@@ -150,6 +156,7 @@ async function choose(slot, resources, pauses = OWN_RELEASE_MS) {
   } catch (error) {
     if (mine !== turn) return;
     current = undefined;
+    picker.own = "";
     if (isTaken(error) && error.type === "SlotHeld" && pauses.length && performance.now() - releasedAt < RELEASE_WAIT_MS) {
       await sleep(pauses[0]); // it may be the hold that this page has just released
       if (mine === turn) await choose(slot, resources, pauses.slice(1));
@@ -176,6 +183,7 @@ function openCheckout(pending) {
   });
   checkout = opened;
   choosing.hidden = true;
+  announce("");
   status.replaceChildren();
   stage.replaceChildren(opened.element);
   opened.heading.focus();
@@ -202,6 +210,8 @@ function closeCheckout() {
   turn++;
   letGo();
   rememberPending(undefined);
+  picker.own = "";
+  announce("");
   stage.replaceChildren();
   choosing.hidden = false;
   choosing.removeAttribute("aria-busy");
@@ -210,6 +220,7 @@ function closeCheckout() {
 
 /** @param {string} text @param {string} [kind] */
 function say(text, kind = "") {
+  announce("");
   status.replaceChildren(h("p", { class: `note ${kind}`, role: "alert" }, text));
 }
 
@@ -222,6 +233,7 @@ function tellTaken(error, slot) {
 
 /** @param {string} slot that is gone @param {string} sentence */
 function offerNext(slot, sentence) {
+  announce("");
   const note = h("div", { class: "note warn", role: "alert", tabindex: "-1" }, h("p", {}, sentence, " "), picker.suggestions(slot));
   status.replaceChildren(note);
   note.focus();
@@ -249,6 +261,7 @@ async function showConfirmed() {
 
 function leaveDone() {
   rememberConfirmed(undefined);
+  picker.own = "";
   status.replaceChildren();
   stage.replaceChildren();
   choosing.hidden = false;
@@ -266,6 +279,7 @@ function showDone(confirmed) {
     byId(offer ? "slot-heading" : "service-heading").focus();
   });
   choosing.hidden = true;
+  announce("");
   status.replaceChildren();
   stage.replaceChildren(section);
   heading.focus();
@@ -324,6 +338,6 @@ addEventListener("pageshow", (event) => {
 });
 
 start().catch((error) => {
-  const text = sentenceOf(error);
+  const text = lacksKey(error) ? t("notSetUp") : sentenceOf(error);
   status.replaceChildren(h("p", { class: "note bad", role: "alert" }, text), h("button", { type: "button", onclick: () => location.reload() }, t("again")));
 });

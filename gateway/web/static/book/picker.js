@@ -21,6 +21,8 @@ const SUGGESTIONS = 3;
 export class Picker {
   /** The day that is shown. */
   day = "";
+  /** The slot that this person is taking: nobody is told that it is gone. */
+  own = "";
   #available = new Availability({ offer: { id: "", title: "", minutes: [], offeredBy: [] }, among: [] });
   #from = "";
   #zone = "";
@@ -311,7 +313,7 @@ export class Picker {
   #setState(shown, state) {
     const { button } = shown;
     const words = /** @type {HTMLElement} */ (button.querySelector(".state"));
-    if (state !== "free" && shown.state === "free" && document.activeElement === button) {
+    if (state !== "free" && shown.state === "free" && shown.free.slot !== this.own && document.activeElement === button) {
       announce(t("slot.goneNow", { time: clock(shown.free.slot, this.#zone) }));
     }
     shown.state = state;
