@@ -118,6 +118,11 @@ class BookingPage:
         return self.page.locator(".status [role=alert]")
 
     @property
+    def announced(self) -> Locator:
+        """What people with screen readers were told last."""
+        return self.page.locator("body > [role=status]")
+
+    @property
     def held(self) -> Locator:
         """The countdown of a held slot."""
         return self.page.get_by_role("timer")

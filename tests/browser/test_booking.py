@@ -3,10 +3,12 @@
 import asyncio
 import re
 
+import pytest
 from playwright.async_api import Request, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.pages import Look, Site
+from tests.stack import Stack
 
 FIRST_VISIT = "&service=first-visit"
 
@@ -27,6 +29,7 @@ async def test_a_person_books_with_a_mouse(visit: Visit, site: Site) -> None:
         booked.items() >= {"contact": "ada@example.org", "service": "first-visit", "bufferAfter": 10}.items()
     )
     assert booked["resources"] == ["dr-lee", "room-1"]
+    await expect(page.announced).to_be_empty()
     await expect(page.done).to_contain_text(booked["id"][:8].upper())
     await expect(page.done).to_contain_text("Dr Lee")
 
@@ -62,6 +65,23 @@ async def test_of_two_browsers_one_gets_the_slot_and_one_is_told_kindly(visit: V
     assert booked == {site.slot("10:00"): "Ada", site.slot("11:00"): "Grace"}
 
 
+async def test_after_a_lost_race_only_times_that_are_free_are_offered(visit: Visit, site: Site) -> None:
+    """The times are read after the refusal, and follow what others book from then on."""
+    page = await visit(query=FIRST_VISIT)
+    await page.page.route("**/api/live?*", lambda route: route.abort())
+    await page.page.reload()
+    await page.see_slots()
+    await asyncio.gather(site.book("10:00", "room-1"), site.book("11:00", "room-1"))
+    await page.slot("10:00").click()
+    await expect(page.alert).to_contain_text("Somebody was faster. Free next: 12:00, 13:00, 14:00")
+    await expect(page.slot("11:00")).to_have_accessible_name(re.compile("11:00 taken$"))
+    await page.page.unroute("**/api/live?*")
+    await site.book("12:00", "room-1")
+    await expect(page.alert).to_contain_text("Free next: 13:00, 14:00, 15:00")
+    await page.alert.get_by_role("button", name="13:00").click()
+    await expect(page.held).to_be_visible()
+
+
 async def test_a_slot_that_somebody_takes_says_so_while_one_looks(visit: Visit, site: Site) -> None:
     """A slot goes grey with words, cannot be chosen, and comes back when it is free again."""
     page = await visit(query=FIRST_VISIT)
@@ -72,7 +92,7 @@ async def test_a_slot_that_somebody_takes_says_so_while_one_looks(visit: Visit, 
     await expect(slot).to_have_accessible_name(re.compile("10:00 taken$"))
     await expect(slot).to_have_attribute("aria-disabled", "true")
     await slot.click(force=True)
-    await expect(page.page.get_by_role("status").filter(has_text="10:00 was just taken")).to_be_attached()
+    await expect(page.alert).to_contain_text("10:00 was just taken. Free next: 11:00, 12:00, 13:00")
     await site.http.delete(f"/api/appointments/{booked['id']}")
     await expect(slot).to_have_accessible_name(re.compile("10:00 free$"))
     await page.hold("10:00")
@@ -86,6 +106,34 @@ async def test_a_slot_that_was_taken_at_first_appears_when_it_is_free(visit: Vis
     await expect(page.slot("11:00")).to_have_count(0)
     await site.http.delete(f"/api/appointments/{booked['id']}")
     await expect(page.slot("11:00")).to_be_visible()
+
+
+async def test_nobody_is_told_that_their_own_slot_was_taken(visit: Visit, site: Site) -> None:
+    """The event of the own hold arrives before the answer to it, while its button has the focus."""
+    page = await visit(query=FIRST_VISIT)
+    await page.see_slots()
+    seen = asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        answer = await route.fetch()
+        await seen.wait()
+        await route.fulfill(response=answer)
+
+    await page.page.route("**/api/hold-appointment", answer_late, times=1)
+    await page.slot("10:00").click()
+    await expect(page.slot("10:00")).to_contain_text("being booked")
+    await expect(page.announced).to_have_text("Keeping this time for you …")
+    seen.set()
+    await expect(page.held).to_be_visible()
+    await expect(page.announced).to_be_empty()
+
+
+@pytest.mark.parametrize("path", ["%E0%A4%A", "no%20site", "unknown"])
+async def test_a_page_of_no_site_says_so(visit: Visit, stack: Stack, path: str) -> None:
+    """Also if the name in the address is not well encoded, or none of a site."""
+    page = await visit()
+    await page.page.goto(f"{stack.url}/book/{path}")
+    await expect(page.page.get_by_text("Nothing can be booked here at the moment.")).to_be_visible()
 
 
 async def test_any_doctor_means_the_one_who_is_free(visit: Visit, site: Site) -> None:
@@ -127,6 +175,8 @@ async def test_back_leaves_the_checkout_and_frees_the_slot(visit: Visit, site: S
     await expect(page.name).to_have_value("Ada Lovelace")
     await page.book()
     await page.page.go_back()
+    await expect(page.done).to_be_visible()
+    await page.button("Book another").click()
     await expect(page.slot("12:00")).to_be_visible()
     await expect(page.slot("10:00")).to_have_count(0)
     assert len(await site.appointments()) == 1
@@ -219,7 +269,8 @@ async def test_the_countdown_is_announced_and_can_run_out(visit: Visit, site: Si
     await page.page.clock.install()
     await page.see_slots()
     await page.hold("10:00")
-    status = page.page.locator("body > [role=status]")
+    status = page.announced
+    await expect(status).to_be_empty()
     await page.page.clock.fast_forward(235_000)
     await expect(page.held).to_have_text(re.compile("^1:"))
     await expect(status).not_to_contain_text("seconds left")
@@ -233,3 +284,5 @@ async def test_the_countdown_is_announced_and_can_run_out(visit: Visit, site: Si
     await page.page.clock.run_for(1_000)
     await expect(page.heading).to_have_text("Your time is over")
     await expect(page.heading).to_be_focused()
+    await page.page.clock.run_for(100)
+    await expect(status).to_be_empty()

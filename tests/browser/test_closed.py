@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -76,7 +77,7 @@ async def booked_page(visit: Visit, closed: str) -> BookingPage:
 
 
 async def test_a_patient_books_moves_and_cancels_by_a_link(visit: Visit, site: Site, closed: str) -> None:
-    """The page's key books; the link that it gets moves the appointment at once, and cancels it."""
+    """The page's key books; the link moves the appointment at once, from its own day on, and cancels it."""
     page = await booked_page(visit, closed)
     sent: list[str] = []
     page.page.on("request", lambda request: sent.append(request.url.partition("#")[0]))
@@ -85,7 +86,6 @@ async def test_a_patient_books_moves_and_cancels_by_a_link(visit: Visit, site: S
     assert "#ml_" in page.page.url
     assert not any("ml_" in url for url in sent)
     await page.button("Move").click()
-    await page.page.locator(f'[data-day="{site.day}"]').click()
     await page.slot("15:00").click()
     await expect(page.alert).to_contain_text("Your appointment was moved.")
     (moved,) = await site.appointments()
@@ -96,6 +96,27 @@ async def test_a_patient_books_moves_and_cancels_by_a_link(visit: Visit, site: S
     await page.button("Yes, cancel it").click()
     await expect(page.alert).to_contain_text("Your appointment is cancelled.")
     assert await site.appointments() == []
+
+
+async def test_a_confirmation_stays_in_its_tab_until_another_booking(
+    visit: Visit, site: Site, closed: str
+) -> None:
+    """A reload and Back show the appointment as it stands, with its only link; no name is stored."""
+    page = await booked_page(visit, closed)
+    await page.page.reload()
+    await expect(page.done).to_contain_text("10:00")
+    assert "Ada" not in await page.page.evaluate("JSON.stringify(sessionStorage)")
+    await page.manage.click()
+    await page.button("Move").click()
+    await page.slot("15:00").click()
+    await expect(page.alert).to_contain_text("Your appointment was moved.")
+    await page.page.go_back()
+    await expect(page.done).to_contain_text("15:00")
+    await page.button("Book another").click()
+    await page.see_slots()
+    await page.page.reload()
+    await page.see_slots()
+    await expect(page.done).to_have_count(0)
 
 
 async def test_a_booking_can_be_saved_for_a_calendar(visit: Visit, site: Site, closed: str) -> None:
@@ -152,6 +173,28 @@ async def test_a_wrong_link_opens_nothing(visit: Visit, site: Site, closed: str)
         await page.page.goto(f"{closed}/appointments/{booked['id']}{secret}")
         await expect(page.alert).to_contain_text("This link is not")
         await expect(page.page.get_by_text("Ada Lovelace")).to_have_count(0)
+
+
+async def test_without_a_page_key_patients_and_operators_read_why(
+    visit: Visit, site: Site, stack: Stack, key_file: KeyFile, closed: str
+) -> None:
+    """The pages say that nothing is set up; the console names PAGE_KEY. A bad link stays a bad link."""
+    port = free_port()
+    stack.start("gateway", PORT=str(port), API_KEYS_FILE=str(key_file.path))
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, "the gateway is ready")
+    page = await visit()
+    hints: list[str] = []
+    page.page.on("console", lambda message: hints.append(message.text))
+    for path in ("", f"book/{site.name}"):
+        hints.clear()
+        await page.page.goto(f"{url}/{path}")
+        await expect(page.page.get_by_role("alert")).to_have_text(
+            "Online booking is not set up here yet. Please phone us instead."
+        )
+        assert any("PAGE_KEY" in hint for hint in hints)
+    await page.page.goto(f"{url}/appointments/{uuid4()}#ml_x_{43 * 'A'}")
+    await expect(page.alert).to_contain_text("This link is not valid")
 
 
 async def test_leaving_releases_a_hold_that_was_placed_with_a_key(

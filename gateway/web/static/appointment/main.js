@@ -1,7 +1,8 @@
 // One appointment (`/appointments/{id}`): its patient sees, moves and cancels it, by the secret in the fragment.
 import { NoAnswer, Refusal, call, newKey, readAll } from "../common/api.js";
-import { ROOT, byId, h } from "../common/dom.js";
+import { ROOT, announce, byId, h, nameInPath } from "../common/dom.js";
 import { t } from "../common/i18n.js";
+import { dayOf } from "../common/time.js";
 import { offersOf } from "../book/choice.js";
 import { calendarLink, referenceOf } from "../book/done.js";
 import { Picker } from "../book/picker.js";
@@ -12,7 +13,7 @@ import { isTaken, sentenceOf, whenWords } from "../book/words.js";
 /** @typedef {import("../book/choice.js").Schedule} Schedule */
 /** @typedef {import("../book/availability.js").FreeSlot} FreeSlot */
 
-const id = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
+const id = nameInPath();
 const token = location.hash.slice(1);
 const path = `appointments/${encodeURIComponent(id)}`;
 const main = byId("main");
@@ -30,6 +31,11 @@ let busy = false;
 
 async function start() {
   main.append(status, card, stage);
+  if (!id) {
+    card.remove();
+    say(t("refused.NoSuchAppointment"), "bad");
+    return;
+  }
   card.replaceChildren(h("p", { class: "soft" }, t("loading")));
   ({ appointment } = (await call("GET", path, { token, onRepeat: (reason) => say(t(reason)) })).body);
   // The names of doctors and services; without them, the page shows their ids.
@@ -76,6 +82,7 @@ function show() {
 
 /** @param {string} text @param {string} [kind] @param {...Node} more */
 function say(text, kind = "", ...more) {
+  announce("");
   const note = h("div", { class: `note ${kind}`, role: "alert", tabindex: "-1" }, h("p", {}, text), ...more);
   status.replaceChildren(note);
   return note;
@@ -93,18 +100,20 @@ function openMove() {
   const wanted = /** @type {Offer} */ (offer());
   const at = doctor();
   const among = at ? [at] : wanted.offeredBy;
-  const opened = (picker = new Picker(appointment.site, (free) => void move(free)));
+  const opened = (picker = new Picker(appointment.site, (free) => void move(free), offerNext));
   const heading = h("h2", { tabindex: "-1" }, t("move.title"));
   const stay = h("button", { type: "button", class: "quiet", onclick: () => { close(); focusOn("button"); } }, t("move.stay"));
   stage.replaceChildren(h("section", { class: "card", "aria-label": t("move.title") }, heading, opened.element, h("div", { class: "row" }, stay)));
-  void opened.show({ offer: wanted, among });
+  void opened.show({ offer: wanted, among }, dayOf(appointment.slot, among[0].timeZone));
   heading.focus();
 }
 
 /** Move at once, without a hold: the old slot is kept if the new one is gone. @param {FreeSlot} free @param {string} [key] */
 async function move(free, key = newKey()) {
+  if (picker && !busy) picker.own = free.slot;
   await change("moving", () => call("PATCH", path, { body: { slot: free.slot }, key, version: appointment.version, token, onRepeat: tell }), "moved",
     (error) => {
+      if (picker) picker.own = "";
       if (isTaken(error)) tellTaken(error, free);
       else tellFailed(error, () => void move(free, key));
     });
@@ -149,10 +158,13 @@ async function change(meanwhile, send, done, onError) {
 
 /** @param {unknown} error @param {FreeSlot} free */
 function tellTaken(error, free) {
-  const now = picker;
-  if (!now) return;
-  now.mark(free.slot, "booked");
-  say(`${sentenceOf(error)} ${t("stillYours")}`, "warn", ...now.suggestions(free.slot)).focus();
+  picker?.mark(free.slot, "booked");
+  offerNext(free.slot, sentenceOf(error));
+}
+
+/** @param {string} slot that is gone @param {string} sentence */
+function offerNext(slot, sentence) {
+  if (picker) say(`${sentence} ${t("stillYours")}`, "warn", picker.suggestions(slot)).focus();
 }
 
 /** @param {unknown} error @param {() => void} again */

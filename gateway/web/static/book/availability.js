@@ -13,6 +13,8 @@ export class Availability {
   slots = [];
   /** @type {Taken[]} */
   taken = [];
+  /** Slots that the last list does not have any more: a refusal may arrive before the event of its cause. */
+  #gone = new Set();
 
   /** @param {Want} want */
   constructor(want) {
@@ -23,6 +25,7 @@ export class Availability {
   renew(slots) {
     const fresh = new Set(slots.map((one) => one.slot));
     const gone = this.slots.filter((one) => !fresh.has(one.slot) && Date.parse(one.slot) > Date.now());
+    this.#gone = new Set(gone.map((one) => one.slot));
     this.slots = [...slots, ...gone].sort((one, other) => (one.slot < other.slot ? -1 : 1));
   }
 
@@ -37,14 +40,14 @@ export class Availability {
 
   /** The resources that are free at a slot. @param {FreeSlot} free */
   resourcesAt(free) {
-    return this.#offered(free).filter((schedule) => !this.#inTheWay(free, schedule).length);
+    return this.#gone.has(free.slot) ? [] : this.#offered(free).filter((schedule) => !this.#inTheWay(free, schedule).length);
   }
 
   /** @param {FreeSlot} free @returns {State} */
   stateOf(free) {
     if (this.resourcesAt(free).length) return "free";
     const rows = this.#offered(free).map((schedule) => this.#inTheWay(free, schedule));
-    return rows.some((each) => each.every((row) => row.state === "held")) ? "held" : "booked";
+    return rows.some((each) => each.length && each.every((row) => row.state === "held")) ? "held" : "booked";
   }
 
   /** The free slots, of all days or those for which `test` holds. @param {(free: FreeSlot) => boolean} [test] */

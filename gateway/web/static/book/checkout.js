@@ -99,6 +99,7 @@ export class Checkout {
 
   #runOut() {
     clearInterval(this.#timer);
+    announce("");
     this.keep();
     this.#ended = true;
     const again = h("button", { type: "button", class: "primary", onclick: () => this.handlers.onAgain() }, t("held.again"));

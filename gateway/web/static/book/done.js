@@ -34,16 +34,16 @@ export function calendarLink(id, token) {
   return link;
 }
 
-/** @param {Appointment} appointment @param {string} token @param {[string, string][]} summary @param {string} zone @param {() => void} onAnother */
-export function doneSection(appointment, token, summary, zone, onAnother) {
+/** @param {import("./confirmed.js").Confirmed} confirmed @param {[string, string][]} summary @param {string} zone @param {() => void} onAnother */
+export function doneSection({ id, slot, token }, summary, zone, onAnother) {
   /** @type {[string, string][]} */
-  const lines = [[t("reference"), referenceOf(appointment.id)], ...summary, [t("when"), whenWords(appointment.slot, zone)]];
+  const lines = [[t("reference"), referenceOf(id)], ...summary, [t("when"), whenWords(slot, zone)]];
   const rows = lines.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]);
   const target = self === top ? undefined : "_blank";
-  const link = h("a", { class: "button", href: linkTo(appointment.id, token), target }, t("manage"));
+  const link = h("a", { class: "button", href: linkTo(id, token), target }, t("manage"));
   const another = h("button", { type: "button", class: "quiet", onclick: onAnother }, t("another"));
   const heading = h("h2", { tabindex: "-1" }, t("done.title"));
-  const section = h("section", { class: "card done", "aria-label": t("done.title") }, heading, h("p", {}, t("done.text")), h("dl", {}, ...rows),
-    h("div", { class: "row" }, link, calendarLink(appointment.id, token), another));
+  const section = h("section", { class: "card done", "aria-label": t("done.title") }, heading, h("p", {}, t("done.text")), h("dl", {}, ...rows), h("p", {}, t("done.keep")),
+    h("div", { class: "row" }, link, calendarLink(id, token), another));
   return { section, heading };
 }

@@ -1,9 +1,10 @@
 // The patient's page (`/book/{site}`): service, doctor, slot; then the slot is held, and booked.
-import { NoAnswer, Refusal, readAll, sleep } from "../common/api.js";
-import { announce, byId, h } from "../common/dom.js";
+import { NoAnswer, Refusal, lacksKey, readAll, sleep } from "../common/api.js";
+import { announce, byId, h, nameInPath } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { Checkout, sendBooking } from "./checkout.js";
 import { fieldsOf, offersOf } from "./choice.js";
+import { current as asItStands, recallConfirmed, rememberConfirmed } from "./confirmed.js";
 import { doneSection } from "./done.js";
 import "./embedded.js";
 import { hold, release } from "./hold.js";
@@ -16,10 +17,11 @@ import { isTaken, sentenceOf } from "./words.js";
 /** @typedef {import("./pending.js").Pending} Pending */
 
 const ANY = "";
+const SITE_NAME = /^[\w-]{1,64}$/;
 const OWN_RELEASE_MS = [300, 600, 1200];
 const RELEASE_WAIT_MS = 4000;
 
-const site = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
+const site = nameInPath();
 const main = byId("main");
 const status = h("div", { class: "status" });
 const choosing = h("div", { class: "choosing" });
@@ -46,7 +48,7 @@ let written = { name: "", contact: "" };
 
 const services = h("div", { class: "choices", role: "group", "aria-labelledby": "service-heading" });
 const doctors = h("div", { class: "choices", role: "group", "aria-labelledby": "doctor-heading" });
-const picker = new Picker(site, (free, among) => void choose(free.slot, among.map((one) => one.resource)));
+const picker = new Picker(site, (free, among) => void choose(free.slot, among.map((one) => one.resource)), offerNext);
 const doctorPart = h("section", { class: "card", hidden: true }, h("h2", { id: "doctor-heading" }, t("doctor.title")), doctors);
 const slotPart = h("section", { class: "card", hidden: true, "aria-labelledby": "slot-heading" }, h("h2", { id: "slot-heading", tabindex: "-1" }, t("slot.title")), picker.element);
 
@@ -61,6 +63,10 @@ function press(group, index) {
 
 async function start() {
   main.append(status, choosing, stage);
+  if (!SITE_NAME.test(site)) {
+    status.append(h("p", { class: "note" }, t("noSite")));
+    return;
+  }
   const waiting = h("p", { class: "soft", role: "status" }, t("loading"));
   status.append(waiting);
   const schedules = /** @type {Schedule[]} */ (
@@ -72,15 +78,16 @@ async function start() {
     status.append(h("p", { class: "note" }, t("noSite")));
     return;
   }
-  choosing.append(h("section", { class: "card" }, h("h2", { id: "service-heading" }, t("service.title")), services), doctorPart, slotPart);
+  choosing.append(h("section", { class: "card" }, h("h2", { id: "service-heading", tabindex: "-1" }, t("service.title")), services), doctorPart, slotPart);
   offers.forEach((one, index) => services.append(choice(one.title, false, one.minutes.map((count) => t("minutes", { count })).join(" / "), () => pickService(one, index))));
   const asked = new URLSearchParams(location.search);
   const index = offers.findIndex((one) => one.id === asked.get("service"));
   const chosen = offers.length === 1 ? 0 : index;
   picker.day = asked.get("day") ?? "";
   const pending = recallPending(site);
-  if (pending) await resume(pending);
-  else if (chosen >= 0) pickService(offers[chosen], chosen, asked.get("doctor") ?? ANY);
+  if (pending) return resume(pending);
+  if (chosen >= 0) pickService(offers[chosen], chosen, asked.get("doctor") ?? ANY);
+  await showConfirmed();
 }
 
 /** @param {Offer} one @param {number} index @param {string} [asked] the resource */
@@ -119,7 +126,7 @@ function keepInAddress() {
   history.replaceState(history.state, "", url);
 }
 
-/** @param {Pending} pending @returns {{summary: [string, string][], zone: string}} */
+/** @param {{service: string, resource: string}} pending @returns {{summary: [string, string][], zone: string}} */
 function described(pending) {
   const of = offers.find((one) => one.id === pending.service) ?? offers[0];
   const schedule = of.offeredBy.find((one) => one.resource === pending.resource) ?? of.offeredBy[0];
@@ -137,6 +144,7 @@ async function choose(slot, resources, pauses = OWN_RELEASE_MS) {
   const pending = newPending({ site, slot, resource, candidates, service: of.id, ...written, durationMinutes: undefined, ...fieldsOf(of) });
   current = pending;
   holding = true;
+  picker.own = slot;
   announce(t("holding"));
   choosing.setAttribute("aria-busy", "true");
   try {
@@ -148,6 +156,7 @@ async function choose(slot, resources, pauses = OWN_RELEASE_MS) {
   } catch (error) {
     if (mine !== turn) return;
     current = undefined;
+    picker.own = "";
     if (isTaken(error) && error.type === "SlotHeld" && pauses.length && performance.now() - releasedAt < RELEASE_WAIT_MS) {
       await sleep(pauses[0]); // it may be the hold that this page has just released
       if (mine === turn) await choose(slot, resources, pauses.slice(1));
@@ -164,7 +173,7 @@ function openCheckout(pending) {
   checkout?.stop();
   const { summary, zone } = described(pending);
   const opened = new Checkout(pending, summary, zone, {
-    onBooked: ({ body, headers }) => showDone(pending, body.appointment, headers.get("Appointment-Token") ?? ""),
+    onBooked: (answer) => finish(pending, answer),
     onTaken: (error) => {
       closeCheckout();
       tellTaken(error, pending.slot);
@@ -174,6 +183,7 @@ function openCheckout(pending) {
   });
   checkout = opened;
   choosing.hidden = true;
+  announce("");
   status.replaceChildren();
   stage.replaceChildren(opened.element);
   opened.heading.focus();
@@ -200,6 +210,8 @@ function closeCheckout() {
   turn++;
   letGo();
   rememberPending(undefined);
+  picker.own = "";
+  announce("");
   stage.replaceChildren();
   choosing.hidden = false;
   choosing.removeAttribute("aria-busy");
@@ -208,33 +220,66 @@ function closeCheckout() {
 
 /** @param {string} text @param {string} [kind] */
 function say(text, kind = "") {
+  announce("");
   status.replaceChildren(h("p", { class: `note ${kind}`, role: "alert" }, text));
 }
 
 /** Say as a person would that a slot is gone, and offer the next ones. @param {Refusal} error @param {string} slot */
 function tellTaken(error, slot) {
   if (!offer) return;
-  const state = error.type === "SlotHeld" ? "held" : "booked";
-  picker.mark(slot, state);
-  const note = h("div", { class: "note warn", role: "alert", tabindex: "-1" }, h("p", {}, sentenceOf(error), " "), ...picker.suggestions(slot));
+  picker.mark(slot, error.type === "SlotHeld" ? "held" : "booked");
+  offerNext(slot, sentenceOf(error));
+}
+
+/** @param {string} slot that is gone @param {string} sentence */
+function offerNext(slot, sentence) {
+  announce("");
+  const note = h("div", { class: "note warn", role: "alert", tabindex: "-1" }, h("p", {}, sentence, " "), picker.suggestions(slot));
   status.replaceChildren(note);
   note.focus();
 }
 
-/** @param {Pending} pending @param {import("./done.js").Appointment} appointment @param {string} token */
-function showDone(pending, appointment, token) {
+/** @param {Pending} pending @param {import("../common/api.js").Answer} answer */
+function finish({ service, resource }, { body, headers }) {
+  const { id, slot } = /** @type {import("./done.js").Appointment} */ (body.appointment);
   rememberPending(undefined);
   current = checkout = undefined;
   written = { name: "", contact: "" };
+  showDone({ site, id, slot, service, resource, token: headers.get("Appointment-Token") ?? "" });
+}
+
+/** Show the last booking of this tab, unless it is cancelled by now. */
+async function showConfirmed() {
+  const kept = recallConfirmed(site);
+  if (!kept) return;
+  choosing.hidden = true;
+  status.replaceChildren(h("p", { class: "soft", role: "status" }, t("loading")));
+  const confirmed = await asItStands(kept);
+  if (confirmed) showDone(confirmed);
+  else leaveDone();
+}
+
+function leaveDone() {
+  rememberConfirmed(undefined);
+  picker.own = "";
+  status.replaceChildren();
+  stage.replaceChildren();
+  choosing.hidden = false;
+  history.replaceState(null, "");
+  if (offer) showSlots();
+}
+
+/** @param {import("./confirmed.js").Confirmed} confirmed */
+function showDone(confirmed) {
+  rememberConfirmed(confirmed);
   picker.stop();
-  const { summary, zone } = described(pending);
-  const { section, heading } = doneSection(appointment, token, summary, zone, () => {
-    stage.replaceChildren();
-    choosing.hidden = false;
-    showSlots();
-    byId("slot-heading").focus();
+  const { summary, zone } = described(confirmed);
+  const { section, heading } = doneSection(confirmed, summary, zone, () => {
+    leaveDone();
+    byId(offer ? "slot-heading" : "service-heading").focus();
   });
   choosing.hidden = true;
+  announce("");
   status.replaceChildren();
   stage.replaceChildren(section);
   heading.focus();
@@ -255,8 +300,7 @@ async function resume(pending) {
   current = pending;
   say(t("finishing"));
   try {
-    const { body, headers } = await sendBooking(pending, new AbortController().signal, (reason) => say(t(reason)));
-    showDone(pending, body.appointment, headers.get("Appointment-Token") ?? "");
+    finish(pending, await sendBooking(pending, new AbortController().signal, (reason) => say(t(reason))));
   } catch (error) {
     if (error instanceof NoAnswer || (error instanceof Refusal && error.status >= 500)) {
       say(t("unknown"), "warn");
@@ -279,10 +323,6 @@ addEventListener("popstate", () => {
   if (checkout && history.state?.step !== "checkout") {
     closeCheckout();
     byId("slot-heading").focus();
-  } else if (!checkout && stage.firstChild && history.state?.step !== "done") {
-    stage.replaceChildren();
-    choosing.hidden = false;
-    showSlots();
   } else if (history.state?.step) history.replaceState(null, "");
 });
 addEventListener("pagehide", () => {
@@ -292,10 +332,12 @@ addEventListener("pagehide", () => {
   release(current);
 });
 addEventListener("pageshow", (event) => {
-  if (event.persisted && current && !current.sent) void choose(current.slot, [current.resource, ...current.candidates]);
+  if (!event.persisted) return;
+  if (current && !current.sent) void choose(current.slot, [current.resource, ...current.candidates]);
+  else if (!current) void showConfirmed();
 });
 
 start().catch((error) => {
-  const text = sentenceOf(error);
+  const text = lacksKey(error) ? t("notSetUp") : sentenceOf(error);
   status.replaceChildren(h("p", { class: "note bad", role: "alert" }, text), h("button", { type: "button", onclick: () => location.reload() }, t("again")));
 });

@@ -21,6 +21,8 @@ const SUGGESTIONS = 3;
 export class Picker {
   /** The day that is shown. */
   day = "";
+  /** The slot that this person is taking: nobody is told that it is gone. */
+  own = "";
   #available = new Availability({ offer: { id: "", title: "", minutes: [], offeredBy: [] }, among: [] });
   #from = "";
   #zone = "";
@@ -38,14 +40,20 @@ export class Picker {
   /** @type {{stop: () => void} | undefined} */
   #watch;
   #again = 0;
+  /** @type {Promise<void> | undefined} the reading of a week */
+  #loading;
+  /** The list of the next free slots that is on the page, and what it was last. */
+  #suggested = { slot: "", element: h("div"), words: "", isRead: false };
 
   /**
    * @param {string} site
    * @param {(free: FreeSlot, among: Schedule[]) => void} onChoose called with the resources that are free then
+   * @param {(slot: string, sentence: string) => void} onGone the slot that was chosen is not free any more
    */
-  constructor(site, onChoose) {
+  constructor(site, onChoose, onGone) {
     this.site = site;
     this.onChoose = onChoose;
+    this.onGone = onGone;
     this.element = h("div", { class: "picker" }, this.#zoneNote, h("div", { class: "weeks" }, this.#earlier, this.#week, this.#later), this.#days, this.#stale, this.#note, this.#slots);
   }
 
@@ -55,7 +63,7 @@ export class Picker {
     this.#zone = want.among[0].timeZone;
     const today = dayOf(Date.now(), this.#zone);
     this.day = day > today ? day : "";
-    await this.#load(this.day || today, true);
+    await (this.#loading = this.#load(this.day || today, true));
   }
 
   /** End reading and watching. */
@@ -65,15 +73,41 @@ export class Picker {
     clearTimeout(this.#again);
   }
 
-  /** Return a sentence with the free slots after one that is gone, and buttons that choose them. @param {string} slot */
+  /** Return an element that names the free slots after one that is gone, and follows all changes. @param {string} slot */
   suggestions(slot) {
-    const next = this.#available.free((one) => one.slot > slot).slice(0, SUGGESTIONS);
-    if (!next.length) return [h("p", {}, t("nextNone"))];
+    this.#suggested = { slot, element: h("div", {}, h("p", {}, t("loading"))), words: "", isRead: false };
+    void this.#suggestAnew();
+    return this.#suggested.element;
+  }
+
+  /** What is known may be older than the refusal: read the free slots first. */
+  async #suggestAnew() {
+    const suggested = this.#suggested;
+    await this.#loading;
+    await this.#refresh();
+    suggested.isRead = true;
+    this.#suggest();
+  }
+
+  #suggest() {
+    const { slot, element, isRead } = this.#suggested;
+    if (!isRead) return;
     const zone = this.#zone;
-    const words = (/** @type {FreeSlot} */ one) =>
-      dayOf(one.slot, zone) === dayOf(slot, zone) ? clock(one.slot, zone) : `${format(one.slot, zone, { weekday: "short" })} ${clock(one.slot, zone)}`;
-    const buttons = next.map((one) => h("button", { type: "button", onclick: () => this.choose(one) }, words(one)));
-    return [h("p", {}, t("nextFree", { times: list(next.map(words)) })), h("div", { class: "row" }, ...buttons)];
+    const day = dayOf(slot, zone);
+    const isInWeek = day >= this.#from && day < addDays(this.#from, DAYS);
+    const next = isInWeek ? this.#available.free((one) => one.slot > slot).slice(0, SUGGESTIONS) : [];
+    const words = next.map((one) => {
+      const time = clock(one.slot, zone);
+      const isThatDay = day === this.day && day === dayOf(one.slot, zone);
+      return isThatDay ? time : `${time} (${format(one.slot, zone, { weekday: "short", day: "numeric", month: "short" })})`;
+    });
+    const sentence = next.length ? t("nextFree", { times: list(words) }) : t("nextNone");
+    if (sentence === this.#suggested.words) return;
+    this.#suggested.words = sentence;
+    const hadFocus = element.contains(document.activeElement);
+    const buttons = next.map((one, index) => h("button", { type: "button", onclick: () => this.choose(one) }, words[index]));
+    element.replaceChildren(h("p", {}, sentence), h("div", { class: "row" }, ...buttons));
+    if (hadFocus) (buttons[0] ?? this.#shown.get(slot)?.button)?.focus();
   }
 
   /** Mark a slot as taken, as a refusal has said; the next events decide anew. @param {string} slot @param {State} state */
@@ -86,7 +120,10 @@ export class Picker {
   choose(free) {
     const among = this.#available.resourcesAt(free);
     if (among.length) this.onChoose(free, among);
-    else announce(t("slot.goneNow", { time: clock(free.slot, this.#zone) }));
+    else {
+      const isHeld = this.#available.stateOf(free) === "held";
+      this.onGone(free.slot, isHeld ? t("refused.SlotHeld") : t("slot.goneNow", { time: clock(free.slot, this.#zone) }));
+    }
   }
 
   /** @param {number} days */
@@ -94,7 +131,7 @@ export class Picker {
     const today = dayOf(Date.now(), this.#zone);
     const from = addDays(this.#from, days);
     this.day = "";
-    void this.#load(from > today ? from : today, false);
+    this.#loading = this.#load(from > today ? from : today, false);
   }
 
   /** @param {string} from @param {boolean} search for a later week if this one has nothing */
@@ -116,7 +153,7 @@ export class Picker {
       }
     } catch (error) {
       if (signal.aborted) return;
-      this.#note.replaceChildren(t("failed"), " ", h("button", { type: "button", onclick: () => void this.#load(from, search) }, t("again")));
+      this.#note.replaceChildren(t("failed"), " ", h("button", { type: "button", onclick: () => void (this.#loading = this.#load(from, search)) }, t("again")));
       return;
     }
     this.#follow();
@@ -161,6 +198,7 @@ export class Picker {
     const isFreed = this.#available.note(taken);
     for (const shown of this.#shown.values()) this.#setState(shown, this.#available.stateOf(shown.free));
     this.#count();
+    this.#suggest();
     if (isFreed) {
       // Something became free: it may be a slot that was never listed.
       clearTimeout(this.#again);
@@ -202,6 +240,7 @@ export class Picker {
     this.#zoneNote.textContent = t("zone", { city: (zone.split("/").at(-1) ?? zone).replaceAll("_", " "), offset: zoneName(noon(this.day), zone) });
     this.#count();
     this.#renderSlots();
+    this.#suggest();
   }
 
   /** @param {string} day @param {number} noon */
@@ -212,6 +251,7 @@ export class Picker {
         this.day = day;
         for (const one of this.#days.children) one.setAttribute("aria-pressed", String(one.getAttribute("data-day") === day));
         this.#renderSlots();
+        this.#suggest();
       },
     },
     h("span", { "aria-hidden": "true" }, format(noon, this.#zone, { weekday: "short" })),
@@ -273,7 +313,7 @@ export class Picker {
   #setState(shown, state) {
     const { button } = shown;
     const words = /** @type {HTMLElement} */ (button.querySelector(".state"));
-    if (state !== "free" && shown.state === "free" && document.activeElement === button) {
+    if (state !== "free" && shown.state === "free" && shown.free.slot !== this.own && document.activeElement === button) {
       announce(t("slot.goneNow", { time: clock(shown.free.slot, this.#zone) }));
     }
     shown.state = state;

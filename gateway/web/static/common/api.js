@@ -48,6 +48,13 @@ export const apiKey = () => recall(SESSION_KEY) || meta("api-key");
 /** Keep a key for this tab; "" forgets it. @param {string} key */
 export const useKey = (key) => remember(SESSION_KEY, key);
 
+/** Whether a call was refused because this page has no key at all; the operator reads in the console what to do. @param {unknown} error */
+export function lacksKey(error) {
+  const lacks = error instanceof Refusal && error.status === 401 && !apiKey();
+  if (lacks) console.warn("This gateway has API keys, and its pages have none: set PAGE_KEY to a publishable key that may book and hold.");
+  return lacks;
+}
+
 /** Return a random UUID, as a key or token. `crypto.randomUUID` is missing in pages that came over plain http. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -44,6 +44,15 @@ export function meta(name) {
   return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
 }
 
+/** The last name in the path of the page; "" if it is not well encoded. */
+export function nameInPath() {
+  try {
+    return decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
+  } catch {
+    return "";
+  }
+}
+
 /** The URL of the service's root, also behind a proxy that adds a prefix. */
 export const ROOT = new URL(meta("root") || "/", document.baseURI);
 
@@ -51,7 +60,7 @@ const polite = h("p", { role: "status", class: "unseen" });
 document.body.append(polite);
 
 /**
- * Tell people with screen readers something, without a change of focus.
+ * Tell people with screen readers something, without a change of focus; "" takes back what is not true any more.
  * @param {string} text
  */
 export function announce(text) {

@@ -1,5 +1,5 @@
 // The list of sites (`/`).
-import { NoAnswer, Refusal, call } from "../common/api.js";
+import { NoAnswer, Refusal, call, lacksKey } from "../common/api.js";
 import { ROOT, byId, h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 
@@ -18,5 +18,5 @@ async function show() {
 
 show().catch((error) => {
   if (!(error instanceof Refusal || error instanceof NoAnswer)) throw error;
-  main.append(h("p", { class: "note bad", role: "alert" }, t("failed")));
+  main.append(h("p", { class: "note bad", role: "alert" }, t(lacksKey(error) ? "notSetUp" : "failed")));
 });
