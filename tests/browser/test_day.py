@@ -135,6 +135,31 @@ async def test_undo_goes_back_through_own_changes_alone(open_page: Open, site: S
     assert (await slots(site))["Ada"][0] == site.slot("16:00")
 
 
+async def test_dialogs_show_what_somebody_else_changed(open_page: Open, site: Site) -> None:
+    """After a refusal, an open dialog has the new state, and its next attempt the new version."""
+    url = f"/api/appointments/{(await site.book('10:00', 'dr-lee', name='Ada'))['id']}"
+    day = await open_page()
+    submit = day.dialog.locator(".primary")
+    await day.button("Move … Ada").click()
+    await site.http.patch(url, json={"slot": site.slot("12:00"), "resources": ["dr-khan"]})
+    await day.fill(Time="15:00")
+    await submit.click()
+    await expect(day.dialog.get_by_role("alert")).to_contain_text("Somebody else changed this")
+    await expect(day.dialog.get_by_label("Time", exact=True)).to_have_value("12:00")
+    await expect(day.dialog.get_by_label("With")).to_have_value("dr-khan")
+    await day.fill(Time="15:00")
+    await submit.click()
+    await day.say("Moved: Ada, now 15:00, Dr Khan.")
+    await day.button("Correct name … Ada").click()
+    await site.http.patch(url, json={"patientName": "Adele"})
+    await day.fill(Name="Ada Lovelace")
+    await submit.click()
+    await expect(day.dialog.locator("dl")).to_contain_text("Adele")
+    await submit.click()
+    await day.say("Name corrected: Ada Lovelace")
+    assert await slots(site) == {"Ada Lovelace": (site.slot("15:00"), ["dr-khan"])}
+
+
 async def test_a_booking_whose_reply_is_lost_is_made_once(open_page: Open, site: Site) -> None:
     """The page says that it waits, and repeats the request with the same key."""
     day = await open_page()
@@ -232,12 +257,16 @@ async def test_edited_hours_change_what_is_free(open_page: Open, site: Site) -> 
 
 
 async def test_hours_that_somebody_else_changed_are_not_overwritten(open_page: Open, site: Site) -> None:
-    """A save of an old version says so, and offers the hours as they are now."""
+    """A save of an old version says so, and offers the hours as they are now; saved once more, it counts."""
     day = await open_page(part="#hours")
     await day.page.get_by_label("With").select_option("dr-lee")
     await site.store("dr-lee", {"title": "Dr Lee-Smith"})
     await day.button("Save").click()
-    await expect(day.page.get_by_role("alert")).to_contain_text("Somebody else changed this")
+    await expect(day.page.get_by_role("alert")).to_contain_text("Somebody else changed these hours")
+    await day.button("Save").click()
+    await expect(day.page.get_by_text("Saved.").first).to_be_visible()
+    await site.store("dr-lee", {"title": "Dr Lee-Smith"})
+    await day.button("Save").click()
     await day.button("Show the hours as they are now").click()
     await expect(day.page.locator("form").get_by_label("Name for patients").first).to_have_value(
         "Dr Lee-Smith"

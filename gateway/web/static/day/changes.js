@@ -28,6 +28,9 @@ export class Changes extends EventTarget {
   /** What became of an appointment here: its version after the last change, and its new id if it was booked anew. */
   /** @type {Map<string, {id: string, version: number}>} */ #latest = new Map();
 
+  /** The id of the appointment that was changed last. */
+  changed = "";
+
   /** @param {DayModel} model */
   constructor(model) {
     super();
@@ -37,6 +40,11 @@ export class Changes extends EventTarget {
   /** The change that `undo` would undo, in words. */
   get undoable() {
     return this.#done.at(-1)?.what;
+  }
+
+  /** Read an appointment as it is now. @param {string} id @returns {Promise<Appointment>} */
+  async read(id) {
+    return (await call("GET", `appointments/${id}`, { patience: 5 })).body.appointment;
   }
 
   /** Book. A repeat of the same wish needs the same key. @param {Wish} wish @param {string} key */
@@ -113,6 +121,7 @@ export class Changes extends EventTarget {
       const onRepeat = (/** @type {string} */ reason) => this.dispatchEvent(new CustomEvent("waiting", { detail: reason }));
       const { appointment } = (await call(method, path, { ...options, onRepeat })).body;
       this.#latest.set(appointment.id, appointment);
+      this.changed = appointment.id;
       return appointment;
     } finally {
       await this.model.refresh();

@@ -35,18 +35,32 @@ function editor(section, model, schedule) {
   const enforced = named("enforced", { type: "checkbox", checked: stored.enforced });
   const alert = h("div", { role: "alert", class: "error", id: "hours-error" });
   const save = h("button", { class: "primary" }, t("save"));
+  let known = version;
   const read = () => ({
     ...stored, title: title.value, timeZone: zone.value, weekly: weekly.read(), exceptions: exceptions.read(), services: services.read(),
     ...Object.fromEntries(NUMBERS.map((key, number) => [key, numbers[number].value === "" ? undefined : Number(numbers[number].value)])),
     enforced: enforced.checked,
   });
+  /** After a change by somebody else: save over it, or look at it. Returns the version that the next save replaces. */
+  const offerNewest = async () => {
+    const newest = h("button", { type: "button", onclick: () => showHours(section, model, name.value) }, t("readAgain"));
+    try {
+      await model.readSchedules();
+    } catch (error) {
+      showError(form, alert, error);
+      return known;
+    }
+    alert.append(h("p", {}, t("hoursChanged")), newest);
+    newest.focus();
+    return model.schedule(name.value)?.version;
+  };
   const form = h("form", { class: "hours", onsubmit: async (/** @type {Event} */ event) => {
     event.preventDefault();
     if (save.disabled) return;
     save.disabled = true;
     clearErrors(form, alert);
     try {
-      await call("PUT", `schedules/${model.site}/${name.value}`, { body: read(), version });
+      await call("PUT", `schedules/${model.site}/${name.value}`, { body: read(), version: known });
       await model.readSchedules();
       showHours(section, model, name.value);
       void model.refresh();
@@ -54,11 +68,8 @@ function editor(section, model, schedule) {
       section.append(h("div", { class: "note", tabindex: -1 }, h("p", {}, t("saved")), await conflicts(model, name.value)));
       /** @type {HTMLElement} */ (section.lastElementChild).focus();
     } catch (error) {
-      showError(form, alert, error);
-      if (error instanceof Refusal && error.status === 412) alert.append(h("button", { type: "button", onclick: async () => {
-        await model.readSchedules();
-        showHours(section, model, name.value);
-      } }, t("readAgain")));
+      if (error instanceof Refusal && error.status === 412) known = await offerNewest();
+      else showError(form, alert, error);
     } finally {
       save.disabled = false;
     }
