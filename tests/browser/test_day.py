@@ -115,6 +115,30 @@ async def test_undo_books_anew_and_says_so_if_the_slot_is_gone(open_page: Open, 
     assert list(await slots(site)) == ["Grace"]
 
 
+async def test_undo_keeps_the_attendance(open_page: Open, site: Site) -> None:
+    """A move to another slot says that the patient is expected again; its undo and a cancel's bring "arrived" back."""
+    await site.book("10:00", "dr-lee", name="Ada")
+    day = await open_page()
+    await day.button("Arrived Ada").click()
+    await day.say("Arrived: Ada")
+    await day.button("Move … Ada").click()
+    await day.fill(Time="12:00")
+    await day.dialog.get_by_role("button", name="Move").click()
+    await day.say("Moved: Ada, now 12:00, Dr Lee. Expected again: Ada, 12:00.")
+    await expect(day.row("Ada")).to_contain_text("expected")
+    await day.button("Undo").click()
+    await day.say("As it was before: Ada, 10:00, Dr Lee.")
+    await expect(day.row("Ada")).to_contain_text("arrived")
+    await day.button("Cancel Ada").click()
+    await day.say("Cancelled: Ada")
+    await day.button("Undo").click()
+    await day.say("Booked again: Ada, 10:00, Dr Lee.")
+    (again,) = await site.appointments()
+    assert again["attendance"] == "arrived"
+    await day.button("Undo").click()
+    await expect(day.row("Ada")).to_contain_text("expected")
+
+
 async def test_undo_goes_back_through_own_changes_alone(open_page: Open, site: Site) -> None:
     """Move, cancel and their undoing follow each other; a change by somebody else is not undone."""
     await site.book("10:00", "dr-lee", name="Ada")
@@ -221,11 +245,16 @@ async def test_the_day_shows_what_others_do(open_page: Open, site: Site) -> None
 
 
 async def test_the_filter_finds_a_name(open_page: Open, site: Site) -> None:
-    """Only appointments with the letters in their name are shown, in the table and in the grid."""
+    """Only appointments with the letters in their name are shown; case and accents do not matter."""
     await site.book("10:00", "dr-lee", name="Ada Lovelace")
     await site.book("10:00", "dr-khan", name="Grace Hopper")
     day = await open_page()
     await expect(day.row("Grace Hopper")).to_be_visible()
+    await site.book("12:00", "dr-khan", name="Jörg Müller-Strauß")
+    for part in ("MULLER", "müller", "strauss"):
+        await day.page.get_by_label("Find a name").fill(part)
+        await expect(day.row("Jörg")).to_be_visible()
+        await expect(day.row("Grace Hopper")).to_have_count(0)
     await day.page.get_by_label("Find a name").fill("lOVE")
     await expect(day.row("Grace Hopper")).to_have_count(0)
     await expect(day.page.get_by_text("1 appointment", exact=True)).to_be_visible()
@@ -307,11 +336,34 @@ def key_file(tmp_path: Path) -> KeyFile:
 @pytest.fixture
 def closed(stack: Stack, key_file: KeyFile) -> str:
     """Start one more gateway, which has keys; return its address."""
-    port, page_key = free_port(), key_file.new("book", "hold", kind="publishable")
-    stack.start("gateway", PORT=str(port), API_KEYS_FILE=str(key_file.path), PAGE_KEY=page_key)
+    return start_gateway(stack, key_file, PAGE_KEY=key_file.new("book", "hold", kind="publishable"))
+
+
+def start_gateway(stack: Stack, keys: KeyFile, **settings: str) -> str:
+    port = free_port()
+    stack.start("gateway", PORT=str(port), API_KEYS_FILE=str(keys.path), **settings)
     url = f"http://127.0.0.1:{port}"
     wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, "the gateway is ready")
     return url
+
+
+async def test_a_page_without_a_key_asks_for_one_without_blame(
+    browser: Browser, stack: Stack, site: Site, tmp_path: Path
+) -> None:
+    """In a deployment with keys and no key of its pages, only a key that was sent is called wrong."""
+    keys = KeyFile(tmp_path / "keys.json")
+    keys.new("book")
+    url = start_gateway(stack, keys)
+    day = await open_day(browser, url, site, part="#day")
+    await expect(day.page.get_by_label("Key")).to_be_focused()
+    await expect(day.page.get_by_role("alert")).to_be_empty()
+    await day.page.get_by_label("Key").fill("sk_wrong")
+    await day.button("Use the key").click()
+    await expect(day.page.get_by_role("alert")).to_contain_text("is not valid")
+    await day.page.reload()
+    await expect(day.page.get_by_label("Key")).to_be_focused()
+    await expect(day.page.get_by_role("alert")).to_be_empty()
+    await day.close()
 
 
 async def test_the_key_of_the_desk_is_asked_for(
