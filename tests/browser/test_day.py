@@ -1,5 +1,6 @@
 """A receptionist runs the day: books, moves, cancels, undoes, and edits the opening hours."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from playwright.async_api import Browser, Route, expect
 
 from deploy.local.ports import free_port
 from tests.browser.day_page import DayPage, open_day
-from tests.browser.pages import Look, Site
+from tests.browser.pages import RULES, SCHEDULES, Look, Site
 from tests.browser.test_keyboard import tab_to
 from tests.browser.test_states import audit
 from tests.keys import KeyFile
@@ -48,7 +49,7 @@ async def test_a_click_on_a_gap_books_there(open_page: Open, site: Site) -> None
     await day.fill(Name="Ada Lovelace", Contact="+49 40 12")
     await day.dialog.get_by_role("button", name="Book").click()
     await day.say("Booked: Ada Lovelace, 11:00, Dr Lee, Room 1.")
-    await expect(day.event("Ada Lovelace")).to_be_visible()
+    await expect(day.event("Ada Lovelace").get_by_role("button")).to_be_focused()
     (booked,) = await site.appointments()
     assert booked["contact"] == "+49 40 12"
     assert (booked["slot"], booked["resources"]) == (site.slot("11:00"), ["dr-lee", "room-1"])
@@ -65,6 +66,7 @@ async def test_drag_moves_and_a_taken_slot_keeps_the_old_one(open_page: Open, si
     await day.say("Moved: Ada, now 12:00, Dr Khan.")
     assert (await slots(site))["Ada"] == (site.slot("12:00"), ["dr-khan"])
     await expect(day.event("Ada")).to_contain_text("12:00")
+    await expect(day.event("Ada").get_by_role("button")).to_be_focused()
     await day.drag("Ada", "Dr Lee", 14)
     await day.say("This time is taken.")
     await expect(day.event("Ada")).to_contain_text("12:00")
@@ -240,6 +242,9 @@ async def test_the_day_shows_what_others_do(open_page: Open, site: Site) -> None
     body = {"site": site.name, "slot": site.slot("11:00"), "patientName": "Eve", "resources": ["dr-lee"]}
     assert (await site.http.post("/api/hold-appointment", json=body)).status_code == 200
     await expect(day.row("held by a patient")).to_be_visible()
+    await day.button("Grid").click()
+    await expect(day.page.locator(".bg-held").first).to_have_text("held")
+    await day.button("Table").click()
     await site.http.delete(f"/api/appointments/{booked['id']}")
     await expect(day.row(NOT_HTML)).to_have_count(0)
 
@@ -261,6 +266,43 @@ async def test_the_filter_finds_a_name(open_page: Open, site: Site) -> None:
     await day.button("Grid").click()
     await expect(day.event("Ada Lovelace")).to_be_visible()
     await expect(day.event("Grace Hopper")).to_have_count(0)
+
+
+async def test_a_printed_day_is_a_plain_table(open_page: Open, site: Site) -> None:
+    """From the grid in the dark, A4 paper has a table in black on white, one line for each appointment."""
+    names = [f"Patient {hour}" for hour in range(9, 18)]
+    for hour, name in enumerate(names, start=9):
+        await site.book(f"{hour:02}:00", "dr-lee", name=name)
+    day = await open_page(view="grid", look=Look(scheme="dark", width=794))
+    await expect(day.event(names[0])).to_be_visible()
+    await day.page.emulate_media(media="print", color_scheme="dark")
+    for name in names:
+        box = await day.row(name).bounding_box()
+        assert box
+        assert box["height"] < 30
+    await expect(day.page.locator(".grid-view")).to_be_hidden()
+    await expect(day.page.locator("#day-heading")).to_be_visible()
+    body = day.page.locator("body")
+    await expect(body).to_have_css("color", "rgb(0, 0, 0)")
+    await expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
+    await expect(day.row(names[0])).to_have_css("color", "rgb(0, 0, 0)")
+
+
+async def test_appointments_outside_the_opening_hours_say_so(open_page: Open, site: Site) -> None:
+    """The table and the grid name them in words; others have no such words."""
+    await site.book("09:00", "dr-lee", name="Ada")
+    await site.book("12:00", "dr-lee", name="Grace")
+    shorter = [{**RULES["weekly"][0], "from": "10:00"}]
+    await site.store("dr-lee", {**SCHEDULES["dr-lee"], "weekly": shorter})
+    day = await open_page()
+    await expect(day.row("Ada")).to_contain_text("expected, outside the opening hours")
+    await expect(day.row("Grace")).not_to_contain_text("outside")
+    await day.button("Grid").click()
+    await expect(day.event("Ada").get_by_role("button")).to_have_accessible_name(
+        re.compile("outside the opening")
+    )
+    await expect(day.event("Grace")).not_to_contain_text("outside")
+    await audit(day.page, "outside the opening hours")
 
 
 async def test_edited_hours_change_what_is_free(open_page: Open, site: Site) -> None:

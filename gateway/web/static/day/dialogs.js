@@ -7,6 +7,7 @@ import { sentenceOf } from "./changes.js";
 import { focusOn, focused } from "./focus.js";
 import { endOf } from "./model.js";
 import { wallTime } from "./wall.js";
+import { stateOf } from "./words.js";
 
 /** @typedef {import("./model.js").Appointment} Appointment */
 /** @typedef {import("./model.js").DayModel} DayModel */
@@ -229,7 +230,7 @@ function describe(model, one) {
     ["resource", one.resources.map(model.titleOf).join(", ")],
     ["service", service],
     ["contact", one.contact],
-    ["state", t(`state.${one.attendance ?? "expected"}`)],
+    ["state", stateOf(model, one)],
   ];
   return h("dl", {}, ...rows.filter(([, value]) => value).flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)]));
 }
