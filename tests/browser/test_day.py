@@ -118,7 +118,7 @@ async def test_undo_books_anew_and_says_so_if_the_slot_is_gone(open_page: Open, 
 
 
 async def test_undo_keeps_the_attendance(open_page: Open, site: Site) -> None:
-    """A move to another slot says that the patient is expected again; its undo and a cancel's bring "arrived" back."""
+    """A move to another slot makes the patient expected again; its undo and that of a cancel keep "arrived"."""
     await site.book("10:00", "dr-lee", name="Ada")
     day = await open_page()
     await day.button("Arrived Ada").click()
@@ -306,17 +306,24 @@ async def test_appointments_outside_the_opening_hours_say_so(open_page: Open, si
 
 
 async def test_edited_hours_change_what_is_free(open_page: Open, site: Site) -> None:
-    """New hours hold at once; bookings that they leave outside are listed; a refusal stands at its field."""
+    """New hours hold at once; bookings outside of them are listed; a refusal is in plain words at its field."""
     await site.book("16:00", "dr-lee", name="Ada")
     day = await open_page(part="#hours")
     await day.page.get_by_label("With").select_option("dr-lee")
     times = day.page.get_by_role("group", name="Weekly hours").get_by_label("To")
     await times.fill("08:00")
     await day.button("Save").click()
-    await expect(day.page.get_by_role("alert")).to_contain_text("weekly[0].to must be later than from")
+    await expect(day.page.get_by_role("alert")).to_have_text("The end must be later than the beginning.")
     await expect(times).to_be_focused()
     await expect(times).to_have_attribute("aria-invalid", "true")
     await times.fill("12:00")
+    await day.button("Add hours").click()
+    await day.page.get_by_role("checkbox", name="Tuesday").last.check()
+    await day.button("Save").click()
+    await expect(day.page.get_by_role("alert")).to_have_text(
+        "On Tuesday, the hours in lines 1 and 2 overlap."
+    )
+    await day.button("Remove Weekly hours").last.click()
     await day.button("Save").click()
     await expect(day.page.get_by_text("1 booked appointment lies outside the hours.")).to_be_visible()
     await expect(day.page.get_by_role("listitem").filter(has_text="Ada")).to_be_visible()
