@@ -118,7 +118,7 @@ async def test_undo_books_anew_and_says_so_if_the_slot_is_gone(open_page: Open, 
 
 
 async def test_undo_keeps_the_attendance(open_page: Open, site: Site) -> None:
-    """A move to another slot makes the patient expected again; its undo and that of a cancel keep "arrived"."""
+    """A move to another slot makes the patient expected again; its undo and a cancel's keep "arrived"."""
     await site.book("10:00", "dr-lee", name="Ada")
     day = await open_page()
     await day.button("Arrived Ada").click()
@@ -306,7 +306,7 @@ async def test_appointments_outside_the_opening_hours_say_so(open_page: Open, si
 
 
 async def test_edited_hours_change_what_is_free(open_page: Open, site: Site) -> None:
-    """New hours hold at once; bookings outside of them are listed; a refusal is in plain words at its field."""
+    """New hours hold at once; bookings outside of them are listed; a refusal is plain words at its field."""
     await site.book("16:00", "dr-lee", name="Ada")
     day = await open_page(part="#hours")
     await day.page.get_by_label("With").select_option("dr-lee")
