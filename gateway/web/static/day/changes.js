@@ -28,6 +28,9 @@ export class Changes extends EventTarget {
   /** What became of an appointment here: its version after the last change, and its new id if it was booked anew. */
   /** @type {Map<string, {id: string, version: number}>} */ #latest = new Map();
 
+  /** The id of the appointment that was changed last. */
+  changed = "";
+
   /** @param {DayModel} model */
   constructor(model) {
     super();
@@ -37,6 +40,11 @@ export class Changes extends EventTarget {
   /** The change that `undo` would undo, in words. */
   get undoable() {
     return this.#done.at(-1)?.what;
+  }
+
+  /** Read an appointment as it is now. @param {string} id @returns {Promise<Appointment>} */
+  async read(id) {
+    return (await call("GET", `appointments/${id}`, { patience: 5 })).body.appointment;
   }
 
   /** Book. A repeat of the same wish needs the same key. @param {Wish} wish @param {string} key */
@@ -54,10 +62,14 @@ export class Changes extends EventTarget {
   async change(before, fields, kind) {
     // An amendment takes no key: sent twice, it changes nothing the second time.
     const keyOf = () => (kind === "moved" ? newKey() : undefined);
-    const said = this.#words(kind, await this.#patch(before, fields, keyOf()));
+    const after = await this.#patch(before, fields, keyOf());
+    const said = this.#words(kind, after, kind === "moved" ? before : undefined);
     const old = Object.fromEntries(Object.keys(fields).map((name) => [name, /** @type {any} */ (before)[name] ?? OLD[name]]));
     const key = keyOf();
-    this.#push(said, async () => this.#words("restored", await this.#patch(this.#current(before), old, key)));
+    this.#push(said, async () => {
+      const restored = await this.#patch(this.#current(before), old, key);
+      return this.#words("restored", await this.#attend(restored, before), before);
+    });
     return said;
   }
 
@@ -72,7 +84,7 @@ export class Changes extends EventTarget {
       const body = { site: this.model.site, slot, resources, patientName, ...(contact && { contact }), ...place };
       const booked = await this.#send("POST", "book-appointment", { body, key });
       this.#latest.set(before.id, booked);
-      return this.#words("bookedAgain", booked);
+      return this.#words("bookedAgain", await this.#attend(booked, before), before);
     });
     return said;
   }
@@ -107,26 +119,40 @@ export class Changes extends EventTarget {
     return this.#send("PATCH", `appointments/${before.id}`, { body: fields, version: before.version, key });
   }
 
+  /** Note again that a patient arrived or is missing, which a booking anew and a move end. @param {Appointment} after @param {Appointment} before */
+  async #attend(after, { attendance }) {
+    if (!attendance || after.attendance === attendance) return after;
+    try {
+      return await this.#patch(after, { attendance });
+    } catch (error) {
+      if (error instanceof Refusal && error.status < 500) return after;
+      throw error;
+    }
+  }
+
   /** @param {string} method @param {string} path @param {import("../common/api.js").Options} options @returns {Promise<Appointment>} */
   async #send(method, path, options) {
     try {
       const onRepeat = (/** @type {string} */ reason) => this.dispatchEvent(new CustomEvent("waiting", { detail: reason }));
       const { appointment } = (await call(method, path, { ...options, onRepeat })).body;
       this.#latest.set(appointment.id, appointment);
+      this.changed = appointment.id;
       return appointment;
     } finally {
       await this.model.refresh();
     }
   }
 
-  /** @param {string} what @param {Appointment} one */
-  #words(what, one) {
+  /** The sentences about a change. If it ended the attendance that was there before, they say so. @param {string} what @param {Appointment} one @param {Appointment} [before] */
+  #words(what, one, before) {
     const { date, zone } = this.model;
-    return t(`done.${what}`, {
+    const values = {
       name: one.patientName ?? t("noName"),
       time: (dayOf(one.slot, zone) === date ? "" : `${longDate(one.slot, zone)}, `) + clock(one.slot, zone),
       where: one.resources.map(this.model.titleOf).join(", "),
-    });
+    };
+    const ended = before?.attendance && !one.attendance;
+    return t(`done.${what}`, values) + (ended ? ` ${t("done.expected", values)}` : "");
   }
 
   /** @param {string} what @param {() => Promise<string>} run */

@@ -7,6 +7,7 @@ import { sentenceOf } from "./changes.js";
 import { focusOn, focused } from "./focus.js";
 import { endOf } from "./model.js";
 import { wallTime } from "./wall.js";
+import { stateOf } from "./words.js";
 
 /** @typedef {import("./model.js").Appointment} Appointment */
 /** @typedef {import("./model.js").DayModel} DayModel */
@@ -15,12 +16,18 @@ import { wallTime } from "./wall.js";
 
 let count = 0;
 
-/** Show a dialog. Afterwards, the focus is where it was, or at the day. @param {HTMLDialogElement} dialog */
+/**
+ * Show a dialog. Afterwards, the focus is where it was, or at the appointment whose id the dialog returns, or at the day.
+ * @param {HTMLDialogElement} dialog
+ */
 function show(dialog) {
   const before = focused();
   dialog.addEventListener("close", () => {
     dialog.remove();
-    if (document.activeElement === document.body && !focusOn(before)) byId("day-heading").focus();
+    // A click on a gap of the grid focuses the whole page.
+    if (![document.body, byId("main")].includes(/** @type {HTMLElement} */ (document.activeElement))) return;
+    const id = dialog.returnValue;
+    if (!focusOn(before) && !focusOn(`open ${id}`) && !focusOn(`move ${id}`)) byId("day-heading").focus();
   });
   document.body.append(dialog);
   dialog.showModal();
@@ -31,7 +38,7 @@ function show(dialog) {
  * @param {string} title
  * @param {import("../common/dom.js").Child[]} content
  * @param {string} action the words of the button
- * @param {() => Promise<unknown>} submit
+ * @param {() => Promise<string>} submit returns the id of the appointment
  * @param {(error: Refusal) => Promise<Node[]>} [help] what to offer after a refusal
  */
 function showForm(title, content, action, submit, help = async () => []) {
@@ -47,8 +54,7 @@ function showForm(title, content, action, submit, help = async () => []) {
     send.disabled = true;
     alert.replaceChildren();
     try {
-      await submit();
-      dialog.close();
+      dialog.close(await submit());
     } catch (error) {
       alert.replaceChildren(h("p", {}, sentenceOf(error)), ...(error instanceof Refusal ? await help(error) : []));
     } finally {
@@ -125,36 +131,83 @@ export function book(model, changes, at, tell) {
     };
     if (JSON.stringify(wish) !== last) [last, key] = [JSON.stringify(wish), newKey()];
     tell(await changes.book(wish, key));
+    return changes.changed;
   };
   const content = [field(t("name"), name), field(t("contact"), contact, t("contactHint")), field(t("service"), service), minutesField, ...place.nodes];
   showForm(t("bookTitle"), content, t("book"), submit, nextFree(model, place, () => ({ resource: place.resource.value, ...what() })));
 }
 
-/** Move an appointment. @param {DayModel} model @param {Changes} changes @param {Appointment} one @param {(said: string) => void} tell */
-export function move(model, changes, one, tell) {
-  const main = model.mainResourceOf(one);
-  const offered = model.bookable.some(({ id }) => id === main) ? model.bookable : model.resources;
-  const choices = offered.filter(({ id }) => id === main || !one.resources.includes(id));
-  const place = placeFields(model, { at: Date.parse(one.slot), resource: main }, choices);
-  const minutes = h("input", { type: "number", min: 1, max: 1440, value: one.durationMinutes, required: true });
+/**
+ * The part of a dialog that shows an appointment. If somebody else changed it, `renew` draws it anew, so that the
+ * person decides again and the next attempt has the new version.
+ * @param {Changes} changes
+ * @param {Appointment} one
+ * @param {(one: Appointment) => import("../common/dom.js").Child[]} draw
+ */
+function current(changes, one, draw) {
+  const node = h("div", {}, ...draw(one));
+  const shown = {
+    one, node,
+    /** @param {Refusal} error */
+    async renew(error) {
+      if (error.type !== "PreconditionFailed") return;
+      try {
+        shown.one = await changes.read(one.id);
+      } catch (failure) {
+        sentenceOf(failure); // The next attempt is refused again, and reads again.
+        return;
+      }
+      node.replaceChildren(...draw(shown.one).filter((child) => child instanceof Node));
+      node.querySelector("input")?.focus();
+    },
+  };
+  return shown;
+}
+
+/** Move an appointment. @param {DayModel} model @param {Changes} changes @param {Appointment} before @param {(said: string) => void} tell */
+export function move(model, changes, before, tell) {
+  const minutes = h("input", { type: "number", min: 1, max: 1440, required: true });
+  /** @type {ReturnType<typeof placeFields>} */
+  let place;
+  const shown = current(changes, before, (one) => {
+    const main = model.mainResourceOf(one);
+    const offered = model.bookable.some(({ id }) => id === main) ? model.bookable : model.resources;
+    const choices = offered.filter(({ id }) => id === main || !one.resources.includes(id));
+    place = placeFields(model, { at: Date.parse(one.slot), resource: main }, choices);
+    minutes.value = String(one.durationMinutes);
+    return [describe(model, one), ...place.nodes, one.service ? "" : field(t("minutesLong"), minutes)];
+  });
   const submit = async () => {
+    const { one } = shown;
+    const main = model.mainResourceOf(one);
     const fields = {
       slot: place.slot(),
       resources: one.resources.map((name) => (name === main ? place.resource.value : name)),
       ...(!one.service && { durationMinutes: Number(minutes.value) }),
     };
     tell(await changes.change(one, fields, "moved"));
+    return one.id;
   };
-  const content = [describe(model, one), ...place.nodes, one.service ? "" : field(t("minutesLong"), minutes)];
-  const query = () => ({ resource: place.resource.value, ...(one.service ? { service: one.service } : { durationMinutes: minutes.value }) });
-  showForm(t("moveTitle"), content, t("move"), submit, nextFree(model, place, query));
+  const query = () => ({ resource: place.resource.value, ...(shown.one.service ? { service: shown.one.service } : { durationMinutes: minutes.value }) });
+  showForm(t("moveTitle"), [shown.node], t("move"), submit, async (error) => {
+    await shown.renew(error);
+    return nextFree(model, place, query)(error);
+  });
 }
 
-/** Correct a name. @param {DayModel} model @param {Changes} changes @param {Appointment} one @param {(said: string) => void} tell */
-export function rename(model, changes, one, tell) {
-  const name = h("input", { required: true, maxlength: 200, autocomplete: "off", value: one.patientName ?? "" });
-  const submit = async () => tell(await changes.change(one, { patientName: name.value }, "renamed"));
-  showForm(t("renameTitle"), [describe(model, one), field(t("name"), name)], t("rename"), submit);
+/** Correct a name. @param {DayModel} model @param {Changes} changes @param {Appointment} before @param {(said: string) => void} tell */
+export function rename(model, changes, before, tell) {
+  const name = h("input", { required: true, maxlength: 200, autocomplete: "off", value: before.patientName ?? "" });
+  // What the person wrote stays beside what somebody else wrote.
+  const shown = current(changes, before, (one) => [describe(model, one), field(t("name"), name)]);
+  const submit = async () => {
+    tell(await changes.change(shown.one, { patientName: name.value }, "renamed"));
+    return shown.one.id;
+  };
+  showForm(t("renameTitle"), [shown.node], t("rename"), submit, async (error) => {
+    await shown.renew(error);
+    return [];
+  });
 }
 
 /** Show an appointment and all that can be done with it. @param {DayModel} model @param {Appointment} one @param {HTMLElement[]} actions */
@@ -177,7 +230,7 @@ function describe(model, one) {
     ["resource", one.resources.map(model.titleOf).join(", ")],
     ["service", service],
     ["contact", one.contact],
-    ["state", t(`state.${one.attendance ?? "expected"}`)],
+    ["state", stateOf(model, one)],
   ];
   return h("dl", {}, ...rows.filter(([, value]) => value).flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)]));
 }

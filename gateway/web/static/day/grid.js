@@ -1,10 +1,11 @@
 // The day as a grid: resources side by side, by EventCalendar (https://vkurko.github.io/calendar/).
 import { h } from "../common/dom.js";
 import { locale, t } from "../common/i18n.js";
-import { clock, dayOf, instantOf, offsetAt } from "../common/time.js";
+import { clock, dayOf, instantOf, offsetAt, visitorZone } from "../common/time.js";
 import { focusOn, focused } from "./focus.js";
 import { endOf } from "./model.js";
 import { wallOf } from "./wall.js";
+import { briefly } from "./words.js";
 
 /** @typedef {import("./model.js").DayModel} DayModel */
 /** @typedef {import("./model.js").Appointment} Appointment */
@@ -52,7 +53,7 @@ export class Grid {
       slotHeight: 28,
       height: "auto",
       columnWidth: "minmax(9rem, 1fr)",
-      eventContent: (/** @type {any} */ info) => this.#content(info.event.extendedProps.one),
+      eventContent: (/** @type {any} */ info) => this.#content(info.event),
       dateClick: (/** @type {any} */ info) => this.actions.book({ at: this.#instant(info.dateStr), resource: info.resource.id }),
       eventDragStart: () => (this.#isDragging = true),
       eventDragStop: () => setTimeout(() => {
@@ -106,7 +107,7 @@ export class Grid {
     const zone = this.model.zone;
     return {
       id: one.id, resourceIds: one.resources, start: wallOf(one.slot, zone), end: wallOf(endOf(one), zone),
-      title: one.patientName ?? t("noName"), classNames: [one.attendance ?? "expected"], extendedProps: { one },
+      title: one.patientName ?? t("noName"), classNames: [one.attendance ?? "expected", ...(this.model.isOutside(one) ? ["outside"] : [])], extendedProps: { one },
     };
   }
 
@@ -137,13 +138,17 @@ export class Grid {
   /** @param {import("./model.js").Span} span @param {string} kind */
   #background({ resource, from, to }, kind) {
     const zone = this.model.zone;
-    return { display: "background", resourceIds: [resource], start: wallOf(from, zone), end: wallOf(to, zone), classNames: [`bg-${kind}`] };
+    const label = kind === "held" ? t("held") : "";
+    return { display: "background", resourceIds: [resource], start: wallOf(from, zone), end: wallOf(to, zone), classNames: [`bg-${kind}`], extendedProps: { label } };
   }
 
-  /** A real button, for EventCalendar's own is an article. Names are text, never HTML. @param {Appointment | undefined} one */
-  #content(one) {
-    if (!one) return { domNodes: [] };
-    const about = [this.model.serviceOf(one)?.title, one.attendance && t(`state.${one.attendance}`)].filter(Boolean).join(", ");
+  /** A real button, for EventCalendar's own is an article. Names are text, never HTML. @param {any} event */
+  #content({ display, start, extendedProps }) {
+    const { label, one } = /** @type {{label?: string, one?: Appointment}} */ (extendedProps);
+    if (!one) return { domNodes: label ? [h("span", { class: "label" }, label)] : [] };
+    const about = [this.model.serviceOf(one)?.title, briefly(this.model, one)].filter(Boolean).join(", ");
+    // While an event is dragged, its preview has the time at which it would be dropped.
+    const time = display === "preview" ? clock(start, visitorZone) : clock(one.slot, this.model.zone);
     const open = () => {
       const latest = this.#latest(one);
       if (latest && !this.#isDragging) this.actions.open(latest);
@@ -151,7 +156,7 @@ export class Grid {
     return {
       domNodes: [
         h("button", { type: "button", class: "event", "data-focus": `open ${one.id}`, onclick: open },
-          h("span", {}, clock(one.slot, this.model.zone)), " ", h("strong", {}, one.patientName ?? t("noName")), about && " ", about && h("span", {}, about)),
+          h("span", {}, time), " ", h("strong", {}, one.patientName ?? t("noName")), about && " ", about && h("span", {}, about)),
       ],
     };
   }
@@ -174,6 +179,8 @@ export class Grid {
       revert();
       this.render();
     }
+    // The element that the person dragged is gone. The new one is there after the next frame.
+    requestAnimationFrame(() => focusOn(`open ${one.id}`, this.element));
   }
 
   /** The instant at which the clock on the wall shows a time. @param {string} wall such as "2030-01-07T09:30:00" */

@@ -1,15 +1,14 @@
-// The editor of opening hours and services. The service checks; its sentence stands at the field that it names.
+// The editor of opening hours and services. The service checks; what is wrong stands at the field that it names.
 import { Refusal, call, readAll } from "../common/api.js";
 import { announce, h } from "../common/dom.js";
-import { language, t } from "../common/i18n.js";
+import { t } from "../common/i18n.js";
 import { clock, dayOf, longDate } from "../common/time.js";
 import { sentenceOf } from "./changes.js";
+import { DAYS, dayName, wordsFor } from "./wrong_hours.js";
 
 /** @typedef {import("./model.js").DayModel} DayModel */
 /** @typedef {import("./model.js").Schedule} Schedule */
 
-const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-const MONDAY = Date.UTC(2030, 0, 7);
 const NEW = { title: "", timeZone: "", weekly: [{ days: DAYS.slice(0, 5), from: "09:00", to: "17:00" }], services: [], exceptions: [], stepMinutes: 15, leadMinutes: 0, enforced: false };
 const NUMBERS = ["stepMinutes", "leadMinutes", "horizonDays", "cutOffMinutes"];
 
@@ -35,18 +34,32 @@ function editor(section, model, schedule) {
   const enforced = named("enforced", { type: "checkbox", checked: stored.enforced });
   const alert = h("div", { role: "alert", class: "error", id: "hours-error" });
   const save = h("button", { class: "primary" }, t("save"));
+  let known = version;
   const read = () => ({
     ...stored, title: title.value, timeZone: zone.value, weekly: weekly.read(), exceptions: exceptions.read(), services: services.read(),
     ...Object.fromEntries(NUMBERS.map((key, number) => [key, numbers[number].value === "" ? undefined : Number(numbers[number].value)])),
     enforced: enforced.checked,
   });
+  /** After a change by somebody else: save over it, or look at it. Returns the version that the next save replaces. */
+  const offerNewest = async () => {
+    const newest = h("button", { type: "button", onclick: () => showHours(section, model, name.value) }, t("readAgain"));
+    try {
+      await model.readSchedules();
+    } catch (error) {
+      showError(form, alert, error);
+      return known;
+    }
+    alert.append(h("p", {}, t("hoursChanged")), newest);
+    newest.focus();
+    return model.schedule(name.value)?.version;
+  };
   const form = h("form", { class: "hours", onsubmit: async (/** @type {Event} */ event) => {
     event.preventDefault();
     if (save.disabled) return;
     save.disabled = true;
     clearErrors(form, alert);
     try {
-      await call("PUT", `schedules/${model.site}/${name.value}`, { body: read(), version });
+      await call("PUT", `schedules/${model.site}/${name.value}`, { body: read(), version: known });
       await model.readSchedules();
       showHours(section, model, name.value);
       void model.refresh();
@@ -54,11 +67,8 @@ function editor(section, model, schedule) {
       section.append(h("div", { class: "note", tabindex: -1 }, h("p", {}, t("saved")), await conflicts(model, name.value)));
       /** @type {HTMLElement} */ (section.lastElementChild).focus();
     } catch (error) {
-      showError(form, alert, error);
-      if (error instanceof Refusal && error.status === 412) alert.append(h("button", { type: "button", onclick: async () => {
-        await model.readSchedules();
-        showHours(section, model, name.value);
-      } }, t("readAgain")));
+      if (error instanceof Refusal && error.status === 412) known = await offerNewest();
+      else showError(form, alert, error);
     } finally {
       save.disabled = false;
     }
@@ -113,11 +123,9 @@ function rows(name, values, fresh, makeRow) {
 
 /** @param {any} value */
 function weeklyRow(value) {
-  const boxes = DAYS.map((day, number) => {
-    const long = new Intl.DateTimeFormat(language, { weekday: "long", timeZone: "UTC" }).format(MONDAY + number * 864e5);
-    const short = new Intl.DateTimeFormat(language, { weekday: "short", timeZone: "UTC" }).format(MONDAY + number * 864e5);
-    const box = h("input", { type: "checkbox", checked: value.days.includes(day), "aria-label": long });
-    return { day, box, label: h("label", { class: "check" }, box, " ", short) };
+  const boxes = DAYS.map((day) => {
+    const box = h("input", { type: "checkbox", checked: value.days.includes(day), "aria-label": dayName(day, "long") });
+    return { day, box, label: h("label", { class: "check" }, box, " ", dayName(day, "short")) };
   });
   const hours = span(value);
   return {
@@ -193,7 +201,7 @@ function clearErrors(form, alert) {
 /** Show the sentence, and go to the field that it begins with: `weekly[1].to must be …`. @param {HTMLFormElement} form @param {HTMLElement} alert @param {unknown} error */
 function showError(form, alert, error) {
   const sentence = sentenceOf(error);
-  alert.append(h("p", {}, sentence));
+  alert.append(h("p", {}, wordsFor(error) ?? sentence));
   /** @type {Element} */
   let place = form;
   for (const [, name, number] of (sentence.split(" ")[0] ?? "").matchAll(/([A-Za-z]+)(?:\[(\d+)\])?/g)) {

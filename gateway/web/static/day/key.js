@@ -5,8 +5,10 @@ import { t } from "../common/i18n.js";
 
 /** Show a form in place of the page, until a key was given. @param {HTMLElement} main @param {unknown} refusal @returns {Promise<void>} */
 export function askKey(main, refusal) {
+  // Only a key that a person gave is to blame. One that is not valid is forgotten.
   const used = apiKey() !== meta("api-key");
   const why = used && refusal instanceof Refusal ? t(refusal.status === 403 ? "keyForbidden" : "keyWrong") : "";
+  if (refusal instanceof Refusal && refusal.status === 401) useKey("");
   const input = h("input", { type: "password", required: true, autocomplete: "off", spellcheck: "false" });
   return new Promise((done) => {
     const form = h("form", { class: "card", onsubmit: (/** @type {Event} */ event) => {

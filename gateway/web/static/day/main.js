@@ -112,6 +112,9 @@ function nextPlace() {
   return first ? { at: first.from, resource: first.resource } : { at: instantOf(model.date, model.zone, "09:00"), resource: model.bookable[0].id };
 }
 
+/** A name without case and accents, so that MULLER finds Müller. @param {string} name */
+const folded = (name) => name.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replaceAll("ß", "ss");
+
 let shown = "";
 
 function render() {
@@ -125,8 +128,8 @@ function render() {
 }
 
 function showDay() {
-  const wanted = filter.value.trim().toLocaleLowerCase();
-  const isShown = (/** @type {Appointment} */ one) => !wanted || (one.patientName ?? "").toLocaleLowerCase().includes(wanted);
+  const wanted = folded(filter.value.trim());
+  const isShown = (/** @type {Appointment} */ one) => !wanted || folded(one.patientName ?? "").includes(wanted);
   found.textContent = wanted ? t("found", { count: model.appointments.filter(isShown).length }) : "";
   for (const [name, chooser] of Object.entries(views)) chooser.setAttribute("aria-pressed", String(name === view));
   const before = focused(table);
@@ -151,11 +154,19 @@ function showPart() {
   if (isHours) showHours(hours, model);
 }
 
+let isAsking = false;
+
 /** @param {unknown} [refusal] why the last key was not enough */
 async function start(refusal) {
+  // The day is read again meanwhile: a refusal of that is no reason to begin the form anew.
+  if (isAsking) return;
   try {
     // The publishable key of the pages reads no names.
-    if (refusal || (meta("api-key") && apiKey() === meta("api-key"))) await askKey(main, refusal);
+    if (refusal || (meta("api-key") && apiKey() === meta("api-key"))) {
+      isAsking = true;
+      await askKey(main, refusal);
+      isAsking = false;
+    }
     await model.readSchedules();
     main.replaceChildren(
       h("header", { class: "row" }, h("h1", {}, t("heading", { site })),

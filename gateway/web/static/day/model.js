@@ -75,6 +75,15 @@ export class DayModel extends EventTarget {
     return one.resources.find(offers) ?? one.resources.find((name) => this.schedule(name)?.services.length) ?? one.resources[0];
   }
 
+  /** Whether the part of an appointment that lies on this day is not within the opening hours of a resource. @param {Appointment} one */
+  isOutside(one) {
+    const { from, to } = this.window;
+    const [begin, end] = [Math.max(Date.parse(one.slot), Date.parse(from)), Math.min(endOf(one), Date.parse(to))];
+    const isOpen = (/** @type {string} */ resource) =>
+      this.openings.some((opening) => opening.resource === resource && opening.from <= begin && end <= opening.to);
+    return begin < end && one.resources.some((resource) => this.schedule(resource) && !isOpen(resource));
+  }
+
   /** Read the schedules. The zone of most of them is that of the page. */
   async readSchedules() {
     this.schedules = await readAll(`schedules/${this.site}`, "schedules");

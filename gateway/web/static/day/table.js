@@ -4,6 +4,7 @@ import { h } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { clock, longDate } from "../common/time.js";
 import { endOf } from "./model.js";
+import { stateOf } from "./words.js";
 
 /** @typedef {import("./model.js").DayModel} DayModel */
 /** @typedef {import("./model.js").Appointment} Appointment */
@@ -36,7 +37,7 @@ function appointmentRow(model, actions, one) {
     cell("resource", one.resources.map(model.titleOf).join(", ")),
     cell("service", model.serviceOf(one)?.title ?? t("minutes", { count: one.durationMinutes })),
     cell("contact", one.contact ?? ""),
-    cell("state", t(`state.${state}`)),
+    cell("state", stateOf(model, one)),
     h("td", { role: "cell", class: "actions" }, h("div", { class: "row" }, ...actions.buttons(one))));
 }
 

@@ -1,6 +1,6 @@
 // A race to look at (`/proof`): many rivals ask for one slot, and one of them gets it.
-import { NoAnswer, Refusal, call, newKey, readAll } from "../common/api.js";
-import { byId, h } from "../common/dom.js";
+import { NoAnswer, Refusal, apiKey, call, newKey, readAll } from "../common/api.js";
+import { byId, h, meta } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { sentenceOf } from "../day/changes.js";
 import { askKey } from "../day/key.js";
@@ -20,6 +20,8 @@ const form = h("form", { class: "row", onsubmit: (/** @type {Event} */ event) =>
 } }, h("label", {}, t("rivals"), " ", rivals), start);
 
 async function race() {
+  // The publishable key of the pages reads no appointments.
+  if (meta("api-key") && apiKey() === meta("api-key")) return askKey(main, undefined).then(show);
   start.setAttribute("aria-disabled", "true");
   verdict.className = "verdict";
   verdict.textContent = t("running", { count: Number(rivals.value) });
@@ -40,7 +42,7 @@ async function race() {
   } catch (error) {
     verdict.className = "verdict error";
     verdict.textContent = sentenceOf(error);
-    if (error instanceof Refusal && error.status === 401) void askKey(main, error).then(show);
+    if (error instanceof Refusal && (error.status === 401 || error.status === 403)) void askKey(main, error).then(show);
   } finally {
     await Promise.allSettled(booked.map(({ id }) => call("DELETE", `appointments/${id}`)));
     start.setAttribute("aria-disabled", "false");
