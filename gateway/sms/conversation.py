@@ -56,9 +56,12 @@ def start(state: State, text: str, facts: Facts) -> Step:
             return Step(state, reply=facts.phrases.help)
         case Kind.LIST | Kind.DROP | Kind.MOVE:
             return _read(state, reading, facts)
+        case Kind.CHANGE if state.own or not state.held:
+            # Free times would be for a new appointment, beside the one that it is about.
+            return _read(state, Reading(Kind.LIST), facts)
         case Kind.DAY if reading.day:
             begin = datetime.combine(reading.day, time(), facts.zone)
-            return _find(state, max(begin, facts.now), Lead.FREE, reading)
+            return _find(state, max(begin, facts.now), Lead.MOVE if state.moving else Lead.FREE, reading)
         case Kind.MORE:
             last = state.offers[-1].slot + timedelta(milliseconds=1) if state.offers else facts.now
             return _find(state, last, Lead.MOVE if state.moving else Lead.FREE)

@@ -16,7 +16,7 @@ class Phrases:
 
     `short`, `full`, `day`: formats of a time, with the fields of `_fields`. `commands`: the words that a
     patient may use, by kind. `days`: full names from Monday on, of which a begin of `shortest` letters does.
-    `not_names`: words that no name has.
+    `objects`: what may stand beside DROP or MOVE and changes nothing. `not_names`: words that no name has.
     """
 
     code: str
@@ -31,6 +31,7 @@ class Phrases:
     today: str
     tomorrow: str
     commands: Mapping[str, Kind]
+    objects: frozenset[str]
     fine: frozenset[str]
     not_names: frozenset[str]
     free: str
@@ -93,11 +94,19 @@ _COMMANDS = {
     "okay": Kind.OK,
     "more": Kind.MORE,
     "list": Kind.LIST,
-    "drop": Kind.DROP,
-    "move": Kind.MOVE,
+    **dict.fromkeys(["drop", "delete", "remove"], Kind.DROP),
+    **dict.fromkeys(["move", "change", "reschedule"], Kind.MOVE),
     "help": Kind.HELP,
     "info": Kind.HELP,
 }
+_OBJECTS = frozenset({"my", "the", "appointment", "booking", "number", "no", "nr"})
+
+
+def _spelled(kind: Kind, *words: str) -> dict[str, Kind]:
+    """Return the kind of words, and of their spellings without umlauts."""
+    umlauts = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+    return dict.fromkeys([*words, *(word.translate(umlauts) for word in words)], kind)
+
 
 ENGLISH = Phrases(
     code="en",
@@ -125,6 +134,7 @@ ENGLISH = Phrases(
     today="today",
     tomorrow="tomorrow",
     commands=_COMMANDS,
+    objects=_OBJECTS,
     fine=frozenset({"please", "thanks", "thank", "you", "thx", "great", "good", "fine"}),
     not_names=frozenset(
         [
@@ -218,10 +228,13 @@ GERMAN = Phrases(
         **_COMMANDS,
         "mehr": Kind.MORE,
         "liste": Kind.LIST,
-        "absage": Kind.DROP,
-        "umbuchen": Kind.MOVE,
         "hilfe": Kind.HELP,
+        **_spelled(Kind.DROP, "absagen", "absage", "löschen", "lösche", "stornieren", "storniere", "storno"),
+        **_spelled(Kind.DROP, "streichen", "streiche"),
+        **_spelled(Kind.MOVE, "umbuchen", "umbuche", "verschieben", "verschiebe", "verlegen", "verlege"),
+        **_spelled(Kind.MOVE, "ändern", "ändere"),
     },
+    objects=_OBJECTS | {"termin", "meinen", "den", "buchung", "meine", "die", "nummer"},
     fine=frozenset({"bitte", "danke", "vielen", "dank", "gut", "gerne", "super", "please", "thanks"}),
     not_names=frozenset(
         [

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     LIST = "list"
     DROP = "drop"
     MOVE = "move"
+    CHANGE = "change"
     HELP = "help"
     UNCLEAR = "unclear"
 
@@ -24,7 +25,8 @@ class Kind(StrEnum):
 class Reading:
     """A text that was read.
 
-    `number`: of NUMBER, and of DROP and MOVE if it was sent. `day`: of DAY. `name`: of NAME.
+    CHANGE is about dropping or moving, and not understood further. `number`: of NUMBER, and of DROP and MOVE
+    if it was sent. `day`: of DAY. `name`: of NAME.
     """
 
     kind: Kind

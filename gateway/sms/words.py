@@ -35,6 +35,8 @@ _DROPPED = {"Cc", "So", "Sk", "Cf", "Cs", "Co", "Cn", "Me"}
 _VARIATION = range(0xFE00, 0xFE10)
 _NUMBER = re.compile(r"(?:nr|no|number|nummer)?[#.]* *(\d{1,2})[.):!]*")
 _COMMAND = re.compile(r"([^\W\d]+)[ .:#]*(?:(?:nr|no)[. ]*)?(\d{1,2})?[.!)]*")
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+_PLAIN = re.compile(r"[^\W_][\w .:#!),]*")
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _DATE = re.compile(r"(\d{1,2})[./](\d{1,2})[./]?(?:(\d{4}|\d{2})\.?)?")
 _NAME = re.compile(r"[^\W\d_][^\d_<>{}()\[\]?!/\\@#*=+:;\"]*")
@@ -50,25 +52,38 @@ def read_carrier_word(text: str) -> Literal["stop", "start"] | None:
 
 def read_text(text: str, phrases: Phrases, today: date) -> Reading:
     """Return what a text means in a language; `today` is the date at the site."""
-    if len(text) > LONGEST_TEXT:
-        return UNCLEAR
     clean = _clean(text)
     plain = unicodedata.normalize("NFKC", clean).casefold().strip(" .,!")
     words = [word for word in re.split(r"[ ,.!]+", plain) if word]
     asked = " ".join(word for word in plain.split() if word.strip(",.!") not in phrases.fine)
+    change = _read_change(asked, phrases)
+    if len(text) > LONGEST_TEXT:
+        return Reading(Kind.CHANGE) if change else UNCLEAR
     if plain == "?":
         return Reading(Kind.HELP)
     if found := _NUMBER.fullmatch(asked):
         return Reading(Kind.NUMBER, number=int(found[1]))
     if day := _read_day(asked, phrases, today):
         return Reading(Kind.DAY, day=day)
+    if change:
+        return change
     if (found := _COMMAND.fullmatch(asked)) and (kind := phrases.commands.get(found[1])):
-        number = int(found[2]) if found[2] else None
-        if kind in (Kind.DROP, Kind.MOVE):
-            return Reading(kind, number=number)
-        return UNCLEAR if number else Reading(kind)
+        return UNCLEAR if found[2] else Reading(kind)
     is_ok = bool(words) and phrases.commands.get(words[0]) is Kind.OK
     return _read_name(re.sub(r"^\w+[ ,.!]*", "", clean) if is_ok else clean, phrases)
+
+
+def _read_change(text: str, phrases: Phrases) -> Reading | None:
+    """Return DROP, MOVE, or CHANGE if there is more than its word and a number; None without its word."""
+    words = [word for word in _WORDS.findall(text) if word not in phrases.objects]
+    kinds = [kind for word in words if (kind := phrases.commands.get(word)) in (Kind.DROP, Kind.MOVE)]
+    if not kinds:
+        return None
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) <= 2]
+    # "Do not drop 1" and "drop 1 or 2?" are no commands.
+    if len(kinds) > 1 or len(numbers) > 1 or len(words) != 1 + len(numbers) or not _PLAIN.fullmatch(text):
+        return Reading(Kind.CHANGE)
+    return Reading(kinds[0], number=numbers[0] if numbers else None)
 
 
 def _clean(text: str) -> str:

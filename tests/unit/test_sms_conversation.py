@@ -269,6 +269,104 @@ def test_german_conversation() -> None:
     assert phone.text("Absage 1").startswith("Abgesagt: ")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "verschieben 1",
+        "Verschieben",
+        "verschiebe 1",
+        "verlegen 1",
+        "umbuchen 1",
+        "ändern 1",
+        "Ändere 1",
+        "aendern 1",
+        "1 verschieben",
+        "Termin verschieben",
+        "bitte Termin 1 verlegen",
+        "Meinen Termin ändern!",
+        "Move 1",
+        "CHANGE 1",
+        "reschedule",
+        "change my appointment please",
+        "Reschedule appointment no. 1",
+    ],
+)
+def test_words_for_moving_move_the_own_appointment(text: str) -> None:
+    """A time that is chosen after such a word, also of another day, makes no second appointment."""
+    phone = Phone("de")
+    phone.book()
+    assert phone.text(text).startswith("Neue Zeit:\n")
+    assert phone.text("di").startswith("Neue Zeit:\n")
+    assert phone.text("1").startswith("Umgebucht auf ")
+    phone.text("ok")
+    assert len(phone.booked) == 1
+    assert phone.text(text).startswith("Neue Zeit:\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "absagen 1",
+        "Absage 1",
+        "löschen 1",
+        "lösche",
+        "loeschen 1",
+        "stornieren 1",
+        "storniere 1",
+        "streichen 1",
+        "streiche den Termin",
+        "Termin absagen",
+        "1 stornieren",
+        "delete 1",
+        "Remove my booking",
+        "drop the appointment",
+    ],
+)
+def test_words_for_dropping_drop_the_own_appointment(text: str) -> None:
+    """The words of the buttons of the web page are among them."""
+    phone = Phone("de")
+    phone.book()
+    assert phone.text(text).startswith("Abgesagt: ")
+    assert [one.status for one in phone.booked.values()] == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "verschieben auf Freitag",
+        "absagen oder verschieben",
+        "Ich möchte meinen Termin verschieben",
+        "nicht absagen",
+        "drop 1?",
+        "do not drop 1",
+        "move 1 2",
+        "change it to friday",
+        "löschen Sie meine Daten",
+        "remove 100",
+        "can I change my appointment?",
+        "verschieben " + "x" * 400,
+    ],
+)
+def test_change_that_is_not_understood_shows_the_own_appointments(text: str) -> None:
+    """Nothing is changed, and no new time is offered, also to a phone without an appointment."""
+    phone = Phone("de")
+    assert phone.text(text) == phone._facts().phrases.none_listed
+    phone.book()
+    assert phone.text(text).startswith("Ihre Termine:\n1 Di 4.12. 09:00\n")
+    assert not [command for command in phone.commands if isinstance(command, Drop | Move)]
+    phone.text("1", "ok")
+    assert [one.status for one in phone.booked.values()] == ["booked"]
+
+
+@pytest.mark.parametrize("text", ["CANCEL 1", "stop 1", "end 1", "quit my appointment"])
+def test_words_of_carriers_drop_nothing(text: str) -> None:
+    """A carrier may block the number for them."""
+    phone = Phone()
+    phone.book()
+    phone.text(text)
+    assert [one.status for one in phone.booked.values()] == ["booked"]
+
+
 def test_hour_that_comes_twice_has_its_offset() -> None:
     """On the day on which clocks go back, the words tell the two hours apart."""
     phone = Phone(now=NINE - timedelta(days=40))
@@ -329,7 +427,27 @@ def test_control_template_that_is_too_long_is_found() -> None:
 texts = st.one_of(
     st.text(max_size=200),
     st.sampled_from(
-        ["1", "2", "9", "ok", "Ada", "more", "list", "drop 1", "move 1", "mon", "12/24", "stop", "help"]
+        [
+            "1",
+            "2",
+            "9",
+            "ok",
+            "Ada",
+            "more",
+            "list",
+            "drop 1",
+            "move 1",
+            "mon",
+            "12/24",
+            "stop",
+            "help",
+            "löschen 1",
+            "verschieben 1",
+            "move it",
+            "no thanks",
+            "fri 15:00",
+            "I come on friday",
+        ]
     ),
 )
 
@@ -354,7 +472,7 @@ def test_any_texts_get_short_replies_and_do_only_what_they_say(sent: list[str], 
                     or command.name
                 )
             elif isinstance(command, Drop):
-                assert "drop" in plain or "absage" in plain
+                assert any(word in plain for word in ("drop", "absage", "lösche"))
                 assert command.own.id in phone.booked
             elif isinstance(command, Move | Hold):
                 assert any(character.isdecimal() or character.isnumeric() for character in text)
