@@ -97,7 +97,8 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
             held = phrases.held.format(minutes=minutes, full=_full(offer.slot, facts), who=_who(offer, facts))
             return Step(state.model_copy(update={"held": offer, "choice": facts.message}), reply=held)
         case Taken():
-            return _find(state, facts.now, Lead.TAKEN)
+            first = state.offers[0] if state.offers else state.held
+            return _find(state, max(first.slot, facts.now) if first else facts.now, Lead.TAKEN)
         case Booked(appointment, resource):
             own = Own(id=appointment.id, resource=resource)
             state = State(own=(*state.own, own)[-MOST_OWN:], at=state.at)

@@ -139,6 +139,31 @@ def test_slot_that_is_taken_meanwhile_brings_the_next_ones() -> None:
     assert not phone.booked
 
 
+WEDNESDAY = NINE + timedelta(days=1)
+
+
+def test_lost_race_keeps_the_wanted_day() -> None:
+    """The next times are those from the list on whose time was lost, before and after it was held."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text("wed").startswith("Free times:\n1 Wed 5 Dec 09:00\n")
+    phone.free.remove(WEDNESDAY)
+    assert phone.text("1").startswith("Sorry, just taken. Free next:\n1 Wed 5 Dec 09:15\n")
+    phone.text("1", "LIST")
+    phone.free.remove(WEDNESDAY + timedelta(minutes=15))
+    assert phone.text("OK").startswith("Sorry, just taken. Free next:\n1 Wed 5 Dec 09:30\n")
+
+
+def test_lost_race_of_a_move_goes_on_with_the_move() -> None:
+    """The next times are of the wanted day, and move the same appointment."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    phone.book()
+    phone.text("MOVE 1", "wed")
+    phone.free.remove(WEDNESDAY)
+    assert phone.text("1").startswith("Sorry, just taken. Free next:\n1 Wed 5 Dec 09:15\n")
+    assert phone.text("1").startswith("Moved to Wednesday 5 December 2029 at 09:15, Dr Lee.")
+    assert len(phone.booked) == 1
+
+
 def test_more_shows_later_times() -> None:
     """MORE goes on after the last time, until there is none."""
     phone = Phone()
