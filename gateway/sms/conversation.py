@@ -1,7 +1,8 @@
 """The conversation with a phone, as a pure function: (state, text or outcome, facts) -> step.
 
-Any text gets free times, numbered. A number holds one; OK or a name books it. LIST, MOVE 1 and DROP 1 show
-and change the appointments that this phone booked. A list of free times gives up what is held.
+Any text gets free times, numbered. A number holds one; OK or a name books it, NO gives it up. LIST, MOVE 1
+and DROP 1 show and change the appointments that this phone booked. A list of free times gives up what is
+held.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ from gateway.sms.steps import (
     Outcome,
     Own,
     Read,
+    Release,
+    Released,
     State,
     Step,
     Taken,
@@ -69,12 +72,11 @@ def start(state: State, text: str, facts: Facts) -> Step:
             return _choose(state, reading.number or 0, facts)
         case Kind.OK | Kind.NAME if state.held:
             return Step(state, Book(state.held, state.choice, reading.name))
-    if state.held:
-        held = _full(state.held.slot, facts)
-        return Step(state, reply=facts.phrases.held_help.format(full=held))
-    if state.offers:
-        return Step(state, reply=facts.phrases.help)
-    return _find(state, facts.now, Lead.FREE)
+        case Kind.OK if state.done and not state.offers:
+            return Step(state, Read(state.own, reading))
+        case Kind.NO if state.held:
+            return Step(state, Release(state.held))
+    return _help(state, facts)
 
 
 def before(step: Step) -> State | None:
@@ -96,15 +98,18 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
         case Held(offer, minutes):
             held = phrases.held.format(minutes=minutes, full=_full(offer.slot, facts), who=_who(offer, facts))
             return Step(state.model_copy(update={"held": offer, "choice": facts.message}), reply=held)
+        case Released(offer):
+            released = phrases.released.format(full=_full(offer.slot, facts))
+            return Step(state.model_copy(update={"held": None}), reply=released)
         case Taken():
             first = state.offers[0] if state.offers else state.held
             return _find(state, max(first.slot, facts.now) if first else facts.now, Lead.TAKEN)
         case Booked(appointment, resource):
             own = Own(id=appointment.id, resource=resource)
-            state = State(own=(*state.own, own)[-MOST_OWN:], at=state.at)
+            state = State(own=(*state.own, own)[-MOST_OWN:], done=own.id, at=state.at)
             return Step(state, reply=_confirm(phrases.booked, appointment, resource, facts))
         case Moved(appointment, resource):
-            state = State(own=state.own, at=state.at)
+            state = State(own=state.own, done=appointment.id, at=state.at)
             return Step(state, reply=_confirm(phrases.moved, appointment, resource, facts))
         case Dropped(own, appointment):
             left = tuple(each for each in state.own if each.id != own.id)
@@ -118,6 +123,16 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
             return _after_read(state, outcome, facts)
         case Denied(too_many):
             return Step(state, reply=phrases.too_many if too_many else phrases.call)
+
+
+def _help(state: State, facts: Facts) -> Step:
+    """Answer a text that means nothing here: with what the phone may do, or with the first free times."""
+    if state.held:
+        held = _full(state.held.slot, facts)
+        return Step(state, reply=facts.phrases.held_help.format(full=held))
+    if state.offers:
+        return Step(state, reply=facts.phrases.help)
+    return _find(state, facts.now, Lead.FREE)
 
 
 def _choose(state: State, number: int, facts: Facts) -> Step:
@@ -146,12 +161,17 @@ def _read(state: State, reading: Reading, facts: Facts) -> Step:
 
 
 def _after_read(state: State, outcome: WasRead, facts: Facts) -> Step:
-    """Go on with LIST, DROP or MOVE, once the appointments are known."""
+    """Go on with LIST, DROP, MOVE, or OK after a booking, once the appointments are known."""
     found, reading = outcome.appointments, outcome.read.reading
     mine = [one for one in found.values() if one.status == "booked" and one.slot > facts.now]
     coming = sorted(mine, key=lambda one: one.slot)
     ids = {one.id for one in coming}
     state = state.model_copy(update={"own": tuple(own for own in state.own if own.id in ids)})
+    if reading.kind is Kind.OK:
+        done = next((own for own in state.own if own.id == state.done), None)
+        if done is None:
+            return Step(state, reply=facts.phrases.gone)
+        return Step(state, reply=_confirm(facts.phrases.done, found[done.id], done.resource, facts))
     if reading.kind is Kind.LIST or not (state.listed or len(coming) == 1):
         return _list(state, coming, facts)
     # A number counts in the list that the phone has, so that a second DROP 1 does not drop another one.

@@ -16,7 +16,8 @@ class Phrases:
 
     `short`, `full`, `day`: formats of a time, with the fields of `_fields`. `commands`: the words that a
     patient may use, by kind. `days`: full names from Monday on, of which a begin of `shortest` letters does.
-    `objects`: what may stand beside DROP or MOVE and changes nothing. `not_names`: words that no name has.
+    `objects`: what may stand beside DROP or MOVE and changes nothing. `no`: answers that refuse. `not_names`:
+    words that no name has.
     """
 
     code: str
@@ -32,6 +33,7 @@ class Phrases:
     tomorrow: str
     commands: Mapping[str, Kind]
     objects: frozenset[str]
+    no: frozenset[str]
     fine: frozenset[str]
     not_names: frozenset[str]
     free: str
@@ -42,7 +44,9 @@ class Phrases:
     choose: str
     held: str
     held_help: str
+    released: str
     booked: str
+    done: str
     moved: str
     dropped: str
     gone: str
@@ -100,6 +104,7 @@ _COMMANDS = {
     "info": Kind.HELP,
 }
 _OBJECTS = frozenset({"my", "the", "appointment", "booking", "number", "no", "nr"})
+_NO = frozenset({"no", "nope", "nah"})
 
 
 def _spelled(kind: Kind, *words: str) -> dict[str, Kind]:
@@ -135,6 +140,7 @@ ENGLISH = Phrases(
     tomorrow="tomorrow",
     commands=_COMMANDS,
     objects=_OBJECTS,
+    no=_NO,
     fine=frozenset({"please", "thanks", "thank", "you", "thx", "great", "good", "fine"}),
     not_names=frozenset(
         [
@@ -182,7 +188,9 @@ ENGLISH = Phrases(
     choose="Number, day (mon, 12/24), MORE?",
     held="Held {minutes} min for you: {full}, {who}. Reply OK or your name to book it, or another number.",
     held_help="Held for you: {full}. Reply OK or your name to book it, another number to change, or MORE.",
+    released="Not booked: {full}. The time is free again. Text MORE for other times.",
     booked="Booked: {full}, {who}. Reference {reference}. Text LIST to see, move or drop it.",
+    done="Already booked: {full}, {who}. Reference {reference}. Text LIST to see, move or drop it.",
     moved="Moved to {full}, {who}. Reference {reference}. Text LIST to see it.",
     dropped="Dropped: {full}. The time is free again. Text MORE for other times.",
     gone="That appointment is over or dropped already. Text LIST to see yours.",
@@ -235,7 +243,10 @@ GERMAN = Phrases(
         **_spelled(Kind.MOVE, "ändern", "ändere"),
     },
     objects=_OBJECTS | {"termin", "meinen", "den", "buchung", "meine", "die", "nummer"},
-    fine=frozenset({"bitte", "danke", "vielen", "dank", "gut", "gerne", "super", "please", "thanks"}),
+    no=_NO | {"nein", "nee", "nö", "noe", "doch nicht"},
+    fine=frozenset(
+        {"bitte", "danke", "vielen", "dank", "gut", "gerne", "super", "please", "thanks", "thank", "you"}
+    ),
     not_names=frozenset(
         [
             "ja",
@@ -286,7 +297,9 @@ GERMAN = Phrases(
         "OK oder Ihr Name bucht den Termin, eine andere Nummer wechselt."
     ),
     held_help="Reserviert: {full}. OK oder Ihr Name bucht den Termin. Sonst andere Nummer oder MEHR.",
+    released="Nicht gebucht: {full}. Die Zeit ist wieder frei. MEHR zeigt andere Termine.",
     booked="Gebucht: {full}, {who}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
+    done="Schon gebucht: {full}, {who}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
     moved="Umgebucht auf {full}, {who}. Nr. {reference}. LISTE zeigt Ihre Termine.",
     dropped="Abgesagt: {full}. Die Zeit ist wieder frei. MEHR zeigt andere Termine.",
     gone="Dieser Termin ist vorbei oder schon abgesagt. LISTE zeigt Ihre Termine.",

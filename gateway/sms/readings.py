@@ -10,6 +10,7 @@ class Kind(StrEnum):
 
     NUMBER = "number"
     OK = "ok"
+    NO = "no"
     NAME = "name"
     DAY = "day"
     MORE = "more"

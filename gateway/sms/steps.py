@@ -39,7 +39,8 @@ class State(BaseModel):
     `offers`: the free times that it was sent last, by message `choice`. `held`: the one that is held for it,
     at one resource. `unsure`: a booking of what is held was sent, and its outcome is not known. `moving`: the
     appointment for which it chooses a new time, until `movable_until`. `own`: its appointments. `listed`: the
-    ids that it was sent last, in order. `at`: when it wrote last.
+    ids that it was sent last, in order. `done`: the id that it booked or moved last. `at`: when it
+    wrote last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +53,7 @@ class State(BaseModel):
     movable_until: Instant | None = None
     own: tuple[Own, ...] = ()
     listed: tuple[str, ...] = ()
+    done: str = ""
     at: Instant | None = None
 
 
@@ -86,6 +88,13 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Release:
+    """Give up what is held."""
+
+    offer: Offer
+
+
+@dataclass(frozen=True)
 class Book:
     """Book what is held; `name` is None if the phone did not send one. `choice` makes its key."""
 
@@ -96,7 +105,7 @@ class Book:
 
 @dataclass(frozen=True)
 class Read:
-    """Read the appointments of the phone for a text: LIST, DROP or MOVE."""
+    """Read the appointments of the phone for a text: LIST, DROP, MOVE or OK."""
 
     own: tuple[Own, ...]
     reading: Reading
@@ -118,7 +127,7 @@ class Move:
     choice: str
 
 
-Command = Find | Hold | Book | Read | Drop | Move
+Command = Find | Hold | Release | Book | Read | Drop | Move
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,11 @@ class Held:
 
     offer: Offer
     minutes: int
+
+
+@dataclass(frozen=True)
+class Released:
+    offer: Offer
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,7 @@ class Denied:
     too_many: bool = False
 
 
-Outcome = Found | Held | Taken | Booked | WasRead | Dropped | Moved | Gone | Denied
+Outcome = Found | Held | Released | Taken | Booked | WasRead | Dropped | Moved | Gone | Denied
 
 
 @dataclass(frozen=True)

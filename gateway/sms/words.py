@@ -59,6 +59,8 @@ def read_text(text: str, phrases: Phrases, today: date) -> Reading:
     change = _read_change(asked, phrases)
     if len(text) > LONGEST_TEXT:
         return Reading(Kind.CHANGE) if change else UNCLEAR
+    if asked.strip(",.!") in phrases.no:
+        return Reading(Kind.NO)
     if plain == "?":
         return Reading(Kind.HELP)
     if found := _NUMBER.fullmatch(asked):

@@ -136,6 +136,18 @@ async def test_ok_without_a_name_books_for_the_number(texts: Texts) -> None:
     assert [each["patientName"] for each in await texts.of(other)] == [other.number]
 
 
+async def test_time_that_a_phone_refuses_is_free_again(texts: Texts) -> None:
+    """NO releases the hold at once, and not after its minutes."""
+    phone = texts.phone()
+    await phone.text("hi")
+    first = await texts.free()
+    assert (await phone.text("1")).startswith("Held")
+    assert (await texts.free())["slot"] != first["slot"]
+    assert (await phone.text("No thanks")).startswith("Not booked: ")
+    assert (await texts.free())["slot"] == first["slot"]
+    assert await texts.of(phone) == []
+
+
 async def test_time_held_for_a_phone_is_not_for_others_who_know_its_number(texts: Texts) -> None:
     """The number is no secret: a booking under it, without the token of the hold, is refused."""
     phone = texts.phone()
@@ -178,7 +190,7 @@ async def test_different_texts_of_one_phone_at_once_are_answered_one_by_one(text
     await phone.text("hi")
     await phone.text("1")
     replies = await asyncio.gather(phone.text("OK"), second.text("OK"), phone.text("OK"))
-    assert sorted(reply.split()[0] for reply in replies) == ["Booked:", "Free", "Text"]
+    assert sorted(reply.split()[0] for reply in replies) == ["Already", "Already", "Booked:"]
     assert len(await texts.of(phone)) == 1
 
 

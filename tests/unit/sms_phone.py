@@ -24,6 +24,8 @@ from gateway.sms.steps import (
     Offer,
     Outcome,
     Read,
+    Release,
+    Released,
     State,
     Taken,
     WasRead,
@@ -95,6 +97,9 @@ class Phone:
                     return Taken()
                 self.held = offer.slot
                 return Held(offer, 5)
+            case Release(offer):
+                self.held = None
+                return Released(offer)
             case Book():
                 return self._book(command)
             case Read(own):

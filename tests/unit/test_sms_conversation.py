@@ -68,7 +68,7 @@ def test_ok_or_a_name_books_what_is_held(text: str, name: str | None) -> None:
         "yes",
         "STOP",
         "cancel",
-        "no",
+        "no idea",
         "what?",
         "hi there",
         "?",
@@ -91,11 +91,53 @@ def test_other_texts_book_nothing_and_keep_the_hold(text: str) -> None:
     assert phone.text("OK").startswith("Booked: ")
 
 
-def test_second_ok_books_nothing_more() -> None:
-    """OK after a booking is like any text."""
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("text", ["no", "No thanks!", "nope", "No, thank you."])
+def test_no_gives_up_what_is_held(language: str, text: str) -> None:
+    """The reply says that nothing is booked, and a later OK books nothing."""
+    phone = Phone(language)
+    reply = phone.text("hi", "1", text)
+    assert reply.startswith({"en": "Not booked: Tuesday 4", "de": "Nicht gebucht: Dienstag, 4"}[language])
+    assert phone.held is None
+    phone.text("OK")
+    assert not phone.booked
+
+
+@pytest.mark.parametrize("text", ["nein", "Nein, danke", "nö", "doch nicht", "Nee vielen Dank"])
+def test_nein_gives_up_what_is_held(text: str) -> None:
+    """A German number understands German refusals."""
+    phone = Phone("de")
+    assert phone.text("hi", "1", text).startswith("Nicht gebucht: ")
+    assert phone.held is None
+
+
+def test_no_without_a_held_time_is_like_any_text() -> None:
+    """There is nothing to give up."""
+    assert Phone().text("no").startswith("Free times:")
+    assert Phone().text("hi", "no") == ENGLISH.help
+
+
+def test_second_ok_repeats_the_confirmation() -> None:
+    """OK after a booking or a move books nothing more, and offers nothing that a stray number could hold."""
     phone = Phone()
-    assert phone.text("hi", "1", "OK", "OK").startswith("Free times:")
+    booked = "Already booked: Tuesday 4 December 2029 at 09:00, Dr Lee. Reference 00000000. "
+    assert phone.text("hi", "1", "OK", "OK", "ok!").startswith(booked)
+    assert phone.text("1").startswith("Free times:")
+    assert phone.state.held is None
+    assert phone.text("MOVE", "2", "OK").startswith(
+        "Already booked: Tuesday 4 December 2029 at 09:30, Dr Lee."
+    )
     assert len(phone.booked) == 1
+
+
+def test_second_ok_after_the_appointment_was_dropped_confirms_nothing() -> None:
+    """The confirmation is of the appointment as the calendar has it, and keeps the other ones."""
+    phone = Phone()
+    phone.book("2")
+    last = phone.state.done
+    phone.booked[last] = phone.booked[last].model_copy(update={"status": "cancelled"})
+    assert phone.text("OK") == ENGLISH.gone
+    assert len(phone.state.own) == 1
 
 
 def test_booking_of_unknown_outcome_is_settled_before_anything_else() -> None:
@@ -413,6 +455,7 @@ def test_every_reply_fits_one_segment(language: str) -> None:
     phone = Phone(language, title="Ü" * 64, cut_off=10**7)
     phone.free = quarters(slot)
     replies = [phone.text("x"), phone.text("1"), phone.text("?!?"), phone.text("ok"), phone.text("LIST")]
+    replies += [phone.text("ok"), phone.text("x", "1", "no")]
     replies += [phone.text("DROP 1")]
     for _ in range(3):
         phone.text("LIST", "x", "1", "ok")
