@@ -62,8 +62,8 @@ def start(state: State, text: str, facts: Facts) -> Step:
         case Kind.CHANGE if state.own or not state.held:
             # Free times would be for a new appointment, beside the one that it is about.
             return _read(state, Reading(Kind.LIST), facts)
-        case Kind.DAY if reading.day:
-            begin = datetime.combine(reading.day, time(), facts.zone)
+        case Kind.DAY if reading.day and not _is_about_held(state, reading, facts):
+            begin = datetime.combine(reading.day, reading.at or time(), facts.zone)
             return _find(state, max(begin, facts.now), Lead.MOVE if state.moving else Lead.FREE, reading)
         case Kind.MORE:
             last = state.offers[-1].slot + timedelta(milliseconds=1) if state.offers else facts.now
@@ -149,8 +149,16 @@ def _choose(state: State, number: int, facts: Facts) -> Step:
 
 
 def _find(state: State, begin: datetime, lead: Lead, reading: Reading | None = None) -> Step:
-    day = reading.day if reading else None
-    return Step(state, Find(begin, lead, day, state.moving, state.held))
+    day, at = (reading.day, reading.at) if reading else (None, None)
+    return Step(state, Find(begin, lead, day, at, state.moving, state.held))
+
+
+def _is_about_held(state: State, reading: Reading, facts: Facts) -> bool:
+    """Return whether a sentence ("see you on Friday") may be about the time that is held."""
+    if not (state.held and reading.loose):
+        return False
+    held = state.held.slot.astimezone(facts.zone)
+    return held.date() == reading.day and reading.at in (None, held.time())
 
 
 def _read(state: State, reading: Reading, facts: Facts) -> Step:
@@ -216,7 +224,9 @@ def _offers(find: Find, offers: Sequence[Offer], facts: Facts) -> str:
     first = offers[0].slot.astimezone(facts.zone)
     lead = phrases.taken if find.lead is Lead.TAKEN else phrases.free
     if find.day and first.date() != find.day:
-        lead = phrases.day_full.format(day=phrases.day_of(datetime.combine(find.day, time(), facts.zone)))
+        wanted = datetime.combine(find.day, find.at or time(), facts.zone)
+        day = phrases.short_time(wanted, facts.now) if find.at else phrases.day_of(wanted)
+        lead = phrases.day_full.format(day=day)
     elif find.lead is Lead.MOVE:
         lead = phrases.move
     return "\n".join([lead, *_numbered([offer.slot for offer in offers], facts), phrases.choose])

@@ -16,8 +16,9 @@ class Phrases:
 
     `short`, `full`, `day`: formats of a time, with the fields of `_fields`. `commands`: the words that a
     patient may use, by kind. `days`: full names from Monday on, of which a begin of `shortest` letters does.
-    `objects`: what may stand beside DROP or MOVE and changes nothing. `no`: answers that refuse. `not_names`:
-    words that no name has.
+    `objects`: what may stand beside DROP or MOVE and changes nothing. `no`: answers that refuse.
+    `around_day`: what may stand beside a day and a time. `refusals`: the day of a sentence with such a word
+    is not wanted. `greetings`: a word after one of them is no day. `not_names`: words that no name has.
     """
 
     code: str
@@ -34,6 +35,9 @@ class Phrases:
     commands: Mapping[str, Kind]
     objects: frozenset[str]
     no: frozenset[str]
+    around_day: frozenset[str]
+    refusals: frozenset[str]
+    greetings: frozenset[str]
     fine: frozenset[str]
     not_names: frozenset[str]
     free: str
@@ -141,6 +145,9 @@ ENGLISH = Phrases(
     commands=_COMMANDS,
     objects=_OBJECTS,
     no=_NO,
+    around_day=frozenset({"on", "at", "from", "next", "this", "coming", "around", "after"}),
+    refusals=_NO | {"not", "cannot", "can't", "cant", "don't", "dont"},
+    greetings=frozenset(),
     fine=frozenset({"please", "thanks", "thank", "you", "thx", "great", "good", "fine"}),
     not_names=frozenset(
         [
@@ -244,6 +251,27 @@ GERMAN = Phrases(
     },
     objects=_OBJECTS | {"termin", "meinen", "den", "buchung", "meine", "die", "nummer"},
     no=_NO | {"nein", "nee", "nö", "noe", "doch nicht"},
+    around_day=frozenset(
+        [
+            "am",
+            "um",
+            "ab",
+            "an",
+            "nächsten",
+            "naechsten",
+            "nächster",
+            "kommenden",
+            "diesen",
+            "gegen",
+            "nach",
+            "den",
+            "der",
+            "on",
+            "at",
+        ]
+    ),
+    refusals=_NO | {"nein", "nicht", "kein", "keinen"},
+    greetings=frozenset({"guten"}),
     fine=frozenset(
         {"bitte", "danke", "vielen", "dank", "gut", "gerne", "super", "please", "thanks", "thank", "you"}
     ),

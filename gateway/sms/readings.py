@@ -1,7 +1,7 @@
 """What a text message means, before anything is known about its conversation."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from enum import StrEnum
 
 
@@ -27,12 +27,15 @@ class Reading:
     """A text that was read.
 
     CHANGE is about dropping or moving, and not understood further. `number`: of NUMBER, and of DROP and MOVE
-    if it was sent. `day`: of DAY. `name`: of NAME.
+    if it was sent. `day`: of DAY, perhaps with a time (`at`); `loose` if it stood in a sentence.
+    `name`: of NAME.
     """
 
     kind: Kind
     number: int | None = None
     day: date | None = None
+    at: time | None = None
+    loose: bool = False
     name: str | None = None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -69,12 +69,14 @@ class Lead(StrEnum):
 class Find:
     """Find free times from `start` on, after giving up what is held (`release`).
 
+    `day`, `at`: those that the phone asked for.
     `moving`: the appointment that needs a time at its resource; None: any resource of the site does.
     """
 
     start: datetime
     lead: Lead = Lead.FREE
     day: date | None = None
+    at: time | None = None
     moving: Own | None = None
     release: Offer | None = None
 

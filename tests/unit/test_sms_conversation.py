@@ -220,6 +220,80 @@ def test_day_shows_its_times(text: str) -> None:
     assert Phone().text(text) == OFFERS + ENGLISH.choose
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "first"),
+    [
+        ("en", "wed 9:30", "Wed 5 Dec 09:30"),
+        ("en", "wednesday 10am", "Wed 5 Dec 10:00"),
+        ("en", "Wed at 9.45 AM, please", "Wed 5 Dec 09:45"),
+        ("en", "I want to come on wednesday at 10 am", "Wed 5 Dec 10:00"),
+        ("en", "10:15 on Wednesday?", "Wed 5 Dec 10:15"),
+        ("en", "next wed", "Wed 5 Dec 09:00"),
+        ("en", "12/5 10:00", "Wed 5 Dec 10:00"),
+        ("en", "have you something on 12/5 after 10:00?", "Wed 5 Dec 10:00"),
+        ("en", "tomorrow 9:45", "Tue 4 Dec 09:45"),
+        ("en", "can I come tomorrow?", "Tue 4 Dec 09:00"),
+        ("en", "today 3pm", "Tue 4 Dec 09:00"),
+        ("de", "Mittwoch 10 Uhr", "Mi 5.12. 10:00"),
+        ("de", "mi um 9:30", "Mi 5.12. 09:30"),
+        ("de", "am Mittwoch", "Mi 5.12. 09:00"),
+        ("de", "Ich möchte am Mittwoch um 9.45 Uhr kommen", "Mi 5.12. 09:45"),
+        ("de", "5.12. ab 10h", "Mi 5.12. 10:00"),
+        ("de", "Kann ich am 5.12. kommen?", "Mi 5.12. 09:00"),
+        ("de", "Guten Morgen, geht es am Mittwoch?", "Mi 5.12. 09:00"),
+        ("de", "Guten Morgen", "Di 4.12. 09:00"),
+        ("de", "so eine Frage", "Di 4.12. 09:00"),
+    ],
+)
+def test_day_and_time_are_found_in_a_longer_text(language: str, text: str, first: str) -> None:
+    """The list begins at the wanted day, and at the wanted time if the text has one."""
+    phone = Phone(language, free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text(text).splitlines()[1] == f"1 {first}"
+    assert phone.held is None
+
+
+def test_time_after_the_last_free_one_of_a_day_is_named() -> None:
+    """The day has free times, but none from the wanted one on."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text("tue 15:00").startswith("Nothing free Tue 4 Dec 15:00. Next:\n1 Wed 5 Dec 09:00\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["not on wednesday", "I can’t on Wednesday", "I was born on 12/5/1980", "99:99 or so"]
+)
+def test_day_that_is_not_wanted_is_not_offered(text: str) -> None:
+    """A sentence that refuses a day is like any text."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text(text).splitlines()[1] == "1 Tue 4 Dec 09:00"
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [
+        ("de", "Anna Freitag"),
+        ("de", "Mo Salah"),
+        ("de", "Um Ki-joon"),
+        ("en", "Ok Joe Friday"),
+        ("en", "Sun Li"),
+    ],
+)
+def test_name_with_a_day_is_a_name(language: str, name: str) -> None:
+    """It books what is held."""
+    phone = Phone(language)
+    phone.text("hi", "1", name)
+    assert phone.names == [name.removeprefix("Ok ")]
+
+
+def test_sentence_about_the_held_day_keeps_the_hold() -> None:
+    """A sentence about another day, or the day alone, asks for times and gives up the hold."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text("hi", "1", "I come on tuesday then").startswith("Held for you: ")
+    assert phone.state.held
+    assert "1 Tue 4 Dec 09:00" in phone.text("tue")
+    assert "1 Wed 5 Dec 09:00" in phone.text("1", "can I come on wednesday")
+    assert phone.state.held is None
+
+
 def test_full_day_shows_the_next_times() -> None:
     """A day without a free time is named, with the times after it."""
     assert Phone().text("today").startswith("Nothing free Mon 3 Dec. Next:\n1 Tue 4 Dec 09:00\n")
