@@ -8,6 +8,7 @@ held.
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 
+from gateway.sms.gsm7 import is_gsm7, segments
 from gateway.sms.readings import Kind, Reading
 from gateway.sms.steps import (
     Book,
@@ -41,7 +42,8 @@ from shared.contract.replies import Appointment
 MOST_OWN, MOST_LISTED = 20, 4
 FRESH = timedelta(minutes=30)
 """How long the numbers of a list are valid."""
-LONGEST_TITLE = 20
+LONGEST_TITLE, SHORTEST_TITLE = 20, 8
+"""Titles are cut to the first one, and to no less than the second one."""
 REFERENCE_LENGTH = 8
 
 
@@ -96,8 +98,8 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
             state = state.model_copy(update={"offers": offers, "choice": facts.message, "held": None})
             return Step(state, reply=_offers(find, offers, facts))
         case Held(offer, minutes):
-            held = phrases.held.format(minutes=minutes, full=_full(offer.slot, facts), who=_who(offer, facts))
-            return Step(state.model_copy(update={"held": offer, "choice": facts.message}), reply=held)
+            reply = _name(phrases.held, offer.slot, facts.service, offer.resources[0], facts, minutes=minutes)
+            return Step(state.model_copy(update={"held": offer, "choice": facts.message}), reply=reply)
         case Released(offer):
             released = phrases.released.format(full=_full(offer.slot, facts))
             return Step(state.model_copy(update={"held": None}), reply=released)
@@ -238,20 +240,27 @@ def _numbered(slots: Sequence[datetime], facts: Facts) -> list[str]:
 
 
 def _confirm(phrase: str, appointment: Appointment, resource: str, facts: Facts) -> str:
-    return phrase.format(
-        full=_full(appointment.slot, facts),
-        who=_title(resource, facts),
-        reference=appointment.id[:REFERENCE_LENGTH].upper(),
-    )
+    reference = appointment.id[:REFERENCE_LENGTH].upper()
+    return _name(phrase, appointment.slot, appointment.service, resource, facts, reference=reference)
+
+
+def _name(
+    phrase: str, slot: datetime, service: str | None, resource: str, facts: Facts, **fields: object
+) -> str:
+    """Return a reply with the service and the doctor, as much of them as one segment has room for."""
+    who = facts.titles.get(resource, resource)
+    # One letter outside GSM-7 would more than halve the room.
+    titles = [each for each in (facts.services.get(service or "", ""), who) if each and is_gsm7(each)] or [
+        who
+    ]
+    both = [[each[:length] for each in titles] for length in range(LONGEST_TITLE, SHORTEST_TITLE - 1, -1)]
+    full = _full(slot, facts)
+    for shown in (*both, *([each[:LONGEST_TITLE]] for each in titles)):
+        reply = phrase.format(full=full, what="".join(f", {each.strip()}" for each in shown), **fields)
+        if segments(reply) == 1:
+            break
+    return reply
 
 
 def _full(slot: datetime, facts: Facts) -> str:
     return facts.phrases.full_time(slot.astimezone(facts.zone))
-
-
-def _who(offer: Offer, facts: Facts) -> str:
-    return _title(offer.resources[0], facts)
-
-
-def _title(resource: str, facts: Facts) -> str:
-    return facts.titles.get(resource, resource)[:LONGEST_TITLE].strip()

@@ -107,7 +107,7 @@ _COMMANDS = {
     "help": Kind.HELP,
     "info": Kind.HELP,
 }
-_OBJECTS = frozenset({"my", "the", "appointment", "booking", "number", "no", "nr"})
+_OBJECTS = frozenset({"my", "the", "appointment", "booking"})
 _NO = frozenset({"no", "nope", "nah"})
 
 
@@ -193,12 +193,12 @@ ENGLISH = Phrases(
     day_full="Nothing free {day}. Next:",
     move="New time:",
     choose="Number, day (mon, 12/24), MORE?",
-    held="Held {minutes} min for you: {full}, {who}. Reply OK or your name to book it, or another number.",
+    held="Held {minutes} min for you: {full}{what}. Reply OK or your name to book it, or another number.",
     held_help="Held for you: {full}. Reply OK or your name to book it, another number to change, or MORE.",
     released="Not booked: {full}. The time is free again. Text MORE for other times.",
-    booked="Booked: {full}, {who}. Reference {reference}. Text LIST to see, move or drop it.",
-    done="Already booked: {full}, {who}. Reference {reference}. Text LIST to see, move or drop it.",
-    moved="Moved to {full}, {who}. Reference {reference}. Text LIST to see it.",
+    booked="Booked: {full}{what}. Reference {reference}. Text LIST to see, move or drop it.",
+    done="Already booked: {full}{what}. Reference {reference}. Text LIST to see, move or drop it.",
+    moved="Moved to {full}{what}. Reference {reference}. Text LIST to see it.",
     dropped="Dropped: {full}. The time is free again. Text MORE for other times.",
     gone="That appointment is over or dropped already. Text LIST to see yours.",
     listed="Your appointments:",
@@ -249,7 +249,7 @@ GERMAN = Phrases(
         **_spelled(Kind.MOVE, "umbuchen", "umbuche", "verschieben", "verschiebe", "verlegen", "verlege"),
         **_spelled(Kind.MOVE, "ändern", "ändere"),
     },
-    objects=_OBJECTS | {"termin", "meinen", "den", "buchung", "meine", "die", "nummer"},
+    objects=_OBJECTS | {"termin", "meinen", "den", "buchung", "meine", "die"},
     no=_NO | {"nein", "nee", "nö", "noe", "doch nicht"},
     around_day=frozenset(
         [
@@ -321,14 +321,14 @@ GERMAN = Phrases(
     move="Neue Zeit:",
     choose="Nummer, Tag (mo, 24.12.), MEHR?",
     held=(
-        "{minutes} Min. reserviert: {full}, {who}. "
+        "{minutes} Min. reserviert: {full}{what}. "
         "OK oder Ihr Name bucht den Termin, eine andere Nummer wechselt."
     ),
     held_help="Reserviert: {full}. OK oder Ihr Name bucht den Termin. Sonst andere Nummer oder MEHR.",
     released="Nicht gebucht: {full}. Die Zeit ist wieder frei. MEHR zeigt andere Termine.",
-    booked="Gebucht: {full}, {who}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
-    done="Schon gebucht: {full}, {who}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
-    moved="Umgebucht auf {full}, {who}. Nr. {reference}. LISTE zeigt Ihre Termine.",
+    booked="Gebucht: {full}{what}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
+    done="Schon gebucht: {full}{what}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
+    moved="Umgebucht auf {full}{what}. Nr. {reference}. LISTE zeigt Ihre Termine.",
     dropped="Abgesagt: {full}. Die Zeit ist wieder frei. MEHR zeigt andere Termine.",
     gone="Dieser Termin ist vorbei oder schon abgesagt. LISTE zeigt Ihre Termine.",
     listed="Ihre Termine:",

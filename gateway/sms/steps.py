@@ -205,14 +205,16 @@ Outcome = Found | Held | Released | Taken | Booked | WasRead | Dropped | Moved |
 class Facts:
     """What a step may know besides its state.
 
-    `message`: the id of the message. `cut_offs`: minutes before an appointment after which it cannot be
-    changed, and `titles`: both by resource.
+    `message`: the id of the message. `service`: what is booked, with its title in `services`. `cut_offs`:
+    minutes before an appointment after which it cannot be changed, and `titles`: both by resource.
     """
 
     now: datetime
     message: str
     phrases: Phrases
     zone: ZoneInfo
+    service: str | None = None
+    services: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     cut_offs: Mapping[str, int] = field(default_factory=dict)
 

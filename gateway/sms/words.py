@@ -36,6 +36,7 @@ _DROPPED = {"Cc", "So", "Sk", "Cf", "Cs", "Co", "Cn", "Me"}
 _VARIATION = range(0xFE00, 0xFE10)
 _NUMBER = re.compile(r"(?:nr|no|number|nummer)?[#.]* *(\d{1,2})[.):!]*")
 _COMMAND = re.compile(r"([^\W\d]+)[ .:#]*(?:(?:nr|no)[. ]*)?(\d{1,2})?[.!)]*")
+_NUMBER_SIGN = re.compile(r"\b(?:nr|no|number|nummer)[. ]*(?=\d)")
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 _PLAIN = re.compile(r"[^\W_][\w .:#!),]*")
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
@@ -84,7 +85,7 @@ def read_text(text: str, phrases: Phrases, today: date) -> Reading:
 
 def _read_change(text: str, phrases: Phrases) -> Reading | None:
     """Return DROP, MOVE, or CHANGE if there is more than its word and a number; None without its word."""
-    words = [word for word in _WORDS.findall(text) if word not in phrases.objects]
+    words = [word for word in _WORDS.findall(_NUMBER_SIGN.sub(" ", text)) if word not in phrases.objects]
     kinds = [kind for word in words if (kind := phrases.commands.get(word)) in (Kind.DROP, Kind.MOVE)]
     if not kinds:
         return None

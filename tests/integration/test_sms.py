@@ -101,9 +101,12 @@ async def test_phone_books_lists_moves_and_drops(texts: Texts) -> None:
     phone = texts.phone()
     offers = await phone.text("hi")
     assert offers.startswith("Free times:\n1 ")
-    assert (await phone.text(" 2 ")).startswith("Held 5 min for you: ")
+    held = await phone.text(" 2 ")
+    assert held.startswith("Held 5 min for you: ")
+    assert ", Check-up, Dr Lee. Reply" in held
     booked = await phone.text("Ada Lovelace")
     assert booked.startswith("Booked: ")
+    assert ", Check-up, Dr Lee. Ref" in booked
     (stored,) = await texts.of(phone)
     assert (stored["patientName"], stored["service"], stored["durationMinutes"]) == (
         "Ada Lovelace",

@@ -62,6 +62,32 @@ def test_ok_or_a_name_books_what_is_held(text: str, name: str | None) -> None:
     assert not name or name not in phone.state.model_dump_json()
 
 
+def test_service_is_named_beside_the_doctor() -> None:
+    """The person reads what is held and booked, if the site has services."""
+    phone = Phone(service="Check-up")
+    assert phone.text("hi", "1").startswith(
+        "Held 5 min for you: Tuesday 4 December 2029 at 09:00, Check-up, Dr Lee. Reply OK"
+    )
+    assert phone.text("ok").startswith("Booked: Tuesday 4 December 2029 at 09:00, Check-up, Dr Lee. Ref")
+    assert phone.text("ok").startswith("Already booked: Tuesday 4 December 2029 at 09:00, Check-up, Dr Lee.")
+
+
+@pytest.mark.parametrize(
+    ("service", "title", "named"),
+    [
+        ("Vorsorge", "Dr Ottilie Lee", " Uhr, Vorsorge, Dr Ottilie Lee. "),
+        ("Preventive check of teeth", "Dr Ottilie van Lee", " Uhr, Preventive check, Dr Ottilie van Le. "),
+        ("Kontrola zębów", "Dr Lee", " Uhr, Dr Lee. "),
+        ("Check-up", "Dr Łukasz", " Uhr, Check-up. "),
+    ],
+)
+def test_titles_are_cut_until_one_segment_has_room(service: str, title: str, named: str) -> None:
+    """Both are cut alike; a title with other letters than GSM-7 is left out beside one without."""
+    reply = Phone("de", service=service, title=title).text("hi", "1")
+    assert named in reply
+    assert segments(reply) == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -484,6 +510,8 @@ def test_words_for_dropping_drop_the_own_appointment(text: str) -> None:
         "change it to friday",
         "löschen Sie meine Daten",
         "remove 100",
+        "no drop",
+        "No, drop 1",
         "can I change my appointment?",
         "verschieben " + "x" * 400,
     ],
@@ -517,8 +545,9 @@ def test_hour_that_comes_twice_has_its_offset() -> None:
     assert "02:30 (UTC+0100)" in phone.text("2")
 
 
+@pytest.mark.parametrize("service", [None, "Check-up", "Ö" * 64])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_reply_fits_one_segment(language: str) -> None:
+def test_every_reply_fits_one_segment(language: str, service: str | None) -> None:
     """The longest dates, a far year and a long title stay within 160 characters of GSM-7."""
     phrases = LANGUAGES[language]
     longest_day = max(range(7), key=lambda n: len(phrases.days[n]))
@@ -526,7 +555,7 @@ def test_every_reply_fits_one_segment(language: str) -> None:
     slot = NINE.replace(year=2031, month=longest_month, day=20)
     while slot.weekday() != longest_day:
         slot += timedelta(days=1)
-    phone = Phone(language, title="Ü" * 64, cut_off=10**7)
+    phone = Phone(language, title="Ü" * 64, service=service, cut_off=10**7)
     phone.free = quarters(slot)
     replies = [phone.text("x"), phone.text("1"), phone.text("?!?"), phone.text("ok"), phone.text("LIST")]
     replies += [phone.text("ok"), phone.text("x", "1", "no")]
