@@ -249,14 +249,13 @@ def _name(
 ) -> str:
     """Return a reply with the service and the doctor, as much of them as one segment has room for."""
     who = facts.titles.get(resource, resource)
+    titles = [title for title in (facts.services.get(service or ""), who) if title]
     # One letter outside GSM-7 would more than halve the room.
-    titles = [each for each in (facts.services.get(service or "", ""), who) if each and is_gsm7(each)] or [
-        who
-    ]
-    both = [[each[:length] for each in titles] for length in range(LONGEST_TITLE, SHORTEST_TITLE - 1, -1)]
+    titles = [title for title in titles if is_gsm7(title)] or [who]
+    both = [[title[:length] for title in titles] for length in range(LONGEST_TITLE, SHORTEST_TITLE - 1, -1)]
     full = _full(slot, facts)
-    for shown in (*both, *([each[:LONGEST_TITLE]] for each in titles)):
-        reply = phrase.format(full=full, what="".join(f", {each.strip()}" for each in shown), **fields)
+    for shown in (*both, *([title[:LONGEST_TITLE]] for title in titles)):
+        reply = phrase.format(full=full, what="".join(f", {title.strip()}" for title in shown), **fields)
         if segments(reply) == 1:
             break
     return reply
