@@ -31,6 +31,8 @@ from gateway.sms.steps import (
     Outcome,
     Own,
     Read,
+    Release,
+    Released,
     Taken,
     WasRead,
 )
@@ -127,6 +129,9 @@ class Calendar:
                 return Found(command, await self._find(command))
             case Hold():
                 return await self._hold(command)
+            case Release(held):
+                await self._release(held)
+                return Released(held)
             case Book():
                 return await self._book(command)
             case Read():

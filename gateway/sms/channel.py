@@ -155,6 +155,8 @@ class SmsChannel:
                 message=text.id,
                 phrases=line.phrases,
                 zone=site.zone,
+                service=site.service,
+                services=site.services,
                 titles=site.titles,
                 cut_offs=site.cut_offs,
             )

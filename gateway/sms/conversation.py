@@ -1,12 +1,14 @@
 """The conversation with a phone, as a pure function: (state, text or outcome, facts) -> step.
 
-Any text gets free times, numbered. A number holds one; OK or a name books it. LIST, MOVE 1 and DROP 1 show
-and change the appointments that this phone booked. A list of free times gives up what is held.
+Any text gets free times, numbered. A number holds one; OK or a name books it, NO gives it up. LIST, MOVE 1
+and DROP 1 show and change the appointments that this phone booked. A list of free times gives up what is
+held.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 
+from gateway.sms.gsm7 import is_gsm7, segments
 from gateway.sms.readings import Kind, Reading
 from gateway.sms.steps import (
     Book,
@@ -27,6 +29,8 @@ from gateway.sms.steps import (
     Outcome,
     Own,
     Read,
+    Release,
+    Released,
     State,
     Step,
     Taken,
@@ -38,7 +42,8 @@ from shared.contract.replies import Appointment
 MOST_OWN, MOST_LISTED = 20, 4
 FRESH = timedelta(minutes=30)
 """How long the numbers of a list are valid."""
-LONGEST_TITLE = 20
+LONGEST_TITLE, SHORTEST_TITLE = 20, 8
+"""Titles are cut to the first one, and to no less than the second one."""
 REFERENCE_LENGTH = 8
 
 
@@ -56,9 +61,12 @@ def start(state: State, text: str, facts: Facts) -> Step:
             return Step(state, reply=facts.phrases.help)
         case Kind.LIST | Kind.DROP | Kind.MOVE:
             return _read(state, reading, facts)
-        case Kind.DAY if reading.day:
-            begin = datetime.combine(reading.day, time(), facts.zone)
-            return _find(state, max(begin, facts.now), Lead.FREE, reading)
+        case Kind.CHANGE if state.own or not state.held:
+            # Free times would be for a new appointment, beside the one that it is about.
+            return _read(state, Reading(Kind.LIST), facts)
+        case Kind.DAY if reading.day and not _is_about_held(state, reading, facts):
+            begin = datetime.combine(reading.day, reading.at or time(), facts.zone)
+            return _find(state, max(begin, facts.now), Lead.MOVE if state.moving else Lead.FREE, reading)
         case Kind.MORE:
             last = state.offers[-1].slot + timedelta(milliseconds=1) if state.offers else facts.now
             return _find(state, last, Lead.MOVE if state.moving else Lead.FREE)
@@ -66,12 +74,11 @@ def start(state: State, text: str, facts: Facts) -> Step:
             return _choose(state, reading.number or 0, facts)
         case Kind.OK | Kind.NAME if state.held:
             return Step(state, Book(state.held, state.choice, reading.name))
-    if state.held:
-        held = _full(state.held.slot, facts)
-        return Step(state, reply=facts.phrases.held_help.format(full=held))
-    if state.offers:
-        return Step(state, reply=facts.phrases.help)
-    return _find(state, facts.now, Lead.FREE)
+        case Kind.OK if state.done and not state.offers:
+            return Step(state, Read(state.own, reading))
+        case Kind.NO if state.held:
+            return Step(state, Release(state.held))
+    return _help(state, facts)
 
 
 def before(step: Step) -> State | None:
@@ -91,16 +98,20 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
             state = state.model_copy(update={"offers": offers, "choice": facts.message, "held": None})
             return Step(state, reply=_offers(find, offers, facts))
         case Held(offer, minutes):
-            held = phrases.held.format(minutes=minutes, full=_full(offer.slot, facts), who=_who(offer, facts))
-            return Step(state.model_copy(update={"held": offer, "choice": facts.message}), reply=held)
+            reply = _name(phrases.held, offer.slot, facts.service, offer.resources[0], facts, minutes=minutes)
+            return Step(state.model_copy(update={"held": offer, "choice": facts.message}), reply=reply)
+        case Released(offer):
+            released = phrases.released.format(full=_full(offer.slot, facts))
+            return Step(state.model_copy(update={"held": None}), reply=released)
         case Taken():
-            return _find(state, facts.now, Lead.TAKEN)
+            first = state.offers[0] if state.offers else state.held
+            return _find(state, max(first.slot, facts.now) if first else facts.now, Lead.TAKEN)
         case Booked(appointment, resource):
             own = Own(id=appointment.id, resource=resource)
-            state = State(own=(*state.own, own)[-MOST_OWN:], at=state.at)
+            state = State(own=(*state.own, own)[-MOST_OWN:], done=own.id, at=state.at)
             return Step(state, reply=_confirm(phrases.booked, appointment, resource, facts))
         case Moved(appointment, resource):
-            state = State(own=state.own, at=state.at)
+            state = State(own=state.own, done=appointment.id, at=state.at)
             return Step(state, reply=_confirm(phrases.moved, appointment, resource, facts))
         case Dropped(own, appointment):
             left = tuple(each for each in state.own if each.id != own.id)
@@ -114,6 +125,16 @@ def follow(state: State, outcome: Outcome, facts: Facts) -> Step:
             return _after_read(state, outcome, facts)
         case Denied(too_many):
             return Step(state, reply=phrases.too_many if too_many else phrases.call)
+
+
+def _help(state: State, facts: Facts) -> Step:
+    """Answer a text that means nothing here: with what the phone may do, or with the first free times."""
+    if state.held:
+        held = _full(state.held.slot, facts)
+        return Step(state, reply=facts.phrases.held_help.format(full=held))
+    if state.offers:
+        return Step(state, reply=facts.phrases.help)
+    return _find(state, facts.now, Lead.FREE)
 
 
 def _choose(state: State, number: int, facts: Facts) -> Step:
@@ -130,8 +151,16 @@ def _choose(state: State, number: int, facts: Facts) -> Step:
 
 
 def _find(state: State, begin: datetime, lead: Lead, reading: Reading | None = None) -> Step:
-    day = reading.day if reading else None
-    return Step(state, Find(begin, lead, day, state.moving, state.held))
+    day, at = (reading.day, reading.at) if reading else (None, None)
+    return Step(state, Find(begin, lead, day, at, state.moving, state.held))
+
+
+def _is_about_held(state: State, reading: Reading, facts: Facts) -> bool:
+    """Return whether a sentence ("see you on Friday") may be about the time that is held."""
+    if not (state.held and reading.loose):
+        return False
+    held = state.held.slot.astimezone(facts.zone)
+    return held.date() == reading.day and reading.at in (None, held.time())
 
 
 def _read(state: State, reading: Reading, facts: Facts) -> Step:
@@ -142,12 +171,17 @@ def _read(state: State, reading: Reading, facts: Facts) -> Step:
 
 
 def _after_read(state: State, outcome: WasRead, facts: Facts) -> Step:
-    """Go on with LIST, DROP or MOVE, once the appointments are known."""
+    """Go on with LIST, DROP, MOVE, or OK after a booking, once the appointments are known."""
     found, reading = outcome.appointments, outcome.read.reading
     mine = [one for one in found.values() if one.status == "booked" and one.slot > facts.now]
     coming = sorted(mine, key=lambda one: one.slot)
     ids = {one.id for one in coming}
     state = state.model_copy(update={"own": tuple(own for own in state.own if own.id in ids)})
+    if reading.kind is Kind.OK:
+        done = next((own for own in state.own if own.id == state.done), None)
+        if done is None:
+            return Step(state, reply=facts.phrases.gone)
+        return Step(state, reply=_confirm(facts.phrases.done, found[done.id], done.resource, facts))
     if reading.kind is Kind.LIST or not (state.listed or len(coming) == 1):
         return _list(state, coming, facts)
     # A number counts in the list that the phone has, so that a second DROP 1 does not drop another one.
@@ -192,7 +226,9 @@ def _offers(find: Find, offers: Sequence[Offer], facts: Facts) -> str:
     first = offers[0].slot.astimezone(facts.zone)
     lead = phrases.taken if find.lead is Lead.TAKEN else phrases.free
     if find.day and first.date() != find.day:
-        lead = phrases.day_full.format(day=phrases.day_of(datetime.combine(find.day, time(), facts.zone)))
+        wanted = datetime.combine(find.day, find.at or time(), facts.zone)
+        day = phrases.short_time(wanted, facts.now) if find.at else phrases.day_of(wanted)
+        lead = phrases.day_full.format(day=day)
     elif find.lead is Lead.MOVE:
         lead = phrases.move
     return "\n".join([lead, *_numbered([offer.slot for offer in offers], facts), phrases.choose])
@@ -204,20 +240,26 @@ def _numbered(slots: Sequence[datetime], facts: Facts) -> list[str]:
 
 
 def _confirm(phrase: str, appointment: Appointment, resource: str, facts: Facts) -> str:
-    return phrase.format(
-        full=_full(appointment.slot, facts),
-        who=_title(resource, facts),
-        reference=appointment.id[:REFERENCE_LENGTH].upper(),
-    )
+    reference = appointment.id[:REFERENCE_LENGTH].upper()
+    return _name(phrase, appointment.slot, appointment.service, resource, facts, reference=reference)
+
+
+def _name(
+    phrase: str, slot: datetime, service: str | None, resource: str, facts: Facts, **fields: object
+) -> str:
+    """Return a reply with the service and the doctor, as much of them as one segment has room for."""
+    who = facts.titles.get(resource, resource)
+    titles = [title for title in (facts.services.get(service or ""), who) if title]
+    # One letter outside GSM-7 would more than halve the room.
+    titles = [title for title in titles if is_gsm7(title)] or [who]
+    both = [[title[:length] for title in titles] for length in range(LONGEST_TITLE, SHORTEST_TITLE - 1, -1)]
+    full = _full(slot, facts)
+    for shown in (*both, *([title[:LONGEST_TITLE]] for title in titles)):
+        reply = phrase.format(full=full, what="".join(f", {title.strip()}" for title in shown), **fields)
+        if segments(reply) == 1:
+            break
+    return reply
 
 
 def _full(slot: datetime, facts: Facts) -> str:
     return facts.phrases.full_time(slot.astimezone(facts.zone))
-
-
-def _who(offer: Offer, facts: Facts) -> str:
-    return _title(offer.resources[0], facts)
-
-
-def _title(resource: str, facts: Facts) -> str:
-    return facts.titles.get(resource, resource)[:LONGEST_TITLE].strip()

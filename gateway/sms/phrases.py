@@ -16,7 +16,9 @@ class Phrases:
 
     `short`, `full`, `day`: formats of a time, with the fields of `_fields`. `commands`: the words that a
     patient may use, by kind. `days`: full names from Monday on, of which a begin of `shortest` letters does.
-    `not_names`: words that no name has.
+    `objects`: what may stand beside DROP or MOVE and changes nothing. `no`: answers that refuse.
+    `around_day`: what may stand beside a day and a time. `refusals`: the day of a sentence with such a word
+    is not wanted. `greetings`: a word after one of them is no day. `not_names`: words that no name has.
     """
 
     code: str
@@ -31,6 +33,11 @@ class Phrases:
     today: str
     tomorrow: str
     commands: Mapping[str, Kind]
+    objects: frozenset[str]
+    no: frozenset[str]
+    around_day: frozenset[str]
+    refusals: frozenset[str]
+    greetings: frozenset[str]
     fine: frozenset[str]
     not_names: frozenset[str]
     free: str
@@ -41,7 +48,9 @@ class Phrases:
     choose: str
     held: str
     held_help: str
+    released: str
     booked: str
+    done: str
     moved: str
     dropped: str
     gone: str
@@ -93,11 +102,20 @@ _COMMANDS = {
     "okay": Kind.OK,
     "more": Kind.MORE,
     "list": Kind.LIST,
-    "drop": Kind.DROP,
-    "move": Kind.MOVE,
+    **dict.fromkeys(["drop", "delete", "remove"], Kind.DROP),
+    **dict.fromkeys(["move", "change", "reschedule"], Kind.MOVE),
     "help": Kind.HELP,
     "info": Kind.HELP,
 }
+_OBJECTS = frozenset({"my", "the", "appointment", "booking"})
+_NO = frozenset({"no", "nope", "nah"})
+
+
+def _spelled(kind: Kind, *words: str) -> dict[str, Kind]:
+    """Return the kind of words, and of their spellings without umlauts."""
+    umlauts = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+    return dict.fromkeys([*words, *(word.translate(umlauts) for word in words)], kind)
+
 
 ENGLISH = Phrases(
     code="en",
@@ -125,6 +143,11 @@ ENGLISH = Phrases(
     today="today",
     tomorrow="tomorrow",
     commands=_COMMANDS,
+    objects=_OBJECTS,
+    no=_NO,
+    around_day=frozenset({"on", "at", "from", "next", "this", "coming", "around", "after"}),
+    refusals=_NO | {"not", "cannot", "can't", "cant", "don't", "dont"},
+    greetings=frozenset(),
     fine=frozenset({"please", "thanks", "thank", "you", "thx", "great", "good", "fine"}),
     not_names=frozenset(
         [
@@ -170,10 +193,12 @@ ENGLISH = Phrases(
     day_full="Nothing free {day}. Next:",
     move="New time:",
     choose="Number, day (mon, 12/24), MORE?",
-    held="Held {minutes} min for you: {full}, {who}. Reply OK or your name to book it, or another number.",
+    held="Held {minutes} min for you: {full}{what}. Reply OK or your name to book it, or another number.",
     held_help="Held for you: {full}. Reply OK or your name to book it, another number to change, or MORE.",
-    booked="Booked: {full}, {who}. Reference {reference}. Text LIST to see, move or drop it.",
-    moved="Moved to {full}, {who}. Reference {reference}. Text LIST to see it.",
+    released="Not booked: {full}. The time is free again. Text MORE for other times.",
+    booked="Booked: {full}{what}. Reference {reference}. Text LIST to see, move or drop it.",
+    done="Already booked: {full}{what}. Reference {reference}. Text LIST to see, move or drop it.",
+    moved="Moved to {full}{what}. Reference {reference}. Text LIST to see it.",
     dropped="Dropped: {full}. The time is free again. Text MORE for other times.",
     gone="That appointment is over or dropped already. Text LIST to see yours.",
     listed="Your appointments:",
@@ -218,11 +243,38 @@ GERMAN = Phrases(
         **_COMMANDS,
         "mehr": Kind.MORE,
         "liste": Kind.LIST,
-        "absage": Kind.DROP,
-        "umbuchen": Kind.MOVE,
         "hilfe": Kind.HELP,
+        **_spelled(Kind.DROP, "absagen", "absage", "löschen", "lösche", "stornieren", "storniere", "storno"),
+        **_spelled(Kind.DROP, "streichen", "streiche"),
+        **_spelled(Kind.MOVE, "umbuchen", "umbuche", "verschieben", "verschiebe", "verlegen", "verlege"),
+        **_spelled(Kind.MOVE, "ändern", "ändere"),
     },
-    fine=frozenset({"bitte", "danke", "vielen", "dank", "gut", "gerne", "super", "please", "thanks"}),
+    objects=_OBJECTS | {"termin", "meinen", "den", "buchung", "meine", "die"},
+    no=_NO | {"nein", "nee", "nö", "noe", "doch nicht"},
+    around_day=frozenset(
+        [
+            "am",
+            "um",
+            "ab",
+            "an",
+            "nächsten",
+            "naechsten",
+            "nächster",
+            "kommenden",
+            "diesen",
+            "gegen",
+            "nach",
+            "den",
+            "der",
+            "on",
+            "at",
+        ]
+    ),
+    refusals=_NO | {"nein", "nicht", "kein", "keinen"},
+    greetings=frozenset({"guten"}),
+    fine=frozenset(
+        {"bitte", "danke", "vielen", "dank", "gut", "gerne", "super", "please", "thanks", "thank", "you"}
+    ),
     not_names=frozenset(
         [
             "ja",
@@ -269,12 +321,14 @@ GERMAN = Phrases(
     move="Neue Zeit:",
     choose="Nummer, Tag (mo, 24.12.), MEHR?",
     held=(
-        "{minutes} Min. reserviert: {full}, {who}. "
+        "{minutes} Min. reserviert: {full}{what}. "
         "OK oder Ihr Name bucht den Termin, eine andere Nummer wechselt."
     ),
     held_help="Reserviert: {full}. OK oder Ihr Name bucht den Termin. Sonst andere Nummer oder MEHR.",
-    booked="Gebucht: {full}, {who}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
-    moved="Umgebucht auf {full}, {who}. Nr. {reference}. LISTE zeigt Ihre Termine.",
+    released="Nicht gebucht: {full}. Die Zeit ist wieder frei. MEHR zeigt andere Termine.",
+    booked="Gebucht: {full}{what}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
+    done="Schon gebucht: {full}{what}. Nr. {reference}. LISTE zeigt, verlegt oder streicht ihn.",
+    moved="Umgebucht auf {full}{what}. Nr. {reference}. LISTE zeigt Ihre Termine.",
     dropped="Abgesagt: {full}. Die Zeit ist wieder frei. MEHR zeigt andere Termine.",
     gone="Dieser Termin ist vorbei oder schon abgesagt. LISTE zeigt Ihre Termine.",
     listed="Ihre Termine:",

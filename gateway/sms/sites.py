@@ -17,10 +17,14 @@ DEFAULT_SERVICE = "default"
 
 @dataclass(frozen=True)
 class SiteFacts:
-    """`service`: what is booked; None if the site has no services. `titles` and `cut_offs`: by resource."""
+    """`service`: what is booked; None if the site has no services. `services`: their titles, by id.
+
+    `titles` and `cut_offs`: by resource.
+    """
 
     zone: ZoneInfo
     service: str | None
+    services: dict[str, str]
     titles: dict[str, str]
     cut_offs: dict[str, int]
 
@@ -53,11 +57,14 @@ async def _read(line: Line, client: CommandClient, requester: Requester) -> Site
         schedules += page.schedules
         if (cursor := page.next) is None:
             break
-    services = [service.id for schedule in schedules for service in schedule.services]
+    services: dict[str, str] = {}
+    for service in (service for schedule in schedules for service in schedule.services):
+        services.setdefault(service.id, service.title)
     first = DEFAULT_SERVICE if DEFAULT_SERVICE in services else next(iter(services), None)
     return SiteFacts(
         zone=ZoneInfo(schedules[0].timeZone if schedules else "UTC"),
         service=line.service or first,
+        services=services,
         titles={schedule.resource: schedule.title for schedule in schedules},
         cut_offs={schedule.resource: schedule.cutOffMinutes or 0 for schedule in schedules},
     )

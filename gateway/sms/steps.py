@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -39,7 +39,8 @@ class State(BaseModel):
     `offers`: the free times that it was sent last, by message `choice`. `held`: the one that is held for it,
     at one resource. `unsure`: a booking of what is held was sent, and its outcome is not known. `moving`: the
     appointment for which it chooses a new time, until `movable_until`. `own`: its appointments. `listed`: the
-    ids that it was sent last, in order. `at`: when it wrote last.
+    ids that it was sent last, in order. `done`: the id that it booked or moved last. `at`: when it
+    wrote last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +53,7 @@ class State(BaseModel):
     movable_until: Instant | None = None
     own: tuple[Own, ...] = ()
     listed: tuple[str, ...] = ()
+    done: str = ""
     at: Instant | None = None
 
 
@@ -67,12 +69,14 @@ class Lead(StrEnum):
 class Find:
     """Find free times from `start` on, after giving up what is held (`release`).
 
+    `day`, `at`: those that the phone asked for.
     `moving`: the appointment that needs a time at its resource; None: any resource of the site does.
     """
 
     start: datetime
     lead: Lead = Lead.FREE
     day: date | None = None
+    at: time | None = None
     moving: Own | None = None
     release: Offer | None = None
 
@@ -86,6 +90,13 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Release:
+    """Give up what is held."""
+
+    offer: Offer
+
+
+@dataclass(frozen=True)
 class Book:
     """Book what is held; `name` is None if the phone did not send one. `choice` makes its key."""
 
@@ -96,7 +107,7 @@ class Book:
 
 @dataclass(frozen=True)
 class Read:
-    """Read the appointments of the phone for a text: LIST, DROP or MOVE."""
+    """Read the appointments of the phone for a text: LIST, DROP, MOVE or OK."""
 
     own: tuple[Own, ...]
     reading: Reading
@@ -118,7 +129,7 @@ class Move:
     choice: str
 
 
-Command = Find | Hold | Book | Read | Drop | Move
+Command = Find | Hold | Release | Book | Read | Drop | Move
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,11 @@ class Held:
 
     offer: Offer
     minutes: int
+
+
+@dataclass(frozen=True)
+class Released:
+    offer: Offer
 
 
 @dataclass(frozen=True)
@@ -182,21 +198,23 @@ class Denied:
     too_many: bool = False
 
 
-Outcome = Found | Held | Taken | Booked | WasRead | Dropped | Moved | Gone | Denied
+Outcome = Found | Held | Released | Taken | Booked | WasRead | Dropped | Moved | Gone | Denied
 
 
 @dataclass(frozen=True)
 class Facts:
     """What a step may know besides its state.
 
-    `message`: the id of the message. `cut_offs`: minutes before an appointment after which it cannot be
-    changed, and `titles`: both by resource.
+    `message`: the id of the message. `service`: what is booked, with its title in `services`. `cut_offs`:
+    minutes before an appointment after which it cannot be changed, and `titles`: both by resource.
     """
 
     now: datetime
     message: str
     phrases: Phrases
     zone: ZoneInfo
+    service: str | None = None
+    services: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     cut_offs: Mapping[str, int] = field(default_factory=dict)
 

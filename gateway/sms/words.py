@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from datetime import date, timedelta
+from datetime import date, time, timedelta
+from itertools import pairwise
 from typing import Literal
 
 from gateway.sms.phrases import Phrases
@@ -35,8 +36,15 @@ _DROPPED = {"Cc", "So", "Sk", "Cf", "Cs", "Co", "Cn", "Me"}
 _VARIATION = range(0xFE00, 0xFE10)
 _NUMBER = re.compile(r"(?:nr|no|number|nummer)?[#.]* *(\d{1,2})[.):!]*")
 _COMMAND = re.compile(r"([^\W\d]+)[ .:#]*(?:(?:nr|no)[. ]*)?(\d{1,2})?[.!)]*")
+_NUMBER_SIGN = re.compile(r"\b(?:nr|no|number|nummer)[. ]*(?=\d)")
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+_PLAIN = re.compile(r"[^\W_][\w .:#!),]*")
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _DATE = re.compile(r"(\d{1,2})[./](\d{1,2})[./]?(?:(\d{4}|\d{2})\.?)?")
+_DATE_WORD = re.compile(rf"{_ISO.pattern}|{_DATE.pattern}")
+_TIME = re.compile(
+    r"\b(?P<hour>\d{1,2})(?:[:.](?P<minute>\d\d))?(?: ?(?P<unit>uhr|h|am|pm)\b|(?<=:\d\d)(?![\d:.]))"
+)
 _NAME = re.compile(r"[^\W\d_][^\d_<>{}()\[\]?!/\\@#*=+:;\"]*")
 
 
@@ -50,25 +58,42 @@ def read_carrier_word(text: str) -> Literal["stop", "start"] | None:
 
 def read_text(text: str, phrases: Phrases, today: date) -> Reading:
     """Return what a text means in a language; `today` is the date at the site."""
-    if len(text) > LONGEST_TEXT:
-        return UNCLEAR
     clean = _clean(text)
     plain = unicodedata.normalize("NFKC", clean).casefold().strip(" .,!")
     words = [word for word in re.split(r"[ ,.!]+", plain) if word]
     asked = " ".join(word for word in plain.split() if word.strip(",.!") not in phrases.fine)
+    change = _read_change(asked, phrases)
+    if len(text) > LONGEST_TEXT:
+        return Reading(Kind.CHANGE) if change else UNCLEAR
+    if asked.strip(",.!") in phrases.no:
+        return Reading(Kind.NO)
     if plain == "?":
         return Reading(Kind.HELP)
     if found := _NUMBER.fullmatch(asked):
         return Reading(Kind.NUMBER, number=int(found[1]))
     if day := _read_day(asked, phrases, today):
         return Reading(Kind.DAY, day=day)
+    if change:
+        return change
     if (found := _COMMAND.fullmatch(asked)) and (kind := phrases.commands.get(found[1])):
-        number = int(found[2]) if found[2] else None
-        if kind in (Kind.DROP, Kind.MOVE):
-            return Reading(kind, number=number)
-        return UNCLEAR if number else Reading(kind)
+        return UNCLEAR if found[2] else Reading(kind)
     is_ok = bool(words) and phrases.commands.get(words[0]) is Kind.OK
+    if not is_ok and (wish := _read_wish(asked, phrases, today)):
+        return wish
     return _read_name(re.sub(r"^\w+[ ,.!]*", "", clean) if is_ok else clean, phrases)
+
+
+def _read_change(text: str, phrases: Phrases) -> Reading | None:
+    """Return DROP, MOVE, or CHANGE if there is more than its word and a number; None without its word."""
+    words = [word for word in _WORDS.findall(_NUMBER_SIGN.sub(" ", text)) if word not in phrases.objects]
+    kinds = [kind for word in words if (kind := phrases.commands.get(word)) in (Kind.DROP, Kind.MOVE)]
+    if not kinds:
+        return None
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) <= 2]
+    # "Do not drop 1" and "drop 1 or 2?" are no commands.
+    if len(kinds) > 1 or len(numbers) > 1 or len(words) != 1 + len(numbers) or not _PLAIN.fullmatch(text):
+        return Reading(Kind.CHANGE)
+    return Reading(kinds[0], number=numbers[0] if numbers else None)
 
 
 def _clean(text: str) -> str:
@@ -102,6 +127,34 @@ def _read_day(text: str, phrases: Phrases, today: date) -> date | None:
         this_year = _date(today.year, month, day)
         return this_year if this_year and this_year >= today else _date(today.year + 1, month, day)
     return None
+
+
+def _read_wish(text: str, phrases: Phrases, today: date) -> Reading | None:
+    """Return the day, and perhaps the time, of a longer text such as "fri 15:00"; None if it names no day."""
+    at: time | None = None
+    if (found := _TIME.search(text)) and (at := _read_time(found)):
+        text = f"{text[: found.start()]} {text[found.end() :]}"
+    words = [word for each in text.replace("’", "'").split() if (word := each.strip(",!?"))]
+    rest = [word for word in words if word not in phrases.around_day]
+    if (at or len(rest) < len(words)) and (day := _read_day(" ".join(rest), phrases, today)):
+        return Reading(Kind.DAY, day=day, at=at)
+    # Names have days too: Anna Freitag is a name, and "I come Friday" is none.
+    is_sentence = at or not (phrases.not_names | phrases.around_day).isdisjoint(words)
+    if not is_sentence or not phrases.refusals.isdisjoint(words):
+        return None
+    for before, word in pairwise(("", *words)):
+        is_whole = word in {*phrases.days, phrases.today, phrases.tomorrow} or _DATE_WORD.fullmatch(word)
+        day = _read_day(word, phrases, today) if is_whole and before not in phrases.greetings else None
+        if day and day >= today:
+            return Reading(Kind.DAY, day=day, at=at, loose=True)
+    return None
+
+
+def _read_time(found: re.Match[str]) -> time | None:
+    hour, minute, half = int(found["hour"]), int(found["minute"] or 0), found["unit"]
+    if half in ("am", "pm") and 1 <= hour <= 12:
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    return time(hour, minute) if hour < 24 and minute < 60 else None
 
 
 def _date(year: int, month: int, day: int) -> date | None:

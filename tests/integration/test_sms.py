@@ -101,9 +101,12 @@ async def test_phone_books_lists_moves_and_drops(texts: Texts) -> None:
     phone = texts.phone()
     offers = await phone.text("hi")
     assert offers.startswith("Free times:\n1 ")
-    assert (await phone.text(" 2 ")).startswith("Held 5 min for you: ")
+    held = await phone.text(" 2 ")
+    assert held.startswith("Held 5 min for you: ")
+    assert ", Check-up, Dr Lee. Reply" in held
     booked = await phone.text("Ada Lovelace")
     assert booked.startswith("Booked: ")
+    assert ", Check-up, Dr Lee. Ref" in booked
     (stored,) = await texts.of(phone)
     assert (stored["patientName"], stored["service"], stored["durationMinutes"]) == (
         "Ada Lovelace",
@@ -134,6 +137,18 @@ async def test_ok_without_a_name_books_for_the_number(texts: Texts) -> None:
     assert (await other.text("ok danke")).startswith("Gebucht: ")
     assert [each["patientName"] for each in await texts.of(one)] == [one.number]
     assert [each["patientName"] for each in await texts.of(other)] == [other.number]
+
+
+async def test_time_that_a_phone_refuses_is_free_again(texts: Texts) -> None:
+    """NO releases the hold at once, and not after its minutes."""
+    phone = texts.phone()
+    await phone.text("hi")
+    first = await texts.free()
+    assert (await phone.text("1")).startswith("Held")
+    assert (await texts.free())["slot"] != first["slot"]
+    assert (await phone.text("No thanks")).startswith("Not booked: ")
+    assert (await texts.free())["slot"] == first["slot"]
+    assert await texts.of(phone) == []
 
 
 async def test_time_held_for_a_phone_is_not_for_others_who_know_its_number(texts: Texts) -> None:
@@ -178,7 +193,7 @@ async def test_different_texts_of_one_phone_at_once_are_answered_one_by_one(text
     await phone.text("hi")
     await phone.text("1")
     replies = await asyncio.gather(phone.text("OK"), second.text("OK"), phone.text("OK"))
-    assert sorted(reply.split()[0] for reply in replies) == ["Booked:", "Free", "Text"]
+    assert sorted(reply.split()[0] for reply in replies) == ["Already", "Already", "Booked:"]
     assert len(await texts.of(phone)) == 1
 
 

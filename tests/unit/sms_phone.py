@@ -24,6 +24,8 @@ from gateway.sms.steps import (
     Offer,
     Outcome,
     Read,
+    Release,
+    Released,
     State,
     Taken,
     WasRead,
@@ -56,6 +58,8 @@ class Phone:
     names: list[str | None] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     title: str = "Dr Lee"
+    service: str | None = None
+    """The title of what is booked, if the site has services."""
     is_lost: bool = False
     """Whether the next answer to a booking is lost, after it was carried out."""
     keys: dict[str, str] = field(default_factory=dict)
@@ -79,6 +83,8 @@ class Phone:
             message=f"SM{next(self._ids)}",
             phrases=LANGUAGES[self.language],
             zone=ZoneInfo("Europe/Berlin"),
+            service=self.service and "check-up",
+            services={"check-up": self.service} if self.service else {},
             titles={"dr-lee": self.title},
             cut_offs={"dr-lee": self.cut_off},
         )
@@ -95,6 +101,9 @@ class Phone:
                     return Taken()
                 self.held = offer.slot
                 return Held(offer, 5)
+            case Release(offer):
+                self.held = None
+                return Released(offer)
             case Book():
                 return self._book(command)
             case Read(own):
@@ -130,6 +139,7 @@ class Phone:
             site="s",
             resources=("dr-lee",),
             slot=slot,
+            service=self.service and "check-up",
             status="booked",
             version=1,
             createdAt=self.now,

@@ -62,13 +62,39 @@ def test_ok_or_a_name_books_what_is_held(text: str, name: str | None) -> None:
     assert not name or name not in phone.state.model_dump_json()
 
 
+def test_service_is_named_beside_the_doctor() -> None:
+    """The person reads what is held and booked, if the site has services."""
+    phone = Phone(service="Check-up")
+    assert phone.text("hi", "1").startswith(
+        "Held 5 min for you: Tuesday 4 December 2029 at 09:00, Check-up, Dr Lee. Reply OK"
+    )
+    assert phone.text("ok").startswith("Booked: Tuesday 4 December 2029 at 09:00, Check-up, Dr Lee. Ref")
+    assert phone.text("ok").startswith("Already booked: Tuesday 4 December 2029 at 09:00, Check-up, Dr Lee.")
+
+
+@pytest.mark.parametrize(
+    ("service", "title", "named"),
+    [
+        ("Vorsorge", "Dr Ottilie Lee", " Uhr, Vorsorge, Dr Ottilie Lee. "),
+        ("Preventive check of teeth", "Dr Ottilie van Lee", " Uhr, Preventive check, Dr Ottilie van Le. "),
+        ("Kontrola zębów", "Dr Lee", " Uhr, Dr Lee. "),
+        ("Check-up", "Dr Łukasz", " Uhr, Check-up. "),
+    ],
+)
+def test_titles_are_cut_until_one_segment_has_room(service: str, title: str, named: str) -> None:
+    """Both are cut alike; a title with other letters than GSM-7 is left out beside one without."""
+    reply = Phone("de", service=service, title=title).text("hi", "1")
+    assert named in reply
+    assert segments(reply) == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "yes",
         "STOP",
         "cancel",
-        "no",
+        "no idea",
         "what?",
         "hi there",
         "?",
@@ -91,11 +117,53 @@ def test_other_texts_book_nothing_and_keep_the_hold(text: str) -> None:
     assert phone.text("OK").startswith("Booked: ")
 
 
-def test_second_ok_books_nothing_more() -> None:
-    """OK after a booking is like any text."""
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("text", ["no", "No thanks!", "nope", "No, thank you."])
+def test_no_gives_up_what_is_held(language: str, text: str) -> None:
+    """The reply says that nothing is booked, and a later OK books nothing."""
+    phone = Phone(language)
+    reply = phone.text("hi", "1", text)
+    assert reply.startswith({"en": "Not booked: Tuesday 4", "de": "Nicht gebucht: Dienstag, 4"}[language])
+    assert phone.held is None
+    phone.text("OK")
+    assert not phone.booked
+
+
+@pytest.mark.parametrize("text", ["nein", "Nein, danke", "nö", "doch nicht", "Nee vielen Dank"])
+def test_nein_gives_up_what_is_held(text: str) -> None:
+    """A German number understands German refusals."""
+    phone = Phone("de")
+    assert phone.text("hi", "1", text).startswith("Nicht gebucht: ")
+    assert phone.held is None
+
+
+def test_no_without_a_held_time_is_like_any_text() -> None:
+    """There is nothing to give up."""
+    assert Phone().text("no").startswith("Free times:")
+    assert Phone().text("hi", "no") == ENGLISH.help
+
+
+def test_second_ok_repeats_the_confirmation() -> None:
+    """OK after a booking or a move books nothing more, and offers nothing that a stray number could hold."""
     phone = Phone()
-    assert phone.text("hi", "1", "OK", "OK").startswith("Free times:")
+    booked = "Already booked: Tuesday 4 December 2029 at 09:00, Dr Lee. Reference 00000000. "
+    assert phone.text("hi", "1", "OK", "OK", "ok!").startswith(booked)
+    assert phone.text("1").startswith("Free times:")
+    assert phone.state.held is None
+    assert phone.text("MOVE", "2", "OK").startswith(
+        "Already booked: Tuesday 4 December 2029 at 09:30, Dr Lee."
+    )
     assert len(phone.booked) == 1
+
+
+def test_second_ok_after_the_appointment_was_dropped_confirms_nothing() -> None:
+    """The confirmation is of the appointment as the calendar has it, and keeps the other ones."""
+    phone = Phone()
+    phone.book("2")
+    last = phone.state.done
+    phone.booked[last] = phone.booked[last].model_copy(update={"status": "cancelled"})
+    assert phone.text("OK") == ENGLISH.gone
+    assert len(phone.state.own) == 1
 
 
 def test_booking_of_unknown_outcome_is_settled_before_anything_else() -> None:
@@ -139,6 +207,31 @@ def test_slot_that_is_taken_meanwhile_brings_the_next_ones() -> None:
     assert not phone.booked
 
 
+WEDNESDAY = NINE + timedelta(days=1)
+
+
+def test_lost_race_keeps_the_wanted_day() -> None:
+    """The next times are those from the list on whose time was lost, before and after it was held."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text("wed").startswith("Free times:\n1 Wed 5 Dec 09:00\n")
+    phone.free.remove(WEDNESDAY)
+    assert phone.text("1").startswith("Sorry, just taken. Free next:\n1 Wed 5 Dec 09:15\n")
+    phone.text("1", "LIST")
+    phone.free.remove(WEDNESDAY + timedelta(minutes=15))
+    assert phone.text("OK").startswith("Sorry, just taken. Free next:\n1 Wed 5 Dec 09:30\n")
+
+
+def test_lost_race_of_a_move_goes_on_with_the_move() -> None:
+    """The next times are of the wanted day, and move the same appointment."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    phone.book()
+    phone.text("MOVE 1", "wed")
+    phone.free.remove(WEDNESDAY)
+    assert phone.text("1").startswith("Sorry, just taken. Free next:\n1 Wed 5 Dec 09:15\n")
+    assert phone.text("1").startswith("Moved to Wednesday 5 December 2029 at 09:15, Dr Lee.")
+    assert len(phone.booked) == 1
+
+
 def test_more_shows_later_times() -> None:
     """MORE goes on after the last time, until there is none."""
     phone = Phone()
@@ -151,6 +244,80 @@ def test_more_shows_later_times() -> None:
 def test_day_shows_its_times(text: str) -> None:
     """A day is a weekday, or a date as people write it in the language of the number."""
     assert Phone().text(text) == OFFERS + ENGLISH.choose
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "first"),
+    [
+        ("en", "wed 9:30", "Wed 5 Dec 09:30"),
+        ("en", "wednesday 10am", "Wed 5 Dec 10:00"),
+        ("en", "Wed at 9.45 AM, please", "Wed 5 Dec 09:45"),
+        ("en", "I want to come on wednesday at 10 am", "Wed 5 Dec 10:00"),
+        ("en", "10:15 on Wednesday?", "Wed 5 Dec 10:15"),
+        ("en", "next wed", "Wed 5 Dec 09:00"),
+        ("en", "12/5 10:00", "Wed 5 Dec 10:00"),
+        ("en", "have you something on 12/5 after 10:00?", "Wed 5 Dec 10:00"),
+        ("en", "tomorrow 9:45", "Tue 4 Dec 09:45"),
+        ("en", "can I come tomorrow?", "Tue 4 Dec 09:00"),
+        ("en", "today 3pm", "Tue 4 Dec 09:00"),
+        ("de", "Mittwoch 10 Uhr", "Mi 5.12. 10:00"),
+        ("de", "mi um 9:30", "Mi 5.12. 09:30"),
+        ("de", "am Mittwoch", "Mi 5.12. 09:00"),
+        ("de", "Ich möchte am Mittwoch um 9.45 Uhr kommen", "Mi 5.12. 09:45"),
+        ("de", "5.12. ab 10h", "Mi 5.12. 10:00"),
+        ("de", "Kann ich am 5.12. kommen?", "Mi 5.12. 09:00"),
+        ("de", "Guten Morgen, geht es am Mittwoch?", "Mi 5.12. 09:00"),
+        ("de", "Guten Morgen", "Di 4.12. 09:00"),
+        ("de", "so eine Frage", "Di 4.12. 09:00"),
+    ],
+)
+def test_day_and_time_are_found_in_a_longer_text(language: str, text: str, first: str) -> None:
+    """The list begins at the wanted day, and at the wanted time if the text has one."""
+    phone = Phone(language, free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text(text).splitlines()[1] == f"1 {first}"
+    assert phone.held is None
+
+
+def test_time_after_the_last_free_one_of_a_day_is_named() -> None:
+    """The day has free times, but none from the wanted one on."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text("tue 15:00").startswith("Nothing free Tue 4 Dec 15:00. Next:\n1 Wed 5 Dec 09:00\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["not on wednesday", "I can’t on Wednesday", "I was born on 12/5/1980", "99:99 or so"]
+)
+def test_day_that_is_not_wanted_is_not_offered(text: str) -> None:
+    """A sentence that refuses a day is like any text."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text(text).splitlines()[1] == "1 Tue 4 Dec 09:00"
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [
+        ("de", "Anna Freitag"),
+        ("de", "Mo Salah"),
+        ("de", "Um Ki-joon"),
+        ("en", "Ok Joe Friday"),
+        ("en", "Sun Li"),
+    ],
+)
+def test_name_with_a_day_is_a_name(language: str, name: str) -> None:
+    """It books what is held."""
+    phone = Phone(language)
+    phone.text("hi", "1", name)
+    assert phone.names == [name.removeprefix("Ok ")]
+
+
+def test_sentence_about_the_held_day_keeps_the_hold() -> None:
+    """A sentence about another day, or the day alone, asks for times and gives up the hold."""
+    phone = Phone(free=[*quarters(NINE), *quarters(WEDNESDAY)])
+    assert phone.text("hi", "1", "I come on tuesday then").startswith("Held for you: ")
+    assert phone.state.held
+    assert "1 Tue 4 Dec 09:00" in phone.text("tue")
+    assert "1 Wed 5 Dec 09:00" in phone.text("1", "can I come on wednesday")
+    assert phone.state.held is None
 
 
 def test_full_day_shows_the_next_times() -> None:
@@ -269,6 +436,106 @@ def test_german_conversation() -> None:
     assert phone.text("Absage 1").startswith("Abgesagt: ")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "verschieben 1",
+        "Verschieben",
+        "verschiebe 1",
+        "verlegen 1",
+        "umbuchen 1",
+        "ändern 1",
+        "Ändere 1",
+        "aendern 1",
+        "1 verschieben",
+        "Termin verschieben",
+        "bitte Termin 1 verlegen",
+        "Meinen Termin ändern!",
+        "Move 1",
+        "CHANGE 1",
+        "reschedule",
+        "change my appointment please",
+        "Reschedule appointment no. 1",
+    ],
+)
+def test_words_for_moving_move_the_own_appointment(text: str) -> None:
+    """A time that is chosen after such a word, also of another day, makes no second appointment."""
+    phone = Phone("de")
+    phone.book()
+    assert phone.text(text).startswith("Neue Zeit:\n")
+    assert phone.text("di").startswith("Neue Zeit:\n")
+    assert phone.text("1").startswith("Umgebucht auf ")
+    phone.text("ok")
+    assert len(phone.booked) == 1
+    assert phone.text(text).startswith("Neue Zeit:\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "absagen 1",
+        "Absage 1",
+        "löschen 1",
+        "lösche",
+        "loeschen 1",
+        "stornieren 1",
+        "storniere 1",
+        "streichen 1",
+        "streiche den Termin",
+        "Termin absagen",
+        "1 stornieren",
+        "delete 1",
+        "Remove my booking",
+        "drop the appointment",
+    ],
+)
+def test_words_for_dropping_drop_the_own_appointment(text: str) -> None:
+    """The words of the buttons of the web page are among them."""
+    phone = Phone("de")
+    phone.book()
+    assert phone.text(text).startswith("Abgesagt: ")
+    assert [one.status for one in phone.booked.values()] == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "verschieben auf Freitag",
+        "absagen oder verschieben",
+        "Ich möchte meinen Termin verschieben",
+        "nicht absagen",
+        "drop 1?",
+        "do not drop 1",
+        "move 1 2",
+        "change it to friday",
+        "löschen Sie meine Daten",
+        "remove 100",
+        "no drop",
+        "No, drop 1",
+        "can I change my appointment?",
+        "verschieben " + "x" * 400,
+    ],
+)
+def test_change_that_is_not_understood_shows_the_own_appointments(text: str) -> None:
+    """Nothing is changed, and no new time is offered, also to a phone without an appointment."""
+    phone = Phone("de")
+    assert phone.text(text) == phone._facts().phrases.none_listed
+    phone.book()
+    assert phone.text(text).startswith("Ihre Termine:\n1 Di 4.12. 09:00\n")
+    assert not [command for command in phone.commands if isinstance(command, Drop | Move)]
+    phone.text("1", "ok")
+    assert [one.status for one in phone.booked.values()] == ["booked"]
+
+
+@pytest.mark.parametrize("text", ["CANCEL 1", "stop 1", "end 1", "quit my appointment"])
+def test_words_of_carriers_drop_nothing(text: str) -> None:
+    """A carrier may block the number for them."""
+    phone = Phone()
+    phone.book()
+    phone.text(text)
+    assert [one.status for one in phone.booked.values()] == ["booked"]
+
+
 def test_hour_that_comes_twice_has_its_offset() -> None:
     """On the day on which clocks go back, the words tell the two hours apart."""
     phone = Phone(now=NINE - timedelta(days=40))
@@ -278,8 +545,9 @@ def test_hour_that_comes_twice_has_its_offset() -> None:
     assert "02:30 (UTC+0100)" in phone.text("2")
 
 
+@pytest.mark.parametrize("service", [None, "Check-up", "Ö" * 64])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_reply_fits_one_segment(language: str) -> None:
+def test_every_reply_fits_one_segment(language: str, service: str | None) -> None:
     """The longest dates, a far year and a long title stay within 160 characters of GSM-7."""
     phrases = LANGUAGES[language]
     longest_day = max(range(7), key=lambda n: len(phrases.days[n]))
@@ -287,9 +555,10 @@ def test_every_reply_fits_one_segment(language: str) -> None:
     slot = NINE.replace(year=2031, month=longest_month, day=20)
     while slot.weekday() != longest_day:
         slot += timedelta(days=1)
-    phone = Phone(language, title="Ü" * 64, cut_off=10**7)
+    phone = Phone(language, title="Ü" * 64, service=service, cut_off=10**7)
     phone.free = quarters(slot)
     replies = [phone.text("x"), phone.text("1"), phone.text("?!?"), phone.text("ok"), phone.text("LIST")]
+    replies += [phone.text("ok"), phone.text("x", "1", "no")]
     replies += [phone.text("DROP 1")]
     for _ in range(3):
         phone.text("LIST", "x", "1", "ok")
@@ -329,7 +598,27 @@ def test_control_template_that_is_too_long_is_found() -> None:
 texts = st.one_of(
     st.text(max_size=200),
     st.sampled_from(
-        ["1", "2", "9", "ok", "Ada", "more", "list", "drop 1", "move 1", "mon", "12/24", "stop", "help"]
+        [
+            "1",
+            "2",
+            "9",
+            "ok",
+            "Ada",
+            "more",
+            "list",
+            "drop 1",
+            "move 1",
+            "mon",
+            "12/24",
+            "stop",
+            "help",
+            "löschen 1",
+            "verschieben 1",
+            "move it",
+            "no thanks",
+            "fri 15:00",
+            "I come on friday",
+        ]
     ),
 )
 
@@ -354,7 +643,7 @@ def test_any_texts_get_short_replies_and_do_only_what_they_say(sent: list[str], 
                     or command.name
                 )
             elif isinstance(command, Drop):
-                assert "drop" in plain or "absage" in plain
+                assert any(word in plain for word in ("drop", "absage", "lösche"))
                 assert command.own.id in phone.booked
             elif isinstance(command, Move | Hold):
                 assert any(character.isdecimal() or character.isnumeric() for character in text)
