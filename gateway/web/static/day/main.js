@@ -1,6 +1,6 @@
 // The receptionist's day (`/day/{site}`), and the opening hours of the site (`#hours`).
 import { NoAnswer, Refusal, apiKey } from "../common/api.js";
-import { announce, byId, h, meta } from "../common/dom.js";
+import { announce, byId, h, meta, nameInPath } from "../common/dom.js";
 import { t } from "../common/i18n.js";
 import { recall, remember } from "../common/session.js";
 import { addDays, dayOf, instantOf, longDate } from "../common/time.js";
@@ -18,7 +18,7 @@ import { makeTable } from "./table.js";
 const STEP_MS = 5 * 60000;
 const NARROW = matchMedia("(max-width: 60rem)");
 const main = byId("main");
-const site = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
+const site = nameInPath();
 const model = new DayModel(site);
 const changes = new Changes(model);
 const actions = new Actions(model, changes, tell);
