@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Route, expect
 
 from deploy.local.ports import free_port
 from tests.browser.day_page import DayPage, open_day
-from tests.browser.pages import RULES, SCHEDULES, Look, Site
+from tests.browser.pages import ALL_DAYS, SCHEDULES, Look, Site
 from tests.browser.test_keyboard import tab_to
 from tests.browser.test_states import audit
 from tests.keys import KeyFile
@@ -292,7 +292,7 @@ async def test_appointments_outside_the_opening_hours_say_so(open_page: Open, si
     """The table and the grid name them in words; others have no such words."""
     await site.book("09:00", "dr-lee", name="Ada")
     await site.book("12:00", "dr-lee", name="Grace")
-    shorter = [{**RULES["weekly"][0], "from": "10:00"}]
+    shorter = [{"days": ALL_DAYS, "from": "10:00", "to": "18:00"}]
     await site.store("dr-lee", {**SCHEDULES["dr-lee"], "weekly": shorter})
     day = await open_page()
     await expect(day.row("Ada")).to_contain_text("expected, outside the opening hours")
