@@ -351,6 +351,19 @@ async def test_hours_that_somebody_else_changed_are_not_overwritten(open_page: O
     )
 
 
+async def test_a_new_resource_does_not_replace_one_of_its_name(open_page: Open, site: Site) -> None:
+    """A short name that exists already is said so, and its hours stay."""
+    day = await open_page(part="#hours")
+    await day.page.get_by_label("With").select_option(label="A new doctor or room …")
+    form = day.page.locator("form.hours")
+    await form.get_by_label("Short name").fill("dr-lee")
+    await form.get_by_label("Name for patients").first.fill("Another doctor")
+    await day.button("Save").click()
+    await expect(day.page.get_by_role("alert")).to_contain_text("Somebody else changed these hours")
+    stored = (await site.http.get(f"/api/schedules/{site.name}/dr-lee")).json()["schedule"]
+    assert stored["title"] == "Dr Lee"
+
+
 async def test_every_state_of_the_day_is_accessible(open_page: Open, site: Site) -> None:
     """Axe finds nothing in grid, table, dialogs and hours, in both schemes; all fits a small phone."""
     await site.book("10:00", "dr-lee", name="Ada Lovelace")

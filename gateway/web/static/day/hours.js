@@ -59,6 +59,10 @@ function editor(section, model, schedule) {
     save.disabled = true;
     clearErrors(form, alert);
     try {
+      if (known === undefined && model.schedule(name.value)) {
+        known = await offerNewest(); // a new name that exists already
+        return;
+      }
       await call("PUT", `schedules/${model.site}/${name.value}`, { body: read(), version: known });
       await model.readSchedules();
       showHours(section, model, name.value);
