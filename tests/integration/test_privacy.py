@@ -9,6 +9,7 @@ import nats
 from tests.callers import Answer, Caller, HttpCaller, NatsCaller
 from tests.servers import Servers
 from tests.slots import fresh
+from tests.stack import wait_until
 
 CANARY = "Zebra-Canary"
 
@@ -68,6 +69,7 @@ async def fail_with_a_name(servers: Servers, without: str) -> tuple[Answer, str]
         connection = await nats.connect(stack.env["NATS_URL"])
         answer = await NatsCaller(connection).book(fresh(CANARY))
         await connection.close()
+        wait_until(lambda: "command_failed" in worker.log, "the failure is logged")
         return answer, worker.log
 
 
