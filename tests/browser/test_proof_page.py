@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.async_api import Browser, expect
 
 from tests.browser.pages import WAIT_MS
-from tests.browser.test_day import start_gateway
+from tests.browser.test_day import known, start_gateway
 from tests.browser.test_states import audit
 from tests.keys import KeyFile
 from tests.stack import Stack
@@ -58,7 +58,7 @@ async def test_a_race_asks_for_a_key_that_can_read(browser: Browser, stack: Stac
     await expect(page.get_by_label("Key")).to_be_focused()
     await expect(page.get_by_role("alert")).to_be_empty()
     assert booked == []
-    await page.get_by_label("Key").fill(keys.new("book", "cancel", "read"))
+    await page.get_by_label("Key").fill(known(url, keys.new("book", "cancel", "read")))
     await page.get_by_role("button", name="Use the key").click()
     await page.get_by_label("Rivals").select_option("10")
     await page.get_by_role("button", name="Start the race").click()
